@@ -1,0 +1,43 @@
+"""The tree of exceptions: all are `LstmEngineError`, and also the built-in kind a caller would expect."""
+
+from __future__ import annotations
+
+
+class LstmEngineError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class ArgumentError(LstmEngineError, ValueError):
+    """An argument has the right type but a wrong value, shape or range."""
+
+
+class ArgumentTypeError(LstmEngineError, TypeError):
+    """An argument has a type or dtype that cannot be used."""
+
+
+class GraphError(LstmEngineError, ValueError):
+    """A graph is not well formed: a missing value, a weight of a wrong shape, a cycle."""
+
+
+class FormatError(LstmEngineError, ValueError):
+    """The bytes of a file are not what its format says; the message names the part of the file."""
+
+
+class UnsupportedError(LstmEngineError, ValueError):
+    """A layer, operator or option is known but not supported; the message names it and what is supported."""
+
+
+class FileError(LstmEngineError, OSError):
+    """A file cannot be read or written."""
+
+
+class MissingDependencyError(LstmEngineError, ImportError):
+    """An optional package is needed for this; the message names the extra that installs it."""
+
+
+class CoreError(LstmEngineError, RuntimeError):
+    """The C core refused a call for a reason that no argument check foresaw."""
+
+
+class OutOfMemoryError(LstmEngineError, MemoryError):
+    """The C core could not allocate the memory a model or a run needs."""

@@ -1,0 +1,11 @@
+"""The graph: plain dataclasses and NumPy arrays that say what a model computes, checked before anything runs."""
+
+from .activations import ACTIVATIONS, LINEAR, RELU, SIGMOID, TANH, Activation
+from .nodes import (DTYPES, GRU, LSTM, NODE_TYPES, RNN, Activate, Dense, Embedding, Graph, Mask, Node, Operator, Pool,
+                    Recurrent, Value)
+from .shapes import infer_shapes
+from .validate import validate
+
+__all__ = ["ACTIVATIONS", "DTYPES", "GRU", "LINEAR", "LSTM", "NODE_TYPES", "RELU", "RNN", "SIGMOID", "TANH",
+           "Activate", "Activation", "Dense", "Embedding", "Graph", "Mask", "Node", "Operator", "Pool", "Recurrent",
+           "Value", "infer_shapes", "validate"]

@@ -1,0 +1,73 @@
+"""Activation functions by name: one vocabulary for every importer, the oracle and the C core.
+
+Names follow ONNX's LSTM activations in lower snake case, then Keras' for those that ONNX lacks.
+Source of the equations: the ONNX operator documentation (LSTM, "Equations"), keras.activations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import UnsupportedError
+
+# name -> (default alpha, default beta); None: the function takes no such parameter.
+ACTIVATIONS: dict[str, tuple[float | None, float | None]] = {
+    "linear": (None, None),
+    "sigmoid": (None, None),
+    "tanh": (None, None),
+    "relu": (None, None),
+    "affine": (1.0, 0.0),            # alpha*x + beta (ONNX states no default; a missing one is an error there)
+    "leaky_relu": (0.01, None),      # x >= 0 ? x : alpha*x
+    "thresholded_relu": (1.0, None),  # x > alpha ? x : 0
+    "scaled_tanh": (1.0, 1.0),       # alpha*tanh(beta*x)
+    "hard_sigmoid": (0.2, 0.5),      # min(max(alpha*x + beta, 0), 1); Keras 3 and PyTorch: alpha = 1/6
+    "elu": (1.0, None),              # x >= 0 ? x : alpha*(exp(x) - 1)
+    "softsign": (None, None),        # x / (1 + |x|)
+    "softplus": (None, None),        # log(1 + exp(x))
+    "selu": (1.6732632423543772, 1.0507009873554805),  # beta * (x >= 0 ? x : alpha*(exp(x) - 1))
+    "gelu": (None, None),            # x/2 * (1 + erf(x / sqrt 2))
+    "gelu_tanh": (None, None),       # the tanh approximation of gelu
+    "silu": (None, None),            # x * sigmoid(x)
+    "exponential": (None, None),     # exp(x)
+    "relu6": (None, None),           # min(max(x, 0), 6)
+    "mish": (None, None),            # x * tanh(softplus(x))
+    "hard_silu": (None, None),       # x * hard_sigmoid(x, 1/6, 0.5)
+    "hard_tanh": (None, None),       # min(max(x, -1), 1)
+    "log_sigmoid": (None, None),     # -softplus(-x)
+    "softmax": (None, None),         # over the last axis; Dense and Activate only, never inside a cell
+    "log_softmax": (None, None),     # over the last axis; Dense and Activate only
+}
+
+ROW_WISE = frozenset({"softmax", "log_softmax"})
+
+
+@dataclass(frozen=True)
+class Activation:
+    """One activation with its parameters resolved; `alpha` and `beta` are None where the function has none."""
+
+    name: str
+    alpha: float | None = None
+    beta: float | None = None
+
+    @classmethod
+    def of(cls, name: str, alpha: float | None = None, beta: float | None = None) -> "Activation":
+        """The activation called `name` in this vocabulary, with defaults filled in.
+
+        Raises UnsupportedError for a name that is not in `ACTIVATIONS`.
+        """
+        if name not in ACTIVATIONS:
+            raise UnsupportedError(f"activation {name!r} is not supported; supported: {', '.join(ACTIVATIONS)}")
+        default_alpha, default_beta = ACTIVATIONS[name]
+        return cls(name,
+                   None if default_alpha is None else float(default_alpha if alpha is None else alpha),
+                   None if default_beta is None else float(default_beta if beta is None else beta))
+
+    def __str__(self) -> str:
+        given = [f"{v:g}" for v in (self.alpha, self.beta) if v is not None]
+        return f"{self.name}({', '.join(given)})" if given else self.name
+
+
+SIGMOID = Activation("sigmoid")
+TANH = Activation("tanh")
+LINEAR = Activation("linear")
+RELU = Activation("relu")
