@@ -1,0 +1,40 @@
+"""What every importer is: a module that recognises a source and turns it into a checked Graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping, Protocol
+
+from ..graph import Graph
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What the caller says about a source that the source cannot say itself.
+
+    pool: "last" | "mean" | "max": reduce the sequence before the head (weights-only sources).
+    spec: a mapping or the path of a JSON file: the graph with weight names in place of arrays.
+    """
+
+    pool: str | None = None
+    spec: Mapping[str, Any] | str | Path | None = None
+
+
+class Importer(Protocol):
+    """The face of `importers.keras`, `importers.torch`, `importers.onnx` and `importers.arrays`."""
+
+    name: str                                   # "keras", ...
+    suffixes: tuple[str, ...]                   # what files of this kind are usually called
+
+    def claims(self, path: Path, head: bytes) -> bool:
+        """Whether the file is of this kind, from its name and its first 4096 bytes."""
+
+    def claims_live(self, source: object) -> bool:
+        """Whether a live object is of this kind, told without importing its framework."""
+
+    def read(self, path: Path, options: ImportOptions) -> Graph:
+        """The graph in a file. Raises FormatError, UnsupportedError, FileError, MissingDependencyError."""
+
+    def read_live(self, source: object, options: ImportOptions) -> Graph:
+        """The graph of a live object of this framework."""

@@ -1,0 +1,44 @@
+"""Finds the importer of a source, and runs it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+
+from ..errors import ArgumentTypeError, FileError, FormatError
+from ..graph import Graph, validate
+from .base import Importer, ImportOptions
+
+# The order matters where two could claim one file: the stricter looks first.
+IMPORTERS = ("keras", "onnx", "torch", "arrays")
+HEAD_BYTES = 4096
+
+
+def _importers() -> list[Importer]:
+    return [importlib.import_module(f"{__package__}.{name}") for name in IMPORTERS]  # type: ignore[misc]
+
+
+def import_graph(source: object, options: ImportOptions = ImportOptions()) -> Graph:
+    """The checked graph of a checkpoint (a path) or of a live model.
+
+    Raises FileError if the file cannot be read, FormatError if no importer knows it or its bytes are wrong,
+    UnsupportedError for a layer that is not supported, ArgumentTypeError for an object that is no model.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source)
+        try:
+            with open(path, "rb") as file:
+                head = file.read(HEAD_BYTES)
+        except OSError as error:
+            raise FileError(error.errno, f"cannot read {path}: {error.strerror}") from error
+        for importer in _importers():
+            if importer.claims(path, head):
+                return validate(importer.read(path, options))
+        known = ", ".join(suffix for importer in _importers() for suffix in importer.suffixes)
+        raise FormatError(f"{path}: not a checkpoint of a known kind; expected one of {known}")
+    for importer in _importers():
+        if importer.claims_live(source):
+            return validate(importer.read_live(source, options))
+    raise ArgumentTypeError("convert takes a path, a keras.Model, a torch.nn.Module or an onnx.ModelProto, "
+                            f"not {type(source).__module__}.{type(source).__qualname__}")
