@@ -1,7 +1,7 @@
 """Train the demo's character language model on Shakespeare and ship it as a Keras checkpoint.
 
 Embedding -> LSTM -> Dense(softmax), one step per character. Keras 3 on the torch backend steps an LSTM from
-Python, some twenty times slower than torch's own `nn.LSTM`, so the training loop is plain PyTorch; the weights are
+Python, about six times slower than torch's own `nn.LSTM`, so the training loop is plain PyTorch; the weights are
 then set in a Keras model, and everything that is shipped (checkpoint, outputs, figures) comes from Keras.
 
     python examples/char_lm_keras/train.py --text input.txt
