@@ -1,0 +1,90 @@
+"""The check every graph passes before anything runs: names, order, weights, shapes, outputs."""
+
+from __future__ import annotations
+
+import math
+from typing import Iterable, Iterator
+
+from ..errors import GraphError
+from .nodes import DTYPES, Graph, Node, Value
+from .shapes import infer_shapes, show_shape
+from .weights import MAX_DIM
+
+MAX_BYTES = 2**62          # of one value, its symbols taken as 1: leaves room for sums of sizes in 64 bits
+
+
+def validate(graph: Graph) -> Graph:
+    """Check a graph and return it.
+
+    Raises GraphError, naming the node, the argument, what was expected and what came, if a name is empty or
+    used twice, a value is used before it is made, weights do not fit each other or their inputs, a size is not
+    positive or overflows, or an output does not exist. Raises UnsupportedError for an operator or activation
+    that is not known.
+    """
+    _check_members(graph)
+    for value in graph.inputs:
+        _check_input(value)
+    _check_unique("node", (node.name for node in graph.nodes))
+    _check_unique("value", _value_names(graph))
+    values = infer_shapes(graph)
+    for value in values.values():
+        _check_size(value)
+    if not graph.outputs:
+        raise GraphError("the graph must have at least one output, got none")
+    _check_unique("output", graph.outputs)
+    for name in graph.outputs:
+        if name not in values:
+            raise GraphError(f"output {name!r} is made by no node; values: {', '.join(values)}")
+    return graph
+
+
+def _check_members(graph: Graph) -> None:
+    """Check the kinds of a graph's parts, which annotations alone do not enforce."""
+    for argument, kind, members in (("inputs", Value, graph.inputs), ("nodes", Node, graph.nodes),
+                                    ("outputs", str, graph.outputs)):
+        if not isinstance(members, tuple) or not all(isinstance(member, kind) for member in members):
+            raise GraphError(f"{argument} of the graph must be a tuple of {kind.__name__}, got {members!r:.200}")
+    for node in graph.nodes:
+        for argument in ("inputs", "outputs"):
+            names = getattr(node, argument)
+            if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+                raise GraphError(f"node {node.name!r} ({node.op}): {argument} must be a tuple of names, got {names!r}")
+    for key, text in graph.metadata.items():
+        if not isinstance(key, str) or not isinstance(text, str):
+            raise GraphError(f"metadata must map strings to strings, got {key!r}: {text!r}")
+
+
+def _value_names(graph: Graph) -> Iterator[str]:
+    yield from (value.name for value in graph.inputs)
+    for node in graph.nodes:
+        yield from (name for name in node.outputs if name)
+
+
+def _check_unique(kind: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise GraphError(f"the name of a {kind} must be a string that is not empty, got {name!r}")
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise GraphError(f"the name of a {kind} must be text that UTF-8 can hold, got {name!r}") from None
+        if name in seen:
+            raise GraphError(f"{kind} names must be unique, got {name!r} twice")
+        seen.add(name)
+
+
+def _check_input(value: Value) -> None:
+    if value.dtype not in DTYPES:
+        raise GraphError(f"input {value.name!r}: dtype must be one of {', '.join(DTYPES)}, got {value.dtype!r}")
+    for dim in value.shape:
+        if isinstance(dim, str) and dim:
+            continue
+        if not isinstance(dim, int) or isinstance(dim, bool) or not 1 <= dim <= MAX_DIM:
+            raise GraphError(f"input {value.name!r}: each dimension must be a symbol or from 1 to {MAX_DIM}, "
+                             f"got {show_shape(value.shape)}")
+
+
+def _check_size(value: Value) -> None:
+    if math.prod(dim for dim in value.shape if isinstance(dim, int)) * 8 > MAX_BYTES:
+        raise GraphError(f"value {value.name!r}: the size of {show_shape(value.shape)} overflows")

@@ -1,0 +1,210 @@
+"""Checks of one node by itself: its weights against each other, its options, its lists of names."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NoReturn, Sequence
+
+import numpy as np
+
+from ..errors import GraphError, UnsupportedError
+from .activations import ACTIVATIONS, ROW_WISE, Activation
+from .nodes import DTYPES, LSTM, NODE_TYPES, Activate, Dense, Embedding, Mask, Node, Operator, Pool, Recurrent
+
+MAX_DIM = 2**31 - 1                # sizes are 32-bit integers in the C core
+WEIGHT_DTYPES = ("float16", "float32", "float64")
+CONSTANT_DTYPES = ("float16", "int8", *DTYPES)
+DIRECTIONS = ("forward", "reverse", "bidirectional")
+POOL_KINDS = ("last", "mean", "max")
+PEEPHOLE_OUTPUTS = ("current", "previous")
+
+
+def fail(node: Node, argument: str, expected: str, got: object) -> NoReturn:
+    """Raise the GraphError of an argument of a node."""
+    raise GraphError(f"node {node.name!r} ({node.op}): {argument} must be {expected}, got {got}")
+
+
+def check_node(node: Node) -> None:
+    """Check what a node says by itself, before anything is known of its inputs.
+
+    Raises GraphError naming the node, the argument, what was expected and what came; UnsupportedError for an
+    activation that is not known. Values of weights are not looked at: NaN and infinity are legal.
+    """
+    if type(node) is not NODE_TYPES.get(node.op):
+        raise GraphError(f"node {node.name!r}: {type(node).__name__} is not a node; known: {', '.join(NODE_TYPES)}")
+    _ARITY_AND_FIELDS[type(node).__mro__[1] if isinstance(node, Recurrent) else type(node)](node)
+
+
+def _arity(node: Node, required: Sequence[str], optional: Sequence[str], outputs: Sequence[str]) -> None:
+    """Check the counts of inputs and outputs; the first output may be left out only if there are others."""
+    names = [*required, *optional]
+    if not len(required) <= len(node.inputs) <= len(names):
+        fail(node, "inputs", f"({', '.join(names)}), the first {len(required)} required", f"{len(node.inputs)} names")
+    for name, given in zip(required, node.inputs):
+        if not given:
+            fail(node, f"input {name}", "named", "an empty name")
+    if not 1 <= len(node.outputs) <= len(outputs):
+        fail(node, "outputs", f"({', '.join(outputs)})", f"{len(node.outputs)} names")
+    if not any(node.outputs):
+        fail(node, "outputs", "named, at least one of them", "empty names alone")
+
+
+def _weight(node: Node, argument: str, shape: Sequence[int | str]) -> None:
+    """Check that a weight is an array of a float dtype and of `shape`, in which a string stands for any size."""
+    array = getattr(node, argument)
+    if not isinstance(array, np.ndarray):
+        fail(node, argument, "a NumPy array", type(array).__name__)
+    if array.dtype.name not in WEIGHT_DTYPES:
+        fail(node, argument, f"one of {', '.join(WEIGHT_DTYPES)}", array.dtype.name)
+    expected = f"[{', '.join(map(str, shape))}]"
+    if array.ndim != len(shape):
+        fail(node, argument, f"{expected}, of rank {len(shape)}", list(array.shape))
+    for size, wanted in zip(array.shape, shape):
+        if not 1 <= size <= MAX_DIM or (not isinstance(wanted, str) and size != wanted):
+            fail(node, argument, f"{expected}, each size from 1 to {MAX_DIM}", list(array.shape))
+
+
+def _same_dtype(node: Node) -> None:
+    """Check that all weights of a node have the dtype of the first."""
+    (first, reference), *others = node.tensors().items()
+    for name, array in others:
+        if array.dtype != reference.dtype:
+            fail(node, name, f"{reference.dtype.name}, as {first} is", array.dtype.name)
+
+
+def _choice(node: Node, argument: str, allowed: Sequence[str]) -> None:
+    value = getattr(node, argument)
+    if not isinstance(value, str) or value not in allowed:
+        fail(node, argument, f"one of {', '.join(allowed)}", repr(value))
+
+
+def _flag(node: Node, argument: str) -> None:
+    value = getattr(node, argument)
+    if not isinstance(value, bool):
+        fail(node, argument, "a bool", repr(value))
+
+
+def _limit(node: Node, argument: str) -> None:
+    """Check an optional clipping threshold."""
+    value = getattr(node, argument)
+    if value is not None and not (_is_finite(value) and value > 0):
+        fail(node, argument, "a finite number above 0, or None", repr(value))
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _activation(node: Node, argument: str, activation: Any, in_cell: bool = False) -> None:
+    if not isinstance(activation, Activation):
+        fail(node, argument, "an Activation", repr(activation))
+    if not isinstance(activation.name, str) or activation.name not in ACTIVATIONS:
+        raise UnsupportedError(f"node {node.name!r} ({node.op}): {argument} {activation.name!r} is not supported; "
+                               f"supported: {', '.join(ACTIVATIONS)}")
+    if in_cell and activation.name in ROW_WISE:
+        fail(node, argument, "an element-wise function", activation.name)
+    for parameter, default in zip(("alpha", "beta"), ACTIVATIONS[activation.name]):
+        value = getattr(activation, parameter)
+        if default is None and value is not None:
+            fail(node, f"{argument} {activation.name}'s {parameter}", "None: the function has none", repr(value))
+        if default is not None and not _is_finite(value):
+            fail(node, f"{argument} {activation.name}'s {parameter}", "a finite number", repr(value))
+
+
+def _check_recurrent(node: Recurrent) -> None:
+    lstm = isinstance(node, LSTM)
+    states, finals = (["initial_h", "initial_c"], ["Y", "Y_h", "Y_c"]) if lstm else (["initial_h"], ["Y", "Y_h"])
+    _arity(node, ["x"], ["lengths", "initial_h", "initial_c", "mask"], finals)
+    if not lstm and len(node.inputs) > 3 and node.inputs[3]:
+        fail(node, "input initial_c", f"left out: the states of {node.op} are {', '.join(states)}", node.inputs[3])
+    _choice(node, "direction", DIRECTIONS)
+    dirs, gates = node.dirs, node.gates
+    _weight(node, "R", [dirs, f"{gates}*H", "H"])
+    hidden = node.R.shape[1] // gates
+    if hidden == 0 or node.R.shape[1] % gates:
+        fail(node, "R", f"[dirs, {gates}*H, H]: its second size a multiple of {gates} gates", list(node.R.shape))
+    read_back = hidden
+    if lstm and node.projection is not None:
+        _weight(node, "projection", [dirs, "P", hidden])
+        read_back = node.projection.shape[1]
+    _weight(node, "R", [dirs, gates * hidden, read_back])
+    _weight(node, "W", [dirs, gates * hidden, "I"])
+    if node.B is not None:
+        _weight(node, "B", [dirs, 2 * gates * hidden])
+    if lstm:
+        if node.P is not None:
+            _weight(node, "P", [dirs, 3 * hidden])
+        _flag(node, "input_forget")
+        _choice(node, "peephole_output", PEEPHOLE_OUTPUTS)
+        _limit(node, "cell_clip")
+    if node.op == "GRU":
+        _flag(node, "linear_before_reset")
+    _same_dtype(node)
+    _limit(node, "clip")
+    wanted = len(node.default_activations)
+    if len(node.activations) != dirs or any(len(functions) != wanted for functions in node.activations):
+        fail(node, "activations", f"{dirs} tuple(s) of {wanted}, one per direction",
+             [len(functions) for functions in node.activations])
+    for functions in node.activations:
+        for activation in functions:
+            _activation(node, "activation", activation, in_cell=True)
+
+
+def _check_embedding(node: Embedding) -> None:
+    _arity(node, ["ids"], [], ["sequence"])
+    _weight(node, "table", ["vocabulary", "features"])
+
+
+def _check_dense(node: Dense) -> None:
+    _arity(node, ["x"], [], ["y"])
+    _weight(node, "kernel", ["in", "units"])
+    if node.bias is not None:
+        _weight(node, "bias", [node.kernel.shape[1]])
+    _same_dtype(node)
+    _activation(node, "activation", node.activation)
+
+
+def _check_activate(node: Activate) -> None:
+    _arity(node, ["x"], [], ["y"])
+    _activation(node, "activation", node.activation)
+
+
+def _check_pool(node: Pool) -> None:
+    _arity(node, ["x"], [], ["y"])
+    _choice(node, "kind", POOL_KINDS)
+
+
+def _check_mask(node: Mask) -> None:
+    _arity(node, ["ids"], [], ["mask"])
+    if not isinstance(node.value, int) or isinstance(node.value, bool) or not -2**31 <= node.value < 2**31:
+        fail(node, "value", "an int32", repr(node.value))
+
+
+def _check_operator(node: Operator) -> None:
+    if not isinstance(node.op_type, str) or not node.op_type:
+        fail(node, "op_type", "the name of an ONNX operator", repr(node.op_type))
+    if not node.outputs or not any(node.outputs):
+        fail(node, "outputs", "named, at least one of them", list(node.outputs))
+    for name, value in node.attributes.items():
+        items = value if isinstance(value, tuple) else (value,)
+        if not isinstance(name, str) or not all(isinstance(item, str) or _is_int64(item) or
+                                                (isinstance(item, float) and math.isfinite(item)) for item in items):
+            fail(node, f"attribute {name}", "an int64, finite float, string or a tuple of them", repr(value))
+    for position, array in node.constants.items():
+        if not isinstance(position, int) or isinstance(position, bool) or not 0 <= position < len(node.inputs):
+            fail(node, "constants", f"at positions 0 to {len(node.inputs) - 1} of the inputs", repr(position))
+        if node.inputs[position]:
+            fail(node, f"input {position}", "left empty, as a constant stands there", node.inputs[position])
+        if not isinstance(array, np.ndarray) or array.dtype.name not in CONSTANT_DTYPES:
+            fail(node, f"constant {position}", f"an array of {', '.join(CONSTANT_DTYPES)}",
+                 getattr(array, "dtype", type(array).__name__))
+
+
+def _is_int64(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and -2**63 <= value < 2**63
+
+
+_ARITY_AND_FIELDS: dict[type, Any] = {
+    Recurrent: _check_recurrent, Embedding: _check_embedding, Dense: _check_dense, Activate: _check_activate,
+    Pool: _check_pool, Mask: _check_mask, Operator: _check_operator,
+}
