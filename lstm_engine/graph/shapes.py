@@ -25,8 +25,12 @@ class Symbols:
 
     def resolve(self, dim: Dim) -> Dim:
         """The number that `dim` stands for, or the symbol that speaks for its equals."""
+        passed = []
         while isinstance(dim, str) and dim in self._meaning:
+            passed.append(dim)
             dim = self._meaning[dim]
+        for symbol in passed:           # point straight at the end, or a hostile chain makes this quadratic
+            self._meaning[symbol] = dim
         return dim
 
     def unify(self, left: Dim, right: Dim) -> bool:
@@ -49,7 +53,7 @@ class Symbols:
 def infer_shapes(graph: Graph) -> dict[str, Value]:
     """The shape and dtype of every named value, by name, inputs of the graph included.
 
-    Symbols that must be equal are given one name (the one met first), and symbols that a weight fixes become
+    Symbols that must be equal are given one name, and symbols that a weight fixes become
     numbers. Raises GraphError for a value that is missing or made later, or a rank, size or dtype that does
     not fit; UnsupportedError for an operator or activation that is not known.
     """

@@ -34,7 +34,7 @@ def validate(graph: Graph) -> Graph:
     _check_unique("output", graph.outputs)
     for name in graph.outputs:
         if name not in values:
-            raise GraphError(f"output {name!r} is made by no node; values: {', '.join(values)}")
+            raise GraphError(f"output {name!r} is neither made by a node nor given to the graph")
     return graph
 
 

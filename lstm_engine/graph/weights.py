@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NoReturn, Sequence
+from typing import Any, Callable, NoReturn, Sequence
 
 import numpy as np
 
 from ..errors import GraphError, UnsupportedError
 from .activations import ACTIVATIONS, ROW_WISE, Activation
-from .nodes import DTYPES, LSTM, NODE_TYPES, Activate, Dense, Embedding, Mask, Node, Operator, Pool, Recurrent
+from .nodes import (DTYPES, GRU, LSTM, NODE_TYPES, RNN, Activate, Dense, Embedding, Mask, Node, Operator, Pool,
+                    Recurrent)
 
 MAX_DIM = 2**31 - 1                # sizes are 32-bit integers in the C core
 WEIGHT_DTYPES = ("float16", "float32", "float64")
@@ -32,7 +33,7 @@ def check_node(node: Node) -> None:
     """
     if type(node) is not NODE_TYPES.get(node.op):
         raise GraphError(f"node {node.name!r}: {type(node).__name__} is not a node; known: {', '.join(NODE_TYPES)}")
-    _ARITY_AND_FIELDS[type(node).__mro__[1] if isinstance(node, Recurrent) else type(node)](node)
+    _CHECKS[type(node)](node)
 
 
 def _arity(node: Node, required: Sequence[str], optional: Sequence[str], outputs: Sequence[str]) -> None:
@@ -141,6 +142,7 @@ def _check_recurrent(node: Recurrent) -> None:
         _flag(node, "linear_before_reset")
     _same_dtype(node)
     _limit(node, "clip")
+    _flag(node, "zero_masked")
     wanted = len(node.default_activations)
     if len(node.activations) != dirs or any(len(functions) != wanted for functions in node.activations):
         fail(node, "activations", f"{dirs} tuple(s) of {wanted}, one per direction",
@@ -204,7 +206,7 @@ def _is_int64(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and -2**63 <= value < 2**63
 
 
-_ARITY_AND_FIELDS: dict[type, Any] = {
-    Recurrent: _check_recurrent, Embedding: _check_embedding, Dense: _check_dense, Activate: _check_activate,
-    Pool: _check_pool, Mask: _check_mask, Operator: _check_operator,
+_CHECKS: dict[type[Node], Callable[[Any], None]] = {
+    LSTM: _check_recurrent, GRU: _check_recurrent, RNN: _check_recurrent, Embedding: _check_embedding,
+    Dense: _check_dense, Activate: _check_activate, Pool: _check_pool, Mask: _check_mask, Operator: _check_operator,
 }
