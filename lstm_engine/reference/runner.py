@@ -1,0 +1,164 @@
+"""Runs a whole graph in float64, node by node."""
+
+from __future__ import annotations
+
+from typing import Mapping
+
+import numpy as np
+
+from ..errors import ArgumentError
+from ..graph import (GRU, LSTM, Activate, Dense, Embedding, Graph, Mask, Node, Operator, Pool, Recurrent, Value,
+                     infer_shapes)
+from ..graph.nodes import Dim
+from .activations import activate
+from .recurrent import gru, lstm, rnn
+
+States = dict[str, dict[str, np.ndarray]]      # node name -> {"h": [batch, dirs, H], "c": [batch, dirs, H]}
+
+
+def run(graph: Graph, inputs: Mapping[str, np.ndarray], lengths=None, initial_state: States | None = None,
+        return_state: bool = False, *, empty: str = "initial"):
+    """The outputs of `graph` by name; with `return_state`, also the final state of every recurrent node.
+
+    inputs: one array per input of the graph. lengths [batch]: the real steps of each row of the sequences
+    given to the graph, or a dict of them by the symbol of the time axis where there are several. Steps beyond
+    them count for nothing, and outputs that still have that axis are 0 there. initial_state: the states of
+    recurrent nodes whose initial states are not inputs of theirs; those left out start at 0. empty: see
+    `recurrent.Steps`. Floating-point values are float64 throughout.
+    Raises ArgumentError for inputs, lengths or states that do not fit.
+    """
+    shapes = infer_shapes(graph)
+    values = _check_inputs(graph, inputs)
+    by_axis = _lengths_by_axis(graph, shapes, lengths)
+    given = dict(initial_state or {})
+    states: States = {}
+    for node in graph.nodes:
+        arguments = [values[name] if name else None for name in node.inputs]
+        steps = _steps_of(node, shapes, by_axis)
+        if isinstance(node, Recurrent):
+            outputs, states[node.name] = _recurrent(node, arguments, steps, given.pop(node.name, {}), empty)
+        elif isinstance(node, Operator):
+            outputs = _operator(node, arguments)
+        else:
+            outputs = [_layer(node, arguments[0], steps)]
+        values.update((name, output) for name, output in zip(node.outputs, outputs) if name)
+    if given:
+        raise ArgumentError(f"initial_state names no recurrent node of the graph: {', '.join(map(repr, given))}")
+    results = {name: _zero_padding(values[name], shapes[name], by_axis) for name in graph.outputs}
+    return (results, states) if return_state else results
+
+
+def _check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    wanted = {value.name for value in graph.inputs}
+    if wanted != set(inputs):
+        raise ArgumentError(f"inputs must be {sorted(wanted)}, got {sorted(inputs)}")
+    values, sizes = {}, {}
+    for value in graph.inputs:
+        array = np.asarray(inputs[value.name])
+        agree = array.ndim == len(value.shape) and all(
+            size == (sizes.setdefault(dim, size) if isinstance(dim, str) else dim)
+            for size, dim in zip(array.shape, value.shape))
+        if not agree:
+            raise ArgumentError(f"input {value.name!r} must be [{', '.join(map(str, value.shape))}], "
+                                f"got {list(array.shape)}")
+        values[value.name] = _cast(value, array)
+    return values
+
+
+def _cast(value: Value, array: np.ndarray) -> np.ndarray:
+    """Floats as float64; ids, lengths and masks as the graph declares them, if that loses nothing."""
+    dtype = np.dtype(np.float64 if value.dtype.startswith("float") else value.dtype)
+    if dtype.kind != "f" and array.dtype.kind not in ("b" if dtype.kind == "b" else "iu"):
+        raise ArgumentError(f"input {value.name!r} must be {value.dtype}, got {array.dtype}")
+    cast = array.astype(dtype)
+    if dtype.kind != "f" and not np.array_equal(cast, array):
+        raise ArgumentError(f"input {value.name!r} holds values beyond {value.dtype}")
+    return cast
+
+
+def _lengths_by_axis(graph: Graph, shapes: dict[str, Value], lengths) -> dict[Dim, np.ndarray]:
+    """Lengths by the time axis they belong to, in the names that shape inference settled on."""
+    if lengths is None:
+        return {}
+    settled = {declared: known for value in graph.inputs
+               for declared, known in zip(value.shape, shapes[value.name].shape)}
+    if isinstance(lengths, Mapping):
+        return {settled.get(axis, axis): np.asarray(of_axis) for axis, of_axis in lengths.items()}
+    axes = {settled[value.shape[1]] for value in graph.inputs
+            if len(value.shape) == 3 or (len(value.shape) == 2 and isinstance(value.shape[1], str))}
+    if len(axes) != 1:
+        raise ArgumentError(f"lengths must be a dict by time axis: the graph has {len(axes)} ({sorted(map(str, axes))})")
+    return {axes.pop(): np.asarray(lengths)}
+
+
+def _steps_of(node: Node, shapes: dict[str, Value], by_axis: dict[Dim, np.ndarray]) -> np.ndarray | None:
+    """The lengths given to `run` that belong to the time axis of the node's first input."""
+    if not node.inputs or not node.inputs[0] or len(shapes[node.inputs[0]].shape) < 2:
+        return None
+    return by_axis.get(shapes[node.inputs[0]].shape[1])
+
+
+def _zero_padding(array: np.ndarray, value: Value, by_axis: dict[Dim, np.ndarray]) -> np.ndarray:
+    if array.ndim < 2 or value.shape[1] not in by_axis or (array.ndim == 2 and isinstance(value.shape[1], int)):
+        return array
+    real = np.arange(array.shape[1]) < by_axis[value.shape[1]][:, None]
+    return np.where(real.reshape(real.shape + (1,) * (array.ndim - 2)), array, np.zeros((), array.dtype))
+
+
+def _layer(node: Node, x: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
+    if isinstance(node, Embedding):
+        if x.size and not 0 <= x.min() <= x.max() < len(node.table):
+            raise ArgumentError(f"node {node.name!r}: ids must be from 0 to {len(node.table) - 1}, "
+                                f"got {x.min()} to {x.max()}")
+        return node.table.astype(np.float64)[x]
+    if isinstance(node, Dense):
+        bias = 0.0 if node.bias is None else node.bias.astype(np.float64)
+        return activate(node.activation, x @ node.kernel.astype(np.float64) + bias)
+    if isinstance(node, Activate):
+        return activate(node.activation, x)
+    if isinstance(node, Mask):
+        return x != node.value
+    assert isinstance(node, Pool), node
+    return _pool(node.kind, x, lengths)
+
+
+def _pool(kind: str, x: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
+    """x [batch, time, F] -> [batch, F] over each row's real steps; 0 where there are none."""
+    pooled = np.zeros((x.shape[0], x.shape[2]))
+    for row, sequence in enumerate(x):
+        real = sequence if lengths is None else sequence[:lengths[row]]
+        if len(real):
+            pooled[row] = {"last": lambda: real[-1], "mean": lambda: real.mean(axis=0),
+                           "max": lambda: real.max(axis=0)}[kind]()
+    return pooled
+
+
+def _operator(node: Operator, arguments: list[np.ndarray | None]) -> list[np.ndarray]:
+    from ..plan.host_ops import run_operator
+
+    return run_operator(node, arguments)
+
+
+def _recurrent(node: Recurrent, arguments: list[np.ndarray | None], steps: np.ndarray | None,
+               state: dict[str, np.ndarray], empty: str) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+    x, lengths, initial_h, initial_c, mask = arguments + [None] * (5 - len(arguments))
+    if state and (initial_h is not None or initial_c is not None):
+        raise ArgumentError(f"initial_state of {node.name!r}: its states are already inputs of the graph")
+    if set(state) - ({"h", "c"} if isinstance(node, LSTM) else {"h"}):
+        raise ArgumentError(f"initial_state of {node.name!r}: {node.op} has no state {sorted(state)}")
+    sides = (len(x), node.dirs)                 # a state [batch, dirs*H] in the graph is [batch, dirs, H] here
+    initial = {"initial_h": state.get("h") if initial_h is None else initial_h.reshape(*sides, node.output_size)}
+    options = dict(sequence_lens=steps if lengths is None else lengths, direction=node.direction, clip=node.clip,
+                   activations=node.activations, mask=mask, zero_masked=node.zero_masked, empty=empty)
+    if isinstance(node, LSTM):
+        initial["initial_c"] = state.get("c") if initial_c is None else initial_c.reshape(*sides, node.hidden)
+        Y, *finals = lstm(x, node.W, node.R, node.B, P=node.P, input_forget=node.input_forget,
+                          projection=node.projection, peephole_output=node.peephole_output,
+                          cell_clip=node.cell_clip, **initial, **options)
+    elif isinstance(node, GRU):
+        Y, *finals = gru(x, node.W, node.R, node.B, linear_before_reset=node.linear_before_reset,
+                         **initial, **options)
+    else:
+        Y, *finals = rnn(x, node.W, node.R, node.B, **initial, **options)
+    outputs = [array.reshape(*array.shape[:-2], node.dirs * array.shape[-1]) for array in (Y, *finals)]
+    return outputs, dict(zip("hc", finals))
