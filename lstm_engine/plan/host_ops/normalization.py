@@ -1,0 +1,76 @@
+"""Normalizations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...graph.nodes import Operator
+from .registry import Kernel, builder
+
+
+def _per_channel(array: np.ndarray, rank: int) -> np.ndarray:
+    return array.reshape((-1,) + (1,) * (rank - 2))
+
+
+@builder("BatchNormalization")
+def _batch_normalization(attributes: dict[str, Any], node: Operator) -> Kernel:
+    epsilon = attributes["epsilon"]
+
+    def factors(scale: np.ndarray, bias: np.ndarray, mean: np.ndarray, var: np.ndarray
+                ) -> tuple[np.ndarray, np.ndarray]:
+        """y = x * factor + offset, made in float64 and rounded once."""
+        factor = scale.astype(np.float64) / np.sqrt(var.astype(np.float64) + epsilon)
+        return factor.astype(scale.dtype), (bias - mean * factor).astype(scale.dtype)
+
+    folded = factors(*(node.constants[i] for i in (1, 2, 3, 4))) if set(node.constants) >= {1, 2, 3, 4} else None
+
+    def normalize(x: np.ndarray, *parameters: np.ndarray) -> np.ndarray:
+        factor, offset = folded or factors(*parameters)
+        if x.ndim == 1:
+            return x * factor + offset
+        return x * _per_channel(factor, x.ndim) + _per_channel(offset, x.ndim)
+    return normalize
+
+
+def _standardize(x: np.ndarray, axes: tuple[int, ...], epsilon: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(x - mean) / sqrt(variance + epsilon) over `axes`, the mean, and the reciprocal of the root."""
+    mean = x.mean(axis=axes, keepdims=True)
+    centred = x - mean
+    variance = np.square(centred).mean(axis=axes, keepdims=True)
+    inverse = 1 / np.sqrt(variance + x.dtype.type(epsilon))
+    return centred * inverse, mean, inverse
+
+
+@builder("LayerNormalization")
+def _layer_normalization(attributes: dict[str, Any], node: Operator) -> Kernel:
+    axis, epsilon = attributes["axis"], attributes["epsilon"]
+
+    def normalize(x: np.ndarray, scale: np.ndarray, bias: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
+        axes = tuple(range(axis % x.ndim, x.ndim))
+        y, mean, inverse = _standardize(x, axes, epsilon)
+        y = y * scale
+        return (y if bias is None else y + bias), mean, inverse
+    return lambda *inputs: normalize(*inputs)[:len(node.outputs)]
+
+
+@builder("InstanceNormalization")
+def _instance_normalization(attributes: dict[str, Any], node: Operator) -> Kernel:
+    epsilon = attributes["epsilon"]
+
+    def normalize(x: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        y = _standardize(x, tuple(range(2, x.ndim)), epsilon)[0]
+        return y * _per_channel(scale, x.ndim) + _per_channel(bias, x.ndim)
+    return normalize
+
+
+@builder("GroupNormalization")
+def _group_normalization(attributes: dict[str, Any], node: Operator) -> Kernel:
+    epsilon, groups = attributes["epsilon"], attributes["num_groups"]
+
+    def normalize(x: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        grouped = x.reshape(x.shape[0], groups, -1)
+        y = _standardize(grouped, (2,), epsilon)[0].reshape(x.shape)
+        return y * _per_channel(scale, x.ndim) + _per_channel(bias, x.ndim)
+    return normalize

@@ -1,0 +1,47 @@
+"""Where the operator families put their builders, and what a builder is."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Mapping, Sequence
+
+import numpy as np
+
+from ...graph.nodes import Operator
+
+# Called once a node, with its attributes, defaults filled in, and the node itself.
+# Returns the function of the inputs that is called every run; it gives one array, or a sequence of them where the
+# operator can have several outputs. Results may be views of inputs; nobody writes into a value.
+Kernel = Callable[..., Any]
+Builder = Callable[[dict[str, Any], Operator], Kernel]
+
+BUILDERS: dict[str, Builder] = {}
+
+
+def builder(*names: str) -> Callable[[Builder], Builder]:
+    """Register a builder under the names of its operators."""
+    def register(function: Builder) -> Builder:
+        for name in names:
+            BUILDERS[name] = function
+        return function
+    return register
+
+
+def plain(kernels: Mapping[str, Kernel]) -> None:
+    """Register kernels that need neither attributes nor constants."""
+    for name, kernel in kernels.items():
+        BUILDERS[name] = lambda attributes, node, kernel=kernel: kernel
+
+
+def ints(array: np.ndarray | Sequence[int]) -> tuple[int, ...]:
+    """The integers in an input such as axes, as a tuple."""
+    return tuple(int(v) for v in np.ravel(array))
+
+
+def scalar(array: np.ndarray) -> Any:
+    """The one element of an input such as `depth` or `k`."""
+    return array.item() if array.size == 1 else array.reshape(-1)[0].item()
+
+
+def fixed(node: Operator, *positions: int) -> bool:
+    """Whether each of these inputs is a constant or left out."""
+    return all(i in node.constants or i >= len(node.inputs) or not node.inputs[i] for i in positions)

@@ -1,0 +1,189 @@
+"""Operators that move elements or make them from a shape."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ...graph.nodes import Operator
+from .registry import Kernel, builder, fixed, ints, plain, scalar
+
+
+def _target(x: np.ndarray, target: tuple[int, ...], allow_zero: int) -> tuple[int, ...]:
+    if allow_zero or 0 not in target:
+        return target
+    return tuple(x.shape[i] if dim == 0 else dim for i, dim in enumerate(target))
+
+
+@builder("Reshape")
+def _reshape(attributes: dict[str, Any], node: Operator) -> Kernel:
+    allow_zero = attributes["allowzero"]
+    if not fixed(node, 1):
+        return lambda x, shape: x.reshape(_target(x, ints(shape), allow_zero))
+    target = ints(node.constants[1])
+    if allow_zero or 0 not in target:
+        return lambda x, shape: x.reshape(target)
+    return lambda x, shape: x.reshape(_target(x, target, 0))
+
+
+@builder("Flatten")
+def _flatten(attributes: dict[str, Any], node: Operator) -> Kernel:
+    axis = attributes["axis"]
+
+    def flatten(x: np.ndarray) -> np.ndarray:
+        at = axis + x.ndim if axis < 0 else axis
+        return x.reshape(prod(x.shape[:at]), prod(x.shape[at:]))
+    return flatten
+
+
+@builder("Transpose")
+def _transpose(attributes: dict[str, Any], node: Operator) -> Kernel:
+    perm = attributes["perm"]
+    return (lambda x: x.transpose(perm)) if perm else (lambda x: x.transpose())
+
+
+@builder("Squeeze")
+def _squeeze(attributes: dict[str, Any], node: Operator) -> Kernel:
+    if 1 in node.constants:
+        axes = ints(node.constants[1])
+        return lambda x, _axes=None: x.squeeze(axes)
+    return lambda x, axes=None: x.squeeze() if axes is None else x.squeeze(ints(axes))
+
+
+@builder("Unsqueeze")
+def _unsqueeze(attributes: dict[str, Any], node: Operator) -> Kernel:
+    if 1 in node.constants:
+        known = ints(node.constants[1])
+        if len(known) == 1:
+            return lambda x, axes: np.expand_dims(x, known[0])
+        return lambda x, axes: np.expand_dims(x, known)
+    return lambda x, axes: np.expand_dims(x, ints(axes))
+
+
+def _expand(x: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(x, np.broadcast_shapes(x.shape, ints(shape)))
+
+
+plain({
+    "Expand": _expand,
+    "Size": lambda x: np.asarray(x.size, np.int64),
+    "NonZero": lambda x: np.array(np.nonzero(np.atleast_1d(x)), np.int64)[:x.ndim],
+    "Range": lambda start, limit, step: np.arange(scalar(start), scalar(limit), scalar(step)).astype(start.dtype),
+})
+
+
+@builder("Tile")
+def _tile(attributes: dict[str, Any], node: Operator) -> Kernel:
+    def tile(x: np.ndarray, repeats: np.ndarray) -> np.ndarray:
+        if repeats.size != x.ndim:
+            raise ValueError(f"{repeats.size} repeats for {x.ndim} axes")
+        return np.tile(x, ints(repeats))
+    return tile
+
+
+@builder("Concat")
+def _concat(attributes: dict[str, Any], node: Operator) -> Kernel:
+    axis = attributes["axis"]
+    return lambda *xs: np.concatenate(xs, axis=axis)
+
+
+@builder("Split")
+def _split(attributes: dict[str, Any], node: Operator) -> Kernel:
+    axis, parts = attributes["axis"], attributes["num_outputs"] or len(node.outputs)
+
+    def split(x: np.ndarray, sizes: np.ndarray | None = None) -> list[np.ndarray]:
+        if sizes is None:
+            chunk = -(-x.shape[axis] // parts)
+            return np.split(x, [chunk * i for i in range(1, parts)], axis=axis)
+        ends = np.cumsum(sizes)
+        if ends[-1] != x.shape[axis]:
+            raise ValueError(f"the split sizes sum to {ends[-1]}, not {x.shape[axis]}")
+        return np.split(x, ends[:-1], axis=axis)
+
+    if 1 not in node.constants:
+        return split
+    edges = [0, *(int(end) for end in np.cumsum(node.constants[1]))]
+    spans = [slice(a, b) for a, b in zip(edges, edges[1:])]
+
+    def split_fixed(x: np.ndarray, sizes: np.ndarray) -> list[np.ndarray]:
+        if x.shape[axis] != edges[-1]:
+            raise ValueError(f"the split sizes sum to {edges[-1]}, not {x.shape[axis]}")
+        before = (slice(None),) * (axis % x.ndim)
+        return [x[before + (span,)] for span in spans]
+    return split_fixed
+
+
+@builder("Slice")
+def _slice(attributes: dict[str, Any], node: Operator) -> Kernel:
+    def spans(rank: int, starts: Any, ends: Any, axes: Any, steps: Any) -> tuple[slice, ...]:
+        starts, ends = ints(starts), ints(ends)
+        axes = range(len(starts)) if axes is None else ints(axes)
+        steps = (1,) * len(starts) if steps is None else ints(steps)
+        result = [slice(None)] * rank
+        for start, end, axis, step in zip(starts, ends, axes, steps):
+            result[axis] = slice(start, end, step)
+        return tuple(result)
+
+    def take(x: np.ndarray, starts: Any, ends: Any, axes: Any = None, steps: Any = None) -> np.ndarray:
+        return x[spans(x.ndim, starts, ends, axes, steps)]
+
+    by_rank: dict[int, tuple[slice, ...]] = {}
+
+    def take_fixed(x: np.ndarray, *parameters: Any) -> np.ndarray:
+        picked = by_rank.get(x.ndim)
+        if picked is None:
+            picked = by_rank[x.ndim] = spans(x.ndim, *parameters, *(None,) * (4 - len(parameters)))
+        return x[picked]
+
+    return take_fixed if fixed(node, 1, 2, 3, 4) else take
+
+
+@builder("Pad")
+def _pad(attributes: dict[str, Any], node: Operator) -> Kernel:
+    mode = attributes["mode"]
+
+    def widths(rank: int, pads: np.ndarray, axes: np.ndarray | None) -> list[tuple[int, int]]:
+        values = ints(pads)
+        chosen = range(rank) if axes is None else ints(axes)
+        if len(values) != 2 * len(chosen):
+            raise ValueError(f"{len(values)} pads for {len(chosen)} axes")
+        result = [(0, 0)] * rank
+        for i, axis in enumerate(chosen):
+            result[axis] = (values[i], values[i + len(chosen)])
+        return result
+
+    def pad(x: np.ndarray, pads: np.ndarray, fill: np.ndarray | None = None,
+            axes: np.ndarray | None = None) -> np.ndarray:
+        around = widths(x.ndim, pads, axes)
+        x = x[tuple(slice(max(0, -a), size - max(0, -b)) for (a, b), size in zip(around, x.shape))]
+        around = [(max(0, a), max(0, b)) for a, b in around]
+        if mode != "constant":
+            return np.pad(x, around, mode=mode)
+        value = 0 if fill is None else fill.reshape(())
+        result = np.full([a + size + b for (a, b), size in zip(around, x.shape)], value, x.dtype)
+        result[tuple(slice(a, a + size) for (a, b), size in zip(around, x.shape))] = x
+        return result
+    return pad
+
+
+@builder("Shape")
+def _shape(attributes: dict[str, Any], node: Operator) -> Kernel:
+    part = slice(attributes["start"], attributes["end"])
+    return lambda x: np.array(x.shape[part], np.int64)
+
+
+@builder("ConstantOfShape")
+def _constant_of_shape(attributes: dict[str, Any], node: Operator) -> Kernel:
+    def constant_of_shape(shape: np.ndarray, fill: np.ndarray | None = None) -> np.ndarray:
+        if fill is None:
+            return np.zeros(ints(shape), np.float32)
+        return np.full(ints(shape), fill.reshape(()), fill.dtype)
+    return constant_of_shape
+
+
+@builder("Trilu")
+def _trilu(attributes: dict[str, Any], node: Operator) -> Kernel:
+    part = np.triu if attributes["upper"] else np.tril
+    return lambda x, k=None: part(x, 0 if k is None else scalar(k))
