@@ -1,0 +1,1 @@
+"""Raw arrays in `.npz` files, which a spec turns into a graph."""

@@ -1,0 +1,88 @@
+"""Named arrays of a checkpoint, converted when they are asked for, and a record of which were used."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from dataclasses import dataclass
+from typing import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from ...errors import FormatError, UnsupportedError
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+MAX_RANK = 16
+MAX_ELEMENTS = 2**58               # leaves room for byte counts in 64 bits
+
+
+def check_shape(shape: Sequence[int], what: str) -> None:
+    """Raise FormatError, naming `what`, if NumPy could not hold an array of `shape` even with its zeros as ones."""
+    if len(shape) > MAX_RANK or min(shape, default=1) < 0 or math.prod(size or 1 for size in shape) > MAX_ELEMENTS:
+        raise FormatError(f"{what}: the shape {str(list(shape)):.100} is out of range")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One array of a file: what the file says of it, and how to get it."""
+
+    shape: tuple[int, ...]
+    dtype: str                          # NumPy's name, or "bfloat16"
+    load: Callable[[], np.ndarray]      # of `shape`; bfloat16 comes as uint16
+
+
+class Weights:
+    """The arrays of one checkpoint by name, in the file's order."""
+
+    def __init__(self, entries: Mapping[str, Entry]) -> None:
+        self._entries = dict(entries)
+        self._used: set[str] = set()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._entries
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._entries)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Raises FormatError if there is no such array."""
+        return self._entry(name).shape
+
+    def take(self, name: str) -> np.ndarray:
+        """An array in native byte order, half and bfloat16 widened to float32; it counts as used.
+
+        Raises FormatError if it is absent, UnsupportedError if its dtype cannot be a weight.
+        """
+        entry = self._entry(name)
+        self._used.add(name)
+        if entry.dtype not in FLOATS:
+            raise UnsupportedError(f"tensor {name!r} is {entry.dtype}; weights must be one of {', '.join(FLOATS)}")
+        array = entry.load()
+        if entry.dtype == "bfloat16":       # the upper half of a float32
+            return (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        return array.astype("float32" if entry.dtype == "float16" else entry.dtype, copy=False)
+
+    def describe(self, names: Iterable[str], limit: int = 12) -> str:
+        """Names and shapes for a message: 'fc.weight' [1, 64], ..."""
+        listed = list(names)
+        shown = ", ".join(f"{name!r} {list(self.shape(name))}" for name in listed[:limit])
+        return f"{shown} and {len(listed) - limit} more" if len(listed) > limit else shown or "none"
+
+    def unused(self, ignore: Iterable[str] = ()) -> list[str]:
+        """Names never taken and matched by none of the patterns `ignore` (shell style: "decoder.*")."""
+        patterns = list(ignore)
+        return [name for name in self._entries if name not in self._used
+                and not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+
+    def check_all_used(self, ignore: Iterable[str] = ()) -> None:
+        """Raise UnsupportedError naming the arrays that were left over: a model that drops some is a wrong model."""
+        left = self.unused(ignore)
+        if left:
+            raise UnsupportedError(f"{len(left)} tensor(s) of the file belong to no layer: {self.describe(left)}; "
+                                   "a spec can place them, or name them under \"ignore\"")
+
+    def _entry(self, name: str) -> Entry:
+        if name not in self._entries:
+            raise FormatError(f"no tensor {name!r}; there are {self.describe(self._entries)}")
+        return self._entries[name]

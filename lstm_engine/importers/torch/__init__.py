@@ -1,0 +1,1 @@
+"""PyTorch checkpoints and live modules, read without torch."""

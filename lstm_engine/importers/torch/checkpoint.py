@@ -1,0 +1,136 @@
+"""From the object in a torch file to its weights by name: nested checkpoints, module trees, prefixes.
+
+Names are those of the state dict that the model would load: the containers around it and prefixes such as
+`module.` are taken off. Tensors that lie beside the model keep their full names, so that nothing drops out of
+sight; those known to be no weights (optimizer state, counters) are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Iterator
+
+from ...errors import FormatError, UnsupportedError
+from .symbols import Instance, Opaque, Tensor
+
+MAX_DEPTH = 64
+MAX_ITEMS = 3_000_000          # a pickle has at most a million, and they are met more than once
+
+# Keys under which training scripts and frameworks keep the model, and keys whose tensors are never weights of it.
+MODEL_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights",
+              "params")
+NO_WEIGHTS = re.compile(r"optim\w*|opt|\w*_optim(izer)?\w*|\w*sched\w*|\w*scaler\w*|amp|\w*rng\w*|\w*random_state|"
+                        r"callbacks|loops|history|\w*loss\w*|metrics?|epoch|\w*step", re.IGNORECASE)
+WRAPPERS = ("module.", "_orig_mod.")           # DataParallel, torch.compile
+# Buffers that count batches or operations and take no part in what a model computes.
+IGNORED = ("*num_batches_tracked", "*total_ops", "*total_params")
+
+_MODULE_PARTS = ("_parameters", "_buffers", "_modules")
+_REPEATED = "_flat_weights"                    # nn.LSTM's own list of the weights it also has by name
+
+
+def named_tensors(root: Any) -> dict[str, Tensor]:
+    """The weights of a checkpoint by name, in the file's order.
+
+    Raises UnsupportedError if there are none or some are NumPy arrays, FormatError for data without an end.
+    """
+    walk = _Walk()
+    model, beside = _find_model(root, "", walk, 0)
+    walk.arrays.clear()
+    tensors = _unwrap(dict(walk.tensors(model, "", 0)))
+    if walk.arrays:
+        raise UnsupportedError(f"{walk.arrays[0]!r:.100} is a pickled NumPy array; save the model's state_dict with "
+                               "torch.save, or the arrays with numpy.savez")
+    if not tensors:
+        raise UnsupportedError("the file holds no tensors; expected a state dict, or a checkpoint with one in it")
+    for name in beside:
+        if name in tensors:
+            raise FormatError(f"two tensors are named {name!r:.100}")
+    return tensors | beside
+
+
+def _find_model(root: Any, path: str, walk: _Walk, depth: int) -> tuple[Any, dict[str, Tensor]]:
+    """The part of a checkpoint that is the model, and the tensors beside it by their full names.
+
+    A dict is taken to hold the model in one of its entries if exactly one entry is called as in MODEL_KEYS, or
+    if exactly one entry has tensors at all; otherwise it is itself the model.
+    """
+    if not isinstance(root, dict) or depth > MAX_DEPTH:
+        return root, {}
+    inside = {key: dict(walk.tensors(value, "", depth)) for key, value in root.items()
+              if not isinstance(value, Tensor) and not _is_no_weight(key)}
+    boxes = [key for key, tensors in inside.items() if tensors]
+    single = {f"{path}{key}": value for key, value in root.items()
+              if isinstance(value, Tensor) and value.shape and not _is_no_weight(key)}
+    known = [key for key in boxes if key in MODEL_KEYS]
+    if len(known) != 1 and (single or len(boxes) != 1):
+        return root, {}
+    chosen = (known or boxes)[0]
+    for key in boxes:
+        if key != chosen:
+            single.update((f"{path}{key}.{name}", tensor) for name, tensor in inside[key].items())
+    model, beside = _find_model(root[chosen], f"{path}{chosen}.", walk, depth + 1)
+    return model, single | beside
+
+
+def _is_no_weight(key: Any) -> bool:
+    return isinstance(key, str) and NO_WEIGHTS.fullmatch(key) is not None
+
+
+def _unwrap(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Take off the prefixes that wrappers put before every name."""
+    while tensors:
+        prefix = next((wrapper for wrapper in WRAPPERS if all(name.startswith(wrapper) for name in tensors)), None)
+        if prefix is None:
+            break
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+class _Walk:
+    """Visits a tree of data. The file may have tied it into a knot: depth, count and cycles are checked."""
+
+    def __init__(self) -> None:
+        self.arrays: list[str] = []            # names of pickled NumPy arrays that were met
+        self._count = 0
+        self._open: set[int] = set()           # containers that are being walked through
+
+    def tensors(self, value: Any, path: str, depth: int) -> Iterator[tuple[str, Tensor]]:
+        if isinstance(value, Tensor):
+            yield path, value
+            return
+        if isinstance(value, Opaque) and value.symbol.name == "_reconstruct":
+            self.arrays.append(path)
+        if not isinstance(value, (dict, list, tuple, Instance)):
+            return
+        if id(value) in self._open:
+            raise FormatError(f"the container {path!r:.100} holds itself")
+        if depth > MAX_DEPTH:
+            raise FormatError(f"the container {path!r:.100} is nested more than {MAX_DEPTH} deep")
+        self._open.add(id(value))
+        for key, item in _children(value):
+            self._count += 1
+            if self._count > MAX_ITEMS:
+                raise FormatError(f"more than {MAX_ITEMS} items, counted as often as they are shared")
+            yield from self.tensors(item, f"{path}.{key}" if path else str(key), depth + 1)
+        self._open.discard(id(value))
+
+
+def _children(value: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(value, dict):
+        yield from value.items()
+    elif isinstance(value, (list, tuple)):
+        yield from enumerate(value)
+    else:
+        yield from value.entries.items()
+        yield from enumerate(value.elements)
+        yield from enumerate(value.arguments)
+        if not isinstance(value.state, dict):
+            yield "state", value.state
+            return
+        for part in _MODULE_PARTS:             # a pickled nn.Module; a TorchScript one has its parts as attributes
+            if isinstance(value.state.get(part), dict):
+                yield from value.state[part].items()
+        for key, item in value.state.items():
+            if key not in _MODULE_PARTS and key != _REPEATED:
+                yield key, item
