@@ -1,0 +1,226 @@
+"""A graph as plain data: a configuration that JSON can hold, and tensors by name.
+
+Generic over the node dataclasses: a field marked as a tensor becomes the name of a tensor ("node.field", or the
+name another node gave it where both hold the same array), any other field becomes JSON by its declared type.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import typing
+from typing import Any, Callable, Mapping, NoReturn
+
+import numpy as np
+
+from ..errors import FormatError, UnsupportedError
+from ..graph import NODE_TYPES, Activation, Graph, Node, Value
+from ..graph.nodes import Dim, Shape
+
+Tensors = Callable[[str], np.ndarray]
+CONSTANTS = Mapping[int, np.ndarray]
+ATTRIBUTES = Mapping[str, Any]
+MISSING = dataclasses.MISSING
+
+
+def encode(graph: Graph) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The configuration of a valid graph and its tensors by name; the inverse of `decode`."""
+    tensors: dict[str, np.ndarray] = {}
+    names: dict[int, str] = {}              # id of an array -> its name, so that a shared one is stored once
+
+    def name_of(node: Node, field: str, array: np.ndarray) -> str:
+        name = names.setdefault(id(array), f"{node.name}.{field}")
+        tensors[name] = array
+        return name
+
+    def encode_node(node: Node) -> dict[str, Any]:
+        record: dict[str, Any] = {"op": node.op}
+        for field in dataclasses.fields(node):
+            value, hint = getattr(node, field.name), _hints(type(node))[field.name]
+            if field.metadata.get("tensor"):
+                record[field.name] = None if value is None else name_of(node, field.name, value)
+            elif hint == CONSTANTS:
+                record[field.name] = {str(position): name_of(node, f"constant_{position}", array)
+                                      for position, array in sorted(value.items())}
+            else:
+                record[field.name] = _encode_value(value, hint)
+        return record
+
+    config = {
+        "inputs": [{"name": v.name, "shape": list(v.shape), "dtype": v.dtype} for v in graph.inputs],
+        "nodes": [encode_node(node) for node in graph.nodes],
+        "outputs": list(graph.outputs),
+        "metadata": dict(graph.metadata),
+    }
+    return config, tensors
+
+
+def _encode_value(value: Any, hint: Any) -> Any:
+    if isinstance(value, Activation):
+        parameters = {key: float(number) for key, number in (("alpha", value.alpha), ("beta", value.beta))
+                      if number is not None}
+        return {"name": value.name, **parameters} if parameters else value.name
+    if isinstance(value, tuple):
+        return [_encode_value(item, None) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _encode_value(item, None) for key, item in value.items()}
+    if value is not None and hint in (float, float | None):
+        return float(value)
+    return value
+
+
+def decode(config: Mapping[str, Any], tensors: Tensors) -> Graph:
+    """The graph that a configuration describes; `tensors` gives the array of a name (KeyError: there is none).
+
+    Keys whose field has a default may be left out. The graph is not validated.
+    Raises FormatError naming the place for a key that is unknown or missing, a value of a wrong type, or a
+    tensor that does not exist; UnsupportedError for an operation or activation that is not known.
+    """
+    _check_keys("config", config, {"inputs", "nodes", "outputs"}, {"metadata"})
+    for key in ("inputs", "nodes", "outputs"):
+        if not isinstance(config[key], (list, tuple)):
+            _wrong(f"config: {key}", "a list", config[key])
+    inputs = tuple(_decode_input(f"config: inputs[{i}]", record) for i, record in enumerate(config["inputs"]))
+    nodes = tuple(_decode_node(f"config: nodes[{i}]", record, tensors) for i, record in enumerate(config["nodes"]))
+    outputs = _decode_value("config: outputs", config["outputs"], tuple[str, ...])
+    metadata = _decode_value("config: metadata", config.get("metadata", {}), Mapping[str, str])
+    return Graph(inputs, nodes, outputs, metadata)
+
+
+def _decode_input(where: str, record: Any) -> Value:
+    _check_keys(where, record, {"name", "shape"}, {"dtype"})
+    return Value(_decode_value(f"{where}: name", record["name"], str),
+                 _decode_value(f"{where}: shape", record["shape"], Shape),
+                 _decode_value(f"{where}: dtype", record.get("dtype", "float32"), str))
+
+
+def _decode_node(where: str, record: Any, tensors: Tensors) -> Node:
+    if not isinstance(record, Mapping):
+        _wrong(where, "an object", record)
+    op = record.get("op")
+    where = f"{where} ({record.get('name')!r:.100}, {op!r:.100})"
+    if not isinstance(op, str) or op not in NODE_TYPES:
+        raise UnsupportedError(f"{where}: op is not known; known: {', '.join(NODE_TYPES)}")
+    kind = NODE_TYPES[op]
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    required = {name for name, field in fields.items() if field.default is MISSING and field.default_factory is MISSING}
+    _check_keys(where, record, required | {"op"}, fields.keys() - required)
+    values: dict[str, Any] = {}
+    for name, field in fields.items():
+        if name not in record:
+            continue
+        place, hint = f"{where}: {name}", _hints(kind)[name]
+        if field.metadata.get("tensor"):
+            optional = field.default is None
+            values[name] = None if optional and record[name] is None else _tensor(place, record[name], tensors)
+        elif hint == CONSTANTS:
+            values[name] = _decode_constants(place, record[name], tensors)
+        else:
+            values[name] = _decode_value(place, record[name], hint)
+    return kind(**values)
+
+
+def _decode_constants(where: str, record: Any, tensors: Tensors) -> dict[int, np.ndarray]:
+    if not isinstance(record, Mapping):
+        _wrong(where, "an object from positions to names of tensors", record)
+    constants = {}
+    for position, name in record.items():
+        if not isinstance(position, str) or not (position.isascii() and position.isdigit() and len(position) < 5) \
+                or str(int(position)) != position:
+            _wrong(where, "positions of inputs as keys", position)
+        constants[int(position)] = _tensor(f"{where}[{position}]", name, tensors)
+    return constants
+
+
+def _tensor(where: str, name: Any, tensors: Tensors) -> np.ndarray:
+    if not isinstance(name, str):
+        _wrong(where, "the name of a tensor", name)
+    try:
+        return tensors(name)
+    except KeyError:
+        raise FormatError(f"{where}: there is no tensor {name!r:.200}") from None
+
+
+def _decode_value(where: str, value: Any, hint: Any) -> Any:
+    """`value`, out of JSON, as the type `hint` says."""
+    if hint == Activation:
+        return _decode_activation(where, value)
+    if hint == ATTRIBUTES:
+        return _decode_attributes(where, value)
+    if hint == Mapping[str, str]:
+        if not isinstance(value, Mapping) or not all(isinstance(s, str) for pair in value.items() for s in pair):
+            _wrong(where, "an object of strings", value)
+        return dict(value)
+    if hint == Dim:
+        if not isinstance(value, str) and type(value) is not int:
+            _wrong(where, "a list of ints and strings", value)
+        return value
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, (list, tuple)):
+            _wrong(where, "a list", value)
+        item = typing.get_args(hint)[0]
+        return tuple(_decode_value(f"{where}[{i}]", v, item) for i, v in enumerate(value))
+    if hint == float | None:
+        return None if value is None else _decode_value(where, value, float)
+    if hint is float:
+        return _decode_float(where, value)
+    assert hint in (str, int, bool), f"no rule for a field of type {hint}"
+    if type(value) is not hint:
+        _wrong(where, {str: "a string", int: "an integer", bool: "true or false"}[hint], value)
+    return value
+
+
+def _decode_float(where: str, value: Any) -> float:
+    if type(value) is int and abs(value) < 2**63:
+        value = float(value)
+    if type(value) is not float or not math.isfinite(value):
+        _wrong(where, "a finite number", value)
+    return value
+
+
+def _decode_activation(where: str, value: Any) -> Activation:
+    record = {"name": value} if isinstance(value, str) else value
+    _check_keys(where, record, {"name"}, {"alpha", "beta"})
+    name = _decode_value(f"{where}: name", record["name"], str)
+    try:
+        known = Activation.of(name)
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{where}: {error}") from None
+    parameters = {key: _decode_float(f"{where}: {key}", record[key]) for key in ("alpha", "beta") if key in record}
+    for key in parameters:
+        if getattr(known, key) is None:
+            raise FormatError(f"{where}: {name} has no {key}")
+    return dataclasses.replace(known, **parameters)
+
+
+def _decode_attributes(where: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        _wrong(where, "an object", value)
+    attributes = {}
+    for key, item in value.items():
+        items = item if isinstance(item, (list, tuple)) else (item,)
+        if not isinstance(key, str) or not all(type(i) in (int, float, str) for i in items):
+            _wrong(f"{where}[{key!r:.100}]", "an integer, number, string or a list of them", item)
+        attributes[key] = tuple(items) if isinstance(item, (list, tuple)) else item
+    return attributes
+
+
+def _check_keys(where: str, record: Any, required: set[str], optional: set[str]) -> None:
+    if not isinstance(record, Mapping):
+        _wrong(where, "an object", record)
+    for key in record:
+        if key not in required and key not in optional:
+            raise FormatError(f"{where}: unknown key {key!r:.100}; known: {', '.join(sorted(required | optional))}")
+    for key in sorted(required):
+        if key not in record:
+            raise FormatError(f"{where}: key {key!r} is missing")
+
+
+def _wrong(where: str, expected: str, got: Any) -> NoReturn:
+    raise FormatError(f"{where}: expected {expected}, got {type(got).__name__} {got!r:.100}")
+
+
+@functools.cache
+def _hints(kind: type[Node]) -> dict[str, Any]:
+    return typing.get_type_hints(kind)

@@ -1,0 +1,146 @@
+"""Saves and loads `*.lstm` files. A file is read, never mapped: a truncation while it is open must not kill us."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zlib
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from ..errors import FileError, FormatError, GraphError, OutOfMemoryError, UnsupportedError
+from ..graph import Graph, validate
+from . import header
+from .atomic import atomic_write
+from .codec import decode, encode
+from .header import Entry, Header
+
+CHUNK = 2**20        # bytes read at a time: the checksum is taken while they are still in the cache
+
+
+def save(graph: Graph, path: str | os.PathLike[str]) -> None:
+    """Write `graph` to `path`; an existing file is replaced only by a whole one. The same graph gives the same bytes.
+
+    Raises GraphError if the graph is not valid, FileError if the file cannot be written.
+    """
+    config, tensors = encode(validate(graph))
+    entries = header.lay_out(tensors)
+    text = header.build(header.canonical(config), entries)
+    if len(text) > header.HEADER_LIMIT:
+        raise FormatError(f"the header of this graph has {len(text)} bytes; at most {header.HEADER_LIMIT} can be saved")
+    parts = [len(text).to_bytes(8, "little") + text]
+    parts += [_bytes_of(tensors[entry.name], entry) for entry in entries]
+    crc = 0
+    for part in parts:
+        crc = zlib.crc32(part, crc)
+    parts[0] = parts[0].replace(header.CRC_PREFIX + header.CRC_ZERO, header.CRC_PREFIX + b"%08x" % crc, 1)
+    with atomic_write(path) as file:
+        for part in parts:
+            file.write(part)
+
+
+def _bytes_of(array: np.ndarray, entry: Entry) -> memoryview:
+    little = np.ascontiguousarray(array).astype(entry.numpy_dtype, copy=False)
+    return little.reshape(-1).view(np.uint8).data
+
+
+def load(path: str | os.PathLike[str]) -> Graph:
+    """The checked graph in a file; its arrays are read-only.
+
+    Raises FormatError naming the part of the file that breaks a rule of docs/format.md, UnsupportedError for a
+    node or activation this version does not know, FileError if it cannot be read, OutOfMemoryError.
+    """
+    try:
+        with open(path, "rb", buffering=0, opener=_open) as file:
+            return _read(file)
+    except (FormatError, GraphError) as error:
+        raise FormatError(f"{path}: {error}") from error
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{path}: {error}") from error
+    except MemoryError as error:
+        raise OutOfMemoryError(f"{path}: not enough memory for its tensors") from error
+    except OSError as error:
+        raise FileError(error.errno, f"cannot read {path}: {error.strerror}") from error
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))      # a named pipe must not make this wait
+
+
+def _read(file: BinaryIO) -> Graph:
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        raise FormatError("an .lstm file must be a regular file")
+    prefix = _read_exactly(file, 8, "header length")
+    length = int.from_bytes(prefix, "little")
+    header.check_length(length)
+    raw = _read_exactly(file, length, "header")
+    parsed = header.parse(raw)
+    held = status.st_size - 8 - length
+    if held != parsed.data_size:
+        problem = "the file is truncated" if held < parsed.data_size else "trailing bytes"
+        raise FormatError(f"data: the tensors need {parsed.data_size} bytes, the file holds {held}: {problem}")
+    data = _read_data(file, prefix + raw, parsed)
+    return _decode(parsed, data)
+
+
+def _read_exactly(file: BinaryIO, count: int, part: str) -> bytes:
+    chunks, missing = [], count
+    while missing and (chunk := file.read(missing)):
+        chunks.append(chunk)
+        missing -= len(chunk)
+    if missing:
+        raise FormatError(f"{part}: needs {count} bytes, the file ends after {count - missing}")
+    return b"".join(chunks)
+
+
+def _read_data(file: BinaryIO, head: bytes, parsed: Header) -> np.ndarray:
+    """The data section, at a 64-byte boundary of memory; the checksum of the whole file is checked on the way."""
+    size = parsed.data_size
+    block = np.empty(size + header.ALIGNMENT, np.uint8)
+    start = -block.ctypes.data % header.ALIGNMENT
+    data = block[start:start + size]
+    at = 8 + header.CRC_AT.start
+    crc = zlib.crc32(head[:at] + header.CRC_ZERO + head[8 + header.CRC_AT.stop:])
+    view, done = data.data, 0
+    while done < size:
+        count = file.readinto(view[done:done + CHUNK])
+        if not count:
+            raise FormatError(f"data: the tensors need {size} bytes, the file ends after {done}")
+        crc = zlib.crc32(view[done:done + count], crc)
+        done += count
+    if f"{crc:08x}" != parsed.crc32:
+        raise FormatError(f"crc32: the file says {parsed.crc32}, its bytes give {crc:08x}: it is damaged")
+    return data
+
+
+def _decode(parsed: Header, data: np.ndarray) -> Graph:
+    config: dict[str, Any] = header.parse_json("config", parsed.config)
+    try:
+        spelling = header.canonical(config)
+    except ValueError:
+        spelling = ""
+    if spelling != parsed.config:
+        raise FormatError("config: must be canonical JSON (sorted keys, no spaces, no needless escapes)")
+    arrays = {entry.name: _array(entry, data) for entry in parsed.entries}
+    unused = dict.fromkeys(arrays)
+
+    def tensor(name: str) -> np.ndarray:
+        unused.pop(name, None)
+        return arrays[name]
+
+    graph = decode(config, tensor)
+    if unused:
+        raise FormatError(f"header: tensor {next(iter(unused))!r:.200} belongs to no node of the config")
+    return validate(graph)
+
+
+def _array(entry: Entry, data: np.ndarray) -> np.ndarray:
+    raw = data[entry.begin:entry.end]
+    if entry.dtype == "BOOL" and raw.size and raw.max() > 1:
+        raise FormatError(f"data: tensor {entry.name!r:.200} is BOOL, its bytes must be 0 or 1")
+    array = raw.view(entry.numpy_dtype).reshape(entry.shape)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    array.flags.writeable = False
+    return array
