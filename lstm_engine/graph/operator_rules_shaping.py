@@ -186,13 +186,22 @@ def _slice(call: Call) -> list:
     return [(result, call.dtype())]
 
 
+def span(start: int, end: int, step: int, size: int) -> slice:
+    """Python's slice for ONNX's: they differ where a backward start lies before the first element."""
+    if step > 0:
+        return slice(start, end, step)
+    first = min(max(start + size if start < 0 else start, 0), size - 1)
+    last = min(max(end + size if end < 0 else end, -1), size - 1)
+    return slice(first, None if last < 0 else last, step)
+
+
 def sliced(size: Dim | None, start: int, end: int, step: int) -> Dim | None:
     """How many elements start:end:step takes of an axis; None if that depends on a size not known.
 
     An axis of unknown size is taken to have at least one element: its first, or its last, is one.
     """
     if isinstance(size, int):
-        return len(range(*slice(start, end, step).indices(size)))
+        return len(range(*span(start, end, step, size).indices(size)))
     if step == 1 and start == 0 and end >= ANY:
         return size
     if step == -1 and start == -1 and end <= -ANY:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...graph.nodes import Operator
+from ...graph.operator_rules_shaping import span
 from .registry import Kernel, builder, fixed, ints, plain, scalar
 
 
@@ -117,27 +118,29 @@ def _split(attributes: dict[str, Any], node: Operator) -> Kernel:
 
 @builder("Slice")
 def _slice(attributes: dict[str, Any], node: Operator) -> Kernel:
-    def spans(rank: int, starts: Any, ends: Any, axes: Any, steps: Any) -> tuple[slice, ...]:
+    def spans(shape: tuple[int, ...], starts: Any, ends: Any, axes: Any = None, steps: Any = None) -> tuple[slice, ...]:
         starts, ends = ints(starts), ints(ends)
         axes = range(len(starts)) if axes is None else ints(axes)
         steps = (1,) * len(starts) if steps is None else ints(steps)
-        result = [slice(None)] * rank
+        result = [slice(None)] * len(shape)
         for start, end, axis, step in zip(starts, ends, axes, steps):
-            result[axis] = slice(start, end, step)
+            result[axis] = span(start, end, step, shape[axis])
         return tuple(result)
 
-    def take(x: np.ndarray, starts: Any, ends: Any, axes: Any = None, steps: Any = None) -> np.ndarray:
-        return x[spans(x.ndim, starts, ends, axes, steps)]
+    if not fixed(node, 1, 2, 3, 4):
+        return lambda x, *parameters: x[spans(x.shape, *parameters)]
+    backward = 4 in node.constants and min(ints(node.constants[4]), default=1) < 0
+    known: dict[Any, tuple[slice, ...]] = {}
 
-    by_rank: dict[int, tuple[slice, ...]] = {}
-
-    def take_fixed(x: np.ndarray, *parameters: Any) -> np.ndarray:
-        picked = by_rank.get(x.ndim)
+    def take(x: np.ndarray, *parameters: Any) -> np.ndarray:
+        key = x.shape if backward else x.ndim       # forward slices are the same for any size
+        picked = known.get(key)
         if picked is None:
-            picked = by_rank[x.ndim] = spans(x.ndim, *parameters, *(None,) * (4 - len(parameters)))
+            if len(known) > 16:
+                known.clear()
+            picked = known[key] = spans(x.shape, *parameters)
         return x[picked]
-
-    return take_fixed if fixed(node, 1, 2, 3, 4) else take
+    return take
 
 
 @builder("Pad")
