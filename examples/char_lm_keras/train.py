@@ -1,20 +1,21 @@
 """Train the demo's character language model on Shakespeare and ship it as a Keras checkpoint.
 
-Embedding -> LSTM -> Dense(softmax), one step per character. Keras 3 on the torch backend steps an LSTM from
-Python, about six times slower than torch's own `nn.LSTM`, so the training loop is plain PyTorch; the weights are
-then set in a Keras model, and everything that is shipped (checkpoint, outputs, figures) comes from Keras.
+Embedding -> LSTM -> Dense(softmax), one step per character. Keras 3 on the torch backend steps an LSTM
+from Python, about six times slower than torch's own `nn.LSTM`, so the training loop is plain PyTorch; the
+weights are then set in a Keras model, and everything that is shipped (checkpoint, outputs, figures) comes
+from Keras.
 
     python examples/char_lm_keras/train.py --text input.txt
 
 writes `shakespeare.keras` and `shakespeare.npz`:
 
-    charset           uint32  [vocab]                code point of each id
-    ids               int32   [sequences, steps]     openings of our own lines (verse.txt)
-    probs             float32 [sequences, steps, vocab]  Keras' predictions of the next character for `ids`
-    score_text        str     [lines]                our own lines: verse.txt, then prose.txt
-    score_is_verse    bool    [lines]                True for verse in the corpus' manner, False for today's prose
-    score_nats        float32 [lines]                Keras' mean -ln p per character, the first one not counted
-    validation_nats   float32 []                     Keras' mean -ln p per character on text held out of training
+    charset          uint32  [vocab]             code point of each id
+    ids              int32   [sequences, steps]  openings of our own lines (verse.txt)
+    probs            float32 [sequences, steps, vocab]  Keras' predictions of the next character for `ids`
+    score_text       str     [lines]             our own lines: verse.txt, then prose.txt
+    score_is_verse   bool    [lines]             True for verse in the corpus' manner, False for plain prose
+    score_nats       float32 [lines]             Keras' mean -ln p per character, the first one not counted
+    validation_nats  float32 []                  Keras' mean -ln p per character on text held out of training
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def chunks(streams: torch.Tensor, steps: int):
 
 
 def train(model: CharLM, train_ids: np.ndarray, valid_ids: np.ndarray, args: argparse.Namespace) -> None:
-    """Truncated backpropagation through time: the state is carried from chunk to chunk, the gradient is not."""
+    """Truncated backpropagation through time: chunks hand on their state, but not its gradient."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=1e-3)
     chunks_per_epoch = (len(train_ids) // args.batch - 1) // args.steps
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -94,8 +95,8 @@ def train(model: CharLM, train_ids: np.ndarray, valid_ids: np.ndarray, args: arg
             schedule.step()
             total, steps = total + loss.item() * len(inputs), steps + len(inputs)
         print(f"epoch {epoch + 1:3d}/{args.epochs}  train {total / steps:.4f}  "
-              f"validation {validate(model, valid_ids):.4f} nats/char  {time.perf_counter() - started:4.0f} s",
-              flush=True)
+              f"validation {validate(model, valid_ids):.4f} nats/char  "
+              f"{time.perf_counter() - started:4.0f} s", flush=True)
 
 
 @torch.no_grad()
@@ -145,7 +146,8 @@ def stored_arrays(net: keras.Model, charset: list[str], valid_ids: np.ndarray) -
     prose = (HERE / "prose.txt").read_text(encoding="utf-8").splitlines()
     ids = np.stack([encode(line[:STORED_STEPS]) for line in verse[:STORED_SEQUENCES]])
     # One line at a time: Keras' answer without any padding or mask.
-    score = [mean_nats(net.predict(encode(line)[None], verbose=0), encode(line)[None]) for line in verse + prose]
+    lines = [encode(line)[None] for line in verse + prose]
+    score = [mean_nats(net.predict(line, verbose=0), line) for line in lines]
     windows = len(valid_ids) // VALIDATION_WINDOW
     held_out = valid_ids[: windows * VALIDATION_WINDOW].reshape(windows, VALIDATION_WINDOW).astype(np.int32)
     return {
@@ -161,7 +163,8 @@ def stored_arrays(net: keras.Model, charset: list[str], valid_ids: np.ndarray) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--text", type=Path, default=CHECKOUT.parent / "shared/real/ds_tinyshakespeare/input.txt",
+    parser.add_argument("--text", type=Path,
+                        default=CHECKOUT.parent / "shared/real/ds_tinyshakespeare/input.txt",
                         help="training text, UTF-8 (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=CHECKOUT / "lstm_engine/demo_data",
                         help="folder to write to (default: %(default)s)")

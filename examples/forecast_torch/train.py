@@ -1,26 +1,27 @@
-"""Train a multi-step forecaster in PyTorch that must beat the seasonal-naive forecast, and save its state dict.
+"""Train a forecaster in PyTorch that must beat the seasonal-naive forecast, and save its state dict.
 
-The seasonal-naive forecast says that next year (week) repeats the last one. The network reads by how much each
-recent value differed from the value one season before it, and answers by how much the coming season will:
+The seasonal-naive forecast says that next year (week) repeats the last one. The network reads by how much
+each recent value differed from the value one season before it, and answers by how much the coming ones will:
 
     x = (window[season:] - window[:-season]) / scale            [steps, 1]   what nn.LSTM -> nn.Linear reads
     naive = window[-season:][:horizon]                          [horizon]    the season before, again
     forecast = naive + scale * y                                [horizon]    y is the network's output
 
-    python examples/forecast_torch/train.py                     weekly CO2 at Mauna Loa (statsmodels), a year ahead
+    python examples/forecast_torch/train.py                     weekly CO2 (statsmodels), a year ahead
     python examples/forecast_torch/train.py --nab nyc_taxi.csv  half-hourly taxi demand (NAB), a day ahead
 
-The first writes `forecast.pt` (a plain state dict: lstm.*, head.*) and `forecast.npz`, whose windows follow one
-another through the part of the series that was held out of training:
+The first writes `forecast.pt` (a plain state dict: lstm.*, head.*) and `forecast.npz`, whose windows follow
+one another through the part of the series that was held out of training:
 
     window        float64 [windows, season + steps]  raw values up to the moment of the forecast
-    truth, naive  float64 [windows, horizon]         the values that followed; the seasonal-naive forecast of them
+    truth         float64 [windows, horizon]         the values that followed
+    naive         float64 [windows, horizon]         their seasonal-naive forecast
     season        int64   []                         steps in a season
     scale         float64 []                         unit of the network's inputs and outputs
     outputs       float32 [windows, horizon]         PyTorch's y for these windows
     start         str     [windows]                  date of each window's first forecast value
     title, unit   str     []
-    held_out_mae  float64 [2]                        network, seasonal naive: over every origin in the held-out part
+    held_out_mae  float64 [2]                        network, seasonal naive: over all held-out origins
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ def taxi(path: Path) -> Series:
         rows = list(csv.DictReader(file))
     day = 48
     return Series("forecast_taxi", "Taxi passengers in New York, half-hourly", "passengers",
-                  np.array([float(row["value"]) for row in rows]), np.array([row["timestamp"] for row in rows]),
+                  np.array([float(row["value"]) for row in rows]),
+                  np.array([row["timestamp"] for row in rows]),
                   {"a day before": day, "a week before": 7 * day}, horizon=day, held_out=42 * day,
                   validation=21 * day)
 
@@ -170,7 +172,7 @@ def drift_error(series: Series, windows: Windows, season: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--nab", type=Path, help="nyc_taxi.csv of the Numenta Anomaly Benchmark, instead of CO2")
+    parser.add_argument("--nab", type=Path, help="nyc_taxi.csv of the Numenta Anomaly Benchmark (NAB)")
     parser.add_argument("--out", type=Path,
                         help=f"folder to write to (default: {DEMO_DATA}; with --nab nothing is written)")
     parser.add_argument("--seed", type=int, default=1)
@@ -223,8 +225,9 @@ def main() -> None:
     torch.save(model.state_dict(), checkpoint)
     np.savez_compressed(
         arrays_file, window=shown.raw, truth=shown.truth, naive=shown.naive, season=np.int64(season),
-        scale=np.float64(scale), outputs=outputs, start=series.times[shown.origin], title=np.str_(series.title),
-        unit=np.str_(series.unit), held_out_mae=np.array([error, naive[min(naive, key=naive.get)]]))
+        scale=np.float64(scale), outputs=outputs, start=series.times[shown.origin],
+        title=np.str_(series.title), unit=np.str_(series.unit),
+        held_out_mae=np.array([error, min(naive.values())]))
     for path in (checkpoint, arrays_file):
         print(f"{path}: {path.stat().st_size:,} bytes")
 

@@ -1,12 +1,12 @@
-"""Train a sentiment classifier in PyTorch on film-review sentences, then predict with PyTorch and with lstm_engine.
+"""Train a sentiment classifier in PyTorch on film reviews, then predict with PyTorch and with lstm_engine.
 
-Embedding 20000x100 -> LSTM 100 -> LSTM 100 -> Linear 1 -> sigmoid, read off the last step. Sentences are padded on
-the left, so the last step is always a real word: to 64 words for training, to 500 for predicting.
+Embedding 20000x100 -> LSTM 100 -> LSTM 100 -> Linear 1 -> sigmoid, read off the last step. Sentences are
+padded on the left, so the last step is always a real word: to 64 words for training, to 500 for predicting.
 
     python examples/sentiment_torch/train.py --data rt_polarity
 
-The data's licence is not stated, so neither data nor weights are part of this project: the checkpoint and the spec
-that goes with it are written to a temporary folder, or to --out.
+The data's licence is not stated, so neither data nor weights are part of this project: the checkpoint and
+the spec that goes with it are written to a temporary folder, or to --out.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ try:
     import numpy as np
     import torch
     from torch import nn
+
+    import lstm_engine as le
 except ImportError as error:
-    raise SystemExit(f"{error}. This example needs PyTorch: pip install '.[examples]'") from error
+    raise SystemExit(f"{error}. This example needs PyTorch and lstm_engine: pip install '.[examples]'") from error
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 VOCAB, EMBEDDING, HIDDEN = 20_000, 100, 100
@@ -58,7 +60,8 @@ SPEC = {
         {"op": "Embedding", "inputs": ["words"], "outputs": ["embedded"], "table": "embedding.weight"},
         {"op": "LSTM", "inputs": ["embedded"], "outputs": ["sequence"], "weights": "lstm"},
         {"op": "Pool", "inputs": ["sequence"], "outputs": ["last"], "kind": "last"},
-        {"op": "Dense", "inputs": ["last"], "outputs": ["positive"], "weights": "head", "activation": "sigmoid"},
+        {"op": "Dense", "inputs": ["last"], "outputs": ["positive"], "weights": "head",
+         "activation": "sigmoid"},
     ],
     "outputs": ["positive"],
 }
@@ -66,8 +69,6 @@ SPEC = {
 
 def predict_with_lstm_engine(checkpoint: Path, spec: Path, words: np.ndarray) -> np.ndarray:
     """words int32 [rows, time] -> probabilities [rows, 1], from the files alone."""
-    import lstm_engine as le
-
     model = le.convert(checkpoint, spec=spec)
     return model.predict(words, batch_size=PREDICT_BATCH, threads=torch.get_num_threads())
 
@@ -127,8 +128,8 @@ def train(model: Classifier, words: np.ndarray, labels: np.ndarray, check_words:
         score = accuracy(predict_with_torch(model, check_words), check_labels)
         if score > best:
             best, best_weights = score, copy.deepcopy(model.state_dict())
-        print(f"epoch {epoch + 1:2d}/{args.epochs}  loss {total / len(x):.4f}  validation accuracy {score:.2%}  "
-              f"{time.perf_counter() - started:4.0f} s", flush=True)
+        print(f"epoch {epoch + 1:2d}/{args.epochs}  loss {total / len(x):.4f}  "
+              f"validation accuracy {score:.2%}  {time.perf_counter() - started:4.0f} s", flush=True)
     model.load_state_dict(best_weights)
 
 

@@ -1,8 +1,8 @@
 """Train a bidirectional part-of-speech tagger in PyTorch on UD English ATIS and export it to ONNX.
 
-Embedding -> bidirectional LSTM -> Linear, one tag per word; batch and time stay dynamic in the export. Sentences are
-batched with others of their own length, so no padding reaches the backward direction and the network needs no
-lengths.
+Embedding -> bidirectional LSTM -> Linear, one tag per word; batch and time stay dynamic in the export.
+Sentences are batched with others of their own length, so no padding reaches the backward direction and the
+network needs no lengths.
 
     python examples/tagger_onnx/train.py --data ud_en_atis
 
@@ -77,7 +77,8 @@ def most_frequent_tag_accuracy(train: list[Sentence], dev: list[Sentence]) -> fl
             counts[word][tag] += 1
             counts[UNKNOWN][tag] += 1
     pairs = [pair for sentence in dev for pair in sentence]
-    right = sum(counts[word if word in counts else UNKNOWN].most_common(1)[0][0] == tag for word, tag in pairs)
+    best = {word: tally.most_common(1)[0][0] for word, tally in counts.items()}
+    right = sum(best.get(word, best[UNKNOWN]) == tag for word, tag in pairs)
     return right / len(pairs)
 
 
@@ -131,8 +132,8 @@ def train(model: Tagger, sentences: list[Sentence], word_ids: dict[str, int], ta
 
 
 def export(model: Tagger, path: Path, dynamo: bool) -> None:
-    """The TorchScript exporter by default: the newer one stores a stack trace with local paths on every node and
-    writes the example's length into the output's declared shape, though both compute the same."""
+    """The TorchScript exporter by default: the newer one stores a stack trace with local paths on every node
+    and writes the example's length into the output's declared shape, though both compute the same."""
     words = torch.ones(2, 7, dtype=torch.long)
     names = {"input_names": ["words"], "output_names": ["logits"]}
     if dynamo:
@@ -148,12 +149,13 @@ def export(model: Tagger, path: Path, dynamo: bool) -> None:
                               dynamic_axes={"words": axes, "logits": axes}, **names)
     graph = onnx.load(path)
     onnx.checker.check_model(graph, full_check=True)
-    print(f"{path}: {path.stat().st_size:,} bytes; nodes: {' '.join(node.op_type for node in graph.graph.node)}")
+    nodes = " ".join(node.op_type for node in graph.graph.node)
+    print(f"{path}: {path.stat().st_size:,} bytes; nodes: {nodes}")
 
 
 @torch.no_grad()
 def check_with_onnxruntime(model: Tagger, path: Path, ids: list[np.ndarray]) -> None:
-    """Every sentence alone, then a batch of their openings: neither batch nor time may be fixed in the file."""
+    """Every sentence alone, then a batch of their openings: the file may fix neither batch nor time."""
     try:
         import onnxruntime
     except ImportError:
@@ -170,10 +172,11 @@ def check_with_onnxruntime(model: Tagger, path: Path, ids: list[np.ndarray]) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, default=CHECKOUT.parent / "shared/real/ds_ud_en_atis",
-                        help="folder with en_atis-ud-train.conllu and en_atis-ud-dev.conllu (default: %(default)s)")
+                        help="folder with en_atis-ud-{train,dev}.conllu (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=CHECKOUT / "lstm_engine/demo_data",
                         help="folder to write to (default: %(default)s)")
-    parser.add_argument("--dynamo", action="store_true", help="export with torch.export instead of TorchScript")
+    parser.add_argument("--dynamo", action="store_true",
+                        help="export with torch.export instead of TorchScript")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=15)
