@@ -64,11 +64,11 @@ def _check_unique(kind: str, names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if not isinstance(name, str) or not name:
-            raise GraphError(f"the name of a {kind} must be a string that is not empty, got {name!r}")
+            raise GraphError(f"{kind} names must be strings that are not empty, got {name!r}")
         try:
             name.encode()
         except UnicodeEncodeError:
-            raise GraphError(f"the name of a {kind} must be text that UTF-8 can hold, got {name!r}") from None
+            raise GraphError(f"{kind} names must be text that UTF-8 can hold, got {name!r}") from None
         if name in seen:
             raise GraphError(f"{kind} names must be unique, got {name!r} twice")
         seen.add(name)

@@ -136,7 +136,7 @@ def _pool(kind: str, x: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
 def _operator(node: Operator, arguments: list[np.ndarray | None]) -> list[np.ndarray]:
     from ..plan.host_ops import run_operator
 
-    return run_operator(node, arguments)
+    return [array.astype(np.float64) if array.dtype.kind == "f" else array for array in run_operator(node, arguments)]
 
 
 def _recurrent(node: Recurrent, arguments: list[np.ndarray | None], steps: np.ndarray | None,

@@ -1,0 +1,38 @@
+"""What all tests share: where the real checkpoints are, how hypothesis runs, one thread for other engines."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+# Read when the libraries are first imported, which is after this file.
+os.environ.setdefault("KERAS_BACKEND", "torch")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+
+TESTS = Path(__file__).parent
+REAL = TESTS.parent.parent / "shared" / "real"
+
+# Modules that several tests share; said here so that they are found with --import-mode=importlib as well.
+for folder in ("support", "unit"):
+    sys.path.insert(0, str(TESTS / folder))
+
+try:
+    import hypothesis
+except ImportError:
+    pass                    # the property tests skip themselves
+else:
+    common = dict(deadline=None, print_blob=True)       # a loaded machine must not fail a test by its clock
+    hypothesis.settings.register_profile("local", **common)
+    hypothesis.settings.register_profile("ci", derandomize=True, **common)
+    hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """The folder of real checkpoints beside the project; a test that needs it is skipped where it is absent."""
+    if not REAL.is_dir():
+        pytest.skip("needs the folder of real checkpoints, ../shared/real beside the project, which is absent")
+    return REAL
