@@ -27,7 +27,7 @@ try:
 
     import lstm_engine as le
 except ImportError as error:
-    raise SystemExit(f"{error}. This example needs PyTorch and lstm_engine: pip install '.[examples]'") from error
+    raise SystemExit(f"{error}. Needs PyTorch and lstm_engine: pip install '.[examples]'") from error
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 VOCAB, EMBEDDING, HIDDEN = 20_000, 100, 100
