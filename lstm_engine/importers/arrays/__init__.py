@@ -1,1 +1,63 @@
-"""Raw arrays in `.npz` files, which a spec turns into a graph."""
+"""Raw arrays in `.npz` files, which a spec turns into a graph.
+
+What the spec-driven importers share is here too: `weights` (named arrays, each of which must be used), `spec`,
+`torch_layers` and `recurrent` (PyTorch's layout), `archive` (zip) and `strict_json`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+from ...errors import ArgumentError, ArgumentTypeError, FileError, FormatError, LstmEngineError, UnsupportedError
+from ...graph import Graph
+from ..base import ImportOptions
+from .archive import Archive
+from .npy import npz_entries
+from .spec import graph_from_spec, load_spec
+from .weights import Weights
+
+name = "arrays"
+suffixes = (".npz",)
+
+
+def claims(path: Path, head: bytes) -> bool:
+    """Whether a file is an `.npz`: by its name, or by the first record of a zip."""
+    first = head[30:30 + min(int.from_bytes(head[26:28], "little"), 300)]
+    return path.suffix.lower() in suffixes or (head.startswith(b"PK\x03\x04") and first.endswith(b".npy"))
+
+
+def claims_live(source: object) -> bool:
+    """Never: arrays alone are no model."""
+    return False
+
+
+def read(path: Path, options: ImportOptions = ImportOptions()) -> Graph:
+    """The graph that `options.spec` describes over the arrays of the file.
+
+    Raises FileError, FormatError, UnsupportedError with messages that begin with the path; ArgumentError
+    without a spec, or with a pool.
+    """
+    if options.pool is not None:
+        raise ArgumentError("pool is for weights whose layers are found by name; in a spec, use a Pool node")
+    spec = None if options.spec is None else load_spec(options.spec)
+    try:
+        with open(path, "rb") as file:
+            weights = Weights(npz_entries(Archive(file, os.fstat(file.fileno()).st_size)))
+            if spec is None:
+                raise ArgumentError(f"{path}: arrays need a spec that says what they are (docs/spec.md); "
+                                    f"there are {weights.describe(weights.names)}")
+            graph = graph_from_spec(spec, weights)
+    except OSError as error:
+        if isinstance(error, LstmEngineError):
+            raise
+        raise FileError(error.errno, f"cannot read {path}: {error.strerror}") from error
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{path}: {error}") from error
+    return dataclasses.replace(graph, metadata={"source": path.name, "producer": "arrays", **graph.metadata})
+
+
+def read_live(source: object, options: ImportOptions = ImportOptions()) -> Graph:
+    """Always raises ArgumentTypeError: `claims_live` never claims."""
+    raise ArgumentTypeError(f"{type(source).__qualname__} is no model; save arrays with numpy.savez and give a spec")

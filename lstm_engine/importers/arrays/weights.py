@@ -49,6 +49,10 @@ class Weights:
         """Raises FormatError if there is no such array."""
         return self._entry(name).shape
 
+    def dtype(self, name: str) -> str:
+        """What the array is computed in: "float64" if it is stored so, else "float32"."""
+        return "float64" if self._entry(name).dtype == "float64" else "float32"
+
     def take(self, name: str) -> np.ndarray:
         """An array in native byte order, half and bfloat16 widened to float32; it counts as used.
 

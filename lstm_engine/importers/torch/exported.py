@@ -9,8 +9,8 @@ from typing import Any
 
 from ...errors import FormatError, UnsupportedError
 from ..arrays.archive import Archive
+from ..arrays.strict_json import parse_object
 from .rebuild import sizes
-from .safetensors import parse_header
 from .storages import Storages
 from .symbols import Storage, Tensor, view
 from .zipped import is_big_endian
@@ -36,7 +36,7 @@ def read_exported(archive: Archive, stem: str) -> tuple[dict[str, Tensor], Stora
         if stem + suffix not in archive.records:
             continue
         folder = (stem + suffix).rpartition("/")[0]
-        config = parse_header(archive.read(stem + suffix, MAX_LIST_BYTES)).get("config")
+        config = parse_object(archive.read(stem + suffix, MAX_LIST_BYTES), stem + suffix).get("config")
         if not isinstance(config, dict):
             raise FormatError(f"{stem + suffix}: must hold an object \"config\"")
         for name, item in config.items():

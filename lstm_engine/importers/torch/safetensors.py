@@ -5,13 +5,13 @@ Source of the layout: the "Format" section of the safetensors README.
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
 from ...errors import FormatError
+from ..arrays.strict_json import parse_object
 from ..arrays.weights import Entry, check_shape
 from .storages import read_exactly
 
@@ -33,7 +33,7 @@ def read_safetensors(file: BinaryIO, size: int) -> dict[str, Entry]:
     if length > MAX_HEADER:
         _fail(f"a header of {length} bytes; at most {MAX_HEADER} are allowed")
     start = 8 + length
-    header = parse_header(file.read(length))
+    header = _parse_header(file.read(length))
     header.pop("__metadata__", None)
     entries, places = {}, {}
     for name, tensor in header.items():
@@ -49,20 +49,11 @@ def read_safetensors(file: BinaryIO, size: int) -> dict[str, Entry]:
     return {name: entries[name] for name in sorted(places, key=lambda name: places[name])}
 
 
-def parse_header(raw: bytes) -> dict[str, Any]:
-    """The header's JSON, every object with different keys."""
+def _parse_header(raw: bytes) -> dict[str, Any]:
+    """The header's JSON, its metadata checked."""
     if not raw.startswith(b"{"):
         _fail(f"the header must begin with '{{', got {raw[:8]!r}")
-    try:
-        header = json.loads(raw.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
-    except UnicodeDecodeError:
-        _fail("the header is not UTF-8")
-    except RecursionError:
-        _fail("the header is nested too deeply")
-    except FormatError:
-        raise
-    except ValueError as error:        # JSONDecodeError, and integers of thousands of digits
-        _fail(f"the header is no JSON: {str(error):.100}")
+    header = parse_object(raw, "safetensors: the header")
     metadata = header.get("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
         _fail("__metadata__ must map names to strings")
@@ -71,19 +62,6 @@ def parse_header(raw: bytes) -> dict[str, Any]:
 
 def _fail(message: str) -> NoReturn:
     raise FormatError(f"safetensors: {message}")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in made:
-            _fail(f"the key {name!r:.100} appears twice")
-        made[name] = value
-    return made
-
-
-def _no_constant(name: str) -> NoReturn:
-    _fail(f"{name} is no JSON number")
 
 
 def _entry(file: BinaryIO, name: str, tensor: Any, start: int) -> tuple[Entry, tuple[int, int]]:

@@ -1,0 +1,165 @@
+"""Live torch modules, known by the names of their classes alone: torch is never imported here.
+
+A class counts as torch's own if the `forward` it runs is defined in a class of `torch.nn`: a subclass with a
+forward of its own computes something else.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Iterator, Mapping, NoReturn
+
+import numpy as np
+
+from ...errors import UnsupportedError
+from ..arrays.weights import Entry, Weights
+from .layers import Stack, find_layers
+from .propose import HOW, connected, propose, stack_nodes
+
+RECURRENT = ("LSTM", "GRU", "RNN")
+NOTHING = ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout", "Identity")
+PLAIN = {"ReLU": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "ReLU6": "relu6", "SELU": "selu", "SiLU": "silu",
+         "Mish": "mish", "Softsign": "softsign", "LogSigmoid": "log_sigmoid", "Hardswish": "hard_silu"}
+
+
+def is_torch(source: object, name: str) -> bool:
+    """Whether a class called `name` of torch is among the object's classes."""
+    return any(kind.__name__ == name and kind.__module__.partition(".")[0] == "torch" for kind in type(source).__mro__)
+
+
+def weights_of(module: Any) -> Weights:
+    """The state dict of a module, its tensors brought to the CPU when they are asked for."""
+    return Weights({name: _entry(name, tensor) for name, tensor in module.state_dict().items()
+                    if hasattr(tensor, "detach")})
+
+
+def _entry(name: str, tensor: Any) -> Entry:
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    if tensor.is_meta or tensor.is_quantized or tensor.is_sparse:
+        raise UnsupportedError(f"tensor {name!r} is {'meta' if tensor.is_meta else 'quantized or sparse'}: it has no "
+                               "plain values")
+
+    def load() -> np.ndarray:
+        plain = tensor.detach().cpu()
+        # A copy, so that training the module further does not change the graph.
+        return np.array((plain.float() if dtype in ("bfloat16", "float16") else plain).numpy(), order="C")
+
+    return Entry(tuple(tensor.shape), "float32" if dtype in ("bfloat16", "float16") else dtype, load)
+
+
+def spec_of_module(module: Any, weights: Weights, pool: str | None) -> dict[str, Any]:
+    """The spec of a module whose forward is known: one layer of torch.nn, or an nn.Sequential of them.
+
+    Any other module is taken like its state dict, if none of its parts contradicts that. Raises UnsupportedError.
+    """
+    if _kind(module) in ("Sequential", *RECURRENT, "Linear", "Embedding"):
+        return _sequence(list(_flat(module, "")), weights, pool)
+    nonlinearities = {}
+    for path, part in module.named_modules():
+        kind = _kind(part)
+        if kind == "RNN":
+            nonlinearities[path] = str(part.nonlinearity)
+        elif kind not in (None, "Linear", "Embedding", *RECURRENT, *NOTHING, "LSTMCell", "GRUCell", "Sequential",
+                          "ModuleList", "ModuleDict") and not any(True for _ in part.parameters()):
+            raise UnsupportedError(f"{type(module).__qualname__}.forward cannot be read, and {path!r} ({kind}) has no "
+                                   f"weights that show its place. To convert it, {HOW}")
+    return propose(weights, pool, nonlinearities)
+
+
+def _kind(module: Any) -> str | None:
+    """The name of the torch.nn class whose forward this module runs, or None for a forward of the user's own."""
+    for kind in type(module).__mro__:
+        if "forward" in vars(kind):
+            return kind.__name__ if kind.__module__.startswith("torch.nn.") else None
+    return None
+
+
+def _flat(module: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """The layers of nested nn.Sequential modules in order, by path."""
+    if getattr(module, "_forward_hooks", None) or getattr(module, "_forward_pre_hooks", None):
+        raise UnsupportedError(f"module {path!r} has forward hooks, which could change what it computes")
+    if _kind(module) != "Sequential":
+        yield path, module
+        return
+    for name, part in module._modules.items():
+        yield from _flat(part, f"{path}.{name}" if path else name)
+
+
+def _refuse(path: str, module: Any, message: str) -> NoReturn:
+    raise UnsupportedError(f"module {path!r} ({type(module).__qualname__}): {message}. To convert it, {HOW}")
+
+
+def _sequence(parts: list[tuple[str, Any]], weights: Weights, pool: str | None) -> dict[str, Any]:
+    stacks = {stack.path: stack for stack in find_layers(weights).stacks}
+    last_recurrent = max((index for index, (_, part) in enumerate(parts) if _kind(part) in RECURRENT), default=-1)
+    if last_recurrent < 0:
+        raise UnsupportedError("no recurrent layer among the modules: "
+                               f"{', '.join(type(part).__qualname__ for _, part in parts)}")
+    nodes: list[dict[str, Any]] = []
+    inputs: list[dict[str, Any]] = []
+    for index, (path, part) in enumerate(parts):
+        kind = _kind(part)
+        if not inputs and kind not in NOTHING:
+            inputs.append(_input(path, part, kind, stacks, weights))
+        if kind in RECURRENT:
+            nodes += _recurrent(path, part, stacks)
+        elif kind == "Linear":
+            nodes.append({"op": "Dense", "name": path, "torch": path, "activation": "linear"})
+        elif kind == "Embedding":
+            if part.max_norm is not None:
+                _refuse(path, part, "max_norm rescales rows while the model runs, which is not supported")
+            nodes.append({"op": "Embedding", "name": path, "torch": path})
+        elif kind not in NOTHING:
+            pooled = pool is not None and index > last_recurrent
+            activation = _activation(path, part, kind, rank=2 if pooled else 3)
+            if nodes and nodes[-1].get("activation") == "linear":
+                nodes[-1]["activation"] = activation
+            else:
+                nodes.append({"op": "Activate", "name": path, "activation": activation})
+        if pool is not None and index == last_recurrent:
+            if pool == "last" and part.bidirectional:
+                _refuse(path, part, "pool \"last\" after a bidirectional layer can mean output[:, -1] or the last state "
+                                    "of both directions (Y_h)")
+            nodes.append({"op": "Pool", "name": f"pool_{pool}", "kind": pool})
+    return connected(inputs, nodes)
+
+
+def _input(path: str, part: Any, kind: str | None, stacks: Mapping[str, Stack], weights: Weights) -> dict[str, Any]:
+    if kind == "Embedding":
+        return {"name": "ids", "shape": ["batch", "time"], "dtype": "int32"}
+    if kind not in (*RECURRENT, "Linear"):
+        _refuse(path, part, "a model begins with an Embedding, a Linear or a recurrent layer")
+    features = stacks[path].features if kind in RECURRENT else int(part.in_features)
+    return {"name": "input", "shape": ["batch", "time", features], "dtype": weights.dtype(weights.names[0])}
+
+
+def _recurrent(path: str, part: Any, stacks: Mapping[str, Stack]) -> list[dict[str, Any]]:
+    if path not in stacks or len(stacks[path].layers) != part.num_layers:
+        _refuse(path, part, f"its state dict has {len(stacks[path].layers) if path in stacks else 0} of "
+                            f"{part.num_layers} layers")
+    nonlinearity = str(getattr(part, "nonlinearity", "tanh"))
+    if nonlinearity not in ("tanh", "relu"):
+        _refuse(path, part, f"nonlinearity {nonlinearity!r} is not known")
+    return stack_nodes(stacks[path], nonlinearity)
+
+
+def _activation(path: str, part: Any, kind: str | None, rank: int) -> Any:
+    """An activation module in the graph's words; `rank` is that of the values it is applied to."""
+    if kind in PLAIN:
+        return PLAIN[kind]
+    if kind == "LeakyReLU":
+        return {"name": "leaky_relu", "alpha": float(part.negative_slope)}
+    if kind == "ELU":
+        return {"name": "elu", "alpha": float(part.alpha)}
+    if kind == "Hardsigmoid":
+        return {"name": "hard_sigmoid", "alpha": 1 / 6, "beta": 0.5}
+    if kind == "Hardtanh" and (part.min_val, part.max_val) == (-1.0, 1.0):
+        return "hard_tanh"
+    if kind == "GELU":
+        return "gelu_tanh" if part.approximate == "tanh" else "gelu"
+    if kind == "Softplus" and part.beta == 1:
+        return "softplus"
+    if kind in ("Softmax", "LogSoftmax") and part.dim in (-1, rank - 1):
+        return "softmax" if kind == "Softmax" else "log_softmax"
+    _refuse(path, part, f"is not supported here; supported: Embedding, {', '.join(RECURRENT)}, Linear, Dropout, "
+                        f"{', '.join(PLAIN)}, LeakyReLU, ELU, Hardsigmoid, Hardtanh(-1, 1), GELU, Softplus(beta=1), "
+                        "Softmax and LogSoftmax over the last axis")
