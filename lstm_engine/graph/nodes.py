@@ -83,6 +83,7 @@ class Recurrent(Node):
     direction: str = "forward"                 # forward | reverse | bidirectional
     activations: tuple[tuple[Activation, ...], ...] = ()
     clip: float | None = None                  # on the inputs of the activations, as ONNX has it
+    zero_masked: bool = False                  # Y is 0 at masked steps, not the output before (Keras Bidirectional)
     zero_masked: bool = False                  # Y is 0 at masked steps (Keras' zero_output_for_mask, Bidirectional)
     gates: ClassVar[int] = 0
     default_activations: ClassVar[tuple[Activation, ...]] = ()

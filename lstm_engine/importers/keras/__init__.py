@@ -1,0 +1,81 @@
+"""Keras: `.keras` files, legacy `.h5` files and live models, read as data and never deserialised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Mapping
+
+import numpy as np
+
+from ...errors import FormatError, UnsupportedError
+from ...graph import Graph
+from .. import sandbox
+from ..base import ImportOptions
+
+name = "keras"
+suffixes = (".keras", ".h5", ".hdf5")
+
+_ZIP = b"PK\x03\x04"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_MEMBERS = (b"metadata.json", b"config.json", b"model.weights.h5")
+
+
+def claims(path: Path, head: bytes) -> bool:
+    """A file called .keras, .h5 or .hdf5, any HDF5 file, or a zip archive that begins as Keras writes it."""
+    # The name of a zip's first member stands 30 bytes into the file.
+    return path.suffix.lower() in suffixes or head.startswith(_HDF5) or (
+        head.startswith(_ZIP) and head[30:].startswith(_MEMBERS))
+
+
+def claims_live(source: object) -> bool:
+    """A model of Keras 2 or 3: told by the modules of its classes, without importing any."""
+    return any(cls.__name__ == "Model" and cls.__module__.split(".")[0] in ("keras", "tf_keras", "tensorflow")
+               for cls in type(source).__mro__)
+
+
+def read(path: Path, options: ImportOptions) -> Graph:
+    """The graph of a `.keras` or whole-model `.h5` file.
+
+    Raises FormatError, naming the part of the file, if its bytes or settings are wrong; UnsupportedError, naming
+    the layer, for a layer or option that is not supported; MissingDependencyError without h5py.
+    """
+    with open(path, "rb") as file:
+        head = file.read(8)
+    reader = "read_h5" if head == _HDF5 else "read_zip"
+    if reader == "read_zip" and not head.startswith(_ZIP):
+        kind = "a zip archive" if path.suffix.lower() == ".keras" else "an HDF5 file"
+        raise FormatError(f"{path}: not {kind}: it begins with {head!r}")
+    contents, arrays = sandbox.run(f"{__name__}.container:{reader}", path, what="the HDF5 parser")
+    try:
+        return _graph(contents, arrays)
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def read_live(source: object, options: ImportOptions) -> Graph:
+    """The graph of a live Sequential or Functional model. Raises UnsupportedError for a model of another class."""
+    from .live import contents_of
+
+    return _graph(*contents_of(source))
+
+
+def _graph(contents: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Graph:
+    """The one way from configuration and arrays to a graph, whatever they were read from."""
+    from . import core, legacy, models, recurrent  # noqa: F401  (each registers its mappings)
+    from .builder import Builder
+    from .config import Tree, Version
+    from .mapping import Context, known_layers, supported
+    from .weights import Weights
+
+    keras_version = contents["metadata"].get("keras_version")
+    if keras_version is not None and not isinstance(keras_version, str):
+        raise FormatError(f"keras_version is {keras_version!r:.80}; expected a text")
+    version = Version.of(keras_version)
+    tree = Tree(version, supported, known_layers)
+    model = tree.model(contents["config"])
+    if "layers" in contents:
+        arrays = legacy.by_path(tree, model, contents["layers"], arrays)
+    weights = Weights(arrays)
+    context = Context(Builder(weights.float_type), weights, version, tree)
+    return models.to_graph(context, model, {"source": "keras", "producer": f"keras {version.text}",
+                                            "keras_version": version.text, "name": model.name})

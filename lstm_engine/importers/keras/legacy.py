@@ -1,0 +1,106 @@
+"""Legacy HDF5 files keep the arrays of each top-level layer as one flat list; this puts them at their paths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+import numpy as np
+
+from ...errors import FormatError
+from .cells import KINDS
+from .config import Layer, Tree
+from .recurrent import stacked_roles
+
+_KNOWN = ("kernel", "recurrent_kernel", "bias", "embeddings", "gamma", "beta", "moving_mean", "moving_variance",
+          "alpha")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for one array: "<path>/vars/<number>"; what it is; whether training changes it."""
+
+    path: str
+    number: int
+    what: str
+    trainable: bool
+
+
+def by_path(tree: Tree, model: Layer, stored: list, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays by the paths that a `.keras` file has.
+
+    stored: [[layer name, [weight name, ...]], ...]; arrays by "layer name/weight name".
+    Raises FormatError if a layer's list does not fit its configuration.
+    """
+    names = {layer_name: weight_names for layer_name, weight_names in stored}
+    if len(names) != len(stored):
+        raise FormatError("HDF5 attribute 'layer_names' names a layer twice")
+    placed: dict[str, np.ndarray] = {}
+    for layer in model.layers:
+        weight_names = names.get(layer.name, [])
+        slots = _slots(tree, layer)
+        if len(weight_names) == len(slots):
+            # Keras lists what training changes first, then what it does not, over all layers of a model.
+            slots = [slot for slot in slots if slot.trainable] + [slot for slot in slots if not slot.trainable]
+        else:
+            slots = _other_count(layer, slots, len(weight_names))
+        for slot, weight_name in zip(slots, weight_names):
+            called = weight_name.rpartition("/")[2].partition(":")[0]
+            if called in _KNOWN and slot.what and called != slot.what:
+                raise FormatError(f"{layer}: its array {weight_name!r} stands where {slot.what!r} was expected")
+            placed[f"{slot.path}/vars/{slot.number}"] = arrays[f"{layer.name}/{weight_name}"]
+    return placed
+
+
+def _other_count(layer: Layer, slots: list[Slot], count: int) -> list[Slot]:
+    """Slots for a list of another length than today's Keras writes: that of Keras 1, one array for each gate."""
+    paths = list(dict.fromkeys(slot.path for slot in slots)) or [layer.path]
+    if layer.is_model or count % len(paths):
+        raise FormatError(f"{layer}: the file holds {count} arrays for it; expected {len(slots)}")
+    each = count // len(paths)
+    return [Slot(path, number, "", True) for path in paths for number in range(each)]
+
+
+def _slots(tree: Tree, layer: Layer) -> list[Slot]:
+    """The places of a layer and all inside it, in Keras' order."""
+    if layer.is_model:
+        return [slot for inner in layer.layers for slot in _slots(tree, inner)]
+    config = layer.config
+    trainable = bool(config.get("trainable", True))
+    if layer.kind == "Bidirectional":
+        entry = config.get("layer")
+        return [*_inner(tree, layer, entry, "forward_layer"),
+                *_inner(tree, layer, config.get("backward_layer") or entry, "backward_layer")]
+    if layer.kind == "TimeDistributed":
+        return _inner(tree, layer, config.get("layer"), "layer")
+    if layer.kind == "RNN":
+        cell = config.get("cell")
+        if isinstance(cell, list):
+            cell = {"class_name": "StackedRNNCells", "config": {"cells": cell}}
+        return _inner(tree, layer, cell, "cell")
+    if layer.kind == "StackedRNNCells":
+        return [slot for role, entry in stacked_roles(layer) for slot in _inner(tree, layer, entry, role)]
+    return [Slot(layer.path, number, what, trainable and not what.startswith("moving_"))
+            for number, what in enumerate(_variables(layer.kind, config))]
+
+
+def _inner(tree: Tree, layer: Layer, entry: Any, role: str) -> list[Slot]:
+    return _slots(tree, tree.child(layer, entry, role))
+
+
+def _variables(kind: str, config: Mapping[str, Any]) -> list[str]:
+    bias = ["bias"] if config.get("use_bias", config.get("bias", True)) else []
+    if kind in KINDS:
+        return ["kernel", "recurrent_kernel", *bias]
+    if kind == "Dense":
+        return ["kernel", *bias]
+    if kind == "Embedding":
+        return ["embeddings"]
+    if kind == "PReLU":
+        return ["alpha"]
+    if kind in ("BatchNormalization", "LayerNormalization"):
+        scale = ["gamma"] if config.get("scale", True) else []
+        center = ["beta"] if config.get("center", True) else []
+        moving = ["moving_mean", "moving_variance"] if kind == "BatchNormalization" else []
+        return [*scale, *center, *moving]
+    return []

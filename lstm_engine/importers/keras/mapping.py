@@ -1,0 +1,164 @@
+"""What the layers of a Keras model mean: the registry of mappings, and how a layer is applied.
+
+A mapping is a function (context, layer, arguments) -> outputs, registered for the class names it handles. Masks
+travel beside the tensors as Keras lets them: a layer is handed the mask of its input, and passes it on, drops it
+or makes its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Callable, Iterator
+
+from ...errors import FormatError, UnsupportedError
+from ...graph.nodes import Dim
+from .builder import Builder, Tensor
+from .config import Layer, Tree, Version, flatten
+from .weights import Weights
+
+
+@dataclass
+class Arguments:
+    """What a layer is called with.
+
+    x: its first argument, flat; states: initial states; mask: what Keras hands the layer, one for each of x;
+    more: other positional arguments and keywords (operations only); raw: the first argument as it was given.
+    """
+
+    x: list[Tensor]
+    states: list[Tensor] = field(default_factory=list)
+    masks: list[Tensor | None] = field(default_factory=list)
+    args: list = field(default_factory=list)
+    kwargs: dict = field(default_factory=dict)
+
+    @property
+    def mask(self) -> Tensor | None:
+        """The first mask."""
+        return self.masks[0] if self.masks else None
+
+
+@dataclass
+class Context:
+    """All that a mapping works with."""
+
+    builder: Builder
+    weights: Weights
+    version: Version
+    tree: Tree
+    cache: dict[str, Any] = field(default_factory=dict)     # what was made of the arrays at a path
+    children: dict[tuple[int, str], Layer] = field(default_factory=dict)
+
+    def child(self, parent: Layer, entry: Any, role: str) -> Layer:
+        """The layer inside a wrapper, made once."""
+        key = (id(parent), role)
+        if key not in self.children:
+            self.children[key] = self.tree.child(parent, entry, role)
+        return self.children[key]
+
+
+Mapping_ = Callable[[Context, Layer, Arguments], "Tensor | list[Tensor]"]
+KEEP, DROP, OWN = "keep", "drop", "own"
+_TABLE: dict[str, tuple[Mapping_, str]] = {}
+
+
+def maps(*kinds: str, mask: str = DROP) -> Callable[[Mapping_], Mapping_]:
+    """Register a mapping. mask: its output carries the input's mask (KEEP), none (DROP), or what it sets (OWN)."""
+    def register(function: Mapping_) -> Mapping_:
+        for kind in kinds:
+            _TABLE[kind] = (function, mask)
+        return function
+    return register
+
+
+def supported(kind: str) -> bool:
+    return kind in _TABLE
+
+
+def known_layers() -> str:
+    """The supported classes, for messages."""
+    return ", ".join(sorted([*(kind for kind in _TABLE if not kind.startswith("ops.")), "Sequential", "Functional"]))
+
+
+# Only these take initial states, and only these are handed a mask as an argument of their own.
+RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "CuDNNLSTM", "CuDNNGRU", "Bidirectional")
+
+
+def apply(context: Context, layer: Layer, args: list, kwargs: dict) -> list[Tensor]:
+    """The outputs of one call of a layer; args and kwargs hold Tensors where the configuration held Refs.
+
+    Raises UnsupportedError and FormatError, naming the layer.
+    """
+    function, mask_rule = _TABLE[layer.kind]
+    if layer.kind.startswith("ops."):
+        tensors = [leaf for leaf in flatten([args, kwargs]) if isinstance(leaf, Tensor)]
+        return _listed(function(context, layer, Arguments(tensors, args=args, kwargs=kwargs)))
+    arguments = _arguments(context, layer, args, kwargs)
+    outputs = _listed(function(context, layer, arguments))
+    if mask_rule == OWN:
+        return outputs
+    previous = arguments.mask or next((tensor.mask for tensor in arguments.x if tensor.mask), None)
+    return [replace(tensor, mask=previous if mask_rule == KEEP else None) for tensor in outputs]
+
+
+def _listed(made: "Tensor | list[Tensor]") -> list[Tensor]:
+    return [made] if isinstance(made, Tensor) else made
+
+
+def _arguments(context: Context, layer: Layer, args: list, kwargs: dict) -> Arguments:
+    """Sort the arguments of a call as Keras' `call(inputs, initial_state, mask, training)` would."""
+    check_plain_dtype(layer)
+    left = dict(kwargs)
+    left.pop("training", None)
+    explicit = [leaf for leaf in flatten(left.pop("mask", None)) if isinstance(leaf, Tensor)]
+    states = list(flatten(left.pop("initial_state", None))) if left.get("initial_state") is not None else []
+    left.pop("initial_state", None)
+    positional = list(args)
+    first = positional.pop(0) if positional else left.pop("inputs", left.pop("sequences", None))
+    if positional and layer.kind in RECURRENT:
+        states = list(flatten(positional.pop(0)))
+    odd = [leaf for leaf in flatten([positional, list(left.values())]) if leaf is not None and leaf is not False]
+    if odd:
+        raise UnsupportedError(f"{layer} is called with the arguments {', '.join(map(str, left)) or 'beyond its input'}"
+                               ", which are not supported; supported: its input, initial_state, mask")
+    x = list(flatten(first))
+    if layer.kind in RECURRENT and len(x) > 1:
+        # Keras 2 passes the initial states as further inputs.
+        x, states = x[:1], states + x[1:]
+    if not x or not all(isinstance(leaf, Tensor) for leaf in x + states):
+        raise FormatError(f"{layer} is called with {first!r:.80}; expected tensors")
+    if explicit:
+        masks: list[Tensor | None] = list(explicit)
+    elif states and context.version.three:
+        # Keras 3 hands over the input's mask only where the input is the one tensor argument.
+        masks = [None] * len(x)
+    else:
+        masks = [tensor.mask for tensor in x]
+    return Arguments(x, states, masks)
+
+
+def check_plain_dtype(layer: Layer) -> None:
+    """Refuse quantized dtype policies."""
+    policy = layer.config.get("dtype")
+    if isinstance(policy, dict) and policy.get("class_name") not in ("DTypePolicy", "FloatDTypePolicy", "Policy", None):
+        raise UnsupportedError(f"{layer}: the dtype policy {policy['class_name']!r:.80} is not supported; supported: "
+                               "float32, float64, and float16, bfloat16 and mixed ones, which are widened")
+
+
+def one(layer: Layer, arguments: Arguments, rank: int | None = None) -> Tensor:
+    """The single input of a layer, its rank checked."""
+    if len(arguments.x) != 1:
+        raise FormatError(f"{layer} is called with {len(arguments.x)} inputs; expected 1")
+    if rank is not None and arguments.x[0].rank != rank:
+        raise FormatError(f"{layer}: its input has the shape {show(arguments.x[0].shape)}; expected {rank} dimensions")
+    return arguments.x[0]
+
+
+def show(shape: tuple[Dim, ...]) -> str:
+    return f"[{', '.join(map(str, shape))}]"
+
+
+def walk(layer: Layer) -> Iterator[Layer]:
+    """A layer and all layers of the models inside it."""
+    yield layer
+    for inner in layer.layers:
+        yield from walk(inner)

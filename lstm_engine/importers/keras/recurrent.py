@@ -1,0 +1,257 @@
+"""LSTM, GRU, SimpleRNN, RNN over cells, and Bidirectional."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ...errors import FormatError, UnsupportedError
+from ...graph import GRU, LSTM
+from .builder import Builder, Tensor
+from .cells import KINDS, Cell, cell_of
+from .config import Layer, snake_case
+from .mapping import OWN, Arguments, Context, maps, one, show
+
+_MERGE = {"sum": "Add", "mul": "Mul", "ave": "Add"}
+
+
+@dataclass
+class Made:
+    """What a stack of cells gives: Y [batch, time, H] aligned with the input, the last output [batch, H], states."""
+
+    sequence: Tensor
+    last: Tensor
+    states: list[Tensor] = field(default_factory=list)
+
+
+@maps("LSTM", "GRU", "SimpleRNN", "CuDNNLSTM", "CuDNNGRU", "RNN", mask=OWN)
+def recurrent(context: Context, layer: Layer, arguments: Arguments) -> list[Tensor]:
+    """One direction. States follow Keras: h, c of each cell."""
+    builder, name = context.builder, layer.where
+    x, cells = _input(context, layer, arguments), _stack(context, layer)
+    backwards = layer.get("go_backwards", bool, False)
+    zero = layer.get("zero_output_for_mask", bool, False)
+    made = _run(builder, layer, name, cells, x, arguments.states, arguments.mask, backwards, zero)
+    states = made.states if layer.get("return_state", bool, False) else []
+    if not layer.get("return_sequences", bool, False):
+        return [made.last, *states]
+    # Keras leaves the output of go_backwards in the order in which it was computed; its mask is not turned.
+    output = builder.flip(made.sequence, f"{name}/reversed") if backwards else made.sequence
+    return [replace(output, mask=arguments.mask or arguments.x[0].mask), *states]
+
+
+@maps("Bidirectional", mask=OWN)
+def bidirectional(context: Context, layer: Layer, arguments: Arguments) -> list[Tensor]:
+    """Two directions and their merge: concat, sum, mul, ave, or None (two outputs)."""
+    builder, name = context.builder, layer.where
+    x = _input(context, layer, arguments)
+    forward, backward = directions(context, layer)
+    cells = [_stack(context, one_way) for one_way in (forward, backward)]
+    turned = [one_way.get("go_backwards", bool, False) for one_way in (forward, backward)]
+    if turned[0] == turned[1]:
+        raise FormatError(f"{layer}: both of its directions have go_backwards {turned[0]}; expected one of each")
+    sequences, return_state = (forward.get(key, bool, False) for key in ("return_sequences", "return_state"))
+    if any(backward.get(key, bool, False) != forward.get(key, bool, False)
+           for key in ("return_sequences", "return_state")):
+        raise FormatError(f"{layer}: its directions differ in return_sequences or return_state")
+    half = len(arguments.states) // 2
+    states = [arguments.states[:half], arguments.states[half:]]
+    # TensorFlow's Keras, and Keras 3, zero what Bidirectional returns at masked steps; Keras 2.3 repeated it.
+    zero = sequences and context.version.tensorflow
+    if len(cells[0]) == len(cells[1]) == 1 and cells[0][0].fits(cells[1][0]) and not turned[0]:
+        made, both = _run_both(builder, layer, name, cells, x, states, arguments.mask, zero)
+    else:
+        made = [_run(builder, layer, f"{name}/{side}", stack, x, state, arguments.mask, back, zero)
+                for side, stack, state, back in zip(("forward", "backward"), cells, states, turned)]
+        both = None
+    mask = arguments.mask or arguments.x[0].mask
+    outputs = _merge(builder, layer, name, made, both, sequences, turned[0], mask if sequences else None)
+    return [*outputs, *(made[0].states + made[1].states if return_state else [])]
+
+
+def directions(context: Context, layer: Layer) -> tuple[Layer, Layer]:
+    """The forward and the backward layer of a Bidirectional, the second made from the first if it is not given."""
+    entry = layer.config.get("layer")
+    forward = context.child(layer, entry, "forward_layer")
+    given = layer.config.get("backward_layer")
+    backward = context.child(layer, given or entry, "backward_layer")
+    if given is None and "turned" not in backward.config:
+        backward.config = {**backward.config, "go_backwards": not forward.config.get("go_backwards", False),
+                           "turned": True}
+    for one_way in (forward, backward):
+        if one_way.kind not in KINDS and one_way.kind != "RNN" or one_way.kind.endswith("Cell"):
+            raise UnsupportedError(f"{layer} around {one_way} is not supported; supported: LSTM, GRU, SimpleRNN, RNN")
+    return forward, backward
+
+
+def _input(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
+    if layer.config.get("time_major"):
+        raise UnsupportedError(f"{layer}: time_major is not supported; supported: [batch, time, features]")
+    if layer.config.get("num_constants"):
+        raise UnsupportedError(f"{layer}: constants are not supported; supported: inputs and initial states")
+    return context.builder.as_float(one(layer, arguments, 3), layer.where)
+
+
+def _stack(context: Context, layer: Layer) -> list[Cell]:
+    """The cells of a recurrent layer, first to last; made once for a layer that is used several times."""
+    if layer.path not in context.cache:
+        context.cache[layer.path] = [cell_of(cell, context.weights, context.version)
+                                     for cell in cell_layers(context, layer)]
+    return context.cache[layer.path]
+
+
+def cell_layers(context: Context, layer: Layer) -> list[Layer]:
+    """The layer itself, or the cells that an RNN layer runs."""
+    if layer.kind != "RNN":
+        return [layer]
+    entry = layer.config.get("cell")
+    if isinstance(entry, list):                      # the Keras 2 form of several cells
+        entry = {"class_name": "StackedRNNCells", "config": {"cells": entry}}
+    cell = context.child(layer, entry, "cell")
+    if cell.kind != "StackedRNNCells":
+        cells = [cell]
+    else:
+        if cell.config.get("reverse_state_order"):
+            raise UnsupportedError(f"{cell}: reverse_state_order is not supported")
+        cells = [context.child(cell, entry, role) for role, entry in stacked_roles(cell)]
+    for inner in cells:
+        if not inner.kind.endswith("Cell"):
+            raise UnsupportedError(f"{inner} as a cell of {layer} is not supported; supported: LSTMCell, GRUCell, "
+                                   "SimpleRNNCell, StackedRNNCells of them")
+    return cells
+
+
+def stacked_roles(cell: Layer) -> list[tuple[str, Any]]:
+    """(role, configuration) of each of StackedRNNCells' cells, the role as Keras names its group."""
+    counts: dict[str, int] = {}
+    roles = []
+    for entry in cell.get("cells", list):
+        kind = snake_case(str(entry.get("class_name"))) if isinstance(entry, dict) else ""
+        index = counts[kind] = counts.get(kind, -1) + 1
+        roles.append((f"cells/{kind}_{index}" if index else f"cells/{kind}", entry))
+    if not roles:
+        raise FormatError(f"{cell} has no cells")
+    return roles
+
+
+def _run(builder: Builder, layer: Layer, name: str, cells: list[Cell], x: Tensor, states: list[Tensor],
+         mask: Tensor | None, backwards: bool, zero: bool) -> Made:
+    """Run a stack of cells one way over x."""
+    given = _split_states(layer, cells, states)
+    all_states: list[Tensor] = []
+    for number, (cell, initial) in enumerate(zip(cells, given)):
+        here = name if len(cells) == 1 else f"{name}/cell_{number}"
+        final = number == len(cells) - 1
+        sequence, h, *c = _node(builder, layer, here, [cell], x, initial, mask, "reverse" if backwards else "forward",
+                                zero and final)
+        x = sequence
+        all_states += [h, *c]
+    # A row that is masked throughout returns zeros, while its state stays the initial one.
+    last = all_states[-1] if cells[-1].op is not LSTM else all_states[-2]
+    if mask is not None and (states or zero):
+        last = builder.step(sequence, f"{name}/last", 0 if backwards else -1)
+    return Made(sequence, last, all_states)
+
+
+def _run_both(builder: Builder, layer: Layer, name: str, cells: list[list[Cell]], x: Tensor,
+              states: list[list[Tensor]], mask: Tensor | None, zero: bool) -> tuple[list[Made], Made]:
+    """Run two directions as one node; returns each of them, and both side by side."""
+    pair = [stack[0] for stack in cells]
+    units = pair[0].units
+    initial = []
+    for part in zip(*(_split_states(layer, stack, state)[0] for stack, state in zip(cells, states))):
+        initial.append(builder.operator("Concat", f"{name}/initial", list(part), (part[0].shape[0], 2 * units),
+                                        attributes={"axis": -1}))
+    sequence, *joint = _node(builder, layer, name, pair, x, initial, mask, "bidirectional", zero)
+    made = []
+    for number, side in enumerate(("forward", "backward")):
+        start, end = number * units, (number + 1) * units
+        halves = [builder.slice(state, f"{name}/{side}_{letter}", 1, start, end) for state, letter in zip(joint, "hc")]
+        own = builder.slice(sequence, f"{name}/{side}", 2, start, end)
+        last = halves[0]
+        if mask is not None and (states[0] or zero):
+            last = builder.step(own, f"{name}/{side}_last", (-1, 0)[number])
+        made.append(Made(own, last, halves))
+    last = joint[0]
+    if made[0].last is not made[0].states[0]:
+        last = builder.operator("Concat", f"{name}/last", [part.last for part in made], joint[0].shape,
+                                attributes={"axis": -1})
+    return made, Made(sequence, last)
+
+
+def _split_states(layer: Layer, cells: list[Cell], states: list[Tensor]) -> list[list[Tensor]]:
+    """Initial states, flat, as those of each cell."""
+    counts = [2 if cell.op is LSTM else 1 for cell in cells]
+    if not states:
+        return [[] for _ in cells]
+    if len(states) != sum(counts):
+        raise FormatError(f"{layer} is called with {len(states)} initial states; expected {sum(counts)}")
+    split, start = [], 0
+    for cell, count in zip(cells, counts):
+        split.append(states[start : start + count])
+        start += count
+        for state in split[-1]:
+            if state.rank != 2 or isinstance(state.shape[1], int) and state.shape[1] != cell.units:
+                raise FormatError(f"{layer}: an initial state has the shape {show(state.shape)}; "
+                                  f"expected [batch, {cell.units}]")
+    return split
+
+
+def _node(builder: Builder, layer: Layer, name: str, cells: list[Cell], x: Tensor, initial: list[Tensor],
+          mask: Tensor | None, direction: str, zero: bool) -> list[Tensor]:
+    """Emit one recurrent node; returns Y, Y_h and, for an LSTM, Y_c."""
+    cell, width = cells[0], len(cells) * cells[0].units
+    batch, time, features = x.shape
+    if not builder.unify(features, cell.W.shape[1]):
+        raise FormatError(f"{layer}: its input has {features} features, its kernel takes {cell.W.shape[1]}")
+    if mask is not None and not (mask.rank == 2 and builder.unify(time, mask.shape[1])):
+        raise FormatError(f"{layer}: its mask has the shape {show(mask.shape)}; expected {show(x.shape[:2])}")
+    fields: dict = {"linear_before_reset": cell.linear_before_reset} if cell.op is GRU else {}
+    biases = [each.B for each in cells]
+    if any(bias is not None for bias in biases):
+        empty = np.zeros(2 * cell.R.shape[0], cell.W.dtype)
+        fields["B"] = np.stack([empty if bias is None else bias for bias in biases])
+    states = [builder.as_float(state, name) for state in initial] + [None] * (2 - len(initial))
+    outputs = [(name, (batch, time, width), builder.float_type), (f"{name}/h", (batch, width), builder.float_type),
+               (f"{name}/c", (batch, width), builder.float_type)]
+    return builder.add(
+        cell.op, name, [x, None, *states, mask], outputs if cell.op is LSTM else outputs[:2],
+        W=np.stack([each.W for each in cells]), R=np.stack([each.R for each in cells]), direction=direction,
+        activations=tuple(each.activations for each in cells), zero_masked=bool(zero and mask is not None), **fields)
+
+
+def _merge(builder: Builder, layer: Layer, name: str, made: list[Made], both: Made | None, sequences: bool,
+           turned: bool, mask: Tensor | None) -> list[Tensor]:
+    mode = layer.config.get("merge_mode", "concat")
+    if mode == "concat" and both is not None:
+        return [replace(both.sequence, mask=mask) if sequences else both.last]
+    parts = [part.sequence if sequences else part.last for part in made]
+    if sequences and turned:
+        # The "forward" layer runs backwards: Keras turns only the second output, so both come out reversed.
+        parts = [builder.flip(part, f"{name}/reversed") for part in parts]
+    if mode is None:
+        return [replace(part, mask=mask) for part in parts]
+    left, right = parts
+    if mode == "concat":
+        width = left.shape[-1] + right.shape[-1]  # type: ignore[operator]
+        merged = builder.operator("Concat", f"{name}/concat", parts, (*left.shape[:-1], width),
+                                  attributes={"axis": -1})
+    elif mode in _MERGE:
+        if left.shape[-1] != right.shape[-1]:
+            raise FormatError(f"{layer}: merge_mode {mode!r} of {left.shape[-1]} and {right.shape[-1]} units")
+        merged = builder.operator(_MERGE[mode], f"{name}/{mode}", parts, left.shape)
+        if mode == "ave":
+            merged = builder.operator("Mul", f"{name}/mean", [merged, np.array(0.5, builder.float_type)], left.shape)
+    else:
+        raise UnsupportedError(f"{layer}: merge_mode {mode!r:.80} is not supported; supported: concat, sum, mul, "
+                               "ave, null")
+    return [replace(merged, mask=mask)]
+
+
+
+@maps("LSTMCell", "GRUCell", "SimpleRNNCell", "StackedRNNCells")
+def lone_cell(context: Context, layer: Layer, arguments: Arguments) -> list[Tensor]:
+    """Cells are parts of an RNN layer; one on its own has no time to run over."""
+    raise UnsupportedError(f"{layer} outside of an RNN layer is not supported; supported: RNN(cell)")

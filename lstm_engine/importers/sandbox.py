@@ -1,0 +1,232 @@
+"""Runs a foreign C parser (HDF5, protobuf) in a short-lived child process: a crash or a hang there is an error here.
+
+The child imports one module of this package, without the package around it, calls one function on the path of
+the file and writes back JSON and arrays. What comes back is checked as untrusted: a hostile file may own the child.
+
+The answer on the pipe: 8 bytes MAGIC, u64 little-endian length of the header, the header (UTF-8 JSON
+`{"result": ..., "arrays": [[name, dtype, shape], ...]}` or `{"error": kind, "message": ...}`); then for each
+array a byte 1 and its bytes in C order, or a byte 0 and the length and text of an error header; and MAGIC again.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import json
+import math
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from ..errors import FileError, FormatError, LstmEngineError, MissingDependencyError, UnsupportedError
+
+MAGIC = b"LESANDBX"
+MAX_HEADER = 24 << 20
+MAX_ARRAYS = 100_000
+DTYPES = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
+          "float16", "float32", "float64")
+_ERRORS: dict[str, type[LstmEngineError]] = {
+    "format": FormatError, "unsupported": UnsupportedError, "missing": MissingDependencyError, "file": FileError,
+}
+
+# Arrays may be this much larger than the file (compressed weights), and small files get a floor.
+MAX_EXPANSION = 16
+FLOOR_BYTES = 32 << 20
+PARSER_BYTES = 192 << 20         # what the parser itself may use beside the file and its arrays
+BASE_SECONDS = 2.0               # of CPU time, for parsing; more for large files
+BYTES_PER_SECOND = 100 << 20
+START_SECONDS = 60.0             # of wall time, for a cold start of the interpreter and the library
+
+_BOOTSTRAP = """
+import json, sys, types
+request = json.loads(sys.argv[1])
+sys.path[:] = request["sys_path"]
+for name, folders in request["packages"]:
+    package = types.ModuleType(name)
+    package.__path__ = folders
+    sys.modules[name] = package
+import importlib
+importlib.import_module(request["child"]).main(request)
+"""
+
+
+def run(module_function: str, path: Path, *, what: str, max_bytes: int | None = None
+        ) -> tuple[dict, dict[str, np.ndarray]]:
+    """Call `package.module:function` on `path` in a limited child process.
+
+    The function takes the path as a string and returns (result, arrays): a dict that JSON can hold, and by name
+    anything with `shape`, `dtype` and `__array__` (read one at a time, when it is sent). what: the parser's name
+    in messages ("the HDF5 parser"). max_bytes: the most bytes that all arrays may take together; by default 16
+    times the file and at least 32 MB.
+
+    Raises the FormatError, UnsupportedError or MissingDependencyError that the function raised; FormatError if
+    the child crashes, exceeds its time or memory, or answers nonsense; FileError if the file cannot be read.
+    """
+    if getattr(sys, "frozen", False) or not sys.executable:
+        raise UnsupportedError(f"{path}: {what} runs in a separate Python process, which this frozen program "
+                               "cannot start; convert the model with a plain Python and load the .lstm file")
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise FileError(error.errno, f"cannot read {path}: {error.strerror}") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise FileError(errno.EINVAL, f"cannot read {path}: not a regular file")
+    size = status.st_size
+    if max_bytes is None:
+        max_bytes = FLOOR_BYTES + MAX_EXPANSION * size
+    cpu_seconds = BASE_SECONDS + size / BYTES_PER_SECOND
+    request = {
+        "sys_path": [os.path.abspath(entry) for entry in sys.path if entry],
+        "packages": _ancestors(module_function.partition(":")[0]),
+        "child": f"{__package__}.sandbox_child",
+        "function": module_function,
+        "path": os.path.abspath(path),
+        "max_bytes": max_bytes,
+        "memory": PARSER_BYTES + max_bytes + 3 * size,
+        "cpu_seconds": cpu_seconds,
+    }
+    # Wall time only has to catch a child that waits for ever; a busy machine must not fail a good file.
+    with _Child(request, START_SECONDS + 10 * cpu_seconds) as child:
+        try:
+            header = _read_header(child.pipe)
+            arrays = _read_arrays(child.pipe, header["arrays"], max_bytes)
+            if child.pipe.read(len(MAGIC) + 1) != MAGIC:
+                raise _Nonsense("more than it announced")
+        except _Refusal as refusal:
+            raise _ERRORS[refusal.kind](f"{path}: {refusal}") from None
+        except _Nonsense as nonsense:
+            raise FormatError(f"{path}: {what} {child.how_it_ended() or f'answered {nonsense}'}") from None
+    return header["result"], arrays
+
+
+class _Nonsense(Exception):
+    """The child's answer is not what the protocol says."""
+
+
+class _Refusal(Exception):
+    """The child says that the file is bad."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class _Child:
+    """The process, its pipe, and the clock that ends it."""
+
+    def __init__(self, request: dict, wall_seconds: float) -> None:
+        keep = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "PATH")
+        environment = {name: os.environ[name] for name in keep if name in os.environ}
+        # One thread is enough to parse, and each of a BLAS' threads would count against the memory limit.
+        environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
+                        "HDF5_PLUGIN_PRELOAD": "::", "HDF5_USE_FILE_LOCKING": "FALSE"}
+        self.timed_out = False
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOTSTRAP, json.dumps(request)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
+        except OSError as error:
+            raise FileError(error.errno, f"cannot start {sys.executable}: {error.strerror}") from error
+        self.pipe: BinaryIO = self.process.stdout  # type: ignore[assignment]
+        self._timer = threading.Timer(wall_seconds, self._time_out)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _time_out(self) -> None:
+        self.timed_out = True
+        self.process.kill()
+
+    def how_it_ended(self) -> str:
+        """Why the child stopped, "" if it ended by itself."""
+        code = self.process.wait()
+        if self.timed_out or -code in (getattr(signal, "SIGPROF", 0), getattr(signal, "SIGXCPU", 0)):
+            return "took too long"
+        if code in (0, -signal.SIGTERM):
+            return ""
+        return f"crashed (signal {-code})" if code < 0 else f"failed (exit code {code})"
+
+    def __enter__(self) -> "_Child":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self.process.kill()
+        self.pipe.close()
+        self.process.wait()
+
+
+def _ancestors(module: str) -> list[tuple[str, list[str]]]:
+    """The packages around `module` and where their files are, so that the child need not execute them."""
+    parts = module.split(".")[:-1]
+    names = [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
+    return [(name, [os.path.abspath(folder) for folder in importlib.import_module(name).__path__]) for name in names]
+
+
+def _read_exactly(pipe: BinaryIO, count: int) -> bytes:
+    data = pipe.read(count)
+    if len(data) != count:
+        raise _Nonsense(f"{len(data)} bytes of {count}")
+    return data
+
+
+def _read_header(pipe: BinaryIO) -> dict:
+    """The header of the answer; raises _Refusal if it is an error."""
+    if _read_exactly(pipe, len(MAGIC)) != MAGIC:
+        raise _Nonsense("without its mark")
+    header = _read_json(pipe)
+    if not isinstance(header.get("result"), dict) or not isinstance(header.get("arrays"), list):
+        raise _Nonsense("a header without its parts")
+    return header
+
+
+def _read_json(pipe: BinaryIO) -> dict:
+    length = int.from_bytes(_read_exactly(pipe, 8), "little")
+    if length > MAX_HEADER:
+        raise _Nonsense(f"a header of {length} bytes, more than {MAX_HEADER}")
+    try:
+        header = json.loads(_read_exactly(pipe, length))
+    except (ValueError, RecursionError):
+        raise _Nonsense("a header that is not JSON") from None
+    if not isinstance(header, dict):
+        raise _Nonsense("a header that is not an object")
+    if header.get("error") in _ERRORS and isinstance(header.get("message"), str):
+        raise _Refusal(header["error"], header["message"])
+    return header
+
+
+def _read_arrays(pipe: BinaryIO, entries: list, max_bytes: int) -> dict[str, np.ndarray]:
+    arrays: dict[str, np.ndarray] = {}
+    left = max_bytes
+    if len(entries) > MAX_ARRAYS:
+        raise _Nonsense(f"{len(entries)} arrays, more than {MAX_ARRAYS}")
+    for entry in entries:
+        name, dtype, shape = _checked_entry(entry)
+        if name in arrays:
+            raise _Nonsense(f"the array {name!r} twice")
+        left -= math.prod(shape) * np.dtype(dtype).itemsize
+        if left < 0:
+            raise _Nonsense(f"more than {max_bytes} bytes of arrays")
+        array = np.empty(shape, dtype)
+        if _read_exactly(pipe, 1) != b"\1":
+            _read_json(pipe)
+            raise _Nonsense("an error that is none")
+        view = memoryview(array.reshape(-1).view(np.uint8))
+        if pipe.readinto(view) != array.nbytes:  # type: ignore[attr-defined]
+            raise _Nonsense(f"an array {name!r} that ends early")
+        arrays[name] = array
+    return arrays
+
+
+def _checked_entry(entry: object) -> tuple[str, str, tuple[int, ...]]:
+    match entry:
+        case [str(name), str(dtype), list(shape)] if dtype in DTYPES and len(shape) <= 32:
+            if all(type(size) is int and 0 <= size < 2**62 for size in shape):
+                return name, dtype, tuple(shape)
+    raise _Nonsense("an array that is not described")

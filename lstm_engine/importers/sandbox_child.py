@@ -1,0 +1,120 @@
+"""The child's side of `sandbox`: limits itself, calls the parser, writes the answer."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import os
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from .. import errors
+from . import sandbox
+
+_CHUNK = 1 << 24
+_KINDS = ((errors.UnsupportedError, "unsupported"), (errors.MissingDependencyError, "missing"),
+          (errors.FileError, "file"))
+
+
+def main(request: dict) -> None:
+    """Answer one request of `sandbox.run` on what was standard output."""
+    # The parser may print; what it prints must not become part of the answer.
+    pipe = os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    module, _, function = request["function"].partition(":")
+    try:
+        parse = getattr(importlib.import_module(module), function)
+        _limit(request["memory"], request["cpu_seconds"])
+        result, arrays = parse(request["path"])
+        _check(arrays, request["max_bytes"])
+        header = _header(result, arrays)
+    except Exception as error:
+        pipe.write(sandbox.MAGIC + _error(error))
+    else:
+        pipe.write(sandbox.MAGIC + header)
+        _send(pipe, arrays)
+    pipe.flush()
+    # The parser's objects may be damaged: leave without running their destructors.
+    os._exit(0)
+
+
+def _limit(memory: int, cpu_seconds: float) -> None:
+    """Limit this process from here on: address space, CPU time, files written, core dumps (POSIX only)."""
+    try:
+        import resource
+        import signal
+    except ImportError:
+        return
+    signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+    limits = {"RLIMIT_CORE": 0, "RLIMIT_FSIZE": 0}
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            limits["RLIMIT_AS"] = int(file.read().split()[0]) * resource.getpagesize() + memory
+    except OSError:
+        pass                      # no such file on macOS, which does not enforce this limit either
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    limits["RLIMIT_CPU"] = math.ceil(used.ru_utime + used.ru_stime + cpu_seconds) + 1
+    for name, value in limits.items():
+        try:
+            _, hard = resource.getrlimit(getattr(resource, name))
+            ceiling = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(getattr(resource, name), (ceiling, ceiling))
+        except (OSError, ValueError):
+            pass                  # a limit that the system does not know: the others still hold
+
+
+def _check(arrays: dict[str, Any], max_bytes: int) -> None:
+    total = 0
+    for name, array in arrays.items():
+        dtype = np.dtype(array.dtype)
+        if dtype.name not in sandbox.DTYPES:
+            raise errors.UnsupportedError(f"{name}: arrays of type {dtype} are not supported; "
+                                          f"supported: {', '.join(sandbox.DTYPES)}")
+        total += math.prod(map(int, array.shape)) * dtype.itemsize
+    if total > max_bytes:
+        raise errors.FormatError(f"its arrays claim {total} bytes, far beyond the size of the file")
+
+
+def _header(result: dict, arrays: dict[str, Any]) -> bytes:
+    entries = [(name, np.dtype(array.dtype).name, list(map(int, array.shape))) for name, array in arrays.items()]
+    header = json.dumps({"result": result, "arrays": entries}).encode()
+    if len(header) > sandbox.MAX_HEADER or len(entries) > sandbox.MAX_ARRAYS:
+        raise errors.FormatError(f"its description takes {len(header)} bytes and {len(entries)} arrays; "
+                                 f"at most {sandbox.MAX_HEADER} and {sandbox.MAX_ARRAYS} are read")
+    return len(header).to_bytes(8, "little") + header
+
+
+def _send(pipe: BinaryIO, arrays: dict[str, Any]) -> None:
+    for name, array in arrays.items():
+        try:
+            data = _bytes_of(array)
+        except Exception as error:
+            pipe.write(b"\0" + _error(error, f"{name}: "))
+            return
+        pipe.write(b"\1")
+        for start in range(0, data.nbytes, _CHUNK):
+            pipe.write(data[start : start + _CHUNK])
+        del data                  # before the next is read: one array at a time is what the limit allows for
+    pipe.write(sandbox.MAGIC)
+
+
+def _bytes_of(array: Any) -> memoryview:
+    """The little-endian bytes of an array in C order."""
+    native = np.asarray(array)
+    little = np.ascontiguousarray(native, dtype=native.dtype.newbyteorder("<")).reshape(-1)
+    return memoryview(little.view(np.uint8))
+
+
+def _error(error: Exception, prefix: str = "") -> bytes:
+    """The header that tells of an error. What a parser raises beside our own errors says that the file is bad."""
+    kind = next((kind for type_, kind in _KINDS if isinstance(error, type_)), "format")
+    message = str(error) if isinstance(error, errors.LstmEngineError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError):
+        message = "reading it takes more memory than a file of its size may"
+    elif isinstance(error, RecursionError):
+        message = "it is nested too deeply"
+    header = json.dumps({"error": kind, "message": (prefix + message)[:4000]}).encode()
+    return len(header).to_bytes(8, "little") + header
