@@ -157,6 +157,8 @@ def _directions(steps: list[Step], X, initial: Sequence[tuple[str, np.ndarray | 
     """Scan each direction; Y [batch, time, dirs, H] and the final states, each [batch, dirs, size]."""
     if direction not in ("forward", "reverse", "bidirectional") or len(steps) != 1 + (direction == "bidirectional"):
         raise ArgumentError(f"direction {direction!r} does not go with weights of {len(steps)} direction(s)")
+    if which.empty not in ("initial", "zero"):
+        raise ArgumentError(f"empty must be 'initial' or 'zero', got {which.empty!r}")
     X = np.asarray(X, np.float64)
     batch, time, _ = X.shape
     start = [_state(name, value, (batch, len(steps), size)) for name, value, size in initial]
