@@ -17,6 +17,7 @@ from .propose import HOW, connected, propose, stack_nodes
 
 RECURRENT = ("LSTM", "GRU", "RNN")
 NOTHING = ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout", "Identity")
+CONTAINERS = ("Module", "Sequential")          # Module: ModuleList and ModuleDict have no forward of their own
 PLAIN = {"ReLU": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "ReLU6": "relu6", "SELU": "selu", "SiLU": "silu",
          "Mish": "mish", "Softsign": "softsign", "LogSigmoid": "log_sigmoid", "Hardswish": "hard_silu"}
 
@@ -55,13 +56,14 @@ def spec_of_module(module: Any, weights: Weights, pool: str | None) -> dict[str,
         return _sequence(list(_flat(module, "")), weights, pool)
     nonlinearities = {}
     for path, part in module.named_modules():
+        _check_hooks(path, part)
         kind = _kind(part)
-        if kind == "RNN":
+        if kind in ("RNN", "RNNCell"):
             nonlinearities[path] = str(part.nonlinearity)
-        elif kind not in (None, "Linear", "Embedding", *RECURRENT, *NOTHING, "LSTMCell", "GRUCell", "Sequential",
-                          "ModuleList", "ModuleDict") and not any(True for _ in part.parameters()):
-            raise UnsupportedError(f"{type(module).__qualname__}.forward cannot be read, and {path!r} ({kind}) has no "
-                                   f"weights that show its place. To convert it, {HOW}")
+        elif path and kind not in (*NOTHING, *CONTAINERS) and not any(True for _ in part.parameters()):
+            raise UnsupportedError(f"{type(module).__qualname__}.forward cannot be read, and {path!r} "
+                                   f"({type(part).__qualname__}) has no weights that show its place. "
+                                   f"To convert it, {HOW}")
     return propose(weights, pool, nonlinearities)
 
 
@@ -75,13 +77,17 @@ def _kind(module: Any) -> str | None:
 
 def _flat(module: Any, path: str) -> Iterator[tuple[str, Any]]:
     """The layers of nested nn.Sequential modules in order, by path."""
-    if getattr(module, "_forward_hooks", None) or getattr(module, "_forward_pre_hooks", None):
-        raise UnsupportedError(f"module {path!r} has forward hooks, which could change what it computes")
+    _check_hooks(path, module)
     if _kind(module) != "Sequential":
         yield path, module
         return
     for name, part in module._modules.items():
         yield from _flat(part, f"{path}.{name}" if path else name)
+
+
+def _check_hooks(path: str, module: Any) -> None:
+    if getattr(module, "_forward_hooks", None) or getattr(module, "_forward_pre_hooks", None):
+        raise UnsupportedError(f"module {path!r} has forward hooks, which could change what it computes")
 
 
 def _refuse(path: str, module: Any, message: str) -> NoReturn:

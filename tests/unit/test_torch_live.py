@@ -1,0 +1,169 @@
+"""Live torch modules: what is taken from an nn.Sequential, what from a state dict, what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from lstm_engine.errors import ArgumentError, UnsupportedError  # noqa: E402
+from lstm_engine.graph import validate  # noqa: E402
+from lstm_engine.importers import torch as importer  # noqa: E402
+from lstm_engine.importers.base import ImportOptions  # noqa: E402
+
+nn = torch.nn
+
+
+def parts(module, **options):
+    graph = validate(importer.read_live(module, ImportOptions(**options)))
+    return [(node.op, node.name, str(getattr(node, "activation", ""))) for node in graph.nodes]
+
+
+def refused(module, kind=UnsupportedError, **options):
+    with pytest.raises(kind) as caught:
+        importer.read_live(module, ImportOptions(**options))
+    return str(caught.value)
+
+
+class Head(nn.Module):
+    def __init__(self, *extra):
+        super().__init__()
+        self.rnn = nn.RNN(4, 3, nonlinearity="relu")
+        self.extra = nn.ModuleList(extra)
+        self.fc = nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.fc(self.rnn(x)[0])
+
+
+def test_claims():
+    assert importer.claims_live(nn.Linear(1, 1)) and importer.claims_live(Head())
+    assert not importer.claims_live(torch.zeros(1)) and not importer.claims_live({}) and not importer.claims_live("a.pt")
+
+
+@pytest.mark.parametrize("module, expected", [
+    (nn.LSTM(4, 3, num_layers=2, bidirectional=True), [("LSTM", "lstm_l0", ""), ("LSTM", "lstm_l1", "")]),
+    (nn.GRU(4, 3, batch_first=True), [("GRU", "gru", "")]),
+    (nn.Sequential(nn.Embedding(9, 4, padding_idx=0), nn.Dropout(), nn.LSTM(4, 3), nn.Linear(3, 2), nn.Softmax(-1)),
+     [("Embedding", "0", ""), ("LSTM", "2", ""), ("Dense", "3", "softmax")]),
+    (nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Tanh(), nn.Sequential(nn.GRU(5, 3)), nn.Linear(3, 2)),
+     [("Dense", "0", "relu"), ("Activate", "2", "tanh"), ("GRU", "3.0", ""), ("Dense", "4", "linear")]),
+    (nn.Sequential(nn.LSTM(4, 3), nn.LeakyReLU(0.2), nn.Linear(3, 3), nn.ELU(0.5), nn.GELU("tanh"), nn.GELU(),
+                   nn.Hardsigmoid(), nn.Hardtanh(), nn.Softplus()),
+     [("LSTM", "0", ""), ("Activate", "1", "leaky_relu(0.2)"), ("Dense", "2", "elu(0.5)"), ("Activate", "4", "gelu_tanh"),
+      ("Activate", "5", "gelu"), ("Activate", "6", "hard_sigmoid(0.166667, 0.5)"), ("Activate", "7", "hard_tanh"),
+      ("Activate", "8", "softplus")]),
+    (Head(nn.Dropout()), [("RNN", "rnn", ""), ("Dense", "fc", "linear")]),
+])
+def test_modules(module, expected):
+    assert parts(module) == expected
+
+
+def test_the_nonlinearity_of_an_rnn_is_known():
+    for module in (nn.RNN(4, 3, nonlinearity="relu", bidirectional=True), nn.Sequential(nn.RNN(4, 3, nonlinearity="relu")),
+                   Head()):
+        (node, *_) = importer.read_live(module).nodes
+        assert {function.name for functions in node.activations for function in functions} == {"relu"}
+
+
+def test_pool_comes_after_the_last_recurrent_layer():
+    module = nn.Sequential(nn.GRU(4, 3), nn.LSTM(3, 3), nn.Linear(3, 2), nn.Softmax(dim=1))
+    assert [op for op, _, _ in parts(module, pool="last")] == ["GRU", "LSTM", "Pool", "Dense"]
+    assert "module '3' (Softmax): is not supported here" in refused(module)     # dim 1 is time without the pool
+
+
+def test_the_graph_keeps_its_own_weights():
+    module = nn.LSTM(4, 3)
+    graph = importer.read_live(module)
+    before = graph.nodes[0].W.copy()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.zero_()
+    np.testing.assert_array_equal(graph.nodes[0].W, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_widened(dtype):
+    module = nn.GRU(4, 3).to(dtype)
+    graph = importer.read_live(module)
+    assert graph.nodes[0].W.dtype == np.float32
+    np.testing.assert_array_equal(np.sort(graph.nodes[0].W.ravel()),
+                                  np.sort(module.weight_ih_l0.detach().float().numpy().ravel()))
+
+
+class Doubled(nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def test_a_forward_of_ones_own_is_not_taken_for_torchs():
+    message = refused(nn.Sequential(nn.LSTM(4, 3), Doubled(3, 2)))
+    assert message.startswith("module '1' (Doubled): is not supported here; supported: Embedding, LSTM, GRU, RNN, Linear")
+
+
+class Renamed(nn.Linear):
+    pass
+
+
+def test_a_subclass_with_torchs_forward_is_its_parent():
+    assert parts(nn.Sequential(nn.LSTM(4, 3), Renamed(3, 2))) == [("LSTM", "0", ""), ("Dense", "1", "linear")]
+
+
+def test_forward_hooks_are_refused():
+    module = nn.Sequential(nn.LSTM(4, 3), nn.Linear(3, 2))
+    module[1].register_forward_hook(lambda module, x, y: y * 2)
+    assert refused(module) == "module '1' has forward hooks, which could change what it computes"
+
+
+def test_parts_whose_place_no_weight_shows():
+    message = refused(Head(nn.ReLU()))
+    assert message.startswith("Head.forward cannot be read, and 'extra.0' (ReLU) has no weights that show its place. "
+                              "To convert it, say it in a spec")
+
+
+class Last(nn.Module):
+    def forward(self, x):
+        return x[0][:, -1]
+
+
+def test_parts_of_ones_own_without_weights():
+    assert refused(Head(Last())).startswith("Head.forward cannot be read, and 'extra.0' (Last) has no weights")
+    assert refused(nn.Sequential(nn.LSTM(4, 3), Last())).startswith("module '1' (Last): is not supported here")
+
+
+@pytest.mark.parametrize("module, message", [
+    (nn.Linear(3, 2), "no recurrent layer among the modules: Linear"),
+    (nn.Sequential(nn.ReLU(), nn.LSTM(4, 3)), "module '0' (ReLU): a model begins with an Embedding, a Linear or a "
+                                              "recurrent layer. To convert it, say it"),
+    (nn.Sequential(nn.Embedding(9, 4, max_norm=1.0), nn.LSTM(4, 3)), "module '0' (Embedding): max_norm rescales rows"),
+    (nn.Sequential(nn.LSTM(4, 3), nn.Conv1d(3, 3, 1)), "module '1' (Conv1d): is not supported here"),
+    (nn.Sequential(nn.LSTM(4, 3), nn.Hardtanh(0, 6)), "module '1' (Hardtanh): is not supported here"),
+    (nn.LSTM(4, 3, device="meta"), "tensor 'weight_ih_l0' is meta: it has no plain values"),
+])
+def test_refusals(module, message):
+    assert refused(module).startswith(message)
+
+
+def test_pool_last_of_a_bidirectional_module_is_refused():
+    assert "pool \"last\" after a bidirectional layer can mean" in refused(nn.GRU(4, 3, bidirectional=True), pool="last")
+
+
+class Odd(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(3, 3), nn.Linear(3, 3)
+
+
+def test_any_module_with_a_spec():
+    spec = {"inputs": [{"name": "x", "shape": ["batch", 3]}],
+            "nodes": [{"op": "Dense", "name": "a", "torch": "a", "activation": "relu"},
+                      {"op": "Dense", "name": "b", "torch": "b"}]}
+    assert parts(Odd(), spec=spec) == [("Dense", "a", "relu"), ("Dense", "b", "linear")]
+    del spec["nodes"][1]
+    assert refused(Odd(), spec=spec).startswith("2 tensor(s) of the file belong to no layer: 'b.weight' [3, 3], 'b.bias'")
+
+
+def test_pool_and_spec_exclude_each_other():
+    assert refused(nn.LSTM(4, 3), ArgumentError, pool="last", spec={"nodes": []}) \
+        == "pool and spec exclude each other: in a spec, a Pool node says how a sequence is reduced"
