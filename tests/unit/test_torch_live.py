@@ -138,7 +138,7 @@ def test_parts_of_ones_own_without_weights():
                                               "recurrent layer. To convert it, say it"),
     (nn.Sequential(nn.Embedding(9, 4, max_norm=1.0), nn.LSTM(4, 3)), "module '0' (Embedding): max_norm rescales rows"),
     (nn.Sequential(nn.LSTM(4, 3), nn.Conv1d(3, 3, 1)), "module '1' (Conv1d): is not supported here"),
-    (nn.Sequential(nn.LSTM(4, 3), nn.Hardtanh(0, 6)), "module '1' (Hardtanh): is not supported here"),
+    (nn.Sequential(nn.LSTM(4, 3), nn.Hardtanh(0, 5)), "module '1' (Hardtanh): is not supported here"),
     (nn.LSTM(4, 3, device="meta"), "tensor 'weight_ih_l0' is meta: it has no plain values"),
 ])
 def test_refusals(module, message):

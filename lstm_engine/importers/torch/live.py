@@ -18,7 +18,7 @@ from .propose import HOW, connected, propose, stack_nodes
 RECURRENT = ("LSTM", "GRU", "RNN")
 NOTHING = ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout", "Identity")
 CONTAINERS = ("Module", "Sequential")          # Module: ModuleList and ModuleDict have no forward of their own
-PLAIN = {"ReLU": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "ReLU6": "relu6", "SELU": "selu", "SiLU": "silu",
+PLAIN = {"ReLU": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "SELU": "selu", "SiLU": "silu",
          "Mish": "mish", "Softsign": "softsign", "LogSigmoid": "log_sigmoid", "Hardswish": "hard_silu"}
 
 
@@ -158,14 +158,16 @@ def _activation(path: str, part: Any, kind: str | None, rank: int) -> Any:
         return {"name": "elu", "alpha": float(part.alpha)}
     if kind == "Hardsigmoid":
         return {"name": "hard_sigmoid", "alpha": 1 / 6, "beta": 0.5}
-    if kind == "Hardtanh" and (part.min_val, part.max_val) == (-1.0, 1.0):
-        return "hard_tanh"
+    limits = {(-1.0, 1.0): "hard_tanh", (0.0, 6.0): "relu6"}        # nn.ReLU6 is an nn.Hardtanh
+    if kind == "Hardtanh" and (part.min_val, part.max_val) in limits:
+        return limits[part.min_val, part.max_val]
     if kind == "GELU":
         return "gelu_tanh" if part.approximate == "tanh" else "gelu"
-    if kind == "Softplus" and part.beta == 1:
+    if kind == "Softplus" and part.beta == 1 and part.threshold >= 20:     # above 20 float32 cannot tell it from x
         return "softplus"
     if kind in ("Softmax", "LogSoftmax") and part.dim in (-1, rank - 1):
         return "softmax" if kind == "Softmax" else "log_softmax"
     _refuse(path, part, f"is not supported here; supported: Embedding, {', '.join(RECURRENT)}, Linear, Dropout, "
-                        f"{', '.join(PLAIN)}, LeakyReLU, ELU, Hardsigmoid, Hardtanh(-1, 1), GELU, Softplus(beta=1), "
+                        f"{', '.join(PLAIN)}, LeakyReLU, ELU, Hardsigmoid, ReLU6, Hardtanh(-1, 1), GELU, "
+                        "Softplus(beta=1), "
                         "Softmax and LogSoftmax over the last axis")

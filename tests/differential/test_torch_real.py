@@ -1,0 +1,120 @@
+"""Checkpoints that others trained: NOAA's streamflow LSTMs, and the g2p grapheme-to-phoneme GRUs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lstm_engine.errors import UnsupportedError
+from lstm_engine.graph import validate
+from lstm_engine.importers import arrays
+from lstm_engine.importers import torch as importer
+from lstm_engine.importers.base import ImportOptions
+from lstm_engine.reference import run
+
+# How far the stored outputs lie from the exact ones: they are torch's in float32, over 168 steps and a head whose
+# weights add up to 130. Measured as torch float32 - torch float64 on the same inputs; the first two digits, rounded up.
+STORED_ERROR = {
+    "data__camels_trained_test": 1.7e-5,
+    "data__nwmv3_nosnow_normalarea_672_trained": 4.4e-7,
+    "hourly_all_attributes_and_forcings__model_epoch020": 3.4e-6,
+    "hourly_all_forcings_lat_lon_elev__model_epoch003": 7.9e-7,
+    "hourly_slope_mean_precip_temp__model_epoch030": 3.2e-6,
+    "nh_AORC_hourly_25yr_seq444_seed101_2601_172004__model_epoch006": 7.9e-6,
+}
+
+
+@pytest.fixture(scope="module")
+def golden(real):
+    with np.load(real / "noaa_lstm" / "golden.npz") as file:
+        return dict(file)
+
+
+def outputs(real, golden, stem):
+    graph = validate(importer.read(real / "noaa_lstm" / "old" / f"{stem}.pt"))
+    assert [node.op for node in graph.nodes] == ["LSTM", "Dense"]
+    return run(graph, {"input": golden[f"{stem}/x"]})["output"]
+
+
+@pytest.mark.parametrize("stem", STORED_ERROR)
+def test_noaa_against_the_stored_outputs(real, golden, stem):
+    found = outputs(real, golden, stem)
+    assert found.shape == golden[f"{stem}/y"].shape
+    assert np.abs(found - golden[f"{stem}/y"]).max() <= STORED_ERROR[stem]
+
+
+@pytest.mark.parametrize("stem", STORED_ERROR)
+def test_noaa_against_torch_in_float64(real, golden, stem):
+    """1e-12: the same float64 sums in another order, 168 steps, outputs below 10."""
+    torch = pytest.importorskip("torch")
+    state = torch.load(real / "noaa_lstm" / "old" / f"{stem}.pt", map_location="cpu", weights_only=True)
+    rows, features = state["lstm.weight_ih_l0"].shape
+    lstm = torch.nn.LSTM(features, rows // 4, batch_first=True)
+    lstm.load_state_dict({name.removeprefix("lstm."): w for name, w in state.items() if name.startswith("lstm.")})
+    with torch.no_grad():
+        y = lstm.double()(torch.tensor(golden[f"{stem}/x"]).double())[0]
+        expected = y @ state["head.net.0.weight"].double().T + state["head.net.0.bias"].double()
+    assert np.abs(outputs(real, golden, stem) - expected.numpy()).max() <= 1e-12
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_noaa_torchscript(real, golden):
+    """Stepped by its own code, as it is used. 1e-5: its outputs are float32, with a head whose weights add up to 30."""
+    torch = pytest.importorskip("torch")
+    path = real / "noaa_lstm" / "ngen" / "sugar_creek_trained.pt"
+    x = golden["hourly_all_forcings_lat_lon_elev__model_epoch003/x"][:1, :50]
+    module, h, c = torch.jit.load(str(path)), torch.zeros(1, 1, 64), torch.zeros(1, 1, 64)
+    expected = []
+    for step in torch.tensor(x[0]):
+        y, h, c = module(step[None], h, c)
+        expected.append(y.item())
+    found = run(validate(importer.read(path)), {"input": x})["output"]
+    assert np.abs(found.ravel() - expected).max() <= 1e-5
+
+
+def test_silero_safetensors_has_layers_that_are_not_recurrent(real):
+    path = real / "silero_vad" / "v6_head" / "silero_vad_16k.safetensors"
+    with pytest.raises(UnsupportedError, match=r"11 tensor\(s\) belong to no recurrent, embedding or linear layer: "):
+        importer.read(path)
+    spec = importer.propose_spec(path)
+    assert [(node["op"], node["name"]) for node in spec["nodes"]] == [("LSTM", "lstm_cell")]
+    node = {"op": "LSTM", "name": "vad", "torch": "lstm_cell"}
+    graph = importer.read(path, ImportOptions(spec=spec | {"nodes": [node], "outputs": ["vad"], "ignore": ["*conv*"]}))
+    assert validate(graph).nodes[0].W.shape == (1, 512, 128)
+
+
+PHONEMES = ("<pad> <unk> <s> </s> AA0 AA1 AA2 AE0 AE1 AE2 AH0 AH1 AH2 AO0 AO1 AO2 AW0 AW1 AW2 AY0 AY1 AY2 B CH D DH EH0 "
+            "EH1 EH2 ER0 ER1 ER2 EY0 EY1 EY2 F G HH IH0 IH1 IH2 IY0 IY1 IY2 JH K L M N NG OW0 OW1 OW2 OY0 OY1 OY2 P R S "
+            "SH T TH UH0 UH1 UH2 UW UW0 UW1 UW2 V W Y Z ZH").split()
+GRAPHEMES = ["<pad>", "<unk>", "</s>", *"abcdefghijklmnopqrstuvwxyz"]
+
+
+def gru(part):
+    return {"op": "GRU", "name": part, "torch": {"weight_ih": f"{part}_w_ih", "weight_hh": f"{part}_w_hh",
+                                                 "bias_ih": f"{part}_b_ih", "bias_hh": f"{part}_b_hh"}}
+
+
+IDS = {"name": "ids", "shape": ["batch", "time"], "dtype": "int32"}
+ENCODER = {"inputs": [IDS], "nodes": [{"op": "Embedding", "name": "emb", "table": "enc_emb"}, gru("enc"),
+                                      {"op": "Pool", "name": "last", "kind": "last"}], "ignore": ["dec_*", "fc_*"]}
+DECODER = {"inputs": [IDS, {"name": "h", "shape": ["batch", 256], "dtype": "float32"}],
+           "nodes": [{"op": "Embedding", "name": "emb", "table": "dec_emb", "inputs": ["ids"]},
+                     gru("dec") | {"inputs": ["emb", "", "h"], "outputs": ["y", "next"]},
+                     {"op": "Dense", "name": "fc", "torch": {"weight": "fc_w", "bias": "fc_b"}}],
+           "outputs": ["fc", "next"], "ignore": ["enc_*"]}
+
+
+@pytest.mark.parametrize("word, phonemes", [("inference", "IH1 N F ER0 AH0 N S")])
+def test_g2p_spells_from_npz_by_spec(real, word, phonemes):
+    path = real / "g2p_en" / "checkpoint20.npz"
+    encoder, decoder = (validate(arrays.read(path, ImportOptions(spec=spec))) for spec in (ENCODER, DECODER))
+    ids = [[GRAPHEMES.index(letter) for letter in word] + [GRAPHEMES.index("</s>")]]
+    h = run(encoder, {"ids": np.array(ids, np.int32)})["last"]
+    token, spelled = PHONEMES.index("<s>"), []
+    for _ in range(20):
+        step = run(decoder, {"ids": np.array([[token]], np.int32), "h": h})
+        h, token = step["next"], int(step["fc"].argmax())
+        if PHONEMES[token] == "</s>":
+            break
+        spelled.append(PHONEMES[token])
+    assert " ".join(spelled) == phonemes
