@@ -61,7 +61,7 @@ def read_live(source: object, options: ImportOptions) -> Graph:
 
 def _graph(contents: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Graph:
     """The one way from configuration and arrays to a graph, whatever they were read from."""
-    from . import core, legacy, models, recurrent  # noqa: F401  (each registers its mappings)
+    from . import core, legacy, merging, models, normalization, operations, recurrent, shaping  # noqa: F401  (mappings)
     from .builder import Builder
     from .config import Tree, Version
     from .mapping import Context, known_layers, supported

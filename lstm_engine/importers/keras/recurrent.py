@@ -33,12 +33,14 @@ def recurrent(context: Context, layer: Layer, arguments: Arguments) -> list[Tens
     x, cells = _input(context, layer, arguments), _stack(context, layer)
     backwards = layer.get("go_backwards", bool, False)
     zero = layer.get("zero_output_for_mask", bool, False)
-    made = _run(builder, layer, name, cells, x, arguments.states, arguments.mask, backwards, zero)
+    sequences = layer.get("return_sequences", bool, False)
+    main = "last" if not sequences else "" if backwards else "sequence"
+    made = _run(builder, layer, name, cells, x, arguments.states, arguments.mask, backwards, zero, main)
     states = made.states if layer.get("return_state", bool, False) else []
-    if not layer.get("return_sequences", bool, False):
+    if not sequences:
         return [made.last, *states]
     # Keras leaves the output of go_backwards in the order in which it was computed; its mask is not turned.
-    output = builder.flip(made.sequence, f"{name}/reversed") if backwards else made.sequence
+    output = builder.flip(made.sequence, name) if backwards else made.sequence
     return [replace(output, mask=arguments.mask or arguments.x[0].mask), *states]
 
 
@@ -61,7 +63,9 @@ def bidirectional(context: Context, layer: Layer, arguments: Arguments) -> list[
     # TensorFlow's Keras, and Keras 3, zero what Bidirectional returns at masked steps; Keras 2.3 repeated it.
     zero = sequences and context.version.tensorflow
     if len(cells[0]) == len(cells[1]) == 1 and cells[0][0].fits(cells[1][0]) and not turned[0]:
-        made, both = _run_both(builder, layer, name, cells, x, states, arguments.mask, zero)
+        concat = layer.config.get("merge_mode", "concat") == "concat"
+        main = "" if not concat else "sequence" if sequences else "last"
+        made, both = _run_both(builder, layer, name, cells, x, states, arguments.mask, zero, main)
     else:
         made = [_run(builder, layer, f"{name}/{side}", stack, x, state, arguments.mask, back, zero)
                 for side, stack, state, back in zip(("forward", "backward"), cells, states, turned)]
@@ -137,46 +141,49 @@ def stacked_roles(cell: Layer) -> list[tuple[str, Any]]:
 
 
 def _run(builder: Builder, layer: Layer, name: str, cells: list[Cell], x: Tensor, states: list[Tensor],
-         mask: Tensor | None, backwards: bool, zero: bool) -> Made:
-    """Run a stack of cells one way over x."""
+         mask: Tensor | None, backwards: bool, zero: bool, main: str = "") -> Made:
+    """Run a stack of cells one way over x. main: which output bears `name` itself: "sequence", "last" or neither."""
+    # A row that is masked throughout returns zeros, while its state stays the initial one.
+    from_sequence = mask is not None and (bool(states) or zero)
     given = _split_states(layer, cells, states)
     all_states: list[Tensor] = []
     for number, (cell, initial) in enumerate(zip(cells, given)):
-        here = name if len(cells) == 1 else f"{name}/cell_{number}"
         final = number == len(cells) - 1
+        here = name if final else f"{name}/cell_{number}"
         sequence, h, *c = _node(builder, layer, here, [cell], x, initial, mask, "reverse" if backwards else "forward",
-                                zero and final)
+                                zero and final, main if final and not (from_sequence and main == "last") else "")
         x = sequence
         all_states += [h, *c]
-    # A row that is masked throughout returns zeros, while its state stays the initial one.
     last = all_states[-1] if cells[-1].op is not LSTM else all_states[-2]
-    if mask is not None and (states or zero):
-        last = builder.step(sequence, f"{name}/last", 0 if backwards else -1)
+    if from_sequence:
+        last = builder.step(sequence, name if main == "last" else f"{name}/last", 0 if backwards else -1)
     return Made(sequence, last, all_states)
 
 
 def _run_both(builder: Builder, layer: Layer, name: str, cells: list[list[Cell]], x: Tensor,
-              states: list[list[Tensor]], mask: Tensor | None, zero: bool) -> tuple[list[Made], Made]:
+              states: list[list[Tensor]], mask: Tensor | None, zero: bool, main: str) -> tuple[list[Made], Made]:
     """Run two directions as one node; returns each of them, and both side by side."""
+    from_sequence = mask is not None and (bool(states[0]) or zero)
     pair = [stack[0] for stack in cells]
     units = pair[0].units
     initial = []
     for part in zip(*(_split_states(layer, stack, state)[0] for stack, state in zip(cells, states))):
         initial.append(builder.operator("Concat", f"{name}/initial", list(part), (part[0].shape[0], 2 * units),
                                         attributes={"axis": -1}))
-    sequence, *joint = _node(builder, layer, name, pair, x, initial, mask, "bidirectional", zero)
+    sequence, *joint = _node(builder, layer, name, pair, x, initial, mask, "bidirectional", zero,
+                             "" if from_sequence and main == "last" else main)
     made = []
     for number, side in enumerate(("forward", "backward")):
         start, end = number * units, (number + 1) * units
         halves = [builder.slice(state, f"{name}/{side}_{letter}", 1, start, end) for state, letter in zip(joint, "hc")]
         own = builder.slice(sequence, f"{name}/{side}", 2, start, end)
         last = halves[0]
-        if mask is not None and (states[0] or zero):
+        if from_sequence:
             last = builder.step(own, f"{name}/{side}_last", (-1, 0)[number])
         made.append(Made(own, last, halves))
     last = joint[0]
-    if made[0].last is not made[0].states[0]:
-        last = builder.operator("Concat", f"{name}/last", [part.last for part in made], joint[0].shape,
+    if from_sequence:
+        last = builder.operator("Concat", name if main == "last" else f"{name}/last", [part.last for part in made], joint[0].shape,
                                 attributes={"axis": -1})
     return made, Made(sequence, last)
 
@@ -200,8 +207,8 @@ def _split_states(layer: Layer, cells: list[Cell], states: list[Tensor]) -> list
 
 
 def _node(builder: Builder, layer: Layer, name: str, cells: list[Cell], x: Tensor, initial: list[Tensor],
-          mask: Tensor | None, direction: str, zero: bool) -> list[Tensor]:
-    """Emit one recurrent node; returns Y, Y_h and, for an LSTM, Y_c."""
+          mask: Tensor | None, direction: str, zero: bool, main: str) -> list[Tensor]:
+    """Emit one recurrent node; returns Y, Y_h and, for an LSTM, Y_c. main: which of them bears `name` itself."""
     cell, width = cells[0], len(cells) * cells[0].units
     batch, time, features = x.shape
     if not builder.unify(features, cell.W.shape[1]):
@@ -214,8 +221,9 @@ def _node(builder: Builder, layer: Layer, name: str, cells: list[Cell], x: Tenso
         empty = np.zeros(2 * cell.R.shape[0], cell.W.dtype)
         fields["B"] = np.stack([empty if bias is None else bias for bias in biases])
     states = [builder.as_float(state, name) for state in initial] + [None] * (2 - len(initial))
-    outputs = [(name, (batch, time, width), builder.float_type), (f"{name}/h", (batch, width), builder.float_type),
-               (f"{name}/c", (batch, width), builder.float_type)]
+    names = (name if main == "sequence" else f"{name}/sequence", name if main == "last" else f"{name}/h", f"{name}/c")
+    outputs = [(value, (batch, time, width) if value == names[0] else (batch, width), builder.float_type)
+               for value in names]
     return builder.add(
         cell.op, name, [x, None, *states, mask], outputs if cell.op is LSTM else outputs[:2],
         W=np.stack([each.W for each in cells]), R=np.stack([each.R for each in cells]), direction=direction,
@@ -236,14 +244,14 @@ def _merge(builder: Builder, layer: Layer, name: str, made: list[Made], both: Ma
     left, right = parts
     if mode == "concat":
         width = left.shape[-1] + right.shape[-1]  # type: ignore[operator]
-        merged = builder.operator("Concat", f"{name}/concat", parts, (*left.shape[:-1], width),
+        merged = builder.operator("Concat", name, parts, (*left.shape[:-1], width),
                                   attributes={"axis": -1})
     elif mode in _MERGE:
         if left.shape[-1] != right.shape[-1]:
             raise FormatError(f"{layer}: merge_mode {mode!r} of {left.shape[-1]} and {right.shape[-1]} units")
-        merged = builder.operator(_MERGE[mode], f"{name}/{mode}", parts, left.shape)
+        merged = builder.operator(_MERGE[mode], f"{name}/sum" if mode == "ave" else name, parts, left.shape)
         if mode == "ave":
-            merged = builder.operator("Mul", f"{name}/mean", [merged, np.array(0.5, builder.float_type)], left.shape)
+            merged = builder.operator("Mul", name, [merged, np.array(0.5, builder.float_type)], left.shape)
     else:
         raise UnsupportedError(f"{layer}: merge_mode {mode!r:.80} is not supported; supported: concat, sum, mul, "
                                "ave, null")

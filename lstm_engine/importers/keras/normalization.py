@@ -1,0 +1,67 @@
+"""BatchNormalization and LayerNormalization at inference."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...errors import FormatError, UnsupportedError
+from .builder import Tensor
+from .config import Layer
+from .mapping import KEEP, Arguments, Context, maps, one, show
+from .weights import check_shape
+
+
+def _axes(layer: Layer, x: Tensor) -> list[int]:
+    axis = layer.config.get("axis", -1)
+    axes = axis if isinstance(axis, list) else [axis]
+    if not axes or not all(type(entry) is int and -x.rank <= entry < x.rank for entry in axes):
+        raise FormatError(f"{layer}: axis is {axis!r:.80}, which its input {show(x.shape)} does not have")
+    return sorted(entry % x.rank for entry in axes)
+
+
+@maps("BatchNormalization", mask=KEEP)
+def batch_normalization(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
+    """x * s + t with s = gamma / sqrt(variance + epsilon) and t = beta - mean * s, made here in float64."""
+    builder, name = context.builder, layer.where
+    x = builder.as_float(one(layer, arguments), name)
+    axes = _axes(layer, x)
+    if len(axes) != 1:
+        raise UnsupportedError(f"{layer}: axis {layer.config['axis']} is not supported; supported: one axis")
+    scaled, centred = (layer.get(key, bool, True) for key in ("scale", "center"))
+    arrays = context.weights.take(layer, (2 + scaled + centred,))
+    size = arrays[0].size
+    for what, array in zip((["gamma"] if scaled else []) + (["beta"] if centred else []) + ["mean", "variance"], arrays):
+        check_shape(layer, what, array, size)
+    if not builder.unify(x.shape[axes[0]], size):
+        raise FormatError(f"{layer}: its input has the shape {show(x.shape)}, its arrays have {size} numbers")
+    *rest, mean, variance = (array.astype(np.float64) for array in arrays)
+    scale = 1 / np.sqrt(variance + layer.get("epsilon", (int, float), 1e-3))
+    if scaled:
+        scale = scale * rest[0]
+    shift = -mean * scale + (rest[-1] if centred else 0)
+    shape = [size if axis == axes[0] else 1 for axis in range(axes[0], x.rank)]
+    product = builder.operator("Mul", f"{name}/scaled", [x, scale.reshape(shape).astype(x.dtype)], x.shape)
+    return builder.operator("Add", name, [product, shift.reshape(shape).astype(x.dtype)], x.shape)
+
+
+@maps("LayerNormalization", mask=KEEP)
+def layer_normalization(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
+    builder, name = context.builder, layer.where
+    x = builder.as_float(one(layer, arguments), name)
+    axes = _axes(layer, x)
+    if axes != list(range(axes[0], x.rank)) or layer.config.get("rms_scaling"):
+        raise UnsupportedError(f"{layer}: axis {layer.config.get('axis')}, rms_scaling "
+                               f"{bool(layer.config.get('rms_scaling'))} is not supported; supported: the last axes, "
+                               "without rms_scaling")
+    scaled, centred = (layer.get(key, bool, True) for key in ("scale", "center"))
+    sizes = [x.shape[axis] for axis in axes]
+    arrays = context.weights.take(layer, (scaled + centred,)) if scaled or centred else []
+    for what, array in zip((["gamma"] if scaled else []) + ["beta"], arrays):
+        check_shape(layer, what, array, *(size if isinstance(size, int) else None for size in sizes))
+    if not scaled:
+        if not arrays and not all(isinstance(size, int) for size in sizes):
+            raise UnsupportedError(f"{layer} without gamma and beta over sizes that are not known, {show(x.shape)}, is "
+                                   "not supported")
+        arrays = [np.ones(arrays[0].shape if arrays else sizes, x.dtype), *arrays]  # type: ignore[arg-type]
+    return builder.operator("LayerNormalization", name, [x, *arrays], x.shape, attributes={
+        "axis": axes[0] - x.rank, "epsilon": float(layer.get("epsilon", (int, float), 1e-3))})
