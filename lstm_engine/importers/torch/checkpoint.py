@@ -14,7 +14,8 @@ from ...errors import FormatError, UnsupportedError
 from .symbols import Instance, Opaque, Tensor
 
 MAX_DEPTH = 64
-MAX_ITEMS = 3_000_000          # a pickle has at most a million, and they are met more than once
+MAX_ITEMS = 1_500_000          # a pickle has at most a million, some met twice on the way to the model
+MAX_CONTAINERS = 300_000
 
 # Keys under which training scripts and frameworks keep the model, and keys whose tensors are never weights of it.
 MODEL_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights",
@@ -87,12 +88,17 @@ def _unwrap(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
+_CONTAINERS = (dict, list, tuple, Instance)
+_WALKED = (*_CONTAINERS, Tensor, Opaque)
+
+
 class _Walk:
     """Visits a tree of data. The file may have tied it into a knot: depth, count and cycles are checked."""
 
     def __init__(self) -> None:
         self.arrays: list[str] = []            # names of pickled NumPy arrays that were met
-        self._count = 0
+        self._items = 0
+        self._containers = 0
         self._open: set[int] = set()           # containers that are being walked through
 
     def tensors(self, value: Any, path: str, depth: int) -> Iterator[tuple[str, Tensor]]:
@@ -101,18 +107,21 @@ class _Walk:
             return
         if isinstance(value, Opaque) and value.symbol.name == "_reconstruct":
             self.arrays.append(path)
-        if not isinstance(value, (dict, list, tuple, Instance)):
+        if not isinstance(value, _CONTAINERS):
             return
         if id(value) in self._open:
             raise FormatError(f"the container {path!r:.100} holds itself")
         if depth > MAX_DEPTH:
             raise FormatError(f"the container {path!r:.100} is nested more than {MAX_DEPTH} deep")
+        self._containers += 1
         self._open.add(id(value))
         for key, item in _children(value):
-            self._count += 1
-            if self._count > MAX_ITEMS:
-                raise FormatError(f"more than {MAX_ITEMS} items, counted as often as they are shared")
-            yield from self.tensors(item, f"{path}.{key}" if path else str(key), depth + 1)
+            self._items += 1
+            if self._items > MAX_ITEMS or self._containers > MAX_CONTAINERS:
+                raise FormatError(f"more than {MAX_ITEMS} items or {MAX_CONTAINERS} containers, counted as often as "
+                                  "they are shared")
+            if isinstance(item, _WALKED):
+                yield from self.tensors(item, f"{path}.{key}" if path else str(key), depth + 1)
         self._open.discard(id(value))
 
 
