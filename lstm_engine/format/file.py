@@ -54,7 +54,7 @@ def load(path: str | os.PathLike[str]) -> Graph:
     try:
         with open(path, "rb", buffering=0, opener=_open) as file:
             return _read(file)
-    except (FormatError, GraphError) as error:
+    except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
     except UnsupportedError as error:
         raise UnsupportedError(f"{path}: {error}") from error
@@ -133,7 +133,12 @@ def _decode(parsed: Header, data: np.ndarray) -> Graph:
     graph = decode(config, tensor)
     if unused:
         raise FormatError(f"header: tensor {next(iter(unused))!r:.200} belongs to no node of the config")
-    return validate(graph)
+    try:
+        return validate(graph)
+    except GraphError as error:
+        raise FormatError(f"config: {error}") from error
+    except UnsupportedError as error:
+        raise UnsupportedError(f"config: {error}") from error
 
 
 def _array(entry: Entry, data: np.ndarray) -> np.ndarray:

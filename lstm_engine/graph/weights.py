@@ -69,7 +69,7 @@ def _same_dtype(node: Node) -> None:
     """Check that all weights of a node have the dtype of the first."""
     (first, reference), *others = node.tensors().items()
     for name, array in others:
-        if array.dtype != reference.dtype:
+        if array.dtype.name != reference.dtype.name:
             fail(node, name, f"{reference.dtype.name}, as {first} is", array.dtype.name)
 
 

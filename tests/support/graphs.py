@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from lstm_engine.graph import (GRU, LSTM, RNN, SIGMOID, TANH, Activate, Activation, Dense, Embedding, Graph, Mask, Node,
@@ -50,3 +52,26 @@ def every_node() -> Graph:
          Dense(name="dense", inputs=("g",), outputs=("h",), kernel=weights(2, 5), bias=weights(5)),
          Activate(name="softmax", inputs=("h",), outputs=("y",), activation=Activation.of("softmax"))),
         ("y", "state"), {"source": "made by hand"})
+
+
+def assert_same(left: Graph, right: Graph) -> None:
+    """Equal in every field; arrays equal in dtype, shape and bits."""
+    assert left.inputs == right.inputs and left.outputs == right.outputs and left.metadata == right.metadata
+    assert len(left.nodes) == len(right.nodes)
+    for a, b in zip(left.nodes, right.nodes):
+        assert type(a) is type(b)
+        for field in dataclasses.fields(a):
+            ours, theirs = getattr(a, field.name), getattr(b, field.name)
+            if isinstance(ours, np.ndarray):
+                assert_same_array(ours, theirs)
+            elif field.name == "constants":
+                assert ours.keys() == theirs.keys()
+                for position in ours:
+                    assert_same_array(ours[position], theirs[position])
+            else:
+                assert ours == theirs and type(ours) is type(theirs), field.name
+
+
+def assert_same_array(ours: np.ndarray, theirs: np.ndarray) -> None:
+    assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
+    assert ours.tobytes() == theirs.tobytes()
