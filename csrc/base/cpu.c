@@ -1,0 +1,95 @@
+#include "base/cpu.h"
+
+#if defined(__x86_64__) || defined(_M_X64) || defined(__i386__)
+#define LE_X86 1
+#include <cpuid.h>
+#include <immintrin.h>
+#endif
+#if defined(__linux__)
+#include <unistd.h>
+#endif
+
+#if LE_X86
+static uint64_t xcr0(void)
+{
+    uint32_t low, high;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}
+
+uint32_t le_cpu_features(void)
+{
+    uint32_t a, b, c, d, features = 0;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE))
+        return 0;
+    const int fma = (c & bit_FMA) != 0;
+    const uint64_t enabled = xcr0();
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d))
+        return 0;
+    /* xcr0 bits: 1 SSE, 2 AVX; 5-7 the three parts of AVX-512's state. */
+    if ((enabled & 0x6) == 0x6 && fma && (b & bit_AVX2))
+        features |= LE_CPU_AVX2_FMA;
+    const uint32_t wanted = bit_AVX512F | bit_AVX512VL | bit_AVX512BW | bit_AVX512DQ;
+    if ((enabled & 0xe6) == 0xe6 && fma && (b & wanted) == wanted) {
+        features |= LE_CPU_AVX512;
+        if (c & bit_AVX512VNNI)
+            features |= LE_CPU_AVX512_VNNI;
+    }
+    return features;
+}
+
+uint64_t le_fp_default(void)
+{
+    const uint32_t mode = _mm_getcsr();
+    _mm_setcsr(0x1f80); /* round to nearest, all exceptions masked, no flush-to-zero, no denormals-are-zero */
+    return mode;
+}
+
+void le_fp_restore(uint64_t mode)
+{
+    _mm_setcsr((uint32_t)mode);
+}
+#elif defined(__aarch64__)
+uint32_t le_cpu_features(void)
+{
+    return LE_CPU_NEON; /* part of the base architecture */
+}
+
+uint64_t le_fp_default(void)
+{
+    uint64_t mode;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+    __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)0));
+    return mode;
+}
+
+void le_fp_restore(uint64_t mode)
+{
+    __asm__ volatile("msr fpcr, %0" : : "r"(mode));
+}
+#else
+uint32_t le_cpu_features(void)
+{
+    return 0;
+}
+
+uint64_t le_fp_default(void)
+{
+    return 0;
+}
+
+void le_fp_restore(uint64_t mode)
+{
+    (void)mode;
+}
+#endif
+
+size_t le_cpu_l2_bytes(void)
+{
+#if defined(__linux__) && defined(_SC_LEVEL2_CACHE_SIZE)
+    const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    if (bytes > 0)
+        return (size_t)bytes;
+#endif
+    return (size_t)1 << 20;
+}

@@ -1,0 +1,26 @@
+/* What this CPU can run. */
+#ifndef LE_BASE_CPU_H
+#define LE_BASE_CPU_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    LE_CPU_AVX2_FMA = 1u << 0,
+    LE_CPU_AVX512 = 1u << 1, /* F, VL, BW and DQ */
+    LE_CPU_AVX512_VNNI = 1u << 2,
+    LE_CPU_NEON = 1u << 3,
+};
+
+/* Features of this CPU that the operating system has enabled. */
+uint32_t le_cpu_features(void);
+
+/* Bytes of the level-2 cache of one core (1 MiB when it cannot be told). */
+size_t le_cpu_l2_bytes(void);
+
+/* The floating-point mode of this thread, so that a caller's flush-to-zero or rounding cannot change results:
+ * le_fp_default sets the IEEE default and returns what was there for le_fp_restore. */
+uint64_t le_fp_default(void);
+void le_fp_restore(uint64_t mode);
+
+#endif

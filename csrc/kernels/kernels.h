@@ -1,0 +1,103 @@
+/* The contract of the compute kernels: a table of function pointers per instruction set and dtype.
+ *
+ * Packed weights. A matrix with K inputs is cut into panels of `nv` vectors of `lanes` columns, stored
+ * [panel][K][nv][lanes]. For an LSTM the four vectors are the gates i,o,f,c of the same `lanes` hidden units
+ * (GRU: z,r,h), so a tile ends its k-loop with everything the cell needs; for Dense they are 4*lanes units.
+ *
+ * Order of summation, the same in every kernel and tile shape: k runs in blocks of LE_K_BLOCK; a block is one
+ * chain of fused multiply-adds from zero (multiply, then add, where the CPU has no FMA), block sums are added
+ * in ascending order. Pre-activation = (x part + h part) + bias. This is what makes a sequence's bits
+ * independent of everything around it.
+ *
+ * `void` pointers are arrays of the table's dtype. Row pointers let a product read rows wherever they are:
+ * embedding tables, time steps of unequal sequences, a caller's batch-first array.
+ */
+#ifndef LE_KERNELS_H
+#define LE_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "le.h"
+
+#define LE_K_BLOCK 64
+#define LE_MAX_NV 4
+
+/* What a cell needs beyond its products; one per direction. */
+typedef struct le_cell_config {
+    le_activation f, g, h;
+    double clip, cell_clip; /* 0: none */
+    int input_forget;
+    int peephole_previous;
+} le_cell_config;
+
+/* One step of one panel of units for some rows. All strides are in elements. */
+typedef struct le_step {
+    size_t rows;
+    size_t units;              /* real units of the panel, 1..lanes (RNN: 1..nv*lanes) */
+    size_t k;                  /* columns of h_prev: H, or the projected size */
+    const void *panel;         /* [k][nv][lanes] */
+    const void *const *h_prev; /* [rows] -> [k] */
+    const void *x_part;        /* [rows][nv*lanes] */
+    const void *bias;          /* [nv*lanes]; GRU [4*lanes]: z, r, Wb_h, Rb_h */
+    const void *peephole;      /* [3*lanes] i,o,f, or null */
+    void *c;                   /* [rows][lanes], row stride c_stride (LSTM) */
+    size_t c_stride;
+    void *const *h_out;        /* [rows] -> [H] */
+    size_t first;              /* the panel's first unit: where it writes in h_out and (GRU) reads in h_prev */
+    const le_cell_config *cell;
+    void *scratch;             /* [rows][nv*lanes] */
+    void *trace;               /* [rows][nv*lanes] gate values after activation, or null */
+} le_step;
+
+typedef void (*le_step_kernel)(const le_step *step);
+
+/* A Dense panel: out[r][0..units) = activation(a[r] W + bias), activation element-wise. */
+typedef struct le_dense_panel {
+    size_t rows, units, k;
+    size_t first;          /* the panel's first unit: where it writes in out */
+    const void *panel;     /* [k][nv][lanes] */
+    const void *const *a;  /* [rows] -> [k] */
+    const void *bias;      /* [nv*lanes] */
+    void *const *out;      /* [rows] -> [units of all panels] */
+    le_activation activation;
+    void *scratch;         /* [rows][nv*lanes] */
+} le_dense_panel;
+
+typedef struct le_kernels {
+    const char *name;        /* "scalar", "avx2", ... */
+    const char *description;
+    uint32_t cpu;            /* le_cpu_features() bits it needs */
+    le_dtype dtype;
+    int lanes;
+    int tile_rows;           /* rows of the largest register tile */
+
+    /* out[r][nv*lanes] = a[r] * panel, r < rows; out is dense. nv 1..4. */
+    void (*product)(int nv, size_t rows, const void *const *a, size_t k, const void *panel, void *out);
+    void (*dense)(const le_dense_panel *panel);
+    /* LSTM with sigmoid, tanh, tanh and no extras: the product ends in the cell without leaving registers. */
+    le_step_kernel lstm;
+    /* Any LSTM: product to scratch, then a general cell on the tile. */
+    le_step_kernel lstm_general;
+
+    /* x[0..n) = activation(x), element-wise kinds only. */
+    void (*activate)(le_activation activation, size_t n, void *x);
+    /* Softmax or log-softmax of one row of n, in place. */
+    void (*softmax)(int log, size_t n, void *x);
+} le_kernels;
+
+/* The variant called `isa` (null: the best this CPU has) for a dtype; LE_ERROR_ISA or LE_ERROR_ARGUMENT else. */
+le_status le_kernels_find(const char *isa, le_dtype dtype, const le_kernels **out, le_error *error);
+
+extern const le_kernels le_kernels_scalar_f32, le_kernels_scalar_f64;
+#if defined(LE_HAVE_AVX2)
+extern const le_kernels le_kernels_avx2_f32, le_kernels_avx2_f64;
+#endif
+#if defined(LE_HAVE_AVX512)
+extern const le_kernels le_kernels_avx512_f32, le_kernels_avx512_f64;
+#endif
+#if defined(LE_HAVE_NEON)
+extern const le_kernels le_kernels_neon_f32, le_kernels_neon_f64;
+#endif
+
+#endif

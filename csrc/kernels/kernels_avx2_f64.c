@@ -1,0 +1,9 @@
+/* double kernels: AVX2 and FMA. */
+#define LE_REAL_DOUBLE 1
+#include "kernels/vec_avx2.h"
+
+#define LE_TABLE le_kernels_avx2_f64
+#define LE_TABLE_NAME "avx2"
+#define LE_TABLE_DESCRIPTION "AVX2 and FMA"
+#define LE_TABLE_CPU LE_CPU_AVX2_FMA
+#include "kernels/table_body.h"

@@ -1,0 +1,281 @@
+/* Elementary functions and activations on vectors, written once against vec_<isa>.h.
+ *
+ * exp by Cody-Waite reduction, x = n ln2 + r, |r| <= ln2 / 2, and expm1(r) = r + r^2 q(r) with a minimax q
+ * (float: degree 4, relative error of exp 3.1e-9; double: Taylor to r^13, 2e-17). Sigmoid and tanh are built on
+ * it so that no argument overflows and none cancels:
+ *   sigmoid(x) = (x >= 0 ? 1 : z) / (1 + z),  z = exp(-|x|)
+ *   tanh(x)    = sign(x) m / (m + 2),         m = expm1(2 |x|)
+ * Both are within 3 ulp of the exact value over every finite argument, denormal results included
+ * (docs/numerics.md). NaN comes out as NaN: v_min and v_max give their second operand then.
+ */
+#ifndef LE_MATH_BODY_H
+#define LE_MATH_BODY_H
+
+#include <math.h>
+
+#include "kernels/kernels.h"
+
+#if defined(LE_REAL_DOUBLE)
+#define MAGIC 6755399441055744.0 /* 1.5 * 2^52: adding it rounds to a whole number in the low bits */
+#define LN2_HIGH 6.93147180369123816490e-01 /* the low 21 bits are zero, so n * LN2_HIGH is exact */
+#define LN2_LOW 1.90821492927058770002e-10
+#define EXP_LOW -750.0
+#define EXP_HIGH 710.0
+#define TANH_LIMIT 20.0 /* tanh rounds to 1 from 19.06 on */
+static const real expm1_q[] = {1. / 2,     1. / 6,      1. / 24,      1. / 120,      1. / 720,      1. / 5040,
+                               1. / 40320, 1. / 362880, 1. / 3628800, 1. / 39916800, 1. / 479001600, 1. / 6227020800};
+#define LOG1P_TERMS 17
+#else
+#define MAGIC 12582912.0f
+#define LN2_HIGH 0.693145751953125f
+#define LN2_LOW 1.428606765330187e-06f
+#define EXP_LOW -104.0f
+#define EXP_HIGH 89.0f
+#define TANH_LIMIT 10.0f /* tanh rounds to 1 from 9.011 on */
+static const real expm1_q[] = {0.499999934125f, 0.166665201078f, 0.0416683942109f, 0.00836878041118f, 0.00138144670593f};
+#define LOG1P_TERMS 9
+#endif
+/* As MAGIC, with the exponent's bias added: a shift alone then makes 2^n, n in the normal range. */
+#define MAGIC_POW2 (MAGIC + (sizeof(real) == 4 ? 127 : 1023))
+#define LN2 ((real)0.69314718055994530942)
+#define LOG2_E ((real)1.44269504088896340736)
+
+#if !defined(LE_HAS_SCALE)
+/* p * 2^n in two steps, so that neither factor leaves the normal range; only the second product rounds. */
+LE_INLINE vec v_scale(vec p, vec n)
+{
+    const vec magic = v_set1(MAGIC_POW2);
+    const vec half = v_fma(n, v_set1((real)0.5), magic);
+    const vec rest = v_add(v_sub(n, v_sub(half, magic)), magic);
+    return v_mul(v_mul(p, v_pow2(half)), v_pow2(rest));
+}
+#endif
+
+/* expm1(r), |r| <= ln2 / 2. */
+LE_INLINE vec v_expm1_polynomial(vec r)
+{
+    const int degree = (int)(sizeof expm1_q / sizeof expm1_q[0]) - 1;
+    vec q = v_set1(expm1_q[degree]);
+    for (int i = degree - 1; i >= 0; i--)
+        q = v_fma(q, r, v_set1(expm1_q[i]));
+    return v_fma(v_mul(q, r), r, r);
+}
+
+/* x = n ln2 + r; `*shifted` is n + MAGIC; returns expm1(r). */
+LE_INLINE vec v_expm1_reduced(vec x, vec *shifted)
+{
+    *shifted = v_fma(x, v_set1(LOG2_E), v_set1(MAGIC));
+    const vec n = v_sub(*shifted, v_set1(MAGIC));
+    return v_expm1_polynomial(v_fnma(n, v_set1(LN2_LOW), v_fnma(n, v_set1(LN2_HIGH), x)));
+}
+
+LE_INLINE vec v_exp(vec x)
+{
+    vec shifted;
+    x = v_max(v_set1(EXP_LOW), v_min(v_set1(EXP_HIGH), x));
+    const vec p = v_expm1_reduced(x, &shifted);
+    return v_scale(v_add(p, v_set1(1)), v_sub(shifted, v_set1(MAGIC)));
+}
+
+/* exp(x) - 1 without cancellation, for x <= EXP_HIGH - 1. */
+LE_INLINE vec v_expm1(vec x)
+{
+    vec shifted;
+    x = v_max(v_set1(-40), x); /* exp(x) - 1 is -1 long before */
+    const vec p = v_expm1_reduced(x, &shifted), s = v_pow2(v_add(shifted, v_set1(MAGIC_POW2 - MAGIC)));
+    return v_fma(s, p, v_sub(s, v_set1(1)));
+}
+
+/* A quotient not yet divided: products of quotients then cost one division, the slowest step of all. */
+typedef struct quotient {
+    vec over, under;
+} quotient;
+
+LE_INLINE vec v_divide(quotient q)
+{
+    return v_div(q.over, q.under);
+}
+
+/* Both denominators are at most 1 + exp(2 * TANH_LIMIT), so their product is far from overflow. */
+LE_INLINE vec v_divide_product(quotient a, quotient b)
+{
+    return v_div(v_mul(a.over, b.over), v_mul(a.under, b.under));
+}
+
+LE_INLINE quotient sigmoid_quotient(vec x)
+{
+    vec shifted;
+    const vec one = v_set1(1);
+    const vec p = v_expm1_reduced(v_max(v_set1(EXP_LOW), v_negative(x)), &shifted);
+    const vec z = v_scale(v_add(p, one), v_sub(shifted, v_set1(MAGIC)));
+    return (quotient){v_select(v_less(x, v_set1(0)), z, one), v_add(one, z)};
+}
+
+LE_INLINE quotient tanh_quotient(vec x)
+{
+    /* n is small here, so one constant for ln2 is exact enough: its error is damped by the flatness of tanh. */
+    const vec a = v_min(v_set1(TANH_LIMIT), v_abs(x));
+    const vec shifted = v_fma(a, v_set1(2 * LOG2_E), v_set1(MAGIC_POW2)), n = v_sub(shifted, v_set1(MAGIC_POW2));
+    const vec p = v_expm1_polynomial(v_fnma(n, v_set1(LN2), v_add(a, a))), s = v_pow2(shifted);
+    const vec m = v_fma(s, p, v_sub(s, v_set1(1)));
+    return (quotient){v_with_sign(m, x), v_add(m, v_set1(2))};
+}
+
+LE_INLINE vec v_sigmoid(vec x)
+{
+    return v_divide(sigmoid_quotient(x));
+}
+
+LE_INLINE vec v_tanh(vec x)
+{
+    return v_divide(tanh_quotient(x));
+}
+
+/* log(1 + z) for 0 <= z <= 1, as 2 atanh(z / (2 + z)). */
+LE_INLINE vec v_log1p(vec z)
+{
+    const vec s = v_div(z, v_add(z, v_set1(2))), s2 = v_mul(s, s);
+    vec sum = v_set1((real)1 / (2 * LOG1P_TERMS - 1));
+    for (int k = LOG1P_TERMS - 2; k >= 0; k--)
+        sum = v_fma(sum, s2, v_set1((real)1 / (2 * k + 1)));
+    return v_mul(v_add(s, s), sum);
+}
+
+LE_INLINE vec v_softplus(vec x)
+{
+    return v_add(v_max(v_set1(0), x), v_log1p(v_exp(v_sub(v_set1(0), v_abs(x)))));
+}
+
+/* Rare and not worth a polynomial of our own: the C library's, lane by lane. */
+static vec v_erf(vec x)
+{
+    real lane[LANES];
+    v_store(lane, x);
+    for (int l = 0; l < LANES; l++)
+        lane[l] = sizeof(real) == 4 ? (real)erff((float)lane[l]) : (real)erf(lane[l]);
+    return v_load(lane);
+}
+
+LE_INLINE vec v_clamp(vec x, real low, real high)
+{
+    return v_max(v_set1(low), v_min(v_set1(high), x));
+}
+
+/* Any element-wise activation; see LE_ACTIVATION_LIST and lstm_engine/graph/activations.py for the equations. */
+static vec v_activate(le_activation f, vec x)
+{
+    const vec zero = v_set1(0), one = v_set1(1);
+    const vec alpha = v_set1((real)f.alpha), beta = v_set1((real)f.beta);
+    switch (f.kind) {
+    case LE_ACT_SIGMOID:
+        return v_sigmoid(x);
+    case LE_ACT_TANH:
+        return v_tanh(x);
+    case LE_ACT_RELU:
+        return v_max(zero, x);
+    case LE_ACT_AFFINE:
+        return v_add(v_mul(alpha, x), beta);
+    case LE_ACT_LEAKY_RELU:
+        return v_select(v_less(x, zero), v_mul(alpha, x), x);
+    case LE_ACT_THRESHOLDED_RELU:
+        return v_select(v_less(alpha, x), x, v_min(zero, v_max(zero, x))); /* 0, but NaN stays NaN */
+    case LE_ACT_SCALED_TANH:
+        return v_mul(alpha, v_tanh(v_mul(beta, x)));
+    case LE_ACT_HARD_SIGMOID:
+        return v_clamp(v_add(v_mul(alpha, x), beta), 0, 1);
+    case LE_ACT_ELU:
+        return v_select(v_less(x, zero), v_mul(alpha, v_expm1(v_min(zero, x))), x);
+    case LE_ACT_SOFTSIGN:
+        return v_select(v_less(v_abs(x), v_set1((real)INFINITY)), v_div(x, v_add(one, v_abs(x))),
+                        v_with_sign(v_min(one, v_abs(x)), x));
+    case LE_ACT_SOFTPLUS:
+        return v_softplus(x);
+    case LE_ACT_SELU:
+        return v_mul(beta, v_select(v_less(x, zero), v_mul(alpha, v_expm1(v_min(zero, x))), x));
+    case LE_ACT_GELU:
+        return v_mul(v_mul(v_set1((real)0.5), x), v_add(one, v_erf(v_mul(x, v_set1((real)0.70710678118654752440)))));
+    case LE_ACT_GELU_TANH: {
+        const vec cube = v_mul(v_mul(x, x), x);
+        const vec inner = v_mul(v_set1((real)0.79788456080286535588), v_fma(v_set1((real)0.044715), cube, x));
+        return v_mul(v_mul(v_set1((real)0.5), x), v_add(one, v_tanh(inner)));
+    }
+    case LE_ACT_SILU:
+        return v_mul(x, v_sigmoid(x));
+    case LE_ACT_EXPONENTIAL:
+        return v_exp(x);
+    case LE_ACT_RELU6:
+        return v_clamp(x, 0, 6);
+    case LE_ACT_MISH:
+        return v_mul(x, v_tanh(v_softplus(x)));
+    case LE_ACT_HARD_SILU:
+        return v_mul(x, v_clamp(v_add(v_mul(v_set1((real)(1. / 6)), x), v_set1((real)0.5)), 0, 1));
+    case LE_ACT_HARD_TANH:
+        return v_clamp(x, -1, 1);
+    case LE_ACT_LOG_SIGMOID:
+        return v_sub(zero, v_softplus(v_sub(zero, x)));
+    default:
+        return x;
+    }
+}
+
+static void activate(le_activation activation, size_t n, void *values)
+{
+    real *x = values;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        v_store(x + i, v_activate(activation, v_load(x + i)));
+    if (i < n)
+        v_store_n(x + i, v_activate(activation, v_load_n(x + i, n - i)), n - i);
+}
+
+/* The last, partial vector of a row, with `fill` in the lanes past its end. */
+LE_INLINE vec v_load_filled(const real *p, size_t n, real fill)
+{
+    real lane[LANES];
+    for (size_t l = 0; l < LANES; l++)
+        lane[l] = l < n ? p[l] : fill;
+    return v_load(lane);
+}
+
+static void softmax(int log_form, size_t n, void *values)
+{
+    real *x = values, lane[LANES], largest = (real)-INFINITY, total = 0;
+    const size_t whole = n / LANES * LANES, rest = n - whole;
+    vec top = v_set1(largest), sum = v_set1(0);
+    for (size_t i = 0; i < whole; i += LANES)
+        top = v_max(v_load(x + i), top);
+    if (rest)
+        top = v_max(v_load_filled(x + whole, rest, largest), top);
+    v_store(lane, top);
+    for (int l = 0; l < LANES; l++)
+        largest = lane[l] > largest ? lane[l] : largest;
+    top = v_set1(largest);
+    for (size_t i = 0; i < whole; i += LANES) {
+        const vec shifted = v_sub(v_load(x + i), top), e = v_exp(shifted);
+        v_store(x + i, log_form ? shifted : e);
+        sum = v_add(sum, e);
+    }
+    if (rest) {
+        const vec shifted = v_sub(v_load_filled(x + whole, rest, (real)-INFINITY), top), e = v_exp(shifted);
+        v_store_n(x + whole, log_form ? shifted : e, rest);
+        sum = v_add(sum, e);
+    }
+    v_store(lane, sum);
+    for (int l = 0; l < LANES; l++)
+        total += lane[l];
+    if (log_form) {
+        const vec shift = v_set1((real)log(total));
+        for (size_t i = 0; i < whole; i += LANES)
+            v_store(x + i, v_sub(v_load(x + i), shift));
+        if (rest)
+            v_store_n(x + whole, v_sub(v_load_n(x + whole, rest), shift), rest);
+        return;
+    }
+    const vec scale = v_set1(total);
+    for (size_t i = 0; i < whole; i += LANES)
+        v_store(x + i, v_div(v_load(x + i), scale));
+    if (rest)
+        v_store_n(x + whole, v_div(v_load_n(x + whole, rest), scale), rest);
+}
+
+#endif

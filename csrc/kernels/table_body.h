@@ -1,0 +1,26 @@
+/* The table of one variant, made of the generic bodies; included last by kernels_<isa>_<dtype>.c. */
+#include <string.h>
+
+#include "base/cpu.h"
+#include "kernels/gemm_body.h"
+#include "kernels/lstm_body.h"
+#include "kernels/math_body.h"
+
+const le_kernels LE_TABLE = {
+    .name = LE_TABLE_NAME,
+    .description = LE_TABLE_DESCRIPTION,
+    .cpu = LE_TABLE_CPU,
+#if defined(LE_REAL_DOUBLE)
+    .dtype = LE_FLOAT64,
+#else
+    .dtype = LE_FLOAT32,
+#endif
+    .lanes = LANES,
+    .tile_rows = TILE_ROWS,
+    .product = product,
+    .dense = dense,
+    .lstm = lstm,
+    .lstm_general = lstm_general,
+    .activate = activate,
+    .softmax = softmax,
+};

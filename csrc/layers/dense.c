@@ -1,0 +1,160 @@
+#include "layers/dense.h"
+
+#include <string.h>
+
+#include "base/status.h"
+#include "blas/blas.h"
+
+/* Rows that go through all panels before the next ones do: few enough for their outputs to stay in the cache until
+ * a softmax has read them, enough to pay for streaming the weights once more. */
+enum { LE_DENSE_CHUNK = 96 };
+
+static int row_wise(le_activation activation)
+{
+    return activation.kind == LE_ACT_SOFTMAX || activation.kind == LE_ACT_LOG_SOFTMAX;
+}
+
+le_status le_dense_pack(const le_kernels *kernels, le_gemm gemm, size_t features, size_t units, const void *kernel,
+                        const void *bias, le_activation activation, le_dense_layer *layer, le_error *error)
+{
+    *layer = (le_dense_layer){
+        .kernels = kernels, .gemm = gemm, .features = features, .units = units, .activation = activation};
+    le_status status = le_pack_columns(kernels, units, features, kernel, &layer->w);
+    if (status == LE_OK)
+        status = le_pack_units(kernels, units, bias, &layer->bias);
+    if (status == LE_OK && gemm == LE_GEMM_BLAS) {
+        const size_t bytes = le_mul(le_mul(features, units), le_dtype_size(kernels->dtype));
+        layer->w_plain = le_alloc(bytes);
+        if (layer->w_plain)
+            memcpy(layer->w_plain, kernel, bytes);
+        else
+            status = LE_ERROR_MEMORY;
+    }
+    if (status != LE_OK) {
+        le_dense_free(layer);
+        return le_fail(error, status, "packing a dense layer [%zu, %zu]: %s", features, units, le_status_text(status));
+    }
+    return LE_OK;
+}
+
+void le_dense_free(le_dense_layer *layer)
+{
+    le_packed_free(&layer->w);
+    le_free(layer->bias);
+    le_free(layer->w_plain);
+    layer->bias = layer->w_plain = NULL;
+}
+
+size_t le_dense_bytes(const le_dense_layer *layer)
+{
+    const size_t es = le_dtype_size(layer->kernels->dtype);
+    return le_packed_bytes(&layer->w) + layer->w.panels * LE_MAX_NV * (size_t)layer->kernels->lanes * es +
+           (layer->w_plain ? layer->features * layer->units * es : 0);
+}
+
+void le_dense_lay_work(const le_dense_layer *layer, size_t block_rows, le_arena *arena, le_dense_work *work)
+{
+    const size_t es = le_dtype_size(layer->kernels->dtype);
+    work->in = le_arena_take(arena, block_rows, sizeof *work->in);
+    work->out = le_arena_take(arena, block_rows, sizeof *work->out);
+    work->scratch = le_arena_take(arena, LE_DENSE_CHUNK * LE_MAX_NV * (size_t)layer->kernels->lanes, es);
+    work->gathered = work->plain = NULL;
+    if (layer->gemm == LE_GEMM_BLAS) {
+        work->gathered = le_arena_take(arena, le_mul(block_rows, layer->features), es);
+        work->plain = le_arena_take(arena, le_mul(block_rows, layer->units), es);
+    }
+}
+
+/* Pointers to the active rows of the block; returns their number. */
+static size_t list_rows(const le_block *block, const le_rows *x, const le_rows *y, const le_dense_work *work)
+{
+    size_t count = 0, active = block->rows;
+    for (size_t step = block->begin; step < block->end; step++) {
+        active = le_active(block, step, active);
+        for (size_t row = 0; row < active; row++, count++) {
+            work->in[count] = le_row(x, step, row);
+            work->out[count] = le_row(y, step, row);
+        }
+    }
+    return count;
+}
+
+static void apply_blas(const le_dense_layer *layer, size_t count, const le_dense_work *work)
+{
+    const le_kernels *kernels = layer->kernels;
+    const size_t es = le_dtype_size(kernels->dtype), row_bytes = layer->units * es;
+    for (size_t i = 0; i < count; i++)
+        memcpy(work->gathered + i * layer->features * es, work->in[i], layer->features * es);
+    le_blas_gemm(kernels->dtype, count, layer->units, layer->features, work->gathered, layer->w_plain, work->plain);
+    for (size_t i = 0; i < count; i++) {
+        char *row = work->plain + i * row_bytes;
+        if (kernels->dtype == LE_FLOAT64)
+            for (size_t u = 0; u < layer->units; u++)
+                ((double *)row)[u] += ((const double *)layer->bias)[u];
+        else
+            for (size_t u = 0; u < layer->units; u++)
+                ((float *)row)[u] += ((const float *)layer->bias)[u];
+        memcpy(work->out[i], row, row_bytes);
+        if (!row_wise(layer->activation))
+            kernels->activate(layer->activation, layer->units, work->out[i]);
+    }
+}
+
+void le_dense_block(const le_dense_layer *layer, const le_crew *crew, const le_block *block, const le_rows *x,
+                    const le_rows *y, const le_dense_work *work)
+{
+    const le_kernels *kernels = layer->kernels;
+    const size_t es = le_dtype_size(kernels->dtype), width = LE_MAX_NV * (size_t)kernels->lanes;
+    const size_t count = list_rows(block, x, y, work);
+    const int by_row = row_wise(layer->activation);
+    size_t first_panel, last_panel;
+    le_share(crew, layer->w.panels, &first_panel, &last_panel);
+
+    if (layer->gemm == LE_GEMM_BLAS)
+        apply_blas(layer, count, work);
+    for (size_t chunk = 0; chunk < count; chunk += LE_DENSE_CHUNK) {
+        const size_t rows = count - chunk < LE_DENSE_CHUNK ? count - chunk : LE_DENSE_CHUNK;
+        le_dense_panel part = {
+            .rows = rows,
+            .k = layer->features,
+            .a = work->in + chunk,
+            .out = work->out + chunk,
+            .activation = by_row ? (le_activation){LE_ACT_LINEAR, 0, 0} : layer->activation,
+            .scratch = work->scratch,
+        };
+        for (size_t panel = first_panel; panel < last_panel && layer->gemm == LE_GEMM_PACKED; panel++) {
+            part.first = panel * width;
+            part.units = layer->units - part.first < width ? layer->units - part.first : width;
+            part.panel = layer->w.data + panel * layer->w.panel_bytes;
+            part.bias = layer->bias + panel * width * es;
+            kernels->dense(&part);
+        }
+        if (by_row) {
+            size_t row, last_row;
+            le_meet(crew); /* a row is whole only when every member has written its units */
+            le_share(crew, rows, &row, &last_row);
+            for (; row < last_row; row++)
+                kernels->softmax(layer->activation.kind == LE_ACT_LOG_SOFTMAX, layer->units, work->out[chunk + row]);
+        }
+    }
+    le_meet(crew);
+}
+
+void le_activate_block(const le_kernels *kernels, le_activation activation, size_t features, const le_crew *crew,
+                       const le_block *block, const le_rows *x, const le_rows *y)
+{
+    size_t first, last, active = block->rows;
+    le_share(crew, block->rows, &first, &last);
+    for (size_t step = block->begin; step < block->end; step++) {
+        active = le_active(block, step, active);
+        for (size_t row = first; row < last && row < active; row++) {
+            void *out = le_row(y, step, row);
+            memcpy(out, le_row(x, step, row), features * le_dtype_size(kernels->dtype));
+            if (row_wise(activation))
+                kernels->softmax(activation.kind == LE_ACT_LOG_SOFTMAX, features, out);
+            else
+                kernels->activate(activation, features, out);
+        }
+    }
+    le_meet(crew);
+}

@@ -1,0 +1,67 @@
+/* Recurrent layers: weights packed once, then run block by block with the state carried between blocks. */
+#ifndef LE_LAYERS_RECURRENT_H
+#define LE_LAYERS_RECURRENT_H
+
+#include "base/arena.h"
+#include "kernels/kernels.h"
+#include "layers/packed.h"
+#include "layers/view.h"
+
+typedef struct le_recurrent_layer {
+    const le_kernels *kernels;
+    le_gemm gemm;
+    le_cell cell;
+    int gates, dirs;
+    size_t features, hidden, output; /* output: H, or the projected size */
+    size_t lanes_hidden;             /* H rounded up to whole vectors: the row stride of c */
+    size_t h_stride;                 /* row stride of h in the carried state, bytes */
+    le_step_kernel step;
+    struct le_recurrent_direction {
+        int reverse;
+        le_packed w, r;
+        char *bias;     /* [panels][gates*lanes] */
+        char *peephole; /* [panels][3*lanes], or null */
+        char *w_plain;  /* [features, gates*H] for gemm = blas, or null */
+        le_cell_config config;
+    } direction[2];
+} le_recurrent_layer;
+
+/* Pack the weights of `spec` for `kernels`. On failure the layer holds nothing. */
+le_status le_recurrent_pack(const le_kernels *kernels, le_gemm gemm, size_t features, const le_recurrent *spec,
+                            le_recurrent_layer *layer, le_error *error);
+void le_recurrent_free(le_recurrent_layer *layer);
+size_t le_recurrent_bytes(const le_recurrent_layer *layer);
+
+/* The state of one group of rows between blocks. */
+typedef struct le_recurrent_state {
+    char *h[2];    /* per direction: [2][rows][h_stride]; the first half is the carried one */
+    char *c[2];    /* per direction: [rows][lanes_hidden] */
+} le_recurrent_state;
+
+void le_recurrent_lay_state(const le_recurrent_layer *layer, size_t rows, le_arena *arena, le_recurrent_state *state);
+/* Set the carried state of one row from plain h [dirs*output] and c [dirs*H]; null means zeros. */
+void le_recurrent_put(const le_recurrent_layer *layer, le_recurrent_state *state, size_t row, const void *h,
+                      const void *c);
+/* The reverse: either may be null. */
+void le_recurrent_get(const le_recurrent_layer *layer, const le_recurrent_state *state, size_t row, void *h, void *c);
+
+/* What one member needs while it works; shared by all layers of a plan, so sized for the largest. */
+typedef struct le_recurrent_work {
+    const void **x_rows;    /* [block rows] */
+    const void **h_prev;    /* [rows] */
+    void **h_out;           /* [rows] */
+    char *x_part;           /* [own panels][block rows][gates*lanes] */
+    char *scratch;          /* [rows][gates*lanes] */
+    char *gathered, *plain; /* gemm = blas: [block rows, features], [block rows, gates*H] */
+} le_recurrent_work;
+
+/* block_rows: rows x steps of a block at most; crew: members that share a group. */
+void le_recurrent_lay_work(const le_recurrent_layer *layer, size_t rows, size_t block_rows, int members, le_arena *arena,
+                           le_recurrent_work *work);
+
+/* Steps block->begin..end. y: where h of each step goes ([.., dirs*output]), or null when only the state is wanted.
+ * Every member of the crew calls it; they have met when it returns. */
+void le_recurrent_block(const le_recurrent_layer *layer, const le_crew *crew, const le_block *block, const le_rows *x,
+                        const le_rows *y, le_recurrent_state *state, const le_recurrent_work *work);
+
+#endif

@@ -1,0 +1,86 @@
+#include "model/cost.h"
+
+#include "base/cpu.h"
+
+/* Below about 15 us of arithmetic on one core, waking a second thread costs more than it gives: a parallel region and
+ * its barrier take 1 to 4 us, and idle threads may be asleep. */
+#define LE_SMALL_FLOPS 1.5e6
+
+/* Recurrent weights per step above which one core no longer finds them in its own cache, as a share of L2. */
+#define LE_RESIDENT_SHARE 0.75
+
+static double total_flops(const le_model *model, const le_run *run)
+{
+    double total = 0;
+    for (int i = 0; i < model->stage_count; i++) {
+        const le_stage *stage = &model->stages[i];
+        const double steps = stage->axis < 0 ? 1 : (double)run->axes[stage->axis].steps;
+        total += stage->flops * (double)run->batch * steps;
+    }
+    return total;
+}
+
+/* Bytes of recurrent weights that the largest layer reads in each step. */
+static double recurrent_bytes(const le_model *model)
+{
+    double largest = 0;
+    for (int i = 0; i < model->op_count; i++)
+        if (model->ops[i].kind == LE_OP_RECURRENT) {
+            const double bytes = (double)le_packed_bytes(&model->ops[i].as.recurrent.direction[0].r);
+            largest = bytes > largest ? bytes : largest;
+        }
+    return largest;
+}
+
+static int smallest_panels(const le_model *model)
+{
+    size_t smallest = SIZE_MAX;
+    for (int i = 0; i < model->op_count; i++)
+        if (model->ops[i].kind == LE_OP_RECURRENT && model->ops[i].as.recurrent.direction[0].r.panels < smallest)
+            smallest = model->ops[i].as.recurrent.direction[0].r.panels;
+    return smallest > INT32_MAX ? 1 : (int)smallest;
+}
+
+le_deal le_choose_deal(const le_model *model, const le_run *run)
+{
+    const int threads = model->gemm == LE_GEMM_BLAS ? 1 : run->threads; /* a BLAS brings its own threads */
+    const int rows = run->batch < (size_t)threads ? (int)run->batch : threads;
+    if (threads <= 1 || run->batch == 0)
+        return (le_deal){1, 1};
+    if (run->split == LE_SPLIT_ROWS)
+        return (le_deal){rows, 1};
+    const int units = smallest_panels(model) < threads ? smallest_panels(model) : threads;
+    if (run->split == LE_SPLIT_UNITS)
+        return (le_deal){1, units > 1 ? units : 1};
+    if (total_flops(model, run) < LE_SMALL_FLOPS)
+        return (le_deal){1, 1};
+    /* Rows are dealt where there are enough of them: no thread ever waits for another. Units are dealt where rows are
+     * few, or where the weights of one step do not stay in a core's cache: then each core keeps its own half there. */
+    const int resident = recurrent_bytes(model) < LE_RESIDENT_SHARE * (double)le_cpu_l2_bytes();
+    if (run->batch >= 2 * (size_t)threads && (resident || units < threads))
+        return (le_deal){rows, 1};
+    if (units >= threads)
+        return (le_deal){1, threads};
+    return (le_deal){rows, 1};
+}
+
+size_t le_choose_block(const le_model *model, const le_run *run, const le_stage *stage, size_t rows, size_t steps,
+                       int members)
+{
+    if (run->block_steps > 0)
+        return run->block_steps < steps ? run->block_steps : steps;
+    /* What a step adds to the block: projected inputs of a member's own panels, and the rows themselves. */
+    size_t bytes = 1;
+    for (int i = stage->first; i < stage->last; i++) {
+        const le_op *op = &model->ops[i];
+        size_t width = op->y == LE_NONE ? 0 : model->values[op->y].features;
+        if (op->kind == LE_OP_RECURRENT)
+            width += (size_t)op->as.recurrent.gates * op->as.recurrent.lanes_hidden / (size_t)members;
+        width *= model->element * (rows ? rows : 1);
+        bytes = width > bytes ? width : bytes;
+    }
+    /* A quarter of L2: the weights need the rest. */
+    size_t block = le_cpu_l2_bytes() / 4 / bytes;
+    block = block < 1 ? 1 : block;
+    return block < steps ? block : steps;
+}

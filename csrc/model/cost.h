@@ -1,0 +1,19 @@
+/* Every choice about dealing work to threads and cutting time, in one place, with its reason. */
+#ifndef LE_MODEL_COST_H
+#define LE_MODEL_COST_H
+
+#include "model/model.h"
+
+typedef struct le_deal {
+    int groups;         /* groups of rows, each with its own crew */
+    int members;        /* threads of a crew, which share hidden units */
+} le_deal;
+
+/* How to deal a run to at most run->threads threads. */
+le_deal le_choose_deal(const le_model *model, const le_run *run);
+
+/* Steps of a time block for a group of `rows` rows on an axis of `steps` steps. */
+size_t le_choose_block(const le_model *model, const le_run *run, const le_stage *stage, size_t rows, size_t steps,
+                       int members);
+
+#endif

@@ -1,0 +1,422 @@
+/* Running a finished model: check, deal the rows, and let every member walk the stages.
+ *
+ * All members of a crew execute the same code on the same group of rows (as one program on many data); each layer
+ * does its member's share and meets the others. Groups never meet, so rows dealt to threads never wait.
+ */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/status.h"
+#include "model/cost.h"
+#include "model/model.h"
+#include "model/workspace.h"
+
+/* About the arithmetic between two questions to the caller whether to go on: tens of milliseconds. */
+#define LE_POLL_FLOPS 2e9
+
+typedef struct running {
+    const le_model *model;
+    const le_run *run;
+    le_workspace *workspace;
+    int granted;             /* members that the team really has; 0 until known */
+    atomic_int cancelled;
+} running;
+
+/* ---- checks before anything runs ------------------------------------------------------------------- */
+
+static le_status check_lengths(const le_run *run, const le_axis *axis, int number, le_error *error)
+{
+    for (size_t row = 0; axis->lengths && row < run->batch; row++)
+        if (axis->lengths[row] < 0 || (size_t)axis->lengths[row] > axis->steps) {
+            const le_status status = le_fail(error, LE_ERROR_ARGUMENT,
+                                             "lengths[%zu] is %d; expected 0 to %zu (time axis %d)", row,
+                                             (int)axis->lengths[row], axis->steps, number);
+            if (error)
+                error->index = (int64_t)row;
+            return status;
+        }
+    return LE_OK;
+}
+
+static le_status check_tokens(const le_model *model, const le_run *run, const le_op *op, le_error *error)
+{
+    const le_value_info *info = &model->values[op->x];
+    const int32_t *ids = run->inputs[info->input];
+    const size_t steps = info->rank == LE_SEQUENCE ? run->axes[info->axis].steps : 1;
+    const int32_t *lengths = info->rank == LE_SEQUENCE ? run->axes[info->axis].lengths : NULL;
+    for (size_t row = 0; row < run->batch; row++, ids += steps) {
+        const size_t count = lengths ? (size_t)lengths[row] : steps;
+        uint32_t largest = 0; /* a negative id is a very large unsigned one */
+        for (size_t t = 0; t < count; t++)
+            largest = (uint32_t)ids[t] > largest ? (uint32_t)ids[t] : largest;
+        if (largest < op->as.embedding.vocabulary)
+            continue;
+        for (size_t t = 0; t < count; t++)
+            if ((uint32_t)ids[t] >= op->as.embedding.vocabulary) {
+                const le_status status = le_fail(error, LE_ERROR_TOKEN,
+                                                 "token id %d at row %zu, step %zu is outside the vocabulary of %zu",
+                                                 (int)ids[t], row, t, op->as.embedding.vocabulary);
+                if (error)
+                    error->index = (int64_t)row;
+                return status;
+            }
+    }
+    return LE_OK;
+}
+
+static le_status check_run(const le_model *model, const le_run *run, le_error *error)
+{
+    if (!model->finished)
+        return le_fail(error, LE_ERROR_STATE, "the model is not finished");
+    if (run->batch > INT32_MAX)
+        return le_fail(error, LE_ERROR_OVERFLOW, "a batch of %zu rows", run->batch);
+    if (run->threads < 1)
+        return le_fail(error, LE_ERROR_ARGUMENT, "threads is %d; expected at least 1", run->threads);
+    for (int i = 0; i < model->axes; i++) {
+        if (run->axes[i].steps > UINT32_MAX / 2)
+            return le_fail(error, LE_ERROR_OVERFLOW, "%zu steps", run->axes[i].steps);
+        const le_status status = check_lengths(run, &run->axes[i], i, error);
+        if (status != LE_OK)
+            return status;
+    }
+    for (int i = 0; i < model->op_count; i++)
+        if (model->ops[i].kind == LE_OP_EMBEDDING) {
+            const le_status status = check_tokens(model, run, &model->ops[i], error);
+            if (status != LE_OK)
+                return status;
+        }
+    return LE_OK;
+}
+
+/* ---- dealing rows ---------------------------------------------------------------------------------- */
+
+typedef struct weighed_row {
+    uint64_t steps;
+    uint32_t row;
+} weighed_row;
+
+/* Longest first; equal rows in their own order, so that the dealing is the same every time. */
+static int by_falling_steps(const void *a, const void *b)
+{
+    const weighed_row *x = a, *y = b;
+    if (x->steps != y->steps)
+        return x->steps < y->steps ? 1 : -1;
+    return x->row < y->row ? -1 : x->row > y->row;
+}
+
+static le_status deal_rows(running *all)
+{
+    const le_model *model = all->model;
+    const le_run *run = all->run;
+    le_workspace *workspace = all->workspace;
+    const size_t groups = (size_t)workspace->shape.deal.groups;
+    weighed_row *sorted = NULL;
+    if (workspace->shape.has_lengths) {
+        sorted = le_alloc(le_mul(run->batch ? run->batch : 1, sizeof *sorted));
+        if (sorted == NULL)
+            return LE_ERROR_MEMORY;
+        for (size_t row = 0; row < run->batch; row++) {
+            sorted[row] = (weighed_row){0, (uint32_t)row};
+            for (int axis = 0; axis < model->axes; axis++)
+                sorted[row].steps += run->axes[axis].lengths ? (uint64_t)run->axes[axis].lengths[row] : 0;
+        }
+        qsort(sorted, run->batch, sizeof *sorted, by_falling_steps);
+    }
+    /* Round robin over rows by falling length gives every group the same share of the work; equal rows stay in order. */
+    size_t first = 0;
+    for (size_t g = 0; g < groups; g++) {
+        le_group *group = &workspace->groups[g];
+        for (size_t i = 0; i < group->rows; i++)
+            group->batch_row[i] = sorted ? sorted[i * groups + g].row : (uint32_t)(first + i);
+        first += group->rows;
+    }
+    for (size_t g = 0; g < groups; g++) {
+        le_group *group = &workspace->groups[g];
+        for (int axis = 0; axis < model->axes; axis++) {
+            const int32_t *lengths = run->axes[axis].lengths;
+            for (size_t i = 0; sorted && i < group->rows; i++)
+                sorted[i] = (weighed_row){lengths ? (uint64_t)lengths[group->batch_row[i]] : 0, (uint32_t)i};
+            if (lengths)
+                qsort(sorted, group->rows, sizeof *sorted, by_falling_steps);
+            for (size_t i = 0; i < group->rows; i++) {
+                const uint32_t local = sorted ? sorted[i].row : (uint32_t)i;
+                group->order_local[axis][i] = local;
+                group->order_batch[axis][i] = group->batch_row[local];
+                if (lengths)
+                    group->lengths[axis][i] = (uint32_t)sorted[i].steps;
+            }
+        }
+    }
+    le_free(sorted);
+    return LE_OK;
+}
+
+/* ---- one member ------------------------------------------------------------------------------------ */
+
+typedef struct walker {
+    running *all;
+    le_group *group;
+    le_crew crew;
+    double since_poll;
+} walker;
+
+/* The rows of a value as a layer working on `axis` (-1: vectors) sees them; `first_step`: what its block begins with. */
+static le_rows rows_of(const walker *w, le_value value, int axis, size_t first_step)
+{
+    const le_model *model = w->all->model;
+    const le_run *run = w->all->run;
+    const le_value_info *info = &model->values[value];
+    const le_op *producer = info->producer < 0 ? NULL : &model->ops[info->producer];
+    const int sequence = info->rank == LE_SEQUENCE;
+    const uint32_t *outside = axis < 0 ? w->group->batch_row : w->group->order_batch[axis];
+    if (producer && producer->kind == LE_OP_EMBEDDING) {
+        const le_value_info *ids = &model->values[producer->x];
+        return (le_rows){.base = producer->as.embedding.table, .row_bytes = info->features * model->element,
+                         .order = outside, .ids = run->inputs[ids->input], .ids_step = 1,
+                         .ids_row = sequence ? run->axes[info->axis].steps : 1};
+    }
+    const size_t bytes = info->features * model->element;
+    const void *outer = info->input >= 0 ? run->inputs[info->input] : info->output >= 0 ? run->outputs[info->output] : NULL;
+    if (outer)
+        return (le_rows){.base = (char *)outer, .step_bytes = sequence ? bytes : 0,
+                         .row_bytes = sequence ? bytes * run->axes[info->axis].steps : bytes, .order = outside};
+    const size_t stored = le_stored_row(model, value);
+    if (sequence)
+        return (le_rows){.base = w->group->storage[value], .step_bytes = stored * w->group->rows, .row_bytes = stored,
+                         .first_step = info->crosses ? 0 : first_step};
+    return (le_rows){.base = w->group->storage[value], .row_bytes = stored,
+                     .order = axis < 0 ? NULL : w->group->order_local[axis]};
+}
+
+/* The carried state of a recurrent layer before its first step. */
+static void begin_recurrent(walker *w, const le_op *op, int number, int axis)
+{
+    const le_model *model = w->all->model;
+    const le_run *run = w->all->run;
+    le_rows h = {0}, c = {0};
+    if (op->initial_h != LE_NONE)
+        h = rows_of(w, op->initial_h, axis, 0);
+    if (op->initial_c != LE_NONE)
+        c = rows_of(w, op->initial_c, axis, 0);
+    size_t row, last;
+    le_share(&w->crew, w->group->rows, &row, &last);
+    for (; row < last; row++) {
+        const char *state = run->state_in ? run->state_in[w->group->order_batch[axis][row]] : NULL;
+        const void *row_h = h.base ? le_row(&h, 0, row) : state ? state + op->h_offset * model->element : NULL;
+        const void *row_c = c.base                                      ? le_row(&c, 0, row)
+                            : state && op->c_offset != SIZE_MAX ? state + op->c_offset * model->element
+                                                                : NULL;
+        le_recurrent_put(&op->as.recurrent, &w->group->states[number], row, row_h, row_c);
+    }
+}
+
+static void zero_rows(walker *w, const le_rows *rows, size_t bytes)
+{
+    size_t row, last;
+    le_share(&w->crew, w->group->rows, &row, &last);
+    for (; row < last; row++)
+        memset(le_row(rows, 0, row), 0, bytes);
+}
+
+/* Steps past a sequence's end are zero in every output that keeps them. */
+static void zero_padding(walker *w, const le_op *op, const le_block *whole, int axis)
+{
+    const le_value_info *info = &w->all->model->values[op->y];
+    if (whole->lengths == NULL || info->rank != LE_SEQUENCE)
+        return;
+    if (info->output < 0 || w->all->run->outputs[info->output] == NULL)
+        return; /* nobody reads the padding of a value inside */
+    const le_rows rows = rows_of(w, op->y, axis, 0);
+    size_t row, last;
+    le_share(&w->crew, w->group->rows, &row, &last);
+    for (; row < last; row++)
+        for (size_t step = whole->lengths[row]; step < whole->steps; step++)
+            memset(le_row(&rows, step, row), 0, info->features * w->all->model->element);
+}
+
+static void begin_op(walker *w, const le_op *op, int number, const le_block *whole, int axis)
+{
+    if (op->kind == LE_OP_RECURRENT)
+        begin_recurrent(w, op, number, axis);
+    if (op->kind == LE_OP_POOL) {
+        const le_rows rows = rows_of(w, op->y, axis, 0);
+        zero_rows(w, &rows, w->all->model->values[op->y].features * w->all->model->element);
+    }
+    if (op->y != LE_NONE)
+        zero_padding(w, op, whole, axis);
+}
+
+static void run_op(walker *w, const le_op *op, int number, const le_block *block, int axis)
+{
+    const le_model *model = w->all->model;
+    const le_rows x = rows_of(w, op->x, axis, block->begin);
+    le_rows y = {0};
+    if (op->y != LE_NONE)
+        y = rows_of(w, op->y, axis, block->begin);
+    const le_op_work *work = &w->group->work[w->crew.member][number];
+    switch (op->kind) {
+    case LE_OP_EMBEDDING:
+        break;
+    case LE_OP_RECURRENT:
+        le_recurrent_block(&op->as.recurrent, &w->crew, block, &x, y.base ? &y : NULL, &w->group->states[number],
+                           &work->recurrent);
+        break;
+    case LE_OP_DENSE:
+        le_dense_block(&op->as.dense, &w->crew, block, &x, &y, &work->dense);
+        break;
+    case LE_OP_ACTIVATE:
+        le_activate_block(model->kernels, op->as.activation, model->values[op->x].features, &w->crew, block, &x, &y);
+        break;
+    case LE_OP_POOL:
+        le_pool_block(model->kernels, op->as.pool, model->values[op->x].features, &w->crew, block, &x, &y);
+        break;
+    }
+}
+
+static void finish_op(walker *w, const le_op *op, int number, const le_block *whole, int axis)
+{
+    if (op->kind == LE_OP_POOL) {
+        const le_rows rows = rows_of(w, op->y, axis, 0);
+        le_pool_finish(w->all->model->kernels, op->as.pool, w->all->model->values[op->y].features, &w->crew, whole, &rows);
+    }
+    if (op->kind != LE_OP_RECURRENT || (op->y_h == LE_NONE && op->y_c == LE_NONE))
+        return;
+    le_rows h = {0}, c = {0};
+    if (op->y_h != LE_NONE)
+        h = rows_of(w, op->y_h, axis, 0);
+    if (op->y_c != LE_NONE)
+        c = rows_of(w, op->y_c, axis, 0);
+    size_t row, last;
+    le_share(&w->crew, w->group->rows, &row, &last);
+    for (; row < last; row++)
+        le_recurrent_get(&op->as.recurrent, &w->group->states[number], row, h.base ? le_row(&h, 0, row) : NULL,
+                         c.base ? le_row(&c, 0, row) : NULL);
+}
+
+/* Whether to stop: the caller's thread asks it now and then, the first member of each crew decides for the crew. */
+static int should_stop(walker *w, int caller, double flops)
+{
+    const le_run *run = w->all->run;
+    w->since_poll += flops;
+    if (caller && run->poll && w->since_poll > LE_POLL_FLOPS) {
+        w->since_poll = 0;
+        if (run->poll(run->poll_context))
+            atomic_store(&w->all->cancelled, 1);
+    }
+    if (w->crew.members == 1)
+        return atomic_load_explicit(&w->all->cancelled, memory_order_relaxed);
+    if (w->crew.member == 0)
+        w->group->stop = atomic_load(&w->all->cancelled);
+    le_meet(&w->crew);
+    return w->group->stop;
+}
+
+static void run_group(running *all, int g, int member, int caller)
+{
+    const le_model *model = all->model;
+    le_group *group = &all->workspace->groups[g];
+    walker w = {
+        .all = all,
+        .group = group,
+        .crew = {.member = member, .members = all->workspace->shape.deal.members, .barrier = &group->barriers[0],
+                 .directions = &group->barriers[1]},
+    };
+    for (int s = 0; s < model->stage_count; s++) {
+        const le_stage *stage = &model->stages[s];
+        const int axis = stage->axis;
+        const le_axis *time = axis < 0 ? NULL : &all->run->axes[axis];
+        const size_t steps = time ? time->steps : 1, block_steps = all->workspace->blocks[s];
+        const le_block whole = {.end = steps, .rows = group->rows, .steps = steps,
+                                .lengths = time && time->lengths ? group->lengths[axis] : NULL};
+        for (int i = stage->first; i < stage->last; i++)
+            begin_op(&w, &model->ops[i], i, &whole, axis);
+        le_meet(&w.crew);
+        for (size_t begin = 0; begin < steps; begin += block_steps) {
+            le_block block = whole;
+            block.begin = begin;
+            block.end = begin + block_steps < steps ? begin + block_steps : steps;
+            if (should_stop(&w, caller, stage->flops * (double)group->rows * (double)(block.end - begin)))
+                return;
+            for (int i = stage->first; i < stage->last; i++)
+                run_op(&w, &model->ops[i], i, &block, axis);
+        }
+        for (int i = stage->first; i < stage->last; i++)
+            finish_op(&w, &model->ops[i], i, &whole, axis);
+        le_meet(&w.crew);
+    }
+}
+
+static void run_member(int member, int members, void *context)
+{
+    running *all = context;
+    const le_deal deal = all->workspace->shape.deal;
+    if (member == 0)
+        all->granted = members;
+    if (deal.members > 1 && members < deal.groups * deal.members)
+        return; /* a crew that is not whole would wait for ever; the caller deals again */
+    if (deal.members > 1) {
+        if (member < deal.groups * deal.members)
+            run_group(all, member / deal.members, member % deal.members, member == 0);
+        return;
+    }
+    for (int g = member; g < deal.groups; g += members)
+        run_group(all, g, 0, member == 0);
+}
+
+static void store_states(running *all)
+{
+    const le_model *model = all->model;
+    const le_run *run = all->run;
+    for (int g = 0; run->state_out && g < all->workspace->shape.deal.groups; g++) {
+        const le_group *group = &all->workspace->groups[g];
+        for (int i = 0; i < model->op_count; i++) {
+            const le_op *op = &model->ops[i];
+            if (op->kind != LE_OP_RECURRENT)
+                continue;
+            const uint32_t *order = group->order_batch[model->values[op->x].axis];
+            for (size_t row = 0; row < group->rows; row++) {
+                char *state = run->state_out[order[row]];
+                if (state)
+                    le_recurrent_get(&op->as.recurrent, &group->states[i], row, state + op->h_offset * model->element,
+                                     op->c_offset == SIZE_MAX ? NULL : state + op->c_offset * model->element);
+            }
+        }
+    }
+}
+
+le_status le_model_run(le_model *model, const le_run *run, le_error *error)
+{
+    le_status status = check_run(model, run, error);
+    if (status != LE_OK || run->batch == 0)
+        return status;
+    running all = {.model = model, .run = run};
+    atomic_init(&all.cancelled, 0);
+    le_deal deal = le_choose_deal(model, run);
+    for (;;) {
+        all.workspace = le_workspace_take(model, run, deal);
+        if (all.workspace == NULL || deal_rows(&all) != LE_OK) {
+            if (all.workspace)
+                le_workspace_give(model, all.workspace);
+            return le_fail(error, LE_ERROR_MEMORY, "no memory for a workspace of %zu rows", run->batch);
+        }
+        for (int g = 0; g < deal.groups && deal.members > 1; g++) {
+            le_barrier *barriers = all.workspace->groups[g].barriers;
+            le_barrier_init(&barriers[0], deal.members);
+            le_barrier_init(&barriers[1], deal.members / 2);
+            le_barrier_init(&barriers[2], deal.members - deal.members / 2);
+        }
+        le_team_run(deal.groups * deal.members, run_member, &all);
+        if (deal.members == 1 || all.granted >= deal.groups * deal.members)
+            break;
+        /* The team was granted fewer threads than asked for: deal the units to those. */
+        le_workspace_give(model, all.workspace);
+        deal = (le_deal){1, all.granted};
+    }
+    if (atomic_load(&all.cancelled))
+        status = le_fail(error, LE_ERROR_CANCELLED, "cancelled");
+    else
+        store_states(&all);
+    le_workspace_give(model, all.workspace);
+    return status;
+}

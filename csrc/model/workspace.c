@@ -1,0 +1,218 @@
+#include "model/workspace.h"
+
+#include <string.h>
+
+#include "base/threads.h"
+
+/* Idle workspaces kept per model: enough for a few shapes in turn and a few threads at once. */
+enum { LE_MAX_IDLE = 8 };
+
+static le_shape shape_of(const le_model *model, const le_run *run, le_deal deal)
+{
+    le_shape shape;
+    memset(&shape, 0, sizeof shape); /* compared as bytes */
+    shape.batch = run->batch;
+    shape.block_steps = run->block_steps;
+    shape.threads = run->threads;
+    shape.split = run->split;
+    shape.deal = deal;
+    for (int axis = 0; axis < model->axes; axis++)
+        shape.has_lengths |= run->axes[axis].lengths != NULL;
+    for (int i = 0; i < model->output_count && i < 64; i++)
+        shape.wanted |= (uint64_t)(run->outputs[i] != NULL) << i;
+    return shape;
+}
+
+static int same_shape(const le_model *model, const le_workspace *workspace, const le_shape *shape, const le_run *run)
+{
+    if (memcmp(&workspace->shape, shape, sizeof *shape) != 0)
+        return 0;
+    for (int axis = 0; axis < model->axes; axis++)
+        if (workspace->steps[axis] != run->axes[axis].steps)
+            return 0;
+    return 1;
+}
+
+/* Whether the value needs memory here, and for how many steps: 0 means it stands elsewhere. */
+static size_t stored_steps(const le_model *model, const le_run *run, const le_workspace *workspace, le_value value)
+{
+    const le_value_info *info = &model->values[value];
+    if (info->producer < 0 || model->ops[info->producer].kind == LE_OP_EMBEDDING)
+        return 0;
+    if (info->output >= 0 && run->outputs[info->output] != NULL)
+        return 0;
+    if (info->rank == LE_VECTOR)
+        return 1;
+    return info->crosses ? run->axes[info->axis].steps : workspace->blocks[model->ops[info->producer].stage];
+}
+
+static void lay_member(const le_model *model, const le_workspace *workspace, size_t rows, le_arena *arena,
+                       le_group *group, int member)
+{
+    le_op_work *works = le_arena_take(arena, (size_t)model->op_count, sizeof *works);
+    const size_t start = arena->used;
+    size_t end = start;
+    for (int i = 0; i < model->op_count; i++) {
+        const le_op *op = &model->ops[i];
+        if (op->kind != LE_OP_RECURRENT && op->kind != LE_OP_DENSE)
+            continue;
+        const size_t block = model->stages[op->stage].axis < 0 ? 1 : workspace->blocks[op->stage];
+        le_op_work work;
+        arena->used = start;
+        if (op->kind == LE_OP_RECURRENT)
+            le_recurrent_lay_work(&op->as.recurrent, rows, le_mul(rows, block), workspace->shape.deal.members, arena,
+                                  &work.recurrent);
+        else
+            le_dense_lay_work(&op->as.dense, le_mul(rows, block), arena, &work.dense);
+        end = arena->used > end ? arena->used : end;
+        if (works)
+            works[i] = work;
+    }
+    arena->used = end;
+    if (works)
+        group->work[member] = works;
+}
+
+static void lay_group(const le_model *model, const le_run *run, const le_workspace *workspace, size_t rows,
+                      le_arena *arena, le_group *group)
+{
+    const size_t axes = (size_t)model->axes;
+    const int members = workspace->shape.deal.members;
+    le_group laid = {.rows = rows};
+    laid.batch_row = le_arena_take(arena, rows, sizeof *laid.batch_row);
+    laid.order_local = le_arena_take(arena, axes, sizeof *laid.order_local);
+    laid.order_batch = le_arena_take(arena, axes, sizeof *laid.order_batch);
+    laid.lengths = le_arena_take(arena, axes, sizeof *laid.lengths);
+    laid.storage = le_arena_take(arena, (size_t)model->value_count, sizeof *laid.storage);
+    laid.states = le_arena_take(arena, (size_t)model->op_count, sizeof *laid.states);
+    laid.work = le_arena_take(arena, (size_t)members, sizeof *laid.work);
+    laid.barriers = le_arena_take(arena, 3, sizeof *laid.barriers);
+    for (size_t axis = 0; axis < axes; axis++) {
+        uint32_t *local = le_arena_take(arena, rows, sizeof *local), *batch = le_arena_take(arena, rows, sizeof *batch);
+        uint32_t *lengths = le_arena_take(arena, rows, sizeof *lengths);
+        if (arena->base) {
+            laid.order_local[axis] = local;
+            laid.order_batch[axis] = batch;
+            laid.lengths[axis] = lengths;
+        }
+    }
+    for (int value = 0; value < model->value_count; value++) {
+        const size_t steps = stored_steps(model, run, workspace, value);
+        char *memory = steps == 0 ? NULL : le_arena_take(arena, le_mul(steps, rows), le_stored_row(model, value));
+        if (arena->base)
+            laid.storage[value] = memory;
+    }
+    for (int i = 0; i < model->op_count; i++)
+        if (model->ops[i].kind == LE_OP_RECURRENT) {
+            le_recurrent_state state;
+            le_recurrent_lay_state(&model->ops[i].as.recurrent, rows, arena, &state);
+            if (arena->base)
+                laid.states[i] = state;
+        }
+    for (int m = 0; m < members; m++)
+        lay_member(model, workspace, rows, arena, &laid, m);
+    if (arena->base)
+        *group = laid;
+}
+
+static void lay(const le_model *model, const le_run *run, le_workspace *workspace, le_arena *arena)
+{
+    const size_t groups = (size_t)workspace->shape.deal.groups;
+    le_group *all = le_arena_take(arena, groups, sizeof *all);
+    for (size_t g = 0; g < groups; g++) {
+        const size_t rows = run->batch / groups + (g < run->batch % groups);
+        lay_group(model, run, workspace, rows, arena, all ? &all[g] : NULL);
+    }
+    workspace->groups = all;
+}
+
+static le_workspace *create(const le_model *model, const le_run *run, const le_shape *shape)
+{
+    le_arena head = {NULL, 0};
+    le_arena_take(&head, 1, sizeof(le_workspace));
+    le_arena_take(&head, (size_t)model->axes, sizeof(size_t));
+    le_arena_take(&head, (size_t)model->stage_count, sizeof(size_t));
+    char *block = le_calloc(head.used);
+    if (block == NULL)
+        return NULL;
+    head = (le_arena){block, 0};
+    le_workspace *workspace = le_arena_take(&head, 1, sizeof *workspace);
+    workspace->steps = le_arena_take(&head, (size_t)model->axes, sizeof(size_t));
+    workspace->blocks = le_arena_take(&head, (size_t)model->stage_count, sizeof(size_t));
+    workspace->shape = *shape;
+    for (int axis = 0; axis < model->axes; axis++)
+        workspace->steps[axis] = run->axes[axis].steps;
+    const size_t groups = (size_t)shape->deal.groups, rows = (run->batch + groups - 1) / groups;
+    for (int i = 0; i < model->stage_count; i++) {
+        const le_stage *stage = &model->stages[i];
+        const size_t steps = stage->axis < 0 ? 1 : run->axes[stage->axis].steps;
+        workspace->blocks[i] = le_choose_block(model, run, stage, rows, steps, shape->deal.members);
+    }
+    le_arena count = {NULL, 0};
+    lay(model, run, workspace, &count);
+    workspace->memory = le_alloc(count.used);
+    if (workspace->memory == NULL) {
+        le_free(workspace);
+        return NULL;
+    }
+    workspace->bytes = head.used + count.used;
+    le_arena arena = {workspace->memory, 0};
+    lay(model, run, workspace, &arena);
+    return workspace;
+}
+
+static void destroy(le_workspace *workspace)
+{
+    le_free(workspace->memory);
+    le_free(workspace);
+}
+
+le_workspace *le_workspace_take(le_model *model, const le_run *run, le_deal deal)
+{
+    const le_shape shape = shape_of(model, run, deal);
+    le_lock();
+    for (le_workspace **at = &model->idle; *at != NULL; at = &(*at)->next)
+        if (same_shape(model, *at, &shape, run)) {
+            le_workspace *found = *at;
+            *at = found->next;
+            le_unlock();
+            return found;
+        }
+    le_unlock();
+    return create(model, run, &shape);
+}
+
+void le_workspace_give(le_model *model, le_workspace *workspace)
+{
+    le_workspace *dropped = NULL;
+    int kept = 1;
+    le_lock();
+    workspace->next = model->idle;
+    model->idle = workspace;
+    for (le_workspace *at = workspace; at != NULL; at = at->next, kept++)
+        if (kept == LE_MAX_IDLE) {
+            dropped = at->next;
+            at->next = NULL;
+        }
+    le_unlock();
+    le_workspace_free_list(dropped);
+}
+
+void le_workspace_free_list(le_workspace *list)
+{
+    while (list != NULL) {
+        le_workspace *next = list->next;
+        destroy(list);
+        list = next;
+    }
+}
+
+size_t le_model_workspace_bytes(const le_model *model)
+{
+    size_t bytes = 0;
+    le_lock();
+    for (const le_workspace *at = model->idle; at != NULL; at = at->next)
+        bytes += at->bytes;
+    le_unlock();
+    return bytes;
+}

@@ -1,0 +1,66 @@
+/* The memory of a run, kept between runs of the same shape.
+ *
+ *   one block of memory
+ *   ├── group 0 ── rows of the batch (per axis: order, lengths)
+ *   │             ── values: whole sequences, blocks, vectors
+ *   │             ── carried state of each recurrent layer
+ *   │             └─ member 0 .. members-1: scratch of the layers, shared by all layers in turn
+ *   └── group 1 ...
+ */
+#ifndef LE_MODEL_WORKSPACE_H
+#define LE_MODEL_WORKSPACE_H
+
+#include "model/cost.h"
+#include "model/model.h"
+
+/* Layers of a member work one after the other, so the scratch of each is laid over the same memory. */
+typedef union le_op_work {
+    le_recurrent_work recurrent;
+    le_dense_work dense;
+} le_op_work;
+
+typedef struct le_group {
+    size_t rows;
+    uint32_t *batch_row;     /* [rows]: place in the batch */
+    uint32_t **order_local;  /* [axes][rows]: sorted place -> row of the group */
+    uint32_t **order_batch;  /* [axes][rows]: sorted place -> place in the batch */
+    uint32_t **lengths;      /* [axes][rows]: falling */
+    char **storage;          /* [values]: memory of a value, null when it is the caller's or has none */
+    le_recurrent_state *states; /* [ops] */
+    le_op_work **work;       /* [members][ops] */
+    le_barrier *barriers;    /* [3]: all, and each direction */
+    int stop;                /* member 0's decision for the crew */
+} le_group;
+
+/* Bytes from one row of a stored value to the next: rows begin on cache lines. */
+static inline size_t le_stored_row(const le_model *model, le_value value)
+{
+    return le_round_up(model->values[value].features * model->element, LE_ALIGN);
+}
+
+/* What decides the layout; runs with equal keys share workspaces. */
+typedef struct le_shape {
+    size_t batch, block_steps;
+    int threads, has_lengths;
+    le_split split;
+    uint64_t wanted;         /* bit of each output that is not null; outputs past 64 count as wanted or all differ */
+    le_deal deal;
+} le_shape;
+
+struct le_workspace {
+    le_workspace *next;
+    le_shape shape;
+    size_t *steps;           /* [axes] */
+    size_t *blocks;          /* [stages]: steps of a time block */
+    le_group *groups;        /* [deal.groups] */
+    size_t bytes;
+    char *memory;
+};
+
+/* An idle workspace of this shape, or a new one; null when memory is short. */
+le_workspace *le_workspace_take(le_model *model, const le_run *run, le_deal deal);
+/* Give it back for the next run. */
+void le_workspace_give(le_model *model, le_workspace *workspace);
+void le_workspace_free_list(le_workspace *list);
+
+#endif

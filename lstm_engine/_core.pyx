@@ -1,0 +1,458 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=True
+"""The bindings of the C core: check, one call without the GIL, raise. No arithmetic here."""
+
+cimport cython
+from cpython.exc cimport PyErr_Occurred
+from libc.stdint cimport int32_t, int64_t, uintptr_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+cimport numpy as cnp
+
+from . import errors
+
+cnp.import_array()
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals()   # sets the exception and returns -1; looked at by hand below
+
+cdef extern from "le.h" nogil:
+    ctypedef enum le_status:
+        LE_OK
+        LE_ERROR_ARGUMENT
+        LE_ERROR_SHAPE
+        LE_ERROR_TOKEN
+        LE_ERROR_OVERFLOW
+        LE_ERROR_UNSUPPORTED
+        LE_ERROR_ISA
+        LE_ERROR_MEMORY
+        LE_ERROR_STATE
+        LE_ERROR_CANCELLED
+    ctypedef struct le_error:
+        le_status status
+        int64_t index
+        char message[232]
+    const char *le_status_text(le_status)
+    size_t le_isa_count()
+    const char *le_isa_name(size_t)
+    const char *le_isa_description(size_t)
+    int le_isa_supported(size_t)
+    int le_has_openmp()
+    int le_openmp_max_threads()
+    le_status le_threads_init()
+    void le_blas_set(void *, void *, int)
+    int le_blas_linked()
+    void le_blas_sgemm(size_t, size_t, size_t, const float *, const float *, float *)
+    void le_blas_dgemm(size_t, size_t, size_t, const double *, const double *, double *)
+    ctypedef enum le_dtype:
+        LE_FLOAT32
+        LE_FLOAT64
+    ctypedef enum le_gemm:
+        LE_GEMM_PACKED
+        LE_GEMM_BLAS
+    ctypedef int le_act_kind
+    ctypedef struct le_activation:
+        le_act_kind kind
+        double alpha, beta
+    int le_activation_find(const char *)
+    ctypedef struct le_model
+    ctypedef int32_t le_value
+    le_value LE_NONE
+    ctypedef struct le_model_options:
+        const char *isa
+        le_dtype dtype
+        le_gemm gemm
+    le_status le_model_new(const le_model_options *, le_model **, le_error *)
+    void le_model_free(le_model *)
+    ctypedef enum le_rank:
+        LE_VECTOR
+        LE_SEQUENCE
+    le_status le_model_input(le_model *, le_rank, int, size_t, le_value *, le_error *)
+    le_status le_model_input_ids(le_model *, le_rank, int, le_value *, le_error *)
+    le_status le_model_embedding(le_model *, le_value, const void *, size_t, size_t, le_value *, le_error *)
+    le_status le_model_dense(le_model *, le_value, const void *, const void *, size_t, le_activation, le_value *, le_error *)
+    le_status le_model_activate(le_model *, le_value, le_activation, le_value *, le_error *)
+    ctypedef int le_pool_kind
+    le_status le_model_pool(le_model *, le_value, le_pool_kind, le_value *, le_error *)
+    ctypedef int le_cell
+    ctypedef int le_direction
+    ctypedef struct le_recurrent:
+        le_cell cell
+        le_direction direction
+        size_t hidden, projection
+        le_value x, initial_h, initial_c
+        const void *w
+        const void *r
+        const void *b
+        const void *p
+        const void *proj
+        le_activation activations[2][3]
+        double clip, cell_clip
+        int input_forget, linear_before_reset, peephole_previous
+    le_status le_model_recurrent(le_model *, const le_recurrent *, le_value *, le_value *, le_value *, le_error *)
+    le_status le_model_output(le_model *, le_value, le_error *)
+    le_status le_model_finish(le_model *, le_error *)
+    size_t le_model_state_size(const le_model *)
+    size_t le_model_layer_count(const le_model *)
+    le_status le_model_state_slot(const le_model *, size_t, size_t *, size_t *, size_t *, size_t *)
+    size_t le_model_weight_bytes(const le_model *)
+    size_t le_model_workspace_bytes(const le_model *)
+    const char *le_model_isa(const le_model *)
+    int le_model_causal(const le_model *)
+    ctypedef struct le_axis:
+        size_t steps
+        const int32_t *lengths
+    ctypedef enum le_split:
+        LE_SPLIT_AUTO
+        LE_SPLIT_ROWS
+        LE_SPLIT_UNITS
+    ctypedef struct le_run:
+        size_t batch
+        const le_axis *axes
+        const void *const *inputs
+        void *const *outputs
+        const void *const *state_in
+        void *const *state_out
+        int threads
+        le_split split
+        size_t block_steps
+        int (*poll)(void *) noexcept nogil
+        void *poll_context
+    le_status le_model_run(le_model *, const le_run *, le_error *)
+
+le_threads_init()
+
+_KINDS = {LE_ERROR_ARGUMENT: errors.ArgumentError, LE_ERROR_SHAPE: errors.ArgumentError,
+          LE_ERROR_TOKEN: errors.ArgumentError, LE_ERROR_OVERFLOW: errors.ArgumentError,
+          LE_ERROR_UNSUPPORTED: errors.UnsupportedError, LE_ERROR_ISA: errors.UnsupportedError,
+          LE_ERROR_MEMORY: errors.OutOfMemoryError}
+
+cdef object _raise(le_status status, le_error *error):
+    raise _KINDS.get(status, errors.CoreError)(error.message.decode("utf-8", "replace"))
+
+
+cdef int _poll(void *context) noexcept with gil:
+    return PyErr_CheckSignals() != 0
+
+
+cdef int _reraise() except -1:
+    return -1
+
+
+# ---- the machine ---------------------------------------------------------------------------------------
+
+def isas():
+    """[(name, description, supported here)], the best last."""
+    return [(le_isa_name(i).decode(), le_isa_description(i).decode(), bool(le_isa_supported(i)))
+            for i in range(le_isa_count())]
+
+
+def has_openmp():
+    return bool(le_has_openmp())
+
+
+def openmp_max_threads():
+    return le_openmp_max_threads()
+
+
+def set_blas(uintptr_t sgemm, uintptr_t dgemm, bint ilp64):
+    """Put cblas_sgemm and cblas_dgemm (addresses; 0 for none) into the BLAS slot."""
+    le_blas_set(<void *>sgemm, <void *>dgemm, ilp64)
+
+
+def blas_linked():
+    """Whether a BLAS was linked at build time."""
+    return bool(le_blas_linked())
+
+
+def blas_product(cnp.ndarray a not None, cnp.ndarray b not None, cnp.ndarray c not None):
+    """c = a b through the BLAS slot; all three C-contiguous float32 or float64, [m, k] [k, n] [m, n]."""
+    cdef int kind = cnp.PyArray_TYPE(a)
+    if kind not in (cnp.NPY_FLOAT32, cnp.NPY_FLOAT64):
+        raise errors.ArgumentTypeError("blas_product takes float32 or float64")
+    for array in (a, b, c):
+        if cnp.PyArray_NDIM(array) != 2 or cnp.PyArray_TYPE(array) != kind or not cnp.PyArray_ISCARRAY_RO(array):
+            raise errors.ArgumentError("blas_product takes three C-contiguous matrices of one dtype")
+    cdef size_t m = cnp.PyArray_DIM(a, 0), k = cnp.PyArray_DIM(a, 1), n = cnp.PyArray_DIM(b, 1)
+    if cnp.PyArray_DIM(b, 0) != <cnp.npy_intp>k or cnp.PyArray_DIM(c, 0) != <cnp.npy_intp>m \
+            or cnp.PyArray_DIM(c, 1) != <cnp.npy_intp>n or not cnp.PyArray_ISWRITEABLE(c):
+        raise errors.ArgumentError("blas_product: the shapes do not fit")
+    cdef void *pa = cnp.PyArray_DATA(a)
+    cdef void *pb = cnp.PyArray_DATA(b)
+    cdef void *pc = cnp.PyArray_DATA(c)
+    with nogil:
+        if kind == cnp.NPY_FLOAT32:
+            le_blas_sgemm(m, n, k, <float *>pa, <float *>pb, <float *>pc)
+        else:
+            le_blas_dgemm(m, n, k, <double *>pa, <double *>pb, <double *>pc)
+
+
+# ---- building ------------------------------------------------------------------------------------------
+
+_CELLS = {"LSTM": 0, "GRU": 1, "RNN": 2}
+_DIRECTIONS = {"forward": 0, "reverse": 1, "bidirectional": 2}
+_POOLS = {"last": 0, "mean": 1, "max": 2}
+_SPLITS = {"auto": LE_SPLIT_AUTO, "rows": LE_SPLIT_ROWS, "units": LE_SPLIT_UNITS}
+cdef enum:
+    MAX_PORTS = 64
+
+
+cdef le_activation _activation(object activation) except *:
+    cdef le_activation result
+    cdef bytes name = activation.name.encode()
+    result.kind = le_activation_find(name)
+    if result.kind < 0:
+        raise errors.UnsupportedError(f"activation {activation.name!r} is not supported by the C core")
+    result.alpha = 0 if activation.alpha is None else activation.alpha
+    result.beta = 0 if activation.beta is None else activation.beta
+    return result
+
+
+cdef class CoreModel:
+    """A model of the C core: add values and layers, `finish`, then `run` from any number of threads."""
+
+    cdef le_model *model
+    cdef int kind
+    cdef int input_count, output_count, axis_count
+    cdef int input_is_ids[MAX_PORTS]
+    cdef readonly str isa
+    cdef readonly object dtype
+    cdef readonly size_t state_size
+    cdef readonly list layers
+    cdef readonly bint causal
+
+    def __cinit__(self, isa, dtype, gemm):
+        cdef le_model_options options
+        cdef le_error error
+        cdef bytes name = b"" if isa is None else isa.encode()
+        options.isa = NULL if isa is None else <const char *>name
+        options.dtype = LE_FLOAT64 if dtype == "float64" else LE_FLOAT32
+        options.gemm = LE_GEMM_BLAS if gemm == "blas" else LE_GEMM_PACKED
+        cdef le_status status = le_model_new(&options, &self.model, &error)
+        if status != LE_OK:
+            _raise(status, &error)
+        self.kind = cnp.NPY_FLOAT64 if dtype == "float64" else cnp.NPY_FLOAT32
+        self.dtype = dtype
+        self.isa = le_model_isa(self.model).decode()
+        self.layers = []
+
+    def __dealloc__(self):
+        le_model_free(self.model)
+
+    cdef const void *weights(self, object array, tuple shape, str what) except? NULL:
+        """The data of a C-contiguous weight array of the model's dtype and exactly this shape (None: NULL)."""
+        if array is None:
+            return NULL
+        if not isinstance(array, cnp.ndarray) or cnp.PyArray_TYPE(array) != self.kind \
+                or not cnp.PyArray_ISCARRAY_RO(array) or (<object>array).shape != shape:
+            raise errors.ArgumentError(f"{what}: expected a C-contiguous {self.dtype} array of shape {shape}")
+        return cnp.PyArray_DATA(array)
+
+    def input(self, bint sequence, int axis, size_t features):
+        """Add a float input [batch, features] or [batch, time, features]; returns its value."""
+        return self._input(sequence, axis, features, False)
+
+    def input_ids(self, bint sequence, int axis):
+        """Add an int32 input [batch] or [batch, time]; returns its value."""
+        return self._input(sequence, axis, 0, True)
+
+    cdef _input(self, bint sequence, int axis, size_t features, bint ids):
+        cdef le_value out
+        cdef le_error error
+        cdef le_status status
+        cdef le_rank rank = LE_SEQUENCE if sequence else LE_VECTOR
+        if self.input_count == MAX_PORTS:
+            raise errors.UnsupportedError(f"more than {MAX_PORTS} inputs in one segment")
+        if ids:
+            status = le_model_input_ids(self.model, rank, axis, &out, &error)
+        else:
+            status = le_model_input(self.model, rank, axis, features, &out, &error)
+        if status != LE_OK:
+            _raise(status, &error)
+        self.input_is_ids[self.input_count] = ids
+        self.input_count += 1
+        if sequence and axis == self.axis_count:
+            self.axis_count += 1
+        return out
+
+    def embedding(self, le_value ids, table):
+        """Rows of table [vocabulary, features]."""
+        cdef le_value out
+        cdef le_error error
+        cdef const void *data = self.weights(table, table.shape, "embedding table")
+        cdef le_status status = le_model_embedding(self.model, ids, data, table.shape[0], table.shape[1], &out, &error)
+        if status != LE_OK:
+            _raise(status, &error)
+        return out
+
+    def dense(self, le_value x, kernel, bias, activation):
+        """activation(x kernel + bias), kernel [features, units]."""
+        cdef le_value out
+        cdef le_error error
+        cdef size_t units = kernel.shape[1]
+        cdef const void *k = self.weights(kernel, kernel.shape, "dense kernel")
+        cdef const void *b = self.weights(bias, (kernel.shape[1],), "dense bias")
+        cdef le_status status = le_model_dense(self.model, x, k, b, units, _activation(activation), &out, &error)
+        if status != LE_OK:
+            _raise(status, &error)
+        return out
+
+    def activate(self, le_value x, activation):
+        cdef le_value out
+        cdef le_error error
+        cdef le_status status = le_model_activate(self.model, x, _activation(activation), &out, &error)
+        if status != LE_OK:
+            _raise(status, &error)
+        return out
+
+    def pool(self, le_value x, kind):
+        cdef le_value out
+        cdef le_error error
+        cdef le_status status = le_model_pool(self.model, x, _POOLS[kind], &out, &error)
+        if status != LE_OK:
+            _raise(status, &error)
+        return out
+
+    def recurrent(self, node, le_value x, le_value initial_h, le_value initial_c, bint want_y, bint want_h, bint want_c):
+        """Add a graph.Recurrent node; -1 stands for an initial state left out. Returns (y, y_h, y_c), -1 if not wanted."""
+        cdef le_recurrent spec
+        cdef le_error error
+        cdef le_value y = -1, y_h = -1, y_c = -1
+        cdef int d, a
+        cdef size_t dirs = node.dirs, hidden = node.hidden, gates = node.gates, out = node.output_size
+        memset(&spec, 0, sizeof(spec))
+        projection, peephole = getattr(node, "projection", None), getattr(node, "P", None)
+        spec.cell = _CELLS[node.op]
+        spec.direction = _DIRECTIONS[node.direction]
+        spec.hidden = hidden
+        spec.projection = 0 if projection is None else out
+        spec.x, spec.initial_h, spec.initial_c = x, initial_h, initial_c
+        spec.w = self.weights(node.W, (dirs, gates * hidden, node.features), f"{node.name}.W")
+        spec.r = self.weights(node.R, (dirs, gates * hidden, out), f"{node.name}.R")
+        spec.b = self.weights(node.B, (dirs, 2 * gates * hidden), f"{node.name}.B")
+        spec.p = self.weights(peephole, (dirs, 3 * hidden), f"{node.name}.P")
+        spec.proj = self.weights(projection, (dirs, out, hidden), f"{node.name}.projection")
+        for d, functions in enumerate(node.activations):
+            for a, function in enumerate(functions):
+                spec.activations[d][a] = _activation(function)
+        spec.clip = node.clip or 0
+        spec.cell_clip = getattr(node, "cell_clip", None) or 0
+        spec.input_forget = getattr(node, "input_forget", False)
+        spec.linear_before_reset = getattr(node, "linear_before_reset", False)
+        spec.peephole_previous = getattr(node, "peephole_output", "current") == "previous"
+        cdef le_status status = le_model_recurrent(self.model, &spec, &y if want_y else NULL, &y_h if want_h else NULL,
+                                                   &y_c if want_c else NULL, &error)
+        if status != LE_OK:
+            _raise(status, &error)
+        self.layers.append((node.name, node.dirs))
+        return y, y_h, y_c
+
+    def output(self, le_value value):
+        cdef le_error error
+        if self.output_count == MAX_PORTS:
+            raise errors.UnsupportedError(f"more than {MAX_PORTS} outputs in one segment")
+        cdef le_status status = le_model_output(self.model, value, &error)
+        if status != LE_OK:
+            _raise(status, &error)
+        self.output_count += 1
+
+    def finish(self):
+        cdef le_error error
+        cdef le_status status = le_model_finish(self.model, &error)
+        if status != LE_OK:
+            _raise(status, &error)
+        self.state_size = le_model_state_size(self.model)
+        self.causal = le_model_causal(self.model)
+
+    def state_slots(self):
+        """[(layer name, dirs, h offset, h size, c offset or None, c size)] in elements of a state row."""
+        cdef size_t h_at, h_size, c_at, c_size
+        slots = []
+        for i, (name, dirs) in enumerate(self.layers):
+            le_model_state_slot(self.model, i, &h_at, &h_size, &c_at, &c_size)
+            slots.append((name, dirs, h_at, h_size, c_at if c_size else None, c_size))
+        return slots
+
+    def memory(self):
+        """(bytes of packed weights, bytes of idle workspaces)."""
+        return le_model_weight_bytes(self.model), le_model_workspace_bytes(self.model)
+
+    cdef int check(self, object array, int kind, str what, bint writable) except -1:
+        if not isinstance(array, cnp.ndarray) or cnp.PyArray_TYPE(array) != kind or not cnp.PyArray_ISCARRAY_RO(array) \
+                or (writable and not cnp.PyArray_ISWRITEABLE(array)):
+            raise errors.ArgumentTypeError(f"{what}: expected an aligned, C-contiguous array of the model's dtype")
+        return 0
+
+    def run(self, size_t batch, list steps, list lengths, list inputs, list outputs, state_in, state_out, int threads,
+            split="auto", size_t block_steps=0):
+        """Run on checked arrays. Shapes are the caller's (model.py) to check against the graph; sizes are checked here.
+
+        steps, lengths: one entry per time axis (a lengths entry: int32 [batch] or None). inputs, outputs: one array per
+        port (an output may be None). state_in, state_out: [batch, state_size] or None.
+        """
+        cdef le_run run
+        cdef le_error error
+        cdef le_axis axes[MAX_PORTS]
+        cdef const void *input_data[MAX_PORTS]
+        cdef void *output_data[MAX_PORTS]
+        cdef void **rows = NULL
+        cdef size_t i, stride
+        cdef le_status status
+        if <int>len(inputs) != self.input_count or <int>len(outputs) != self.output_count \
+                or <int>len(steps) != self.axis_count or <int>len(lengths) != self.axis_count:
+            raise errors.CoreError("run: a port is missing")
+        memset(&run, 0, sizeof(run))
+        for i in range(len(steps)):
+            axes[i].steps = steps[i]
+            axes[i].lengths = NULL
+            if lengths[i] is not None:
+                self.check(lengths[i], cnp.NPY_INT32, "lengths", False)
+                if cnp.PyArray_SIZE(lengths[i]) != <cnp.npy_intp>batch:
+                    raise errors.ArgumentError(f"lengths: expected {batch} of them, got {cnp.PyArray_SIZE(lengths[i])}")
+                axes[i].lengths = <const int32_t *>cnp.PyArray_DATA(lengths[i])
+        for i in range(len(inputs)):
+            self.check(inputs[i], cnp.NPY_INT32 if self.input_is_ids[i] else self.kind, f"input {i}", False)
+            input_data[i] = cnp.PyArray_DATA(inputs[i])
+        for i in range(len(outputs)):
+            output_data[i] = NULL
+            if outputs[i] is not None:
+                self.check(outputs[i], self.kind, f"output {i}", True)
+                output_data[i] = cnp.PyArray_DATA(outputs[i])
+        run.batch = batch
+        run.axes = axes
+        run.inputs = input_data
+        run.outputs = output_data
+        run.threads = threads
+        run.split = _SPLITS[split]
+        run.block_steps = block_steps
+        run.poll = _poll
+        if state_in is not None or state_out is not None:
+            rows = <void **>malloc((2 * batch + 1) * sizeof(void *))
+            if rows == NULL:
+                raise errors.OutOfMemoryError("no memory for the state of the run")
+            try:
+                stride = self.state_size * cnp.PyArray_ITEMSIZE(state_in if state_in is not None else state_out)
+                for state, writable in ((state_in, False), (state_out, True)):
+                    if state is not None:
+                        self.check(state, self.kind, "state", writable)
+                        if <size_t>cnp.PyArray_SIZE(state) != batch * self.state_size:
+                            raise errors.ArgumentError(f"state: expected shape ({batch}, {self.state_size})")
+                if state_in is not None:
+                    for i in range(batch):
+                        rows[i] = <char *>cnp.PyArray_DATA(state_in) + i * stride
+                    run.state_in = <const void *const *>rows
+                if state_out is not None:
+                    for i in range(batch):
+                        rows[batch + i] = <char *>cnp.PyArray_DATA(state_out) + i * stride
+                    run.state_out = rows + batch
+                with nogil:
+                    status = le_model_run(self.model, &run, &error)
+            finally:
+                free(rows)
+        else:
+            with nogil:
+                status = le_model_run(self.model, &run, &error)
+        if status == LE_ERROR_CANCELLED and PyErr_Occurred():
+            _reraise()
+        if status != LE_OK:
+            _raise(status, &error)

@@ -1,0 +1,246 @@
+"""The model: a checked graph, planned for one instruction set, and the calls that run it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from . import runtime
+from .errors import ArgumentError, ArgumentTypeError
+from .graph import Graph, Value, validate
+from .inputs import Checked, check_inputs
+from .layers import Layer, chain
+from .plan import Plan, Segment, StateLayout, lower
+from .plan.execute import execute
+
+GEMMS = ("packed", "blas")
+DTYPES = ("float32", "float64")
+
+
+class Model:
+    """A trained network ready to run on the CPU.
+
+    Model([le.Embedding(table), le.LSTM(W, R, B), le.Dense(kernel, bias)]) from arrays; `le.load` and `le.convert` from
+    files. gemm: "packed" (our kernels; the same bits for a sequence whatever stands around it) or "blas".
+    dtype: "float32" or "float64"; None: float64 if any weight is.
+    A model is immutable; any number of threads may call it at the same time. Models pickle.
+    """
+
+    def __init__(self, layers: Sequence[Layer] | Graph, *, gemm: str = "packed", dtype: str | None = None) -> None:
+        if gemm not in GEMMS:
+            raise ArgumentError(f"gemm is one of {', '.join(GEMMS)}, not {gemm!r}")
+        if dtype is not None and dtype not in DTYPES:
+            raise ArgumentError(f"dtype is one of {', '.join(DTYPES)}, not {dtype!r}")
+        if gemm == "blas":
+            from . import blas
+
+            blas.provider()
+        self._graph = validate(layers) if isinstance(layers, Graph) else chain(layers)
+        self._plan: Plan = lower(self._graph, isa=runtime.isa(), gemm=gemm, dtype=dtype)
+        self._states = StateLayout(self._plan)
+
+    # ---- what it is -------------------------------------------------------------------------------------------
+
+    @property
+    def graph(self) -> Graph:
+        """The graph, with its weights as plain arrays in ONNX's gate order."""
+        return self._graph
+
+    @property
+    def inputs(self) -> dict[str, Value]:
+        """The inputs by name: symbolic shape and dtype."""
+        return {value.name: value for value in self._plan.inputs}
+
+    @property
+    def outputs(self) -> dict[str, Value]:
+        """The outputs by name: symbolic shape and dtype."""
+        return {name: self._plan.values[name] for name in self._plan.outputs}
+
+    @property
+    def dtype(self) -> str:
+        """The compute dtype, "float32" or "float64"; inputs are cast to it."""
+        return self._plan.dtype
+
+    @property
+    def isa(self) -> str:
+        """The instruction set the weights are packed for."""
+        return self._plan.isa
+
+    @property
+    def gemm(self) -> str:
+        """What computes Dense and the input projections: "packed" or "blas"."""
+        return self._plan.gemm
+
+    def summary(self) -> str:
+        """A table of the layers, their output shapes and parameters, and how the model will run."""
+        from .summary import summary
+
+        return summary(self)
+
+    def memory(self) -> dict[str, int]:
+        """Bytes of packed weights, of idle workspaces, and of the constants of host operators."""
+        weights = workspace = host = 0
+        for step in self._plan.steps:
+            if isinstance(step, Segment):
+                packed, idle = step.core.memory()
+                weights, workspace = weights + packed, workspace + idle
+            else:
+                host += sum(array.nbytes for array in step.node.tensors().values())
+        return {"weights": weights, "workspace": workspace, "host_operators": host}
+
+    def __repr__(self) -> str:
+        ins = ", ".join(f"{v.name}{list(v.shape)}" for v in self.inputs.values())
+        outs = ", ".join(f"{v.name}{list(v.shape)}" for v in self.outputs.values())
+        return f"<lstm_engine.Model {ins} -> {outs}>"
+
+    def __reduce__(self):
+        return _rebuild, (self._graph, self.gemm, self.dtype)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the model as a `*.lstm` file (docs/format.md); an existing file is replaced only by a whole one."""
+        from . import format
+
+        format.save(self._graph, path)
+
+    # ---- running ----------------------------------------------------------------------------------------------
+
+    def predict(self, x: Any, lengths: Any = None, *, batch_size: int | None = None, progress: bool = False,
+                out: np.ndarray | Mapping[str, np.ndarray] | None = None, threads: int | None = None,
+                initial_state: Mapping[str, Mapping[str, np.ndarray]] | None = None, return_state: bool = False) -> Any:
+        """Run the model on a batch.
+
+        x: [batch, time] token ids, [batch, time, features] numbers, a list of unequal sequences, or a dict of these by
+            input name. Numbers are cast to the model's dtype.
+        lengths: [batch], the real steps of each row of a padded array; the rest costs nothing and comes out as 0.
+        batch_size: rows to run at a time (default: all). progress: show a bar on stderr.
+        out: where to write the output, of its exact shape and dtype (a dict by name where there are several).
+        threads: at most this many. initial_state: {layer: {"h": [batch, dirs, hidden], "c": ...}}; zeros where left out.
+        return_state: also return the final states, in the same form.
+        Returns the output, or a dict of outputs by name where there are several; a list of arrays for a sequence output
+        when the input was a list. With return_state, a pair (output, states).
+        Raises ArgumentError (a ValueError) and ArgumentTypeError (a TypeError) naming the argument.
+        """
+        checked = check_inputs(self._plan.inputs, x, lengths, self.dtype)
+        count = runtime.num_threads(threads)
+        state_in = self._states.pack(initial_state, checked.batch) if initial_state is not None else {}
+        state_out = self._states.empty(checked.batch) if return_state else {}
+        targets = self._targets(out, checked)
+        if batch_size is None and not progress:
+            results = execute(self._plan, checked.arrays, checked.batch, lengths=checked.lengths, state_in=state_in,
+                              state_out=state_out, threads=count, out=targets)
+        else:
+            results = self._in_parts(checked, batch_size, progress, state_in, state_out, count, targets)
+        return self._answer(checked, results, state_out if return_state else None, targets)
+
+    __call__ = predict
+
+    def _targets(self, out: Any, checked: Checked) -> dict[str, np.ndarray]:
+        """The arrays given as `out`, by output name, checked."""
+        if out is None:
+            return {}
+        names = self._plan.outputs
+        if not isinstance(out, Mapping):
+            if len(names) != 1:
+                raise ArgumentTypeError(f"out: the model has {len(names)} outputs; give a dict by name ({', '.join(names)})")
+            out = {names[0]: out}
+        for name, array in out.items():
+            if name not in names:
+                raise ArgumentError(f"out: {name!r} is no output of the model; it has {', '.join(names)}")
+            value = self._plan.values[name]
+            if not isinstance(array, np.ndarray):
+                raise ArgumentTypeError(f"out {name!r}: expected an array, got {type(array).__name__}")
+            shape = tuple(checked.sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in value.shape)
+            if array.shape != shape or array.dtype != self.dtype:
+                raise ArgumentError(f"out {name!r}: expected {self.dtype} of shape {list(shape)}, got {array.dtype} of "
+                                    f"shape {list(array.shape)}")
+            if not (array.flags.c_contiguous and array.flags.writeable and array.flags.aligned):
+                raise ArgumentError(f"out {name!r}: must be writeable and C-contiguous")
+            if any(np.may_share_memory(array, given) for given in checked.arrays.values()):
+                raise ArgumentError(f"out {name!r}: shares memory with an input")
+        return dict(out)
+
+    def _in_parts(self, checked: Checked, batch_size: int | None, progress: bool, state_in: dict, state_out: dict,
+                  threads: int, targets: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        size = checked.batch if batch_size is None else batch_size
+        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or (size < 1 and batch_size is not None):
+            raise ArgumentError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
+        parts = range(0, checked.batch, max(1, min(int(size), max(1, -(-checked.batch // 20)) if progress else int(size))))
+        collected: dict[str, list[np.ndarray]] = {name: [] for name in self._plan.outputs}
+        for start in _progress(parts, checked.batch) if progress else parts or (0,):
+            rows = slice(start, start + parts.step)
+            arrays = {name: array[rows] if self._has_batch(name) else array for name, array in checked.arrays.items()}
+            results = execute(self._plan, arrays, len(range(checked.batch)[rows]),
+                              lengths={symbol: own[rows] for symbol, own in checked.lengths.items()},
+                              state_in={number: state[rows] for number, state in state_in.items()},
+                              state_out={number: state[rows] for number, state in state_out.items()}, threads=threads,
+                              out={name: array[rows] for name, array in targets.items() if self._has_batch(name)})
+            for name, array in results.items():
+                collected[name].append(array)
+        return {name: targets[name] if name in targets else np.concatenate(arrays) for name, arrays in collected.items()}
+
+    def _has_batch(self, name: str) -> bool:
+        shape = self._plan.values[name].shape
+        return bool(shape) and shape[0] == self._plan.inputs[0].shape[0]
+
+    def _answer(self, checked: Checked, results: dict[str, np.ndarray], state: dict | None,
+                targets: dict[str, np.ndarray]) -> Any:
+        for name, array in targets.items():
+            if results[name] is not array:          # an output of a host operator, or of an input passed through
+                array[...] = results[name]
+                results[name] = array
+        if checked.lengths:
+            for name, array in results.items():
+                results[name] = self._unpadded(name, array, checked)
+        answer = results[self._plan.outputs[0]] if len(self._plan.outputs) == 1 else results
+        return answer if state is None else (answer, self._states.unpack(state))
+
+    def _unpadded(self, name: str, array: np.ndarray, checked: Checked) -> Any:
+        """Zeros past the end of each sequence; a list of arrays where the input was a list."""
+        shape = self._plan.values[name].shape
+        own = checked.lengths.get(shape[1]) if len(shape) > 1 else None
+        if own is None:
+            return array
+        if checked.listed:
+            return [row[:length].copy() for row, length in zip(array, own)]
+        for row, length in enumerate(own):
+            array[row, length:] = 0
+        return array
+
+
+def _rebuild(graph: Graph, gemm: str, dtype: str) -> Model:
+    return Model(graph, gemm=gemm, dtype=dtype)
+
+
+def _progress(parts: range, total: int) -> Iterable[int]:
+    """The parts, with a bar on stderr."""
+    done = 0
+    for start in parts:
+        yield start
+        done = min(total, start + parts.step)
+        filled = 30 * done // max(total, 1)
+        sys.stderr.write(f"\r[{'#' * filled}{'.' * (30 - filled)}] {done}/{total}")
+        sys.stderr.flush()
+    sys.stderr.write("\n")
+
+
+def load(path: str | os.PathLike, *, gemm: str = "packed", dtype: str | None = None) -> Model:
+    """The model in a `*.lstm` file. Raises FileError if it cannot be read, FormatError naming the part that is wrong."""
+    from . import format
+
+    return Model(format.load(path), gemm=gemm, dtype=dtype)
+
+
+def convert(source: Any, *, gemm: str = "packed", dtype: str | None = None, pool: str | None = None,
+            spec: Any = None) -> Model:
+    """A model from a checkpoint of another framework, or from a live keras.Model, torch.nn.Module or onnx.ModelProto.
+
+    source: a path (.keras, .h5, .pt, .pth, .safetensors, .onnx, .npz) or a live model. pool ("last", "mean", "max") and
+    spec (a mapping, or the path of a JSON file; docs/spec.md) say what a file of weights alone cannot.
+    Raises FileError, FormatError, UnsupportedError (naming the layer), MissingDependencyError (naming the extra).
+    """
+    from .importers import ImportOptions, import_graph
+
+    return Model(import_graph(source, ImportOptions(pool=pool, spec=spec)), gemm=gemm, dtype=dtype)

@@ -1,0 +1,74 @@
+"""Nodes that run in NumPy: ONNX operators, and house nodes on shapes that the C core does not take."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import numpy as np
+
+from .. import _core
+from ..errors import UnsupportedError
+from ..graph import Activate, Dense, Embedding, Mask, Node, Operator, Value
+
+# Operators whose output at a time step depends on that step alone, whatever their attributes.
+_POINTWISE = frozenset("""Abs Add And Cast Ceil Clip Cos Div Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual
+    HardSigmoid HardSwish Identity LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow
+    Reciprocal Relu Round Selu Sigmoid Sign Sin Softplus Softsign Sqrt Sub Sum Tanh ThresholdedRelu Where Xor""".split())
+# Operators that do when they work on the last axis of a [batch, time, features] value.
+_LAST_AXIS = frozenset("Concat Softmax LogSoftmax LayerNormalization Split Gather".split())
+
+
+def keeps_time(node: Node, values: dict[str, Value]) -> bool:
+    """Whether every step of the output depends on the same step of the input alone."""
+    if not isinstance(node, Operator):
+        return True
+    if node.op_type in _POINTWISE:
+        return True
+    ranks = {len(values[name].shape) for name in node.inputs if name}
+    if all(rank < 3 for rank in ranks):
+        return True                           # vectors have no time
+    if node.op_type == "MatMul":
+        return True                           # works on the last axis, the second factor being a constant
+    axis = node.attributes.get("axis", -1)
+    return node.op_type in _LAST_AXIS and axis in (-1, max(ranks) - 1)
+
+
+def host_function(node: Node, values: dict[str, Value], dtype: str, isa: str) -> Callable[[list], list]:
+    """A function of the list of a node's inputs (None where left out) that gives the list of its outputs."""
+    if isinstance(node, Operator):
+        from .host_ops import compile_operator
+
+        return compile_operator(node)
+    if isinstance(node, Embedding):
+        table = np.ascontiguousarray(node.table, dtype)
+        return lambda inputs: [table[inputs[0]]]
+    if isinstance(node, Mask):
+        unwanted = node.value
+        return lambda inputs: [inputs[0] != unwanted]
+    features = values[node.inputs[0]].shape[-1:]
+    if isinstance(node, (Dense, Activate)) and features and isinstance(features[0], int):
+        return _rows_through_core(node, features[0], dtype, isa)
+    raise UnsupportedError(f"node {node.name!r} ({node.op}) cannot be run: its input is not a [batch, time, features] "
+                           "sequence, or it needs a mask, which is not supported yet")
+
+
+def _rows_through_core(node: Dense | Activate, features: int, dtype: str, isa: str) -> Callable[[list], list]:
+    """Dense or Activate on a value of any rank: its rows, as a batch of vectors for the C core."""
+    core = _core.CoreModel(isa, dtype, "packed")
+    x = core.input(False, 0, features)
+    if isinstance(node, Dense):
+        bias = None if node.bias is None else np.ascontiguousarray(node.bias, dtype)
+        core.output(core.dense(x, np.ascontiguousarray(node.kernel, dtype), bias, node.activation))
+        units = node.kernel.shape[1]
+    else:
+        core.output(core.activate(x, node.activation))
+        units = features
+    core.finish()
+
+    def run(inputs: list) -> list:
+        rows = np.ascontiguousarray(inputs[0], dtype)
+        out = np.empty((*rows.shape[:-1], units), dtype)
+        core.run(rows.size // features, [], [], [rows], [out], None, None, 1)
+        return [out]
+
+    return run

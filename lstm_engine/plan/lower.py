@@ -1,0 +1,168 @@
+"""From a graph to steps that run: C segments with their weights packed, and host operators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from typing import Callable, Sequence
+
+import numpy as np
+
+from .. import _core
+from ..graph import Activate, Dense, Embedding, Graph, Node, Operator, Pool, Recurrent, Value, infer_shapes
+from .host_nodes import host_function, keeps_time
+from .partition import AxisKey, Part, optional, partition
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input of a segment: the value, and the time axis it stands on (None: a vector)."""
+
+    value: str
+    axis: int | None
+    ids: bool
+    features: int
+
+
+@dataclass
+class Segment:
+    """One call of the C core. Outputs are [batch, time, features] on an axis, or [batch, features]."""
+
+    core: _core.CoreModel
+    ports: list[Port] = field(default_factory=list)
+    axes: list[AxisKey] = field(default_factory=list)
+    outputs: list[Port] = field(default_factory=list)
+    layers: list[Recurrent] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class HostStep:
+    """One node in NumPy. `keeps_time`: no step of the output depends on another step of the input."""
+
+    node: Node
+    function: Callable[[list], list]
+    keeps_time: bool
+
+
+Step = Segment | HostStep
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A graph ready to run on one instruction set. `values` are the graph's, by name."""
+
+    inputs: tuple[Value, ...]
+    outputs: tuple[str, ...]
+    values: dict[str, Value]
+    steps: tuple[Step, ...]
+    dtype: str
+    isa: str
+    gemm: str
+
+
+def compute_dtype(graph: Graph) -> str:
+    """float64 if any weight is, else float32."""
+    wide = any(array.dtype == np.float64 for node in graph.nodes if not isinstance(node, Operator)
+               for array in node.tensors().values())
+    return "float64" if wide else "float32"
+
+
+def lower(graph: Graph, *, isa: str, gemm: str = "packed", dtype: str | None = None) -> Plan:
+    """Split the graph into steps and pack the weights of the C segments for one instruction set.
+
+    Raises UnsupportedError for a node that neither the core nor NumPy runs, by name.
+    """
+    dtype = dtype or compute_dtype(graph)
+    values = infer_shapes(graph)
+    parts = partition(graph, values)
+    steps = [_segment(graph, part, parts, values, isa, gemm, dtype) if part.core
+             else _host_step(part.nodes[0], values, dtype, isa) for part in parts]
+    return Plan(graph.inputs, graph.outputs, values, tuple(steps), dtype, isa, gemm)
+
+
+def _host_step(node: Node, values: dict[str, Value], dtype: str, isa: str) -> HostStep:
+    return HostStep(node, host_function(node, values, dtype, isa), keeps_time(node, values))
+
+
+def _read_outside(graph: Graph, part: Part, parts: Sequence[Part]) -> set[str]:
+    """The values of a segment that the graph returns or another part reads."""
+    read = set(graph.outputs)
+    for other in parts:
+        if other is not part:
+            read |= {name for node in other.nodes for name in node.inputs}
+    return read
+
+
+def _segment(graph: Graph, part: Part, parts: Sequence[Part], values: dict[str, Value], isa: str, gemm: str,
+             dtype: str) -> Segment:
+    builder = _SegmentBuilder(_core.CoreModel(isa, dtype, gemm), part, values, dtype)
+    for node, axis in zip(part.nodes, part.axes):
+        builder.add(node, axis)
+    return builder.finish(_read_outside(graph, part, parts))
+
+
+class _SegmentBuilder:
+    """Adds the nodes of one part to a C model."""
+
+    def __init__(self, core: _core.CoreModel, part: Part, values: dict[str, Value], dtype: str) -> None:
+        self.segment = Segment(core)
+        self.part, self.values, self.dtype = part, values, dtype
+        self.numbers: dict[tuple[str, AxisKey | None], int] = {}      # a value on an axis -> its number in the core
+
+    def _axis_number(self, axis: AxisKey) -> int:
+        if axis not in self.segment.axes:
+            self.segment.axes.append(axis)
+        return self.segment.axes.index(axis)
+
+    def _number(self, name: str, axis: AxisKey | None, ids: bool = False) -> int:
+        """The core's number of a value: made in this segment already, or brought in through a port."""
+        if name in self.part.made:
+            axis = self.part.made[name]
+        if (name, axis) not in self.numbers:
+            core = self.segment.core
+            sequence, index = axis is not None, 0 if axis is None else self._axis_number(axis)
+            features = 0 if ids else self.values[name].shape[-1]
+            self.numbers[name, axis] = (core.input_ids(sequence, index) if ids
+                                        else core.input(sequence, index, features))
+            self.segment.ports.append(Port(name, index if sequence else None, ids, int(features)))
+        return self.numbers[name, axis]
+
+    def _weights(self, array: np.ndarray | None) -> np.ndarray | None:
+        return None if array is None else np.ascontiguousarray(array, self.dtype)
+
+    def _cast(self, node: Recurrent) -> Recurrent:
+        """The node with its weights in the compute dtype, C-contiguous."""
+        names = [f.name for f in fields(node) if f.metadata.get("tensor")]
+        return replace(node, **{name: self._weights(getattr(node, name)) for name in names})
+
+    def add(self, node: Node, axis: AxisKey | None) -> None:
+        core = self.segment.core
+        x = self._number(node.inputs[0], axis, isinstance(node, Embedding))
+        numbers: tuple[int, ...]
+        if isinstance(node, Embedding):
+            numbers = (core.embedding(x, self._weights(node.table)),)
+        elif isinstance(node, Dense):
+            numbers = (core.dense(x, self._weights(node.kernel), self._weights(node.bias), node.activation),)
+        elif isinstance(node, Activate):
+            numbers = (core.activate(x, node.activation),)
+        elif isinstance(node, Pool):
+            numbers = (core.pool(x, node.kind),)
+        else:
+            assert isinstance(node, Recurrent)
+            states = [self._number(name, None) if name else -1
+                      for name in (optional(node.inputs, 2), optional(node.inputs, 3))]
+            wanted = [bool(optional(node.outputs, position)) for position in range(3)]
+            numbers = core.recurrent(self._cast(node), x, *states, *wanted)
+            self.segment.layers.append(node)
+        for name, number in zip(node.outputs, numbers):
+            if name:
+                self.numbers[name, self.part.made[name]] = number
+
+    def finish(self, read_outside: set[str]) -> Segment:
+        segment = self.segment
+        for name, axis in self.part.made.items():
+            if name in read_outside:
+                segment.core.output(self.numbers[name, axis])
+                index = None if axis is None else segment.axes.index(axis)
+                segment.outputs.append(Port(name, index, False, int(self.values[name].shape[-1])))
+        segment.core.finish()
+        return segment

@@ -1,0 +1,114 @@
+"""What all models share: the number of threads, the instruction set, and what this build can do."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from . import _core
+from .errors import ArgumentError, UnsupportedError
+
+_threads: int | None = None
+_isa: str | None = None
+
+
+def _quota_cpus() -> int | None:
+    """CPUs that the cgroup's CPU quota allows, rounded up; None without a quota. cgroup v2, then v1."""
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            quota, period = file.read().split()
+        return None if quota == "max" else max(1, -(-int(quota) // int(period)))
+    except (OSError, ValueError):
+        pass
+    try:
+        with open("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") as file:
+            quota_us = int(file.read())
+        with open("/sys/fs/cgroup/cpu/cpu.cfs_period_us") as file:
+            period_us = int(file.read())
+        return None if quota_us <= 0 else max(1, -(-quota_us // period_us))
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _usable_cpus() -> int:
+    """CPUs of the affinity mask, capped by the cgroup quota."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _quota_cpus()
+    return cpus if quota is None else min(cpus, quota)
+
+
+_machine_threads = _usable_cpus()
+
+
+def _positive(value: object, name: str) -> int:
+    try:
+        number = int(value)  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        number = 0
+    if number < 1 or number > 1024 or (not isinstance(value, str) and number != value):
+        raise ArgumentError(f"{name} must be a whole number from 1 to 1024, got {value!r}")
+    return number
+
+
+_environment_threads = os.environ.get("LSTM_ENGINE_NUM_THREADS")
+if _environment_threads:
+    _threads = _positive(_environment_threads, "LSTM_ENGINE_NUM_THREADS")
+if os.environ.get("LSTM_ENGINE_ISA"):
+    _isa = os.environ["LSTM_ENGINE_ISA"]
+
+
+def num_threads(threads: int | None = None) -> int:
+    """Threads a call uses: the argument, else `set_num_threads`, else LSTM_ENGINE_NUM_THREADS, else OpenMP's limit
+    (which threadpoolctl can lower) or the CPUs this process may use, whichever is less."""
+    if threads is not None:
+        return _positive(threads, "threads")
+    if _threads is not None:
+        return _threads
+    return min(_core.openmp_max_threads(), _machine_threads)
+
+
+def set_num_threads(threads: int | None) -> None:
+    """Threads of every later call; None goes back to the default. Raises ArgumentError for less than 1."""
+    global _threads
+    _threads = None if threads is None else _positive(threads, "threads")
+
+
+def set_isa(name: str | None) -> None:
+    """Instruction set of every model built or loaded later: "scalar", "avx2", "avx512", "neon"; None: the best.
+
+    Raises UnsupportedError if this CPU lacks it, ArgumentError for a name this build does not have.
+    """
+    global _isa
+    if name is not None:
+        _check_isa(name)
+    _isa = name
+
+
+def _check_isa(name: str) -> None:
+    known = {isa: (description, here) for isa, description, here in _core.isas()}
+    if name not in known:
+        raise ArgumentError(f"instruction set {name!r} is not in this build; it has {', '.join(known)}")
+    if not known[name][1]:
+        raise UnsupportedError(f"this CPU cannot run the instruction set {name} ({known[name][0]})")
+
+
+def isa() -> str:
+    """The instruction set that models built now use."""
+    if _isa is not None:
+        _check_isa(_isa)
+        return _isa
+    return [name for name, _, here in _core.isas() if here][-1]
+
+
+def info() -> dict[str, Any]:
+    """What this build and machine can do: version, isa (in use), isas (that this CPU runs), threads, openmp, blas."""
+    from . import __version__, blas
+
+    return {
+        "version": __version__,
+        "isa": isa(),
+        "isas": [name for name, _, here in _core.isas() if here],
+        "threads": num_threads(),
+        "openmp": _core.has_openmp(),
+        "blas": blas.provider(),
+    }

@@ -1,0 +1,65 @@
+"""The table that `Model.summary` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .graph import Activate, Dense, Embedding, Node, Operator, Pool, Recurrent
+
+if TYPE_CHECKING:
+    from .model import Model
+
+
+def describe(node: Node) -> str:
+    """What a node is, in a few words."""
+    if isinstance(node, Recurrent):
+        extras = [node.direction] if node.direction != "forward" else []
+        functions = node.activations[0]
+        if any(per_direction != node.default_activations for per_direction in node.activations):
+            extras.append("/".join(map(str, functions)))
+        for field in ("P", "projection", "clip", "cell_clip"):
+            if getattr(node, field, None) is not None:
+                extras.append({"P": "peepholes"}.get(field, field))
+        for field in ("input_forget", "linear_before_reset"):
+            if getattr(node, field, False):
+                extras.append(field)
+        return f"{node.op}({', '.join([str(node.hidden), *extras])})"
+    if isinstance(node, Dense):
+        return f"Dense({node.kernel.shape[1]}, {node.activation})"
+    if isinstance(node, Embedding):
+        return f"Embedding({node.table.shape[0]}, {node.table.shape[1]})"
+    if isinstance(node, Activate):
+        return f"Activate({node.activation})"
+    if isinstance(node, Pool):
+        return f"Pool({node.kind})"
+    return node.op_type if isinstance(node, Operator) else node.op
+
+
+def summary(model: "Model") -> str:
+    """Layers, output shapes, parameters; then where it runs and what it promises."""
+    from .plan import HostStep
+
+    values = model._plan.values
+    rows = [("name", "layer", "output", "parameters")]
+    total = 0
+    for node in model.graph.nodes:
+        parameters = sum(array.size for array in node.tensors().values())
+        total += parameters
+        made = next((name for name in node.outputs if name), "")
+        shape = f"[{', '.join(map(str, values[made].shape))}]" if made else ""
+        rows.append((node.name, describe(node), shape, f"{parameters:,}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = ["  ".join(cell.rjust(width) if column == 3 else cell.ljust(width)
+                       for column, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows]
+    lines.insert(1, "-" * max(map(len, lines)))
+    hosts = [step for step in model._plan.steps if isinstance(step, HostStep)]
+    lines.append(f"{total:,} parameters; {model.dtype}, {model.isa} kernels, gemm {model.gemm}")
+    if hosts:
+        lines.append(f"{len(hosts)} operators run in NumPy: {', '.join(sorted({describe(s.node) for s in hosts}))}")
+    if model.gemm == "blas" or model.dtype == "float64" or hosts:
+        reasons = [reason for reason, holds in (("gemm is blas", model.gemm == "blas"), ("float64", model.dtype == "float64"),
+                                                ("host operators", bool(hosts))) if holds]
+        lines.append(f"Equal sequences may differ in their last bits between batches ({', '.join(reasons)}).")
+    else:
+        lines.append("Equal sequences give equal bits whatever the batch, padding, chunking and threads.")
+    return "\n".join(lines)
