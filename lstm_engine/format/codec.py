@@ -10,7 +10,8 @@ import dataclasses
 import functools
 import math
 import typing
-from typing import Any, Callable, Mapping, NoReturn
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -19,8 +20,6 @@ from ..graph import NODE_TYPES, Activation, Graph, Node, Value
 from ..graph.nodes import Dim, Shape
 
 Tensors = Callable[[str], np.ndarray]
-CONSTANTS = Mapping[int, np.ndarray]
-ATTRIBUTES = Mapping[str, Any]
 MISSING = dataclasses.MISSING
 
 
@@ -40,7 +39,7 @@ def encode(graph: Graph) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             value, hint = getattr(node, field.name), _hints(type(node))[field.name]
             if field.metadata.get("tensor"):
                 record[field.name] = None if value is None else name_of(node, field.name, value)
-            elif hint == CONSTANTS:
+            elif _is_mapping(hint, int, np.ndarray):
                 record[field.name] = {str(position): name_of(node, f"constant_{position}", array)
                                       for position, array in sorted(value.items())}
             else:
@@ -114,7 +113,7 @@ def _decode_node(where: str, record: Any, tensors: Tensors) -> Node:
         if field.metadata.get("tensor"):
             optional = field.default is None
             values[name] = None if optional and record[name] is None else _tensor(place, record[name], tensors)
-        elif hint == CONSTANTS:
+        elif _is_mapping(hint, int, np.ndarray):
             values[name] = _decode_constants(place, record[name], tensors)
         else:
             values[name] = _decode_value(place, record[name], hint)
@@ -146,9 +145,9 @@ def _decode_value(where: str, value: Any, hint: Any) -> Any:
     """`value`, out of JSON, as the type `hint` says."""
     if hint == Activation:
         return _decode_activation(where, value)
-    if hint == ATTRIBUTES:
+    if _is_mapping(hint, str, Any):
         return _decode_attributes(where, value)
-    if hint == Mapping[str, str]:
+    if _is_mapping(hint, str, str):
         if not isinstance(value, Mapping) or not all(isinstance(s, str) for pair in value.items() for s in pair):
             _wrong(where, "an object of strings", value)
         return dict(value)
@@ -169,6 +168,11 @@ def _decode_value(where: str, value: Any, hint: Any) -> Any:
     if type(value) is not hint:
         _wrong(where, {str: "a string", int: "an integer", bool: "true or false"}[hint], value)
     return value
+
+
+def _is_mapping(hint: Any, *key_and_value: Any) -> bool:
+    """Whether a type is Mapping[key, value], in typing's or collections.abc's spelling."""
+    return typing.get_origin(hint) is Mapping and typing.get_args(hint) == key_and_value
 
 
 def _decode_float(where: str, value: Any) -> float:

@@ -82,7 +82,7 @@ class Recurrent(Node):
     B: np.ndarray | None = optional_tensor()
     direction: str = "forward"                 # forward | reverse | bidirectional
     activations: tuple[tuple[Activation, ...], ...] = ()
-    clip: float | None = None                  # on the gates' pre-activations; C_t goes into h unclipped (as in ONNX Runtime)
+    clip: float | None = None                  # on the gates' pre-activations; C_t enters h unclipped
     zero_masked: bool = False                  # Y is 0 at masked steps (Keras' zero_output_for_mask, Bidirectional)
     gates: ClassVar[int] = 0
     default_activations: ClassVar[tuple[Activation, ...]] = ()

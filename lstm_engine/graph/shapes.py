@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Callable, NoReturn
+from collections.abc import Callable
+from typing import NoReturn
 
 from ..errors import GraphError
 from .nodes import Activate, Dense, Dim, Embedding, Graph, Mask, Node, Operator, Pool, Recurrent, Shape, Value
@@ -63,7 +64,7 @@ def infer_shapes(graph: Graph) -> dict[str, Value]:
         check_node(node)
         inputs = [_look_up(node, name, values) for name in node.inputs]
         made = _node_shapes(node, inputs, symbols)
-        for name, value in zip(node.outputs, made):
+        for name, value in zip(node.outputs, made, strict=False):
             if name:
                 values[name] = Value(name, value.shape, value.dtype)
     return {name: Value(name, symbols.shape(value.shape), value.dtype) for name, value in values.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from ..errors import GraphError
 from .nodes import DTYPES, Graph, Node, Value

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, NoReturn, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 import numpy as np
 
 from ..errors import GraphError, UnsupportedError
 from .activations import ACTIVATIONS, ROW_WISE, Activation
-from .nodes import (DTYPES, GRU, LSTM, NODE_TYPES, RNN, Activate, Dense, Embedding, Mask, Node, Operator, Pool,
-                    Recurrent)
+from .nodes import DTYPES, GRU, LSTM, NODE_TYPES, RNN, Activate, Dense, Embedding, Mask, Node, Operator, Pool, Recurrent
 
 MAX_DIM = 2**31 - 1                # sizes are 32-bit integers in the C core
 WEIGHT_DTYPES = ("float16", "float32", "float64")
@@ -41,7 +41,7 @@ def _arity(node: Node, required: Sequence[str], optional: Sequence[str], outputs
     names = [*required, *optional]
     if not len(required) <= len(node.inputs) <= len(names):
         fail(node, "inputs", f"({', '.join(names)}), the first {len(required)} required", f"{len(node.inputs)} names")
-    for name, given in zip(required, node.inputs):
+    for name, given in zip(required, node.inputs, strict=False):
         if not given:
             fail(node, f"input {name}", "named", "an empty name")
     if not 1 <= len(node.outputs) <= len(outputs):
@@ -60,7 +60,7 @@ def _weight(node: Node, argument: str, shape: Sequence[int | str]) -> None:
     expected = f"[{', '.join(map(str, shape))}]"
     if array.ndim != len(shape):
         fail(node, argument, f"{expected}, of rank {len(shape)}", list(array.shape))
-    for size, wanted in zip(array.shape, shape):
+    for size, wanted in zip(array.shape, shape, strict=True):
         if not 1 <= size <= MAX_DIM or (not isinstance(wanted, str) and size != wanted):
             fail(node, argument, f"{expected}, each size from 1 to {MAX_DIM}", list(array.shape))
 
@@ -104,7 +104,7 @@ def _activation(node: Node, argument: str, activation: Any, in_cell: bool = Fals
                                f"supported: {', '.join(ACTIVATIONS)}")
     if in_cell and activation.name in ROW_WISE:
         fail(node, argument, "an element-wise function", activation.name)
-    for parameter, default in zip(("alpha", "beta"), ACTIVATIONS[activation.name]):
+    for parameter, default in zip(("alpha", "beta"), ACTIVATIONS[activation.name], strict=True):
         value = getattr(activation, parameter)
         if default is None and value is not None:
             fail(node, f"{argument} {activation.name}'s {parameter}", "None: the function has none", repr(value))

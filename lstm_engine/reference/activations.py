@@ -6,7 +6,7 @@ Source of the equations: the ONNX operators of the same names; keras.activations
 from __future__ import annotations
 
 import math
-from typing import Callable
+from collections.abc import Callable
 
 import numpy as np
 

@@ -7,8 +7,8 @@ C_t itself unclipped when h(C_t) is taken, and so does this: `clip` bounds the p
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Callable, Sequence
 
 import numpy as np
 
@@ -172,7 +172,7 @@ def _directions(steps: list[Step], X, initial: Sequence[tuple[str, np.ndarray | 
             final = tuple(np.where((lengths > 0)[:, None], state, 0.0) for state in final)
         outputs.append(Y)
         finals.append(final)
-    return np.stack(outputs, axis=2), tuple(np.stack(states, axis=1) for states in zip(*finals))
+    return np.stack(outputs, axis=2), tuple(np.stack(states, axis=1) for states in zip(*finals, strict=True))
 
 
 def _scan(step: Step, X: np.ndarray, state: State, order: range, lengths: np.ndarray, mask: np.ndarray,
@@ -186,7 +186,7 @@ def _scan(step: Step, X: np.ndarray, state: State, order: range, lengths: np.nda
         active = real & mask[:, t, None]
         with np.errstate(invalid="ignore", over="ignore"):      # padded rows may hold anything, and count for nothing
             stepped = step(X[:, t], state)
-        state = tuple(np.where(active, new, old) for new, old in zip(stepped, state))
+        state = tuple(np.where(active, new, old) for new, old in zip(stepped, state, strict=True))
         repeated = np.zeros_like(previous) if zero_masked else previous
         output = np.where(active, state[0], repeated)
         Y[:, t] = np.where(real, output, 0.0)

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from ..errors import ArgumentError
-from ..graph import (GRU, LSTM, Activate, Dense, Embedding, Graph, Mask, Node, Operator, Pool, Recurrent, Value,
-                     infer_shapes)
+from ..graph import (
+    GRU,
+    LSTM,
+    Activate,
+    Dense,
+    Embedding,
+    Graph,
+    Mask,
+    Node,
+    Operator,
+    Pool,
+    Recurrent,
+    Value,
+    infer_shapes,
+)
 from ..graph.nodes import Dim
 from .activations import activate
 from .recurrent import gru, lstm, rnn
@@ -41,7 +54,7 @@ def run(graph: Graph, inputs: Mapping[str, np.ndarray], lengths=None, initial_st
             outputs = _operator(node, arguments)
         else:
             outputs = [_layer(node, arguments[0], steps)]
-        values.update((name, output) for name, output in zip(node.outputs, outputs) if name)
+        values.update((name, output) for name, output in zip(node.outputs, outputs, strict=False) if name)
     if given:
         raise ArgumentError(f"initial_state names no recurrent node of the graph: {', '.join(map(repr, given))}")
     results = {name: _zero_padding(values[name], shapes[name], by_axis) for name in graph.outputs}
@@ -57,7 +70,7 @@ def _check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray]) -> dict[str, n
         array = np.asarray(inputs[value.name])
         agree = array.ndim == len(value.shape) and all(
             size == (sizes.setdefault(dim, size) if isinstance(dim, str) else dim)
-            for size, dim in zip(array.shape, value.shape))
+            for size, dim in zip(array.shape, value.shape, strict=True))
         if not agree:
             raise ArgumentError(f"input {value.name!r} must be [{', '.join(map(str, value.shape))}], "
                                 f"got {list(array.shape)}")
@@ -81,13 +94,14 @@ def _lengths_by_axis(graph: Graph, shapes: dict[str, Value], lengths) -> dict[Di
     if lengths is None:
         return {}
     settled = {declared: known for value in graph.inputs
-               for declared, known in zip(value.shape, shapes[value.name].shape)}
+               for declared, known in zip(value.shape, shapes[value.name].shape, strict=True)}
     if isinstance(lengths, Mapping):
         return {settled.get(axis, axis): np.asarray(of_axis) for axis, of_axis in lengths.items()}
     axes = {settled[value.shape[1]] for value in graph.inputs
             if len(value.shape) == 3 or (len(value.shape) == 2 and isinstance(value.shape[1], str))}
     if len(axes) != 1:
-        raise ArgumentError(f"lengths must be a dict by time axis: the graph has {len(axes)} ({sorted(map(str, axes))})")
+        raise ArgumentError("lengths must be a dict by time axis: "
+                            f"the graph has {len(axes)} ({sorted(map(str, axes))})")
     return {axes.pop(): np.asarray(lengths)}
 
 
@@ -128,8 +142,8 @@ def _pool(kind: str, x: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
     for row, sequence in enumerate(x):
         real = sequence if lengths is None else sequence[:lengths[row]]
         if len(real):
-            pooled[row] = {"last": lambda: real[-1], "mean": lambda: real.mean(axis=0),
-                           "max": lambda: real.max(axis=0)}[kind]()
+            pooled[row] = {"last": lambda steps: steps[-1], "mean": lambda steps: steps.mean(axis=0),
+                           "max": lambda steps: steps.max(axis=0)}[kind](real)
     return pooled
 
 
@@ -161,4 +175,4 @@ def _recurrent(node: Recurrent, arguments: list[np.ndarray | None], steps: np.nd
     else:
         Y, *finals = rnn(x, node.W, node.R, node.B, **initial, **options)
     outputs = [array.reshape(*array.shape[:-2], node.dirs * array.shape[-1]) for array in (Y, *finals)]
-    return outputs, dict(zip("hc", finals))
+    return outputs, dict(zip("hc", finals, strict=False))

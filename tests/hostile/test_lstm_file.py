@@ -5,9 +5,9 @@ import re
 
 import numpy as np
 import pytest
-
 from graphs import one_node, recurrent, weights
 from lstm_files import CRC_AT, assemble, broken, canonical, parts, sealed, tiny
+
 from lstm_engine.errors import FormatError, UnsupportedError
 from lstm_engine.format import file, load, save
 from lstm_engine.graph import LSTM, Operator
@@ -69,8 +69,8 @@ FOREIGN = {
     "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(300), "is this an .lstm file?"),
     "text": (b"once upon a time there was a file\n" * 9, "is this an .lstm file?"),
     "zeros": (bytes(4096), "header length: must put the data at a multiple of 64, got 0"),
-    "safetensors": ((56 + 64).to_bytes(8, "little") + b'{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}'.ljust(120)
-                    + bytes(4), "this is a safetensors file of another kind"),
+    "safetensors": ((120).to_bytes(8, "little") + b'{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}'.ljust(120) +
+                    bytes(4), "this is a safetensors file of another kind"),
     "spaces": ((120).to_bytes(8, "little") + b" " * 120, "this is not an .lstm file"),
     "too long": ((2**22 + 56).to_bytes(8, "little") + b"{", "header length: at most 4194304 bytes, got 4194360"),
     "far too long": ((100 * 2**20 + 56).to_bytes(8, "little") + b"{", "header length: at most 4194304 bytes"),
@@ -160,7 +160,8 @@ REFUSALS = {
     "two values": (text(lambda t: t + "{}"), "header: not JSON: Extra data"),
     "NaN": (text(lambda t: t.replace("[3,2]", "[NaN,2]")), "header: not JSON: NaN is no number in JSON"),
     "deep": (text(lambda t: t[:-1] + ',"z":' + DEEP), "header: nested too deeply"),
-    "a huge number": (text(lambda t: t.replace("[3,2]", "[" + "9" * 5000 + ",2]")), "header: not JSON: Exceeds the limit"),
+    "a huge number": (text(lambda t: t.replace("[3,2]", "[" + "9" * 5000 + ",2]")),
+                      "header: not JSON: Exceeds the limit"),
     "duplicate tensor": (text(lambda t: t[:-1] + ',"d.bias":{}}'), "header: duplicate key 'd.bias'"),
     "duplicate metadata": (text(lambda t: t.replace('"format":', '"version":"1","format":')),
                            "header: duplicate key 'version'"),
@@ -173,13 +174,13 @@ REFUSALS = {
     "lone surrogate": (text(lambda t: t.replace("d.kernel\":{", "\\ud800\":{")), "header: must be in canonical form"),
     "not UTF-8": (text(lambda t: t.replace("d.kernel\":{", "\ud800\":{")), "header: not UTF-8 at byte"),
     # Tensors
-    "a tensor that is a list": (text(lambda t: t[:-1] + ',"z":[]}'), "header: tensor 'z' must have the keys dtype, shape, "
-                                                                     "data_offsets, got 'list'"),
+    "a tensor that is a list": (text(lambda t: t[:-1] + ',"z":[]}'), "header: tensor 'z' must have the keys dtype, "
+                                                                     "shape, data_offsets, got 'list'"),
     "no dtype": (entry(dtype=...), "header: tensor 'd.kernel' must have the keys dtype, shape, data_offsets, "
                                    "got ['data_offsets', 'shape']"),
     "unknown key": (entry(strides=[1]), "got ['data_offsets', 'dtype', 'shape', 'strides']"),
-    "unknown dtype": (entry(dtype="F8_E4M3"), "header: tensor 'd.kernel': dtype must be one of F64, I64, F32, I32, F16, "
-                                              "BF16, I8, U8, BOOL, got 'F8_E4M3'"),
+    "unknown dtype": (entry(dtype="F8_E4M3"), "header: tensor 'd.kernel': dtype must be one of F64, I64, F32, I32, "
+                                              "F16, BF16, I8, U8, BOOL, got 'F8_E4M3'"),
     "dtype not a string": (entry(dtype=["F32"]), "dtype must be one of"),
     "shape not a list": (entry(shape=6), "shape must be a list of at most 16 sizes, got 6"),
     "negative size": (entry(shape=[-3, -2]), "shape must be a list of at most 16 sizes, got [-3, -2]"),
@@ -217,7 +218,8 @@ REFUSALS = {
     "config deep": (config_text(lambda t: DEEP), "config: nested too deeply"),
     "config with NaN": (config_text(lambda t: t.replace("{}", "NaN")), "config: not JSON"),
     "config with infinity": (config_text(lambda t: t[:-1] + ',"z":1e999}'), "config: must be canonical JSON"),
-    "config with a surrogate": (config_text(lambda t: t.replace('"time"', '"\\ud800"')), "config: must be canonical JSON"),
+    "config with a surrogate": (config_text(lambda t: t.replace('"time"', '"\\ud800"')),
+                                "config: must be canonical JSON"),
     "config with spaces": (config_text(lambda t: t.replace(",", ", ")), "config: must be canonical JSON"),
     "config out of order": (config_text(lambda t: '{"outputs":["y"],' + t[1:].replace(',"outputs":["y"]}', "}")),
                             "config: must be canonical JSON"),

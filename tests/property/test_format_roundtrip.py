@@ -8,16 +8,31 @@ import numpy as np
 import pytest
 
 pytest.importorskip("hypothesis")
+from graphs import assert_same, every_node
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-
-from graphs import assert_same, every_node
 from lstm_files import assemble, parts, sealed, tiny
+
 from lstm_engine.errors import FormatError, UnsupportedError
 from lstm_engine.format import decode, encode, load, save
-from lstm_engine.graph import (ACTIVATIONS, GRU, LSTM, RNN, Activate, Activation, Dense, Embedding, Graph, Mask, Node,
-                               Operator, Pool, Value, validate)
+from lstm_engine.graph import (
+    ACTIVATIONS,
+    GRU,
+    LSTM,
+    RNN,
+    Activate,
+    Activation,
+    Dense,
+    Embedding,
+    Graph,
+    Mask,
+    Node,
+    Operator,
+    Pool,
+    Value,
+    validate,
+)
 from lstm_engine.graph.activations import ROW_WISE
 
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
@@ -97,8 +112,10 @@ def graphs(draw) -> Graph:
     last = values[1]
     for name in values[4:]:
         node = draw(layers(next(labels), last, name, features))
-        features = {Dense: lambda: node.kernel.shape[1], Activate: lambda: features,
-                    Operator: lambda: features}.get(type(node), lambda: node.dirs * node.output_size)()
+        if isinstance(node, Dense):
+            features = node.kernel.shape[1]
+        elif isinstance(node, (LSTM, GRU, RNN)):
+            features = node.dirs * node.output_size
         nodes.append(node)
         last = name
     if draw(st.booleans()):
@@ -171,7 +188,8 @@ def test_any_resealed_edit_gives_a_typed_error_or_a_valid_graph(path, edits):
 def places(value, head=()):
     """The paths of every value inside JSON data."""
     yield head
-    for key, inner in (value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()):
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in inside:
         yield from places(inner, (*head, key))
 
 

@@ -6,8 +6,23 @@ import dataclasses
 
 import numpy as np
 
-from lstm_engine.graph import (GRU, LSTM, RNN, SIGMOID, TANH, Activate, Activation, Dense, Embedding, Graph, Mask, Node,
-                               Operator, Pool, Value)
+from lstm_engine.graph import (
+    GRU,
+    LSTM,
+    RNN,
+    SIGMOID,
+    TANH,
+    Activate,
+    Activation,
+    Dense,
+    Embedding,
+    Graph,
+    Mask,
+    Node,
+    Operator,
+    Pool,
+    Value,
+)
 
 BATCH_TIME = ("batch", "time")
 SEQUENCE = ("batch", "time", 3)
@@ -39,7 +54,8 @@ def every_node() -> Graph:
         (Embedding(name="embed", inputs=("ids",), outputs=("x",), table=weights(7, 3)),
          Mask(name="mask", inputs=("ids",), outputs=("real",), value=1),
          recurrent(LSTM, ("x", "", "h0", "", "real"), ("a",), dirs=2, name="lstm", P=weights(2, 6), clip=3.0,
-                   activations=((SIGMOID, TANH, TANH), (Activation.of("hard_sigmoid"), TANH, Activation.of("elu", 0.5))),
+                   activations=((SIGMOID, TANH, TANH),
+                                (Activation.of("hard_sigmoid"), TANH, Activation.of("elu", 0.5))),
                    input_forget=True, peephole_output="previous", cell_clip=2.5, zero_masked=True),
          recurrent(GRU, ("a",), ("b",), features=4, name="gru", linear_before_reset=True, direction="reverse"),
          recurrent(LSTM, ("b",), ("c",), features=2, name="projected", B=None, R=weights(1, 8, 1),
@@ -58,7 +74,7 @@ def assert_same(left: Graph, right: Graph) -> None:
     """Equal in every field; arrays equal in dtype, shape and bits."""
     assert left.inputs == right.inputs and left.outputs == right.outputs and left.metadata == right.metadata
     assert len(left.nodes) == len(right.nodes)
-    for a, b in zip(left.nodes, right.nodes):
+    for a, b in zip(left.nodes, right.nodes, strict=True):
         assert type(a) is type(b)
         for field in dataclasses.fields(a):
             ours, theirs = getattr(a, field.name), getattr(b, field.name)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Callable, Mapping
+from typing import Any
 
-import numpy as np
+from graphs import one_node, weights
 
-from graphs import BATCH_TIME, one_node, weights
 from lstm_engine.format import encode
-from lstm_engine.graph import Dense, Embedding, Graph, Value
+from lstm_engine.graph import Dense, Graph
 
 CRC_AT = 8 + len('{"__metadata__":{"crc32":"')
 ALIGNMENT = 64

@@ -7,9 +7,9 @@ import zlib
 
 import numpy as np
 import pytest
-
 from graphs import BATCH_TIME, assert_same, assert_same_array, every_node, one_node, recurrent, weights
 from lstm_files import assemble, config_text, parts, tiny
+
 from lstm_engine import reference
 from lstm_engine.errors import FileError, FormatError, GraphError, OutOfMemoryError
 from lstm_engine.format import atomic, encode, file, header, load, save
@@ -86,7 +86,8 @@ def test_the_data_are_aligned_in_the_file_and_in_memory(tmp_path):
 def test_a_shared_array_is_stored_and_loaded_once(tmp_path):
     table, ids = weights(50, 3), ("a", "b")
     graph = Graph(tuple(Value(name, BATCH_TIME, "int32") for name in ids),
-                  tuple(Embedding(name=f"of {name}", inputs=(name,), outputs=(f"x{name}",), table=table) for name in ids),
+                  tuple(Embedding(name=f"of {name}", inputs=(name,), outputs=(f"x{name}",), table=table)
+                        for name in ids),
                   ("xa", "xb"))
     assert list(encode(graph)[1]) == ["of a.table"]
     save(graph, tmp_path / "model.lstm")

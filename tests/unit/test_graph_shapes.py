@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 from graphs import BATCH_TIME, SEQUENCE, every_node, one_node, recurrent, weights
+
 from lstm_engine.errors import GraphError
 from lstm_engine.graph import GRU, LSTM, RNN, Activate, Dense, Embedding, Graph, Operator, Pool, Value, infer_shapes
 

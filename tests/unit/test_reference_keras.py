@@ -11,7 +11,7 @@ keras = pytest.importorskip("keras")
 
 # Keras computes in float32: some 15 roundings of 6e-8 of values around 1.
 CLOSE = dict(rtol=1e-6, atol=1e-6)
-I, H, TIME = 5, 4, 6
+FEATURES, H, TIME = 5, 4, 6
 MASK = np.array([[1, 1, 1, 1, 1, 1],       # nothing masked
                  [0, 0, 1, 1, 1, 1],       # left
                  [1, 1, 0, 0, 1, 1],       # middle
@@ -29,7 +29,7 @@ def build(kind: str, **options):
         options["reset_after"] = kind == "GRU"
     layer = getattr(keras.layers, kind.split()[0])(H, return_sequences=True, bias_initializer="normal",
                                                    return_state=True, **options)
-    layer.build((None, TIME, I))
+    layer.build((None, TIME, FEATURES))
     return layer
 
 
@@ -44,7 +44,7 @@ def onnx_weights(layer, order: str) -> list[np.ndarray]:
 def data(kind: str) -> tuple[np.ndarray, list[np.ndarray]]:
     rng = np.random.default_rng(3)
     states = 2 if kind == "LSTM" else 1
-    return (rng.standard_normal((BATCH, TIME, I)).astype("float32"),
+    return (rng.standard_normal((BATCH, TIME, FEATURES)).astype("float32"),
             [rng.standard_normal((BATCH, H)).astype("float32") for _ in range(states)])
 
 
@@ -63,7 +63,7 @@ def test_a_masked_layer(kind, go_backwards, zero_masked):
     y, *finals = call(layer, x, states)
     function, order, options = KINDS[kind]
     W, R, B = onnx_weights(layer, order)
-    names = dict(zip(("initial_h", "initial_c"), (state[:, None] for state in states)))
+    names = dict(zip(("initial_h", "initial_c"), (state[:, None] for state in states), strict=False))
     Y, *ours = function(x, W[None], R[None], B[None], mask=MASK, zero_masked=zero_masked, **names, **options,
                         direction="reverse" if go_backwards else "forward")
     np.testing.assert_allclose(Y[:, ::-1, 0] if go_backwards else Y[:, :, 0], y, **CLOSE)
@@ -81,9 +81,9 @@ def test_a_masked_bidirectional_layer_zeroes_masked_steps(kind):
     y, *finals = call(layer, x, forward + backward)
     function, order, options = KINDS[kind]
     W, R, B = (np.stack(pair) for pair in zip(onnx_weights(layer.forward_layer, order),
-                                              onnx_weights(layer.backward_layer, order)))
+                                              onnx_weights(layer.backward_layer, order), strict=True))
     names = {name: np.stack([f, b], axis=1)
-             for name, f, b in zip(("initial_h", "initial_c"), forward, backward)}
+             for name, f, b in zip(("initial_h", "initial_c"), forward, backward, strict=False)}
     Y, *ours = function(x, W, R, B, direction="bidirectional", mask=MASK, zero_masked=True, **names, **options)
     np.testing.assert_allclose(Y.reshape(BATCH, TIME, 2 * H), y, **CLOSE)
     for i, final in enumerate(ours):

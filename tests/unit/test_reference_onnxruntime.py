@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from onnx_cells import ONNX_ACTIVATIONS, random_case, run_onnx
 
 from lstm_engine import reference
-from onnx_cells import ONNX_ACTIVATIONS, random_case, run_onnx
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")

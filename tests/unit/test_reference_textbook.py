@@ -94,7 +94,8 @@ def test_a_sequence_cut_in_two_is_the_same_sequence(kind):
     weights = cell(kind)
     whole = FUNCTIONS[kind](SEQUENCE, **weights)
     first = FUNCTIONS[kind](SEQUENCE[:, :2], **weights)
-    second = FUNCTIONS[kind](SEQUENCE[:, 2:], **weights, **dict(zip(("initial_h", "initial_c"), first[1:])))
+    carried = dict(zip(("initial_h", "initial_c"), first[1:], strict=False))
+    second = FUNCTIONS[kind](SEQUENCE[:, 2:], **weights, **carried)
     np.testing.assert_array_equal(np.concatenate([first[0], second[0]], axis=1), whole[0])
     for final, expected in zip(second[1:], whole[1:], strict=True):
         np.testing.assert_array_equal(final, expected)

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 # Both sides are float64 and sum in another order: some 100 roundings of 1.1e-16.
 TIGHT = dict(rtol=1e-12, atol=1e-13)
-I, H, BATCH, TIME = 5, 4, 3, 6
+FEATURES, H, BATCH, TIME = 5, 4, 3, 6
 
 
 def onnx_weights(module, order: str) -> dict[str, np.ndarray]:
@@ -31,14 +31,14 @@ def onnx_weights(module, order: str) -> dict[str, np.ndarray]:
 
 def build(kind: str, **options):
     torch.manual_seed(1)
-    return getattr(torch.nn, kind)(I, H, batch_first=True, dtype=torch.float64, **options)
+    return getattr(torch.nn, kind)(FEATURES, H, batch_first=True, dtype=torch.float64, **options)
 
 
 def data(dirs: int, *sizes: int) -> tuple[torch.Tensor, ...]:
-    """x [batch, time, I], and one state [batch, dirs, size] for each of `sizes`."""
+    """x [batch, time, features], and one state [batch, dirs, size] for each of `sizes`."""
     rng = np.random.default_rng(2)
     return tuple(torch.tensor(rng.standard_normal(shape))
-                 for shape in ((BATCH, TIME, I), *((BATCH, dirs, size) for size in sizes)))
+                 for shape in ((BATCH, TIME, FEATURES), *((BATCH, dirs, size) for size in sizes)))
 
 
 def by_direction(y: torch.Tensor, dirs: int) -> np.ndarray:
