@@ -1,0 +1,83 @@
+"""Tensors whose bytes lie in another file: read only from regular files inside the model's own folder."""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+from pathlib import Path
+from typing import Any, Mapping
+
+import numpy as np
+
+from ...errors import FileError, FormatError
+
+
+class ExternalData:
+    """The files beside one model. Each tensor is read on its own; a file is never mapped."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._tensors: dict[tuple, np.ndarray] = {}     # tensors may share bytes, as shared weights do
+        self._claimed: dict[str, int] = {}              # bytes by file
+
+    def read(self, name: str, dtype: str, dims: list[int], entries: Mapping[str, str]) -> np.ndarray:
+        """The tensor `name`. Raises FormatError for a location, offset or length that may not be, FileError."""
+        where = f"tensor {name!r}: external data"
+        location = entries.get("location", "")
+        path = self._inside(where, location)
+        offset = _number(where, entries, "offset", 0)
+        needed = math.prod(dims) * np.dtype(dtype).itemsize
+        length = _number(where, entries, "length", needed)
+        if length != needed:
+            raise FormatError(f"{where}: dims {dims} of {dtype} need {needed} bytes, its length is {length}")
+        key = (path, offset, dtype, *dims)
+        if key not in self._tensors:
+            self._tensors[key] = self._load(where, path, location, offset, np.dtype(dtype), dims)
+        return self._tensors[key]
+
+    def _load(self, where: str, path: str, location: str, offset: int, dtype: np.dtype, dims: list[int]) -> np.ndarray:
+        needed = math.prod(dims) * dtype.itemsize
+        try:
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+                                 | getattr(os, "O_BINARY", 0))
+        except OSError as error:
+            raise FileError(error.errno, f"{where}: cannot read {location!r} beside the model: {error.strerror}"
+                            ) from error
+        with open(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            # A second name of the file could be a file elsewhere, which the model's owner may not read.
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+                raise FormatError(f"{where}: {location!r} is not a plain file with one name")
+            if offset + needed > status.st_size:
+                raise FormatError(f"{where}: bytes {offset} to {offset + needed} of {location!r}, "
+                                  f"which has {status.st_size}")
+            # Tensors that overlap without being the same could ask for far more memory than there are bytes.
+            self._claimed[path] = self._claimed.get(path, 0) + needed
+            if self._claimed[path] > status.st_size:
+                raise FormatError(f"{where}: the tensors claim more than the {status.st_size} bytes of {location!r}")
+            array = np.empty(dims, dtype.newbyteorder("<"))
+            file.seek(offset)
+            view = memoryview(array.reshape(-1).view(np.uint8))
+            if file.readinto(view) != needed:      # type: ignore[attr-defined]
+                raise FormatError(f"{where}: {location!r} ends early")
+        return array.astype(dtype, copy=False)
+
+    def _inside(self, where: str, location: str) -> str:
+        """The path of a location whose every step is a plain name, and no step a link."""
+        parts = location.removeprefix("./").split("/")
+        if any(part in ("", ".", "..") for part in parts) or any(mark in location for mark in "\\:\0"):
+            raise FormatError(f"{where}: the location {location!r} is not a file inside the model's folder")
+        path = str(self.folder)
+        for part in parts:
+            path = os.path.join(path, part)
+            if os.path.islink(path):
+                raise FormatError(f"{where}: {location!r} leads through a link")
+        return path
+
+
+def _number(where: str, entries: Mapping[str, Any], key: str, default: int) -> int:
+    text = str(entries.get(key, default))
+    if not text.isascii() or not text.isdigit() or len(text) > 19:
+        raise FormatError(f"{where}: its {key} is {text!r}, not a number of bytes")
+    return int(text)

@@ -1,0 +1,111 @@
+"""What an ONNX model means: a folded model becomes a Graph of house nodes, host operators around them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...errors import FormatError, GraphError, UnsupportedError
+from ...graph import DTYPES, Graph, Operator, Value
+from ..base import ImportOptions
+from . import cells, movement, rowwise
+from .fold import Folded, fold
+from .fuse import fused
+from .layouts import Builder
+from .model import OnnxModel
+from .options import apply_options
+from .recurrent import Cell
+from .views import View
+
+
+def to_graph(model: OnnxModel, options: ImportOptions, path: str = "") -> Graph:
+    """The graph of a model. path: put before messages, "" for a live model.
+
+    Raises FormatError for a model that is not well formed, UnsupportedError naming the node and operator that
+    cannot be run, ArgumentError for options that do not fit the model.
+    """
+    prefix = f"{path}: " if path else ""
+    try:
+        model, fixed = apply_options(model, options)
+        _check_inputs(model, fixed)
+        return Mapper(fold(model, fixed)).graph()
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{prefix}{error}") from error
+    except (FormatError, GraphError) as error:
+        raise FormatError(f"{prefix}{error}") from error
+
+
+def _check_inputs(model: OnnxModel, fixed: dict[str, np.ndarray]) -> None:
+    for value in model.graph.inputs:
+        if value.name not in fixed and value.dtype not in DTYPES:
+            raise UnsupportedError(f"input {value.name!r} is of {value.dtype}; supported: {', '.join(DTYPES)}, "
+                                   "of known rank")
+    if not model.graph.outputs:
+        raise FormatError("the model has no outputs")
+
+
+class Mapper:
+    """Turns steps into nodes one after the other. `views` says how each ONNX value is seen in the new graph."""
+
+    def __init__(self, folded: Folded) -> None:
+        self.folded = folded
+        self.constants = folded.constants
+        self.build = Builder()
+        self.views: dict[str, View] = {}
+        self.build.taken.update(folded.outputs)        # names of outputs are given at the end
+        for value in folded.inputs:
+            self.build.taken.add(value.name)
+            self.add_root(value.name, value)
+
+    def graph(self) -> Graph:
+        """All steps, then the outputs under their names, then what can be fused."""
+        for step in self.folded.steps:
+            if isinstance(step, Cell):
+                cells.add(self, step)
+            elif not movement.follow(self, step) and not rowwise.add(self, step):
+                self._keep(step)
+        outputs = [self._output(name, value) for name, value in self.folded.outputs.items()]
+        metadata = {"source": "onnx", "opset": str(self.folded.opset)}
+        if self.folded.producer:
+            metadata["producer"] = self.folded.producer
+        made = Graph(tuple(self.folded.inputs), tuple(self.build.nodes), tuple(outputs), metadata)
+        return fused(made, {name: value.dtype for name, value in self.build.values.items()})
+
+    def shape(self, name: str) -> tuple:
+        """The shape of an ONNX value."""
+        return self.folded.values[name].shape
+
+    def add_root(self, name: str, value: Value) -> None:
+        """Let an ONNX value be the value of the new graph that has `value`'s name and shape."""
+        self.build.values[value.name] = value
+        self.views[name] = View.whole(value.name, value.shape)
+
+    def array(self, name: str) -> str:
+        """The name in the new graph of an ONNX value in its own layout; "" for one left out."""
+        if not name:
+            return ""
+        if name in self.constants:
+            return self.build.constant(name, self.constants[name])
+        return self.build.array(self.views[name], self.shape(name))
+
+    def _keep(self, step: Operator) -> None:
+        """An operator that stays: run by NumPy on values in ONNX's own layout."""
+        outputs = []
+        for name in step.outputs:
+            made = self.build.name(name) if name in self.folded.values else ""
+            outputs.append(made)
+            if made:
+                value = self.folded.values[name]
+                self.add_root(name, Value(made, value.shape, value.dtype))
+        self.build.nodes.append(Operator(
+            name=self.build.node_name(step.name), inputs=tuple(map(self.array, step.inputs)), outputs=tuple(outputs),
+            op_type=step.op_type, attributes=step.attributes, constants=step.constants))
+
+    def _output(self, name: str, value: str) -> str:
+        """Make `name` a value of the new graph that is ONNX's output."""
+        if value in self.constants:
+            made = self.build.constant(value, self.constants[value])
+        else:
+            made = self.array(value)
+        self.build.nodes.append(Operator(name=self.build.node_name(name), inputs=(made,), outputs=(name,),
+                                         op_type="Identity"))
+        return name

@@ -1,0 +1,75 @@
+"""An ONNX model as this importer holds it: nodes, tensors as arrays, values. Nothing is interpreted yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...graph.nodes import Value
+
+Attribute = Any         # int, float, str, a tuple of them, an ndarray, an OnnxGraph, or a Reference
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The attribute of a node inside a function that takes its value from the node that calls the function."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """An attribute of a kind that is not supported."""
+
+    kind: str
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxNode:
+    """One node; `opset` is the version of the operators its graph or function asks for, for its domain."""
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: dict[str, Attribute] = field(default_factory=dict)
+    domain: str = ""
+    opset: int = 0
+
+    @property
+    def label(self) -> str:
+        """What messages call this node."""
+        op = f"{self.domain}.{self.op}" if self.domain else self.op
+        return f"node {self.name or '/'.join(filter(None, self.outputs))!r} ({op})"
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxGraph:
+    """Nodes in an order in which inputs are made before use. `inputs` without those that are initializers."""
+
+    nodes: list[OnnxNode]
+    tensors: dict[str, np.ndarray]
+    inputs: list[Value]
+    outputs: list[str]
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxFunction:
+    """A function of the model: its body with formal names, and the defaults of its attributes."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: list[OnnxNode]
+    defaults: dict[str, Attribute]
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxModel:
+    """A whole model."""
+
+    graph: OnnxGraph
+    functions: dict[tuple[str, str], OnnxFunction]     # by (domain, name)
+    producer: str
+    opset: int
