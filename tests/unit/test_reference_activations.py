@@ -47,7 +47,8 @@ def test_the_fixed_hard_sigmoid_of_pytorch_and_keras_3():
 @pytest.mark.parametrize("name, at_minus_infinity, at_infinity", [
     ("sigmoid", 0, 1), ("tanh", -1, 1), ("relu", 0, math.inf), ("leaky_relu", -math.inf, math.inf),
     ("elu", -1, math.inf), ("hard_sigmoid", 0, 1), ("softplus", 0, math.inf), ("exponential", 0, math.inf),
-    ("relu6", 0, 6), ("hard_tanh", -1, 1), ("log_sigmoid", -math.inf, 0), ("thresholded_relu", 0, math.inf), ("scaled_tanh", -1, 1)])
+    ("relu6", 0, 6), ("hard_tanh", -1, 1), ("log_sigmoid", -math.inf, 0),
+    ("thresholded_relu", 0, math.inf), ("scaled_tanh", -1, 1)])
 def test_limits_at_infinity(name, at_minus_infinity, at_infinity):
     computed = activate(Activation.of(name), np.array([-np.inf, np.inf]))
     np.testing.assert_array_equal(computed, [at_minus_infinity, at_infinity])
