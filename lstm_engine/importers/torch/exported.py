@@ -51,7 +51,7 @@ def _tensor(archive: Archive, folder: str, name: str, item: Any) -> Tensor:
     if item.get("use_pickle"):
         raise UnsupportedError(f"weight {name!r:.100} is stored as a pickle of its own; save the state_dict instead")
     meta, record = item["tensor_meta"], archive.record(f"{folder}/{item['path_name']}")
-    if meta.get("dtype") not in SCALARS:
+    if type(meta.get("dtype")) is not int or meta["dtype"] not in SCALARS:
         raise UnsupportedError(f"weight {name!r:.100} has the scalar type {meta.get('dtype')!r:.20}")
     dtype, itemsize = SCALARS[meta["dtype"]]
     storage = Storage(record.name, dtype, itemsize, record.size)

@@ -68,7 +68,7 @@ def _entry(file: BinaryIO, name: str, tensor: Any, start: int) -> tuple[Entry, t
     if not isinstance(tensor, dict) or set(tensor) != _FIELDS:
         _fail(f"tensor {name!r:.100} must have dtype, shape and data_offsets and nothing else")
     if not isinstance(tensor["dtype"], str) or tensor["dtype"] not in DTYPES:
-        _fail(f"tensor {name!r:.100}: dtype {str(tensor['dtype']):.20!r} is not known")
+        _fail(f"tensor {name!r:.100}: dtype {tensor['dtype']!r:.20} is not known")
     dtype, itemsize = DTYPES[tensor["dtype"]]
     shape, offsets = tensor["shape"], tensor["data_offsets"]
     for what, numbers in (("shape", shape), ("data_offsets", offsets)):
