@@ -187,10 +187,9 @@ def _scan(step: Step, X: np.ndarray, state: State, order: range, lengths: np.nda
         with np.errstate(invalid="ignore", over="ignore"):      # padded rows may hold anything, and count for nothing
             stepped = step(X[:, t], state)
         state = tuple(np.where(active, new, old) for new, old in zip(stepped, state, strict=True))
-        repeated = np.zeros_like(previous) if zero_masked else previous
-        output = np.where(active, state[0], repeated)
+        output = np.where(active, state[0], 0.0 if zero_masked else previous)
         Y[:, t] = np.where(real, output, 0.0)
-        previous = np.where(real, output, previous)
+        previous = output
     return Y, state
 
 

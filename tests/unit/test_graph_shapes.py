@@ -6,6 +6,7 @@ from graphs import BATCH_TIME, SEQUENCE, every_node, one_node, recurrent, weight
 
 from lstm_engine.errors import GraphError
 from lstm_engine.graph import GRU, LSTM, RNN, Activate, Dense, Embedding, Graph, Operator, Pool, Value, infer_shapes
+from lstm_engine.graph.shapes import Symbols
 
 
 def described(graph):
@@ -70,11 +71,27 @@ def test_a_symbol_cannot_be_two_numbers():
         infer_shapes(graph)
 
 
-def test_a_long_chain_of_symbols_is_linear():
-    inputs = tuple(Value(f"m{i}", ("b", f"t{i}"), "bool") for i in range(3000))
-    nodes = tuple(recurrent(RNN, ("x", "", "", "", f"m{i}"), (f"y{i}",), name=f"n{i}") for i in range(3000))
+def test_many_symbols_become_one():
+    inputs = tuple(Value(f"m{i}", ("b", f"t{i}"), "bool") for i in range(50))
+    nodes = tuple(recurrent(RNN, ("x", "", "", "", f"m{i}"), (f"y{i}",), name=f"n{i}") for i in range(50))
     shapes = infer_shapes(Graph((Value("x", SEQUENCE), *inputs), nodes, ("y0",)))
-    assert {shapes[f"m{i}"].shape for i in range(3000)} == {shapes["x"].shape[:2]}
+    assert {shapes[f"m{i}"].shape for i in range(50)} == {shapes["x"].shape[:2]}
+
+
+def test_a_hostile_chain_of_symbols_costs_no_more_than_its_length():
+    class Counting(dict):
+        steps = 0
+
+        def __getitem__(self, key):
+            Counting.steps += 1
+            return super().__getitem__(key)
+
+    symbols, length = Symbols(), 1000
+    symbols._meaning = Counting()
+    for i in range(length):
+        symbols.unify(f"s{i + 1}", f"s{i}")
+    assert {symbols.resolve(f"s{i}") for i in range(length)} == {f"s{length}"}
+    assert Counting.steps < 3 * length          # without shortcuts it is length**2 / 2
 
 
 def test_dense_keeps_the_leading_axes():
