@@ -84,7 +84,7 @@ class Archive:
 
     def record(self, name: str) -> Record:
         if name not in self.records:
-            _fail(f"no record {name!r}; there are {_some(self.records)}")
+            _fail(f"no record {name!r:.100}; there are {_some(self.records)}")
         return self.records[name]
 
     def _at(self, offset: int, count: int, what: str) -> bytes:

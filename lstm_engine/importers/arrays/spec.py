@@ -21,7 +21,7 @@ from .strict_json import parse_object
 from .torch_layers import torch_arrays
 from .weights import Weights
 
-MAX_BYTES = 16 << 20
+MAX_BYTES = 8 << 20
 MAX_ZEROS = 1 << 24
 MAX_DEPTH = 8                      # of an array's expression
 _KEYS = {"inputs", "nodes", "outputs", "metadata", "ignore", "notes"}

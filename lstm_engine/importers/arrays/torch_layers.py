@@ -112,7 +112,7 @@ def _roles(names: Any, roles: tuple[str, ...], where: str) -> dict[str, str]:
 
 def _matrix(weights: Weights, name: str, where: str) -> np.ndarray:
     if len(weights.shape(name)) != 2:
-        _fail(where, f"{name!r} must be a matrix, got {list(weights.shape(name))}")
+        _fail(where, f"{name!r:.100} must be a matrix, got {list(weights.shape(name))}")
     return weights.take(name)
 
 

@@ -61,7 +61,7 @@ class Weights:
         entry = self._entry(name)
         self._used.add(name)
         if entry.dtype not in FLOATS:
-            raise UnsupportedError(f"tensor {name!r} is {entry.dtype}; weights must be one of {', '.join(FLOATS)}")
+            raise UnsupportedError(f"tensor {name!r:.100} is {entry.dtype}; weights must be one of {', '.join(FLOATS)}")
         array = entry.load()
         if entry.dtype == "bfloat16":       # the upper half of a float32
             return (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
@@ -70,7 +70,7 @@ class Weights:
     def describe(self, names: Iterable[str], limit: int = 12) -> str:
         """Names and shapes for a message: 'fc.weight' [1, 64], ..."""
         listed = list(names)
-        shown = ", ".join(f"{name!r} {list(self.shape(name))}" for name in listed[:limit])
+        shown = ", ".join(f"{name!r:.100} {list(self.shape(name))}" for name in listed[:limit])
         return f"{shown} and {len(listed) - limit} more" if len(listed) > limit else shown or "none"
 
     def unused(self, ignore: Iterable[str] = ()) -> list[str]:
@@ -88,5 +88,5 @@ class Weights:
 
     def _entry(self, name: str) -> Entry:
         if name not in self._entries:
-            raise FormatError(f"no tensor {name!r}; there are {self.describe(self._entries)}")
+            raise FormatError(f"no tensor {name!r:.100}; there are {self.describe(self._entries)}")
         return self._entries[name]

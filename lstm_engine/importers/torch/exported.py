@@ -17,7 +17,7 @@ from .zipped import is_big_endian
 
 LIST = "/data/weights/model_weights_config.json"
 CONSTANTS = "/data/constants/model_constants_config.json"
-MAX_LIST_BYTES = 16 << 20
+MAX_LIST_BYTES = 8 << 20
 
 # torch/_export/serde/schema.py, ScalarType
 SCALARS = {1: ("uint8", 1), 2: ("int8", 1), 3: ("int16", 2), 4: ("int32", 4), 5: ("int64", 8), 6: ("float16", 2),

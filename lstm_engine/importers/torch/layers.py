@@ -38,7 +38,7 @@ class Stack:
 
     def __str__(self) -> str:
         kind = ("bidirectional " if self.bidirectional else "") + self.op
-        return f"{kind} {self.path!r} {self.features} -> {self.output}, {len(self.layers)} layer(s)"
+        return f"{kind} {self.path!r:.100} {self.features} -> {self.output}, {len(self.layers)} layer(s)"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Matrix:
     index: int             # of its weight among the tensors of the file
 
     def __str__(self) -> str:
-        return f"{self.path!r} {list(self.shape)}{'' if self.bias else ' without bias'}"
+        return f"{self.path!r:.100} {list(self.shape)}{'' if self.bias else ' without bias'}"
 
 
 @dataclass

@@ -61,18 +61,24 @@ def _chain(weights: Weights, layers: Layers) -> Chain:
     if layers.rest:
         raise UnsupportedError(f"{len(layers.rest)} tensor(s) belong to no recurrent, embedding or linear layer: "
                                f"{weights.describe(layers.rest)}. To convert it, {HOW}")
-    embeddings, heads = [], []
+    embeddings: list[Matrix] = []
+    heads: list[Matrix] = []
     for matrix in layers.matrices:
         (embeddings if _is_embedding(matrix, layers) else heads).append(matrix)
     if len(embeddings) > 1:
         _ambiguous(layers, f"there are {len(embeddings)} embeddings")
     if len(heads) > 1:
-        _ambiguous(layers, f"{len(heads)} linear layers ({', '.join(repr(m.path) for m in heads)}) may have "
+        _ambiguous(layers, f"{len(heads)} linear layers ({_paths(heads)}) may have "
                            "activations between them, which a state dict does not hold")
     if heads and heads[0].index < layers.first_recurrent and _may_come_first(heads[0], layers):
-        _ambiguous(layers, f"the linear layer {heads[0].path!r} comes first in the file and fits before a recurrent layer")
+        _ambiguous(layers, f"the linear layer {heads[0].path!r:.100} comes first in the file and fits before a "
+                           "recurrent layer")
     embedding, head = (found[0] if found else None for found in (embeddings, heads))
     return Chain(embedding, _order(layers, embedding, head), head)
+
+
+def _paths(matrices: list[Matrix]) -> str:
+    return ", ".join(f"{matrix.path!r:.100}" for matrix in matrices[:8])
 
 
 def _is_embedding(matrix: Matrix, layers: Layers) -> bool:
@@ -99,9 +105,9 @@ def _order(layers: Layers, embedding: Matrix | None, head: Matrix | None) -> tup
     """The one order in which sizes and names let the recurrent modules follow each other."""
     stacks = layers.stacks
     if embedding and not any(stack.features == embedding.shape[1] for stack in stacks):
-        _ambiguous(layers, f"no recurrent layer reads the {embedding.shape[1]} features of {embedding.path!r}")
+        _ambiguous(layers, f"no recurrent layer reads the {embedding.shape[1]} features of {embedding.path!r:.100}")
     if head and not any(stack.output == head.shape[1] for stack in stacks):
-        _ambiguous(layers, f"no recurrent layer gives the {head.shape[1]} features that {head.path!r} reads")
+        _ambiguous(layers, f"no recurrent layer gives the {head.shape[1]} features that {head.path!r:.100} reads")
     if len(stacks) > MAX_ORDERED:
         _ambiguous(layers, f"there are {len(stacks)} recurrent modules")
     if len(stacks) > 1 and any(_TWO_PARTS.search(stack.path) for stack in stacks):
@@ -151,10 +157,10 @@ def _notes(chain: Chain, pool: str | None, nonlinearities: Mapping[str, str]) ->
     if not pool:
         notes.append("no pool: the outputs are those of every step; a node {\"op\": \"Pool\", \"name\": \"pool\", "
                      "\"kind\": \"last\"} (or mean, max) in front of the head reduces the sequence")
-    notes += [f"RNN {stack.path!r} is taken to have PyTorch's default nonlinearity, tanh" for stack in chain.stacks
+    notes += [f"RNN {stack.path!r:.100} is taken to have PyTorch's default nonlinearity, tanh" for stack in chain.stacks
               if stack.op == "RNN" and stack.path not in nonlinearities]
     if chain.head:
-        notes.append(f"an activation after the linear layer {chain.head.path!r} is not in the file; here there is none")
+        notes.append(f"an activation after the linear layer {chain.head.path!r:.100} is not in the file; here there is none")
     return notes
 
 

@@ -96,8 +96,8 @@ def view(storage: Storage, dtype: str, itemsize: int, offset: int, shape: tuple[
     last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides))
     if last >= items:
         raise FormatError(f"a tensor of shape {list(shape)}, strides {list(strides)} and offset {offset} reads "
-                          f"item {last} of storage {storage.key!r}, which has {items}")
+                          f"item {last} of storage {storage.key!r:.100}, which has {items}")
     if tensor.count > items:
         raise FormatError(f"a tensor of shape {list(shape)} and strides {list(strides)} has more items than "
-                          f"storage {storage.key!r}, which has {items}")
+                          f"storage {storage.key!r:.100}, which has {items}")
     return tensor
