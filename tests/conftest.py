@@ -16,8 +16,7 @@ TESTS = Path(__file__).parent
 REAL = TESTS.parent.parent / "shared" / "real"
 
 # Modules that several tests share; said here so that they are found with --import-mode=importlib as well.
-for folder in ("support", "unit"):
-    sys.path.insert(0, str(TESTS / folder))
+sys.path.insert(0, str(TESTS / "support"))
 
 try:
     import hypothesis
