@@ -63,7 +63,8 @@ LAYERS = [(kind, layers, bidirectional, bias, projection)
 @pytest.mark.parametrize("kind, layers, bidirectional, bias, projection", LAYERS)
 def test_recurrent_stacks(tmp_path, kind, layers, bidirectional, bias, projection):
     more = {"proj_size": projection} if projection else {}
-    module = getattr(nn, kind)(FEATURES, HIDDEN, layers, bias=bias, bidirectional=bidirectional, batch_first=True, **more)
+    module = getattr(nn, kind)(FEATURES, HIDDEN, layers, bias=bias, bidirectional=bidirectional, batch_first=True,
+                               **more)
     suffix = ("zip", "legacy", "safetensors")[layers - 1]
     path = save(module.state_dict(), tmp_path / f"a.{'safetensors' if suffix == 'safetensors' else 'pt'}", suffix)
     x = floats()
@@ -125,7 +126,8 @@ class Tagger(nn.Module):
 def test_embedding_stack_pool_head(tmp_path, pool, bidirectional):
     module = Tagger(pool, bidirectional)
     ids = torch.randint(0, 11, (BATCH, TIME))
-    path = save({"state_dict": {f"module.{name}": w for name, w in module.state_dict().items()}}, tmp_path / "a.pt", "zip")
+    path = save({"state_dict": {f"module.{name}": w for name, w in module.state_dict().items()}}, tmp_path / "a.pt",
+                "zip")
     options = ImportOptions(pool=pool)
     for graph in (importer.read(path, options), importer.read_live(module, options)):
         check(graph, ids, in_float64(module)(ids))
@@ -176,8 +178,8 @@ def test_a_live_sequential():
 
 
 ACTIVATIONS = [nn.ReLU(), nn.Sigmoid(), nn.Tanh(), nn.ReLU6(), nn.SELU(), nn.SiLU(), nn.Mish(), nn.Softsign(),
-               nn.LogSigmoid(), nn.Hardswish(), nn.LeakyReLU(0.3), nn.ELU(0.7), nn.Hardsigmoid(), nn.Hardtanh(), nn.GELU(),
-               nn.GELU("tanh"), nn.Softplus(), nn.Softmax(-1), nn.LogSoftmax(2)]
+               nn.LogSigmoid(), nn.Hardswish(), nn.LeakyReLU(0.3), nn.ELU(0.7), nn.Hardsigmoid(), nn.Hardtanh(),
+               nn.GELU(), nn.GELU("tanh"), nn.Softplus(), nn.Softmax(-1), nn.LogSoftmax(2)]
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)

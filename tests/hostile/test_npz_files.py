@@ -82,7 +82,8 @@ FORM = "w.npy: its header is not what NumPy writes: "
      "w.npy: float32 [9999999, 9999999] needs 399999920000085 bytes, the member has 81"),
     (header(GOOD.replace("3, 2", "1, " * 20)), f"w.npy: the shape {[1] * 20} is out of range"),
     (header(GOOD.replace("<f4", "|O")) + b"\x80\x02cos\nsystem\n.",
-     "tensor 'w' is Python objects, which would need pickle; weights must be one of float16, bfloat16, float32, float64"),
+     "tensor 'w' is Python objects, which would need pickle; weights must be one of float16, bfloat16, float32, "
+     "float64"),
     (header(GOOD.replace("<f4", "<c8")) + bytes(48),
      "tensor 'w' is of dtype '<c8'; weights must be one of float16, bfloat16, float32, float64"),
     (header(GOOD.replace("'<f4'", "[('a', '<f4')]")) + bytes(24),
@@ -99,8 +100,8 @@ def test_members_that_are_no_arrays(tmp_path):
 
 
 def test_object_arrays_as_numpy_writes_them(tmp_path):
-    assert refused(tmp_path, npz(w=np.array([{"a": 1}], object))).startswith("tensor 'w' is Python objects, which would "
-                                                                             "need pickle")
+    assert refused(tmp_path, npz(w=np.array([{"a": 1}], object))).startswith("tensor 'w' is Python objects, which "
+                                                                             "would need pickle")
 
 
 def test_a_bomb(tmp_path):

@@ -67,8 +67,10 @@ def test_a_good_file_is_in_the_order_of_its_bytes(tmp_path):
     (file(a={**entry(), "data_offsets": [0, 24, 48]}),
      "tensor 'a': float32 [4, 3] needs 48 bytes, data_offsets are [0, 24, 48]"),
     (file(bytes(52), a=entry(4, 52)), "tensor 'a' begins at byte 4 of the data, the one before it ends at 0"),
-    (file(bytes(100), a=entry(), b=entry(52, 100)), "tensor 'b' begins at byte 52 of the data, the one before it ends at 48"),
-    (file(bytes(92), a=entry(), b=entry(44, 92)), "tensor 'b' begins at byte 44 of the data, the one before it ends at 48"),
+    (file(bytes(100), a=entry(), b=entry(52, 100)), "tensor 'b' begins at byte 52 of the data, the one before it ends "
+                                                    "at 48"),
+    (file(bytes(92), a=entry(), b=entry(44, 92)), "tensor 'b' begins at byte 44 of the data, the one before it ends "
+                                                  "at 48"),
     (file(a=entry(), b=entry()), "tensor 'b' begins at byte 0 of the data, the one before it ends at 48"),
     (file(bytes(49), a=entry()), "the tensors end at byte 48 of the data, which has 49"),
     (file(bytes(47), a=entry()), "the tensors end at byte 48 of the data, which has 47"),
@@ -107,8 +109,10 @@ def weight(path="weight_0", pickle=False, **meta):
     ({"config": []}, f"{CONFIG}: must hold an object \"config\""),
     ({"config": {"w": 1}}, "weight 'w' must have path_name and tensor_meta"),
     ({"config": {"w": weight("../../x")}},
-     "zip: no record 'a/data/weights/../../x'; there are 'a/data/weights/model_weights_config.json', 'a/data/weights/weight_0'"),
-    ({"config": {"w": weight(pickle=True)}}, "weight 'w' is stored as a pickle of its own; save the state_dict instead"),
+     "zip: no record 'a/data/weights/../../x'; there are 'a/data/weights/model_weights_config.json', "
+     "'a/data/weights/weight_0'"),
+    ({"config": {"w": weight(pickle=True)}}, "weight 'w' is stored as a pickle of its own; save the state_dict "
+                                             "instead"),
     ({"config": {"w": weight(dtype=99)}}, "weight 'w' has the scalar type 99"),
     ({"config": {"w": weight(dtype=[])}}, "weight 'w' has the scalar type []"),
     ({"config": {"w": weight(sizes=[{"as_expr": "s0"}])}}, "weight 'w': its sizes must be a list of plain numbers"),
@@ -116,9 +120,11 @@ def weight(path="weight_0", pickle=False, **meta):
     ({"config": {"w": weight(sizes=[{"as_int": -4}, {"as_int": 3}])}},
      "sizes of 'w' of a tensor must be numbers from 0 to 2^48"),
     ({"config": {"w": weight(sizes=[{"as_int": 5}, {"as_int": 3}])}},
-     "a tensor of shape [5, 3], strides [3, 1] and offset 0 reads item 14 of storage 'a/data/weights/weight_0', which has 12"),
+     "a tensor of shape [5, 3], strides [3, 1] and offset 0 reads item 14 of storage 'a/data/weights/weight_0', which "
+     "has 12"),
     ({"config": {"w": weight(storage_offset={"as_int": 1})}},
-     "a tensor of shape [4, 3], strides [3, 1] and offset 1 reads item 12 of storage 'a/data/weights/weight_0', which has 12"),
+     "a tensor of shape [4, 3], strides [3, 1] and offset 1 reads item 12 of storage 'a/data/weights/weight_0', which "
+     "has 12"),
 ])
 def test_lies_in_exported_programs(tmp_path, config, message):
     raw = config if isinstance(config, bytes) else json.dumps(config).encode()

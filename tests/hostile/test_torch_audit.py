@@ -13,8 +13,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from torch_bytes import (archive, call, checkpoint, items, legacy, listed, mapping, number, pickled, safetensors, storage,
-                         symbol, tensor, text, write)
+from torch_bytes import (
+    archive,
+    call,
+    checkpoint,
+    items,
+    legacy,
+    listed,
+    mapping,
+    number,
+    pickled,
+    safetensors,
+    storage,
+    symbol,
+    tensor,
+    text,
+    write,
+)
 
 MARKER = "lstm_engine_was_here"
 WATCHER = textwrap.dedent("""
@@ -74,14 +89,16 @@ HOSTILE = {
     "from_type.pt": checkpoint(call(symbol("torch._tensor", "_rebuild_from_type_v2"), symbol("os", "system"), b"N",
                                     items(text(f"touch {MARKER}")), b"N")),
     "persistent.pt": checkpoint(mapping({"w": tensor(over=storage("../../../../../../etc/passwd"))})),
-    "location.pt": checkpoint(mapping({"w": tensor(over=items(text("storage"), symbol("torch", "FloatStorage"), text("0"),
+    "location.pt": checkpoint(mapping({"w": tensor(over=items(text("storage"), symbol("torch", "FloatStorage"),
+                                                              text("0"),
                                                               SYSTEM, number(12)) + b"Q")})),
     "torchscript.pt": checkpoint(obj("__torch__", "Net", GRU), **{
         "code/__torch__.py": f"open('{MARKER}', 'w')".encode(), "constants.pkl": pickled(SYSTEM)}),
     "module.pt": checkpoint(obj("my.own.package", "Net", mapping({"_parameters": GRU, "_modules": b"}"}))),
     "traversal.pt": archive({"a/data.pkl": pickled(GRU), f"../{MARKER}": b"x", "a/data/0": bytes(48)}),
     "header.safetensors": safetensors(b"__import__('os').system('touch " + MARKER.encode() + b"')"),
-    "object.npz": archive({"w.npy": b"\x93NUMPY\x01\x00\x3f\x00" + b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }"
+    "object.npz": archive({"w.npy": b"\x93NUMPY\x01\x00\x3f\x00" + b"{'descr': '|O', 'fortran_order': False, 'shape': "
+                                                                   b"(1,), }"
                            .ljust(63) + pickled(SYSTEM)}),
     "header.npz": archive({"w.npy": b"\x93NUMPY\x01\x00\x10\x00" + b"__import__('os')"}),
 }

@@ -8,12 +8,29 @@ import struct
 
 import numpy as np
 import pytest
-from torch_bytes import (MARK, archive, call, checkpoint, items, legacy, listed, mapping, number, pickled, safetensors,
-                         storage, symbol, tensor, text, write)
+from torch_bytes import (
+    MARK,
+    archive,
+    call,
+    checkpoint,
+    items,
+    legacy,
+    listed,
+    mapping,
+    number,
+    pickled,
+    safetensors,
+    storage,
+    symbol,
+    tensor,
+    text,
+    write,
+)
 
 from lstm_engine.errors import FormatError, UnsupportedError
 from lstm_engine.importers import torch as importer
 
+UNTYPED = symbol("torch.storage", "UntypedStorage")
 F32 = symbol("torch", "FloatStorage")
 REBUILD = symbol("torch._utils", "_rebuild_tensor_v2")
 REFUSED = "which is not among what a checkpoint may rebuild"
@@ -54,8 +71,10 @@ def test_a_pickle_that_calls_as_python_writes_it(tmp_path, protocol, kind):
     (call(symbol("builtins", "__import__"), text("os")), f"REDUCE: calls 'builtins.__import__', {REFUSED}"),
     (call(symbol("importlib", "import_module"), text("os")), f"REDUCE: calls 'importlib.import_module', {REFUSED}"),
     (call(symbol("torch", "load"), text("/etc/passwd")), f"REDUCE: calls 'torch.load', {REFUSED}"),
-    (call(symbol("torch.storage", "_load_from_bytes"), text("x")), f"REDUCE: calls 'torch.storage._load_from_bytes', {REFUSED}"),
-    (call(symbol("collections", "OrderedDict.__init__"), text("x")), f"REDUCE: calls 'collections.OrderedDict.__init__', {REFUSED}"),
+    (call(symbol("torch.storage", "_load_from_bytes"), text("x")), f"REDUCE: calls 'torch.storage._load_from_bytes', "
+                                                                   f"{REFUSED}"),
+    (call(symbol("collections", "OrderedDict.__init__"), text("x")),
+     f"REDUCE: calls 'collections.OrderedDict.__init__', {REFUSED}"),
     (text("os") + text("system") + b"\x93" + items(text("id")) + b"R", f"REDUCE: calls 'os.system', {REFUSED}"),
     (call(symbol("torch._tensor", "_rebuild_from_type_v2"), symbol("os", "system"), b"N", items(text("id")), b"N"),
      "REDUCE: _rebuild_from_type_v2 of something that rebuilds no tensor"),
@@ -84,7 +103,8 @@ def test_opcodes_outside_the_list(tmp_path, code, name):
 
 
 def test_objects_of_unknown_classes_are_not_made(tmp_path):
-    value = symbol("os", "system") + items(text("id")) + b"\x81" + mapping({"__setstate__": symbol("os", "system")}) + b"b"
+    value = symbol("os", "system") + items(text("id")) + b"\x81" + mapping(
+        {"__setstate__": symbol("os", "system")}) + b"b"
     assert refused(tmp_path, checkpoint(mapping({"w": value}))) \
         == "the file holds no tensors; expected a state dict, or a checkpoint with one in it"
 
@@ -125,14 +145,15 @@ def test_a_billion_laughs(tmp_path):
      "BINPERSID: a persistent id that is not (storage, type, key, location, size)"),
     (items(text("storage"), F32, number(0), text("cpu"), number(12)) + b"Q",
      "BINPERSID: a persistent id that is not (storage, type, key, location, size)"),
-    (storage("1"), "BINPERSID: zip: no record 'a/data/1'; there are 'a/byteorder', 'a/data.pkl', 'a/data/0', 'a/version'"),
+    (storage("1"), "BINPERSID: zip: no record 'a/data/1'; there are 'a/byteorder', 'a/data.pkl', 'a/data/0', "
+                   "'a/version'"),
     (storage("../../../etc/passwd"), "BINPERSID: zip: no record 'a/data/../../../etc/passwd'; there are 'a/byteorder', "
                                      "'a/data.pkl', 'a/data/0', 'a/version'"),
     (storage(count=13), "BINPERSID: storage '0' is said to have 13 items of 4 bytes, its record has 48 bytes"),
     (storage(count=11), "BINPERSID: storage '0' is said to have 11 items of 4 bytes, its record has 48 bytes"),
     (storage(count=-12), "BINPERSID: storage '0' is said to have -12 items of 4 bytes, its record has 48 bytes"),
-    (storage(count=2**62), "BINPERSID: storage '0' is said to have 4611686018427387904 items of 4 bytes, its record has "
-                           "48 bytes"),
+    (storage(count=2**62), "BINPERSID: storage '0' is said to have 4611686018427387904 items of 4 bytes, its record "
+                           "has 48 bytes"),
     (storage(kind=symbol("torch", "DoubleStorage")),
      "BINPERSID: storage '0' is said to have 12 items of 8 bytes, its record has 48 bytes"),
     (storage(kind=symbol("torch", "QInt8Storage")),
@@ -151,16 +172,18 @@ NUMBERS = "of a tensor must be numbers from 0 to 2^48"
 @pytest.mark.parametrize("value, message", [
     (tensor((4, 3), offset=1), "a tensor of shape [4, 3], strides [3, 1] and offset 1 reads item 12 of storage '0', "
                                "which has 12"),
-    (tensor((5, 3)), "a tensor of shape [5, 3], strides [3, 1] and offset 0 reads item 14 of storage '0', which has 12"),
-    (tensor((4, 3), (4, 1)), "a tensor of shape [4, 3], strides [4, 1] and offset 0 reads item 14 of storage '0', which "
-                             "has 12"),
-    (tensor((1, 1), (0, 0), offset=2**40), "a tensor of shape [1, 1], strides [0, 0] and offset 1099511627776 reads item "
-                                           "1099511627776 of storage '0', which has 12"),
-    (tensor((2**20, 2**20), (0, 0)), "a tensor of shape [1048576, 1048576] and strides [0, 0] has more items than storage "
-                                     "'0', which has 12"),
-    (tensor((7, 7), (1, 1)), "a tensor of shape [7, 7], strides [1, 1] and offset 0 reads item 12 of storage '0', which "
-                             "has 12"),
-    (tensor((6, 6), (1, 1)), "a tensor of shape [6, 6] and strides [1, 1] has more items than storage '0', which has 12"),
+    (tensor((5, 3)), "a tensor of shape [5, 3], strides [3, 1] and offset 0 reads item 14 of storage '0', which has "
+                     "12"),
+    (tensor((4, 3), (4, 1)), "a tensor of shape [4, 3], strides [4, 1] and offset 0 reads item 14 of storage '0', "
+                             "which has 12"),
+    (tensor((1, 1), (0, 0), offset=2**40), "a tensor of shape [1, 1], strides [0, 0] and offset 1099511627776 reads "
+                                           "item 1099511627776 of storage '0', which has 12"),
+    (tensor((2**20, 2**20), (0, 0)), "a tensor of shape [1048576, 1048576] and strides [0, 0] has more items than "
+                                     "storage '0', which has 12"),
+    (tensor((7, 7), (1, 1)), "a tensor of shape [7, 7], strides [1, 1] and offset 0 reads item 12 of storage '0', "
+                             "which has 12"),
+    (tensor((6, 6), (1, 1)), "a tensor of shape [6, 6] and strides [1, 1] has more items than storage '0', which has "
+                             "12"),
     (tensor((2**40, 2**40)), "a tensor: the shape [1099511627776, 1099511627776] is out of range"),
     (tensor((0, 2**40, 2**40), (1, 1, 1)), "a tensor: the shape [0, 1099511627776, 1099511627776] is out of range"),
     (tensor((1,) * 20, (1,) * 20), f"a tensor: the shape {[1] * 20} is out of range"),
@@ -175,10 +198,10 @@ NUMBERS = "of a tensor must be numbers from 0 to 2^48"
     (call(REBUILD, storage(), number(0)), "_rebuild_tensor needs 4 arguments, got 2"),
     (call(REBUILD, storage(), number(0), items(number(3)), items(number(1)), b"\x89", b"N", mapping({"neg": b"\x88"})),
      "a tensor with conjugate or negative bits is not supported"),
-    (call(symbol("torch._utils", "_rebuild_tensor_v3"), storage(kind=symbol("torch.storage", "UntypedStorage"), count=48),
+    (call(symbol("torch._utils", "_rebuild_tensor_v3"), storage(kind=UNTYPED, count=48),
           number(0), items(number(13)), items(number(1)), b"\x89", b"N", symbol("torch", "float32")),
      "a tensor of shape [13], strides [1] and offset 0 reads item 12 of storage '0', which has 12"),
-    (call(symbol("torch._utils", "_rebuild_tensor_v3"), storage(kind=symbol("torch.storage", "UntypedStorage"), count=48),
+    (call(symbol("torch._utils", "_rebuild_tensor_v3"), storage(kind=UNTYPED, count=48),
           number(0), items(number(3)), items(number(1)), b"\x89", b"N", symbol("torch", "complex32")),
      "a tensor of dtype torch.complex32"),
 ], ids=lambda value: None if isinstance(value, bytes) else value[:60])
@@ -215,7 +238,8 @@ def test_files_of_the_wrong_form(tmp_path, data, message):
 
 
 def window(start, size):
-    return items(text("storage"), F32, text("0"), text("cpu"), number(12), items(text("1"), number(start), number(size))) + b"Q"
+    view = items(text("1"), number(start), number(size))
+    return items(text("storage"), F32, text("0"), text("cpu"), number(12), view) + b"Q"
 
 
 RAW = struct.pack("<q", 12) + bytes(48)
@@ -237,7 +261,8 @@ STATE = mapping({"w": tensor()})
     (legacy(STATE, raw=RAW + b"x"), "1 bytes follow the last storage"),
     (legacy(mapping({"w": tensor(over=storage(count=2**47), count=2**47)})),
      "storage '0' has 12 items in the file, 140737488355328 were declared"),
-    (legacy(mapping({"w": tensor(), "v": tensor(over=storage(count=13))})), "object: byte 284: opcode BINPERSID: storage '0' "
+    (legacy(mapping({"w": tensor(), "v": tensor(over=storage(count=13))})), "object: byte 284: opcode BINPERSID: "
+                                                                            "storage '0' "
      "is declared as 48 bytes of float32 and as 52 bytes of float32"),
     (legacy(mapping({"w": tensor(), "v": tensor(over=storage(kind=symbol("torch", "IntStorage")))})),
      "object: byte 282: opcode BINPERSID: storage '0' is declared as 48 bytes of float32 and as 48 bytes of int32"),
@@ -245,7 +270,8 @@ STATE = mapping({"w": tensor()})
      "object: byte 142: opcode BINPERSID: a view of bytes 32 to 52 of storage '0', which has 48"),
     (legacy(mapping({"w": tensor((2, 3), over=window(-1, 5))})),
      "object: byte 142: opcode BINPERSID: a view of a storage that is not (key, offset, size)"),
-    (legacy(mapping({"w": tensor((2, 3), over=window(7, 5))})), "object: byte 202: opcode REDUCE: a tensor of shape [2, 3], "
+    (legacy(mapping({"w": tensor((2, 3), over=window(7, 5))})), "object: byte 202: opcode REDUCE: a tensor of shape "
+                                                                "[2, 3], "
      "strides [3, 1] and offset 0 reads item 5 of storage '0', which has 5"),
 ])
 def test_lies_in_legacy_files(tmp_path, data, message):

@@ -24,7 +24,8 @@ FILES = {
     "c.safetensors": safetensors(HEADER, np.arange(22, dtype=np.uint8).tobytes()),
     "d.pt2": archive({"m/data/weights/model_weights_config.json": json.dumps({"config": {"w": {
         "path_name": "weight_0", "use_pickle": False, "tensor_meta": {
-            "dtype": 7, "sizes": [{"as_int": 4}], "strides": [{"as_int": 1}], "storage_offset": {"as_int": 0}}}}}).encode(),
+            "dtype": 7, "sizes": [{"as_int": 4}], "strides": [{"as_int": 1}],
+            "storage_offset": {"as_int": 0}}}}}).encode(),
         "m/data/weights/weight_0": np.arange(4, dtype="<f4").tobytes()}),
 }
 
@@ -63,7 +64,8 @@ def test_a_flipped_bit_is_an_error_or_changes_nothing(tmp_path, name, turn):
 
 def test_numbers_at_their_limits(tmp_path):
     """Every count, offset, size and stride replaced by values that overflow one integer type or another."""
-    for value in (0, 1, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**47, 2**48, 2**62, 2**63 - 1, 2**63, 2**64 - 1, -1, -2**63):
+    for value in (0, 1, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**47, 2**48, 2**62, 2**63 - 1, 2**63, 2**64 - 1, -1,
+                  -2**63):
         for data in (tensor(count=value, over=storage(count=value)), tensor((value, 3)), tensor((4, 3), (value, 1)),
                      tensor((4, 3), offset=value), tensor((value, value), (value, value), value), number(value)):
             for whole in (checkpoint(mapping({"w": data})), legacy(mapping({"w": data}))):

@@ -71,7 +71,8 @@ def link():
     return made((info, b"/etc/passwd"))
 
 
-@pytest.mark.parametrize("name", ["../one", "a/../../one", "/etc/passwd", "a//b", "./a", "a/.", "C:/one", "c:one", "a\\b",
+@pytest.mark.parametrize("name", ["../one", "a/../../one", "/etc/passwd", "a//b", "./a", "a/.", "C:/one", "c:one",
+                                  "a\\b",
                                   "..", "a\nb", "x" * 2000])
 def test_names_that_lead_out_of_the_archive(name):
     data = made(("X" * len(name), b"")).replace(b"X" * len(name), name.encode())
@@ -99,8 +100,8 @@ def test_names_that_lead_out_of_the_archive(name):
      "record 'one' uses compression method 12; supported: 0 (stored), 8 (deflated)"),
     (patch(made(), CENTRAL, 24, "<L", 2**31), "record 'one' is stored, yet has 2147483648 bytes in 5"),
     (patch(made(), CENTRAL, 42, "<L", 1), "record 'one': no header at 1"),
-    (patch(made(), CENTRAL, 42, "<L", 2**31), "the header of record 'one' needs bytes 2147483648 to 2147483678, the file "
-                                              "has 197"),
+    (patch(made(), CENTRAL, 42, "<L", 2**31), "the header of record 'one' needs bytes 2147483648 to 2147483678, the "
+                                              "file has 197"),
     (patch(made(), CENTRAL, 42, "<L", 0, nth=1), "record 'two' at 0 overlaps the one before it, which ends at 38"),
     (patch(made(), LOCAL, 30, "3s", b"two"), "record 'one': its header and the directory differ"),
     (patch(made(), LOCAL, 8, "<H", 8), "record 'one': its header and the directory differ"),
@@ -177,4 +178,5 @@ def test_a_zip64_field_that_is_too_short():
 def test_a_directory_too_large_to_be_meant(monkeypatch):
     from lstm_engine.importers.arrays import archive
     monkeypatch.setattr(archive, "MAX_RECORDS", 1)
-    assert refused(made()) == ("2 records in a directory of 98 bytes, more than the 1 records or 16777216 bytes allowed")
+    assert refused(made()) == ("2 records in a directory of 98 bytes, more than the 1 records or 16777216 bytes "
+                               "allowed")

@@ -39,7 +39,7 @@ class Head(nn.Module):
 
 def test_claims():
     assert importer.claims_live(nn.Linear(1, 1)) and importer.claims_live(Head())
-    assert not importer.claims_live(torch.zeros(1)) and not importer.claims_live({}) and not importer.claims_live("a.pt")
+    assert not any(map(importer.claims_live, (torch.zeros(1), {}, "a.pt")))
 
 
 @pytest.mark.parametrize("module, expected", [
@@ -51,8 +51,9 @@ def test_claims():
      [("Dense", "0", "relu"), ("Activate", "2", "tanh"), ("GRU", "3.0", ""), ("Dense", "4", "linear")]),
     (nn.Sequential(nn.LSTM(4, 3), nn.LeakyReLU(0.2), nn.Linear(3, 3), nn.ELU(0.5), nn.GELU("tanh"), nn.GELU(),
                    nn.Hardsigmoid(), nn.Hardtanh(), nn.Softplus()),
-     [("LSTM", "0", ""), ("Activate", "1", "leaky_relu(0.2)"), ("Dense", "2", "elu(0.5)"), ("Activate", "4", "gelu_tanh"),
-      ("Activate", "5", "gelu"), ("Activate", "6", "hard_sigmoid(0.166667, 0.5)"), ("Activate", "7", "hard_tanh"),
+     [("LSTM", "0", ""), ("Activate", "1", "leaky_relu(0.2)"), ("Dense", "2", "elu(0.5)"),
+      ("Activate", "4", "gelu_tanh"), ("Activate", "5", "gelu"),
+      ("Activate", "6", "hard_sigmoid(0.166667, 0.5)"), ("Activate", "7", "hard_tanh"),
       ("Activate", "8", "softplus")]),
     (Head(nn.Dropout()), [("RNN", "rnn", ""), ("Dense", "fc", "linear")]),
 ])
@@ -61,8 +62,8 @@ def test_modules(module, expected):
 
 
 def test_the_nonlinearity_of_an_rnn_is_known():
-    for module in (nn.RNN(4, 3, nonlinearity="relu", bidirectional=True), nn.Sequential(nn.RNN(4, 3, nonlinearity="relu")),
-                   Head()):
+    relu = nn.RNN(4, 3, nonlinearity="relu", bidirectional=True)
+    for module in (relu, nn.Sequential(relu), Head()):
         (node, *_) = importer.read_live(module).nodes
         assert {function.name for functions in node.activations for function in functions} == {"relu"}
 
@@ -99,7 +100,8 @@ class Doubled(nn.Linear):
 
 def test_a_forward_of_ones_own_is_not_taken_for_torchs():
     message = refused(nn.Sequential(nn.LSTM(4, 3), Doubled(3, 2)))
-    assert message.startswith("module '1' (Doubled): is not supported here; supported: Embedding, LSTM, GRU, RNN, Linear")
+    assert message.startswith("module '1' (Doubled): is not supported here; supported: Embedding, LSTM, GRU, RNN, "
+                              "Linear")
 
 
 class Renamed(nn.Linear):
@@ -146,7 +148,8 @@ def test_refusals(module, message):
 
 
 def test_pool_last_of_a_bidirectional_module_is_refused():
-    assert "pool \"last\" after a bidirectional layer can mean" in refused(nn.GRU(4, 3, bidirectional=True), pool="last")
+    assert "pool \"last\" after a bidirectional layer can mean" in refused(nn.GRU(4, 3, bidirectional=True),
+                                                                           pool="last")
 
 
 class Odd(nn.Module):
@@ -161,7 +164,8 @@ def test_any_module_with_a_spec():
                       {"op": "Dense", "name": "b", "torch": "b"}]}
     assert parts(Odd(), spec=spec) == [("Dense", "a", "relu"), ("Dense", "b", "linear")]
     del spec["nodes"][1]
-    assert refused(Odd(), spec=spec).startswith("2 tensor(s) of the file belong to no layer: 'b.weight' [3, 3], 'b.bias'")
+    assert refused(Odd(), spec=spec).startswith("2 tensor(s) of the file belong to no layer: 'b.weight' [3, 3], "
+                                                "'b.bias'")
 
 
 def test_pool_and_spec_exclude_each_other():

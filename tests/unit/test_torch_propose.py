@@ -134,7 +134,8 @@ def test_what_could_be_connected_in_two_ways_is_refused(shapes, reason, parts):
 
 
 def test_pool_last_after_a_bidirectional_layer_is_refused():
-    with pytest.raises(UnsupportedError, match=r"can mean output\[:, -1\], where the reverse direction has seen one step"):
+    with pytest.raises(UnsupportedError, match=r"can mean output\[:, -1\], where the reverse direction has seen one "
+                                               r"step"):
         propose(weights(**stack(dirs=2)), "last")
     assert nodes(propose(weights(**stack(dirs=2)), "max"))[-1] == ("Pool", "pool_max")
 
@@ -151,8 +152,8 @@ def test_tensors_left_over_are_named():
                                    "{'weight_ih': [12, 5], 'bias_ih': [12], 'bias_hh': [12]}"),
     ({"lstm__bias_hh_l0": None}, "recurrent module 'lstm', layer 0: bias_hh is missing; found "
                                  "{'weight_ih': [12, 5], 'weight_hh': [12, 3], 'bias_ih': [12]}"),
-    ({"lstm__weight_hh_l0": (10, 3)}, "recurrent module 'lstm', layer 0: weight_ih and weight_hh must have gates*H rows, "
-                                      "with 4 gates (LSTM), 3 (GRU) or 1 (RNN); found {'weight_ih': [12, 5], "
+    ({"lstm__weight_hh_l0": (10, 3)}, "recurrent module 'lstm', layer 0: weight_ih and weight_hh must have gates*H "
+                                      "rows, with 4 gates (LSTM), 3 (GRU) or 1 (RNN); found {'weight_ih': [12, 5], "
                                       "'weight_hh': [10, 3], 'bias_ih': [12], 'bias_hh': [12]}"),
     ({"lstm__bias_ih_l0": (3,)}, "recurrent module 'lstm', layer 0: bias_ih must be [12]; found {'weight_ih': [12, 5], "
                                  "'weight_hh': [12, 3], 'bias_ih': [3], 'bias_hh': [12]}"),
@@ -176,7 +177,8 @@ def test_an_inconsistent_recurrent_module_is_an_error(change, message):
 
 
 def test_a_file_without_recurrent_layers():
-    with pytest.raises(UnsupportedError, match=r"^no recurrent layer was found among 'fc.weight' \[2, 3\], 'fc.bias' \[2\]; "
+    with pytest.raises(UnsupportedError, match=r"^no recurrent layer was found among 'fc.weight' \[2, 3\], 'fc.bias' "
+                                               r"\[2\]; "
                                                "expected names such as 'lstm.weight_ih_l0' or 'cell.weight_ih'$"):
         propose(weights(**linear("fc", 3, 2)))
 

@@ -181,8 +181,8 @@ def test_a_deflated_archive_and_one_without_checksums(net, tmp_path):
 
 
 @pytest.mark.parametrize("value, kind, message", [
-    (mapping({"a": b"N"}), UnsupportedError, "the file holds no tensors; expected a state dict, or a checkpoint with one "
-                                             "in it"),
+    (mapping({"a": b"N"}), UnsupportedError, "the file holds no tensors; expected a state dict, or a checkpoint with "
+                                             "one in it"),
     (mapping({"w": tensor(), "n": b"cnumpy._core.multiarray\n_reconstruct\n)R"}), UnsupportedError,
      "'n' is a pickled NumPy array; save the model's state_dict with torch.save, or the arrays with numpy.savez"),
     (mapping({"w": tensor(), "model": mapping({"w": tensor()})}), FormatError, "two tensors are named 'w'"),

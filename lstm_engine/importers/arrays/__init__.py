@@ -21,6 +21,8 @@ from .weights import Weights
 name = "arrays"
 suffixes = (".npz",)
 
+DEFAULT = ImportOptions()
+
 
 def claims(path: Path, head: bytes) -> bool:
     """Whether a file is an `.npz`: by its name, or by the first record of a zip."""
@@ -33,7 +35,7 @@ def claims_live(source: object) -> bool:
     return False
 
 
-def read(path: Path, options: ImportOptions = ImportOptions()) -> Graph:
+def read(path: Path, options: ImportOptions = DEFAULT) -> Graph:
     """The graph that `options.spec` describes over the arrays of the file.
 
     Raises FileError, FormatError, UnsupportedError with messages that begin with the path; ArgumentError
@@ -58,6 +60,6 @@ def read(path: Path, options: ImportOptions = ImportOptions()) -> Graph:
     return dataclasses.replace(graph, metadata={"source": path.name, "producer": "arrays", **graph.metadata})
 
 
-def read_live(source: object, options: ImportOptions = ImportOptions()) -> Graph:
+def read_live(source: object, options: ImportOptions = DEFAULT) -> Graph:
     """Always raises ArgumentTypeError: `claims_live` never claims."""
     raise ArgumentTypeError(f"{type(source).__qualname__} is no model; save arrays with numpy.savez and give a spec")

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Iterator, NoReturn
+from typing import BinaryIO, NoReturn
 
 from ...errors import FormatError
 
@@ -107,7 +108,7 @@ class Archive:
         _, disk, first, here, count, length, start, comment = _END.unpack_from(tail, found)
         if end + _END.size + comment != self._size:
             _fail(f"{self._size - end - _END.size - comment} bytes follow the end record")
-        small = (disk, first, here, count, length, start)
+        small: tuple[int, ...] = (disk, first, here, count, length, start)
         if end >= _LOCATOR.size:
             locator = self._at(end - _LOCATOR.size, _LOCATOR.size, "the zip64 locator")
             if locator.startswith(b"PK\x06\x07"):
@@ -129,7 +130,8 @@ class Archive:
         mark, size, _, _, *large = _END64.unpack(self._at(offset, _END64.size, "the zip64 end record"))
         if mark != b"PK\x06\x06" or size != _END64.size - 12:
             _fail(f"no zip64 end record at {offset}")
-        for name, old, new in zip(("disk", "first disk", "records here", "records", "length", "offset"), small, large):
+        for name, old, new in zip(("disk", "first disk", "records here", "records", "length", "offset"), small, large,
+                                  strict=True):
             if old != new and old not in (0xFFFF, 0xFFFFFFFF):
                 _fail(f"the two end records differ in {name}: {old} and {new}")
         return offset, tuple(large)

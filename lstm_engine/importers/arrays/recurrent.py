@@ -7,8 +7,9 @@ One direction of one layer is up to five arrays, by role (torch.nn.LSTM, "Variab
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Mapping, NoReturn, Sequence
+from typing import NoReturn
 
 import numpy as np
 

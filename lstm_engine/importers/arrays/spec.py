@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -134,8 +135,9 @@ class _Expander:
         if isinstance(expression, Mapping):
             if set(expression) == {"concat"} and isinstance(expression["concat"], (list, tuple)):
                 return self._join(where, np.concatenate, expression["concat"], depth)
-            if set(expression) == {"zeros"} and type(expression["zeros"]) is int and 0 < expression["zeros"] <= MAX_ZEROS:
-                return np.zeros(expression["zeros"], np.float32)
+            count = expression.get("zeros")
+            if set(expression) == {"zeros"} and type(count) is int and 0 < count <= MAX_ZEROS:
+                return np.zeros(count, np.float32)
             if "tensor" in expression and set(expression) <= _EXPRESSION:
                 return self._laid_out(where, expression, depth)
         _fail(where, "must be the name of an array, {\"tensor\": ..., \"transpose\": true, \"gates\": \"ifco\"}, "

@@ -14,7 +14,6 @@ from typing import Any
 from ...errors import ArgumentError
 from ...graph import Graph
 from ..arrays.spec import graph_from_spec, load_spec
-from ..arrays.weights import Weights
 from ..base import ImportOptions
 from .checkpoint import IGNORED
 from .draft import propose_or_draft
@@ -26,6 +25,7 @@ from .propose import propose
 name = "torch"
 suffixes = (".pt", ".pth", ".pt2", ".safetensors")
 
+DEFAULT = ImportOptions()
 _LONGEST_NAME = 300            # of the first record in a zip
 
 
@@ -42,7 +42,7 @@ def claims_live(source: object) -> bool:
     return is_torch(source, "Module")
 
 
-def read(path: Path, options: ImportOptions = ImportOptions()) -> Graph:
+def read(path: Path, options: ImportOptions = DEFAULT) -> Graph:
     """The graph of a checkpoint: by `options.spec`, or the only chain that its names and shapes allow.
 
     Raises FileError, FormatError, UnsupportedError, ArgumentError; the message begins with the path.
@@ -53,7 +53,7 @@ def read(path: Path, options: ImportOptions = ImportOptions()) -> Graph:
     return _sourced(graph, path.name)
 
 
-def read_live(source: object, options: ImportOptions = ImportOptions()) -> Graph:
+def read_live(source: object, options: ImportOptions = DEFAULT) -> Graph:
     """The graph of a live module: by `options.spec`, from an nn.Sequential's parts, or as its state dict is read.
 
     The graph is batch first whatever the module's `batch_first` says, and takes whole sequences.

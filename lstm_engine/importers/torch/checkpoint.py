@@ -8,7 +8,8 @@ sight; those known to be no weights (optimizer state, counters) are left out.
 from __future__ import annotations
 
 import re
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 from ...errors import FormatError, UnsupportedError
 from .symbols import Instance, Opaque, Tensor

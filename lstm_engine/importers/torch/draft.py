@@ -31,11 +31,12 @@ def _draft(weights: Weights, reason: str) -> dict[str, Any]:
     if not nodes:
         raise UnsupportedError(reason)
     notes = [f"a draft, to be corrected: {reason}",
-             "the nodes are chained in the file's order; check \"inputs\", \"outputs\" and each \"activation\", and add "
-             "what has no weights (Pool, Activate)"]
+             "the nodes are chained in the file's order; check \"inputs\", \"outputs\" and each \"activation\", and "
+             "add what has no weights (Pool, Activate)"]
     if layers.rest:
         notes.append(f"belong to no node yet: {weights.describe(layers.rest, 100)}; give them a node, or name them "
                      "under \"ignore\"")
+    inputs: list[dict[str, Any]]
     if tables:
         inputs = [{"name": "ids", "shape": ["batch", "time"], "dtype": "int32"}]
     else:

@@ -87,7 +87,8 @@ def find_layers(weights: Weights) -> Layers:
             if has_bias and weights.shape(bias) != weights.shape(name)[:1]:
                 continue
             claimed.update((name, bias))
-            layers.matrices.append(Matrix(match["path"] or "", weights.shape(name), has_bias, index))  # type: ignore[arg-type]
+            rows, columns = weights.shape(name)
+            layers.matrices.append(Matrix(match["path"] or "", (rows, columns), has_bias, index))
     layers.rest = [name for name in names if name not in claimed]
     return layers
 

@@ -6,7 +6,8 @@ forward of its own computes something else.
 
 from __future__ import annotations
 
-from typing import Any, Iterator, Mapping, NoReturn
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -123,8 +124,8 @@ def _sequence(parts: list[tuple[str, Any]], weights: Weights, pool: str | None) 
                 nodes.append({"op": "Activate", "name": path, "activation": activation})
         if pool is not None and index == last_recurrent:
             if pool == "last" and part.bidirectional:
-                _refuse(path, part, "pool \"last\" after a bidirectional layer can mean output[:, -1] or the last state "
-                                    "of both directions (Y_h)")
+                _refuse(path, part, "pool \"last\" after a bidirectional layer can mean output[:, -1] or the last "
+                                    "state of both directions (Y_h)")
             nodes.append({"op": "Pool", "name": f"pool_{pool}", "kind": pool})
     return connected(inputs, nodes)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Mapping, NoReturn
+from typing import Any, NoReturn
 
 from ...errors import ArgumentError, UnsupportedError
 from ..arrays.weights import Weights
@@ -32,7 +33,8 @@ class Chain:
     head: Matrix | None
 
 
-def propose(weights: Weights, pool: str | None = None, nonlinearities: Mapping[str, str] | None = None) -> dict[str, Any]:
+def propose(weights: Weights, pool: str | None = None,
+            nonlinearities: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The spec of the only chain that the tensors allow.
 
     pool: how the sequence is reduced before the head. nonlinearities: of nn.RNN modules by path, where known.
@@ -54,7 +56,8 @@ def propose(weights: Weights, pool: str | None = None, nonlinearities: Mapping[s
 
 def _ambiguous(layers: Layers, reason: str) -> NoReturn:
     found = "; ".join([*map(str, layers.stacks), *(f"matrix {matrix}" for matrix in layers.matrices)])
-    raise UnsupportedError(f"how the layers are connected is not certain: {reason}. Found: {found}. To convert it, {HOW}")
+    raise UnsupportedError(f"how the layers are connected is not certain: {reason}. Found: {found}. "
+                           f"To convert it, {HOW}")
 
 
 def _chain(weights: Weights, layers: Layers) -> Chain:
@@ -140,7 +143,8 @@ def write_spec(weights: Weights, chain: Chain, pool: str | None, nonlinearities:
     sequence = {"name": "input", "shape": ["batch", "time", first.features], "dtype": dtype}
     nodes: list[dict[str, Any]] = []
     if chain.embedding:
-        nodes.append({"op": "Embedding", "name": _name(chain.embedding.path, "embedding"), "torch": chain.embedding.path})
+        nodes.append({"op": "Embedding", "name": _name(chain.embedding.path, "embedding"),
+                      "torch": chain.embedding.path})
     for stack in chain.stacks:
         nodes += stack_nodes(stack, nonlinearities.get(stack.path, "tanh"))
     if pool:
@@ -160,7 +164,8 @@ def _notes(chain: Chain, pool: str | None, nonlinearities: Mapping[str, str]) ->
     notes += [f"RNN {stack.path!r:.100} is taken to have PyTorch's default nonlinearity, tanh" for stack in chain.stacks
               if stack.op == "RNN" and stack.path not in nonlinearities]
     if chain.head:
-        notes.append(f"an activation after the linear layer {chain.head.path!r:.100} is not in the file; here there is none")
+        notes.append(f"an activation after the linear layer {chain.head.path!r:.100} is not in the file; here there "
+                     f"is none")
     return notes
 
 

@@ -6,7 +6,8 @@ Source of the arguments: torch/_utils.py, torch/_tensor.py, torch/jit/_pickle.py
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from ...errors import FormatError, UnsupportedError
 from .symbols import DTYPES, Instance, Opaque, Storage, Symbol, Tensor, view

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import BinaryIO, Callable, Iterable
+from collections.abc import Callable, Iterable
+from typing import BinaryIO, Literal
 
 import numpy as np
 
@@ -20,7 +21,7 @@ class Storages:
 
     def __init__(self, load: Callable[[str], bytes], big_endian: bool = False) -> None:
         self._load = load
-        self._order = ">" if big_endian else "<"
+        self._order: Literal["<", ">"] = ">" if big_endian else "<"
         self._open: dict[str, bytes] = {}
         self._waiting: Counter[str] = Counter()
 

@@ -93,7 +93,7 @@ def view(storage: Storage, dtype: str, itemsize: int, offset: int, shape: tuple[
     tensor = Tensor(storage, dtype, itemsize, offset, shape, strides)
     if not tensor.count:
         return tensor
-    last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides))
+    last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
     if last >= items:
         raise FormatError(f"a tensor of shape {list(shape)}, strides {list(strides)} and offset {offset} reads "
                           f"item {last} of storage {storage.key!r:.100}, which has {items}")

@@ -8,7 +8,8 @@ Source of the opcodes: CPython's Lib/pickletools.py.
 from __future__ import annotations
 
 import struct
-from typing import Any, Callable, NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from ...errors import FormatError, UnsupportedError
 from .rebuild import build, new_object, rebuild
@@ -132,7 +133,7 @@ class _Machine:
         target = self.container(dict, "SETITEM(S)")
         if len(items) % 2:
             self.fail("SETITEMS of a key without a value")
-        for key, value in zip(items[::2], items[1::2]):
+        for key, value in zip(items[::2], items[1::2], strict=True):
             if not isinstance(key, _KEYS):
                 self.fail(f"a dict key that is a {_kind(key)}")
             target[key] = value
