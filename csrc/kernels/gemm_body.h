@@ -175,10 +175,7 @@ static void dense(const le_dense_panel *p)
         for (size_t at = 0; at < p->units; at += LANES) {
             const vec sum = v_add(v_load(scratch + at), v_load((const real *)p->bias + at));
             const vec y = v_activate(p->activation, sum);
-            if (at + LANES <= p->units)
-                v_store(out + at, y);
-            else
-                v_store_n(out + at, y, p->units - at);
+            store_units(out + at, y, p->units - at);
         }
     }
 }

@@ -34,17 +34,18 @@ typedef struct le_cell_config {
 /* One step of one panel of units for some rows. All strides are in elements. */
 typedef struct le_step {
     size_t rows;
-    size_t units;              /* real units of the panel, 1..lanes (RNN: 1..nv*lanes) */
+    size_t units;              /* real units of the panel: 1..lanes for gates, 1..4*lanes for columns */
+    size_t first;              /* the panel's first unit: where it reads h_old and writes h_out */
     size_t k;                  /* columns of h_prev: H, or the projected size */
     const void *panel;         /* [k][nv][lanes] */
-    const void *const *h_prev; /* [rows] -> [k] */
-    const void *x_part;        /* [rows][nv*lanes] */
-    const void *bias;          /* [nv*lanes]; GRU [4*lanes]: z, r, Wb_h, Rb_h */
-    const void *peephole;      /* [3*lanes] i,o,f, or null */
-    void *c;                   /* [rows][lanes], row stride c_stride (LSTM) */
-    size_t c_stride;
+    const void *const *h_prev; /* [rows] -> [k], what is multiplied */
+    const void *const *h_old;  /* [rows] -> [H], the state of the step before (GRU) */
     void *const *h_out;        /* [rows] -> [H] */
-    size_t first;              /* the panel's first unit: where it writes in h_out and (GRU) reads in h_prev */
+    const void *x_part;        /* [rows][nv*lanes] */
+    const void *bias;          /* [nv*lanes]; GRU with reset after: [4*lanes], z, r, Wb_h, Rb_h */
+    const void *peephole;      /* [3*lanes] i,o,f, or null */
+    void *c;                   /* [rows][lanes], row stride c_stride: c of an LSTM, z of a GRU with reset before */
+    size_t c_stride;
     const le_cell_config *cell;
     void *scratch;             /* [rows][nv*lanes] */
     void *trace;               /* [rows][nv*lanes] gate values after activation, or null */
@@ -79,6 +80,14 @@ typedef struct le_kernels {
     le_step_kernel lstm;
     /* Any LSTM: product to scratch, then a general cell on the tile. */
     le_step_kernel lstm_general;
+    /* h of a projected LSTM: columns, no inputs and no bias. */
+    le_step_kernel projection;
+    /* GRU with the reset gate after the product (linear_before_reset = 1): z, r, h together. */
+    le_step_kernel gru_after;
+    /* GRU with the reset gate before it: first z into c and r * h into h_out; then, over r * h, the new h (columns). */
+    le_step_kernel gru_before_gates, gru_before_candidate;
+    /* RNN: columns. */
+    le_step_kernel rnn;
 
     /* x[0..n) = activation(x), element-wise kinds only. */
     void (*activate)(le_activation activation, size_t n, void *x);

@@ -11,14 +11,6 @@
 
 enum { GATE_I, GATE_O, GATE_F, GATE_C, LSTM_GATES };
 
-LE_INLINE void store_units(real *at, vec value, size_t units)
-{
-    if (units == LANES)
-        v_store(at, value);
-    else
-        v_store_n(at, value, units);
-}
-
 /* The last block of k for a tile of rows, its sums kept in registers, then the cell in two passes over the rows:
  * the chain from the gates to h is long, and rows side by side hide its latency. */
 LE_INLINE void lstm_tile(const int rows, const le_step *s, size_t row, size_t k0, size_t count)
@@ -66,12 +58,6 @@ static void lstm(const le_step *s)
         }
         row += m;
     }
-}
-
-/* x limited to [-limit, limit]; 0 means no limit. NaN stays NaN. */
-LE_INLINE vec v_clip(vec x, double limit)
-{
-    return limit > 0 ? v_clamp(x, (real)-limit, (real)limit) : x;
 }
 
 /* Any LSTM cell for one row: sums of the h part come from scratch. */

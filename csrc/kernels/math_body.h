@@ -161,6 +161,26 @@ LE_INLINE vec v_clamp(vec x, real low, real high)
     return v_max(v_set1(low), v_min(v_set1(high), x));
 }
 
+/* x limited to [-limit, limit]; 0 means no limit. NaN stays NaN. */
+LE_INLINE vec v_clip(vec x, double limit)
+{
+    return limit > 0 ? v_clamp(x, (real)-limit, (real)limit) : x;
+}
+
+/* The first `units` elements (all of them at most LANES) of a row that may end there. */
+LE_INLINE void store_units(real *at, vec value, size_t units)
+{
+    if (units >= LANES)
+        v_store(at, value);
+    else
+        v_store_n(at, value, units);
+}
+
+LE_INLINE vec load_units(const real *at, size_t units)
+{
+    return units >= LANES ? v_load(at) : v_load_n(at, units);
+}
+
 /* Any element-wise activation; see LE_ACTIVATION_LIST and lstm_engine/graph/activations.py for the equations. */
 static vec v_activate(le_activation f, vec x)
 {

@@ -3,6 +3,7 @@
 
 #include "base/cpu.h"
 #include "kernels/gemm_body.h"
+#include "kernels/gru_body.h"
 #include "kernels/lstm_body.h"
 #include "kernels/math_body.h"
 
@@ -21,6 +22,11 @@ const le_kernels LE_TABLE = {
     .dense = dense,
     .lstm = lstm,
     .lstm_general = lstm_general,
+    .projection = projection,
+    .gru_after = gru_after,
+    .gru_before_gates = gru_before_gates,
+    .gru_before_candidate = gru_before_candidate,
+    .rnn = rnn,
     .activate = activate,
     .softmax = softmax,
 };

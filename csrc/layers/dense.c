@@ -21,7 +21,7 @@ le_status le_dense_pack(const le_kernels *kernels, le_gemm gemm, size_t features
         .kernels = kernels, .gemm = gemm, .features = features, .units = units, .activation = activation};
     le_status status = le_pack_columns(kernels, units, features, kernel, &layer->w);
     if (status == LE_OK)
-        status = le_pack_units(kernels, units, bias, &layer->bias);
+        status = le_pack_units(kernels, units, bias, NULL, &layer->bias);
     if (status == LE_OK && gemm == LE_GEMM_BLAS) {
         const size_t bytes = le_mul(le_mul(features, units), le_dtype_size(kernels->dtype));
         layer->w_plain = le_alloc(bytes);

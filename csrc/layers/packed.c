@@ -95,14 +95,16 @@ le_status le_pack_bias(const le_kernels *kernels, int gates, size_t hidden, cons
     return LE_OK;
 }
 
-le_status le_pack_units(const le_kernels *kernels, size_t units, const void *values, char **out)
+le_status le_pack_units(const le_kernels *kernels, size_t units, const void *first, const void *second, char **out)
 {
-    const size_t width = LE_MAX_NV * (size_t)kernels->lanes, es = le_dtype_size(kernels->dtype);
-    *out = le_calloc(le_mul(le_round_up(units, width), es));
+    const size_t width = LE_MAX_NV * (size_t)kernels->lanes;
+    *out = le_calloc(le_mul(le_round_up(units, width), le_dtype_size(kernels->dtype)));
     if (*out == NULL)
         return LE_ERROR_MEMORY;
-    if (values)
-        memcpy(*out, values, units * es);
+    if (first)
+        add_to(kernels->dtype, units, first, *out);
+    if (second)
+        add_to(kernels->dtype, units, second, *out);
     return LE_OK;
 }
 

@@ -29,8 +29,8 @@ le_status le_pack_columns(const le_kernels *kernels, size_t units, size_t k, con
 le_status le_pack_bias(const le_kernels *kernels, int gates, size_t hidden, const void *first, const void *second,
                        char **out);
 
-/* Per-unit vector [units], as [panel][LE_MAX_NV][lanes]. */
-le_status le_pack_units(const le_kernels *kernels, size_t units, const void *values, char **out);
+/* The sum of two per-unit vectors [units] (either may be null: zeros), as [panel][LE_MAX_NV][lanes]. */
+le_status le_pack_units(const le_kernels *kernels, size_t units, const void *first, const void *second, char **out);
 
 static inline size_t le_packed_bytes(const le_packed *packed)
 {

@@ -3,8 +3,8 @@
  *   x part   = x W'         all steps of the block at once, panel by panel
  *   h_t, c_t = cell(x part_t + h_{t-1} R' + b)     one kernel call a panel and step
  *
- * Hidden units (panels) are shared by the crew; its members meet after every step, because the next step reads
- * all of h. Odd steps go through the panels backwards: the end of the weights is then still in the cache.
+ * Hidden units (panels) are shared by the crew; its members meet after every phase, because what follows reads all
+ * units. Odd steps go through the panels backwards: the end of the weights is then still in the cache.
  */
 #include "layers/recurrent.h"
 
@@ -17,17 +17,21 @@ static size_t element(const le_recurrent_layer *layer)
     return le_dtype_size(layer->kernels->dtype);
 }
 
-static size_t tile_bytes(const le_recurrent_layer *layer)
+/* Bytes of one row of a panel: nv vectors. */
+static size_t width_bytes(const le_recurrent_layer *layer, const le_packed *packed)
 {
-    return (size_t)layer->gates * (size_t)layer->kernels->lanes * element(layer);
+    return (size_t)packed->nv * (size_t)layer->kernels->lanes * element(layer);
 }
+
+/* ---- carried state ---------------------------------------------------------------------------------- */
 
 void le_recurrent_lay_state(const le_recurrent_layer *layer, size_t rows, le_arena *arena, le_recurrent_state *state)
 {
+    const int keeps_c = layer->cell == LE_LSTM || layer->direction[0].phases == 2;
     for (int d = 0; d < layer->dirs; d++) {
         state->h[d] = le_arena_take(arena, le_mul(2, rows), layer->h_stride);
-        state->c[d] = layer->cell == LE_LSTM
-                          ? le_arena_take(arena, le_mul(rows, layer->lanes_hidden), element(layer)) : NULL;
+        state->c[d] = keeps_c ? le_arena_take(arena, le_mul(rows, layer->lanes_hidden), element(layer)) : NULL;
+        state->middle[d] = layer->middle_stride ? le_arena_take(arena, rows, layer->middle_stride) : NULL;
     }
 }
 
@@ -61,11 +65,13 @@ void le_recurrent_get(const le_recurrent_layer *layer, const le_recurrent_state 
     }
 }
 
+/* ---- scratch ---------------------------------------------------------------------------------------- */
+
 /* The largest number of panels one member of the crew can own. */
-static size_t own_panels(const le_recurrent_layer *layer, int members)
+static size_t own_panels(const le_recurrent_layer *layer, const le_packed *packed, int members)
 {
     const size_t crew = layer->dirs == 2 && members > 1 ? (size_t)members / 2 : (size_t)members;
-    return (layer->direction[0].r.panels + crew - 1) / crew;
+    return (packed->panels + crew - 1) / crew;
 }
 
 void le_recurrent_lay_work(const le_recurrent_layer *layer, size_t rows, size_t block_rows, int members, le_arena *arena,
@@ -75,8 +81,13 @@ void le_recurrent_lay_work(const le_recurrent_layer *layer, size_t rows, size_t 
     work->x_rows = le_arena_take(arena, block_rows, sizeof *work->x_rows);
     work->h_prev = le_arena_take(arena, rows, sizeof *work->h_prev);
     work->h_out = le_arena_take(arena, rows, sizeof *work->h_out);
-    work->x_part = le_arena_take(arena, le_mul(own_panels(layer, members), block_rows), tile_bytes(layer));
-    work->scratch = le_arena_take(arena, rows, tile_bytes(layer));
+    work->middle_in = le_arena_take(arena, rows, sizeof *work->middle_in);
+    work->middle_out = le_arena_take(arena, rows, sizeof *work->middle_out);
+    for (int i = 0; i < layer->direction[0].phases; i++) {
+        const le_packed *w = &layer->direction[0].phase[i].w;
+        work->x_part[i] = le_arena_take(arena, le_mul(own_panels(layer, w, members), block_rows), width_bytes(layer, w));
+    }
+    work->scratch = le_arena_take(arena, le_mul(rows, LE_MAX_NV * (size_t)layer->kernels->lanes), es);
     work->gathered = work->plain = NULL;
     if (layer->gemm == LE_GEMM_BLAS) {
         work->gathered = le_arena_take(arena, le_mul(block_rows, layer->features), es);
@@ -84,15 +95,16 @@ void le_recurrent_lay_work(const le_recurrent_layer *layer, size_t rows, size_t 
     }
 }
 
+/* ---- input projection ------------------------------------------------------------------------------- */
+
 /* The step in time that a direction takes as its `step`-th for a row. */
-static inline size_t time_of(const struct le_recurrent_direction *direction, const le_block *block, size_t step,
-                             size_t row)
+static inline size_t time_of(const le_recurrent_direction *direction, const le_block *block, size_t step, size_t row)
 {
     return direction->reverse ? le_length(block, row) - 1 - step : step;
 }
 
 /* Pointers to the input rows of all steps of the block, step by step, active rows only; returns their number. */
-static size_t list_inputs(const struct le_recurrent_direction *direction, const le_block *block, const le_rows *x,
+static size_t list_inputs(const le_recurrent_direction *direction, const le_block *block, const le_rows *x,
                           const void **list)
 {
     size_t count = 0, active = block->rows;
@@ -104,52 +116,93 @@ static size_t list_inputs(const struct le_recurrent_direction *direction, const 
     return count;
 }
 
-/* The whole projection as one BLAS product, brought into panel order. Only a crew of one calls this. */
-static void project_blas(const le_recurrent_layer *layer, const struct le_recurrent_direction *direction, size_t count,
+/* Bring a phase's gates of the plain projection [count, gates*H] into panel order. */
+static void scatter_panels(const le_recurrent_layer *layer, const le_phase *phase, size_t count,
+                           const le_recurrent_work *work, char *to)
+{
+    const size_t es = element(layer), lanes = (size_t)layer->kernels->lanes;
+    const size_t row_bytes = (size_t)layer->gates * layer->hidden * es;
+    const int columns = phase->panel_units != lanes;
+    for (size_t panel = 0; panel < phase->w.panels; panel++)
+        for (size_t i = 0; i < count; i++)
+            for (size_t j = 0; j < (size_t)phase->w.nv; j++, to += lanes * es) {
+                const size_t unit = panel * phase->panel_units + (columns ? j * lanes : 0);
+                const size_t gate = (size_t)phase->first_gate + (columns ? 0 : j);
+                const size_t left = unit < layer->hidden ? layer->hidden - unit : 0, units = left < lanes ? left : lanes;
+                memcpy(to, work->plain + i * row_bytes + (gate * layer->hidden + unit) * es, units * es);
+                memset(to + units * es, 0, (lanes - units) * es);
+            }
+}
+
+/* The whole projection as one BLAS product. Only a crew of one calls this. */
+static void project_blas(const le_recurrent_layer *layer, const le_recurrent_direction *direction, size_t count,
                          const le_recurrent_work *work)
 {
-    const size_t es = element(layer), lanes = (size_t)layer->kernels->lanes, gates = (size_t)layer->gates;
-    const size_t columns = gates * layer->hidden, tile = tile_bytes(layer);
+    const size_t es = element(layer);
     for (size_t i = 0; i < count; i++)
         memcpy(work->gathered + i * layer->features * es, work->x_rows[i], layer->features * es);
-    le_blas_gemm(layer->kernels->dtype, count, columns, layer->features, work->gathered, direction->w_plain, work->plain);
-    for (size_t panel = 0; panel < direction->w.panels; panel++) {
-        const size_t unit = panel * lanes, units = layer->hidden - unit < lanes ? layer->hidden - unit : lanes;
-        char *to = work->x_part + panel * count * tile;
-        for (size_t i = 0; i < count; i++, to += tile)
-            for (size_t gate = 0; gate < gates; gate++) {
-                memcpy(to + gate * lanes * es, work->plain + (i * columns + gate * layer->hidden + unit) * es, units * es);
-                memset(to + (gate * lanes + units) * es, 0, (lanes - units) * es);
-            }
+    le_blas_gemm(layer->kernels->dtype, count, (size_t)layer->gates * layer->hidden, layer->features, work->gathered,
+                 direction->w_plain, work->plain);
+    for (int i = 0; i < direction->phases; i++)
+        scatter_panels(layer, &direction->phase[i], count, work, work->x_part[i]);
+}
+
+static void project_packed(const le_recurrent_layer *layer, const le_recurrent_direction *direction, const le_crew *crew,
+                           size_t count, const le_recurrent_work *work)
+{
+    for (int i = 0; i < direction->phases; i++) {
+        const le_packed *w = &direction->phase[i].w;
+        const size_t width = width_bytes(layer, w);
+        size_t first, last;
+        le_share(crew, w->panels, &first, &last);
+        for (size_t panel = first; panel < last; panel++)
+            layer->kernels->product(w->nv, count, work->x_rows, layer->features, w->data + panel * w->panel_bytes,
+                                    work->x_part[i] + (panel - first) * count * width);
     }
+}
+
+/* ---- stepping --------------------------------------------------------------------------------------- */
+
+/* One phase of one step: every panel this member owns. `at`: rows of x_part before this step's; count: of the block. */
+static void run_phase(const le_recurrent_layer *layer, const le_phase *phase, const le_crew *crew, le_step *step,
+                      const char *x_part, size_t at, size_t count, char *c, int backwards)
+{
+    const size_t es = element(layer), lanes = (size_t)layer->kernels->lanes, width = width_bytes(layer, &phase->r);
+    size_t first, last;
+    le_share(crew, phase->r.panels, &first, &last);
+    step->k = phase->r.k;
+    for (size_t i = first; i < last; i++) {
+        const size_t panel = backwards ? first + last - 1 - i : i;
+        step->first = panel * phase->panel_units;
+        step->units = phase->units - step->first < phase->panel_units ? phase->units - step->first : phase->panel_units;
+        step->panel = phase->r.data + panel * phase->r.panel_bytes;
+        step->x_part = phase->w.panels ? x_part + ((panel - first) * count + at) * width : NULL;
+        step->bias = phase->bias ? phase->bias + panel * phase->bias_bytes : NULL;
+        step->peephole = phase->peephole ? phase->peephole + panel * 3 * lanes * es : NULL;
+        step->c = c ? c + step->first * es : NULL;
+        phase->kernel(step);
+    }
+    le_meet(crew);
 }
 
 static void run_direction(const le_recurrent_layer *layer, int d, const le_crew *crew, const le_block *block,
                           const le_rows *x, const le_rows *y, le_recurrent_state *state, const le_recurrent_work *work)
 {
-    const struct le_recurrent_direction *direction = &layer->direction[d];
-    const size_t es = element(layer), lanes = (size_t)layer->kernels->lanes, tile = tile_bytes(layer);
+    const le_recurrent_direction *direction = &layer->direction[d];
     const size_t count = list_inputs(direction, block, x, work->x_rows);
-    size_t first_panel, last_panel;
-    le_share(crew, direction->r.panels, &first_panel, &last_panel);
-
     if (layer->gemm == LE_GEMM_BLAS)
         project_blas(layer, direction, count, work);
     else
-        for (size_t panel = first_panel; panel < last_panel; panel++)
-            layer->kernels->product(layer->gates, count, work->x_rows, layer->features,
-                                    direction->w.data + panel * direction->w.panel_bytes,
-                                    work->x_part + (panel - first_panel) * count * tile);
+        project_packed(layer, direction, crew, count, work);
 
     char *const carried = state->h[d], *const other = carried + block->rows * layer->h_stride;
-    const void **h_prev = work->h_prev;
-    for (size_t row = 0; row < block->rows; row++)
-        h_prev[row] = carried + row * layer->h_stride;
-
+    for (size_t row = 0; row < block->rows; row++) {
+        work->h_prev[row] = carried + row * layer->h_stride;
+        if (layer->middle_stride)
+            work->middle_in[row] = work->middle_out[row] = state->middle[d] + row * layer->middle_stride;
+    }
     le_step step = {
-        .k = layer->output,
-        .h_prev = h_prev,
-        .h_out = work->h_out,
+        .h_old = work->h_prev,
         .c_stride = layer->lanes_hidden,
         .cell = &direction->config,
         .scratch = work->scratch,
@@ -160,25 +213,20 @@ static void run_direction(const le_recurrent_layer *layer, int d, const le_crew 
         if (active == 0)
             break;
         char *const target = (s - block->begin) % 2 == 0 ? other : carried;
+        const size_t offset = (size_t)d * layer->output * element(layer);
         for (size_t row = 0; row < active; row++)
-            work->h_out[row] = y ? le_row(y, time_of(direction, block, s, row), row) + (size_t)d * layer->output * es
+            work->h_out[row] = y ? le_row(y, time_of(direction, block, s, row), row) + offset
                                  : target + row * layer->h_stride;
         step.rows = active;
-        for (size_t i = first_panel; i < last_panel; i++) {
-            const size_t panel = s % 2 == 0 ? i : first_panel + last_panel - 1 - i;
-            step.first = panel * lanes;
-            step.units = layer->hidden - step.first < lanes ? layer->hidden - step.first : lanes;
-            step.panel = direction->r.data + panel * direction->r.panel_bytes;
-            step.x_part = work->x_part + ((panel - first_panel) * count + at) * tile;
-            step.bias = direction->bias + panel * tile;
-            step.peephole = direction->peephole ? direction->peephole + panel * 3 * lanes * es : NULL;
-            step.c = state->c[d] ? state->c[d] + step.first * es : NULL;
-            layer->step(&step);
+        for (int i = 0; i < direction->phases; i++) {
+            const le_phase *phase = &direction->phase[i];
+            step.h_prev = phase->from_middle ? work->middle_in : work->h_prev;
+            step.h_out = phase->to_middle ? work->middle_out : work->h_out;
+            run_phase(layer, phase, crew, &step, work->x_part[i], at, count, state->c[d], (int)(s % 2));
         }
         for (size_t row = 0; row < active; row++)
-            h_prev[row] = work->h_out[row];
+            work->h_prev[row] = work->h_out[row];
         at += active;
-        le_meet(crew);
     }
 
     /* Outputs of this block may be overwritten by the next one: bring the last h of every row home. */
@@ -186,8 +234,8 @@ static void run_direction(const le_recurrent_layer *layer, int d, const le_crew 
     le_share(crew, block->rows, &first_row, &last_row);
     for (size_t row = first_row; row < last_row; row++) {
         char *home = carried + row * layer->h_stride;
-        if (h_prev[row] != home)
-            memcpy(home, h_prev[row], layer->output * es);
+        if (work->h_prev[row] != home)
+            memcpy(home, work->h_prev[row], layer->output * element(layer));
     }
     le_meet(crew);
 }

@@ -7,23 +7,39 @@
 #include "layers/packed.h"
 #include "layers/view.h"
 
+/* A step is one product and what follows it, or two with a meeting of the crew in between: a GRU that resets h
+ * before its product, and an LSTM that projects h. What passes between the two is the layer's middle row. */
+typedef struct le_phase {
+    le_step_kernel kernel;
+    le_packed w;        /* inputs; no panels when the phase reads none */
+    le_packed r;        /* what is multiplied in each step */
+    char *bias;         /* [panels][width], or null */
+    size_t bias_bytes;  /* of one panel */
+    char *peephole;     /* [panels][3*lanes], or null */
+    size_t panel_units; /* units of a panel: lanes for gates, 4*lanes for columns */
+    size_t units;       /* of all panels */
+    int first_gate;     /* of the gates in w_plain */
+    int from_middle, to_middle;
+} le_phase;
+
+typedef struct le_recurrent_direction {
+    int reverse;
+    int phases;
+    le_phase phase[2];
+    char *w_plain;      /* [features, gates*H] for gemm = blas, or null */
+    le_cell_config config;
+} le_recurrent_direction;
+
 typedef struct le_recurrent_layer {
     const le_kernels *kernels;
     le_gemm gemm;
     le_cell cell;
     int gates, dirs;
     size_t features, hidden, output; /* output: H, or the projected size */
-    size_t lanes_hidden;             /* H rounded up to whole vectors: the row stride of c */
+    size_t lanes_hidden;             /* H rounded up to whole panels of columns: the row stride of c */
     size_t h_stride;                 /* row stride of h in the carried state, bytes */
-    le_step_kernel step;
-    struct le_recurrent_direction {
-        int reverse;
-        le_packed w, r;
-        char *bias;     /* [panels][gates*lanes] */
-        char *peephole; /* [panels][3*lanes], or null */
-        char *w_plain;  /* [features, gates*H] for gemm = blas, or null */
-        le_cell_config config;
-    } direction[2];
+    size_t middle_stride;            /* row stride of the middle rows, bytes; 0: one phase */
+    le_recurrent_direction direction[2];
 } le_recurrent_layer;
 
 /* Pack the weights of `spec` for `kernels`. On failure the layer holds nothing. */
@@ -31,11 +47,16 @@ le_status le_recurrent_pack(const le_kernels *kernels, le_gemm gemm, size_t feat
                             le_recurrent_layer *layer, le_error *error);
 void le_recurrent_free(le_recurrent_layer *layer);
 size_t le_recurrent_bytes(const le_recurrent_layer *layer);
+/* Bytes of weights that every step reads, one direction. */
+size_t le_recurrent_step_bytes(const le_recurrent_layer *layer);
+/* Panels of the phase with the fewest: how many members can share a step. */
+size_t le_recurrent_panels(const le_recurrent_layer *layer);
 
 /* The state of one group of rows between blocks. */
 typedef struct le_recurrent_state {
-    char *h[2];    /* per direction: [2][rows][h_stride]; the first half is the carried one */
-    char *c[2];    /* per direction: [rows][lanes_hidden] */
+    char *h[2];      /* per direction: [2][rows][h_stride]; the first half is the carried one */
+    char *c[2];      /* per direction: [rows][lanes_hidden]; LSTM: carried; GRU: z of the step under way */
+    char *middle[2]; /* per direction: [rows][middle_stride], or null */
 } le_recurrent_state;
 
 void le_recurrent_lay_state(const le_recurrent_layer *layer, size_t rows, le_arena *arena, le_recurrent_state *state);
@@ -47,15 +68,15 @@ void le_recurrent_get(const le_recurrent_layer *layer, const le_recurrent_state 
 
 /* What one member needs while it works; shared by all layers of a plan, so sized for the largest. */
 typedef struct le_recurrent_work {
-    const void **x_rows;    /* [block rows] */
-    const void **h_prev;    /* [rows] */
-    void **h_out;           /* [rows] */
-    char *x_part;           /* [own panels][block rows][gates*lanes] */
-    char *scratch;          /* [rows][gates*lanes] */
-    char *gathered, *plain; /* gemm = blas: [block rows, features], [block rows, gates*H] */
+    const void **x_rows;          /* [block rows] */
+    const void **h_prev, **middle_in; /* [rows] */
+    void **h_out, **middle_out;   /* [rows] */
+    char *x_part[2];              /* per phase: [own panels][block rows][width] */
+    char *scratch;                /* [rows][LE_MAX_NV*lanes] */
+    char *gathered, *plain;       /* gemm = blas: [block rows, features], [block rows, gates*H] */
 } le_recurrent_work;
 
-/* block_rows: rows x steps of a block at most; crew: members that share a group. */
+/* block_rows: rows x steps of a block at most; members: of the crew that shares a group. */
 void le_recurrent_lay_work(const le_recurrent_layer *layer, size_t rows, size_t block_rows, int members, le_arena *arena,
                            le_recurrent_work *work);
 

@@ -26,19 +26,20 @@ static double recurrent_bytes(const le_model *model)
     double largest = 0;
     for (int i = 0; i < model->op_count; i++)
         if (model->ops[i].kind == LE_OP_RECURRENT) {
-            const double bytes = (double)le_packed_bytes(&model->ops[i].as.recurrent.direction[0].r);
+            const double bytes = (double)le_recurrent_step_bytes(&model->ops[i].as.recurrent);
             largest = bytes > largest ? bytes : largest;
         }
     return largest;
 }
 
+/* How many members can share a step of every recurrent layer. */
 static int smallest_panels(const le_model *model)
 {
-    size_t smallest = SIZE_MAX;
+    size_t smallest = INT32_MAX;
     for (int i = 0; i < model->op_count; i++)
-        if (model->ops[i].kind == LE_OP_RECURRENT && model->ops[i].as.recurrent.direction[0].r.panels < smallest)
-            smallest = model->ops[i].as.recurrent.direction[0].r.panels;
-    return smallest > INT32_MAX ? 1 : (int)smallest;
+        if (model->ops[i].kind == LE_OP_RECURRENT && le_recurrent_panels(&model->ops[i].as.recurrent) < smallest)
+            smallest = le_recurrent_panels(&model->ops[i].as.recurrent);
+    return (int)smallest;
 }
 
 le_deal le_choose_deal(const le_model *model, const le_run *run)

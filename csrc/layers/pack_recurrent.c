@@ -1,0 +1,257 @@
+/* Packing of recurrent weights: which kernels run a cell, and its panels, biases and peepholes.
+ *
+ *   LSTM               gates i,o,f,c                                 lstm, or lstm_general
+ *   LSTM, projected    gates i,o,f,c -> middle; columns P            lstm.., projection
+ *   GRU, reset after   gates z,r,h                                   gru_after
+ *   GRU, reset before  gates z,r -> middle (r * h); columns h        gru_before_gates, gru_before_candidate
+ *   RNN                columns h                                     rnn
+ */
+#include <string.h>
+
+#include "base/status.h"
+#include "layers/recurrent.h"
+
+/* One direction of a layer as it comes: plain weights. */
+typedef struct plain_weights {
+    const char *w, *r, *b, *p, *proj; /* [gates*H, I], [gates*H, output], [2*gates*H], [3*H], [P, H]; null: none */
+    size_t es, features, hidden, output, gates;
+} plain_weights;
+
+static const char *bias_of(const plain_weights *plain, int recurrent, size_t gate)
+{
+    return plain->b ? plain->b + ((recurrent ? plain->gates : 0) + gate) * plain->hidden * plain->es : NULL;
+}
+
+/* [rows, columns] to [columns, rows]. */
+static char *transpose(size_t es, const char *matrix, size_t rows, size_t columns)
+{
+    char *out = le_alloc(le_mul(le_mul(rows, columns), es));
+    for (size_t r = 0; out && r < rows; r++)
+        for (size_t c = 0; c < columns; c++)
+            memcpy(out + (c * rows + r) * es, matrix + (r * columns + c) * es, es);
+    return out;
+}
+
+static le_status pack_transposed(const le_kernels *kernels, size_t units, size_t k, const char *matrix, le_packed *out)
+{
+    char *columns = transpose(le_dtype_size(kernels->dtype), matrix, units, k);
+    const le_status status = columns ? le_pack_columns(kernels, units, k, columns, out) : LE_ERROR_MEMORY;
+    le_free(columns);
+    return status;
+}
+
+/* A phase of `gates` gates side by side, from `first_gate` on. */
+static le_status pack_gate_phase(const le_kernels *kernels, const plain_weights *plain, size_t first_gate, int gates,
+                                 le_step_kernel kernel, le_phase *phase)
+{
+    const size_t skip = first_gate * plain->hidden * plain->es;
+    phase->kernel = kernel;
+    phase->first_gate = (int)first_gate;
+    phase->units = plain->hidden;
+    phase->panel_units = (size_t)kernels->lanes;
+    phase->bias_bytes = (size_t)gates * phase->panel_units * plain->es;
+    le_status status = le_pack_gates(kernels, gates, plain->hidden, plain->features, plain->w + skip * plain->features,
+                                     &phase->w);
+    if (status == LE_OK)
+        status = le_pack_gates(kernels, gates, plain->hidden, plain->output, plain->r + skip * plain->output, &phase->r);
+    if (status == LE_OK)
+        status = le_pack_bias(kernels, gates, plain->hidden, bias_of(plain, 0, first_gate), bias_of(plain, 1, first_gate),
+                              &phase->bias);
+    if (status == LE_OK && plain->p)
+        status = le_pack_bias(kernels, 3, plain->hidden, plain->p, NULL, &phase->peephole);
+    return status;
+}
+
+/* A phase of one gate, its units as columns. */
+static le_status pack_column_phase(const le_kernels *kernels, const plain_weights *plain, size_t gate,
+                                   le_step_kernel kernel, le_phase *phase)
+{
+    const size_t skip = gate * plain->hidden * plain->es;
+    phase->kernel = kernel;
+    phase->first_gate = (int)gate;
+    phase->units = plain->hidden;
+    phase->panel_units = LE_MAX_NV * (size_t)kernels->lanes;
+    phase->bias_bytes = phase->panel_units * plain->es;
+    le_status status = pack_transposed(kernels, plain->hidden, plain->features, plain->w + skip * plain->features,
+                                       &phase->w);
+    if (status == LE_OK)
+        status = pack_transposed(kernels, plain->hidden, plain->output, plain->r + skip * plain->output, &phase->r);
+    if (status == LE_OK)
+        status = le_pack_units(kernels, plain->hidden, bias_of(plain, 0, gate), bias_of(plain, 1, gate), &phase->bias);
+    return status;
+}
+
+/* GRU with reset after: z and r add their two biases, h keeps them apart: [panel][z, r, Wb_h, Rb_h][lanes]. */
+static le_status split_gru_bias(const le_kernels *kernels, const plain_weights *plain, le_phase *phase)
+{
+    const size_t gate = plain->hidden * plain->es;
+    char *input = le_calloc(4 * gate), *recurrent = le_calloc(4 * gate);
+    le_status status = input && recurrent ? LE_OK : LE_ERROR_MEMORY;
+    if (status == LE_OK && plain->b) {
+        memcpy(input, bias_of(plain, 0, 0), 3 * gate);
+        memcpy(recurrent, bias_of(plain, 1, 0), 2 * gate);
+        memcpy(recurrent + 3 * gate, bias_of(plain, 1, 2), gate);
+    }
+    le_free(phase->bias);
+    phase->bias = NULL;
+    if (status == LE_OK)
+        status = le_pack_bias(kernels, 4, plain->hidden, input, recurrent, &phase->bias);
+    phase->bias_bytes = 4 * (size_t)kernels->lanes * plain->es;
+    le_free(input);
+    le_free(recurrent);
+    return status;
+}
+
+static int is(le_activation activation, le_act_kind kind)
+{
+    return activation.kind == kind;
+}
+
+/* The common LSTM has a kernel of its own; everything else goes through the general cell. */
+static int is_common_lstm(const le_recurrent *spec, const le_cell_config *config)
+{
+    return !spec->p && config->clip <= 0 && config->cell_clip <= 0 && !config->input_forget &&
+           is(config->f, LE_ACT_SIGMOID) && is(config->g, LE_ACT_TANH) && is(config->h, LE_ACT_TANH);
+}
+
+static le_status pack_lstm(const le_kernels *kernels, const le_recurrent *spec, const plain_weights *plain,
+                           le_recurrent_direction *direction)
+{
+    const le_step_kernel kernel = is_common_lstm(spec, &direction->config) ? kernels->lstm : kernels->lstm_general;
+    le_phase *gates = &direction->phase[0], *projection = &direction->phase[1];
+    direction->phases = 1;
+    le_status status = pack_gate_phase(kernels, plain, 0, 4, kernel, gates);
+    if (status != LE_OK || !spec->projection)
+        return status;
+    direction->phases = 2;
+    gates->to_middle = projection->from_middle = 1;
+    projection->kernel = kernels->projection;
+    projection->units = spec->projection;
+    projection->panel_units = LE_MAX_NV * (size_t)kernels->lanes;
+    return pack_transposed(kernels, spec->projection, plain->hidden, plain->proj, &projection->r);
+}
+
+static le_status pack_gru(const le_kernels *kernels, const le_recurrent *spec, const plain_weights *plain,
+                          le_recurrent_direction *direction)
+{
+    direction->phases = spec->linear_before_reset ? 1 : 2;
+    if (spec->linear_before_reset) {
+        const le_status status = pack_gate_phase(kernels, plain, 0, 3, kernels->gru_after, &direction->phase[0]);
+        return status == LE_OK ? split_gru_bias(kernels, plain, &direction->phase[0]) : status;
+    }
+    direction->phase[0].to_middle = direction->phase[1].from_middle = 1;
+    const le_status status = pack_gate_phase(kernels, plain, 0, 2, kernels->gru_before_gates, &direction->phase[0]);
+    return status == LE_OK
+               ? pack_column_phase(kernels, plain, 2, kernels->gru_before_candidate, &direction->phase[1]) : status;
+}
+
+static le_status pack_direction(const le_kernels *kernels, le_gemm gemm, const le_recurrent *spec, int d,
+                                const plain_weights *plain, le_recurrent_direction *direction)
+{
+    direction->reverse = spec->direction == LE_REVERSE || d == 1;
+    direction->config = (le_cell_config){
+        .f = spec->activations[d][0], .g = spec->activations[d][1], .h = spec->activations[d][2], .clip = spec->clip,
+        .cell_clip = spec->cell_clip, .input_forget = spec->input_forget, .peephole_previous = spec->peephole_previous,
+    };
+    le_status status;
+    if (spec->cell == LE_LSTM) {
+        status = pack_lstm(kernels, spec, plain, direction);
+    } else if (spec->cell == LE_GRU) {
+        status = pack_gru(kernels, spec, plain, direction);
+    } else {
+        direction->phases = 1;
+        status = pack_column_phase(kernels, plain, 0, kernels->rnn, &direction->phase[0]);
+    }
+    if (status == LE_OK && gemm == LE_GEMM_BLAS) {
+        direction->w_plain = transpose(plain->es, plain->w, plain->gates * plain->hidden, plain->features);
+        status = direction->w_plain ? LE_OK : LE_ERROR_MEMORY;
+    }
+    return status;
+}
+
+le_status le_recurrent_pack(const le_kernels *kernels, le_gemm gemm, size_t features, const le_recurrent *spec,
+                            le_recurrent_layer *layer, le_error *error)
+{
+    static const int gate_counts[] = {[LE_LSTM] = 4, [LE_GRU] = 3, [LE_RNN] = 1};
+    const size_t es = le_dtype_size(kernels->dtype), hidden = spec->hidden, gates = (size_t)gate_counts[spec->cell];
+    const size_t output = spec->projection ? spec->projection : hidden;
+    *layer = (le_recurrent_layer){
+        .kernels = kernels,
+        .gemm = gemm,
+        .cell = spec->cell,
+        .gates = (int)gates,
+        .dirs = spec->direction == LE_BIDIRECTIONAL ? 2 : 1,
+        .features = features,
+        .hidden = hidden,
+        .output = output,
+        .lanes_hidden = le_round_up(hidden, LE_MAX_NV * (size_t)kernels->lanes),
+        .h_stride = le_round_up(le_mul(output, es), LE_ALIGN),
+    };
+    le_status status = LE_OK;
+    for (int d = 0; d < layer->dirs && status == LE_OK; d++) {
+        const size_t dir = (size_t)d, rows = gates * hidden;
+        const plain_weights plain = {
+            .w = (const char *)spec->w + dir * rows * features * es,
+            .r = (const char *)spec->r + dir * rows * output * es,
+            .b = spec->b ? (const char *)spec->b + dir * 2 * rows * es : NULL,
+            .p = spec->p ? (const char *)spec->p + dir * 3 * hidden * es : NULL,
+            .proj = spec->proj ? (const char *)spec->proj + dir * output * hidden * es : NULL,
+            .es = es, .features = features, .hidden = hidden, .output = output, .gates = gates,
+        };
+        status = pack_direction(kernels, gemm, spec, d, &plain, &layer->direction[d]);
+    }
+    if (layer->direction[0].phases == 2)
+        layer->middle_stride = le_round_up(hidden * es, LE_ALIGN);
+    if (status != LE_OK) {
+        le_recurrent_free(layer);
+        return le_fail(error, status, "packing a recurrent layer of %zu units: %s", hidden, le_status_text(status));
+    }
+    return LE_OK;
+}
+
+void le_recurrent_free(le_recurrent_layer *layer)
+{
+    for (int d = 0; d < 2; d++) {
+        le_recurrent_direction *direction = &layer->direction[d];
+        for (int i = 0; i < 2; i++) {
+            le_packed_free(&direction->phase[i].w);
+            le_packed_free(&direction->phase[i].r);
+            le_free(direction->phase[i].bias);
+            le_free(direction->phase[i].peephole);
+            direction->phase[i].bias = direction->phase[i].peephole = NULL;
+        }
+        le_free(direction->w_plain);
+        direction->w_plain = NULL;
+    }
+}
+
+size_t le_recurrent_bytes(const le_recurrent_layer *layer)
+{
+    size_t bytes = 0;
+    for (int d = 0; d < layer->dirs; d++) {
+        const le_recurrent_direction *direction = &layer->direction[d];
+        for (int i = 0; i < direction->phases; i++) {
+            const le_phase *phase = &direction->phase[i];
+            bytes += le_packed_bytes(&phase->w) + le_packed_bytes(&phase->r) + phase->r.panels * phase->bias_bytes;
+        }
+        if (direction->w_plain)
+            bytes += layer->features * (size_t)layer->gates * layer->hidden * le_dtype_size(layer->kernels->dtype);
+    }
+    return bytes;
+}
+
+size_t le_recurrent_step_bytes(const le_recurrent_layer *layer)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < layer->direction[0].phases; i++)
+        bytes += le_packed_bytes(&layer->direction[0].phase[i].r);
+    return bytes;
+}
+
+size_t le_recurrent_panels(const le_recurrent_layer *layer)
+{
+    size_t fewest = layer->direction[0].phase[0].r.panels;
+    if (layer->direction[0].phases == 2 && layer->direction[0].phase[1].r.panels < fewest)
+        fewest = layer->direction[0].phase[1].r.panels;
+    return fewest;
+}
