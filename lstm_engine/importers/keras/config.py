@@ -163,13 +163,13 @@ class Tree:
         name = entry.get("name") or config.get("name") or ""
         if not isinstance(name, str):
             raise FormatError(f"layer {where!r}: its name is {name!r:.80}; expected a text")
-        kind = self._kind(entry, where or name)
+        kind = self._kind(entry, config, where or name)
         layer = Layer(name, kind, config, where, path)
         if layer.is_model:
             self._fill(layer, depth)
         return layer
 
-    def _kind(self, entry: Mapping, where: str) -> str:
+    def _kind(self, entry: Mapping, config: Mapping, where: str) -> str:
         """The class as our table names it; operations of keras.ops get the prefix "ops."."""
         name, module, registered = entry["class_name"], entry.get("module"), entry.get("registered_name")
         if name in _FOREIGN_CODE:
@@ -181,7 +181,9 @@ class Tree:
             raise UnsupportedError(f"layer {where!r} is of the custom class {custom!r}, which is refused: what it "
                                    f"computes is not in the file; supported: {self._known()}")
         kind = _MODEL_NAMES.get(name, name)
-        if isinstance(module, str) and _OPERATIONS.match(module):
+        # Keras 3 writes no modules into .h5 files; only layers have these settings, operations have not.
+        bare = module is None and self._version.three and not {"trainable", "dtype"} & config.keys()
+        if isinstance(module, str) and _OPERATIONS.match(module) or bare and self._supported(f"ops.{name}"):
             kind = f"ops.{name}"
         if not self._supported(kind) and kind not in MODELS:
             raise UnsupportedError(f"layer {where!r} ({name}) is not supported; supported: {self._known()}")
@@ -276,6 +278,8 @@ def _keras3(value: Any) -> Any:
         if not _is_ref(history):
             raise FormatError(f"a tensor of inbound_nodes has the keras_history {history!r:.80}")
         return _ref(history)
+    if kind == "__ellipsis__":
+        return ...
     if kind == "__tuple__" and isinstance(value.get("items", config), list):
         return _keras3(value.get("items", config))
     if kind == "__slice__" and isinstance(config, dict):

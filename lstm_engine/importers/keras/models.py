@@ -104,11 +104,42 @@ def _run_functional(context: Context, model: Layer, inputs: list[Tensor]) -> lis
     made: dict[tuple[str, int], list[Tensor]] = {}
     for ref, tensor in zip(refs, inputs):
         made[ref.layer, ref.call] = [tensor]
-    for layer, number, call in _ordered(model):
+    for layer, number, call in _ordered(model, _first_calls(context, model)):
         if (layer.name, number) not in made:
             made[layer.name, number] = apply(context, layer, _resolve(call.args, made, layer),
                                              _resolve(call.kwargs, made, layer))
-    return list(flatten(_resolve(model.outputs, made, model)))
+    return list(flatten(_resolve(_output_refs(context, model), made, model)))
+
+
+def _first_calls(context: Context, model: Layer) -> dict[str, int]:
+    """The number of the first call of each layer.
+
+    Keras 2 counts the making of a model inside a model as its call 0, if it has inputs of its own. Every call
+    that is kept is read by something, so the least number that is read tells.
+    """
+    if context.version.three:
+        return {}
+    inner = {layer.name for layer in model.layers if layer.is_model and layer.calls}
+    structures = [[call.args, call.kwargs] for layer in model.layers for call in layer.calls]
+    first: dict[str, int] = {}
+    for leaf in flatten([structures, model.outputs]):
+        if isinstance(leaf, Ref) and leaf.layer in inner:
+            first[leaf.layer] = min(leaf.call, first.get(leaf.layer, leaf.call))
+    return first
+
+
+def _output_refs(context: Context, model: Layer) -> Any:
+    """The outputs; Keras 3 counts the calls of a Functional model from 1 here, and from 0 elsewhere."""
+    functional = {layer.name for layer in model.layers if layer.kind == "Functional"}
+
+    def adjusted(structure: Any) -> Any:
+        if isinstance(structure, list):
+            return [adjusted(entry) for entry in structure]
+        if isinstance(structure, dict):
+            return {key: adjusted(entry) for key, entry in structure.items()}
+        return replace(structure, call=structure.call - 1) if structure.layer in functional else structure
+
+    return adjusted(model.outputs) if context.version.three else model.outputs
 
 
 def _resolve(structure: Any, made: dict[tuple[str, int], list[Tensor]], layer: Layer) -> Any:
@@ -126,9 +157,13 @@ def _resolve(structure: Any, made: dict[tuple[str, int], list[Tensor]], layer: L
     return structure
 
 
-def _ordered(model: Layer) -> Iterator[tuple[Layer, int, Call]]:
-    """The calls of all layers, each after those it reads from. Raises FormatError for a cycle."""
-    calls = {(layer.name, number): (layer, call) for layer in model.layers for number, call in enumerate(layer.calls)}
+def _ordered(model: Layer, first: dict[str, int]) -> Iterator[tuple[Layer, int, Call]]:
+    """The calls of all layers, each after those it reads from; first: the number of a layer's first call, if not 0.
+
+    Raises FormatError for a cycle.
+    """
+    calls = {(layer.name, number): (layer, call) for layer in model.layers
+             for number, call in enumerate(layer.calls, first.get(layer.name, 0))}
     readers: dict[tuple[str, int], list[tuple[str, int]]] = {}
     waiting: dict[tuple[str, int], int] = {}
     for key, (_, call) in calls.items():

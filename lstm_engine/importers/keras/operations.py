@@ -272,8 +272,8 @@ def get_item(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     x = arguments.x[0]
     key = arguments.args[1] if len(arguments.args) > 1 else arguments.kwargs.get("key")
     entries = key if isinstance(key, list) else [key]
-    if entries.count("Ellipsis") == 1:
-        place = entries.index("Ellipsis")
+    if entries.count(...) == 1:
+        place = entries.index(...)
         entries = [*entries[:place], *[slice(None)] * (x.rank - len(entries) + 1), *entries[place + 1:]]
     whole = slice(None)
     if len(entries) > x.rank or not entries or entries[0] != whole or not all(
