@@ -51,6 +51,7 @@ class Mapper:
         self.constants = folded.constants
         self.build = Builder()
         self.views: dict[str, View] = {}
+        self.joined: dict[str, tuple[int, list[tuple[View, int]]]] = {}    # results of Concat: axis, what is joined
         self.build.taken.update(folded.outputs)        # names of outputs are given at the end
         for value in folded.inputs:
             self.build.taken.add(value.name)
@@ -96,6 +97,11 @@ class Mapper:
             if made:
                 value = self.folded.values[name]
                 self.add_root(name, Value(made, value.shape, value.dtype))
+        if step.op_type == "Concat" and all(name in self.views for name in step.inputs):
+            axis = step.attributes["axis"] % len(self.shape(step.inputs[0]))
+            sizes = [self.shape(name)[axis] for name in step.inputs]
+            if all(isinstance(size, int) for size in sizes):
+                self.joined[outputs[0]] = axis, [(self.views[n], s) for n, s in zip(step.inputs, sizes)]
         self.build.nodes.append(Operator(
             name=self.build.node_name(step.name), inputs=tuple(map(self.array, step.inputs)), outputs=tuple(outputs),
             op_type=step.op_type, attributes=step.attributes, constants=step.constants))

@@ -22,8 +22,44 @@ def follow(mapper: "Mapper", step: Operator) -> bool:
     views = rule(mapper, step)
     if views is None or any(view is None for view in views):
         return False
-    mapper.views.update((name, view) for name, view in zip(step.outputs, views) if name and view is not None)
+    for name, view in zip(step.outputs, views):
+        if name and view is not None:
+            mapper.views[name] = _through_concat(mapper, view)
     return True
+
+
+def _through_concat(mapper: "Mapper", view: View) -> View:
+    """The view of one input of a Concat, where it sees no other: the last layer's state out of all layers'."""
+    while view.root in mapper.joined:
+        axis, pieces = mapper.joined[view.root]
+        inner = _piece(view, axis, pieces)
+        if inner is None:
+            return view
+        view = inner
+    return view
+
+
+def _piece(view: View, axis: int, pieces: list[tuple[View, int]]) -> View | None:
+    picked = dict(view.picks)
+    leading = []
+    for factor in view.of_axis(axis):
+        if factor not in picked:
+            break
+        leading.append(factor)
+    offset, count = 0, 1
+    for factor in view.of_axis(axis):
+        size = view.size(factor)
+        assert isinstance(size, int)        # the sizes of the pieces are known, so their sum is
+        offset = offset * size + (picked[factor] % size if factor in leading else 0)
+        count *= 1 if factor in leading else size
+    for inner, size in pieces:
+        if offset < size:
+            break
+        offset -= size
+    if not leading or offset + count > size:
+        return None
+    cut = inner if count == size else inner.pick(axis, offset, keep=True) if count == 1 else None
+    return None if cut is None else view.without(leading).compose(cut)
 
 
 def _axes(step: Operator, position: int = 1) -> list[int]:

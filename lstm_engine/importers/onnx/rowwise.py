@@ -6,6 +6,7 @@ The latter do not care in which order the other axes are: they run on the root o
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Callable
 
 import numpy as np
@@ -63,16 +64,19 @@ def _put(mapper: "Mapper", step: Operator, view: View, make: Callable[[str, str,
 
 
 def _settled(mapper: "Mapper", name: str, last: bool = False) -> View:
-    """The view of a value if it may be worked on in its root's layout, else the view of an array made of it.
+    """The view of a value if it may be worked on in its root's layout, else a view of an array without axes of 1.
 
     last: the work is along the last axis, which must then be the root's.
     """
     view = mapper.views[name]
-    rank = len(mapper.build.values[view.root].shape)
-    if view.keeps_last(rank) if last else not view.picks:
+    if view.keeps_last(len(mapper.build.values[view.root].shape)) if last else not view.picks:
         return view
-    array = mapper.array(name)
-    return View.whole(array, mapper.build.values[array].shape)
+    shape = mapper.shape(name)
+    core = [i for i, axis in enumerate(view.axes) if axis]
+    if not core or (last and core[-1] != len(shape) - 1):
+        core = list(range(len(shape)))
+    array = mapper.build.array(replace(view, axes=tuple(view.axes[i] for i in core)), tuple(shape[i] for i in core))
+    return View.whole(array, mapper.build.values[array].shape).unsqueeze([i for i in range(len(shape)) if i not in core])
 
 
 def _activate(mapper: "Mapper", step: Operator) -> bool:

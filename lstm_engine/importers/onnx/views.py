@@ -66,6 +66,26 @@ class View:
         old = iter(self.axes)
         return replace(self, axes=tuple(() if i in new else next(old) for i in range(rank)))
 
+    def without(self, picked: Sequence[int]) -> "View":
+        """As a view of the part of the root that some of its picks leave."""
+        kept = [f for f in range(len(self.factors)) if f not in picked]
+        new = {f: i for i, f in enumerate(kept)}
+        return replace(self, factors=tuple(self.factors[f] for f in kept),
+                       axes=tuple(tuple(new[f] for f in axis) for axis in self.axes),
+                       picks=tuple((new[f], index) for f, index in self.picks if f in new))
+
+    def compose(self, inner: "View") -> "View | None":
+        """This view, of a root that `inner` has the elements of in the same order; None if they do not line up."""
+        seen = inner.reshape([size for _, size in self.factors])
+        at = {factor: factor for factor in range(len(self.factors))}
+        for factor, index in reversed(self.picks):
+            seen = seen.pick(at[factor], index, keep=False) if seen is not None else None
+            at = {f: position - (f > factor) for f, position in at.items() if f != factor}
+        if seen is None:
+            return None
+        groups = seen.axes
+        return replace(seen, axes=tuple(tuple(g for f in axis for g in groups[at[f]]) for axis in self.axes))
+
     def merge(self, first: int, count: int) -> "View":
         """With `count` neighbouring axes from `first` on made one."""
         joined = tuple(f for axis in self.axes[first:first + count] for f in axis)

@@ -56,8 +56,13 @@ def _gather_nd(attributes: dict[str, Any], node: Operator) -> Kernel:
     return lambda x, indices: x[tuple(np.moveaxis(indices, -1, 0))]
 
 
+def _copy_for(x: np.ndarray, updates: np.ndarray) -> np.ndarray:
+    """A copy of `x` to write `updates` into: a float32 constant gives way to float64 updates."""
+    return x.astype(np.result_type(x, updates))
+
+
 def _put(x: np.ndarray, where: tuple[np.ndarray, ...], updates: np.ndarray, reduction: str) -> np.ndarray:
-    result = x.copy()
+    result = _copy_for(x, updates)
     if reduction == "none":
         result[where] = updates
     else:
@@ -81,7 +86,7 @@ def _scatter_nd(attributes: dict[str, Any], node: Operator) -> Kernel:
     def put_box(x: np.ndarray, indices: np.ndarray, updates: np.ndarray) -> np.ndarray:
         if any(part.stop > size for part, size in zip(box, x.shape)):
             raise IndexError(f"indices reach outside {x.shape}")
-        result = x.copy()
+        result = _copy_for(x, updates)
         result[box] = updates
         return result
     return put_box
