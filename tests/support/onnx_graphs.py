@@ -13,23 +13,22 @@ from lstm_engine.reference import run
 
 
 def node(op: str, inputs: str, outputs: str, name: str = "", domain: str = "", **attributes: Any) -> Any:
-    """A NodeProto; names are separated by spaces, "-" stands for one left out."""
+    """A NodeProto; names are separated by spaces, "-" stands for one left out. Its name is made of op and outputs."""
     from onnx import helper
 
     def names(text: str) -> list[str]:
         return ["" if part == "-" else part for part in text.split()]
-    return helper.make_node(op, names(inputs), names(outputs), name=name or op.lower(), domain=domain, **attributes)
+    return helper.make_node(op, names(inputs), names(outputs), name=name or f"{op}_{outputs}".replace(" ", "_").lower(), domain=domain, **attributes)
 
 
 def graph(nodes: Sequence[Any], inputs: Mapping[str, Any], outputs: str, tensors: Mapping[str, Any] | None = None) -> Any:
     """A GraphProto. inputs: a shape (float32) or (dtype name, shape) by name; outputs: names separated by spaces."""
-    from onnx import helper, numpy_helper
+    from onnx import ValueInfoProto, helper, numpy_helper
     values = []
     for name, shape in inputs.items():
         dtype, shape = shape if len(shape) == 2 and isinstance(shape[0], str) and isinstance(shape[1], tuple) \
             else ("float32", shape)
         values.append(helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape))
-    from onnx import ValueInfoProto
     return helper.make_graph(list(nodes), "g", values, [ValueInfoProto(name=name) for name in outputs.split()],
                              [numpy_helper.from_array(np.asarray(array), name)
                               for name, array in (tensors or {}).items()])
