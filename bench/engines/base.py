@@ -1,0 +1,61 @@
+"""What an engine is to the harness."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Protocol
+
+import numpy as np
+
+from ..cells import Case, Cell
+
+Outputs = dict[str, np.ndarray]
+
+
+class NotSupported(Exception):
+    """The engine cannot run the cell; the message says why in a few words."""
+
+
+@dataclass
+class Variant:
+    """One way of running a cell. `call` is what is timed; `outputs` gives what it computes, in house order.
+
+    A cell of unequal lengths has several ways (packed, bucketed, padded); all others have one, called "".
+    """
+
+    name: str
+    call: Callable[[], Any]
+    outputs: Callable[[], Outputs]
+
+
+class Engine(Protocol):
+    """name, version, and the making of variants. One object serves all cells of a process."""
+
+    name: str
+    version: str
+
+    def build(self, cell: Cell, case: Case, threads: int, dtype: str) -> list[Variant]:
+        """Ready-to-time variants of a cell. Raises NotSupported."""
+
+    def use_threads(self, threads: int) -> None:
+        """Called before a variant built for `threads` runs, for engines that keep this per process."""
+
+
+def batches_by_length(lengths: np.ndarray, size: int = 8) -> list[np.ndarray]:
+    """Rows sorted by length and cut into batches of `size`: what a user does who has no other way."""
+    order = np.argsort(lengths, kind="stable")
+    return [order[start:start + size] for start in range(0, len(order), size)]
+
+
+def real_steps(outputs: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """[batch, time, F] with zeros past each row's length, so that padding is not compared."""
+    kept = np.arange(outputs.shape[1]) < lengths[:, None]
+    return np.where(kept[..., None], outputs, np.float32(0))
+
+
+def unbatched(parts: list[np.ndarray], rows: list[np.ndarray], batch: int, steps: int) -> np.ndarray:
+    """One padded array from the outputs [rows, time, F] of `batches_by_length`."""
+    whole = np.zeros((batch, steps, parts[0].shape[-1]), parts[0].dtype)
+    for part, own in zip(parts, rows):
+        whole[own, :part.shape[1]] = part
+    return whole

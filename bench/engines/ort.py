@@ -1,0 +1,109 @@
+"""ONNX Runtime: intra_op = threads, inter_op 1, time-first models (its native order)."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+
+from ..cells import LENGTHS, STREAM, Case, Cell
+from ..networks import with_states
+from ..onnx_models import onnx_model
+from .base import NotSupported, Outputs, Variant, batches_by_length, real_steps, unbatched
+
+
+def time_first(x: np.ndarray) -> np.ndarray:
+    """[batch, time, ...] -> [time, batch, ...], C-contiguous; the other way round as well."""
+    return np.ascontiguousarray(x.swapaxes(0, 1))
+
+
+class OnnxRuntime:
+    name = "onnxruntime"
+
+    def __init__(self) -> None:
+        self.version = onnxruntime.__version__
+        onnxruntime.set_default_logger_severity(3)
+        self._sessions: dict[tuple, onnxruntime.InferenceSession] = {}
+
+    def use_threads(self, threads: int) -> None:
+        """Threads belong to a session here."""
+
+    def _session(self, cell: Cell, case: Case, threads: int, dtype: str, **options) -> onnxruntime.InferenceSession:
+        key = cell.network, cell.kind, threads, dtype, *options
+        if key not in self._sessions:
+            settings = onnxruntime.SessionOptions()
+            settings.intra_op_num_threads, settings.inter_op_num_threads = threads, 1
+            graph = with_states(case.graph) if cell.kind == STREAM else case.graph
+            model = onnx_model(graph, dtype, **options).SerializeToString()
+            try:
+                self._sessions[key] = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
+            except Exception as error:          # its own exceptions share no base class
+                raise NotSupported(f"{dtype}: {str(error).splitlines()[0][:120]}") from error
+        return self._sessions[key]
+
+    def build(self, cell: Cell, case: Case, threads: int, dtype: str) -> list[Variant]:
+        feeds = {name: time_first(x.astype(dtype) if x.dtype.kind == "f" else x.astype(np.int32))
+                 for name, x in case.inputs.items()}
+        if cell.kind == LENGTHS:
+            return self._unequal(cell, case, threads, dtype, next(iter(feeds.values())))
+        session = self._session(cell, case, threads, dtype)
+        if cell.kind == STREAM:
+            return [_stream(session, case, feeds, dtype)]
+        names = list(case.graph.outputs)
+
+        def outputs() -> Outputs:
+            return {name: time_first(y) if y.ndim == 3 else y for name, y in zip(names, session.run(None, feeds))}
+
+        return [Variant("", lambda: session.run(None, feeds), outputs)]
+
+    def _unequal(self, cell: Cell, case: Case, threads: int, dtype: str, x: np.ndarray) -> list[Variant]:
+        plain = self._session(cell, case, threads, dtype)
+        aware = self._session(cell, case, threads, dtype, lengths=True)
+        lengths, name, out = case.lengths, case.graph.inputs[0].name, case.graph.outputs[0]
+        assert lengths is not None
+        padded, told = {name: x}, {name: x, "lengths": lengths}
+        rows = batches_by_length(lengths)
+        buckets = [{name: np.ascontiguousarray(x[:lengths[own].max(), own])} for own in rows]
+
+        def of(call) -> Outputs:
+            return {out: real_steps(time_first(call()[0]), lengths)}
+
+        def bucketed() -> list:
+            return [plain.run(None, feeds) for feeds in buckets]
+
+        def whole() -> Outputs:
+            parts = [time_first(part[0]) for part in bucketed()]
+            return {out: real_steps(unbatched(parts, rows, len(lengths), x.shape[0]), lengths)}
+
+        return [Variant("sequence_lens", lambda: aware.run(None, told), lambda: of(lambda: aware.run(None, told))),
+                Variant("bucketed", bucketed, whole),
+                Variant("padded", lambda: plain.run(None, padded), lambda: of(lambda: plain.run(None, padded)))]
+
+
+def _stream(session: onnxruntime.InferenceSession, case: Case, feeds: dict[str, np.ndarray], dtype: str) -> Variant:
+    """One step a call; the states that come out go in again."""
+    graph = with_states(case.graph)
+    x_name, states_in = graph.inputs[0].name, [value.name for value in graph.inputs[1:]]
+    zeros = {value.name: np.zeros((1, int(value.shape[1])), dtype) for value in graph.inputs[1:]}
+    xs = [x_t[None] for x_t in next(iter(feeds.values()))]
+    current = {x_name: xs[0], **zeros}
+    run = session.run
+
+    def step() -> np.ndarray:
+        y, *states = run(None, current)
+        for name, state in zip(states_in, states):
+            current[name] = state
+        return y
+
+    def outputs() -> Outputs:
+        current.update(zeros)
+        ys = []
+        for x_t in xs:
+            current[x_name] = x_t
+            ys.append(step()[0])
+        return {case.graph.outputs[0]: np.stack(ys, axis=1)}
+
+    return Variant("", step, outputs)
+
+
+def create() -> OnnxRuntime:
+    return OnnxRuntime()

@@ -1,0 +1,111 @@
+"""OpenVINO: LATENCY hint, float32 arithmetic, static shapes."""
+
+from __future__ import annotations
+
+import numpy as np
+import openvino
+
+from ..cells import LENGTHS, STREAM, Case, Cell
+from ..networks import with_states
+from ..onnx_models import onnx_model
+from .base import NotSupported, Outputs, Variant, batches_by_length, real_steps, unbatched
+
+
+class OpenVino:
+    name = "openvino"
+
+    def __init__(self) -> None:
+        self.version = openvino.__version__.split("-")[0]
+        self._core = openvino.Core()
+
+    def use_threads(self, threads: int) -> None:
+        """Threads belong to a compiled model here."""
+
+    def _request(self, case: Case, inputs: dict[str, np.ndarray], threads: int, dtype: str, *, states: bool = False,
+                 lengths: bool = False) -> openvino.InferRequest:
+        """A request with its inputs set; the arrays are shared, not copied."""
+        if dtype != "float32":
+            raise NotSupported(f"{dtype} on its CPU plugin")
+        graph = with_states(case.graph) if states else case.graph
+        proto = onnx_model(graph, dtype, batch_first=True, lengths=lengths)
+        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads,
+                    "NUM_STREAMS": 1}
+        try:
+            model = self._core.read_model(proto.SerializeToString(), b"")
+            model.reshape({name: x.shape for name, x in inputs.items()})
+            request = self._core.compile_model(model, "CPU", settings).create_infer_request()
+        except RuntimeError as error:
+            raise NotSupported(str(error).strip().splitlines()[-1][:120]) from error
+        for name, x in inputs.items():
+            request.set_tensor(name, openvino.Tensor(x, shared_memory=True))
+        return request
+
+    def build(self, cell: Cell, case: Case, threads: int, dtype: str) -> list[Variant]:
+        inputs = {name: np.ascontiguousarray(x, dtype if x.dtype.kind == "f" else np.int32)
+                  for name, x in case.inputs.items()}
+        if cell.kind == LENGTHS:
+            return self._unequal(case, next(iter(inputs.values())), threads, dtype)
+        if cell.kind == STREAM:
+            return [self._stream(case, next(iter(inputs.values())), threads, dtype)]
+        request = self._request(case, inputs, threads, dtype)
+
+        def outputs() -> Outputs:
+            request.infer()
+            return {name: request.get_tensor(name).data.copy() for name in case.graph.outputs}
+
+        return [Variant("", request.infer, outputs)]
+
+    def _stream(self, case: Case, x: np.ndarray, threads: int, dtype: str) -> Variant:
+        """One step a call; the states that come out are copied into the inputs."""
+        graph = with_states(case.graph)
+        inputs = {value.name: np.zeros((1, int(value.shape[1])), dtype) for value in graph.inputs[1:]}
+        x_t = x[:, :1].copy()
+        request = self._request(case, {graph.inputs[0].name: x_t, **inputs}, threads, dtype, states=True)
+        request.infer()
+        made = [request.get_tensor(name).data for name in graph.outputs[1:]]
+        pairs = list(zip(inputs.values(), made))
+
+        def step() -> None:
+            request.infer()
+            for state_in, state_out in pairs:
+                state_in[:] = state_out
+
+        def outputs() -> Outputs:
+            for state_in, _ in pairs:
+                state_in[:] = 0
+            ys = []
+            for t in range(x.shape[1]):
+                x_t[:, 0] = x[:, t]
+                step()
+                ys.append(request.get_tensor(graph.outputs[0]).data[:, 0].copy())
+            return {case.graph.outputs[0]: np.stack(ys, axis=1)}
+
+        return Variant("", step, outputs)
+
+    def _unequal(self, case: Case, x: np.ndarray, threads: int, dtype: str) -> list[Variant]:
+        lengths, name, out = case.lengths, case.graph.inputs[0].name, case.graph.outputs[0]
+        assert lengths is not None
+        rows = batches_by_length(lengths)
+        aware = self._request(case, {name: x, "lengths": lengths}, threads, dtype, lengths=True)
+        padded = self._request(case, {name: x}, threads, dtype)
+        parts = [self._request(case, {name: x[own, :lengths[own].max()].copy()}, threads, dtype) for own in rows]
+
+        def of(request: openvino.InferRequest) -> Outputs:
+            request.infer()
+            return {out: real_steps(request.get_tensor(out).data, lengths)}
+
+        def bucketed() -> None:
+            for request in parts:
+                request.infer()
+
+        def whole() -> Outputs:
+            bucketed()
+            made = [request.get_tensor(out).data for request in parts]
+            return {out: real_steps(unbatched(made, rows, len(lengths), x.shape[1]), lengths)}
+
+        return [Variant("sequence_lens", aware.infer, lambda: of(aware)), Variant("bucketed", bucketed, whole),
+                Variant("padded", padded.infer, lambda: of(padded))]
+
+
+def create() -> OpenVino:
+    return OpenVino()

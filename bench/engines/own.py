@@ -1,0 +1,65 @@
+"""lstm_engine."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import lstm_engine as le
+
+from ..cells import LENGTHS, STREAM, Case, Cell
+from .base import NotSupported, Outputs, Variant
+
+
+class Own:
+    name = "lstm_engine"
+
+    def __init__(self) -> None:
+        self.version = le.__version__
+        self._models: dict[tuple, le.Model] = {}
+
+    def use_threads(self, threads: int) -> None:
+        le.set_num_threads(threads)
+
+    def _model(self, cell: Cell, case: Case, dtype: str) -> le.Model:
+        key = cell.network, dtype
+        if key not in self._models:
+            if dtype not in ("float32", "float64"):
+                raise NotSupported(f"{dtype} models")
+            try:
+                self._models[key] = le.Model(case.graph, dtype=dtype)
+            except le.UnsupportedError as error:
+                raise NotSupported(str(error)) from error
+        return self._models[key]
+
+    def build(self, cell: Cell, case: Case, threads: int, dtype: str) -> list[Variant]:
+        model = self._model(cell, case, dtype)
+        if cell.kind == STREAM:
+            return [_stream(model, case, dtype)]
+        inputs = {name: x.astype(dtype) if x.dtype.kind == "f" else x for name, x in case.inputs.items()}
+        x = next(iter(inputs.values())) if len(inputs) == 1 else inputs
+        if cell.kind == LENGTHS:
+            lengths = case.lengths
+            return [Variant("lengths", lambda: model.predict(x, lengths), lambda: _named(model, model.predict(x, lengths)))]
+        return [Variant("", lambda: model.predict(x), lambda: _named(model, model.predict(x)))]
+
+
+def _named(model: le.Model, answer: np.ndarray | Outputs) -> Outputs:
+    return answer if isinstance(answer, dict) else {next(iter(model.outputs)): answer}
+
+
+def _stream(model: le.Model, case: Case, dtype: str) -> Variant:
+    if not hasattr(model, "stream"):
+        raise NotSupported("Model.stream is not there yet")
+    stream = model.stream(batch=1)
+    steps = next(iter(case.inputs.values())).astype(dtype).transpose(1, 0, 2).copy()
+    step, x = stream.step, steps[0]
+
+    def outputs() -> Outputs:
+        stream.reset()
+        return {next(iter(model.outputs)): np.stack([np.array(step(x_t)) for x_t in steps], axis=1)}
+
+    return Variant("", lambda: step(x), outputs)
+
+
+def create() -> Own:
+    return Own()

@@ -1,0 +1,134 @@
+"""ONNX models of the graphs that are timed, for the engines that read ONNX.
+
+ONNX's recurrent operators are time first. Models for such engines take [time, batch, features] and give the same, so
+that nobody pays for transposing; `batch_first` puts Transpose nodes at the doors instead, for an engine that works
+batch first inside and removes them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from lstm_engine.graph import Activate, Activation, Dense, Embedding, Graph, Node, Recurrent, infer_shapes
+
+_NAMES = {"sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu", "softmax": "Softmax"}
+OPSET = 17
+
+
+class _Maker:
+    def __init__(self, graph: Graph, dtype: str, batch_first: bool, lengths: str) -> None:
+        self.graph, self.batch_first, self.lengths = graph, batch_first, lengths
+        self.shapes = infer_shapes(graph)
+        self.dtype = np.dtype(dtype)
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+        self.count = 0
+
+    def new(self, hint: str) -> str:
+        self.count += 1
+        return f"{hint}_{self.count}"
+
+    def constant(self, array: np.ndarray, hint: str) -> str:
+        name = self.new(hint)
+        array = array.astype(self.dtype) if array.dtype.kind == "f" else array
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def op(self, kind: str, inputs: list[str], output: str = "", **attributes) -> str:
+        output = output or self.new(kind.lower())
+        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    def sequence(self, name: str) -> bool:
+        """Whether a value has a time axis: numbers of rank 3, ids of rank 2."""
+        value = self.shapes[name]
+        return len(value.shape) == (3 if value.dtype.startswith("float") else 2)
+
+    def transpose(self, x: str, name: str, output: str = "") -> str:
+        return self.op("Transpose", [x], output, perm=[1, 0, 2][:len(self.shapes[name].shape)])
+
+    def activation(self, activation: Activation, x: str, output: str) -> str:
+        attributes = {"axis": -1} if activation.name == "softmax" else {}
+        return self.op(_NAMES[activation.name], [x], output, **attributes)
+
+    def add(self, node: Node, named: dict[str, str]) -> None:
+        """`named`: house value -> ONNX value; added to."""
+        if isinstance(node, Embedding):
+            named[node.outputs[0]] = self.op("Gather", [self.constant(node.table, "table"), named[node.inputs[0]]])
+        elif isinstance(node, Dense):
+            x = self.op("MatMul", [named[node.inputs[0]], self.constant(node.kernel, "kernel")])
+            if node.bias is not None:
+                x = self.op("Add", [x, self.constant(node.bias, "bias")])
+            if node.activation.name != "linear":
+                x = self.activation(node.activation, x, "")
+            named[node.outputs[0]] = x
+        elif isinstance(node, Activate):
+            named[node.outputs[0]] = self.activation(node.activation, named[node.inputs[0]], "")
+        else:
+            assert isinstance(node, Recurrent), node
+            self.recurrent(node, named)
+
+    def recurrent(self, node: Recurrent, named: dict[str, str]) -> None:
+        inputs = [named[node.inputs[0]], self.constant(node.W, "W"), self.constant(node.R, "R"),
+                  "" if node.B is None else self.constant(node.B, "B"), self.lengths]
+        for name in node.inputs[2:4]:
+            # [batch, dirs*H] -> [dirs, batch, H]
+            split = self.op("Reshape", [named[name], self.constant(np.array([0, node.dirs, -1]), "split")])
+            inputs.append(self.op("Transpose", [split], perm=[1, 0, 2]))
+        outputs = [self.new(part) if name else "" for part, name in zip(("Y", "Y_h", "Y_c"), node.outputs)]
+        attributes = {"hidden_size": node.hidden, "direction": node.direction}
+        functions = [_NAMES[function.name] for direction in node.activations for function in direction]
+        if functions != [_NAMES[f.name] for f in node.default_activations] * node.dirs:
+            attributes["activations"] = functions
+        if node.op == "GRU":
+            attributes["linear_before_reset"] = int(node.linear_before_reset)
+        while inputs[-1] == "":
+            inputs.pop()
+        self.nodes.append(helper.make_node(node.op, inputs, outputs, **attributes))
+        for name, made, part in zip(node.outputs, outputs, ("Y", "Y_h", "Y_c")):
+            if name:
+                named[name] = self.joined(made, node.dirs, part == "Y")
+
+    def joined(self, made: str, dirs: int, sequence: bool) -> str:
+        """Y [time, dirs, batch, H] -> [time, batch, dirs*H]; Y_h [dirs, batch, H] -> [batch, dirs*H]."""
+        axis = 1 if sequence else 0
+        if dirs == 1:
+            return self.op("Squeeze", [made, self.constant(np.array([axis]), "axis")])
+        moved = self.op("Transpose", [made], perm=[0, 2, 1, 3] if sequence else [1, 0, 2])
+        return self.op("Reshape", [moved, self.constant(np.array([0, 0, -1] if sequence else [0, -1]), "join")])
+
+
+def onnx_model(graph: Graph, dtype: str = "float32", *, batch_first: bool = False,
+               lengths: bool = False) -> onnx.ModelProto:
+    """The graph as an ONNX model. Inputs and outputs have the graph's names; ids are int32.
+
+    Sequences are [time, batch, ...] unless `batch_first`. lengths: one more input "lengths", int32 [batch].
+    """
+    kinds = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
+    maker = _Maker(graph, dtype, batch_first, "lengths" if lengths else "")
+    inputs, named = [], {}
+    for value in graph.inputs:
+        shape = list(value.shape)
+        named[value.name] = value.name
+        if maker.sequence(value.name):
+            if batch_first:
+                named[value.name] = maker.transpose(value.name, value.name)
+            else:
+                shape[:2] = shape[1::-1]
+        kind = kinds[dtype] if value.dtype.startswith("float") else TensorProto.INT32
+        inputs.append(helper.make_tensor_value_info(value.name, kind, shape))
+    if lengths:
+        inputs.append(helper.make_tensor_value_info("lengths", TensorProto.INT32, ["batch"]))
+    for node in graph.nodes:
+        maker.add(node, named)
+    outputs = []
+    for name in graph.outputs:
+        if batch_first and maker.sequence(name):
+            maker.transpose(named[name], name, name)
+        else:
+            maker.op("Identity", [named[name]], name)
+        outputs.append(helper.make_tensor_value_info(name, kinds[dtype], None))
+    made = helper.make_graph(maker.nodes, "bench", inputs, outputs, maker.weights)
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
