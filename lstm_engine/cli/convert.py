@@ -1,0 +1,65 @@
+"""Turn a checkpoint of Keras, PyTorch or ONNX, or arrays with a spec, into a .lstm file.
+
+The file is read as data; no framework is needed and nothing in it is run. A file that stands at the output's
+path is replaced only by a whole new one: if anything fails, it stays as it was."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .arguments import DTYPES, UsageError, add_pool, add_spec, is_lstm
+from .console import note, one_line
+
+if TYPE_CHECKING:
+    from ..graph import Graph, Node
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=Path, metavar="SRC",
+                        help="a checkpoint: .keras .h5 .pt .pth .pt2 .safetensors .onnx .npz")
+    parser.add_argument("-o", "--output", type=Path, metavar="OUT.lstm",
+                        help="where to write (default: SRC with the ending .lstm, in its folder)")
+    add_pool(parser)
+    add_spec(parser)
+    parser.add_argument("--dtype", choices=DTYPES,
+                        help="store the weights in this type, which the model then computes in (default: as they are)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from ..importers import ImportOptions, import_graph
+    from ..model import Model
+
+    target = arguments.output or arguments.source.with_suffix(".lstm")
+    if not is_lstm(target):
+        raise UsageError(f"--output {target}: the name must end in .lstm")
+    if is_lstm(arguments.source):
+        raise UsageError(f"{arguments.source} is a .lstm file already")
+    graph = import_graph(arguments.source, ImportOptions(pool=arguments.pool, spec=arguments.spec))
+    if arguments.dtype:
+        graph = cast(graph, arguments.dtype)
+    model = Model(graph)                # a graph that cannot be run here is refused before anything is written
+    model.save(target)
+    sys.stderr.write("".join(one_line(line) + "\n" for line in model.summary().split("\n")))
+    note(f"wrote {target}, {target.stat().st_size:,} bytes")
+    return 0
+
+
+def cast(graph: Graph, dtype: str) -> Graph:
+    """The graph with every floating-point weight, constant and input in `dtype`."""
+    inputs = tuple(dataclasses.replace(value, dtype=dtype) if value.dtype.startswith("float") else value
+                   for value in graph.inputs)
+    return dataclasses.replace(graph, inputs=inputs, nodes=tuple(_cast_node(node, dtype) for node in graph.nodes))
+
+
+def _cast_node(node: Node, dtype: str) -> Node:
+    from ..graph import Operator
+
+    if isinstance(node, Operator):
+        constants = {position: array.astype(dtype) if array.dtype.kind == "f" else array
+                     for position, array in node.constants.items()}
+        return dataclasses.replace(node, constants=constants)
+    return dataclasses.replace(node, **{name: array.astype(dtype) for name, array in node.tensors().items()})

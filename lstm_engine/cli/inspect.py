@@ -1,0 +1,93 @@
+"""Show a model: inputs, outputs, layers, parameters, memory, origin.
+
+--spec instead proposes a spec for a file of weights alone (.pt, .pth, .pt2, .safetensors): JSON to check, correct
+and give to the other commands as --spec FILE."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from .arguments import UsageError, add_model, add_pool, is_lstm, open_model, print_json
+from .console import one_line
+
+if TYPE_CHECKING:
+    from ..graph import Value
+    from ..model import Model
+
+WEIGHTS_ALONE = (".pt", ".pth", ".pt2", ".safetensors")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_model(parser)
+    add_pool(parser)
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="print JSON")
+    shown.add_argument("--spec", dest="propose", action="store_true", help="print a spec for a file of weights alone")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.propose:
+        print_json(_spec(arguments))
+        return 0
+    model = open_model(arguments)
+    if arguments.json:
+        print_json(describe(model))
+        return 0
+    facts = [(kind, f"{value.name} {value.dtype} {shape(value)}")
+             for kind, values in (("input", model.inputs), ("output", model.outputs)) for value in values.values()]
+    facts += list(model.graph.metadata.items())
+    facts.append(("memory", ", ".join(f"{size:,} bytes of {name.replace('_', ' ')}"
+                                      for name, size in model.memory().items() if size)))
+    width = max(len(name) for name, _ in facts)
+    for name, text in facts:
+        print(f"{one_line(name):<{width}}  {one_line(text)}")
+    print()
+    for line in model.summary().split("\n"):
+        print(one_line(line))
+    return 0
+
+
+def _spec(arguments: argparse.Namespace) -> dict[str, Any]:
+    from ..importers.torch import propose_spec
+
+    if arguments.model.suffix.lower() not in WEIGHTS_ALONE:
+        why = "says itself what it computes" if is_lstm(arguments.model) else "is none"
+        raise UsageError(f"--spec is for files of weights alone ({' '.join(WEIGHTS_ALONE)}); {arguments.model} {why}")
+    if arguments.pool:
+        raise UsageError("--pool and --spec exclude each other: in a spec, a Pool node says how a sequence is reduced")
+    return propose_spec(arguments.model)
+
+
+def shape(value: Value) -> str:
+    """A value's shape as it is printed: [batch, time, 100]."""
+    return f"[{', '.join(map(str, value.shape))}]"
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """What `--json` prints."""
+    from ..graph import infer_shapes
+    from ..summary import describe as in_words
+
+    values = infer_shapes(model.graph)
+    layers = []
+    for node in model.graph.nodes:
+        outputs = [name for name in node.outputs if name]
+        layers.append({"name": node.name, "op": node.op, "description": in_words(node), "outputs": outputs,
+                       "shape": list(values[outputs[0]].shape) if outputs else None,
+                       "parameters": sum(array.size for array in node.tensors().values())})
+    return {
+        "inputs": [_value(value) for value in model.inputs.values()],
+        "outputs": [_value(value) for value in model.outputs.values()],
+        "layers": layers,
+        "parameters": sum(layer["parameters"] for layer in layers),
+        "dtype": model.dtype,
+        "isa": model.isa,
+        "gemm": model.gemm,
+        "memory": model.memory(),
+        "metadata": dict(model.graph.metadata),
+    }
+
+
+def _value(value: Value) -> dict[str, Any]:
+    return {"name": value.name, "shape": list(value.shape), "dtype": value.dtype}

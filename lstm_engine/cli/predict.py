@@ -1,0 +1,85 @@
+"""Run a model on data from a file or stdin.
+
+INPUT is an .npy array, an .npz of arrays by input name, or CSV ("-": CSV from stdin): a row of token ids is one
+sequence; numbers come one step a row (docs/cli.md). The answer is CSV on stdout, or the file named by -o: .npy,
+.npz (also for several outputs) or .csv. A file that stands there is replaced only by a whole new one."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .arguments import UsageError, add_model, add_pool, add_spec, count, open_model, threads
+
+if TYPE_CHECKING:
+    from ..model import Model
+    from .reading import Sequences
+
+BATCH_SIZE = 128            # rows between two looks at Ctrl-C, and a step of the progress bar
+LONG_JOB = 2e10             # multiplications, about a second's worth: from here on a terminal sees a progress bar
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_model(parser)
+    parser.add_argument("input", metavar="INPUT", help=".npy, .npz or .csv; - is CSV on stdin")
+    parser.add_argument("-o", "--output", metavar="OUT", help=".npy, .npz or .csv (default: CSV on stdout)")
+    parser.add_argument("--lengths", metavar="LIST", help="the real steps of each row of a padded array: 17,5,88 or "
+                                                          "an .npy file")
+    parser.add_argument("--batch-size", type=count, default=BATCH_SIZE, metavar="ROWS",
+                        help="rows to run at a time (default: %(default)s)")
+    parser.add_argument("--threads", type=threads, metavar="N", help="at most this many threads")
+    add_pool(parser)
+    add_spec(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from .reading import read_input, read_lengths
+    from .writing import check_target, write_csv, write_file
+
+    target = None if arguments.output in (None, "-") else Path(arguments.output)
+    if target is not None:
+        check_target(target)
+        for given in (arguments.model, arguments.input):
+            if os.path.exists(given) and target.exists() and os.path.samefile(given, target):
+                raise UsageError(f"--output {target} would replace {given}, which is read")
+    model = open_model(arguments)
+    if target is None or target.suffix.lower() != ".npz":
+        _check_one_output(model)
+    given = read_input(arguments.input, model)
+    if arguments.lengths is not None:
+        if given.lengths is not None:
+            raise UsageError("--lengths: the sequences in the input have their own")
+        given.lengths = read_lengths(arguments.lengths)
+    results = _predict(model, given, arguments)
+    if target is None:
+        write_csv(sys.stdout, results, given)
+    else:
+        write_file(target, results, given)
+    return 0
+
+
+def _check_one_output(model: Model) -> None:
+    if len(model.outputs) != 1:
+        raise UsageError(f"the model has {len(model.outputs)} outputs ({', '.join(model.outputs)}): give -o OUT.npz")
+
+
+def _predict(model: Model, given: Sequences, arguments: argparse.Namespace) -> dict[str, Any]:
+    rows = max((len(array) for array in given.arrays.values() if array.ndim), default=1)
+    progress = sys.stderr.isatty() and rows > 1 and _multiplications(model, given) > LONG_JOB
+    results = model.predict(given.arrays, given.lengths, batch_size=arguments.batch_size, progress=progress,
+                            threads=arguments.threads)
+    return results if isinstance(results, dict) else {next(iter(model.outputs)): results}
+
+
+def _multiplications(model: Model, given: Sequences) -> float:
+    """About how many a run takes: each parameter but those of embeddings, once a step of every row."""
+    from ..graph import Embedding
+
+    parameters = sum(array.size for node in model.graph.nodes if not isinstance(node, Embedding)
+                     for array in node.tensors().values())
+    steps = max((array.shape[0] * (array.shape[1] if array.ndim > 1 else 1)
+                 for array in given.arrays.values() if array.ndim), default=1)
+    return float(parameters) * steps

@@ -1,0 +1,68 @@
+"""Writes what `predict` found: CSV, .npy, .npz; a file appears whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import io
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import csv
+import numpy as np
+
+from ..errors import FileError
+from .arguments import UsageError
+
+if TYPE_CHECKING:
+    from .reading import Sequences
+
+KINDS = (".npy", ".npz", ".csv")
+
+
+def check_target(path: Path) -> None:
+    """Refuse, before anything is computed, what could not be written after it."""
+    if path.suffix.lower() not in KINDS:
+        raise UsageError(f"--output {path}: the name must end in {', '.join(KINDS[:-1])} or {KINDS[-1]}")
+    if not path.parent.is_dir():
+        raise FileError(errno.ENOENT, f"cannot write {path}: there is no folder {path.parent}")
+
+
+def write_file(path: Path, results: dict[str, np.ndarray], given: Sequences) -> None:
+    """Write to .npy or .csv (one output) or .npz (outputs by name). Raises FileError."""
+    from ..format.atomic import atomic_write
+
+    with atomic_write(path) as file:
+        if path.suffix.lower() == ".npy":
+            np.lib.format.write_array(file, next(iter(results.values())), allow_pickle=False)
+        elif path.suffix.lower() == ".npz":
+            with zipfile.ZipFile(file, "w") as archive:       # np.savez refuses some names an output may have
+                for name, array in results.items():
+                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                        np.lib.format.write_array(member, array, allow_pickle=False)
+        else:
+            text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+            write_csv(text, results, given)
+            text.detach()                                     # flushes, and leaves the file open
+
+
+def write_csv(text: TextIO, results: dict[str, np.ndarray], given: Sequences) -> None:
+    """One output as CSV: a row a sequence, or a row a step; steps beyond a sequence's length are left out.
+
+    A heading, then `sequence` (its name, or its number from 0), `step` where there are steps, and the numbers,
+    each with as many digits as tell it from its neighbours.
+    """
+    (name, array), = results.items()
+    rows = csv.writer(text, lineterminator="\n")
+    sequence = array.ndim > 2
+    flat = array.reshape(*array.shape[:2 if sequence else 1], -1)
+    columns = [name] if flat.shape[-1] == 1 else [f"{name}_{number}" for number in range(flat.shape[-1])]
+    rows.writerow(["sequence", *(["step"] if sequence else []), *columns])
+    for number, values in enumerate(flat):
+        label = given.labels[number] if given.labels else number
+        if not sequence:
+            rows.writerow([label, *values.astype(str)])
+            continue
+        length = None if given.lengths is None else given.lengths[number]
+        for step, numbers in enumerate(values[:length]):
+            rows.writerow([label, step, *numbers.astype(str)])
