@@ -35,6 +35,7 @@ def test_the_module_and_its_spec(tmp_path):
     assert np.abs(run(graph, {"x": x.numpy()})["fc2"] - expected).max() <= 1e-12
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_arrays_as_keras_keeps_them(tmp_path):
     """1e-6: Keras computes in float32; outputs are probabilities."""
     keras = pytest.importorskip("keras")

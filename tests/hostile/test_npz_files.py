@@ -116,7 +116,7 @@ def test_arrays_need_a_spec(tmp_path):
 
 def test_arrays_left_over_are_named(tmp_path):
     assert refused(tmp_path, npz(w=np.ones((3, 2)), b=np.ones(2))) \
-        == "1 tensor(s) of the file belong to no layer: 'b' [2]; a spec can place them, or name them under \"ignore\""
+        == "1 tensor(s) belong to no layer: 'b' [2]; a spec can place them, or name them under \"ignore\""
 
 
 def test_pool_is_not_for_arrays(tmp_path):

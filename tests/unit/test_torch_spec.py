@@ -167,6 +167,14 @@ def test_an_array_that_the_file_does_not_have():
     assert refused(FormatError, RECORD | {"W": "V", "R": "R"}).startswith("no tensor 'V'; there are 'kernel' [5, 12], ")
 
 
+def test_arrays_of_two_dtypes():
+    mixed = Weights({"weight_ih": Entry((9, 5), "float32", lambda: np.ones((9, 5), np.float32)),
+                     "weight_hh": Entry((9, 3), "float64", lambda: np.ones((9, 3)))})
+    with pytest.raises(FormatError) as caught:
+        graph_from_spec({"inputs": [INPUT], "nodes": [{"op": "GRU", "name": "g", "torch": ""}]}, mixed)
+    assert str(caught.value) == "spec: nodes[0] ('g', GRU): its arrays must have one dtype, got float32 and float64"
+
+
 def test_an_expression_nested_too_deeply():
     expression = "W"
     for _ in range(20):
@@ -189,7 +197,7 @@ def test_bad_keys(more, message):
 def test_arrays_left_over_are_named_unless_ignored():
     record = {"op": "LSTM", "name": "l", "W": "W", "R": "R"}
     message = refused(UnsupportedError, record, ignore=["rnn.*", "fc.*", "?ih", "?hh", "e*", "*b", "b*"])
-    assert message == ("4 tensor(s) of the file belong to no layer: 'kernel' [5, 12], 'recurrent' [3, 12], 'odd' [7], "
+    assert message == ("4 tensor(s) belong to no layer: 'kernel' [5, 12], 'recurrent' [3, 12], 'odd' [7], "
                        "'one' []; a spec can place them, or name them under \"ignore\"")
 
 

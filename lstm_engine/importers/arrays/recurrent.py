@@ -7,7 +7,7 @@ One direction of one layer is up to five arrays, by role (torch.nn.LSTM, "Variab
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -76,15 +76,33 @@ def recurrent_arrays(weights: Weights, op: str, directions: Sequence[Mapping[str
         raise FormatError(f"{where}: the weights are those of {sizes[0].op}, not of {op}")
     if any(other != sizes[0] for other in sizes) or any(set(names) != set(directions[0]) for names in directions):
         raise FormatError(f"{where}: the two directions differ in size or in their arrays")
-    order = ORDERS[op]
 
-    def stack(*roles: str) -> np.ndarray:
-        return np.stack([np.concatenate([reorder(weights.take(names[role]), order) for role in roles])
-                         for names in directions])
+    dtypes = {weights.dtype(name) for names in directions for name in names.values()}
+    if len(dtypes) > 1:
+        raise FormatError(f"{where}: its arrays must have one dtype, got {' and '.join(sorted(dtypes))}")
 
-    arrays = {"W": stack("weight_ih"), "R": stack("weight_hh")}
+    def ordered(name: str) -> np.ndarray:
+        return reorder(weights.take(name), ORDERS[op])
+
+    def gates(role: str) -> np.ndarray:
+        return _stack(ordered, [names[role] for names in directions])
+
+    arrays = {"W": gates("weight_ih"), "R": gates("weight_hh")}
     if "bias_ih" in directions[0]:
-        arrays["B"] = stack("bias_ih", "bias_hh")
+        arrays["B"] = np.concatenate([gates("bias_ih"), gates("bias_hh")], axis=1)
     if "weight_hr" in directions[0]:
-        arrays["projection"] = np.stack([weights.take(names["weight_hr"]) for names in directions])
+        arrays["projection"] = _stack(weights.take, [names["weight_hr"] for names in directions])
     return arrays
+
+
+def _stack(load: Callable[[str], np.ndarray], names: Sequence[str]) -> np.ndarray:
+    """np.stack of arrays of one shape, each let go before the next is loaded: large weights exist at most twice."""
+    first = load(names[0])
+    if len(names) == 1:
+        return first[None]
+    stacked = np.empty((len(names), *first.shape), first.dtype)
+    stacked[0] = first
+    del first
+    for direction, name in enumerate(names[1:], 1):
+        stacked[direction] = load(name)
+    return stacked

@@ -64,7 +64,9 @@ class Weights:
             raise UnsupportedError(f"tensor {name!r:.100} is {entry.dtype}; weights must be one of {', '.join(FLOATS)}")
         array = entry.load()
         if entry.dtype == "bfloat16":       # the upper half of a float32
-            return (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
+            wide = array.astype(np.uint32)
+            wide <<= np.uint32(16)
+            return wide.view(np.float32)
         return array.astype("float32" if entry.dtype == "float16" else entry.dtype, copy=False)
 
     def describe(self, names: Iterable[str], limit: int = 12) -> str:
@@ -83,7 +85,7 @@ class Weights:
         """Raise UnsupportedError naming the arrays that were left over: a model that drops some is a wrong model."""
         left = self.unused(ignore)
         if left:
-            raise UnsupportedError(f"{len(left)} tensor(s) of the file belong to no layer: {self.describe(left)}; "
+            raise UnsupportedError(f"{len(left)} tensor(s) belong to no layer: {self.describe(left)}; "
                                    "a spec can place them, or name them under \"ignore\"")
 
     def _entry(self, name: str) -> Entry:
