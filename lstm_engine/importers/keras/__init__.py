@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Mapping
 
 import numpy as np
 
-from ...errors import FormatError, UnsupportedError
+from ...errors import ArgumentError, FileError, FormatError, UnsupportedError
 from ...graph import Graph
 from .. import sandbox
 from ..base import ImportOptions
+
+DEFAULT = ImportOptions()
 
 name = "keras"
 suffixes = (".keras", ".h5", ".hdf5")
 
 _ZIP = b"PK\x03\x04"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_PARSER = "the HDF5 parser"
 _MEMBERS = (b"metadata.json", b"config.json", b"model.weights.h5")
 
 
@@ -33,33 +37,63 @@ def claims_live(source: object) -> bool:
                for cls in type(source).__mro__)
 
 
-def read(path: Path, options: ImportOptions) -> Graph:
-    """The graph of a `.keras` or whole-model `.h5` file.
+def read(path: Path, options: ImportOptions = DEFAULT) -> Graph:
+    """The graph of a `.keras` or whole-model `.h5` file, or that of a spec over the arrays of any HDF5 file.
 
     Raises FormatError, naming the part of the file, if its bytes or settings are wrong; UnsupportedError, naming
-    the layer, for a layer or option that is not supported; MissingDependencyError without h5py.
+    the layer, for a layer or option that is not supported; MissingDependencyError without h5py; FileError;
+    ArgumentError for options that do not fit.
     """
-    with open(path, "rb") as file:
-        head = file.read(8)
-    reader = "read_h5" if head == _HDF5 else "read_zip"
-    if reader == "read_zip" and not head.startswith(_ZIP):
+    if options.pool is not None:
+        raise ArgumentError("pool is for weights whose layers are found by name; a Keras file says how it pools")
+    try:
+        with open(path, "rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        raise FileError(error.errno, f"cannot read {path}: {error.strerror}") from error
+    if not head.startswith((_HDF5, _ZIP)):
         kind = "a zip archive" if path.suffix.lower() == ".keras" else "an HDF5 file"
         raise FormatError(f"{path}: not {kind}: it begins with {head!r}")
-    contents, arrays = sandbox.run(f"{__name__}.container:{reader}", path, what="the HDF5 parser")
+    if options.spec is not None:
+        return _from_spec(path, head, options.spec)
+    reader = "read_h5" if head == _HDF5 else "read_zip"
+    contents, arrays = sandbox.run(f"{__name__}.container:{reader}", path, what=_PARSER)
     try:
-        return _graph(contents, arrays)
+        return _graph(contents, arrays, zipped=reader == "read_zip")
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{path}: {error}") from error
 
 
-def read_live(source: object, options: ImportOptions) -> Graph:
-    """The graph of a live Sequential or Functional model. Raises UnsupportedError for a model of another class."""
+def read_live(source: object, options: ImportOptions = DEFAULT) -> Graph:
+    """The graph of a live Sequential or Functional model.
+
+    Raises UnsupportedError for a model of another class, ArgumentError for options.
+    """
     from .live import contents_of
 
+    if options.pool is not None or options.spec is not None:
+        raise ArgumentError("pool and spec are for weights alone; a live model says what it computes")
     return _graph(*contents_of(source))
 
 
-def _graph(contents: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Graph:
+def _from_spec(path: Path, head: bytes, source: Any) -> Graph:
+    """The graph of a spec over the datasets of an HDF5 file, named by their paths ("lstm/lstm/kernel:0")."""
+    from ..arrays.spec import graph_from_spec, load_spec
+    from ..arrays.weights import Entry, Weights
+
+    spec = load_spec(source)
+    if not head.startswith(_HDF5):
+        raise ArgumentError(f"{path}: a .keras file says what it is; a spec is for HDF5 files of weights alone")
+    _, arrays = sandbox.run(f"{__name__}.container:read_arrays", path, what=_PARSER)
+    entries = {key: Entry(array.shape, array.dtype.name, lambda array=array: array) for key, array in arrays.items()}
+    try:
+        graph = graph_from_spec(spec, Weights(entries))
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{path}: {error}") from error
+    return replace(graph, metadata={"source": "keras", "producer": "arrays", **graph.metadata})
+
+
+def _graph(contents: Mapping[str, Any], arrays: Mapping[str, np.ndarray], zipped: bool = False) -> Graph:
     """The one way from configuration and arrays to a graph, whatever they were read from."""
     from . import core, legacy, merging, models, normalization, operations, recurrent, shaping  # noqa: F401  (mappings)
     from .builder import Builder
@@ -75,6 +109,8 @@ def _graph(contents: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Gra
     model = tree.model(contents["config"])
     if "layers" in contents:
         arrays = legacy.by_path(tree, model, contents["layers"], arrays)
+    elif zipped and version.numbers < (2, 14):
+        arrays = legacy.renumbered(tree, model, arrays)
     weights = Weights(arrays)
     context = Context(Builder(weights.float_type), weights, version, tree)
     return models.to_graph(context, model, {"source": "keras", "producer": f"keras {version.text}",

@@ -16,6 +16,7 @@ MODELS = ("Sequential", "Functional")
 _MODEL_NAMES = {"Sequential": "Sequential", "Functional": "Functional", "Model": "Functional"}
 _MODULES = re.compile(r"(?:keras|tf_keras|keras_core|tensorflow\.(?:python\.)?keras)\b")
 _OPERATIONS = re.compile(r"(?:keras|keras_core)(?:\.src)?\.(?:ops|operations)\b")
+_KERAS1_NAMES = {"inner_activation": "recurrent_activation", "bias": "use_bias", "p": "rate"}
 _FOREIGN_CODE = {
     "Lambda": "it holds Python code", "TFSMLayer": "it runs a TensorFlow SavedModel",
     "TorchModuleWrapper": "it holds a pickled PyTorch module", "JaxLayer": "it holds JAX code",
@@ -164,6 +165,9 @@ class Tree:
         if not isinstance(name, str):
             raise FormatError(f"layer {where!r}: its name is {name!r:.80}; expected a text")
         kind = self._kind(entry, config, where or name)
+        if self._version.numbers < (2,):
+            renamed = {**_KERAS1_NAMES, "output_dim": "output_dim" if kind == "Embedding" else "units"}
+            config = {renamed.get(key, key): value for key, value in config.items()}
         layer = Layer(name, kind, config, where, path)
         if layer.is_model:
             self._fill(layer, depth)

@@ -56,7 +56,7 @@ def read_h5(path: str) -> tuple[dict, dict[str, Any]]:
     config = h5.attribute(file, "model_config")
     if config is None:
         raise UnsupportedError("the HDF5 file holds no model_config: weights alone do not say what the model is; "
-                               "save the whole model (model.save), or give the architecture")
+                               "save the whole model (model.save), or give a spec (docs/spec.md)")
     if not isinstance(config, str) or len(config) > MAX_TEXT:
         raise FormatError(f"HDF5 attribute 'model_config' is not a text of at most {MAX_TEXT} bytes")
     group = h5.child(file, "model_weights")
@@ -65,6 +65,12 @@ def read_h5(path: str) -> tuple[dict, dict[str, Any]]:
     layers, arrays = _legacy_arrays(group)
     metadata = {name: h5.attribute(file, name) or h5.attribute(group, name) for name in ("keras_version", "backend")}
     return {"config": h5.parse_json(config, "model_config"), "metadata": metadata, "layers": layers}, arrays
+
+
+def read_arrays(path: str) -> tuple[dict, dict[str, Any]]:
+    """Any HDF5 file as its datasets by path alone: {} and the arrays, for a spec to say what they are."""
+    file = h5.open_file(_open(path))
+    return {}, {name: h5.checked_dataset(name, dataset) for name, dataset in h5.walk(file)}
 
 
 def _open(path: str) -> BinaryIO:

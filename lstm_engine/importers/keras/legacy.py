@@ -1,7 +1,12 @@
-"""Legacy HDF5 files keep the arrays of each top-level layer as one flat list; this puts them at their paths."""
+"""Arrays of older files, put at the paths that Keras 3 gives them.
+
+Legacy HDF5 files keep the arrays of each top-level layer as one flat list. The first `.keras` files, of Keras
+2.12 and 2.13, number the groups of a class in their own way.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Mapping
 
@@ -9,7 +14,7 @@ import numpy as np
 
 from ...errors import FormatError
 from .cells import KINDS
-from .config import Layer, Tree
+from .config import Layer, Tree, snake_case
 from .recurrent import stacked_roles
 
 _KNOWN = ("kernel", "recurrent_kernel", "bias", "embeddings", "gamma", "beta", "moving_mean", "moving_variance",
@@ -52,6 +57,43 @@ def by_path(tree: Tree, model: Layer, stored: list, arrays: Mapping[str, np.ndar
     return placed
 
 
+def renumbered(tree: Tree, model: Layer, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of a `.keras` file of Keras 2.12 or 2.13, with the group numbers of Keras 3.
+
+    There a layer with weights took two numbers of its class (it was met as "layer_with_weights-0" and as
+    "layer-0"): lstm, lstm_2, lstm_4. The order is the same, so the n-th group with arrays is the n-th layer.
+    """
+    moved: dict[str, str] = {}
+    _match_groups(tree, model, "", sorted(arrays), moved)
+    placed: dict[str, np.ndarray] = {}
+    for name, array in arrays.items():
+        parts = name.split("/")
+        heads = ("/".join(parts[:count]) for count in range(len(parts), 0, -1))
+        head = next((head for head in heads if head in moved), "")
+        placed[moved.get(head, head) + name[len(head):]] = array
+    return placed
+
+
+def _match_groups(tree: Tree, model: Layer, stored: str, names: list[str], moved: dict[str, str]) -> None:
+    """Note in `moved` where the groups below `stored` belong: those of `model`'s layers."""
+    prefix = f"{stored}/layers/" if stored else "layers/"
+    present = {name[len(prefix):].partition("/")[0] for name in names if name.startswith(prefix)}
+    by_class: dict[str, list[Layer]] = {}
+    for layer in model.layers:
+        if _slots(tree, layer):
+            by_class.setdefault(snake_case(layer.kind), []).append(layer)
+    for group, layers in by_class.items():
+        numbers = sorted(int(match[1] or 0) for match in (re.fullmatch(rf"{group}(?:_(\d{{1,9}}))?", name)
+                                                          for name in present) if match)
+        if len(numbers) != len(layers):
+            raise FormatError(f"{prefix}{group}: {len(numbers)} groups of arrays for {len(layers)} layers")
+        for layer, number in zip(layers, numbers):
+            here = f"{prefix}{group}_{number}" if number else f"{prefix}{group}"
+            moved[here] = layer.path
+            if layer.is_model:
+                _match_groups(tree, layer, here, names, moved)
+
+
 def _other_count(layer: Layer, slots: list[Slot], count: int) -> list[Slot]:
     """Slots for a list of another length than today's Keras writes: that of Keras 1, one array for each gate."""
     paths = list(dict.fromkeys(slot.path for slot in slots)) or [layer.path]
@@ -89,7 +131,7 @@ def _inner(tree: Tree, layer: Layer, entry: Any, role: str) -> list[Slot]:
 
 
 def _variables(kind: str, config: Mapping[str, Any]) -> list[str]:
-    bias = ["bias"] if config.get("use_bias", config.get("bias", True)) else []
+    bias = ["bias"] if config.get("use_bias", True) else []
     if kind in KINDS:
         return ["kernel", "recurrent_kernel", *bias]
     if kind == "Dense":
