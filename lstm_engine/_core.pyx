@@ -215,6 +215,10 @@ cdef class CoreModel:
     cdef int kind
     cdef int input_count, output_count, axis_count
     cdef int input_is_ids[MAX_PORTS]
+    cdef int input_sequence[MAX_PORTS]
+    cdef int output_sequence[MAX_PORTS]
+    cdef size_t input_features[MAX_PORTS]
+    cdef size_t output_features[MAX_PORTS]
     cdef readonly str isa
     cdef readonly object dtype
     cdef readonly size_t state_size
@@ -270,6 +274,8 @@ cdef class CoreModel:
         if status != LE_OK:
             _raise(status, &error)
         self.input_is_ids[self.input_count] = ids
+        self.input_sequence[self.input_count] = sequence
+        self.input_features[self.input_count] = features
         self.input_count += 1
         if sequence and axis == self.axis_count:
             self.axis_count += 1
@@ -347,13 +353,16 @@ cdef class CoreModel:
         self.layers.append((node.name, node.dirs))
         return y, y_h, y_c
 
-    def output(self, le_value value):
+    def output(self, le_value value, bint sequence, size_t features):
+        """Name a value as an output: a sequence [batch, time, features] or a vector [batch, features]."""
         cdef le_error error
         if self.output_count == MAX_PORTS:
             raise errors.UnsupportedError(f"more than {MAX_PORTS} outputs in one segment")
         cdef le_status status = le_model_output(self.model, value, &error)
         if status != LE_OK:
             _raise(status, &error)
+        self.output_sequence[self.output_count] = sequence
+        self.output_features[self.output_count] = features
         self.output_count += 1
 
     def finish(self):
@@ -456,3 +465,107 @@ cdef class CoreModel:
             _reraise()
         if status != LE_OK:
             _raise(status, &error)
+
+    def quick(self, x, int threads):
+        """One input to one output without any conversion: x must be exactly what the core reads (dtype, C-contiguous,
+        [batch, time, features] or [batch, time] int32), or the answer is None and the caller takes the long way."""
+        cdef le_run run
+        cdef le_error error
+        cdef le_axis axis
+        cdef cnp.npy_intp shape[3]
+        cdef const void *data
+        cdef void *target
+        cdef le_status status
+        cdef int ids = self.input_is_ids[0]
+        if not isinstance(x, cnp.ndarray) or cnp.PyArray_NDIM(x) != (2 if ids else 3) \
+                or cnp.PyArray_TYPE(x) != (cnp.NPY_INT32 if ids else self.kind) or not cnp.PyArray_ISCARRAY_RO(x) \
+                or not self.input_sequence[0] \
+                or (not ids and cnp.PyArray_DIM(x, 2) != <cnp.npy_intp>self.input_features[0]):
+            return None
+        shape[0] = cnp.PyArray_DIM(x, 0)
+        shape[1] = cnp.PyArray_DIM(x, 1) if self.output_sequence[0] else <cnp.npy_intp>self.output_features[0]
+        shape[2] = self.output_features[0]
+        y = cnp.PyArray_EMPTY(3 if self.output_sequence[0] else 2, shape, self.kind, 0)
+        axis.steps = cnp.PyArray_DIM(x, 1)
+        axis.lengths = NULL
+        data = cnp.PyArray_DATA(x)
+        target = cnp.PyArray_DATA(y)
+        memset(&run, 0, sizeof(run))
+        run.batch = shape[0]
+        run.axes = &axis
+        run.inputs = &data
+        run.outputs = &target
+        run.threads = threads
+        run.poll = _poll
+        with nogil:
+            status = le_model_run(self.model, &run, &error)
+        if status == LE_ERROR_CANCELLED and PyErr_Occurred():
+            _reraise()
+        if status != LE_OK:
+            _raise(status, &error)
+        return y
+
+
+cdef class CoreStream:
+    """The quick way through one step: the state stays in one array that C reads and writes."""
+
+    cdef CoreModel owner
+    cdef object rows, busy
+    cdef le_axis axis
+    cdef le_run run
+    cdef void **row_pointers
+    cdef cnp.npy_intp batch
+
+    def __cinit__(self, CoreModel owner not None, size_t batch, rows, int threads, busy):
+        cdef size_t i
+        self.owner, self.rows, self.busy, self.batch = owner, rows, busy, batch
+        self.axis.steps = 1
+        memset(&self.run, 0, sizeof(self.run))
+        self.run.batch = batch
+        self.run.axes = &self.axis
+        self.run.threads = threads
+        if rows is not None:
+            owner.check(rows, owner.kind, "state", True)
+            self.row_pointers = <void **>malloc(batch * sizeof(void *))
+            if self.row_pointers == NULL:
+                raise errors.OutOfMemoryError("no memory for a stream")
+            for i in range(batch):
+                self.row_pointers[i] = <char *>cnp.PyArray_DATA(rows) + i * owner.state_size * cnp.PyArray_ITEMSIZE(rows)
+            self.run.state_in = <const void *const *>self.row_pointers
+            self.run.state_out = self.row_pointers
+
+    def __dealloc__(self):
+        free(self.row_pointers)
+
+    def step(self, x):
+        """x [batch, features] of the model's dtype, or [batch] int32 ids; None if x is anything else, or another thread
+        is in the stream (the long way says what is wrong)."""
+        cdef CoreModel owner = self.owner
+        cdef le_error error
+        cdef le_status status
+        cdef cnp.npy_intp shape[2]
+        cdef const void *data
+        cdef void *target
+        cdef int ids = owner.input_is_ids[0]
+        if not isinstance(x, cnp.ndarray) or cnp.PyArray_NDIM(x) != (1 if ids else 2) \
+                or cnp.PyArray_TYPE(x) != (cnp.NPY_INT32 if ids else owner.kind) or not cnp.PyArray_ISCARRAY_RO(x) \
+                or cnp.PyArray_DIM(x, 0) != self.batch \
+                or (not ids and cnp.PyArray_DIM(x, 1) != <cnp.npy_intp>owner.input_features[0]):
+            return None
+        shape[0] = self.batch
+        shape[1] = owner.output_features[0]
+        y = cnp.PyArray_EMPTY(2, shape, owner.kind, 0)
+        if not self.busy.acquire(False):
+            return None
+        try:
+            data = cnp.PyArray_DATA(x)
+            target = cnp.PyArray_DATA(y)
+            self.run.inputs = &data
+            self.run.outputs = &target
+            with nogil:
+                status = le_model_run(owner.model, &self.run, &error)
+        finally:
+            self.busy.release()
+        if status != LE_OK:
+            _raise(status, &error)
+        return y

@@ -177,3 +177,28 @@ def _check_lengths(lengths: Any, batch: int, arrays: dict[str, np.ndarray], inpu
         row = int(bad.argmax())
         raise ArgumentError(f"lengths[{row}] is {array[row]}; expected 0 to {steps}, the steps of the array")
     return np.ascontiguousarray(array, np.int32)
+
+
+NAN_MODES = ("propagate", "error", "mask")
+
+
+def find_missing(inputs: tuple[Value, ...], checked: Checked, nan: str) -> dict[object, np.ndarray]:
+    """What `nan` asks for: {} to propagate, or bool [batch, time] by time symbol, False where a step has a NaN.
+
+    Raises ArgumentError for an unknown mode, and for a NaN under "error" (naming its place).
+    """
+    if nan not in NAN_MODES:
+        raise ArgumentError(f"nan is one of {', '.join(NAN_MODES)}, not {nan!r}")
+    present: dict[object, np.ndarray] = {}
+    for value in inputs if nan != "propagate" else ():
+        array = checked.arrays[value.name]
+        if array.dtype.kind != "f":
+            continue
+        bad = np.isnan(array)
+        if nan == "error" and bad.any():
+            where = tuple(int(i) for i in np.argwhere(bad)[0])
+            raise ArgumentError(f"input {value.name!r}: NaN at {list(where)}")
+        if nan == "mask" and array.ndim == 3:
+            here = ~bad.any(axis=2)
+            present[value.shape[1]] = present[value.shape[1]] & here if value.shape[1] in present else here
+    return {symbol: here for symbol, here in present.items() if not here.all()}

@@ -11,10 +11,11 @@ import numpy as np
 from . import runtime
 from .errors import ArgumentError, ArgumentTypeError
 from .graph import Graph, Value, validate
-from .inputs import Checked, check_inputs
+from .inputs import Checked, check_inputs, find_missing
 from .layers import Layer, chain
 from .plan import Plan, Segment, StateLayout, lower
 from .plan.execute import execute
+from .stream import Stream
 
 GEMMS = ("packed", "blas")
 DTYPES = ("float32", "float64")
@@ -41,6 +42,16 @@ class Model:
         self._graph = validate(layers) if isinstance(layers, Graph) else chain(layers)
         self._plan: Plan = lower(self._graph, isa=runtime.isa(), gemm=gemm, dtype=dtype)
         self._states = StateLayout(self._plan)
+        self._quick = self._quick_way()
+
+    def _quick_way(self) -> Any:
+        """The core's direct call, for a plan of one segment whose one input and output are the model's own."""
+        step = self._plan.steps[0] if len(self._plan.steps) == 1 else None
+        if not isinstance(step, Segment) or len(step.ports) != 1 or len(step.outputs) != 1 \
+                or len(self._plan.outputs) != 1 or any(axis.lengths or axis.mask for axis in step.axes):
+            return None
+        fixed = any(isinstance(dim, int) for dim in self._plan.inputs[0].shape[:2])
+        return None if fixed else step.core.quick
 
     # ---- what it is -------------------------------------------------------------------------------------------
 
@@ -105,11 +116,20 @@ class Model:
 
         format.save(self._graph, path)
 
+    def stream(self, batch: int = 1, states: Mapping[str, str] | None = None, threads: int | None = None) -> Stream:
+        """A stream of `batch` live sequences: the recurrent state is kept between calls.
+
+        states: for a model whose states are explicit inputs and outputs, {input name: output name}.
+        Raises UnsupportedError, with the reason, for a model that cannot run step by step.
+        """
+        return Stream(self, batch, states, threads)
+
     # ---- running ----------------------------------------------------------------------------------------------
 
     def predict(self, x: Any, lengths: Any = None, *, batch_size: int | None = None, progress: bool = False,
                 out: np.ndarray | Mapping[str, np.ndarray] | None = None, threads: int | None = None,
-                initial_state: Mapping[str, Mapping[str, np.ndarray]] | None = None, return_state: bool = False) -> Any:
+                initial_state: Mapping[str, Mapping[str, np.ndarray]] | None = None, return_state: bool = False,
+                nan: str = "propagate") -> Any:
         """Run the model on a batch.
 
         x: [batch, time] token ids, [batch, time, features] numbers, a list of unequal sequences, or a dict of these by
@@ -119,20 +139,28 @@ class Model:
         out: where to write the output, of its exact shape and dtype (a dict by name where there are several).
         threads: at most this many. initial_state: {layer: {"h": [batch, dirs, hidden], "c": ...}}; zeros where left out.
         return_state: also return the final states, in the same form.
+        nan: what a NaN in a floating-point sequence means: "propagate" it, raise an "error", or "mask" its step: a missing
+            value, which leaves the states alone and repeats the output before it (0 before the first).
         Returns the output, or a dict of outputs by name where there are several; a list of arrays for a sequence output
         when the input was a list. With return_state, a pair (output, states).
         Raises ArgumentError (a ValueError) and ArgumentTypeError (a TypeError) naming the argument.
         """
-        checked = check_inputs(self._plan.inputs, x, lengths, self.dtype)
         count = runtime.num_threads(threads)
+        if self._quick is not None and lengths is None and batch_size is None and not progress and out is None \
+                and initial_state is None and not return_state and nan == "propagate":
+            y = self._quick(x, count)
+            if y is not None:
+                return y
+        checked = check_inputs(self._plan.inputs, x, lengths, self.dtype)
+        masks = find_missing(self._plan.inputs, checked, nan)
         state_in = self._states.pack(initial_state, checked.batch) if initial_state is not None else {}
         state_out = self._states.empty(checked.batch) if return_state else {}
         targets = self._targets(out, checked)
         if batch_size is None and not progress:
             results = execute(self._plan, checked.arrays, checked.batch, lengths=checked.lengths, state_in=state_in,
-                              state_out=state_out, threads=count, out=targets)
+                              state_out=state_out, threads=count, out=targets, masks=masks)
         else:
-            results = self._in_parts(checked, batch_size, progress, state_in, state_out, count, targets)
+            results = self._in_parts(checked, masks, batch_size, progress, state_in, state_out, count, targets)
         return self._answer(checked, results, state_out if return_state else None, targets)
 
     __call__ = predict
@@ -162,8 +190,8 @@ class Model:
                 raise ArgumentError(f"out {name!r}: shares memory with an input")
         return dict(out)
 
-    def _in_parts(self, checked: Checked, batch_size: int | None, progress: bool, state_in: dict, state_out: dict,
-                  threads: int, targets: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _in_parts(self, checked: Checked, masks: dict, batch_size: int | None, progress: bool, state_in: dict,
+                  state_out: dict, threads: int, targets: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         size = checked.batch if batch_size is None else batch_size
         if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or (size < 1 and batch_size is not None):
             raise ArgumentError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
@@ -174,6 +202,7 @@ class Model:
             arrays = {name: array[rows] if self._has_batch(name) else array for name, array in checked.arrays.items()}
             results = execute(self._plan, arrays, len(range(checked.batch)[rows]),
                               lengths={symbol: own[rows] for symbol, own in checked.lengths.items()},
+                              masks={symbol: own[rows] for symbol, own in masks.items()},
                               state_in={number: state[rows] for number, state in state_in.items()},
                               state_out={number: state[rows] for number, state in state_out.items()}, threads=threads,
                               out={name: array[rows] for name, array in targets.items() if self._has_batch(name)})

@@ -7,8 +7,9 @@ Source of the equations: the ONNX operator documentation (LSTM, "Equations"), ke
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Sequence
 
-from ..errors import UnsupportedError
+from ..errors import ArgumentError, UnsupportedError
 
 # name -> (default alpha, default beta); None: the function takes no such parameter.
 ACTIVATIONS: dict[str, tuple[float | None, float | None]] = {
@@ -65,6 +66,28 @@ class Activation:
     def __str__(self) -> str:
         given = [f"{v:g}" for v in (self.alpha, self.beta) if v is not None]
         return f"{self.name}({', '.join(given)})" if given else self.name
+
+
+def from_onnx(names: Sequence[str], alphas: Sequence[float] = (), betas: Sequence[float] = ()) -> list[Activation]:
+    """Activations by ONNX's spelling in any case; alphas and betas go in order to the functions that take them.
+
+    Raises UnsupportedError for an unknown name or one that works on whole rows, ArgumentError for values left over.
+    """
+    known = {name.replace("_", ""): name for name in ACTIVATIONS if name not in ROW_WISE}
+    left_alphas, left_betas = list(alphas), list(betas)
+    functions = []
+    for name in names:
+        if not isinstance(name, str) or name.lower().replace("_", "") not in known:
+            raise UnsupportedError(f"activation {name!r} is not supported; supported: {', '.join(known)} (in any case)")
+        house = known[name.lower().replace("_", "")]
+        default_alpha, default_beta = ACTIVATIONS[house]
+        functions.append(Activation.of(house,
+                                       left_alphas.pop(0) if default_alpha is not None and left_alphas else None,
+                                       left_betas.pop(0) if default_beta is not None and left_betas else None))
+    if left_alphas or left_betas:
+        raise ArgumentError(f"activation_{'alpha' if left_alphas else 'beta'} has more values than the activations take "
+                            f"({', '.join(names)})")
+    return functions
 
 
 SIGMOID = Activation("sigmoid")

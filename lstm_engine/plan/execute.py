@@ -8,25 +8,29 @@ import numpy as np
 
 from ..errors import ArgumentError, UnsupportedError
 from .lower import HostStep, Plan, Segment
+from .masks import AxisRun
+from .partition import AxisKey
 
 Rows = Mapping[int, np.ndarray]
 
 
 def execute(plan: Plan, values: dict[str, np.ndarray], batch: int, *, lengths: Mapping[object, np.ndarray],
             state_in: Rows, state_out: Rows, threads: int, out: Mapping[str, np.ndarray] = {},
-            split: str = "auto", block_steps: int = 0) -> dict[str, np.ndarray]:
+            masks: Mapping[object, np.ndarray] = {}, split: str = "auto", block_steps: int = 0
+            ) -> dict[str, np.ndarray]:
     """The values of the plan's outputs, by name.
 
     values: the checked inputs by name, in the graph's dtypes; it is added to. lengths: int32 [batch] by the symbol of a
     time axis. state_in, state_out: state rows by segment, see StateLayout; may be empty. out: arrays of the
-    right shape and dtype to write outputs to.
+    right shape and dtype to write outputs to. masks: bool [batch, time] by the symbol of a time axis: steps that are not
+    there, which leave every state alone and repeat the output before them.
     """
     if lengths:
         _check_lengths_apply(plan, lengths)
     for number, step in enumerate(plan.steps):
         if isinstance(step, Segment):
-            _run_segment(plan, step, values, batch, lengths, state_in.get(number), state_out.get(number), threads, out,
-                         split, block_steps)
+            _run_segment(plan, step, values, batch, lengths, masks, state_in.get(number), state_out.get(number),
+                         threads, out, split, block_steps)
         else:
             _run_host(step, values)
     return {name: values[name] for name in plan.outputs}
@@ -43,31 +47,38 @@ def _check_lengths_apply(plan: Plan, lengths: Mapping[object, np.ndarray]) -> No
 
 
 def _run_segment(plan: Plan, segment: Segment, values: dict[str, np.ndarray], batch: int,
-                 lengths: Mapping[object, np.ndarray], state_in: np.ndarray | None, state_out: np.ndarray | None,
-                 threads: int, out: Mapping[str, np.ndarray], split: str, block_steps: int) -> None:
-    steps = [0] * len(segment.axes)
+                 lengths: Mapping[object, np.ndarray], masks: Mapping[object, np.ndarray], state_in: np.ndarray | None,
+                 state_out: np.ndarray | None, threads: int, out: Mapping[str, np.ndarray], split: str, block_steps: int) -> None:
+    axes = [_axis_run(axis, lengths, masks, values) for axis in segment.axes]
     inputs = []
     for port in segment.ports:
         array = values[port.value]
-        if port.ids:
-            array = token_ids(array, port.value)
-        else:
-            array = np.ascontiguousarray(array, plan.dtype)
-        if port.axis is not None:
-            steps[port.axis] = array.shape[1]
         batch = array.shape[0]
-        inputs.append(array)
-    axis_lengths = [_lengths_of(axis.lengths, values) if axis.lengths else lengths.get(axis.time)
-                    for axis in segment.axes]
+        if port.axis is not None:
+            axes[port.axis].full_steps = array.shape[1]
+            array = axes[port.axis].compact(array)
+            axes[port.axis].steps = array.shape[1]
+        inputs.append(token_ids(array, port.value) if port.ids else np.ascontiguousarray(array, plan.dtype))
     outputs = []
     for port in segment.outputs:
-        shape = (batch, port.features) if port.axis is None else (batch, steps[port.axis], port.features)
-        array = out.get(port.value)
-        if array is None:
-            array = np.empty(shape, plan.dtype)
-        values[port.value] = array
-        outputs.append(array)
-    segment.core.run(batch, steps, axis_lengths, inputs, outputs, state_in, state_out, threads, split, block_steps)
+        axis = None if port.axis is None else axes[port.axis]
+        shape = (batch, port.features) if axis is None else (batch, axis.steps, port.features)
+        array = out.get(port.value) if axis is None or axis.mask is None else None
+        outputs.append(np.empty(shape, plan.dtype) if array is None else array)
+    segment.core.run(batch, [axis.steps for axis in axes], [axis.lengths for axis in axes], inputs, outputs, state_in,
+                     state_out, threads, split, block_steps)
+    for port, array in zip(segment.outputs, outputs):
+        axis = None if port.axis is None else axes[port.axis]
+        values[port.value] = array if axis is None else axis.expand(array, port.maker)
+
+
+def _axis_run(axis: AxisKey, lengths: Mapping[object, np.ndarray], masks: Mapping[object, np.ndarray],
+              values: dict[str, np.ndarray]) -> AxisRun:
+    own = _lengths_of(axis.lengths, values) if axis.lengths else lengths.get(axis.time)
+    mask = values[axis.mask] if axis.mask else None
+    if axis.time in masks:
+        mask = masks[axis.time] if mask is None else mask & masks[axis.time]
+    return AxisRun(own, mask)
 
 
 def _lengths_of(name: str, values: dict[str, np.ndarray]) -> np.ndarray:

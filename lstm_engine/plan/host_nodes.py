@@ -58,11 +58,11 @@ def _rows_through_core(node: Dense | Activate, features: int, dtype: str, isa: s
     x = core.input(False, 0, features)
     if isinstance(node, Dense):
         bias = None if node.bias is None else np.ascontiguousarray(node.bias, dtype)
-        core.output(core.dense(x, np.ascontiguousarray(node.kernel, dtype), bias, node.activation))
         units = node.kernel.shape[1]
+        core.output(core.dense(x, np.ascontiguousarray(node.kernel, dtype), bias, node.activation), False, units)
     else:
-        core.output(core.activate(x, node.activation))
         units = features
+        core.output(core.activate(x, node.activation), False, units)
     core.finish()
 
     def run(inputs: list) -> list:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import Callable, Sequence
+from typing import Callable
 
 import numpy as np
 
@@ -15,12 +15,13 @@ from .partition import AxisKey, Part, optional, partition
 
 @dataclass(frozen=True)
 class Port:
-    """An input of a segment: the value, and the time axis it stands on (None: a vector)."""
+    """An input or output of a segment: the value, the time axis it stands on (None: a vector), and what makes it."""
 
     value: str
     axis: int | None
     ids: bool
     features: int
+    maker: Node | None = None
 
 
 @dataclass
@@ -32,6 +33,7 @@ class Segment:
     axes: list[AxisKey] = field(default_factory=list)
     outputs: list[Port] = field(default_factory=list)
     layers: list[Recurrent] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,8 @@ def lower(graph: Graph, *, isa: str, gemm: str = "packed", dtype: str | None = N
     """
     dtype = dtype or compute_dtype(graph)
     values = infer_shapes(graph)
-    parts = partition(graph, values)
-    steps = [_segment(graph, part, parts, values, isa, gemm, dtype) if part.core
-             else _host_step(part.nodes[0], values, dtype, isa) for part in parts]
+    steps = [_segment(part, values, isa, gemm, dtype) if part.core
+             else _host_step(part.nodes[0], values, dtype, isa) for part in partition(graph, values)]
     return Plan(graph.inputs, graph.outputs, values, tuple(steps), dtype, isa, gemm)
 
 
@@ -83,21 +84,11 @@ def _host_step(node: Node, values: dict[str, Value], dtype: str, isa: str) -> Ho
     return HostStep(node, host_function(node, values, dtype, isa), keeps_time(node, values))
 
 
-def _read_outside(graph: Graph, part: Part, parts: Sequence[Part]) -> set[str]:
-    """The values of a segment that the graph returns or another part reads."""
-    read = set(graph.outputs)
-    for other in parts:
-        if other is not part:
-            read |= {name for node in other.nodes for name in node.inputs}
-    return read
-
-
-def _segment(graph: Graph, part: Part, parts: Sequence[Part], values: dict[str, Value], isa: str, gemm: str,
-             dtype: str) -> Segment:
+def _segment(part: Part, values: dict[str, Value], isa: str, gemm: str, dtype: str) -> Segment:
     builder = _SegmentBuilder(_core.CoreModel(isa, dtype, gemm), part, values, dtype)
     for node, axis in zip(part.nodes, part.axes):
         builder.add(node, axis)
-    return builder.finish(_read_outside(graph, part, parts))
+    return builder.finish()
 
 
 class _SegmentBuilder:
@@ -136,6 +127,7 @@ class _SegmentBuilder:
 
     def add(self, node: Node, axis: AxisKey | None) -> None:
         core = self.segment.core
+        self.segment.nodes.append(node)
         x = self._number(node.inputs[0], axis, isinstance(node, Embedding))
         numbers: tuple[int, ...]
         if isinstance(node, Embedding):
@@ -157,12 +149,14 @@ class _SegmentBuilder:
             if name:
                 self.numbers[name, self.part.made[name]] = number
 
-    def finish(self, read_outside: set[str]) -> Segment:
+    def finish(self) -> Segment:
         segment = self.segment
-        for name, axis in self.part.made.items():
-            if name in read_outside:
-                segment.core.output(self.numbers[name, axis])
-                index = None if axis is None else segment.axes.index(axis)
-                segment.outputs.append(Port(name, index, False, int(self.values[name].shape[-1])))
+        makers = {name: node for node in self.part.nodes for name in node.outputs if name}
+        for name in self.part.exports:
+            axis = self.part.made[name]
+            features = int(self.values[name].shape[-1])
+            segment.core.output(self.numbers[name, axis], axis is not None, features)
+            index = None if axis is None else segment.axes.index(axis)
+            segment.outputs.append(Port(name, index, False, features, makers[name]))
         segment.core.finish()
         return segment

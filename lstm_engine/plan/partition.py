@@ -16,10 +16,15 @@ IDS = ("int32", "int64", "uint8")
 
 @dataclass(frozen=True)
 class AxisKey:
-    """A time axis of a segment: its symbol (or size), and the value that holds its lengths ("": the caller's)."""
+    """A time axis of a segment: its symbol (or size), and the values that say which steps count.
+
+    lengths: the value that holds the axis' lengths ("": the caller's). mask: the value that holds its mask ("": every
+    step counts); such an axis has the steps that count alone, one after the other.
+    """
 
     time: str | int
     lengths: str = ""
+    mask: str = ""
 
 
 @dataclass
@@ -30,6 +35,7 @@ class Part:
     nodes: list[Node] = field(default_factory=list)
     axes: list[AxisKey | None] = field(default_factory=list)     # of each node of a segment
     made: dict[str, AxisKey | None] = field(default_factory=dict)
+    exports: list[str] = field(default_factory=list)             # what the graph returns or another part reads
 
 
 def optional(names: tuple[str, ...], position: int) -> str:
@@ -38,34 +44,70 @@ def optional(names: tuple[str, ...], position: int) -> str:
 
 
 def partition(graph: Graph, values: dict[str, Value]) -> list[Part]:
-    """The parts of a graph in the order in which they run."""
+    """The parts of a graph in the order in which they run.
+
+    An embedding is placed where it is read, in each segment that reads it: the core then takes token ids and looks
+    rows up in place, under whatever mask the reader has.
+    """
     parts: list[Part] = []
     made_in = {value.name: -1 for value in graph.inputs}     # value -> number of the part that makes it
+    lookups = {node.outputs[0]: node for node in graph.nodes if isinstance(node, Embedding) and core_runs(node, values)}
     open_part = -1
     for node in graph.nodes:
-        if not core_runs(node, values, made_in, open_part):
+        if node.outputs[0] in lookups and node.outputs[0] not in graph.outputs:
+            continue
+        runs = core_runs(node, values)
+        for name in node.inputs:
+            if name in lookups and name not in made_in and (not runs or name != node.inputs[0]):
+                _place(lookups[name], values, parts, made_in)
+                open_part = len(parts) - 1
+        if not runs:
             parts.append(Part(core=False, nodes=[node]))
             made_in |= {name: len(parts) - 1 for name in node.outputs if name}
             continue
+        lookup = lookups.get(node.inputs[0])
+        reads = [*node.inputs[1:], *(lookup.inputs if lookup else node.inputs[:1])]
         axis = _axis(node, values, parts[open_part].made if open_part >= 0 else {})
-        if open_part < 0 or not _joins(node, axis, parts[open_part], made_in, open_part):
+        if open_part < 0 or not _joins(node, reads, axis, parts[open_part], made_in, open_part):
             parts.append(Part(core=True))
             open_part = len(parts) - 1
             axis = _axis(node, values, {})
-        part = parts[open_part]
-        part.nodes.append(node)
-        part.axes.append(axis)
-        for position, name in enumerate(node.outputs):
-            if name:
-                part.made[name] = axis if position == 0 and not isinstance(node, Pool) else None
-                made_in[name] = open_part
+        if lookup is not None and node.inputs[0] not in parts[open_part].made:
+            _add(lookup, axis, parts, made_in, open_part)
+        _add(node, axis, parts, made_in, open_part)
+    for number, part in enumerate(parts):
+        read = set(graph.outputs).union(*(_reads(other) for other in parts if other is not part))
+        part.exports = [name for name in part.made if name in read and made_in.get(name) == number]
     return parts
 
 
-def core_runs(node: Node, values: dict[str, Value], made_in: dict[str, int], open_part: int) -> bool:
+def _reads(part: Part) -> set[str]:
+    """What a part reads that it does not make."""
+    return {name for node in part.nodes for name in node.inputs if name and name not in part.made}
+
+
+def _place(node: Node, values: dict[str, Value], parts: list[Part], made_in: dict[str, int]) -> None:
+    """A segment of its own for an embedding that NumPy reads."""
+    parts.append(Part(core=True))
+    _add(node, _axis(node, values, {}), parts, made_in, len(parts) - 1)
+
+
+def _add(node: Node, axis: AxisKey | None, parts: list[Part], made_in: dict[str, int], number: int) -> None:
+    part = parts[number]
+    part.nodes.append(node)
+    part.axes.append(axis)
+    for position, name in enumerate(node.outputs):
+        if name:
+            part.made[name] = axis if position == 0 and not isinstance(node, Pool) else None
+            # A lookup under a mask or lengths of its own is no full value for others to read.
+            if not (isinstance(node, Embedding) and axis is not None and (axis.mask or axis.lengths)):
+                made_in.setdefault(name, number)
+
+
+def core_runs(node: Node, values: dict[str, Value]) -> bool:
     """Whether the C core has this node for values of these shapes."""
     if isinstance(node, Recurrent):
-        return _shaped(values[node.inputs[0]], (3,)) and not optional(node.inputs, 4)
+        return _shaped(values[node.inputs[0]], (3,))
     if isinstance(node, Embedding):
         ids = values[node.inputs[0]]
         return ids.dtype in IDS and len(ids.shape) in (1, 2)
@@ -85,15 +127,17 @@ def _axis(node: Node, values: dict[str, Value], made: dict[str, AxisKey | None])
     if len(shape) < (2 if isinstance(node, Embedding) else 3):
         return None
     if isinstance(node, Recurrent):
-        return AxisKey(shape[1], optional(node.inputs, 1))
+        return AxisKey(shape[1], optional(node.inputs, 1), optional(node.inputs, 4))
     inside = made.get(name)
-    return inside if inside is not None else AxisKey(shape[1])
+    return inside if inside is not None and not inside.mask else AxisKey(shape[1])
 
 
-def _joins(node: Node, axis: AxisKey | None, part: Part, made_in: dict[str, int], open_part: int) -> bool:
-    if any(made_in[name] > open_part for name in node.inputs if name):
+def _joins(node: Node, reads: list[str], axis: AxisKey | None, part: Part, made_in: dict[str, int],
+           open_part: int) -> bool:
+    """Whether a node may run in the open segment: what it reads is there, under the same lengths and mask."""
+    if any(made_in[name] > open_part for name in reads if name and name not in part.made):
         return False
-    if isinstance(node, Recurrent) and optional(node.inputs, 1) in part.made:
-        return False
+    if axis is not None and (axis.lengths in part.made or axis.mask in part.made):
+        return False                          # the segment itself makes what says which steps count
     x = node.inputs[0]
     return x not in part.made or part.made[x] == axis

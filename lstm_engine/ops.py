@@ -1,0 +1,166 @@
+"""ONNX's recurrent operators to the letter: `le.ops.lstm`, `gru`, `rnn` on raw weights.
+
+Shapes, attribute names and equations: https://onnx.ai/onnx/operators/onnx__LSTM.html, GRU and RNN.
+layout 0: X [time, batch, I], Y [time, dirs, batch, H], states [dirs, batch, H];
+layout 1: X [batch, time, I], Y [batch, time, dirs, H], states [batch, dirs, H].
+The dtype of X is the dtype of the computation and of the outputs. A sequence of length 0 ends in zero states, as in
+ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+import numpy as np
+
+from . import graph as g
+from . import runtime
+from .errors import ArgumentError, ArgumentTypeError
+from .graph.activations import from_onnx
+from .plan import lower
+from .plan.execute import execute
+
+_FLOATS = ("float16", "float32", "float64")
+
+
+def lstm(X: Any, W: Any, R: Any, B: Any = None, sequence_lens: Any = None, initial_h: Any = None, initial_c: Any = None,
+         P: Any = None, *, direction: str = "forward", activations: Sequence[str] | None = None,
+         activation_alpha: Sequence[float] | None = None, activation_beta: Sequence[float] | None = None,
+         clip: float | None = None, input_forget: int = 0, layout: int = 0, hidden_size: int | None = None,
+         threads: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """ONNX LSTM: W [dirs, 4*H, I], R [dirs, 4*H, H] (gates i,o,f,c), B [dirs, 8*H], P [dirs, 3*H] (i,o,f).
+
+    Returns (Y, Y_h, Y_c). Raises ArgumentError, ArgumentTypeError, GraphError (a weight of a wrong shape) or
+    UnsupportedError (an unknown activation).
+    """
+    weights = {"W": W, "R": R, "B": B, "P": P}
+    return _run(g.LSTM, X, weights, sequence_lens, initial_h, initial_c, direction, activations, activation_alpha,
+                activation_beta, clip, layout, hidden_size, threads, input_forget=bool(input_forget))
+
+
+def gru(X: Any, W: Any, R: Any, B: Any = None, sequence_lens: Any = None, initial_h: Any = None, *,
+        direction: str = "forward", activations: Sequence[str] | None = None,
+        activation_alpha: Sequence[float] | None = None, activation_beta: Sequence[float] | None = None,
+        clip: float | None = None, linear_before_reset: int = 0, layout: int = 0, hidden_size: int | None = None,
+        threads: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """ONNX GRU: W [dirs, 3*H, I], R [dirs, 3*H, H] (gates z,r,h), B [dirs, 6*H]. Returns (Y, Y_h)."""
+    return _run(g.GRU, X, {"W": W, "R": R, "B": B}, sequence_lens, initial_h, None, direction, activations,
+                activation_alpha, activation_beta, clip, layout, hidden_size, threads,
+                linear_before_reset=bool(linear_before_reset))
+
+
+def rnn(X: Any, W: Any, R: Any, B: Any = None, sequence_lens: Any = None, initial_h: Any = None, *,
+        direction: str = "forward", activations: Sequence[str] | None = None,
+        activation_alpha: Sequence[float] | None = None, activation_beta: Sequence[float] | None = None,
+        clip: float | None = None, layout: int = 0, hidden_size: int | None = None,
+        threads: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """ONNX RNN: W [dirs, H, I], R [dirs, H, H], B [dirs, 2*H]. Returns (Y, Y_h)."""
+    return _run(g.RNN, X, {"W": W, "R": R, "B": B}, sequence_lens, initial_h, None, direction, activations,
+                activation_alpha, activation_beta, clip, layout, hidden_size, threads)
+
+
+def _given(value: Any) -> bool:
+    """Whether an optional input is there; ONNX writes one left out as ""."""
+    return value is not None and not (isinstance(value, str) and value == "")
+
+
+def _float_array(value: Any, what: str, dtype: np.dtype | None = None) -> np.ndarray:
+    array = np.asarray(value)
+    if array.dtype.name not in _FLOATS:
+        raise ArgumentTypeError(f"{what}: expected float32 or float64, got {array.dtype}")
+    if dtype is not None and array.dtype != dtype:
+        raise ArgumentTypeError(f"{what}: expected {dtype}, the dtype of X, got {array.dtype}")
+    return array
+
+
+def _run(kind: type[g.Recurrent], X: Any, weights: dict[str, Any], sequence_lens: Any, initial_h: Any, initial_c: Any,
+         direction: str, activations: Sequence[str] | None, alphas: Sequence[float] | None,
+         betas: Sequence[float] | None, clip: float | None, layout: int, hidden_size: int | None, threads: int | None,
+         **options: Any) -> tuple:
+    x = _float_array(X, "X")
+    if x.ndim != 3:
+        raise ArgumentError(f"X: expected 3 dimensions, got shape {list(x.shape)}")
+    if layout not in (0, 1):
+        raise ArgumentError(f"layout is 0 or 1, not {layout!r}")
+    if direction not in ("forward", "reverse", "bidirectional"):
+        raise ArgumentError(f"direction is forward, reverse or bidirectional, not {direction!r}")
+    compute = np.float64 if x.dtype == np.float64 else np.float32
+    given = {name: _float_array(value, name, x.dtype).astype(compute, copy=False)
+             for name, value in weights.items() if _given(value)}
+    for name, rank in (("W", 3), ("R", 3), ("B", 2), ("P", 2)):
+        if name in given and given[name].ndim != rank:
+            raise ArgumentError(f"{name}: expected {rank} dimensions, got shape {list(given[name].shape)}")
+    for name in ("W", "R"):
+        if name not in given:
+            raise ArgumentError(f"{name} is required")
+    dirs, per_direction = 2 if direction == "bidirectional" else 1, len(kind.default_activations)
+    functions: tuple = ()
+    if activations is not None or alphas or betas:
+        names = list(activations) if activations is not None else [f.name for f in kind.default_activations] * dirs
+        if len(names) != per_direction * dirs:
+            raise ArgumentError(f"activations: expected {per_direction * dirs} names, got {len(names)}")
+        flat = from_onnx(names, alphas or (), betas or ())
+        functions = tuple(tuple(flat[d * per_direction:(d + 1) * per_direction]) for d in range(dirs))
+    wanted = ("Y", "Y_h", "Y_c") if kind is g.LSTM else ("Y", "Y_h")
+    ins = [g.Value("X", ("batch", "time", x.shape[2]), np.dtype(compute).name)]
+    names = ["X", "", "", ""]
+    width = dirs * given["R"].shape[2]
+    for position, name, value in ((2, "initial_h", initial_h), (3, "initial_c", initial_c)):
+        if _given(value):
+            ins.append(g.Value(name, ("batch", width), np.dtype(compute).name))
+            names[position] = name
+    node = kind(name=kind.op.lower(), inputs=tuple(names), outputs=wanted, direction=direction, activations=functions,
+                clip=_checked_clip(clip), **given, **options)
+    if hidden_size is not None and hidden_size != given["R"].shape[2]:
+        raise ArgumentError(f"hidden_size is {hidden_size}; R has {given['R'].shape[2]}")
+    graph = g.validate(g.Graph(tuple(ins), (node,), wanted))
+    batch_first = np.ascontiguousarray(x.astype(compute, copy=False) if layout else x.swapaxes(0, 1), compute)
+    batch, steps = batch_first.shape[:2]
+    values = {"X": batch_first}
+    for name, value in (("initial_h", initial_h), ("initial_c", initial_c)):
+        if _given(value):
+            values[name] = _state_rows(value, name, x.dtype, batch, dirs, node.hidden, layout, compute)
+    lengths = _lengths(sequence_lens, batch, steps)
+    plan = lower(graph, isa=runtime.isa(), dtype=np.dtype(compute).name)
+    out = execute(plan, values, batch, lengths={} if lengths is None else {"time": lengths}, state_in={}, state_out={},
+                  threads=runtime.num_threads(threads))
+    results = [out["Y"].reshape(batch, steps, dirs, node.hidden)]
+    for name in wanted[1:]:
+        state = out[name].reshape(batch, dirs, node.hidden)
+        if lengths is not None:
+            state[lengths == 0] = 0
+        results.append(state)
+    if not layout:
+        results = [results[0].transpose(1, 2, 0, 3), *(state.swapaxes(0, 1) for state in results[1:])]
+    return tuple(np.ascontiguousarray(array.astype(x.dtype, copy=False)) for array in results)
+
+
+def _checked_clip(clip: Any) -> float | None:
+    if clip is None:
+        return None
+    if isinstance(clip, bool) or not isinstance(clip, (int, float, np.number)) or not 0 < float(clip) < float("inf"):
+        raise ArgumentError(f"clip: expected a finite number above 0, got {clip!r}")
+    return float(clip)
+
+
+def _state_rows(value: Any, name: str, dtype: np.dtype, batch: int, dirs: int, hidden: int, layout: int,
+                compute: Any) -> np.ndarray:
+    array = _float_array(value, name, dtype)
+    expected = (batch, dirs, hidden) if layout else (dirs, batch, hidden)
+    if array.shape != expected:
+        raise ArgumentError(f"{name}: expected shape {list(expected)}, got {list(array.shape)}")
+    rows = array if layout else array.swapaxes(0, 1)
+    return np.ascontiguousarray(rows.reshape(batch, dirs * hidden), compute)
+
+
+def _lengths(value: Any, batch: int, steps: int) -> np.ndarray | None:
+    if not _given(value):
+        return None
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu":
+        raise ArgumentTypeError(f"sequence_lens: expected whole numbers, got {array.dtype}")
+    if array.shape != (batch,):
+        raise ArgumentError(f"sequence_lens: expected shape [{batch}], got {list(array.shape)}")
+    if ((array < 0) | (array > steps)).any():
+        raise ArgumentError(f"sequence_lens: expected 0 to {steps}, got {array.tolist()}")
+    return np.ascontiguousarray(array, np.int32)

@@ -1,0 +1,249 @@
+"""Streams: a model run step by step, its recurrent state kept between the calls."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Iterable, Mapping
+
+import numpy as np
+
+from . import runtime
+from .errors import ArgumentError, ArgumentTypeError, LstmEngineError, UnsupportedError
+from .graph import Pool, Recurrent, Value
+from .inputs import check_inputs
+from .plan import HostStep, Plan
+from .plan.execute import execute
+
+if TYPE_CHECKING:
+    from .model import Model
+
+
+class Stream:
+    """`batch` live sequences of one model. Made by `Model.stream`; a context manager.
+
+    A layer that gives its last step alone emits every step here. A stream belongs to one thread at a time.
+    """
+
+    def __init__(self, model: Model, batch: int = 1, states: Mapping[str, str] | None = None,
+                 threads: int | None = None) -> None:
+        if isinstance(batch, bool) or not isinstance(batch, (int, np.integer)) or batch < 1:
+            raise ArgumentError(f"stream: batch must be a whole number of at least 1, got {batch!r}")
+        self._model, self._plan, self.batch = model, model._plan, int(batch)
+        self._threads = threads
+        self._pairs = dict(states or {})
+        self._inputs = _stepped_inputs(self._plan, self._pairs)
+        self._busy = threading.Lock()
+        self._closed = False
+        self._layout = model._states
+        self._rows = self._layout.zeros(self.batch)
+        self._fed = {name: self._zero_input(name) for name in self._pairs}
+        self._fast = self._fast_core()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the stream; any later call on it raises."""
+        self._closed = True
+        self._fast = None
+
+    # ---- running ------------------------------------------------------------------------------------------
+
+    def step(self, x: Any) -> Any:
+        """One step: x [batch, features], or [batch] token ids; returns [batch, features] (a dict where there are several
+        outputs). A model with explicit states takes its other input in its own full shape."""
+        if self._fast is not None:
+            y = self._fast.step(x)
+            if y is not None:
+                return y
+        with self._turn():
+            checked = check_inputs(self._inputs, self._with_time(x), None, self._plan.dtype)
+            return self._single_steps(self._run(checked.arrays))
+
+    def run(self, x: Any) -> Any:
+        """Several steps: x [batch, steps, features], or [batch, steps] token ids; returns every step's output,
+        [batch, steps, features]. The same bits as `step` for each."""
+        with self._turn():
+            checked = check_inputs(self._inputs, x, None, self._plan.dtype)
+            if not self._pairs and all(self._sequence(name) for name in self._plan.outputs):
+                return self._answer(self._run(checked.arrays))
+            names = [value.name for value in self._inputs if len(value.shape) > 1]
+            steps = {checked.arrays[name].shape[1] for name in names}
+            if len(steps) != 1:
+                raise ArgumentError(f"stream.run: the inputs have different numbers of steps ({sorted(steps)})")
+            made: dict[str, list[np.ndarray]] = {name: [] for name in self._own_outputs()}
+            for t in range(steps.pop()):
+                results = self._run({name: checked.arrays[name][:, t:t + 1] if name in names else checked.arrays[name]
+                                     for name in checked.arrays})
+                for name in made:
+                    made[name].append(results[name] if self._sequence(name) else results[name][:, None])
+            return self._answer({name: np.concatenate(arrays, axis=1) if arrays else self._no_steps(name)
+                                 for name, arrays in made.items()})
+
+    def _run(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run a chunk and carry every state on, or raise with the states as they were."""
+        made = self._layout.empty(self.batch)
+        results = execute(self._plan, {**arrays, **self._fed}, self.batch, lengths={}, state_in=self._rows,
+                          state_out=made, threads=runtime.num_threads(self._threads))
+        for number, rows in made.items():
+            self._rows[number][...] = rows         # in place: the fast path reads the same memory
+        self._fed = {name: results[source] for name, source in self._pairs.items()}
+        return {name: results[name] for name in self._own_outputs()}
+
+    # ---- state --------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """A copy of the state: {layer: {"h": [batch, dirs, hidden], "c": ...}}; explicit states stand by input name."""
+        with self._turn():
+            return {**self._layout.unpack(self._rows), **{name: array.copy() for name, array in self._fed.items()}}
+
+    @state.setter
+    def state(self, state: Mapping[str, Any]) -> None:
+        with self._turn():
+            if not isinstance(state, Mapping):
+                raise ArgumentTypeError(f"a state is a dict, not {type(state).__name__}")
+            rows = self._layout.pack({name: own for name, own in state.items() if name not in self._pairs}, self.batch)
+            fed = dict(self._fed)
+            for name in self._pairs:
+                array = np.asarray(state.get(name, self._zero_input(name)))
+                if array.shape != fed[name].shape or array.dtype.kind not in "fiu":
+                    raise ArgumentError(f"state {name!r}: expected numbers of shape {fed[name].shape}, got {array.dtype} of "
+                                        f"shape {array.shape}")
+                fed[name] = array.astype(fed[name].dtype)
+            for number, own in rows.items():
+                self._rows[number][...] = own
+            self._fed = fed
+
+    def reset(self, rows: Iterable[int] | int | None = None) -> None:
+        """Set the state of all sequences, or of some rows, back to zero."""
+        with self._turn():
+            chosen: Any = slice(None)
+            if rows is not None:
+                chosen = np.atleast_1d(np.asarray(rows))
+                if chosen.dtype.kind not in "iu" and chosen.size or ((chosen < 0) | (chosen >= self.batch)).any():
+                    raise ArgumentError(f"reset: rows are whole numbers from 0 to {self.batch - 1}, got {rows!r}")
+                chosen = chosen.astype(np.intp)
+            for state in self._rows.values():
+                state[chosen] = 0
+            for name in self._pairs:
+                shape = self._model.inputs[name].shape
+                if rows is None:
+                    self._fed[name] = self._zero_input(name)
+                elif "batch" not in shape:
+                    raise ArgumentError(f"reset: state {name!r} has no batch axis, so single rows cannot be reset")
+                else:
+                    fed = self._fed[name].copy()
+                    np.moveaxis(fed, shape.index("batch"), 0)[chosen] = 0
+                    self._fed[name] = fed
+
+    # ---- details ------------------------------------------------------------------------------------------
+
+    def _turn(self) -> _Turn:
+        return _Turn(self)
+
+    def _fast_core(self) -> Any:
+        """The C core's own stream, for a plan that is one segment with one input and one output."""
+        from . import _core
+
+        if len(self._plan.steps) != 1 or self._pairs or isinstance(self._plan.steps[0], HostStep):
+            return None
+        segment = self._plan.steps[0]
+        if len(segment.ports) != 1 or len(segment.outputs) != 1 or any(axis.mask or axis.lengths for axis in segment.axes):
+            return None
+        rows = self._rows.get(0)
+        return _core.CoreStream(segment.core, self.batch, rows, runtime.num_threads(self._threads), self._busy)
+
+    def _zero_input(self, name: str) -> np.ndarray:
+        value = self._model.inputs[name]
+        if any(isinstance(dim, str) and dim != "batch" for dim in value.shape):
+            raise ArgumentError(f"stream: the size of state {name!r} {list(value.shape)} is not known")
+        shape = [self.batch if dim == "batch" else dim for dim in value.shape]
+        return np.zeros(shape, self._plan.dtype if value.dtype.startswith("float") else value.dtype)
+
+    def _own_outputs(self) -> list[str]:
+        return [name for name in self._plan.outputs if name not in self._pairs.values()]
+
+    def _sequence(self, name: str) -> bool:
+        return len(self._plan.values[name].shape) == 3
+
+    def _no_steps(self, name: str) -> np.ndarray:
+        return np.empty((self.batch, 0, self._plan.values[name].shape[-1]), self._plan.dtype)
+
+    def _with_time(self, x: Any) -> Any:
+        """Step inputs with their time axis of 1 put in."""
+        def widen(value: Value, array: Any) -> Any:
+            array = np.asarray(array)
+            return array[:, None] if array.ndim == len(value.shape) - 1 and array.ndim >= 1 else array
+
+        if isinstance(x, Mapping):
+            own = {value.name: value for value in self._inputs}
+            return {name: widen(own[name], array) if name in own else array for name, array in x.items()}
+        if isinstance(x, tuple):
+            return tuple(widen(value, array) for value, array in zip(self._inputs, x))
+        return widen(self._inputs[0], x)
+
+    def _single_steps(self, results: dict[str, np.ndarray]) -> Any:
+        return self._answer({name: array[:, 0] if self._sequence(name) and not self._pairs else array
+                             for name, array in results.items()})
+
+    @staticmethod
+    def _answer(results: dict[str, np.ndarray]) -> Any:
+        return next(iter(results.values())) if len(results) == 1 else results
+
+
+class _Turn:
+    """Holds the stream for one call; a second thread, or a closed stream, is an error."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+
+    def __enter__(self) -> None:
+        if self.stream._closed:
+            raise StreamError("the stream is closed")
+        if not self.stream._busy.acquire(blocking=False):
+            raise StreamError("the stream is in use by another thread")
+
+    def __exit__(self, *exc: object) -> None:
+        self.stream._busy.release()
+
+
+class StreamError(LstmEngineError, RuntimeError):
+    """A stream was used after it was closed, or by two threads at once."""
+
+
+def _stepped_inputs(plan: Plan, pairs: Mapping[str, str]) -> tuple[Value, ...]:
+    """The inputs a stream is fed with; UnsupportedError if the model cannot run step by step."""
+    names = {value.name for value in plan.inputs}
+    for name, source in pairs.items():
+        if name not in names:
+            raise ArgumentError(f"stream: states names the input {name!r}; the model has {', '.join(sorted(names))}")
+        if source not in plan.outputs:
+            raise ArgumentError(f"stream: states names the output {source!r}; the model has {', '.join(plan.outputs)}")
+    inputs = tuple(value for value in plan.inputs if value.name not in pairs)
+    if not inputs:
+        raise ArgumentError("stream: no input is left to feed")
+    if pairs:
+        return inputs                       # such a model is a step by its own definition
+    for step in plan.steps:
+        if isinstance(step, HostStep) and not step.keeps_time:
+            raise UnsupportedError(f"this model cannot run step by step: node {step.node.name!r} "
+                                   f"({getattr(step.node, 'op_type', step.node.op)}) works across time")
+    for node in _nodes(plan):
+        if isinstance(node, Recurrent) and node.direction != "forward":
+            raise UnsupportedError(f"this model cannot run step by step: layer {node.name!r} is {node.direction}, so its "
+                                   "first output needs the last input")
+        if isinstance(node, Pool) and node.kind != "last":
+            raise UnsupportedError(f"this model cannot run step by step: {node.name!r} pools over all steps ({node.kind})")
+        if isinstance(node, Recurrent) and any(node.inputs[1:4]):
+            raise UnsupportedError(f"this model cannot run step by step: layer {node.name!r} takes its lengths or initial "
+                                   "state from another value; pair explicit states with states={input: output}")
+    return inputs
+
+
+def _nodes(plan: Plan) -> Iterable[Any]:
+    for step in plan.steps:
+        yield from [step.node] if isinstance(step, HostStep) else step.nodes
