@@ -78,6 +78,20 @@ def test_tensors_beside_the_model_keep_their_full_names(net, tmp_path):
     same(read(tmp_path / "a.pt"), net.state_dict() | {"mean": torch.zeros(4), "ema.w": torch.ones(2)})
 
 
+@pytest.mark.parametrize("key", ["optimizer", "optimizer_state_dict", "optim", "opt", "g_optimizer", "optimizers",
+                                 "lr_scheduler", "scheduler_state", "amp", "cuda_rng_state", "random_state", "best_loss",
+                                 "losses", "metrics", "global_step"])
+def test_what_training_keeps_is_no_weight(net, tmp_path, key):
+    torch.save({"model": net.state_dict(), key: {"state": torch.ones(3)}}, tmp_path / "a.pt")
+    same(read(tmp_path / "a.pt"), net.state_dict())
+
+
+@pytest.mark.parametrize("key", ["scaler", "glossary", "adopt", "optics", "ema", "stepper"])
+def test_what_may_matter_is_kept(net, tmp_path, key):
+    torch.save({"model": net.state_dict(), key: {"mean": torch.ones(3)}}, tmp_path / "a.pt")
+    same(read(tmp_path / "a.pt"), net.state_dict() | {f"{key}.mean": torch.ones(3)})
+
+
 def test_a_real_optimizer_state_is_no_weight(net, tmp_path):
     optimizer = torch.optim.Adam(net.parameters())
     net(torch.zeros(1, 2, 4)).sum().backward()

@@ -21,8 +21,9 @@ MAX_CONTAINERS = 300_000
 # Keys under which training scripts and frameworks keep the model, and keys whose tensors are never weights of it.
 MODEL_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights",
               "params")
-NO_WEIGHTS = re.compile(r"optim\w*|opt|\w*_optim(izer)?\w*|\w*sched\w*|\w*scaler\w*|amp|\w*rng\w*|\w*random_state|"
-                        r"callbacks|loops|history|\w*loss\w*|metrics?|epoch|\w*step", re.IGNORECASE)
+NO_WEIGHTS = re.compile(r"(\w+_)?opt(im(izer)?s?)?(_\w+)?|(\w+_)?sched(uler)?s?(_\w+)?|amp|(\w+_)?rng(_\w+)?|"
+                        r"(\w+_)?random_state|callbacks|loops|history|(\w+_)?loss(es)?|metrics?|epoch|(\w+_)?step",
+                        re.IGNORECASE)
 WRAPPERS = ("module.", "_orig_mod.")           # DataParallel, torch.compile
 # Buffers that count batches or operations and take no part in what a model computes.
 IGNORED = ("*num_batches_tracked", "*total_ops", "*total_params")
