@@ -79,8 +79,8 @@ def test_tensors_beside_the_model_keep_their_full_names(net, tmp_path):
 
 
 @pytest.mark.parametrize("key", ["optimizer", "optimizer_state_dict", "optim", "opt", "g_optimizer", "optimizers",
-                                 "lr_scheduler", "scheduler_state", "amp", "cuda_rng_state", "random_state", "best_loss",
-                                 "losses", "metrics", "global_step"])
+                                 "lr_scheduler", "scheduler_state", "amp", "cuda_rng_state", "random_state",
+                                 "best_loss", "losses", "metrics", "global_step"])
 def test_what_training_keeps_is_no_weight(net, tmp_path, key):
     torch.save({"model": net.state_dict(), key: {"state": torch.ones(3)}}, tmp_path / "a.pt")
     same(read(tmp_path / "a.pt"), net.state_dict())
