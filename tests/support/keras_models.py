@@ -28,12 +28,12 @@ def randomise(model: keras.Model, seed: int = 0, scale: float = 0.4) -> keras.Mo
 def ids(seed: int = 1, batch: int = BATCH, time: int = TIME, vocabulary: int = VOCABULARY) -> np.ndarray:
     """Token ids [batch, time] with zeros, which are masked, left, in the middle, right, and in a whole row."""
     rng = np.random.default_rng(seed)
-    made = rng.integers(1, vocabulary, (batch, time))
+    made = rng.integers(1, vocabulary, (max(batch, 4), time))
     made[0, :2] = 0
     made[1, time // 2] = 0
     made[2, -2:] = 0
     made[3] = 0
-    return made.astype("int32")
+    return made[:batch].astype("int32")
 
 
 def floats(*shape: int, seed: int = 2) -> np.ndarray:

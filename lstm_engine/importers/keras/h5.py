@@ -102,7 +102,7 @@ def _join(group: Any, name: str) -> str:
 
 
 class Bfloat16:
-    """A dataset of bfloat16 numbers, read as float32 (which holds each of them exactly)."""
+    """A dataset of bfloat16 numbers, kept as two opaque bytes each, read as float32: they are its upper half."""
 
     dtype = np.dtype(np.float32)
 
@@ -111,7 +111,8 @@ class Bfloat16:
         self.shape = dataset.shape
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.asarray(self._dataset[()]).astype(np.float32)
+        raw = np.asarray(self._dataset[()], order="C")
+        return (raw.view("<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
 def checked_dataset(path: str, dataset: Any) -> Any:
@@ -139,15 +140,14 @@ def checked_dataset(path: str, dataset: Any) -> Any:
         if isinstance(error, (FormatError, UnsupportedError)):
             raise
         raise FormatError(f"{what} cannot be read: {error}") from error
-    if shape is None or dtype.kind not in "fiub" and dtype.name != "bfloat16":
+    bfloat16 = dtype == np.dtype("V2") and attribute(dataset, "dtype") == "bfloat16"
+    if shape is None or dtype.kind not in "fiub" and not bfloat16:
         raise FormatError(f"{what} holds {dtype if shape is not None else 'nothing'}; expected numbers")
     declared = max(math.prod(shape) * dtype.itemsize, chunk)
     allowed = stored * MAX_EXPANSION + FREE_BYTES if chunk else stored
     if declared > allowed:
         raise FormatError(f"{what} declares {declared} bytes, far beyond the {stored} that are stored")
-    if dtype.name == "bfloat16" or attribute(dataset, "dtype") == "bfloat16":
-        return Bfloat16(dataset)
-    return dataset
+    return Bfloat16(dataset) if bfloat16 else dataset
 
 
 def attribute(item: Any, name: str) -> Any:
