@@ -1,8 +1,7 @@
 """ONNX models of the graphs that are timed, for the engines that read ONNX.
 
-ONNX's recurrent operators are time first. Models for such engines take [time, batch, features] and give the same, so
-that nobody pays for transposing; `batch_first` puts Transpose nodes at the doors instead, for an engine that works
-batch first inside and removes them.
+ONNX's recurrent operators are time first: the models take [time, batch, features] and give the same, so that nobody
+pays for transposing. (OpenVINO works batch first inside; with Transpose nodes at the doors it is no faster.)
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ OPSET = 17
 
 
 class _Maker:
-    def __init__(self, graph: Graph, dtype: str, batch_first: bool, lengths: str) -> None:
-        self.graph, self.batch_first, self.lengths = graph, batch_first, lengths
+    def __init__(self, graph: Graph, dtype: str, lengths: str) -> None:
+        self.graph, self.lengths = graph, lengths
         self.shapes = infer_shapes(graph)
         self.dtype = np.dtype(dtype)
         self.nodes: list[onnx.NodeProto] = []
@@ -45,9 +44,6 @@ class _Maker:
         """Whether a value has a time axis: numbers of rank 3, ids of rank 2."""
         value = self.shapes[name]
         return len(value.shape) == (3 if value.dtype.startswith("float") else 2)
-
-    def transpose(self, x: str, name: str, output: str = "") -> str:
-        return self.op("Transpose", [x], output, perm=[1, 0, 2][:len(self.shapes[name].shape)])
 
     def activation(self, activation: Activation, x: str, output: str) -> str:
         attributes = {"axis": -1} if activation.name == "softmax" else {}
@@ -100,23 +96,18 @@ class _Maker:
         return self.op("Reshape", [moved, self.constant(np.array([0, 0, -1] if sequence else [0, -1]), "join")])
 
 
-def onnx_model(graph: Graph, dtype: str = "float32", *, batch_first: bool = False,
-               lengths: bool = False) -> onnx.ModelProto:
-    """The graph as an ONNX model. Inputs and outputs have the graph's names; ids are int32.
+def onnx_model(graph: Graph, dtype: str = "float32", *, lengths: bool = False) -> onnx.ModelProto:
+    """The graph as an ONNX model. Inputs and outputs have the graph's names; sequences are [time, batch, ...], ids int32.
 
-    Sequences are [time, batch, ...] unless `batch_first`. lengths: one more input "lengths", int32 [batch].
+    lengths: one more input "lengths", int32 [batch].
     """
     kinds = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
-    maker = _Maker(graph, dtype, batch_first, "lengths" if lengths else "")
+    maker = _Maker(graph, dtype, "lengths" if lengths else "")
     inputs, named = [], {}
     for value in graph.inputs:
-        shape = list(value.shape)
-        named[value.name] = value.name
+        shape, named[value.name] = list(value.shape), value.name
         if maker.sequence(value.name):
-            if batch_first:
-                named[value.name] = maker.transpose(value.name, value.name)
-            else:
-                shape[:2] = shape[1::-1]
+            shape[:2] = shape[1::-1]
         kind = kinds[dtype] if value.dtype.startswith("float") else TensorProto.INT32
         inputs.append(helper.make_tensor_value_info(value.name, kind, shape))
     if lengths:
@@ -125,10 +116,7 @@ def onnx_model(graph: Graph, dtype: str = "float32", *, batch_first: bool = Fals
         maker.add(node, named)
     outputs = []
     for name in graph.outputs:
-        if batch_first and maker.sequence(name):
-            maker.transpose(named[name], name, name)
-        else:
-            maker.op("Identity", [named[name]], name)
+        maker.op("Identity", [named[name]], name)
         outputs.append(helper.make_tensor_value_info(name, kinds[dtype], None))
     made = helper.make_graph(maker.nodes, "bench", inputs, outputs, maker.weights)
     return helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)

@@ -41,6 +41,11 @@ class Engine(Protocol):
         """Called before a variant built for `threads` runs, for engines that keep this per process."""
 
 
+def time_first(x: np.ndarray) -> np.ndarray:
+    """[batch, time, ...] -> [time, batch, ...], C-contiguous; the other way round as well."""
+    return np.ascontiguousarray(x.swapaxes(0, 1))
+
+
 def batches_by_length(lengths: np.ndarray, size: int = 8) -> list[np.ndarray]:
     """Rows sorted by length and cut into batches of `size`: what a user does who has no other way."""
     order = np.argsort(lengths, kind="stable")

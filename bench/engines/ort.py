@@ -8,12 +8,7 @@ import onnxruntime
 from ..cells import LENGTHS, STREAM, Case, Cell
 from ..networks import with_states
 from ..onnx_models import onnx_model
-from .base import NotSupported, Outputs, Variant, batches_by_length, real_steps, unbatched
-
-
-def time_first(x: np.ndarray) -> np.ndarray:
-    """[batch, time, ...] -> [time, batch, ...], C-contiguous; the other way round as well."""
-    return np.ascontiguousarray(x.swapaxes(0, 1))
+from .base import NotSupported, Outputs, Variant, batches_by_length, real_steps, time_first, unbatched
 
 
 class OnnxRuntime:

@@ -1,4 +1,4 @@
-"""OpenVINO: LATENCY hint, float32 arithmetic, static shapes."""
+"""OpenVINO: LATENCY hint, float32 arithmetic, static shapes, time-first models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import openvino
 from ..cells import LENGTHS, STREAM, Case, Cell
 from ..networks import with_states
 from ..onnx_models import onnx_model
-from .base import NotSupported, Outputs, Variant, batches_by_length, real_steps, unbatched
+from .base import NotSupported, Outputs, Variant, batches_by_length, real_steps, time_first, unbatched
 
 
 class OpenVino:
@@ -17,6 +17,7 @@ class OpenVino:
     def __init__(self) -> None:
         self.version = openvino.__version__.split("-")[0]
         self._core = openvino.Core()
+        self._shared: list[np.ndarray] = []     # a tensor does not keep the array alive whose memory it shares
 
     def use_threads(self, threads: int) -> None:
         """Threads belong to a compiled model here."""
@@ -27,7 +28,7 @@ class OpenVino:
         if dtype != "float32":
             raise NotSupported(f"{dtype} on its CPU plugin")
         graph = with_states(case.graph) if states else case.graph
-        proto = onnx_model(graph, dtype, batch_first=True, lengths=lengths)
+        proto = onnx_model(graph, dtype, lengths=lengths)
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads,
                     "NUM_STREAMS": 1}
         try:
@@ -36,12 +37,13 @@ class OpenVino:
             request = self._core.compile_model(model, "CPU", settings).create_infer_request()
         except RuntimeError as error:
             raise NotSupported(str(error).strip().splitlines()[-1][:120]) from error
+        self._shared += inputs.values()
         for name, x in inputs.items():
             request.set_tensor(name, openvino.Tensor(x, shared_memory=True))
         return request
 
     def build(self, cell: Cell, case: Case, threads: int, dtype: str) -> list[Variant]:
-        inputs = {name: np.ascontiguousarray(x, dtype if x.dtype.kind == "f" else np.int32)
+        inputs = {name: time_first(x.astype(dtype if x.dtype.kind == "f" else np.int32))
                   for name, x in case.inputs.items()}
         if cell.kind == LENGTHS:
             return self._unequal(case, next(iter(inputs.values())), threads, dtype)
@@ -51,7 +53,8 @@ class OpenVino:
 
         def outputs() -> Outputs:
             request.infer()
-            return {name: request.get_tensor(name).data.copy() for name in case.graph.outputs}
+            made = {name: request.get_tensor(name).data for name in case.graph.outputs}
+            return {name: time_first(y) if y.ndim == 3 else y.copy() for name, y in made.items()}
 
         return [Variant("", request.infer, outputs)]
 
@@ -59,7 +62,7 @@ class OpenVino:
         """One step a call; the states that come out are copied into the inputs."""
         graph = with_states(case.graph)
         inputs = {value.name: np.zeros((1, int(value.shape[1])), dtype) for value in graph.inputs[1:]}
-        x_t = x[:, :1].copy()
+        x_t = x[:1].copy()
         request = self._request(case, {graph.inputs[0].name: x_t, **inputs}, threads, dtype, states=True)
         request.infer()
         made = [request.get_tensor(name).data for name in graph.outputs[1:]]
@@ -74,10 +77,10 @@ class OpenVino:
             for state_in, _ in pairs:
                 state_in[:] = 0
             ys = []
-            for t in range(x.shape[1]):
-                x_t[:, 0] = x[:, t]
+            for own in x:
+                x_t[0] = own
                 step()
-                ys.append(request.get_tensor(graph.outputs[0]).data[:, 0].copy())
+                ys.append(request.get_tensor(graph.outputs[0]).data[0].copy())
             return {case.graph.outputs[0]: np.stack(ys, axis=1)}
 
         return Variant("", step, outputs)
@@ -88,11 +91,11 @@ class OpenVino:
         rows = batches_by_length(lengths)
         aware = self._request(case, {name: x, "lengths": lengths}, threads, dtype, lengths=True)
         padded = self._request(case, {name: x}, threads, dtype)
-        parts = [self._request(case, {name: x[own, :lengths[own].max()].copy()}, threads, dtype) for own in rows]
+        parts = [self._request(case, {name: x[:lengths[own].max(), own].copy()}, threads, dtype) for own in rows]
 
         def of(request: openvino.InferRequest) -> Outputs:
             request.infer()
-            return {out: real_steps(request.get_tensor(out).data, lengths)}
+            return {out: real_steps(time_first(request.get_tensor(out).data), lengths)}
 
         def bucketed() -> None:
             for request in parts:
@@ -100,8 +103,8 @@ class OpenVino:
 
         def whole() -> Outputs:
             bucketed()
-            made = [request.get_tensor(out).data for request in parts]
-            return {out: real_steps(unbatched(made, rows, len(lengths), x.shape[1]), lengths)}
+            made = [time_first(request.get_tensor(out).data) for request in parts]
+            return {out: real_steps(unbatched(made, rows, len(lengths), len(x)), lengths)}
 
         return [Variant("sequence_lens", aware.infer, lambda: of(aware)), Variant("bucketed", bucketed, whole),
                 Variant("padded", padded.infer, lambda: of(padded))]

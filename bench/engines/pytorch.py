@@ -22,7 +22,7 @@ _ORDER = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2)}
 
 
 def _tensor(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array)).to(dtype)
+    return torch.tensor(np.ascontiguousarray(array)).to(dtype)
 
 
 def _recurrent_module(node: Recurrent, dtype: torch.dtype) -> nn.Module:
