@@ -44,11 +44,12 @@ class ExternalData:
         except OSError as error:
             raise FileError(error.errno, f"{where}: cannot read {location!r} beside the model: {error.strerror}"
                             ) from error
+        status = os.fstat(descriptor)
+        # A second name of the file could be a file elsewhere, which the model's owner may not read.
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            os.close(descriptor)
+            raise FormatError(f"{where}: {location!r} is not a plain file with one name")
         with open(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            # A second name of the file could be a file elsewhere, which the model's owner may not read.
-            if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-                raise FormatError(f"{where}: {location!r} is not a plain file with one name")
             if offset + needed > status.st_size:
                 raise FormatError(f"{where}: bytes {offset} to {offset + needed} of {location!r}, "
                                   f"which has {status.st_size}")

@@ -11,7 +11,7 @@ from typing import Sequence
 
 import numpy as np
 
-from ...errors import FormatError, UnsupportedError
+from ...errors import ArgumentError, FormatError, UnsupportedError
 from ...graph.nodes import Dim, Operator, Value
 from ...graph.operator_rules import same_size
 from ...graph.operators import OPERATORS, operator_attributes, operator_shapes, supported_operators
@@ -19,12 +19,13 @@ from ...plan.host_ops import run_operator
 from . import numbers, shortcuts
 from .functions import body_of
 from .model import OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
+from .names import unused
 from .opsets import modern
 from .order import needed_nodes
 from .recurrent import GATES, Cell, read_cell
 from .refine import with_known_inputs, with_known_sizes
 
-MOST_NODES = 50_000          # after functions are expanded
+MOST_NODES = 20_000          # after functions are expanded
 MOST_CALLS = 32              # functions that call functions
 FREE_BYTES = 128 << 20       # what folding may make, beyond the size of the model's own tensors
 FREE_WORK = 2_000_000_000    # multiplications folding may take: about a second
@@ -80,6 +81,7 @@ class _Walk:
         graph = model.graph
         self.taken = {*graph.tensors, *(value.name for value in graph.inputs),
                       *(name for node in graph.nodes for name in node.outputs)}
+        self.repeats: dict[str, int] = {}
         self.symbols = {dim for value in graph.inputs for dim in value.shape if isinstance(dim, str)}
         self.count = 0
         self.bytes_left = FREE_BYTES
@@ -117,12 +119,7 @@ class _Walk:
         return name
 
     def new_name(self, hint: str) -> str:
-        name, count = hint, 1
-        while name in self.taken:
-            count += 1
-            name = f"{hint}_{count}"
-        self.taken.add(name)
-        return name
+        return unused(hint, self.taken, self.repeats)
 
     def value(self, name: str) -> Value:
         """The value, made from the array for a constant."""
@@ -234,6 +231,12 @@ class _Walk:
         self.out.steps.append(cell)
 
     def _operator(self, node: OnnxNode) -> None:
+        try:
+            self._fold_or_keep(node)
+        except ArgumentError as error:      # a constant that an operator cannot take is the file's fault
+            raise FormatError(str(error)) from error
+
+    def _fold_or_keep(self, node: OnnxNode) -> None:
         operator = self._as_operator(node)
         known = [self._elements(name) for name in node.inputs]
         values = [self.value(name) if name else None for name in node.inputs]
@@ -302,12 +305,7 @@ class _Walk:
         dims: list[Dim] = []
         for dim in value.shape:
             if isinstance(dim, str) and dim not in old:
-                symbol, count = dim, 1
-                while symbol in self.symbols:
-                    count += 1
-                    symbol = f"{dim}_{count}"
-                dim = symbol
-                self.symbols.add(symbol)
+                dim = unused(dim, self.symbols, self.repeats)
             dims.append(dim)
         return replace(value, shape=tuple(dims))
 

@@ -23,8 +23,9 @@ def fused(graph: Graph, dtypes: Mapping[str, str]) -> Graph:
     nodes = _named_outputs(_needed(list(graph.nodes), graph.outputs), graph)
     nodes = _whole_dense(nodes, graph.outputs)
     nodes = _plain_ids(nodes, dtypes)
-    nodes = [_without_idle_outputs(node, _uses(nodes, graph.outputs)) for node in _needed(nodes, graph.outputs)]
-    return replace(graph, nodes=tuple(nodes))
+    nodes = _needed(nodes, graph.outputs)
+    uses = _uses(nodes, graph.outputs)
+    return replace(graph, nodes=tuple(_without_idle_outputs(node, uses) for node in nodes))
 
 
 def _uses(nodes: list[Node], outputs: tuple[str, ...]) -> Counter:

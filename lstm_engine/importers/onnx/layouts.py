@@ -8,6 +8,7 @@ from typing import Any, Iterable, Sequence
 import numpy as np
 
 from ...graph.nodes import Dim, Node, Operator, Pool, Shape, Value
+from .names import unused
 from .numbers import LARGE
 from .views import View
 
@@ -24,13 +25,15 @@ class Builder:
     node_names: set[str] = field(default_factory=set)
     sequences: set[str] = field(default_factory=set)     # [batch, time, features] made by a recurrent layer without lengths
     _made: dict[tuple, str] = field(default_factory=dict)
+    _repeats: dict[str, int] = field(default_factory=dict)
+    _node_repeats: dict[str, int] = field(default_factory=dict)
 
     def name(self, hint: str) -> str:
         """A name for a value, made from `hint`."""
-        return _unused(hint, self.taken)
+        return unused(hint, self.taken, self._repeats)
 
     def node_name(self, hint: str) -> str:
-        return _unused(hint, self.node_names)
+        return unused(hint, self.node_names, self._node_repeats)
 
     def operator(self, op_type: str, x: str, shape: Shape, constants: dict[int, np.ndarray] | None = None,
                  **attributes: Any) -> str:
@@ -168,15 +171,6 @@ class Builder:
                                    op_type="Reshape"))
         self.values[output] = Value(output, shape, self.values[name].dtype)
         return output
-
-
-def _unused(hint: str, taken: set[str]) -> str:
-    name, count = hint, 1
-    while name in taken:
-        count += 1
-        name = f"{hint}_{count}"
-    taken.add(name)
-    return name
 
 
 def _plain(view: View, shape: Shape) -> tuple[tuple[Piece, ...], tuple]:

@@ -67,7 +67,7 @@ def as_constant(elements: np.ndarray, dtype: str) -> np.ndarray | None:
 
 
 def dims_of(elements: np.ndarray) -> list[Dim | None]:
-    return list(elements.ravel())
+    return elements.ravel().tolist()
 
 
 def reshape_constant(elements: np.ndarray, shape: Sequence[Dim], allow_zero: bool) -> np.ndarray | None:
