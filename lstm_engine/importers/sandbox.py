@@ -44,6 +44,7 @@ BASE_SECONDS = 2.0               # of CPU time, for parsing; more for large file
 BYTES_PER_SECOND = 100 << 20
 START_SECONDS = 60.0             # of wall time, for a cold start of the interpreter and the library
 
+_CHILD = f"{__package__}.sandbox_child"
 _BOOTSTRAP = """
 import json, sys, types
 request = json.loads(sys.argv[1])
@@ -84,8 +85,8 @@ def run(module_function: str, path: Path, *, what: str, max_bytes: int | None = 
     cpu_seconds = BASE_SECONDS + size / BYTES_PER_SECOND
     request = {
         "sys_path": [os.path.abspath(entry) for entry in sys.path if entry],
-        "packages": _ancestors(module_function.partition(":")[0]),
-        "child": f"{__package__}.sandbox_child",
+        "packages": _ancestors(_CHILD, module_function.partition(":")[0]),
+        "child": _CHILD,
         "function": module_function,
         "path": os.path.abspath(path),
         "max_bytes": max_bytes,
@@ -162,10 +163,12 @@ class _Child:
         self.process.wait()
 
 
-def _ancestors(module: str) -> list[tuple[str, list[str]]]:
-    """The packages around `module` and where their files are, so that the child need not execute them."""
-    parts = module.split(".")[:-1]
-    names = [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
+def _ancestors(*modules: str) -> list[tuple[str, list[str]]]:
+    """The packages around modules and where their files are, so that the child need not execute them."""
+    names: dict[str, None] = {}
+    for module in modules:
+        parts = module.split(".")[:-1]
+        names.update((".".join(parts[:count]), None) for count in range(1, len(parts) + 1))
     return [(name, [os.path.abspath(folder) for folder in importlib.import_module(name).__path__]) for name in names]
 
 
