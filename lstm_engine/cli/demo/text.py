@@ -93,7 +93,7 @@ def _speed(model: Model, prompt: np.ndarray, rng: np.random.Generator, threads: 
     def written(batch: int, length: int) -> int:
         return batch * sum(1 for _ in write(model, np.repeat(prompt[None], batch, axis=0), length, 1.0, rng, threads))
 
-    return rate(lambda: written(1, 1000)), rate(lambda: written(BATCH, 200))
+    return rate(lambda: written(1, 200)), rate(lambda: written(BATCH, 50))
 
 
 def _page(console: Console, prompt: str, continuation: str) -> list[str]:

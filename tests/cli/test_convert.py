@@ -1,0 +1,103 @@
+"""lstm-engine convert: what it writes, where, and what stays when it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+import lstm_engine as le
+from lstm_engine import format as lstm_format
+from lstm_engine.cli.convert import cast
+
+
+def test_the_file_computes_what_the_checkpoint_does(cli, checkpoint, tmp_path):
+    ended = cli("convert", checkpoint, "--pool", "last", "-o", tmp_path / "out.lstm")
+    assert ended.code == 0 and ended.out == ""
+    assert "LSTM(48)" in ended.err and f"wrote {tmp_path / 'out.lstm'}" in ended.err
+    x = np.random.default_rng(1).standard_normal((3, 9, 1)).astype(np.float32)
+    expected = le.convert(checkpoint, pool="last").predict(x)
+    np.testing.assert_array_equal(le.load(tmp_path / "out.lstm").predict(x), expected)
+
+
+def test_the_output_stands_beside_the_source_unless_said(cli, checkpoint):
+    assert cli("convert", checkpoint).code == 0
+    assert le.load(checkpoint.with_suffix(".lstm")).outputs["output"].shape == ("batch", "time", 52)
+
+
+def test_a_spec_is_read(cli, checkpoint, tmp_path):
+    assert cli("inspect", checkpoint, "--spec").code == 0
+    spec = json.loads(cli("inspect", checkpoint, "--spec").out)
+    spec["nodes"][-1]["activation"] = "sigmoid"
+    (tmp_path / "net.json").write_text(json.dumps(spec))
+    assert cli("convert", checkpoint, "--spec", tmp_path / "net.json").code == 0
+    assert str(le.load(checkpoint.with_suffix(".lstm")).graph.nodes[-1].activation) == "sigmoid"
+
+
+def test_dtype_is_that_of_the_stored_weights(cli, checkpoint, tmp_path):
+    assert cli("convert", checkpoint, "--dtype", "float64", "-o", tmp_path / "wide.lstm").code == 0
+    wide = le.load(tmp_path / "wide.lstm")
+    assert wide.dtype == "float64" and wide.inputs["input"].dtype == "float64"
+    assert wide.predict(np.zeros((1, 2, 1))).dtype == np.float64
+
+
+def test_casting_reaches_constants_of_operators():
+    node = le.graph.Operator(name="add", op_type="Add", inputs=("x", ""), outputs=("y",),
+                             constants={1: np.array([0.5], np.float32)})
+    graph = le.graph.Graph((le.graph.Value("x", ("batch", 3)),), (node,), ("y",))
+    y = le.Model(cast(graph, "float64")).predict(np.ones((1, 3)))
+    assert y.dtype == np.float64 and (y == 1.5).all()
+
+
+@pytest.mark.parametrize(("argv", "message"), [
+    (["-o", "model.h5"], "--output model.h5: the name must end in .lstm"),
+    (["--pool", "first"], "argument --pool: invalid choice"),
+    (["--dtype", "float16"], "argument --dtype: invalid choice"),
+])
+def test_wrong_usage(cli, checkpoint, argv, message):
+    ended = cli("convert", checkpoint, *argv)
+    assert ended.code == 2 and ended.out == "" and message in ended.err and ended.err.count("\n") == 1
+
+
+def test_a_lstm_file_is_converted_already(cli, models):
+    ended = cli("convert", models / "ids.lstm")
+    assert ended.code == 2 and "ids.lstm is a .lstm file already" in ended.err
+
+
+def test_a_bad_source_leaves_the_output_as_it_was(cli, checkpoint, tmp_path):
+    target = tmp_path / "out.lstm"
+    target.write_bytes(b"what was there")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    ended = cli("convert", checkpoint, "-o", target)
+    assert ended.code == 1 and ended.err.startswith(f"lstm-engine: error: {checkpoint}: ") and ended.err.count("\n") == 1
+    assert target.read_bytes() == b"what was there"
+    assert sorted(os.listdir(tmp_path)) == ["forecast.pt", "out.lstm"]
+
+
+@pytest.mark.parametrize(("failure", "code"), [(OSError(28, "No space left on device"), 1), (KeyboardInterrupt(), 130)])
+def test_a_write_that_fails_leaves_the_output_as_it_was(cli, checkpoint, tmp_path, monkeypatch, failure, code):
+    target = tmp_path / "out.lstm"
+    target.write_bytes(b"what was there")
+
+    def fail(*_):
+        raise failure
+
+    monkeypatch.setattr(os, "fsync", fail)              # every byte is written by then, the new name not yet given
+    ended = cli("convert", checkpoint, "-o", target)
+    assert ended.code == code and ended.out == "" and ended.err.count("lstm-engine: error: ") == 1
+    assert target.read_bytes() == b"what was there"
+    assert sorted(os.listdir(tmp_path)) == ["forecast.pt", "out.lstm"]
+
+
+def test_an_existing_output_is_replaced_by_the_whole_file(cli, checkpoint, tmp_path):
+    target = tmp_path / "out.lstm"
+    target.write_bytes(b"x" * 1_000_000)
+    assert cli("convert", checkpoint, "-o", target).code == 0
+    lstm_format.load(target)
+
+
+def test_a_folder_that_is_not_there(cli, checkpoint, tmp_path):
+    ended = cli("convert", checkpoint, "-o", tmp_path / "no" / "out.lstm")
+    assert ended.code == 1 and "No such file or directory" in ended.err and ended.err.count("lstm-engine: error: ") == 1
