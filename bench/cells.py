@@ -72,7 +72,8 @@ def _random_data(graph: Graph, name: str, batch: int, steps: int) -> dict[str, n
             table = next(node for node in graph.nodes if value.name in node.inputs).tensors()["table"]
             data[value.name] = rng.integers(0, len(table), (batch, steps), dtype=np.int32)
         else:
-            data[value.name] = rng.standard_normal((batch, steps, int(value.shape[-1])), dtype=np.float32)
+            shape = (batch, steps)[:len(value.shape) - 1] + (int(value.shape[-1]),)
+            data[value.name] = rng.standard_normal(shape, dtype=np.float32)
     return data
 
 
@@ -126,6 +127,18 @@ def _variations() -> Iterable[Cell]:
     yield layer_cell("lengths", "lstm", 128, 64, 256, LENGTHS)
 
 
+def _scaling() -> Iterable[Cell]:
+    """Time over the length, and plain products over rows, inputs and units."""
+    for batch in (1, 32):
+        for steps in (1, 5, 20, 100, 400):
+            yield layer_cell("steps", "lstm", 128, batch, steps)
+    for rows in (1, 8, 64, 512):
+        for inputs, units in ((128, 512), (512, 512), (1024, 4096), (256, 10000)):
+            make = partial(networks.product, inputs=inputs, units=units)
+            yield random_cell(f"product/M{rows}-K{inputs}-N{units}", f"product/K{inputs}-N{units}", make, rows, inputs,
+                              units, 1)
+
+
 def _references() -> Iterable[Cell]:
     for batch in (128, 1):
         yield random_cell(f"reference/sentiment-B{batch}-T500", "sentiment", networks.sentiment, batch, 100, 100, 500)
@@ -176,7 +189,7 @@ def _real() -> Iterable[Cell]:
 @lru_cache(maxsize=1)
 def catalogue() -> dict[str, Cell]:
     """All cells by name, in the order in which they are printed."""
-    cells = [*_grid(), *_variations(), *_references(), *_real()]
+    cells = [*_grid(), *_variations(), *_scaling(), *_references(), *_real()]
     return {cell.name: cell for cell in cells}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from lstm_engine.graph import Dense, Recurrent
 
-from .cells import Case, Cell
+from .cells import STREAM, Case, Cell
 
 Outputs = dict[str, np.ndarray]
 Key = tuple[str, str]                    # engine, variant
@@ -38,7 +38,8 @@ def difference(ours: Outputs, reference: Outputs) -> float:
 def _flops(cell: Cell, case: Case) -> float:
     per_row = sum(2.0 * array.size for node in case.graph.nodes if isinstance(node, (Recurrent, Dense))
                   for name, array in node.tensors().items() if name in ("W", "R", "kernel"))
-    return per_row * cell.batch * max(cell.steps, next(iter(case.inputs.values())).shape[1])
+    x = next(iter(case.inputs.values()))
+    return per_row * cell.batch * (x.shape[1] if cell.kind == STREAM else cell.steps)
 
 
 def oracle(cell: Cell) -> Outputs | None:

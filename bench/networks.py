@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from lstm_engine.graph import (GRU, LSTM, RELU, SIGMOID, TANH, Activation, Dense, Embedding, Graph, Node, Recurrent,
-                               Value, validate)
+from lstm_engine.graph import (GRU, LINEAR, LSTM, RELU, SIGMOID, TANH, Activation, Dense, Embedding, Graph, Node,
+                               Recurrent, Value, validate)
 
 SOFTMAX = Activation("softmax")
 CELLS: dict[str, type[Recurrent]] = {"lstm": LSTM, "gru": GRU}
@@ -122,6 +122,11 @@ def tagger(rng: np.random.Generator) -> Graph:
     """LSTM 128, LSTM 64, Dense 60 softmax over the last step; 64 features in."""
     build = Builder(rng, "x", 64).recurrent("lstm", 128).recurrent("lstm", 64, last=True).dense(60, SOFTMAX)
     return build.graph((_numbers(64),))
+
+
+def product(rng: np.random.Generator, inputs: int, units: int) -> Graph:
+    """One Dense layer on vectors: a plain matrix product."""
+    return Builder(rng, "x", inputs).dense(units, LINEAR).graph((Value("x", ("batch", inputs)),))
 
 
 def with_states(graph: Graph) -> Graph:

@@ -2,6 +2,8 @@
 
 ONNX's recurrent operators are time first: the models take [time, batch, features] and give the same, so that nobody
 pays for transposing. (OpenVINO works batch first inside; with Transpose nodes at the doors it is no faster.)
+What goes straight from a recurrent operator to an output, or from an input to its state, keeps ONNX's extra axis of
+directions, for squeezing it away would copy: `house_order` drops it.
 """
 
 from __future__ import annotations
@@ -24,6 +26,10 @@ class _Maker:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
         self.count = 0
+        read = {name for node in graph.nodes for name in node.inputs}
+        recurrent = [node for node in graph.nodes if isinstance(node, Recurrent) and node.dirs == 1]
+        self.bare = {name for node in recurrent for name in node.outputs if name in graph.outputs and name not in read}
+        self.bare |= {name for node in recurrent for name in node.inputs[2:4]} & {value.name for value in graph.inputs}
 
     def new(self, hint: str) -> str:
         self.count += 1
@@ -70,10 +76,13 @@ class _Maker:
         inputs = [named[node.inputs[0]], self.constant(node.W, "W"), self.constant(node.R, "R"),
                   "" if node.B is None else self.constant(node.B, "B"), self.lengths]
         for name in node.inputs[2:4]:
+            if name in self.bare:
+                inputs.append(name)
+                continue
             # [batch, dirs*H] -> [dirs, batch, H]
             split = self.op("Reshape", [named[name], self.constant(np.array([0, node.dirs, -1]), "split")])
             inputs.append(self.op("Transpose", [split], perm=[1, 0, 2]))
-        outputs = [self.new(part) if name else "" for part, name in zip(("Y", "Y_h", "Y_c"), node.outputs)]
+        outputs = [name if name in self.bare else self.new(part) if name else "" for part, name in zip(("Y", "Y_h", "Y_c"), node.outputs)]
         attributes = {"hidden_size": node.hidden, "direction": node.direction}
         functions = [_NAMES[function.name] for direction in node.activations for function in direction]
         if functions != [_NAMES[f.name] for f in node.default_activations] * node.dirs:
@@ -85,7 +94,7 @@ class _Maker:
         self.nodes.append(helper.make_node(node.op, inputs, outputs, **attributes))
         for name, made, part in zip(node.outputs, outputs, ("Y", "Y_h", "Y_c")):
             if name:
-                named[name] = self.joined(made, node.dirs, part == "Y")
+                named[name] = made if made == name else self.joined(made, node.dirs, part == "Y")
 
     def joined(self, made: str, dirs: int, sequence: bool) -> str:
         """Y [time, dirs, batch, H] -> [time, batch, dirs*H]; Y_h [dirs, batch, H] -> [batch, dirs*H]."""
@@ -108,6 +117,8 @@ def onnx_model(graph: Graph, dtype: str = "float32", *, lengths: bool = False) -
         shape, named[value.name] = list(value.shape), value.name
         if maker.sequence(value.name):
             shape[:2] = shape[1::-1]
+        elif value.name in maker.bare:
+            shape.insert(0, 1)
         kind = kinds[dtype] if value.dtype.startswith("float") else TensorProto.INT32
         inputs.append(helper.make_tensor_value_info(value.name, kind, shape))
     if lengths:
@@ -116,7 +127,19 @@ def onnx_model(graph: Graph, dtype: str = "float32", *, lengths: bool = False) -
         maker.add(node, named)
     outputs = []
     for name in graph.outputs:
-        maker.op("Identity", [named[name]], name)
+        if named[name] != name:
+            maker.op("Identity", [named[name]], name)
         outputs.append(helper.make_tensor_value_info(name, kinds[dtype], None))
     made = helper.make_graph(maker.nodes, "bench", inputs, outputs, maker.weights)
     return helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+
+
+def house_order(graph: Graph, outputs: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """What the ONNX model gave, by output name: [batch, time, F] or [batch, F], copies."""
+    shapes, made = infer_shapes(graph), {}
+    for name, y in zip(graph.outputs, outputs, strict=True):
+        rank = len(shapes[name].shape)
+        if y.ndim > rank:
+            y = y.squeeze(1 if rank == 3 else 0)
+        made[name] = y.swapaxes(0, 1).copy() if rank == 3 else y.copy()
+    return made

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any, Iterable, Sequence
 
+from .engines import OWN
+
 Row = dict[str, Any]
-OWN = "lstm_engine"
 # Not what a user would choose: shown, but no peer's best.
 ASIDE = ("padded",)
 
@@ -27,16 +28,16 @@ def label(row: Row) -> str:
     return f"{row['engine']}/{row['variant']}" if row.get("variant") else row["engine"]
 
 
-def lines(rows: Iterable[Row]) -> list[Line]:
-    """One line for each cell and thread count, in the order of the rows."""
+def lines(rows: Iterable[Row], by: str = "median_us") -> list[Line]:
+    """One line for each cell and thread count, in the order of the rows. by: "median_us" or "min_us"."""
     grouped: dict[tuple[str, int], list[Row]] = {}
     for row in rows:
         grouped.setdefault((row["cell"], row["threads"]), []).append(row)
     made = []
     for (cell, threads), own in grouped.items():
-        us = {label(row): row["median_us"] for row in own}
-        ours = next((row["median_us"] for row in own if row["engine"] == OWN), None)
-        peers = {label(row): row["median_us"] for row in own if row["engine"] != OWN and row.get("variant") not in ASIDE}
+        us = {label(row): row[by] for row in own}
+        ours = next((row[by] for row in own if row["engine"] == OWN[0]), None)
+        peers = {label(row): row[by] for row in own if row["engine"] not in OWN and row.get("variant") not in ASIDE}
         best = min(peers, key=peers.__getitem__, default=None)
         made.append(Line(cell, threads, us, best, peers[best] / ours if best and ours else None))
     return made
@@ -62,9 +63,9 @@ def _by_columns(made: Sequence[Line]) -> list[tuple[list[str], list[Line]]]:
     return runs
 
 
-def format_table(rows: Sequence[Row], unsupported: Sequence[Row] = ()) -> str:
+def format_table(rows: Sequence[Row], unsupported: Sequence[Row] = (), by: str = "median_us") -> str:
     """Times in us, the speed-up against the best peer, geometric means by group."""
-    made = lines(rows)
+    made = lines(rows, by)
     several_threads = len({line.threads for line in made}) > 1
     refused = {(row["cell"], row["threads"], row["engine"]) for row in unsupported}
     text = []
@@ -107,7 +108,3 @@ def _refusals(unsupported: Sequence[Row]) -> str:
         key = row["engine"], row["reason"]
         reasons[key] = reasons.get(key, 0) + 1
     return "\n".join(f"not supported by {engine} ({count} cells): {reason}" for (engine, reason), count in reasons.items())
-
-
-def print_table(rows: Sequence[Row], unsupported: Sequence[Row] = ()) -> None:
-    print(format_table(rows, unsupported), end="")

@@ -36,7 +36,7 @@ class Worker:
         self.version: str = self.ask("version")
 
     def ask(self, request: str, *arguments: Any) -> Any:
-        """The answer to a request; raises NotSupported as the engine does, WorkerDied if it is gone."""
+        """The answer to a request. Raises NotSupported or EngineFailed as the engine does, WorkerDied if it is gone."""
         assert self._process.stdin and self._process.stdout
         try:
             pickle.dump((request, arguments), self._process.stdin, pickle.HIGHEST_PROTOCOL)
@@ -110,7 +110,7 @@ class _Far:
 
 
 def serve(engine: str, requests: BinaryIO, answers: BinaryIO) -> None:
-    from .engines import NotSupported
+    from .engines import EngineFailed, NotSupported
 
     far = _Far(engine)
     while True:
@@ -122,6 +122,8 @@ def serve(engine: str, requests: BinaryIO, answers: BinaryIO) -> None:
             answer = True, getattr(far, request)(*arguments)
         except NotSupported as error:
             answer = False, error
+        except Exception as error:              # whatever an engine raises is a finding, not the end of the run
+            answer = False, EngineFailed(f"{type(error).__name__}: {error}")
         pickle.dump(answer, answers, pickle.HIGHEST_PROTOCOL)
         answers.flush()
 

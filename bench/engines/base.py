@@ -41,9 +41,14 @@ class Engine(Protocol):
         """Called before a variant built for `threads` runs, for engines that keep this per process."""
 
 
+class EngineFailed(Exception):
+    """The engine raised something on a cell; the message has its words."""
+
+
 def time_first(x: np.ndarray) -> np.ndarray:
-    """[batch, time, ...] -> [time, batch, ...], C-contiguous; the other way round as well."""
-    return np.ascontiguousarray(x.swapaxes(0, 1))
+    """A sequence [batch, time, F], or ids [batch, time], with its first two axes swapped; a vector as it is."""
+    sequence = x.ndim == (3 if x.dtype.kind == "f" else 2)
+    return np.ascontiguousarray(x.swapaxes(0, 1) if sequence else x)
 
 
 def batches_by_length(lengths: np.ndarray, size: int = 8) -> list[np.ndarray]:

@@ -7,7 +7,7 @@ import onnxruntime
 
 from ..cells import LENGTHS, STREAM, Case, Cell
 from ..networks import with_states
-from ..onnx_models import onnx_model
+from ..onnx_models import house_order, onnx_model
 from .base import NotSupported, Outputs, Variant, batches_by_length, real_steps, time_first, unbatched
 
 
@@ -43,12 +43,7 @@ class OnnxRuntime:
         session = self._session(cell, case, threads, dtype)
         if cell.kind == STREAM:
             return [_stream(session, case, feeds, dtype)]
-        names = list(case.graph.outputs)
-
-        def outputs() -> Outputs:
-            return {name: time_first(y) if y.ndim == 3 else y for name, y in zip(names, session.run(None, feeds))}
-
-        return [Variant("", lambda: session.run(None, feeds), outputs)]
+        return [Variant("", lambda: session.run(None, feeds), lambda: house_order(case.graph, session.run(None, feeds)))]
 
     def _unequal(self, cell: Cell, case: Case, threads: int, dtype: str, x: np.ndarray) -> list[Variant]:
         plain = self._session(cell, case, threads, dtype)
@@ -60,13 +55,13 @@ class OnnxRuntime:
         buckets = [{name: np.ascontiguousarray(x[:lengths[own].max(), own])} for own in rows]
 
         def of(call) -> Outputs:
-            return {out: real_steps(time_first(call()[0]), lengths)}
+            return {out: real_steps(house_order(case.graph, call())[out], lengths)}
 
         def bucketed() -> list:
             return [plain.run(None, feeds) for feeds in buckets]
 
         def whole() -> Outputs:
-            parts = [time_first(part[0]) for part in bucketed()]
+            parts = [house_order(case.graph, part)[out] for part in bucketed()]
             return {out: real_steps(unbatched(parts, rows, len(lengths), x.shape[0]), lengths)}
 
         return [Variant("sequence_lens", lambda: aware.run(None, told), lambda: of(lambda: aware.run(None, told))),
@@ -78,7 +73,7 @@ def _stream(session: onnxruntime.InferenceSession, case: Case, feeds: dict[str, 
     """One step a call; the states that come out go in again."""
     graph = with_states(case.graph)
     x_name, states_in = graph.inputs[0].name, [value.name for value in graph.inputs[1:]]
-    zeros = {value.name: np.zeros((1, int(value.shape[1])), dtype) for value in graph.inputs[1:]}
+    zeros = {value.name: np.zeros((1, 1, int(value.shape[1])), dtype) for value in graph.inputs[1:]}
     xs = [x_t[None] for x_t in next(iter(feeds.values()))]
     current = {x_name: xs[0], **zeros}
     run = session.run
@@ -94,7 +89,7 @@ def _stream(session: onnxruntime.InferenceSession, case: Case, feeds: dict[str, 
         ys = []
         for x_t in xs:
             current[x_name] = x_t
-            ys.append(step()[0])
+            ys.append(step()[0, 0])
         return {case.graph.outputs[0]: np.stack(ys, axis=1)}
 
     return Variant("", step, outputs)

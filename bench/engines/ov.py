@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import openvino
 
 from ..cells import LENGTHS, STREAM, Case, Cell
 from ..networks import with_states
-from ..onnx_models import onnx_model
+from ..onnx_models import house_order, onnx_model
 from .base import NotSupported, Outputs, Variant, batches_by_length, real_steps, time_first, unbatched
 
 
@@ -53,15 +55,14 @@ class OpenVino:
 
         def outputs() -> Outputs:
             request.infer()
-            made = {name: request.get_tensor(name).data for name in case.graph.outputs}
-            return {name: time_first(y) if y.ndim == 3 else y.copy() for name, y in made.items()}
+            return house_order(case.graph, [request.get_tensor(name).data for name in case.graph.outputs])
 
-        return [Variant("", request.infer, outputs)]
+        return [Variant("", partial(request.infer, share_outputs=True), outputs)]
 
     def _stream(self, case: Case, x: np.ndarray, threads: int, dtype: str) -> Variant:
         """One step a call; the states that come out are copied into the inputs."""
         graph = with_states(case.graph)
-        inputs = {value.name: np.zeros((1, int(value.shape[1])), dtype) for value in graph.inputs[1:]}
+        inputs = {value.name: np.zeros((1, 1, int(value.shape[1])), dtype) for value in graph.inputs[1:]}
         x_t = x[:1].copy()
         request = self._request(case, {graph.inputs[0].name: x_t, **inputs}, threads, dtype, states=True)
         request.infer()
@@ -69,7 +70,7 @@ class OpenVino:
         pairs = list(zip(inputs.values(), made))
 
         def step() -> None:
-            request.infer()
+            request.infer(share_outputs=True)
             for state_in, state_out in pairs:
                 state_in[:] = state_out
 
@@ -80,7 +81,7 @@ class OpenVino:
             for own in x:
                 x_t[0] = own
                 step()
-                ys.append(request.get_tensor(graph.outputs[0]).data[0].copy())
+                ys.append(request.get_tensor(graph.outputs[0]).data[0, 0].copy())
             return {case.graph.outputs[0]: np.stack(ys, axis=1)}
 
         return Variant("", step, outputs)
@@ -95,19 +96,20 @@ class OpenVino:
 
         def of(request: openvino.InferRequest) -> Outputs:
             request.infer()
-            return {out: real_steps(time_first(request.get_tensor(out).data), lengths)}
+            return {out: real_steps(house_order(case.graph, [request.get_tensor(out).data])[out], lengths)}
 
         def bucketed() -> None:
             for request in parts:
-                request.infer()
+                request.infer(share_outputs=True)
 
         def whole() -> Outputs:
             bucketed()
-            made = [time_first(request.get_tensor(out).data) for request in parts]
+            made = [house_order(case.graph, [request.get_tensor(out).data])[out] for request in parts]
             return {out: real_steps(unbatched(made, rows, len(lengths), len(x)), lengths)}
 
-        return [Variant("sequence_lens", aware.infer, lambda: of(aware)), Variant("bucketed", bucketed, whole),
-                Variant("padded", padded.infer, lambda: of(padded))]
+        return [Variant("sequence_lens", partial(aware.infer, share_outputs=True), lambda: of(aware)),
+                Variant("bucketed", bucketed, whole),
+                Variant("padded", partial(padded.infer, share_outputs=True), lambda: of(padded))]
 
 
 def create() -> OpenVino:

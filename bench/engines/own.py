@@ -11,9 +11,8 @@ from .base import NotSupported, Outputs, Variant
 
 
 class Own:
-    name = "lstm_engine"
-
-    def __init__(self) -> None:
+    def __init__(self, gemm: str = "packed") -> None:
+        self.name, self.gemm = "lstm_engine" if gemm == "packed" else f"lstm_engine-{gemm}", gemm
         self.version = le.__version__
         self._models: dict[tuple, le.Model] = {}
 
@@ -26,7 +25,7 @@ class Own:
             if dtype not in ("float32", "float64"):
                 raise NotSupported(f"{dtype} models")
             try:
-                self._models[key] = le.Model(case.graph, dtype=dtype)
+                self._models[key] = le.Model(case.graph, dtype=dtype, gemm=self.gemm)
             except le.UnsupportedError as error:
                 raise NotSupported(str(error)) from error
         return self._models[key]

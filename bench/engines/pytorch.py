@@ -12,7 +12,7 @@ from lstm_engine.graph import Activate, Activation, Dense, Embedding, Graph, Nod
 
 from ..cells import LENGTHS, STREAM, Case, Cell
 from ..networks import default_activations, with_states
-from .base import NotSupported, Outputs, Variant, batches_by_length, real_steps, unbatched
+from .base import NotSupported, Outputs, Variant, batches_by_length, real_steps, time_first, unbatched
 
 Values = dict[str, torch.Tensor]
 _FUNCTIONS: dict[str, Callable] = {"linear": lambda x: x, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu,
@@ -22,7 +22,7 @@ _ORDER = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2)}
 
 
 def _tensor(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
-    return torch.tensor(np.ascontiguousarray(array)).to(dtype)
+    return torch.tensor(np.ascontiguousarray(array), dtype=dtype)
 
 
 def _recurrent_module(node: Recurrent, dtype: torch.dtype) -> nn.Module:
@@ -150,7 +150,7 @@ class Torch:
         if dtype not in ("float32", "float64"):
             raise NotSupported(f"{dtype} is not part of the harness yet")
         kind = getattr(torch, dtype)
-        inputs = {name: _tensor(x.swapaxes(0, 1), kind if x.dtype.kind == "f" else torch.int64)
+        inputs = {name: _tensor(time_first(x), kind if x.dtype.kind == "f" else torch.int64)
                   for name, x in case.inputs.items()}
         if cell.kind == LENGTHS:
             return _unequal(case, next(iter(inputs.values())), kind)
