@@ -1,5 +1,5 @@
-#if !defined(_POSIX_C_SOURCE)
-#define _POSIX_C_SOURCE 200809L /* posix_memalign */
+#if !defined(_DEFAULT_SOURCE)
+#define _DEFAULT_SOURCE /* posix_memalign, madvise */
 #endif
 #include "base/arena.h"
 
@@ -7,7 +7,14 @@
 #include <string.h>
 #if defined(_WIN32)
 #include <malloc.h>
+#else
+#include <sys/mman.h>
 #endif
+
+/* Weights are streamed through once a step: with pages of 4 KiB, walking the page tables costs up to a third of the time
+ * (H = 512, 8 rows: 70 against 95 GFLOP/s). Blocks from half a large page on ask for large ones. */
+#define HUGE_PAGE ((size_t)2 << 20)
+#define HUGE_FROM ((size_t)1 << 20)
 
 static long fail_after;
 
@@ -27,7 +34,14 @@ void *le_alloc(size_t bytes)
     return _aligned_malloc(bytes, LE_ALIGN);
 #else
     void *block = NULL;
-    return posix_memalign(&block, LE_ALIGN, bytes) == 0 ? block : NULL;
+    const int huge = bytes >= HUGE_FROM;
+    if (posix_memalign(&block, huge ? HUGE_PAGE : LE_ALIGN, bytes) != 0)
+        return NULL;
+#if defined(MADV_HUGEPAGE)
+    if (huge)
+        madvise(block, bytes, MADV_HUGEPAGE);
+#endif
+    return block;
 #endif
 }
 

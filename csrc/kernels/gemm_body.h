@@ -132,7 +132,7 @@ LE_INLINE void product_two_blocks(const int nv, size_t rows, const real *const *
 LE_INLINE size_t product_until(const int nv, size_t rows, const real *const *a, size_t stop, const real *w, real *out)
 {
     size_t k = 0;
-    if (rows <= 2)
+    if (rows == 1 || rows == 2)
         for (; k + 2 * LE_K_BLOCK <= stop; k += 2 * LE_K_BLOCK)
             product_two_blocks(nv, rows, a, k, w, out);
     for (; k < stop; k += LE_K_BLOCK)
@@ -142,6 +142,8 @@ LE_INLINE size_t product_until(const int nv, size_t rows, const real *const *a, 
 
 LE_INLINE void product_all(const int nv, size_t rows, const real *const *a, size_t k, const real *w, real *out)
 {
+    if (rows == 0)
+        return;
     if (k == 0)
         memset(out, 0, rows * (size_t)(nv * LANES) * sizeof *out);
     product_until(nv, rows, a, k, w, out);

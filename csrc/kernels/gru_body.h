@@ -81,7 +81,7 @@ static void gru_before_gates(const le_step *s)
             in[j] = v_add(v_add(v_load(x + j * LANES), v_load(sums + j * LANES)), v_load(bias + j * LANES));
         const vec z = gate_function(common, cell->f, cell->clip, in[GATE_Z]);
         const vec r = gate_function(common, cell->f, cell->clip, in[GATE_R]);
-        v_store((real *)s->c + row * s->c_stride, z);
+        v_store((real *)s->c + row * LANES, z);
         const vec h_old = load_units((const real *)s->h_old[row] + s->first, s->units);
         store_units((real *)s->h_out[row] + s->first, v_mul(r, h_old), s->units);
     }
@@ -103,7 +103,7 @@ static void gru_before_candidate(const le_step *s)
     for (size_t row = 0; row < s->rows; row++)
         for (size_t unit = 0; unit < s->units; unit += LANES) {
             const vec candidate = candidate_function(common, cell->g, cell->clip, column_input(s, row, unit));
-            const vec z = v_load((const real *)s->c + row * s->c_stride + unit);
+            const vec z = v_load((const real *)s->c + unit / LANES * s->c_panel + row * LANES);
             const vec h_old = load_units((const real *)s->h_old[row] + s->first + unit, s->units - unit);
             store_units((real *)s->h_out[row] + s->first + unit, gru_blend(z, candidate, h_old), s->units - unit);
         }

@@ -44,8 +44,8 @@ typedef struct le_step {
     const void *x_part;        /* [rows][nv*lanes] */
     const void *bias;          /* [nv*lanes]; GRU with reset after: [4*lanes], z, r, Wb_h, Rb_h */
     const void *peephole;      /* [3*lanes] i,o,f, or null */
-    void *c;                   /* [rows][lanes], row stride c_stride: c of an LSTM, z of a GRU with reset before */
-    size_t c_stride;
+    void *c;                   /* [rows][lanes]: c of an LSTM, z of a GRU with reset before */
+    size_t c_panel;            /* elements from one group of `lanes` units of c to the next (columns span several) */
     const le_cell_config *cell;
     void *scratch;             /* [rows][nv*lanes] */
     void *trace;               /* [rows][nv*lanes] gate values after activation, or null */

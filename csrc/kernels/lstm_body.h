@@ -20,7 +20,7 @@ LE_INLINE void lstm_tile(const int rows, const le_step *s, size_t row, size_t k0
     vec c_new[TILE_ROWS];
     const size_t at = row * (LSTM_GATES * LANES);
     const real *scratch = (const real *)s->scratch + at, *x = (const real *)s->x_part + at, *bias = s->bias;
-    real *c = (real *)s->c + row * s->c_stride;
+    real *c = (real *)s->c + row * LANES;
     tile_block(rows, LSTM_GATES, (const real *const *)s->h_prev + row, k0, count, s->panel, gate);
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++) {
@@ -32,9 +32,9 @@ LE_INLINE void lstm_tile(const int rows, const le_step *s, size_t row, size_t k0
         }
         const vec f = v_sigmoid(gate[r][GATE_F]);
         const vec ig = v_divide_product(sigmoid_quotient(gate[r][GATE_I]), tanh_quotient(gate[r][GATE_C]));
-        c_new[r] = v_fma(f, v_load(c + (size_t)r * s->c_stride), ig);
+        c_new[r] = v_fma(f, v_load(c + r * LANES), ig);
         o[r] = sigmoid_quotient(gate[r][GATE_O]);
-        v_store(c + (size_t)r * s->c_stride, c_new[r]);
+        v_store(c + r * LANES, c_new[r]);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
@@ -67,7 +67,7 @@ static void lstm_cell_general(const le_step *s, size_t row)
     const real *x = (const real *)s->x_part + at, *sums = (const real *)s->scratch + at;
     const real *bias = s->bias, *peephole = s->peephole;
     const le_cell_config *cell = s->cell;
-    real *c = (real *)s->c + row * s->c_stride;
+    real *c = (real *)s->c + row * LANES;
     vec gate[LSTM_GATES];
     for (int j = 0; j < LSTM_GATES; j++)
         gate[j] = v_add(v_add(v_load(x + j * LANES), v_load(sums + j * LANES)), v_load(bias + j * LANES));

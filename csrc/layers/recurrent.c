@@ -35,7 +35,28 @@ void le_recurrent_lay_state(const le_recurrent_layer *layer, size_t rows, le_are
     }
 }
 
-void le_recurrent_put(const le_recurrent_layer *layer, le_recurrent_state *state, size_t row, const void *h,
+/* Copy one row of c between its plain form [H] and the panels it is carried in. */
+static void copy_c(const le_recurrent_layer *layer, char *panels, size_t rows, size_t row, char *plain, int to_panels)
+{
+    const size_t es = element(layer), lanes = (size_t)layer->kernels->lanes;
+    for (size_t unit = 0; unit < layer->hidden; unit += lanes) {
+        const size_t bytes = (layer->hidden - unit < lanes ? layer->hidden - unit : lanes) * es;
+        char *panel = panels + (unit / lanes * rows + row) * lanes * es;
+        if (to_panels)
+            memcpy(panel, plain + unit * es, bytes);
+        else
+            memcpy(plain + unit * es, panel, bytes);
+    }
+}
+
+static void zero_c(const le_recurrent_layer *layer, char *panels, size_t rows, size_t row)
+{
+    const size_t lane_bytes = (size_t)layer->kernels->lanes * element(layer);
+    for (size_t panel = 0; panel < layer->lanes_hidden / (size_t)layer->kernels->lanes; panel++)
+        memset(panels + (panel * rows + row) * lane_bytes, 0, lane_bytes);
+}
+
+void le_recurrent_put(const le_recurrent_layer *layer, le_recurrent_state *state, size_t rows, size_t row, const void *h,
                       const void *c)
 {
     const size_t es = element(layer), h_bytes = layer->output * es, c_bytes = layer->hidden * es;
@@ -47,21 +68,21 @@ void le_recurrent_put(const le_recurrent_layer *layer, le_recurrent_state *state
             memset(to, 0, h_bytes);
         if (layer->cell != LE_LSTM)
             continue;
-        to = state->c[d] + row * layer->lanes_hidden * es;
-        memset(to, 0, layer->lanes_hidden * es);
+        zero_c(layer, state->c[d], rows, row); /* the lanes past H too */
         if (c)
-            memcpy(to, (const char *)c + (size_t)d * c_bytes, c_bytes);
+            copy_c(layer, state->c[d], rows, row, (char *)c + (size_t)d * c_bytes, 1);
     }
 }
 
-void le_recurrent_get(const le_recurrent_layer *layer, const le_recurrent_state *state, size_t row, void *h, void *c)
+void le_recurrent_get(const le_recurrent_layer *layer, const le_recurrent_state *state, size_t rows, size_t row, void *h,
+                      void *c)
 {
     const size_t es = element(layer), h_bytes = layer->output * es, c_bytes = layer->hidden * es;
     for (int d = 0; d < layer->dirs; d++) {
         if (h)
             memcpy((char *)h + (size_t)d * h_bytes, state->h[d] + row * layer->h_stride, h_bytes);
         if (c && layer->cell == LE_LSTM)
-            memcpy((char *)c + (size_t)d * c_bytes, state->c[d] + row * layer->lanes_hidden * es, c_bytes);
+            copy_c(layer, state->c[d], rows, row, (char *)c + (size_t)d * c_bytes, 0);
     }
 }
 
@@ -147,25 +168,37 @@ static void project_blas(const le_recurrent_layer *layer, const le_recurrent_dir
         scatter_panels(layer, &direction->phase[i], count, work, work->x_part[i]);
 }
 
+/* The inputs of one panel for all rows of the block. */
+static void project_panel(const le_recurrent_layer *layer, const le_packed *w, size_t panel, size_t count,
+                          const le_recurrent_work *work, char *to)
+{
+    layer->kernels->product(w->nv, count, work->x_rows, layer->features, w->data + panel * w->panel_bytes, to);
+}
+
 static void project_packed(const le_recurrent_layer *layer, const le_recurrent_direction *direction, const le_crew *crew,
                            size_t count, const le_recurrent_work *work)
 {
     for (int i = 0; i < direction->phases; i++) {
         const le_packed *w = &direction->phase[i].w;
-        const size_t width = width_bytes(layer, w);
         size_t first, last;
         le_share(crew, w->panels, &first, &last);
         for (size_t panel = first; panel < last; panel++)
-            layer->kernels->product(w->nv, count, work->x_rows, layer->features, w->data + panel * w->panel_bytes,
-                                    work->x_part[i] + (panel - first) * count * width);
+            project_panel(layer, w, panel, count, work, work->x_part[i] + (panel - first) * count * width_bytes(layer, w));
     }
 }
 
 /* ---- stepping --------------------------------------------------------------------------------------- */
 
-/* One phase of one step: every panel this member owns. `at`: rows of x_part before this step's; count: of the block. */
+/* The projected inputs of a phase in a block: rows before this step's, and of the whole block. */
+typedef struct projected {
+    char *rows;
+    size_t at, count;
+    int late; /* a block of one step projects each panel just before it is used, while its rows are in the nearest cache */
+} projected;
+
+/* One phase of one step: every panel this member owns. */
 static void run_phase(const le_recurrent_layer *layer, const le_phase *phase, const le_crew *crew, le_step *step,
-                      const char *x_part, size_t at, size_t count, char *c, int backwards)
+                      const projected *x, const le_recurrent_work *work, char *c, int backwards)
 {
     const size_t es = element(layer), lanes = (size_t)layer->kernels->lanes, width = width_bytes(layer, &phase->r);
     size_t first, last;
@@ -176,10 +209,12 @@ static void run_phase(const le_recurrent_layer *layer, const le_phase *phase, co
         step->first = panel * phase->panel_units;
         step->units = phase->units - step->first < phase->panel_units ? phase->units - step->first : phase->panel_units;
         step->panel = phase->r.data + panel * phase->r.panel_bytes;
-        step->x_part = phase->w.panels ? x_part + ((panel - first) * count + at) * width : NULL;
+        if (phase->w.panels && x->late)
+            project_panel(layer, &phase->w, panel, x->count, work, x->rows);
+        step->x_part = x->late ? x->rows : x->rows + ((panel - first) * x->count + x->at) * width;
         step->bias = phase->bias ? phase->bias + panel * phase->bias_bytes : NULL;
         step->peephole = phase->peephole ? phase->peephole + panel * 3 * lanes * es : NULL;
-        step->c = c ? c + step->first * es : NULL;
+        step->c = c ? c + step->first / lanes * step->c_panel * es : NULL;
         phase->kernel(step);
     }
     le_meet(crew);
@@ -190,9 +225,10 @@ static void run_direction(const le_recurrent_layer *layer, int d, const le_crew 
 {
     const le_recurrent_direction *direction = &layer->direction[d];
     const size_t count = list_inputs(direction, block, x, work->x_rows);
+    const int late = layer->gemm == LE_GEMM_PACKED && block->end - block->begin == 1;
     if (layer->gemm == LE_GEMM_BLAS)
         project_blas(layer, direction, count, work);
-    else
+    else if (!late)
         project_packed(layer, direction, crew, count, work);
 
     char *const carried = state->h[d], *const other = carried + block->rows * layer->h_stride;
@@ -203,7 +239,7 @@ static void run_direction(const le_recurrent_layer *layer, int d, const le_crew 
     }
     le_step step = {
         .h_old = work->h_prev,
-        .c_stride = layer->lanes_hidden,
+        .c_panel = block->rows * (size_t)layer->kernels->lanes,
         .cell = &direction->config,
         .scratch = work->scratch,
     };
@@ -222,7 +258,8 @@ static void run_direction(const le_recurrent_layer *layer, int d, const le_crew 
             const le_phase *phase = &direction->phase[i];
             step.h_prev = phase->from_middle ? work->middle_in : work->h_prev;
             step.h_out = phase->to_middle ? work->middle_out : work->h_out;
-            run_phase(layer, phase, crew, &step, work->x_part[i], at, count, state->c[d], (int)(s % 2));
+            const projected inputs = {.rows = work->x_part[i], .at = at, .count = count, .late = late};
+            run_phase(layer, phase, crew, &step, &inputs, work, state->c[d], (int)(s % 2));
         }
         for (size_t row = 0; row < active; row++)
             work->h_prev[row] = work->h_out[row];

@@ -36,7 +36,7 @@ typedef struct le_recurrent_layer {
     le_cell cell;
     int gates, dirs;
     size_t features, hidden, output; /* output: H, or the projected size */
-    size_t lanes_hidden;             /* H rounded up to whole panels of columns: the row stride of c */
+    size_t lanes_hidden;             /* H rounded up to whole panels of columns */
     size_t h_stride;                 /* row stride of h in the carried state, bytes */
     size_t middle_stride;            /* row stride of the middle rows, bytes; 0: one phase */
     le_recurrent_direction direction[2];
@@ -55,16 +55,17 @@ size_t le_recurrent_panels(const le_recurrent_layer *layer);
 /* The state of one group of rows between blocks. */
 typedef struct le_recurrent_state {
     char *h[2];      /* per direction: [2][rows][h_stride]; the first half is the carried one */
-    char *c[2];      /* per direction: [rows][lanes_hidden]; LSTM: carried; GRU: z of the step under way */
+    char *c[2];      /* per direction: [lanes_hidden / lanes][rows][lanes]; LSTM: carried; GRU: z of this step */
     char *middle[2]; /* per direction: [rows][middle_stride], or null */
 } le_recurrent_state;
 
 void le_recurrent_lay_state(const le_recurrent_layer *layer, size_t rows, le_arena *arena, le_recurrent_state *state);
-/* Set the carried state of one row from plain h [dirs*output] and c [dirs*H]; null means zeros. */
-void le_recurrent_put(const le_recurrent_layer *layer, le_recurrent_state *state, size_t row, const void *h,
+/* Set the carried state of one of `rows` rows from plain h [dirs*output] and c [dirs*H]; null means zeros. */
+void le_recurrent_put(const le_recurrent_layer *layer, le_recurrent_state *state, size_t rows, size_t row, const void *h,
                       const void *c);
 /* The reverse: either may be null. */
-void le_recurrent_get(const le_recurrent_layer *layer, const le_recurrent_state *state, size_t row, void *h, void *c);
+void le_recurrent_get(const le_recurrent_layer *layer, const le_recurrent_state *state, size_t rows, size_t row, void *h,
+                      void *c);
 
 /* What one member needs while it works; shared by all layers of a plan, so sized for the largest. */
 typedef struct le_recurrent_work {

@@ -207,7 +207,8 @@ static void begin_recurrent(walker *w, const le_op *op, int number, int axis)
         const void *row_c = c.base                                      ? le_row(&c, 0, row)
                             : state && op->c_offset != SIZE_MAX ? state + op->c_offset * model->element
                                                                 : NULL;
-        le_recurrent_put(&op->as.recurrent, &w->group->states[number], row, row_h, row_c);
+        le_recurrent_put(&op->as.recurrent, &w->group->states[number], w->group->rows, row, row_h,
+                         row_c);
     }
 }
 
@@ -290,7 +291,7 @@ static void finish_op(walker *w, const le_op *op, int number, const le_block *wh
     size_t row, last;
     le_share(&w->crew, w->group->rows, &row, &last);
     for (; row < last; row++)
-        le_recurrent_get(&op->as.recurrent, &w->group->states[number], row, h.base ? le_row(&h, 0, row) : NULL,
+        le_recurrent_get(&op->as.recurrent, &w->group->states[number], w->group->rows, row, h.base ? le_row(&h, 0, row) : NULL,
                          c.base ? le_row(&c, 0, row) : NULL);
 }
 
@@ -378,7 +379,8 @@ static void store_states(running *all)
             for (size_t row = 0; row < group->rows; row++) {
                 char *state = run->state_out[order[row]];
                 if (state)
-                    le_recurrent_get(&op->as.recurrent, &group->states[i], row, state + op->h_offset * model->element,
+                    le_recurrent_get(&op->as.recurrent, &group->states[i], group->rows, row,
+                                     state + op->h_offset * model->element,
                                      op->c_offset == SIZE_MAX ? NULL : state + op->c_offset * model->element);
             }
         }

@@ -81,6 +81,8 @@ def from_onnx(names: Sequence[str], alphas: Sequence[float] = (), betas: Sequenc
             raise UnsupportedError(f"activation {name!r} is not supported; supported: {', '.join(known)} (in any case)")
         house = known[name.lower().replace("_", "")]
         default_alpha, default_beta = ACTIVATIONS[house]
+        if house in ("affine", "scaled_tanh") and not (left_alphas and left_betas):
+            raise ArgumentError(f"activation {name} needs an alpha and a beta: ONNX states no default for them")
         functions.append(Activation.of(house,
                                        left_alphas.pop(0) if default_alpha is not None and left_alphas else None,
                                        left_betas.pop(0) if default_beta is not None and left_betas else None))
