@@ -8,6 +8,7 @@ import math
 import os
 import struct
 import sys
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from ..model import Model
 
 LENGTHS = "lengths"                  # an array of this name in an .npz, where it is no input of the model
-_BROKEN = (ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, SyntaxError, struct.error, zlib.error,
-           zipfile.BadZipFile)       # what NumPy and zipfile raise over bytes that are not what they should be
+# What NumPy and zipfile raise over bytes that are not what they should be.
+_BROKEN = (ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, SyntaxError, struct.error,
+           tokenize.TokenError, zlib.error, zipfile.BadZipFile)
 _INTEGERS = ("int32", "int64", "uint8")
 
 Row = tuple[int, list[str]]          # line number, fields

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import io
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-import csv
 import numpy as np
 
 from ..errors import FileError
