@@ -57,13 +57,12 @@ class Classifier(nn.Module):
 SPEC = {
     "inputs": [{"name": "words", "shape": ["batch", "time"], "dtype": "int32"}],
     "nodes": [
-        {"op": "Embedding", "inputs": ["words"], "outputs": ["embedded"], "table": "embedding.weight"},
-        {"op": "LSTM", "inputs": ["embedded"], "outputs": ["sequence"], "weights": "lstm"},
-        {"op": "Pool", "inputs": ["sequence"], "outputs": ["last"], "kind": "last"},
-        {"op": "Dense", "inputs": ["last"], "outputs": ["positive"], "weights": "head",
-         "activation": "sigmoid"},
+        {"op": "Embedding", "name": "embedding", "torch": "embedding"},
+        {"op": "LSTM", "name": "lstm_l0", "torch": "lstm", "layer": 0},
+        {"op": "LSTM", "name": "lstm_l1", "torch": "lstm", "layer": 1},
+        {"op": "Pool", "name": "last", "kind": "last"},
+        {"op": "Dense", "name": "positive", "torch": "head", "activation": "sigmoid"},
     ],
-    "outputs": ["positive"],
 }
 
 

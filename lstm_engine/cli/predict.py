@@ -69,8 +69,13 @@ def _check_one_output(model: Model) -> None:
 def _predict(model: Model, given: Sequences, arguments: argparse.Namespace) -> dict[str, Any]:
     rows = max((len(array) for array in given.arrays.values() if array.ndim), default=1)
     progress = sys.stderr.isatty() and rows > 1 and _multiplications(model, given) > LONG_JOB
-    results = model.predict(given.arrays, given.lengths, batch_size=arguments.batch_size, progress=progress,
-                            threads=arguments.threads)
+    try:
+        results = model.predict(given.arrays, given.lengths, batch_size=arguments.batch_size, progress=progress,
+                                threads=arguments.threads)
+    except BaseException:
+        if progress:
+            sys.stderr.write("\n")          # what is said about it starts below the bar
+        raise
     return results if isinstance(results, dict) else {next(iter(model.outputs)): results}
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -123,3 +125,17 @@ def test_text_that_the_encoding_lacks_is_escaped(program, tmp_path):
     le.Model(le.graph.Graph((le.graph.Value("a", ("batch", 2)),), (node,), ("b",))).save(tmp_path / "m.lstm")
     ended = program("inspect", tmp_path / "m.lstm", env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
     assert ended.code == 0 and r"sch\xf6n" in ended.out and ended.err == ""
+
+
+def test_the_page_on_the_program_names_its_options(cli):
+    """Every option in docs/cli.md is one, and every option of a command is in its part of the page or before all."""
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    general, *parts = re.split(r"^## ", page, flags=re.MULTILINE)
+    sections = {part.partition("\n")[0]: part for part in parts}
+    assert set(sections) == set(COMMANDS) - {"info"}
+    known = {"--help", "--version"}
+    for command in COMMANDS:
+        options = set(re.findall(r"--[a-z][a-z-]*", cli(command, "--help").out)) - {"--help"}
+        known |= options
+        assert options <= set(re.findall(r"--[a-z][a-z-]*", general + sections.get(command, ""))), command
+    assert set(re.findall(r"--[a-z][a-z-]*", page)) <= known

@@ -213,6 +213,14 @@ def test_a_bar_is_for_long_jobs_on_a_terminal(cli, models, ids_csv, monkeypatch,
     assert ended.code == 0 and ("3/3" in ended.err) == shown and bool(ended.err) == shown
 
 
+def test_an_error_stands_below_the_bar(cli, models, tmp_path, monkeypatch):
+    monkeypatch.setattr(predict_module, "LONG_JOB", 0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    (tmp_path / "x.csv").write_text("1\n2\n7\n")
+    ended = cli("predict", models / "ids.lstm", tmp_path / "x.csv", "--batch-size", "1")
+    assert ended.code == 1 and "2/3\nlstm-engine: error: token id 7" in ended.err
+
+
 def test_a_folder_that_is_not_there_is_told_before_the_work(cli, models, tmp_path):
     ended = cli("predict", models / "ids.lstm", tmp_path / "not-looked-at.npy", "-o", tmp_path / "no" / "y.npy")
     assert ended.code == 1 and f"there is no folder {tmp_path / 'no'}" in ended.err
