@@ -37,12 +37,27 @@ static void yield_core(void)
 #endif
 }
 
-/* Members run in the default floating-point mode, whatever the caller's is. */
-static void run_member(le_team_work work, int member, int members, void *context)
+/* Waiting: a short spin, since what is waited for is usually less than a microsecond away, then the core is yielded, since
+ * otherwise it is not running, and may be waiting for this very core. A pause takes up to 140 cycles. */
+static inline void wait_a_little(int spin)
+{
+    enum { SPINS = 300 };
+    if (spin < SPINS)
+        relax();
+    else
+        yield_core();
+}
+
+/* Members run in the default floating-point mode, whatever the caller's is. They leave together: OpenMP's own barrier
+ * at the end of a region spins for milliseconds without yielding. */
+static void run_member(le_team_work work, int member, int members, void *context, atomic_int *done)
 {
     const uint64_t mode = le_fp_default();
     work(member, members, context);
     le_fp_restore(mode);
+    atomic_fetch_add_explicit(done, 1, memory_order_acq_rel);
+    for (int spin = 0; atomic_load_explicit(done, memory_order_acquire) < members; spin += spin < INT32_MAX)
+        wait_a_little(spin);
 }
 
 #if defined(LE_THREADS_PTHREAD)
@@ -52,12 +67,13 @@ typedef struct member {
     le_team_work work;
     void *context;
     int index, members;
+    atomic_int *done;
 } member;
 
 static void *start_member(void *argument)
 {
     const member *self = argument;
-    run_member(self->work, self->index, self->members, self->context);
+    run_member(self->work, self->index, self->members, self->context, self->done);
     return NULL;
 }
 
@@ -67,8 +83,9 @@ void le_team_run(int threads, le_team_work work, void *context)
     pthread_t ids[MAX_MEMBERS];
     member all[MAX_MEMBERS];
     const int members = threads < 1 ? 1 : threads > MAX_MEMBERS ? MAX_MEMBERS : threads;
+    atomic_int done = 0;
     for (int i = 0; i < members; i++)
-        all[i] = (member){work, context, i, members};
+        all[i] = (member){work, context, i, members, &done};
     for (int i = 1; i < members; i++)
         if (pthread_create(&ids[i], NULL, start_member, &all[i]) != 0)
             abort(); /* sanitizer builds only: members already started would wait for the missing one */
@@ -79,15 +96,16 @@ void le_team_run(int threads, le_team_work work, void *context)
 #else
 void le_team_run(int threads, le_team_work work, void *context)
 {
+    atomic_int done = 0;
 #if defined(_OPENMP)
     if (threads > 1) {
 #pragma omp parallel num_threads(threads)
-        run_member(work, omp_get_thread_num(), omp_get_num_threads(), context);
+        run_member(work, omp_get_thread_num(), omp_get_num_threads(), context, &done);
         return;
     }
 #endif
     (void)threads;
-    run_member(work, 0, 1, context);
+    run_member(work, 0, 1, context, &done);
 }
 #endif
 
@@ -118,7 +136,6 @@ void le_barrier_init(le_barrier *barrier, int members)
 
 void le_barrier_wait(le_barrier *barrier)
 {
-    enum { SPINS = 2000 };
     if (barrier->members == 1)
         return;
     const unsigned phase = atomic_load_explicit(&barrier->phase, memory_order_relaxed);
@@ -127,12 +144,8 @@ void le_barrier_wait(le_barrier *barrier)
         atomic_store_explicit(&barrier->phase, phase + 1, memory_order_release);
         return;
     }
-    for (int spin = 0; atomic_load_explicit(&barrier->phase, memory_order_acquire) == phase; spin++) {
-        if (spin < SPINS)
-            relax();
-        else
-            yield_core();
-    }
+    for (int spin = 0; atomic_load_explicit(&barrier->phase, memory_order_acquire) == phase; spin += spin < INT32_MAX)
+        wait_a_little(spin);
 }
 
 static atomic_flag shared_lock = ATOMIC_FLAG_INIT;
