@@ -156,9 +156,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.json.write_text(json.dumps({"machine": about, "settings": settings, "rows": run.rows,
                                               "unsupported": run.unsupported, "wrong": run.wrong}, indent=1) + "\n")
     if arguments.plot:
-        from .plots import plot_peers
+        from .figures import peers_figure
 
-        plot_peers(run.rows, arguments.plot)
+        peers_figure(run.rows).savefig(arguments.plot, dpi=130)
     for message in run.wrong:
         _say(f"WRONG: {message}")
     return 1 if run.wrong else 0

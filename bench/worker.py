@@ -12,6 +12,7 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from time import perf_counter_ns
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -99,14 +100,27 @@ class _Far:
         self.engine.use_threads(threads)
         return single_calls(self.variants[name, threads, dtype, variant].call, count)
 
-    def memory(self) -> int:
-        """Resident bytes of this process now."""
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
+    def store(self, name: str, path: str) -> str:
+        from .cells import catalogue
 
-    def forget(self) -> None:
-        """Drop the variants, so that memory does not pile up."""
-        self.variants.clear()
+        return self.engine.store(catalogue()[name].case(), path)
+
+    def footprint(self, name: str, path: str, threads: int) -> tuple[float, int, dict[str, np.ndarray]]:
+        """Milliseconds of loading a stored model, bytes that loading and one run added, and the outputs of the run."""
+        from .cells import catalogue
+
+        data = catalogue()[name].case()
+        self.engine.use_threads(threads)
+        before, start = _resident(), perf_counter_ns()
+        model = self.engine.load(path, threads)
+        took = (perf_counter_ns() - start) / 1e6
+        outputs = model(data)
+        return took, _resident() - before, outputs
+
+
+def _resident() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
 
 
 def serve(engine: str, requests: BinaryIO, answers: BinaryIO) -> None:

@@ -16,6 +16,10 @@ class NotSupported(Exception):
     """The engine cannot run the cell; the message says why in a few words."""
 
 
+class EngineFailed(Exception):
+    """The engine raised something on a cell; the message has its words."""
+
+
 @dataclass
 class Variant:
     """One way of running a cell. `call` is what is timed; `outputs` gives what it computes, in house order.
@@ -40,9 +44,16 @@ class Engine(Protocol):
     def use_threads(self, threads: int) -> None:
         """Called before a variant built for `threads` runs, for engines that keep this per process."""
 
+    def store(self, case: Case, path: str) -> str:
+        """Write the weights of a single recurrent layer as this engine's users would; the path of the file."""
 
-class EngineFailed(Exception):
-    """The engine raised something on a cell; the message has its words."""
+    def load(self, path: str, threads: int) -> Loaded:
+        """The stored model, ready to run."""
+
+
+class Loaded(Protocol):
+    def __call__(self, case: Case) -> Outputs:
+        """The outputs of a model that was loaded from a file, in house order."""
 
 
 def time_first(x: np.ndarray) -> np.ndarray:

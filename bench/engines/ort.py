@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnxruntime
 
 from ..cells import LENGTHS, STREAM, Case, Cell
 from ..networks import with_states
 from ..onnx_models import house_order, onnx_model
-from .base import NotSupported, Outputs, Variant, batches_by_length, real_steps, time_first, unbatched
+from .base import Loaded, NotSupported, Outputs, Variant, batches_by_length, real_steps, time_first, unbatched
 
 
 class OnnxRuntime:
@@ -25,12 +27,11 @@ class OnnxRuntime:
     def _session(self, cell: Cell, case: Case, threads: int, dtype: str, **options) -> onnxruntime.InferenceSession:
         key = cell.network, cell.kind, threads, dtype, *options
         if key not in self._sessions:
-            settings = onnxruntime.SessionOptions()
-            settings.intra_op_num_threads, settings.inter_op_num_threads = threads, 1
             graph = with_states(case.graph) if cell.kind == STREAM else case.graph
             model = onnx_model(graph, dtype, **options).SerializeToString()
             try:
-                self._sessions[key] = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
+                self._sessions[key] = onnxruntime.InferenceSession(model, _settings(threads),
+                                                                    providers=["CPUExecutionProvider"])
             except Exception as error:          # its own exceptions share no base class
                 raise NotSupported(f"{dtype}: {str(error).splitlines()[0][:120]}") from error
         return self._sessions[key]
@@ -67,6 +68,22 @@ class OnnxRuntime:
         return [Variant("sequence_lens", lambda: aware.run(None, told), lambda: of(lambda: aware.run(None, told))),
                 Variant("bucketed", bucketed, whole),
                 Variant("padded", lambda: plain.run(None, padded), lambda: of(lambda: plain.run(None, padded)))]
+
+
+    def store(self, case: Case, path: str) -> str:
+        Path(path + ".onnx").write_bytes(onnx_model(case.graph).SerializeToString())
+        return path + ".onnx"
+
+    def load(self, path: str, threads: int) -> Loaded:
+        session = onnxruntime.InferenceSession(path, _settings(threads), providers=["CPUExecutionProvider"])
+        return lambda case: house_order(
+            case.graph, session.run(None, {name: time_first(x) for name, x in case.inputs.items()}))
+
+
+def _settings(threads: int) -> onnxruntime.SessionOptions:
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads, settings.inter_op_num_threads = threads, 1
+    return settings
 
 
 def _stream(session: onnxruntime.InferenceSession, case: Case, feeds: dict[str, np.ndarray], dtype: str) -> Variant:

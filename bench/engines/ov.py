@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino
@@ -10,7 +12,7 @@ import openvino
 from ..cells import LENGTHS, STREAM, Case, Cell
 from ..networks import with_states
 from ..onnx_models import house_order, onnx_model
-from .base import NotSupported, Outputs, Variant, batches_by_length, real_steps, time_first, unbatched
+from .base import Loaded, NotSupported, Outputs, Variant, batches_by_length, real_steps, time_first, unbatched
 
 
 class OpenVino:
@@ -31,12 +33,10 @@ class OpenVino:
             raise NotSupported(f"{dtype} on its CPU plugin")
         graph = with_states(case.graph) if states else case.graph
         proto = onnx_model(graph, dtype, lengths=lengths)
-        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads,
-                    "NUM_STREAMS": 1}
         try:
             model = self._core.read_model(proto.SerializeToString(), b"")
             model.reshape({name: x.shape for name, x in inputs.items()})
-            request = self._core.compile_model(model, "CPU", settings).create_infer_request()
+            request = self._core.compile_model(model, "CPU", _settings(threads)).create_infer_request()
         except RuntimeError as error:
             raise NotSupported(str(error).strip().splitlines()[-1][:120]) from error
         self._shared += inputs.values()
@@ -58,6 +58,20 @@ class OpenVino:
             return house_order(case.graph, [request.get_tensor(name).data for name in case.graph.outputs])
 
         return [Variant("", partial(request.infer, share_outputs=True), outputs)]
+
+    def store(self, case: Case, path: str) -> str:
+        Path(path + ".onnx").write_bytes(onnx_model(case.graph).SerializeToString())
+        return path + ".onnx"
+
+    def load(self, path: str, threads: int) -> Loaded:
+        compiled = self._core.compile_model(self._core.read_model(path), "CPU", _settings(threads))
+        request = compiled.create_infer_request()
+
+        def run(case: Case) -> Outputs:
+            request.infer({name: time_first(x) for name, x in case.inputs.items()})
+            return house_order(case.graph, [request.get_tensor(name).data for name in case.graph.outputs])
+
+        return run
 
     def _stream(self, case: Case, x: np.ndarray, threads: int, dtype: str) -> Variant:
         """One step a call; the states that come out are copied into the inputs."""
@@ -110,6 +124,11 @@ class OpenVino:
         return [Variant("sequence_lens", partial(aware.infer, share_outputs=True), lambda: of(aware)),
                 Variant("bucketed", bucketed, whole),
                 Variant("padded", partial(padded.infer, share_outputs=True), lambda: of(padded))]
+
+
+def _settings(threads: int) -> dict[str, Any]:
+    return {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1}
 
 
 def create() -> OpenVino:

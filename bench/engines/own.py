@@ -7,7 +7,7 @@ import numpy as np
 import lstm_engine as le
 
 from ..cells import LENGTHS, STREAM, Case, Cell
-from .base import NotSupported, Outputs, Variant
+from .base import Loaded, NotSupported, Outputs, Variant
 
 
 class Own:
@@ -40,6 +40,15 @@ class Own:
             lengths = case.lengths
             return [Variant("lengths", lambda: model.predict(x, lengths), lambda: _named(model, model.predict(x, lengths)))]
         return [Variant("", lambda: model.predict(x), lambda: _named(model, model.predict(x)))]
+
+
+    def store(self, case: Case, path: str) -> str:
+        le.Model(case.graph, gemm=self.gemm).save(path + ".lstm")
+        return path + ".lstm"
+
+    def load(self, path: str, threads: int) -> Loaded:
+        model = le.load(path, gemm=self.gemm)
+        return lambda case: _named(model, model.predict(next(iter(case.inputs.values()))))
 
 
 def _named(model: le.Model, answer: np.ndarray | Outputs) -> Outputs:

@@ -12,7 +12,7 @@ from lstm_engine.graph import Activate, Activation, Dense, Embedding, Graph, Nod
 
 from ..cells import LENGTHS, STREAM, Case, Cell
 from ..networks import default_activations, with_states
-from .base import NotSupported, Outputs, Variant, batches_by_length, real_steps, time_first, unbatched
+from .base import Loaded, NotSupported, Outputs, Variant, batches_by_length, real_steps, time_first, unbatched
 
 Values = dict[str, torch.Tensor]
 _FUNCTIONS: dict[str, Callable] = {"linear": lambda x: x, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu,
@@ -165,6 +165,21 @@ class Torch:
             return {name: _house(y) for name, y in zip(case.graph.outputs, network(inputs))}
 
         return [Variant("", lambda: network(inputs), outputs)]
+
+
+    def store(self, case: Case, path: str) -> str:
+        torch.save(_recurrent_module(case.graph.nodes[0], torch.float32).state_dict(), path + ".pt")
+        return path + ".pt"
+
+    def load(self, path: str, threads: int) -> Loaded:
+        state = torch.load(path, weights_only=True)
+        rows, features = state["weight_ih_l0"].shape
+        with torch.device("meta"):
+            module = nn.LSTM(features, rows // 4)
+        module.load_state_dict(state, assign=True)
+        module.eval()
+        return lambda case: {case.graph.outputs[0]: _house(module(
+            torch.from_numpy(time_first(next(iter(case.inputs.values())))))[0])}
 
 
 def _stream(network: Network, case: Case, x: torch.Tensor, dtype: torch.dtype) -> Variant:
