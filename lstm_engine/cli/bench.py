@@ -108,8 +108,8 @@ def _add_engine(engine: str, arguments: argparse.Namespace, model: Model, rows: 
     from . import frameworks
     from .differences import difference
 
-    _, answers = frameworks.run(engine, arguments.source or arguments.model, cases, threads=threads,
-                                seconds=arguments.seconds)
+    _, answers = frameworks.run(engine, arguments.source or arguments.model, cases, spec=arguments.spec,
+                                threads=threads, seconds=arguments.seconds)
     for row, ours, answer in zip(rows, outputs, answers):
         named = ours if isinstance(ours, dict) else {next(iter(model.outputs)): ours}
         theirs = frameworks.by_our_names(list(named), answer, engine)

@@ -56,13 +56,25 @@ def _keras_backend() -> str | None:
     return next((name for name in ("tensorflow", "torch", "jax") if importlib.util.find_spec(name)), None)
 
 
-def run(framework: str, source: Path, cases: Sequence[Mapping[str, np.ndarray]], *, threads: int | None = None,
-        seconds: float = 0.0) -> tuple[str, list[Answer]]:
+def fixed_inputs(spec: Path | None) -> dict[str, np.ndarray]:
+    """The inputs to which a spec of an ONNX model gives a value: the converted model has them no more, the file has."""
+    if spec is None:
+        return {}
+    from ..importers.arrays.spec import load_spec
+
+    fixed = load_spec(spec).get("fixed", {})
+    return {name: np.asarray(value) for name, value in fixed.items()} if isinstance(fixed, Mapping) else {}
+
+
+def run(framework: str, source: Path, cases: Sequence[Mapping[str, np.ndarray]], *, spec: Path | None = None,
+        threads: int | None = None, seconds: float = 0.0) -> tuple[str, list[Answer]]:
     """The framework's name with its version, and its answer to each case (arrays by input name).
 
-    threads: the framework's own; None: its default. seconds: time each case for about this long; 0: do not.
-    Raises LstmEngineError with the framework's own message if it fails.
+    spec: with which the source was converted. threads: the framework's own; None: its default. seconds: time each
+    case for about this long; 0: do not. Raises LstmEngineError with the framework's own message if it fails.
     """
+    fixed = fixed_inputs(spec)
+    cases = [{**case, **fixed} for case in cases]
     with tempfile.TemporaryDirectory(prefix="lstm-engine-") as folder:
         files = {name: str(Path(folder, name)) for name in ("request.json", "inputs.npz", "outputs.npz", "answer.json")}
         np.savez(files["inputs.npz"], **{f"{number}.{place}": array for number, case in enumerate(cases)

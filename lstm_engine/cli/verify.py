@@ -93,7 +93,7 @@ def _expected(arguments: argparse.Namespace, model: Model, cases: list[Arrays], 
     source = arguments.source
     framework = frameworks.framework_of(source) if source and not arguments.reference else None
     if framework and frameworks.installed(framework):
-        name, answers = frameworks.run(framework, source, cases)
+        name, answers = frameworks.run(framework, source, cases, spec=spec)
         return f"{source} in {name}", [frameworks.by_our_names(list(model.outputs), answer, framework)
                                        for answer in answers]
     if framework:

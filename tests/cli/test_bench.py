@@ -32,7 +32,7 @@ def fake(monkeypatch, change: float):
     """Stands in for a framework: our own outputs, moved by `change`."""
     model = {}
 
-    def run(framework, source, cases, *, threads, seconds):
+    def run(framework, source, cases, *, spec, threads, seconds):
         model.setdefault("model", le.load(source.with_suffix(".lstm")))
         return framework, [frameworks.Answer(["y"], [model["model"].predict(case) + np.float32(change)], 0.5)
                            for case in cases]

@@ -136,6 +136,23 @@ def test_onnxruntime(cli, tmp_path):
     assert ended.code == 1 and "onnxruntime could not run" in ended.err and ended.err.count("\n") == 1
 
 
+def test_inputs_that_a_spec_fixed_are_given_to_the_framework(cli, tmp_path):
+    onnx = pytest.importorskip("onnx", reason="writes an ONNX model")
+    pytest.importorskip("onnxruntime", reason="runs the model in ONNX Runtime")
+    helper, shape = onnx.helper, ["batch", "time", 2]
+    graph = helper.make_graph([helper.make_node("Mul", ["x", "gain"], ["y"])], "g",
+                              [helper.make_tensor_value_info("x", 1, shape), helper.make_tensor_value_info("gain", 1, [])],
+                              [helper.make_tensor_value_info("y", 1, shape)])
+    path = tmp_path / "gain.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    (tmp_path / "spec.json").write_text('{"fixed": {"gain": 3.0}}')
+    assert cli("convert", path, "--spec", tmp_path / "spec.json").code == 0
+    ended = cli("verify", tmp_path / "gain.lstm", "--source", path, "--spec", tmp_path / "spec.json")
+    assert ended.code == 0 and "in onnxruntime" in ended.out
+    (tmp_path / "spec.json").write_text('{"fixed": {"gain": 3.5}}')
+    assert cli("verify", tmp_path / "gain.lstm", "--source", path, "--spec", tmp_path / "spec.json").code == 1
+
+
 def test_keras(cli, monkeypatch):
     for package, reason in (("h5py", "reads a .keras file"), ("keras", "runs the model"), ("torch", "is Keras' backend")):
         if not importlib.util.find_spec(package):
