@@ -39,8 +39,8 @@ class Builder:
         self.float_type = float_type
         self._inputs: list[Value] = []
         self._nodes: list[Node] = []
-        self._names: set[str] = set()
-        self._node_names: set[str] = set()
+        self._names: dict[str, int] = {}
+        self._node_names: dict[str, int] = {}
         self._same: dict[str, Dim] = {}
         self._symbols = 0
         self._masks: dict[tuple[str, int], Tensor] = {}
@@ -165,12 +165,15 @@ class Builder:
         return Graph(values, tuple(nodes), tuple(names), dict(metadata))
 
 
-def _unique(name: str, taken: set[str]) -> str:
-    made, count = name, 1
+def _unique(name: str, taken: dict[str, int]) -> str:
+    """`name`, or with the next number. taken: the names given out, each with the last number tried for it."""
+    made, count = name, taken.get(name, 0)
     while made in taken:
         count += 1
-        made = f"{name}_{count}"
-    taken.add(made)
+        made = f"{name}_{count + 1}"
+    if made != name:
+        taken[name] = count
+    taken[made] = 0
     return made
 
 

@@ -37,6 +37,9 @@ class Arguments:
         return self.masks[0] if self.masks else None
 
 
+MAX_WORK = 100_000
+
+
 @dataclass
 class Context:
     """All that a mapping works with."""
@@ -46,7 +49,14 @@ class Context:
     version: Version
     tree: Tree
     cache: dict[str, Any] = field(default_factory=dict)     # what was made of the arrays at a path
+    work: int = 0                                           # layers looked at so far, each time counted
     children: dict[tuple[int, str], Layer] = field(default_factory=dict)
+
+    def spend(self, count: int) -> None:
+        """Count work done; raise UnsupportedError when models inside models have multiplied it beyond reason."""
+        self.work += count
+        if self.work > MAX_WORK:
+            raise UnsupportedError(f"the model has more than {MAX_WORK} layers, those used many times counted each time")
 
     def child(self, parent: Layer, entry: Any, role: str) -> Layer:
         """The layer inside a wrapper, made once."""
@@ -89,6 +99,7 @@ def apply(context: Context, layer: Layer, args: list, kwargs: dict) -> list[Tens
     Raises UnsupportedError and FormatError, naming the layer.
     """
     function, mask_rule = _TABLE[layer.kind]
+    context.spend(1)
     if layer.kind.startswith("ops."):
         tensors = [leaf for leaf in flatten([args, kwargs]) if isinstance(leaf, Tensor)]
         return _listed(function(context, layer, Arguments(tensors, args=args, kwargs=kwargs)))

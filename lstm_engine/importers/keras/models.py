@@ -21,6 +21,7 @@ def to_graph(context: Context, model: Layer, metadata: dict[str, str]) -> Graph:
 
 def run(context: Context, model: Layer, inputs: list[Tensor]) -> list[Tensor]:
     """The outputs of a model, flat."""
+    context.spend(len(model.layers))
     return (_run_sequential if model.kind == "Sequential" else _run_functional)(context, model, inputs)
 
 

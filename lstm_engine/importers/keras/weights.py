@@ -51,10 +51,6 @@ class Weights:
                               f"{', '.join(map(str, sorted(group))) or 'none'}")
         return [self._numbers(layer, group[number]) for number in sorted(group)]
 
-    def under(self, path: str) -> list[str]:
-        """The paths below `path` that hold arrays."""
-        return sorted(group for group in self._groups if group == path or group.startswith(f"{path}/"))
-
     def _numbers(self, layer: Layer, array: np.ndarray) -> np.ndarray:
         if array.dtype.kind != "f":
             raise UnsupportedError(f"{layer}: its weights are {array.dtype}; supported: floating-point weights "
