@@ -67,7 +67,8 @@ def add_pool(parser: argparse.ArgumentParser) -> None:
 
 
 def add_spec(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--spec", type=Path, metavar="JSON", help="the layers of a file of weights alone (docs/spec.md)")
+    parser.add_argument("--spec", type=Path, metavar="JSON",
+                        help="the layers of a file of weights alone (docs/spec.md)")
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         rows = [{"batch": batch, "steps": steps, "threads": threads, "seconds": {}, "difference": {}}
                 for batch, steps in sizes]
         outputs = []
-        for row, case in zip(rows, cases):
+        for row, case in zip(rows, cases, strict=True):
             outputs.append(model.predict(case, threads=threads))
             row["seconds"]["lstm-engine"] = _median_seconds(model, case, threads, arguments.seconds)
         for engine in engines:
@@ -110,12 +110,13 @@ def _add_engine(engine: str, arguments: argparse.Namespace, model: Model, rows: 
 
     _, answers = frameworks.run(engine, arguments.source or arguments.model, cases, spec=arguments.spec,
                                 threads=threads, seconds=arguments.seconds)
-    for row, ours, answer in zip(rows, outputs, answers):
+    for row, ours, answer in zip(rows, outputs, answers, strict=True):
         named = ours if isinstance(ours, dict) else {next(iter(model.outputs)): ours}
         theirs = frameworks.by_our_names(list(named), answer, engine)
         for name, array in named.items():
             if array.shape != theirs[name].shape:
-                raise LstmEngineError(f"output {name!r} has shape {list(array.shape)}, {engine}'s {list(theirs[name].shape)}")
+                raise LstmEngineError(f"output {name!r} has shape {list(array.shape)}, {engine}'s "
+                                      f"{list(theirs[name].shape)}")
         worst = max(difference(array, theirs[name]).scaled for name, array in named.items())
         if not worst <= TOLERANCE:
             raise LstmEngineError(f"batch {row['batch']}, {row['steps']} steps: the outputs differ from {engine}'s by "
@@ -128,7 +129,8 @@ def _report(arguments: argparse.Namespace, model: Model, engines: list[str], res
         print_json({"model": arguments.model.name, "isa": model.isa, "gemm": model.gemm, "dtype": model.dtype,
                     "results": results})
         return
-    print(f"{arguments.model.name}: median milliseconds of a run; {model.dtype}, {model.isa} kernels, gemm {model.gemm}")
+    print(f"{arguments.model.name}: median milliseconds of a run; {model.dtype}, {model.isa} kernels, "
+          f"gemm {model.gemm}")
     rows = [("batch", "steps", "threads", *engines, *(f"{name} / ours" for name in engines[1:]))]
     for result in results:
         seconds = result["seconds"]

@@ -46,9 +46,9 @@ def one_line(text: str) -> str:
 def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     """Rows in columns two spaces apart, the first a heading with a rule below; columns in `right` flush right."""
     cells = [[one_line(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(cell.rjust(width) if column in right else cell.ljust(width)
-                       for column, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in cells]
+                       for column, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in cells]
     lines.insert(1, "-" * max(map(len, lines)))
     return "\n".join(lines)
 

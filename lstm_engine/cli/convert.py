@@ -9,7 +9,7 @@ import argparse
 import dataclasses
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .arguments import DTYPES, UsageError, add_pool, add_spec, is_lstm
 from .console import note, one_line
@@ -62,4 +62,5 @@ def _cast_node(node: Node, dtype: str) -> Node:
         constants = {position: array.astype(dtype) if array.dtype.kind == "f" else array
                      for position, array in node.constants.items()}
         return dataclasses.replace(node, constants=constants)
-    return dataclasses.replace(node, **{name: array.astype(dtype) for name, array in node.tensors().items()})
+    changed: dict[str, Any] = {name: array.astype(dtype) for name, array in node.tensors().items()}
+    return dataclasses.replace(node, **changed)

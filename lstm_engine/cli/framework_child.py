@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,8 @@ def main(request: dict[str, Any]) -> None:
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
     version, names, run = _OPEN[request["framework"]](request["source"], request["threads"])
-    all_names, medians, arrays = [], [], {}
+    arrays: dict[str, Any] = {}
+    all_names, medians = [], []
     with np.load(request["inputs.npz"], allow_pickle=False) as inputs:
         for number, input_names in enumerate(request["names"]):
             given = [inputs[f"{number}.{place}"] for place in range(len(input_names))]
@@ -70,7 +72,7 @@ def _keras(source: str, threads: int | None) -> tuple[str, list[str], Run]:
 
     def run(names: list[str], given: list[np.ndarray]) -> list[Any]:
         arrays = [array.astype(keras.backend.standardize_dtype(tensor.dtype), copy=False)
-                  for tensor, array in zip(model.inputs, _ordered(wanted, names, given))]
+                  for tensor, array in zip(model.inputs, _ordered(wanted, names, given), strict=True)]
         outputs = model(arrays if len(arrays) > 1 else arrays[0], training=False)
         flat = outputs.values() if isinstance(outputs, dict) else outputs if isinstance(outputs, (list, tuple)) \
             else [outputs]
@@ -94,7 +96,7 @@ def _onnxruntime(source: str, threads: int | None) -> tuple[str, list[str], Run]
     def run(names: list[str], given: list[np.ndarray]) -> list[Any]:
         arrays = _ordered([value.name for value in wanted], names, given)
         return session.run(names_out, {value.name: array.astype(dtypes.get(value.type, array.dtype), copy=False)
-                                       for value, array in zip(wanted, arrays)})
+                                       for value, array in zip(wanted, arrays, strict=True)})
 
     return f"onnxruntime {onnxruntime.__version__}", names_out, run
 

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -77,8 +78,9 @@ def run(framework: str, source: Path, cases: Sequence[Mapping[str, np.ndarray]],
     cases = [{**case, **fixed} for case in cases]
     with tempfile.TemporaryDirectory(prefix="lstm-engine-") as folder:
         files = {name: str(Path(folder, name)) for name in ("request.json", "inputs.npz", "outputs.npz", "answer.json")}
-        np.savez(files["inputs.npz"], **{f"{number}.{place}": array for number, case in enumerate(cases)
-                                         for place, array in enumerate(case.values())})
+        arrays: dict[str, Any] = {f"{number}.{place}": array for number, case in enumerate(cases)
+                                  for place, array in enumerate(case.values())}
+        np.savez(files["inputs.npz"], **arrays)
         request = {
             "sys_path": [os.path.abspath(entry) for entry in sys.path], "program": str(_PROGRAM),
             "framework": framework, "source": os.path.abspath(source), "threads": threads, "seconds": seconds,
@@ -105,7 +107,7 @@ def _answers(framework: str, source: Path, ended: subprocess.CompletedProcess[by
         raise LstmEngineError(f"{framework} could not run {source}: {answer['error']}")
     with np.load(files["outputs.npz"], allow_pickle=False) as arrays:
         answers = [Answer(names, [arrays[f"{number}.{place}"] for place in range(len(names))], median)
-                   for number, (names, median) in enumerate(zip(answer["names"], answer["seconds"]))]
+                   for number, (names, median) in enumerate(zip(answer["names"], answer["seconds"], strict=True))]
     return answer["version"], answers
 
 
@@ -116,4 +118,4 @@ def by_our_names(ours: Sequence[str], answer: Answer, framework: str) -> dict[st
     if len(ours) != len(answer.names):
         raise FormatError(f"{framework} gives {len(answer.names)} outputs ({', '.join(answer.names)}), the model "
                           f"{len(ours)} ({', '.join(ours)})")
-    return dict(zip(ours, answer.outputs))
+    return dict(zip(ours, answer.outputs, strict=True))

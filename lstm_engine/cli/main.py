@@ -83,7 +83,7 @@ def _run(argv: list[str]) -> int:
 
 @contextlib.contextmanager
 def _output() -> Iterator[None]:
-    """Write stdout to its end inside the block, so that a full disk or a closed pipe is noticed while it can be told."""
+    """Write stdout to its end inside the block: a full disk or a closed pipe is noticed while it can be told."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")      # a layer's name may hold what the terminal cannot show

@@ -120,14 +120,15 @@ def _compare(ours: list[Arrays], expected: list[Arrays], against: str) -> dict[s
     from .differences import Difference, difference
 
     differences: dict[str, Difference] = {}
-    for case, right in zip(ours, expected):
+    for case, right in zip(ours, expected, strict=True):
         if set(right) != set(case):
             raise FormatError(f"{against}: holds {', '.join(right) or 'no outputs'}; the model's outputs are "
                               f"{', '.join(case)}")
         for name, array in case.items():
             if right[name].shape != array.shape or right[name].dtype.kind not in "fiub":
-                raise FormatError(f"{against}: output {name!r} is {right[name].dtype} of shape {list(right[name].shape)};"
-                                  f" the model's is {array.dtype} of shape {list(array.shape)}")
+                raise FormatError(f"{against}: output {name!r} is {right[name].dtype} of shape "
+                                  f"{list(right[name].shape)}; the model's is {array.dtype} of shape "
+                                  f"{list(array.shape)}")
             differences.setdefault(name, Difference()).add(difference(array, right[name]))
     return differences
 

@@ -42,7 +42,8 @@ def cli(capsys):
 
 def start(*argv: object, env: dict[str, str] | None = None, **options) -> subprocess.Popen:
     """The program as a process, its streams as pipes unless said otherwise."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), **(env or {})}
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, **(env or {})}
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     return subprocess.Popen([sys.executable, "-m", "lstm_engine", *map(str, argv)], env=environment, **pipes)
 

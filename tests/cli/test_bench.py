@@ -52,7 +52,8 @@ def test_a_framework_stands_beside_ours(cli, models, monkeypatch):
 
 def test_outputs_that_differ_are_not_timed(cli, models, monkeypatch):
     fake(monkeypatch, 1e-3)
-    ended = cli("bench", models / "numbers.lstm", "--source", models / "numbers.onnx", "--against", "onnxruntime", *QUICK)
+    ended = cli("bench", models / "numbers.lstm", "--source", models / "numbers.onnx", "--against", "onnxruntime",
+                *QUICK)
     assert ended.code == 1 and ended.out == "" and "the outputs differ from onnxruntime's by 0.001" in ended.err
 
 

@@ -71,12 +71,14 @@ def test_a_bad_source_leaves_the_output_as_it_was(cli, checkpoint, tmp_path):
     target.write_bytes(b"what was there")
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
     ended = cli("convert", checkpoint, "-o", target)
-    assert ended.code == 1 and ended.err.startswith(f"lstm-engine: error: {checkpoint}: ") and ended.err.count("\n") == 1
+    assert ended.code == 1 and ended.out == "" and ended.err.count("\n") == 1
+    assert ended.err.startswith(f"lstm-engine: error: {checkpoint}: ")
     assert target.read_bytes() == b"what was there"
     assert sorted(os.listdir(tmp_path)) == ["forecast.pt", "out.lstm"]
 
 
-@pytest.mark.parametrize(("failure", "code"), [(OSError(28, "No space left on device"), 1), (KeyboardInterrupt(), 130)])
+@pytest.mark.parametrize(("failure", "code"), [(OSError(28, "No space left on device"), 1),
+                                               (KeyboardInterrupt(), 130)])
 def test_a_write_that_fails_leaves_the_output_as_it_was(cli, checkpoint, tmp_path, monkeypatch, failure, code):
     target = tmp_path / "out.lstm"
     target.write_bytes(b"what was there")

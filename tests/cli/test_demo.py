@@ -49,7 +49,7 @@ def test_the_models_do_their_jobs(shown):
     assert told["forecast"]["mae"] < 0.5 * told["forecast"]["mae_seasonal_naive"]
     assert len(told["text"]["continuation"]) == 360
     flight = told["tagger"]["sentences"][0]
-    assert dict(zip(flight["words"], flight["tags"]))["flight"] == "NOUN"
+    assert dict(zip(flight["words"], flight["tags"], strict=True))["flight"] == "NOUN"
 
 
 def test_the_text_shows_all_of_it(shown):
@@ -99,7 +99,7 @@ def test_scores_are_those_of_the_float64_reference():
                       le.LSTM(*(rng.standard_normal(shape).astype(np.float32) for shape in ((1, 20, 4), (1, 20, 5)))),
                       le.Dense(rng.standard_normal((5, 6)).astype(np.float32), activation="softmax")])
     lines = [rng.integers(0, 6, length).astype(np.int32) for length in (9, 2, 30)]
-    for line, nats in zip(lines, text.score(model, lines, 1)):
+    for line, nats in zip(lines, text.score(model, lines, 1), strict=True):
         p = reference.run(model.graph, {"input": line[None]})["output"][0]
         expected = -np.mean([np.log(p[t, line[t + 1]]) for t in range(len(line) - 1)])
         # -ln p of float32 probabilities: an error of some 1e-6 of p is one of 1e-6 in its logarithm.

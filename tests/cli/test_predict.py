@@ -74,12 +74,14 @@ def test_npy_in_and_out(cli, models, tmp_path, extra):
     assert (ended.code, ended.out, ended.err) == (0, "", "")
     y = np.load(tmp_path / "y.npy")
     # With a BLAS the order of the sums is its own: a few float32 roundings of values below 1.
-    np.testing.assert_allclose(y, le.load(models / "numbers.lstm").predict(x), rtol=0, atol=1e-6 if "blas" in extra else 0)
+    expected = le.load(models / "numbers.lstm").predict(x)
+    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-6 if "blas" in extra else 0)
 
 
 def test_dtype(cli, models, tmp_path):
     np.save(tmp_path / "x.npy", np.ones((1, 2, 2)))
-    assert cli("predict", models / "numbers.lstm", tmp_path / "x.npy", "--dtype", "float64", "-o", tmp_path / "y.npy").code == 0
+    ended = cli("predict", models / "numbers.lstm", tmp_path / "x.npy", "--dtype", "float64", "-o", tmp_path / "y.npy")
+    assert ended.code == 0
     assert np.load(tmp_path / "y.npy").dtype == np.float64
 
 
@@ -135,7 +137,8 @@ def test_a_checkpoint_is_converted_on_the_way(cli, checkpoint, tmp_path):
     np.save(tmp_path / "x.npy", np.ones((1, 4, 1), np.float32))
     ended = cli("predict", checkpoint, tmp_path / "x.npy", "--pool", "last")
     assert ended.code == 0
-    np.testing.assert_array_equal(numbers(ended.out, 1), le.convert(checkpoint, pool="last").predict(np.ones((1, 4, 1))))
+    expected = le.convert(checkpoint, pool="last").predict(np.ones((1, 4, 1)))
+    np.testing.assert_array_equal(numbers(ended.out, 1), expected)
 
 
 @pytest.mark.parametrize(("argv", "message"), [
@@ -181,9 +184,11 @@ def test_arrays_that_do_not_fit_the_model(cli, models, tmp_path, x, message):
     assert not (tmp_path / "y.npy").exists()
 
 
-@pytest.mark.parametrize(("failure", "code"), [(OSError(28, "No space left on device"), 1), (KeyboardInterrupt(), 130)])
+@pytest.mark.parametrize(("failure", "code"), [(OSError(28, "No space left on device"), 1),
+                                               (KeyboardInterrupt(), 130)])
 @pytest.mark.parametrize("name", ["y.npy", "y.npz", "y.csv"])
-def test_a_write_that_fails_leaves_the_output_as_it_was(cli, models, ids_csv, tmp_path, monkeypatch, name, failure, code):
+def test_a_write_that_fails_leaves_the_output_as_it_was(cli, models, ids_csv, tmp_path, monkeypatch, name, failure,
+                                                        code):
     (tmp_path / name).write_bytes(b"what was there")
 
     def fail(*_):

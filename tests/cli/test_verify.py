@@ -55,7 +55,8 @@ def test_beyond_the_tolerance_fails(cli, models, stored):
 
 @pytest.mark.parametrize(("change", "message"), [
     ({"h": None}, "holds y; the model's outputs are y, h"),
-    ({"h": np.zeros((3, 5), np.float32)}, "output 'h' is float32 of shape [3, 5]; the model's is float32 of shape [3, 4]"),
+    ({"h": np.zeros((3, 5), np.float32)},
+     "output 'h' is float32 of shape [3, 5]; the model's is float32 of shape [3, 4]"),
     ({"h": np.full((3, 4), "x")}, "output 'h' is <U1 of shape [3, 4]"),
 ])
 def test_stored_outputs_that_do_not_fit(cli, models, stored, change, message):
@@ -140,8 +141,8 @@ def test_inputs_that_a_spec_fixed_are_given_to_the_framework(cli, tmp_path):
     onnx = pytest.importorskip("onnx", reason="writes an ONNX model")
     pytest.importorskip("onnxruntime", reason="runs the model in ONNX Runtime")
     helper, shape = onnx.helper, ["batch", "time", 2]
-    graph = helper.make_graph([helper.make_node("Mul", ["x", "gain"], ["y"])], "g",
-                              [helper.make_tensor_value_info("x", 1, shape), helper.make_tensor_value_info("gain", 1, [])],
+    inputs = [helper.make_tensor_value_info("x", 1, shape), helper.make_tensor_value_info("gain", 1, [])]
+    graph = helper.make_graph([helper.make_node("Mul", ["x", "gain"], ["y"])], "g", inputs,
                               [helper.make_tensor_value_info("y", 1, shape)])
     path = tmp_path / "gain.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
@@ -154,7 +155,8 @@ def test_inputs_that_a_spec_fixed_are_given_to_the_framework(cli, tmp_path):
 
 
 def test_keras(cli, monkeypatch):
-    for package, reason in (("h5py", "reads a .keras file"), ("keras", "runs the model"), ("torch", "is Keras' backend")):
+    for package, reason in (("h5py", "reads a .keras file"), ("keras", "runs the model"),
+                            ("torch", "is Keras' backend")):
         if not importlib.util.find_spec(package):
             pytest.skip(f"{package} {reason} and is not installed")
     monkeypatch.setenv("KERAS_BACKEND", "torch")

@@ -23,7 +23,7 @@ class Curve:
 
 
 def chart(console: Console, curves: Sequence[Curve], height: int, ends: tuple[str, str]) -> list[str]:
-    """Curves of equally many points, later ones over earlier ones; `ends` are written below the first and last point."""
+    """Curves of equally many points, later ones over earlier ones; `ends` stand below the first and the last point."""
     width = console.width - SCALE - 3
     low = min(float(curve.values.min()) for curve in curves)
     high = max(float(curve.values.max()) for curve in curves)
@@ -32,7 +32,7 @@ def chart(console: Console, curves: Sequence[Curve], height: int, ends: tuple[st
         columns = np.linspace(0, width - 1, len(curve.values)).round().astype(int)
         if curve.marks[0]:
             mark = console.style(curve.marks[0] if console.unicode else curve.marks[1], curve.style)
-            for column, row in zip(columns, _rows(curve.values, low, high, height)):
+            for column, row in zip(columns, _rows(curve.values, low, high, height), strict=True):
                 grid[row][column] = mark
         else:
             filled = np.interp(np.arange(width), columns, curve.values)

@@ -54,8 +54,8 @@ def heading(console: Console, title: str, name: str, model: Model, seconds: floa
 
     arrow = " → " if console.unicode else " -> "
     layers = arrow.join(describe(node) for node in model.graph.nodes)
-    return [console.style(title, "bold"), console.style(f"{name}: {layers}; converted in {seconds * 1e3:.0f} ms", "dim"),
-            ""]
+    origin = f"{name}: {layers}; converted in {seconds * 1e3:.0f} ms"
+    return [console.style(title, "bold"), console.style(origin, "dim"), ""]
 
 
 def scaled_difference(ours: np.ndarray, theirs: np.ndarray) -> float:

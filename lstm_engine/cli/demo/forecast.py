@@ -28,26 +28,27 @@ def run(arguments: argparse.Namespace, console: Console) -> Result:
     ours, plain = (np.abs(guess - truth).mean(axis=1) for guess in (forecast, naive))
     per_second = rate(lambda: len(model.predict(x, threads=arguments.threads)))
 
+    difference = scaled_difference(y, data["outputs"])
     numbers = {
-        "max_difference": scaled_difference(y, data["outputs"]),
+        "max_difference": difference,
         "mae": float(ours.mean()), "mae_seasonal_naive": float(plain.mean()), "unit": str(data["unit"]),
         "shown": {"start": str(data["start"][SHOWN]), "mae": float(ours[SHOWN]),
                   "mae_seasonal_naive": float(plain[SHOWN])},
         "forecasts_per_second": per_second,
     }
     unit, start = str(data["unit"]), str(data["start"][SHOWN])
-    lines = heading(console, f"Forecast: {data['title']}, a year ahead, by an LSTM trained in PyTorch", "forecast.pt", model,
-                    seconds)
+    lines = heading(console, f"Forecast: {data['title']}, a year ahead, by an LSTM trained in PyTorch", "forecast.pt",
+                    model, seconds)
     curves = [Curve("seasonal naive: last year again", naive[SHOWN], ("·", "."), "yellow"),
               Curve("truth", truth[SHOWN], ("", ""), "bold"),
               Curve("forecast", forecast[SHOWN], ("●", "o"), "cyan")]
     lines += chart(console, curves, HEIGHT, (start, f"{naive.shape[1]} weeks on"))
     line = "─" if console.unicode else "-"
-    legend = "    ".join(f"{console.style((curve.marks[0 if console.unicode else 1] or line), curve.style)} {curve.name}"
-                         for curve in curves)
+    marks = [console.style(curve.marks[0 if console.unicode else 1] or line, curve.style) for curve in curves]
+    legend = "    ".join(f"{mark} {curve.name}" for mark, curve in zip(marks, curves, strict=True))
     lines += ["", f"           {legend}", "",
               f"mean absolute error of this year: {ours[SHOWN]:.2f} {unit}, seasonal naive {plain[SHOWN]:.2f} {unit}; "
               f"of all {len(ours)} years: {ours.mean():.2f}, naive {plain.mean():.2f}",
-              f"largest difference from PyTorch's stored outputs: {numbers['max_difference']:.1e}",
+              f"largest difference from PyTorch's stored outputs: {difference:.1e}",
               f"{per_second:,.0f} forecasts of {naive.shape[1]} weeks per second at batch {len(y)}"]
-    return Result(lines, numbers, "PyTorch", numbers["max_difference"], TOLERANCE)
+    return Result(lines, numbers, "PyTorch", difference, TOLERANCE)

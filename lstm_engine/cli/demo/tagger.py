@@ -26,29 +26,30 @@ def run(arguments: argparse.Namespace, console: Console) -> Result:
     texts = [text.split(" ") for text in data["sentences"].tolist()]
     tags = [[str(data["tags"][best]) for best in of_sentence.argmax(axis=1)] for of_sentence in logits]
     theirs = data["logits"].argmax(axis=1)
+    difference = scaled_difference(np.concatenate(logits), data["logits"])
+    same_tags = bool((np.concatenate(logits).argmax(axis=1) == theirs).all())
     numbers = {
-        "max_difference": max(scaled_difference(ours, right) for ours, right in zip(logits, np.split(data["logits"], cuts))),
-        "same_tags": bool((np.concatenate(logits).argmax(axis=1) == theirs).all()),
+        "max_difference": difference, "same_tags": same_tags,
         "words": len(theirs), "words_per_second": per_second,
-        "sentences": [{"words": words, "tags": own} for words, own in zip(texts, tags)],
+        "sentences": [{"words": words, "tags": own} for words, own in zip(texts, tags, strict=True)],
     }
     known = {str(word) for word in data["words"]}
-    lines = heading(console, "Tagger: parts of speech, by a bidirectional LSTM exported from PyTorch to ONNX", "tagger.onnx",
-                    model, seconds)
-    for words, own in list(zip(texts, tags))[:SHOWN]:
+    lines = heading(console, "Tagger: parts of speech, by a bidirectional LSTM exported from PyTorch to ONNX",
+                    "tagger.onnx", model, seconds)
+    for words, own in list(zip(texts, tags, strict=True))[:SHOWN]:
         lines += [*_columns(console, [word if word in known else f"{word}*" for word in words], own), ""]
-    same = "every tag the same" if numbers["same_tags"] else "not every tag the same"
+    same = "every tag the same" if same_tags else "not every tag the same"
     lines += ["* a word the model never saw",
-              f"largest difference from PyTorch's stored logits: {numbers['max_difference']:.1e} (relative above 1); {same}",
+              f"largest difference from PyTorch's stored logits: {difference:.1e} (relative above 1); {same}",
               f"{per_second:,.0f} words per second, {len(texts)} unequal sentences in one batch"]
-    return Result(lines, numbers, "PyTorch", numbers["max_difference"], TOLERANCE)
+    return Result(lines, numbers, "PyTorch", difference, TOLERANCE)
 
 
 def _columns(console: Console, words: list[str], tags: list[str]) -> list[str]:
     """Each tag below its word, in as many pairs of lines as the width needs."""
     lines = []
     above = below = ""
-    for word, tag in zip(words, tags):
+    for word, tag in zip(words, tags, strict=True):
         width = max(len(word), len(tag)) + 2
         if len(above) + width > console.width - 2 and above:
             lines += [f"  {above.rstrip()}", f"  {console.style(below.rstrip(), 'cyan')}"]

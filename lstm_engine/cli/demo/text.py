@@ -44,25 +44,27 @@ def run(arguments: argparse.Namespace, console: Console) -> Result:
     alone, together = _speed(model, prompt, rng, arguments.threads)
 
     verse = data["score_is_verse"]
+    difference = scaled_difference(probabilities, data["probs"])
+    nats_difference = float(np.abs(nats - data["score_nats"]).max())
+    share = _easier_in_pairs(nats, verse)
     numbers = {
         "continuation": continuation,
         "verse_nats": float(nats[verse].mean()), "prose_nats": float(nats[~verse].mean()),
-        "verse_easier_share": _easier_in_pairs(nats, verse),
-        "max_difference_probabilities": scaled_difference(probabilities, data["probs"]),
-        "max_difference_nats": float(np.abs(nats - data["score_nats"]).max()),
+        "verse_easier_share": share,
+        "max_difference_probabilities": difference, "max_difference_nats": nats_difference,
         "characters_per_second_batch_1": alone, f"characters_per_second_batch_{BATCH}": together,
     }
     lines = heading(console, "Text: a character model trained in Keras on Shakespeare", "shakespeare.keras", model,
                     seconds)
     lines += _page(console, arguments.prompt, continuation)
-    lines += ["", f"How hard lines are to foresee, in nats per character ({len(nats)} of unequal lengths, one batch):"]
+    lines += ["", f"How hard lines are to foresee, in nats per character ({len(nats)} of unequal length, one batch):"]
     lines += _scores(console, data["score_text"].tolist(), nats, verse)
-    lines += ["", f"the verse is the easier one in {numbers['verse_easier_share']:.0%} of all pairs of verse and prose",
-              f"largest difference from Keras' stored outputs: {numbers['max_difference_probabilities']:.1e} in a "
-                  f"probability, {numbers['max_difference_nats']:.1e} in a score",
-              f"writing, a character at a time: {alone:,.0f} characters per second at batch 1, {together:,.0f} at batch "
-              f"{BATCH}"]
-    return Result(lines, numbers, "Keras", numbers["max_difference_probabilities"], TOLERANCE)
+    lines += ["", f"the verse is the easier one in {share:.0%} of all pairs of verse and prose",
+              f"largest difference from Keras' stored outputs: {difference:.1e} in a probability, "
+                  f"{nats_difference:.1e} in a score",
+              f"writing, a character at a time: {alone:,.0f} characters per second at batch 1, {together:,.0f} at "
+              f"batch {BATCH}"]
+    return Result(lines, numbers, "Keras", difference, TOLERANCE)
 
 
 def write(model: Model, prompt: np.ndarray, length: int, temperature: float, rng: np.random.Generator,
@@ -85,7 +87,7 @@ def score(model: Model, lines: list[np.ndarray], threads: int | None) -> np.ndar
     """Mean -ln p of each line's characters, the first one not counted: [lines]."""
     made = model.predict(lines, threads=threads)
     return np.array([-np.log(probabilities[np.arange(len(line) - 1), line[1:]].astype(np.float64)).mean()
-                     for line, probabilities in zip(lines, made)])
+                     for line, probabilities in zip(lines, made, strict=True)])
 
 
 def _speed(model: Model, prompt: np.ndarray, rng: np.random.Generator, threads: int | None) -> tuple[float, float]:
@@ -119,9 +121,10 @@ def _scores(console: Console, texts: list[str], nats: np.ndarray, verse: np.ndar
         lines += ["", f"  {title}:"]
         for number in numbers:
             bar = ("━" if console.unicode else "=") * round(4 * nats[number])
+            bar = console.style(bar.ljust(11), colours[bool(verse[number])])
             text = textwrap.shorten(texts[number], console.width - 28, placeholder="...")
             kind = "verse" if verse[number] else "prose"
-            lines.append(f"  {kind} {nats[number]:.2f} {console.style(f'{bar:<11}', colours[bool(verse[number])])} {text}")
+            lines.append(f"  {kind} {nats[number]:.2f} {bar} {text}")
     return lines
 
 
