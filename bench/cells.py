@@ -114,11 +114,11 @@ def _grid() -> Iterable[Cell]:
 
 
 def _variations() -> Iterable[Cell]:
-    for hidden in (64, 128, 256):
-        for batch in (1, 8, 32):
-            yield layer_cell("gru", "gru", hidden, batch, 50)
-            yield layer_cell("stack", "lstm", hidden, batch, 50, depth=2)
-            yield layer_cell("bidirectional", "lstm", hidden, batch, 50, direction="bidirectional")
+    for group, kind, options in (("gru", "gru", {}), ("stack", "lstm", {"depth": 2}),
+                                 ("bidirectional", "lstm", {"direction": "bidirectional"})):
+        for hidden in (64, 128, 256):
+            for batch in (1, 8, 32):
+                yield layer_cell(group, kind, hidden, batch, 50, **options)
     for hidden in (100, 50, 30):
         for batch in (1, 32):
             yield layer_cell("odd", "lstm", hidden, batch, 50)

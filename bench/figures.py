@@ -9,9 +9,9 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from .cells import GRID_BATCH, GRID_HIDDEN, GRID_STEPS
 from .engines import OWN
@@ -19,9 +19,14 @@ from .table import Line, Row, lines
 
 matplotlib.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none",
                             "svg.hashsalt": "lstm-engine", "figure.constrained_layout.use": True})
-COLOURS = {OWN[0]: "#c0392b", OWN[1]: "#e59866", "onnxruntime": "#2471a3", "torch": "#ca6f1e", "openvino": "#1e8449"}
+COLOURS = {OWN[0]: "#c0392b", OWN[1]: "#e59866", "onnxruntime": "#2471a3", "torch": "#7d3c98", "openvino": "#1e8449"}
 MARKS = {OWN[0]: "o", OWN[1]: "P", "onnxruntime": "s", "torch": "^", "openvino": "D"}
 _SHORT = {"onnxruntime": "ort", "torch": "torch", "openvino": "ov"}
+
+
+def _plain(value: float, _position: object = None) -> str:
+    """A number for a tick or a mark: three digits, no powers of ten."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _engine(label: str) -> str:
@@ -29,7 +34,7 @@ def _engine(label: str) -> str:
 
 
 def _grid_heat(value: Callable[[int, int, int], tuple[float, str] | None], title: str, norm: Normalize, colours: str,
-               bar: str) -> Figure:
+               bar: str, ticks: Mapping[float, str]) -> Figure:
     """One panel for each number of steps, hidden units down, batch across; `value` gives a number and its text."""
     figure, axes = plt.subplots(1, len(GRID_STEPS), figsize=(9, 3.6), sharey=True)
     for axis, steps in zip(axes, GRID_STEPS):
@@ -46,7 +51,7 @@ def _grid_heat(value: Callable[[int, int, int], tuple[float, str] | None], title
         axis.set_yticks(range(len(GRID_HIDDEN)), GRID_HIDDEN)
         axis.set(title=f"{steps} step{'s' if steps > 1 else ''}", xlabel="rows in the batch")
     axes[0].set_ylabel("hidden units = inputs")
-    figure.colorbar(image, ax=axes, label=bar)
+    figure.colorbar(image, ax=axes, label=bar).set_ticks(list(ticks), labels=list(ticks.values()))
     figure.suptitle(title)
     return figure
 
@@ -62,7 +67,8 @@ def speed_up_map(rows: Sequence[Row], threads: int) -> Figure:
         return math.log2(line.speed_up), f"{line.speed_up:.2f}\n{_SHORT[_engine(line.best_peer)]}"
 
     return _grid_heat(value, f"LSTM, float32, {threads} threads: times faster than the best peer",
-                      TwoSlopeNorm(0, -1.5, 3), "RdYlGn", "log2 of the speed-up")
+                      TwoSlopeNorm(0, -1.5, 3), "RdYlGn", "times faster",
+                      {math.log2(ratio): _plain(ratio) for ratio in (0.5, 1, 2, 4, 8)})
 
 
 def share_map(found: Iterable[Mapping[str, Any]], threads: int) -> Figure:
@@ -74,7 +80,7 @@ def share_map(found: Iterable[Mapping[str, Any]], threads: int) -> Figure:
         return None if share is None else (share, f"{share:.0%}")
 
     return _grid_heat(value, f"LSTM, float32, {threads} threads: share of the machine's limit", Normalize(0, 1), "viridis",
-                      "limit / our time")
+                      "limit / our time", {share / 100: f"{share}%" for share in (0, 25, 50, 75, 100)})
 
 
 def speed_up_bars(chosen: Sequence[Line]) -> Figure:
@@ -83,10 +89,14 @@ def speed_up_bars(chosen: Sequence[Line]) -> Figure:
     figure, axis = plt.subplots(figsize=(9, 0.6 + 0.2 * len(shown)))
     for at, line in enumerate(shown):
         assert line.speed_up is not None
-        axis.barh(at, line.speed_up, color=COLOURS[_engine(str(line.best_peer))], height=0.7)
-        axis.text(line.speed_up, at, f" {line.speed_up:.2f}", va="center", fontsize=7)
+        axis.barh(at, line.speed_up - 1, left=1, color=COLOURS[_engine(str(line.best_peer))], height=0.7)
+        axis.text(max(line.speed_up, 1), at, f" {line.speed_up:.2f}", va="center", fontsize=7)
     axis.set_yticks(range(len(shown)), [line.cell for line in shown], fontsize=7)
-    axis.set(xlabel="times faster than the best peer", ylim=(len(shown) - 0.4, -0.6))
+    axis.set_xscale("log", base=2)
+    ratios = [float(line.speed_up or 1) for line in shown]
+    axis.set(xlabel="times faster than the best peer", ylim=(len(shown) - 0.4, -0.6),
+             xlim=(min(0.8, min(ratios) * 0.9), max(2.0, max(ratios) * 1.2)))
+    axis.xaxis.set_major_formatter(_plain)
     axis.axvline(1, color="black", linewidth=0.8)
     peers = dict.fromkeys(_engine(str(line.best_peer)) for line in shown)
     axis.legend([plt.Rectangle((0, 0), 1, 1, color=COLOURS[name]) for name in peers], peers, title="best peer",
@@ -104,9 +114,10 @@ def latency(rows: Sequence[Row]) -> Figure:
         axis.plot([at, at], [row["p50_us"], row["p99.9_us"]], color=colour, linewidth=1.5, alpha=0.5)
         for name, mark in (("p50_us", "o"), ("p99_us", "_"), ("p99.9_us", "^")):
             axis.plot(at, row[name], mark, color=colour, markersize=6 if mark != "_" else 11)
-        axis.annotate(f"{row['p50_us']:.3g}", (at, row["p50_us"]), xytext=(0, -11), textcoords="offset points",
+        axis.annotate(_plain(row["p50_us"]), (at, row["p50_us"]), xytext=(0, -11), textcoords="offset points",
                       ha="center", fontsize=7)
     axis.set_yscale("log")
+    axis.yaxis.set_major_formatter(_plain)
     axis.margins(y=0.12)
     axis.set_xticks(range(len(cells)), cells)
     axis.set(ylabel="us a step", title="One step at a time, state carried: p50 (dot), p99 (bar), p99.9 (triangle)")
@@ -115,8 +126,7 @@ def latency(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _curves(panels: Mapping[str, Sequence[Row]], x: str, y: Callable[[Row], float], x_label: str, y_label: str,
-            log_y: bool = True) -> Figure:
+def _curves(panels: Mapping[str, Sequence[Row]], x: str, y: Callable[[Row], float], x_label: str, y_label: str) -> Figure:
     """A panel for each title; a line for each engine; `x` is a key of the rows."""
     figure, axes = plt.subplots(1, len(panels), figsize=(4.5 * len(panels), 3.4), squeeze=False)
     for axis, (title, rows) in zip(axes[0], panels.items()):
@@ -126,11 +136,11 @@ def _curves(panels: Mapping[str, Sequence[Row]], x: str, y: Callable[[Row], floa
         axis.set_xscale("log", base=2)
         ticks = sorted({row[x] for row in rows})
         axis.set_xticks(ticks, ticks)
-        axis.minorticks_off()
-        if log_y:
-            axis.set_yscale("log")
-        else:
-            axis.set_ylim(bottom=0)
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.set_yscale("log")
+        axis.yaxis.set_major_formatter(_plain)
+        axis.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+        axis.yaxis.set_minor_formatter(_plain)
         axis.set(title=title, xlabel=x_label)
         axis.grid(alpha=0.3)
     axes[0][0].set_ylabel(y_label)
@@ -139,12 +149,12 @@ def _curves(panels: Mapping[str, Sequence[Row]], x: str, y: Callable[[Row], floa
 
 
 def batch_scaling(rows: Sequence[Row], threads: int, hidden: Sequence[int] = (64, 256, 1024)) -> Figure:
-    """Steps of rows per second over the batch, from the grid."""
+    """Thousand steps of rows per second over the batch, from the grid."""
     panels = {f"H = {size}, 50 steps": [row for row in rows if row["cell"].startswith(f"lstm/H{size}-")
                                         and row["steps"] == 50 and row["threads"] == threads] for size in hidden}
     return _curves({title: own for title, own in panels.items() if own}, "batch",
-                   lambda row: row["batch"] * row["steps"] / row["median_us"], "rows in the batch",
-                   "million row steps a second")
+                   lambda row: 1e3 * row["batch"] * row["steps"] / row["median_us"], "rows in the batch",
+                   "thousand row steps a second")
 
 
 def length_scaling(rows: Sequence[Row], threads: int) -> Figure:
@@ -186,9 +196,10 @@ def memory(rows: Sequence[Row]) -> Figure:
         for row in rows:
             at = cells.index(row["cell"]) + (engines.index(row["engine"]) - (len(engines) - 1) / 2) * 0.2
             axis.bar(at, value(row), 0.18, color=COLOURS[row["engine"]])
-            axis.text(at, value(row), f"{value(row):.3g}", ha="center", va="bottom", fontsize=7)
+            axis.text(at, value(row), _plain(value(row)), ha="center", va="bottom", fontsize=7)
         axis.set_xticks(range(len(cells)), cells)
         axis.set(title=title, yscale="log")
+        axis.yaxis.set_major_formatter(_plain)
         axis.margins(y=0.15)
     for at, cell in enumerate(cells):
         weights = next(row["weights_bytes"] for row in rows if row["cell"] == cell) / 2**20
@@ -214,7 +225,9 @@ def products(rows: Sequence[Row], threads: int) -> Figure:
     axis.set_xticks(range(len(widths)), widths)
     axis.set_yticks(range(len(heights)), heights)
     axis.set_title("Dense alone: BLAS time / packed time (above 1: packed is faster)")
-    figure.colorbar(image, ax=axis)
+    bar = figure.colorbar(image, ax=axis)
+    bar.set_ticks([0.25, 0.5, 1, 2, 4], labels=["0.25", "0.5", "1", "2", "4"])
+    bar.minorticks_off()
     return figure
 
 
