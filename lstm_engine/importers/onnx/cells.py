@@ -71,13 +71,17 @@ def _lengths(mapper: "Mapper", cell: Cell, time: int | str) -> str:
 
 def _state(mapper: "Mapper", cell: Cell, name: str) -> str:
     """The value of an initial state as [batch, dirs*H]; "" for zeros, which are the default."""
-    if not name or name in mapper.folded.zeros:
+    if not name:
         return ""
     array = mapper.constants.get(name)
     if array is None:
+        shape = mapper.shape(name)
+        # Sizes that are known have been checked; zeros of an unknown size might not fit, which the run must tell.
+        if name in mapper.folded.zeros and shape[2] == cell.hidden and shape[1 if cell.layout else 0] == cell.dirs:
+            return ""
         view = mapper.views[name]
         view = view if cell.layout else view.transpose((1, 0, 2))
-        batch = mapper.shape(name)[0 if cell.layout else 1]
+        batch = shape[0 if cell.layout else 1]
         return mapper.build.array(view.merge(1, 2), (batch, cell.dirs * cell.hidden))
     if not array.any():
         return ""

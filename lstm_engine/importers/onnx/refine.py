@@ -86,7 +86,9 @@ def _reshaped(target: Sequence[Dim | None], shape: Sequence[Dim], inferred: Sequ
 def _expanded(target: Sequence[Dim | None], shape: Sequence[Dim], inferred: Sequence[Dim]) -> tuple[Dim, ...]:
     result = list(inferred)
     for back in range(1, len(target) + 1):
-        old = shape[-back] if back <= len(shape) else 1
-        if isinstance(target[-back], str) and old in (1, target[-back]):
-            result[-back] = target[-back]      # type: ignore[assignment]
+        old, new = shape[-back] if back <= len(shape) else 1, target[-back]
+        if new == 1 or (isinstance(old, int) and old > 1):
+            result[-back] = old
+        elif isinstance(new, int) or (new is not None and old in (1, new)):
+            result[-back] = new
     return tuple(result)
