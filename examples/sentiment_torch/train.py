@@ -96,7 +96,7 @@ def read(data: Path) -> tuple[list[list[str]], np.ndarray]:
 def padded(sentences: list[list[str]], word_ids: dict[str, int], steps: int) -> np.ndarray:
     """int32 [sentences, steps], padded on the left; of a longer sentence the last words are kept."""
     ids = np.full((len(sentences), steps), PAD, dtype=np.int32)
-    for row, sentence in zip(ids, sentences):
+    for row, sentence in zip(ids, sentences, strict=True):
         kept = [word_ids.get(word, UNKNOWN) for word in sentence[-steps:]]
         row[steps - len(kept):] = kept
     return ids
