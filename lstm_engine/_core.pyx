@@ -88,7 +88,7 @@ cdef extern from "le.h" nogil:
         const void *proj
         le_activation activations[2][3]
         double clip, cell_clip
-        int input_forget, linear_before_reset, peephole_previous
+        int input_forget, linear_before_reset, empty_zero, peephole_previous
     le_status le_model_recurrent(le_model *, const le_recurrent *, le_value *, le_value *, le_value *, le_error *)
     le_status le_model_output(le_model *, le_value, le_error *)
     le_status le_model_finish(le_model *, le_error *)
@@ -345,6 +345,7 @@ cdef class CoreModel:
         spec.cell_clip = getattr(node, "cell_clip", None) or 0
         spec.input_forget = getattr(node, "input_forget", False)
         spec.linear_before_reset = getattr(node, "linear_before_reset", False)
+        spec.empty_zero = node.empty == "zero"
         spec.peephole_previous = getattr(node, "peephole_output", "current") == "previous"
         cdef le_status status = le_model_recurrent(self.model, &spec, &y if want_y else NULL, &y_h if want_h else NULL,
                                                    &y_c if want_c else NULL, &error)

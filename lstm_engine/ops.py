@@ -110,7 +110,7 @@ def _run(kind: type[g.Recurrent], X: Any, weights: dict[str, Any], sequence_lens
             ins.append(g.Value(name, ("batch", width), np.dtype(compute).name))
             names[position] = name
     node = kind(name=kind.op.lower(), inputs=tuple(names), outputs=wanted, direction=direction, activations=functions,
-                clip=_checked_clip(clip), **given, **options)
+                clip=_checked_clip(clip), empty="zero", **given, **options)
     if hidden_size is not None and hidden_size != given["R"].shape[2]:
         raise ArgumentError(f"hidden_size is {hidden_size}; R has {given['R'].shape[2]}")
     graph = g.validate(g.Graph(tuple(ins), (node,), wanted))
@@ -126,10 +126,7 @@ def _run(kind: type[g.Recurrent], X: Any, weights: dict[str, Any], sequence_lens
                   threads=runtime.num_threads(threads))
     results = [out["Y"].reshape(batch, steps, dirs, node.hidden)]
     for name in wanted[1:]:
-        state = out[name].reshape(batch, dirs, node.hidden)
-        if lengths is not None:
-            state[lengths == 0] = 0
-        results.append(state)
+        results.append(out[name].reshape(batch, dirs, node.hidden))
     if not layout:
         results = [results[0].transpose(1, 2, 0, 3), *(state.swapaxes(0, 1) for state in results[1:])]
     return tuple(np.ascontiguousarray(array.astype(x.dtype, copy=False)) for array in results)

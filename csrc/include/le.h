@@ -165,6 +165,7 @@ typedef struct le_recurrent {
     double cell_clip;      /* of c before h is made; 0: none */
     int input_forget;      /* f = 1 - i */
     int linear_before_reset;
+    int empty_zero;        /* y_h and y_c of a row without steps are zero, not its initial state */
     int peephole_previous; /* the output gate sees c of the step before instead of the new one */
 } le_recurrent;
 

@@ -260,6 +260,7 @@ le_status le_model_recurrent(le_model *model, const le_recurrent *spec, le_value
     op->as.recurrent = layer;
     op->initial_h = spec->initial_h;
     op->initial_c = spec->initial_c;
+    op->empty_zero = spec->empty_zero;
     op->h_offset = model->state_size;
     model->state_size += h_size;
     if (spec->cell == LE_LSTM) {

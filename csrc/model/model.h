@@ -25,6 +25,7 @@ typedef struct le_op {
     int stage;
     le_value x, y;               /* LE_NONE where there is none (an LSTM of which only the state is wanted) */
     le_value initial_h, initial_c, y_h, y_c; /* recurrent */
+    int empty_zero;              /* recurrent: y_h and y_c of a row without steps are zero */
     size_t h_offset, c_offset;   /* recurrent: place in the state row, elements; SIZE_MAX: none */
     union {
         struct {

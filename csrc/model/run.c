@@ -290,9 +290,17 @@ static void finish_op(walker *w, const le_op *op, int number, const le_block *wh
         c = rows_of(w, op->y_c, axis, 0);
     size_t row, last;
     le_share(&w->crew, w->group->rows, &row, &last);
-    for (; row < last; row++)
-        le_recurrent_get(&op->as.recurrent, &w->group->states[number], w->group->rows, row, h.base ? le_row(&h, 0, row) : NULL,
-                         c.base ? le_row(&c, 0, row) : NULL);
+    for (; row < last; row++) {
+        char *row_h = h.base ? le_row(&h, 0, row) : NULL, *row_c = c.base ? le_row(&c, 0, row) : NULL;
+        if (!op->empty_zero || le_length(whole, row) > 0) {
+            le_recurrent_get(&op->as.recurrent, &w->group->states[number], w->group->rows, row, row_h, row_c);
+            continue;
+        }
+        if (row_h)
+            memset(row_h, 0, w->all->model->values[op->y_h].features * w->all->model->element);
+        if (row_c)
+            memset(row_c, 0, w->all->model->values[op->y_c].features * w->all->model->element);
+    }
 }
 
 /* Whether to stop: the caller's thread asks it now and then, the first member of each crew decides for the crew. */

@@ -84,6 +84,7 @@ class Recurrent(Node):
     activations: tuple[tuple[Activation, ...], ...] = ()
     clip: float | None = None                  # on the gates' pre-activations; C_t enters h unclipped
     zero_masked: bool = False                  # Y is 0 at masked steps (Keras' zero_output_for_mask, Bidirectional)
+    empty: str = "initial"                     # Y_h, Y_c of a row without steps: its "initial" state, or "zero" (ONNX)
     gates: ClassVar[int] = 0
     default_activations: ClassVar[tuple[Activation, ...]] = ()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 from .nodes import Dim
 from .operator_rules import Call, Dims, rule

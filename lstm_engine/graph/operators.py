@@ -8,8 +8,9 @@ number and `saturate` is unknown; BatchNormalization is inference only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Mapping
+from typing import Any
 
 from ..errors import GraphError, UnsupportedError
 from . import operator_rules_shaping, operator_rules_windows  # noqa: F401  (they register their rules)

@@ -18,6 +18,7 @@ CONSTANT_DTYPES = ("float16", "int8", *DTYPES)
 DIRECTIONS = ("forward", "reverse", "bidirectional")
 POOL_KINDS = ("last", "mean", "max")
 PEEPHOLE_OUTPUTS = ("current", "previous")
+EMPTY_STATES = ("initial", "zero")
 
 
 def fail(node: Node, argument: str, expected: str, got: object) -> NoReturn:
@@ -143,6 +144,7 @@ def _check_recurrent(node: Recurrent) -> None:
     _same_dtype(node)
     _limit(node, "clip")
     _flag(node, "zero_masked")
+    _choice(node, "empty", EMPTY_STATES)
     wanted = len(node.default_activations)
     if len(node.activations) != dirs or any(len(functions) != wanted for functions in node.activations):
         fail(node, "activations", f"{dirs} tuple(s) of {wanted}, one per direction",

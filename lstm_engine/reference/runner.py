@@ -30,14 +30,14 @@ States = dict[str, dict[str, np.ndarray]]      # node name -> {"h": [batch, dirs
 
 
 def run(graph: Graph, inputs: Mapping[str, np.ndarray], lengths=None, initial_state: States | None = None,
-        return_state: bool = False, *, empty: str = "initial"):
+        return_state: bool = False, *, empty: str | None = None):
     """The outputs of `graph` by name; with `return_state`, also the final state of every recurrent node.
 
     inputs: one array per input of the graph. lengths [batch]: the real steps of each row of the sequences
     given to the graph, or a dict of them by the symbol of the time axis where there are several. Steps beyond
     them count for nothing, and outputs that still have that axis are 0 there. initial_state: the states of
-    recurrent nodes whose initial states are not inputs of theirs; those left out start at 0. empty: see
-    `recurrent.Steps`. Floating-point values are float64 throughout.
+    recurrent nodes whose initial states are not inputs of theirs; those left out start at 0. empty: instead
+    of what each node says, see `recurrent.Steps`. Floating-point values are float64 throughout.
     Raises ArgumentError for inputs, lengths or states that do not fit.
     """
     shapes = infer_shapes(graph)
@@ -154,7 +154,7 @@ def _operator(node: Operator, arguments: list[np.ndarray | None]) -> list[np.nda
 
 
 def _recurrent(node: Recurrent, arguments: list[np.ndarray | None], steps: np.ndarray | None,
-               state: dict[str, np.ndarray], empty: str) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+               state: dict[str, np.ndarray], empty: str | None) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
     x, lengths, initial_h, initial_c, mask = arguments + [None] * (5 - len(arguments))
     if state and (initial_h is not None or initial_c is not None):
         raise ArgumentError(f"initial_state of {node.name!r}: its states are already inputs of the graph")
@@ -163,7 +163,7 @@ def _recurrent(node: Recurrent, arguments: list[np.ndarray | None], steps: np.nd
     sides = (len(x), node.dirs)                 # a state [batch, dirs*H] in the graph is [batch, dirs, H] here
     initial = {"initial_h": state.get("h") if initial_h is None else initial_h.reshape(*sides, node.output_size)}
     options = dict(sequence_lens=steps if lengths is None else lengths, direction=node.direction, clip=node.clip,
-                   activations=node.activations, mask=mask, zero_masked=node.zero_masked, empty=empty)
+                   activations=node.activations, mask=mask, zero_masked=node.zero_masked, empty=empty or node.empty)
     if isinstance(node, LSTM):
         initial["initial_c"] = state.get("c") if initial_c is None else initial_c.reshape(*sides, node.hidden)
         Y, *finals = lstm(x, node.W, node.R, node.B, P=node.P, input_forget=node.input_forget,

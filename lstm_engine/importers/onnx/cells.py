@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _NODES: dict[str, type[Recurrent]] = {"LSTM": LSTM, "GRU": GRU, "RNN": RNN}
 
 
-def add(mapper: "Mapper", cell: Cell) -> None:
+def add(mapper: Mapper, cell: Cell) -> None:
     """Add the node of a cell; its ONNX outputs become views of the node's."""
     build = mapper.build
     batch, time, _ = x_shape = _batch_first(mapper, cell)
@@ -42,11 +42,11 @@ def add(mapper: "Mapper", cell: Cell) -> None:
         options["P"] = cell.P
     build.nodes.append(_NODES[cell.op](
         name=build.node_name(cell.node.name or f"{cell.op}_{len(build.nodes)}"), inputs=tuple(inputs),
-        outputs=tuple(outputs), W=cell.W, R=cell.R, B=cell.B, direction=cell.direction, activations=cell.activations,
+        outputs=tuple(outputs), W=cell.W, R=cell.R, B=cell.B, direction=cell.direction, activations=cell.activations, empty="zero",
         clip=cell.clip, **options))
 
 
-def _x_view(mapper: "Mapper", cell: Cell) -> View:
+def _x_view(mapper: Mapper, cell: Cell) -> View:
     """x as [batch, time, features]."""
     if cell.x in mapper.constants:
         array = mapper.constants[cell.x]
@@ -56,12 +56,12 @@ def _x_view(mapper: "Mapper", cell: Cell) -> View:
     return view if cell.layout else view.transpose((1, 0, 2))
 
 
-def _batch_first(mapper: "Mapper", cell: Cell) -> Shape:
+def _batch_first(mapper: Mapper, cell: Cell) -> Shape:
     shape = mapper.constants[cell.x].shape if cell.x in mapper.constants else mapper.shape(cell.x)
     return tuple(shape) if cell.layout else (shape[1], shape[0], shape[2])
 
 
-def _lengths(mapper: "Mapper", cell: Cell, time: int | str) -> str:
+def _lengths(mapper: Mapper, cell: Cell, time: int | str) -> str:
     """The value of the lengths; "" where every row runs to the end anyway."""
     array = mapper.constants.get(cell.lengths)
     if array is None:
@@ -69,7 +69,7 @@ def _lengths(mapper: "Mapper", cell: Cell, time: int | str) -> str:
     return "" if np.all(array == time) else mapper.build.constant(cell.lengths, array)
 
 
-def _state(mapper: "Mapper", cell: Cell, name: str) -> str:
+def _state(mapper: Mapper, cell: Cell, name: str) -> str:
     """The value of an initial state as [batch, dirs*H]; "" for zeros, which are the default."""
     if not name:
         return ""
