@@ -11,18 +11,23 @@ SHORTEST_NS = 1_000_000
 # Long enough for another engine's spinning threads to fall asleep and for this one's to be awake.
 WARM_UP_NS = 20_000_000
 MAX_TIMINGS = 400
+# Calls this slow are timed once a round: rounds, which are minutes apart, say more about noise than repeats do.
+SLOW_NS = 100_000_000
 
 
 def time_calls(call: Callable[[], Any], seconds: float) -> list[float]:
-    """Times per call, us: one entry for each batch of calls, at least 3 of them, for about `seconds`."""
+    """Times per call, us: one entry for each batch of calls, at least 3 of them (1 where a call takes SLOW_NS), for
+    about `seconds`."""
     collecting = gc.isenabled()
     gc.disable()
     try:
-        calls = _warm_up(call)
+        fastest = _warm_up(call)
+        calls = max(1, -(-SHORTEST_NS // max(fastest, 1)))
+        least = 1 if fastest >= SLOW_NS else 3
         times: list[float] = []
         end = perf_counter_ns() + int(seconds * 1e9)
         repeat = range(calls)
-        while len(times) < 3 or (perf_counter_ns() < end and len(times) < MAX_TIMINGS):
+        while len(times) < least or (perf_counter_ns() < end and len(times) < MAX_TIMINGS):
             start = perf_counter_ns()
             for _ in repeat:
                 call()
@@ -34,17 +39,15 @@ def time_calls(call: Callable[[], Any], seconds: float) -> list[float]:
 
 
 def _warm_up(call: Callable[[], Any]) -> int:
-    """Run for WARM_UP_NS, at least once; returns how many calls make a timing."""
-    start, calls = perf_counter_ns(), 0
-    fastest = None
+    """Run for WARM_UP_NS, at least once; returns the ns of the fastest call."""
+    start, fastest = perf_counter_ns(), 1 << 62
     while True:
         before = perf_counter_ns()
         call()
         now = perf_counter_ns()
-        calls += 1
-        fastest = now - before if fastest is None else min(fastest, now - before)
+        fastest = min(fastest, now - before)
         if now - start >= WARM_UP_NS:
-            return max(1, -(-SHORTEST_NS // max(fastest, 1)))
+            return fastest
 
 
 def single_calls(call: Callable[[], Any], count: int) -> list[float]:

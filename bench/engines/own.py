@@ -56,9 +56,10 @@ def _named(model: le.Model, answer: np.ndarray | Outputs) -> Outputs:
 
 
 def _stream(model: le.Model, case: Case, dtype: str) -> Variant:
-    if not hasattr(model, "stream"):
-        raise NotSupported("Model.stream is not there yet")
-    stream = model.stream(batch=1)
+    try:
+        stream = model.stream(batch=1)
+    except le.UnsupportedError as error:
+        raise NotSupported(str(error)) from error
     steps = next(iter(case.inputs.values())).astype(dtype).transpose(1, 0, 2).copy()
     step, x = stream.step, steps[0]
 
