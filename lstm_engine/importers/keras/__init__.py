@@ -101,7 +101,10 @@ def _graph(contents: Mapping[str, Any], arrays: Mapping[str, np.ndarray], zipped
     from .mapping import Context, known_layers, supported
     from .weights import Weights
 
-    keras_version = contents["metadata"].get("keras_version")
+    metadata = contents.get("metadata")
+    if not isinstance(metadata, dict) or "config" not in contents:
+        raise FormatError("the configuration or the metadata is missing")
+    keras_version = metadata.get("keras_version")
     if keras_version is not None and not isinstance(keras_version, str):
         raise FormatError(f"keras_version is {keras_version!r:.80}; expected a text")
     version = Version.of(keras_version)

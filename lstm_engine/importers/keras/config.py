@@ -201,12 +201,10 @@ class Tree:
         names: set[str] = set()
         prefix = f"{model.path}/" if model.path else ""
         for entry in entries:
-            shown = entry.get("name") or (entry.get("config") or {}).get("name") if isinstance(entry, dict) else None
-            if isinstance(entry, dict) and shown is None and isinstance(entry.get("class_name"), str):
-                shown = f"{snake_case(entry['class_name'])}_{len(model.layers)}"
-            where = f"{model.where}/{shown}" if model.where else str(shown)
+            shown = _shown_name(entry, len(model.layers))
+            where = f"{model.where}/{shown}" if model.where else shown
             layer = self._layer(entry, where, "", depth + 1)
-            layer.name = layer.name or str(shown)
+            layer.name = layer.name or shown
             if layer.name in names:
                 raise FormatError(f"two layers are called {where!r}")
             names.add(layer.name)
@@ -219,6 +217,15 @@ class Tree:
                 layer.calls = _calls(layer, entry.get("inbound_nodes", []))
         if model.kind == "Functional":
             model.inputs, model.outputs = (_refs(model, key) for key in ("input_layers", "output_layers"))
+
+
+def _shown_name(entry: Any, number: int) -> str:
+    """The name of a layer, or one made of its class; before Keras 2 not every layer had one."""
+    if not isinstance(entry, dict):
+        return str(number)
+    config = entry.get("config")
+    name = entry.get("name") or (config.get("name") if isinstance(config, dict) else None)
+    return name if isinstance(name, str) else f"{snake_case(str(entry.get('class_name')))}_{number}"
 
 
 def _set_path(layer: Layer, path: str) -> None:
@@ -259,13 +266,15 @@ def _calls(layer: Layer, nodes: Any) -> list[Call]:
     calls = []
     for node in nodes:
         if isinstance(node, dict) and isinstance(node.get("args"), list) and isinstance(node.get("kwargs"), dict):
-            calls.append(Call(_keras3(node["args"]), _keras3(node["kwargs"])))
+            kwargs = {name: _keras3(value) for name, value in node["kwargs"].items()}
+            calls.append(Call(_keras3(node["args"]), kwargs))
         elif isinstance(node, list) and node and all(_is_ref(entry) for entry in node):
             inputs = [_ref(entry) for entry in node]
             kwargs = next((entry[3] for entry in node if len(entry) == 4 and entry[3]), {})
             if not isinstance(kwargs, dict):
                 raise FormatError(f"{layer}: the keywords of a call are {kwargs!r:.80}; expected an object")
-            calls.append(Call([inputs[0] if len(inputs) == 1 else inputs], _keras2(kwargs)))
+            kwargs = {name: _keras2(value) for name, value in kwargs.items()}
+            calls.append(Call([inputs[0] if len(inputs) == 1 else inputs], kwargs))
         else:
             raise FormatError(f"{layer}: a call in inbound_nodes is {node!r:.80}, which is no known form")
     return calls

@@ -102,6 +102,8 @@ def apply(context: Context, layer: Layer, args: list, kwargs: dict) -> list[Tens
     context.spend(1)
     if layer.kind.startswith("ops."):
         tensors = [leaf for leaf in flatten([args, kwargs]) if isinstance(leaf, Tensor)]
+        if not tensors:
+            raise FormatError(f"{layer} is called without a tensor")
         return _listed(function(context, layer, Arguments(tensors, args=args, kwargs=kwargs)))
     arguments = _arguments(context, layer, args, kwargs)
     outputs = _listed(function(context, layer, arguments))

@@ -35,10 +35,10 @@ def batch_normalization(context: Context, layer: Layer, arguments: Arguments) ->
     if not builder.unify(x.shape[axes[0]], size):
         raise FormatError(f"{layer}: its input has the shape {show(x.shape)}, its arrays have {size} numbers")
     *rest, mean, variance = (array.astype(np.float64) for array in arrays)
-    scale = 1 / np.sqrt(variance + layer.get("epsilon", (int, float), 1e-3))
-    if scaled:
-        scale = scale * rest[0]
-    shift = -mean * scale + (rest[-1] if centred else 0)
+    with np.errstate(all="ignore"):                  # a damaged variance gives NaN, as in Keras
+        scale = 1 / np.sqrt(variance + layer.get("epsilon", (int, float), 1e-3))
+        scale = scale * rest[0] if scaled else scale
+        shift = -mean * scale + (rest[-1] if centred else 0)
     shape = [size if axis == axes[0] else 1 for axis in range(axes[0], x.rank)]
     product = builder.operator("Mul", f"{name}/scaled", [x, scale.reshape(shape).astype(x.dtype)], x.shape)
     return builder.operator("Add", name, [product, shift.reshape(shape).astype(x.dtype)], x.shape)

@@ -12,7 +12,7 @@ from .activations import named
 from .builder import ONNX_TYPES, Builder, Tensor
 from .config import Layer
 from .core import activate
-from .mapping import Arguments, Context, maps, show
+from .mapping import Arguments, Context, maps, one, show
 from .merging import broadcast, concat
 from .shaping import all_last, any_last
 from .shaping import reshape as reshaped
@@ -107,7 +107,7 @@ def not_equal(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 
 @maps("ops.LogicalNot")
 def logical_not(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    x, = arguments.x
+    x = one(layer, arguments)
     if x.dtype != "bool":
         raise UnsupportedError(f"{layer} of {x.dtype} is not supported; supported: masks")
     return context.builder.operator("Not", layer.where, [x], x.shape)
@@ -115,7 +115,7 @@ def logical_not(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 
 @maps(*_ops("Any", "All"))
 def any_all(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    x, = arguments.x
+    x = one(layer, arguments)
     axes = _axes(layer, _setting(layer, arguments, "axis", 1), x.rank)
     if x.dtype != "bool":
         raise UnsupportedError(f"{layer} of {x.dtype} is not supported; supported: masks")
@@ -125,7 +125,7 @@ def any_all(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 
 @maps(*_ops("ZerosLike", "OnesLike"))
 def filled_like(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    x, = arguments.x
+    x = one(layer, arguments)
     dtype = _setting(layer, arguments, "dtype", 1)
     dtype = x.dtype if dtype is None else _dtype(context, layer, dtype)
     shape = context.builder.operator("Shape", f"{layer.where}/shape", [x], (x.rank,), "int64")
@@ -212,7 +212,7 @@ def stack(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 
 @maps("ops.ExpandDims")
 def expand_dims(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    x, = arguments.x
+    x = one(layer, arguments)
     return _unsqueeze(context.builder, layer.where, x,
                       _axis(layer, _setting(layer, arguments, "axis", 1), x.rank + 1))
 
@@ -223,7 +223,7 @@ def _unsqueeze(builder: Builder, name: str, x: Tensor, axis: int) -> Tensor:
 
 @maps("ops.Squeeze")
 def squeeze(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    x, = arguments.x
+    x = one(layer, arguments)
     axes = _axes(layer, _setting(layer, arguments, "axis", 1), x.rank)
     if any(x.shape[axis] != 1 for axis in axes):
         raise FormatError(f"{layer}: its input has the shape {show(x.shape)}; expected 1 on the axes {list(axes)}")
@@ -233,7 +233,7 @@ def squeeze(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 
 @maps("ops.Transpose")
 def transpose(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    x, = arguments.x
+    x = one(layer, arguments)
     axes = _setting(layer, arguments, "axes", 1)
     if not isinstance(axes, list) or sorted(map(str, axes)) != sorted(map(str, range(x.rank))) or axes[0] != 0:
         raise UnsupportedError(f"{layer}: axes {axes!r:.80} is not supported; supported: all {x.rank} axes in some "
@@ -244,7 +244,7 @@ def transpose(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 
 @maps("ops.Reshape")
 def reshape(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    x, = arguments.x
+    x = one(layer, arguments)
     target = _setting(layer, arguments, "newshape", 1)
     sizes = target[1:] if isinstance(target, list) else []
     inner = [size for size in sizes if type(size) is int and size >= 1]
@@ -258,7 +258,7 @@ def reshape(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 
 @maps("ops.Flip")
 def flip(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    x, = arguments.x
+    x = one(layer, arguments)
     axes = _axes(layer, _setting(layer, arguments, "axis", 1), x.rank)
     for axis in axes:
         x = context.builder.slice(x, layer.where, axis, -1, None, -1)

@@ -246,7 +246,7 @@ def _merge(builder: Builder, layer: Layer, name: str, made: list[Made], both: Ma
         width = left.shape[-1] + right.shape[-1]  # type: ignore[operator]
         merged = builder.operator("Concat", name, parts, (*left.shape[:-1], width),
                                   attributes={"axis": -1})
-    elif mode in _MERGE:
+    elif isinstance(mode, str) and mode in _MERGE:
         if left.shape[-1] != right.shape[-1]:
             raise FormatError(f"{layer}: merge_mode {mode!r} of {left.shape[-1]} and {right.shape[-1]} units")
         merged = builder.operator(_MERGE[mode], f"{name}/sum" if mode == "ave" else name, parts, left.shape)
