@@ -1,10 +1,20 @@
 """lstm-engine: run trained recurrent networks on CPUs, without the framework that trained them."""
 
-from .errors import (ArgumentError, ArgumentTypeError, CoreError, FileError, FormatError, GraphError, LstmEngineError,
-                     MissingDependencyError, OutOfMemoryError, UnsupportedError)
+from . import ops
+from .errors import (
+                     ArgumentError,
+                     ArgumentTypeError,
+                     CoreError,
+                     FileError,
+                     FormatError,
+                     GraphError,
+                     LstmEngineError,
+                     MissingDependencyError,
+                     OutOfMemoryError,
+                     UnsupportedError,
+)
 from .layers import GRU, LSTM, RNN, Activate, Dense, Embedding, Pool
 from .model import Model, convert, load
-from . import ops
 from .runtime import info, set_isa, set_num_threads
 from .stream import Stream, StreamError
 

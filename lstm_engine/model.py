@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from . import runtime
 from .errors import ArgumentError, ArgumentTypeError
 from .graph import Graph, Value, validate
+from .graph.cast import cast
 from .inputs import Checked, check_inputs, find_missing
 from .layers import Layer, chain
-from .plan import Plan, Segment, StateLayout, lower
+from .plan import Plan, Segment, StateLayout, compute_dtype, lower
 from .plan.execute import execute
 from .stream import Stream
 
@@ -40,6 +42,8 @@ class Model:
 
             blas.provider()
         self._graph = validate(layers) if isinstance(layers, Graph) else chain(layers)
+        if dtype is not None and dtype != compute_dtype(self._graph):
+            self._graph = cast(self._graph, dtype)
         self._plan: Plan = lower(self._graph, isa=runtime.isa(), gemm=gemm, dtype=dtype)
         self._states = StateLayout(self._plan)
         self._quick = self._quick_way()

@@ -9,7 +9,6 @@ from . import _core
 from .errors import ArgumentError, UnsupportedError
 
 _threads: int | None = None
-_isa: str | None = None
 
 
 def _quota_cpus() -> int | None:
@@ -50,11 +49,9 @@ def _positive(value: object, name: str) -> int:
     return number
 
 
+# Read once, as OpenMP reads its own; checked where they are used, so that a bad value is an error of the call.
 _environment_threads = os.environ.get("LSTM_ENGINE_NUM_THREADS")
-if _environment_threads:
-    _threads = _positive(_environment_threads, "LSTM_ENGINE_NUM_THREADS")
-if os.environ.get("LSTM_ENGINE_ISA"):
-    _isa = os.environ["LSTM_ENGINE_ISA"]
+_isa = os.environ.get("LSTM_ENGINE_ISA") or None
 
 
 def num_threads(threads: int | None = None) -> int:
@@ -64,6 +61,8 @@ def num_threads(threads: int | None = None) -> int:
         return _positive(threads, "threads")
     if _threads is not None:
         return _threads
+    if _environment_threads:
+        return _positive(_environment_threads, "LSTM_ENGINE_NUM_THREADS")
     return min(_core.openmp_max_threads(), _machine_threads)
 
 

@@ -35,7 +35,7 @@ def describe(node: Node) -> str:
     return node.op_type if isinstance(node, Operator) else node.op
 
 
-def summary(model: "Model") -> str:
+def summary(model: Model) -> str:
     """Layers, output shapes, parameters; then where it runs and what it promises."""
     from .plan import HostStep
 

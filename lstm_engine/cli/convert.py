@@ -6,16 +6,15 @@ path is replaced only by a whole new one: if anything fails, it stays as it was.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .arguments import DTYPES, UsageError, add_pool, add_spec, is_lstm
 from .console import note, one_line
 
 if TYPE_CHECKING:
-    from ..graph import Graph, Node
+    pass
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,27 +39,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{arguments.source} is a .lstm file already")
     graph = import_graph(arguments.source, ImportOptions(pool=arguments.pool, spec=arguments.spec))
     if arguments.dtype:
+        from ..graph.cast import cast
+
         graph = cast(graph, arguments.dtype)
     model = Model(graph)                # a graph that cannot be run here is refused before anything is written
     model.save(target)
     sys.stderr.write("".join(one_line(line) + "\n" for line in model.summary().split("\n")))
     note(f"wrote {target}, {target.stat().st_size:,} bytes")
     return 0
-
-
-def cast(graph: Graph, dtype: str) -> Graph:
-    """The graph with every floating-point weight, constant and input in `dtype`."""
-    inputs = tuple(dataclasses.replace(value, dtype=dtype) if value.dtype.startswith("float") else value
-                   for value in graph.inputs)
-    return dataclasses.replace(graph, inputs=inputs, nodes=tuple(_cast_node(node, dtype) for node in graph.nodes))
-
-
-def _cast_node(node: Node, dtype: str) -> Node:
-    from ..graph import Operator
-
-    if isinstance(node, Operator):
-        constants = {position: array.astype(dtype) if array.dtype.kind == "f" else array
-                     for position, array in node.constants.items()}
-        return dataclasses.replace(node, constants=constants)
-    changed: dict[str, Any] = {name: array.astype(dtype) for name, array in node.tensors().items()}
-    return dataclasses.replace(node, **changed)
