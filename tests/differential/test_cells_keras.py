@@ -149,7 +149,8 @@ def test_random_layers_agree(first):
         model = le.convert(case.model)
         exact = reference.run(model.graph, case.named(model))
         made = model.predict(case.named(model), threads=int(case.rng.integers(1, 3)))
-        assert_as_exact(listed(made), case.theirs(), list(exact.values()), f"{case.where} on {ISAS[number % len(ISAS)]}")
+        assert_as_exact(listed(made), case.theirs(), list(exact.values()),
+                        f"{case.where} on {ISAS[number % len(ISAS)]}")
 
 
 @pytest.mark.parametrize("first", range(0, CASES, CASES // 2))
@@ -175,16 +176,17 @@ def test_stateful_layers_carry_their_state(first):
         for part in range(3):
             case.arrays = [case.sequence()]
             made, state = model.predict(case.arrays[0], initial_state=state, return_state=True)
-            exact, exact_state = reference.run(model.graph, case.named(model), initial_state=exact_state, return_state=True)
+            exact, exact_state = reference.run(model.graph, case.named(model), initial_state=exact_state,
+                                               return_state=True)
             assert_as_exact(listed(made), case.theirs(), list(exact.values()), f"{case.where}, part {part}")
 
 
 def test_the_cases_hold_every_option():
     cases = [Case(number) for number in range(CASES)]
     assert sum(case.sizes.large for case in cases) >= CASES // 3
-    for what, values in (("kind", KINDS), ("mask", ("", "left", "middle", "right", "mixed")), ("source", ("ids", "floats")),
-                         ("merge", ("", "concat", "sum", "mul", "ave", "None")), ("initial", (False, True)),
-                         ("zero_output", (False, True)), ("below", ("", *KINDS))):
+    for what, values in (("kind", KINDS), ("mask", ("", "left", "middle", "right", "mixed")),
+                         ("source", ("ids", "floats")), ("merge", ("", "concat", "sum", "mul", "ave", "None")),
+                         ("initial", (False, True)), ("zero_output", (False, True)), ("below", ("", *KINDS))):
         assert {getattr(case, what) for case in cases} >= set(values), what
     for option in ("use_bias", "return_sequences", "return_state", "go_backwards", "reset_after"):
         assert {case.options[option] for case in cases if option in case.options} == {False, True}, option

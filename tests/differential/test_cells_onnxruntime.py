@@ -1,4 +1,4 @@
-"""Random LSTM, GRU and RNN operators against ONNX Runtime: every attribute, small and large, on every instruction set."""
+"""Random LSTM, GRU and RNN operators against ONNX Runtime: every attribute, small and large, every instruction set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RN
 OURS = {"LSTM": le.ops.lstm, "GRU": le.ops.gru, "RNN": le.ops.rnn}
 ORACLE = {"LSTM": reference.lstm, "GRU": reference.gru, "RNN": reference.rnn}
 # ONNX's name: our name, and the defaults of alpha and beta. None: ONNX has none, or ONNX Runtime another one.
-ACTIVATIONS = {"Relu": ("relu", ()), "Tanh": ("tanh", ()), "Sigmoid": ("sigmoid", ()), "Affine": ("affine", (None, None)),
+ACTIVATIONS = {"Relu": ("relu", ()), "Tanh": ("tanh", ()), "Sigmoid": ("sigmoid", ()),
+               "Affine": ("affine", (None, None)),
                "LeakyRelu": ("leaky_relu", (0.01,)), "ThresholdedRelu": ("thresholded_relu", (None,)),
                "ScaledTanh": ("scaled_tanh", (None, None)), "HardSigmoid": ("hard_sigmoid", (0.2, 0.5)),
                "Elu": ("elu", (1.0,)), "Softsign": ("softsign", ()), "Softplus": ("softplus", ())}
@@ -44,7 +45,8 @@ class Case:
         rows, bound = GATES[self.op] * size.hidden, size.hidden**-0.5
         self.arrays: dict[str, Any] = {
             "X": rng.standard_normal((size.time, size.batch, size.features)).astype(np.float32),
-            "W": uniform(rng, min(bound, 0.5), dirs, rows, size.features), "R": uniform(rng, bound, dirs, rows, size.hidden),
+            "W": uniform(rng, min(bound, 0.5), dirs, rows, size.features),
+            "R": uniform(rng, bound, dirs, rows, size.hidden),
             "B": self.maybe(lambda: uniform(rng, bound, dirs, 2 * rows), 0.7),
             "sequence_lens": self.maybe(lambda: lengths(rng, size.batch, size.time)),
             "initial_h": self.maybe(lambda: uniform(rng, 1, dirs, size.batch, size.hidden))}
@@ -76,9 +78,10 @@ class Case:
                 # It jumps: a rounding error near the jump becomes an error of any size, once in some 10^7 values.
                 if size.time * size.batch * size.hidden > 500:
                     pool.remove("ThresholdedRelu")
-                # ONNX Runtime's overflows from 88 on, which a long sum of steps can reach.
                 if size.time > 12:
-                    pool.remove("Softplus")
+                    pool.remove("Softplus")     # ONNX Runtime's overflows from 88 on, which a long sum can reach
+                if size.time > 12 and self.op == "LSTM" and position % 3 == 1:
+                    pool = [*GATE_FUNCTIONS]    # an unbounded candidate feeds on itself through c and h
             names.append(str(rng.choice(pool)))
             takes = len(ACTIVATIONS[names[-1]][1])
             alphas += [float(np.float32(rng.uniform(0.1, 0.9)))] * (takes >= 1)
@@ -89,8 +92,9 @@ class Case:
         # ONNX says that case does not matter; ONNX Runtime's RNN minds it.
         respell = rng.choice([str, str.lower, str.upper]) if self.op != "RNN" else str
         self.attributes["activations"] = [respell(name) for name in names]
-        self.attributes |= {f"activation_{which}": list(values) for which, values in (("alpha", alphas), ("beta", betas))
-                            if values}
+        for which, values in (("alpha", alphas), ("beta", betas)):
+            if values:
+                self.attributes[f"activation_{which}"] = list(values)
         self.functions = []
         for name in names:
             house, defaults = ACTIVATIONS[name]
@@ -109,7 +113,8 @@ class Case:
             return None if array is None else array.swapaxes(0, 1)
 
         count = FUNCTIONS[self.op]
-        options = {name: self.attributes[name] for name in ("clip", "input_forget", "linear_before_reset") if name in self.attributes}
+        options = {name: self.attributes[name] for name in ("clip", "input_forget", "linear_before_reset")
+                   if name in self.attributes}
         if self.op == "LSTM":
             options |= {"initial_c": batch_first("initial_c"), "P": self.arrays["P"]}
         Y, *states = ORACLE[self.op](
@@ -125,12 +130,13 @@ class Case:
         node = onnx.helper.make_node(self.op, [name if name in present else "" for name in self.arrays], outputs,
                                      hidden_size=self.sizes.hidden, **self.attributes)
         kept = [name for name in ("W", "R", "B", "P") if name in present] if stored else []
-        inputs = [onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        helper = onnx.helper
+        inputs = [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
                   for name, array in present.items() if name not in kept]
-        graph = onnx.helper.make_graph([node], "cell", inputs, [
-            onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs],
+        graph = helper.make_graph([node], "cell", inputs, [
+            helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs],
             [onnx.numpy_helper.from_array(present[name], name) for name in kept])
-        return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 14)], ir_version=8)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
 
     def theirs(self) -> list[np.ndarray]:
         options = onnxruntime.SessionOptions()
@@ -159,10 +165,7 @@ def test_random_operators_agree(first):
         exact, theirs = case.exact(), case.theirs()
         le.set_isa(ISAS[number % len(ISAS)])
         assert_as_exact(case.ours(), theirs, exact, f"{case.where} on {ISAS[number % len(ISAS)]}")
-        lens, with_state = case.arrays["sequence_lens"], case.arrays["initial_h"] is not None or \
-            case.arrays.get("initial_c") is not None
-        # A model ends a row without steps in its initial state, as Keras has it; ONNX Runtime ends it in zeros.
-        if number % 4 == 0 and not (with_state and lens is not None and not lens.all()):
+        if number % 4 == 0:
             assert_as_exact(case.imported(), theirs, exact, f"{case.where}, imported")
 
 

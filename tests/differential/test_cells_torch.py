@@ -74,19 +74,20 @@ class Case:
         module = self.module.double() if dtype == "float64" else self.module
         model = le.convert(module)
         names = [node.name for node in model.graph.nodes]
-        state = {name: {part: array[i * self.dirs:(i + 1) * self.dirs].swapaxes(0, 1) for part, array in self.state.items()}
-                 for i, name in enumerate(names)} if self.with_state else None
+        state = {name: {part: array[i * self.dirs:(i + 1) * self.dirs].swapaxes(0, 1)
+                        for part, array in self.state.items()} for i, name in enumerate(names)}
         x, own = self.x.copy(), self.lengths
         if own is not None:
             x[np.arange(x.shape[1]) >= own[:, None]] = np.nan            # padding may hold anything
         listed = own is not None and self.rng.random() < 0.5
-        given = [row[:length] for row, length in zip(x, own)] if listed else x
-        y, final = model.predict(given, lengths=None if listed else own, initial_state=state, return_state=True,
+        given = [row[:length] for row, length in zip(x, own, strict=True)] if listed else x
+        y, final = model.predict(given, lengths=None if listed else own, return_state=True,
+                                 initial_state=state if self.with_state else None,
                                  threads=int(self.rng.integers(1, 3)))
         if listed:
             assert [len(row) for row in y] == list(own), self.where
             padded = np.zeros((*self.x.shape[:2], y[0].shape[1]), dtype)
-            for row, made in zip(padded, y):
+            for row, made in zip(padded, y, strict=True):
                 row[:len(made)] = made
             y = padded
         return [y, *(np.concatenate([final[name][part].swapaxes(0, 1) for name in names]) for part in self.state)]
@@ -129,7 +130,8 @@ def test_cells_step_as_streams(first):
             made = [stream.step(step) for step in x[:half]]
             made += list(stream.run(x[half:].swapaxes(0, 1)).swapaxes(0, 1))
             final = next(iter(stream.state.values()))
-        assert_as_exact([np.stack(made), *(final[part][:, 0] for part in final)], theirs, exact, label("torch cell", number))
+        assert_as_exact([np.stack(made), *(final[part][:, 0] for part in final)], theirs, exact,
+                        label("torch cell", number))
 
 
 def stepped(cell: Any, x: np.ndarray, dtype: Any) -> list[np.ndarray]:
