@@ -1,1 +1,1 @@
-"""Benchmarks: peers, machine limits, pytest-benchmark files, report, instruction counts. See bench/README.md."""
+"""Benchmarks: peers, limits, pytest-benchmark files, report, instruction counts; see README.md here."""

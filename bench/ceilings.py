@@ -40,15 +40,28 @@ def compiler() -> list[str]:
 def _helper(folder: str) -> ctypes.CDLL:
     """The helper, compiled into `folder`. Raises RuntimeError with the compiler's words."""
     library = Path(folder) / "ceilings.so"
-    command = [*compiler(), "-std=gnu11", "-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC", "-pthread",
-               str(SOURCE), "-o", str(library)]
+    command = [
+        *compiler(),
+        "-std=gnu11",
+        "-O3",
+        "-march=native",
+        "-ffp-contract=fast",
+        "-shared",
+        "-fPIC",
+        "-pthread",
+        str(SOURCE),
+        "-o",
+        str(library),
+    ]
     built = subprocess.run(command, capture_output=True, text=True)
     if built.returncode:
         raise RuntimeError(f"{' '.join(command)}: {built.stderr}")
     helper = ctypes.CDLL(str(library))
-    for name, arguments in (("fma", (ctypes.c_int, ctypes.c_double)),
-                            ("read", (ctypes.c_int, ctypes.c_size_t, ctypes.c_int, ctypes.c_double)),
-                            ("barrier", (ctypes.c_int, ctypes.c_int))):
+    for name, arguments in (
+        ("fma", (ctypes.c_int, ctypes.c_double)),
+        ("read", (ctypes.c_int, ctypes.c_size_t, ctypes.c_int, ctypes.c_double)),
+        ("barrier", (ctypes.c_int, ctypes.c_int)),
+    ):
         function = getattr(helper, f"ceiling_{name}")
         function.restype, function.argtypes = ctypes.c_double, arguments
     return helper
@@ -68,7 +81,12 @@ def measure_ceilings(threads: int, seconds: float = 0.03) -> Ceilings:
         helper = _helper(folder)
         cores = sorted({1, threads})
         fma = {n: helper.ceiling_fma(n, 4 * seconds) for n in cores}
-        read = {n: {size: max(helper.ceiling_read(n, size, zig_zag, seconds) for zig_zag in (0, 1)) for size in SIZES}
-                for n in cores}
+        read = {
+            n: {
+                size: max(helper.ceiling_read(n, size, zig_zag, seconds) for zig_zag in (0, 1))
+                for size in SIZES
+            }
+            for n in cores
+        }
         barrier = {n: helper.ceiling_barrier(n, 20) if n > 1 else 0.0 for n in cores}
     return Ceilings(fma, read, barrier, call_overhead())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import Callable, Iterable
 from zlib import crc32
 
 import numpy as np
@@ -15,7 +15,9 @@ from lstm_engine.graph import Graph
 
 from . import networks
 
-REAL = Path(__file__).resolve().parents[2] / "shared" / "real"     # checkpoints made by others, beside the project
+REAL = (
+    Path(__file__).resolve().parents[2] / "shared" / "real"
+)  # checkpoints made by others, beside the project
 GRID_BATCH, GRID_HIDDEN, GRID_STEPS = (1, 8, 32, 128), (32, 64, 128, 256, 512, 1024), (1, 50)
 PREDICT, STREAM, LENGTHS = "predict", "stream", "lengths"
 STREAM_CHECK_STEPS = 16
@@ -23,7 +25,7 @@ STREAM_CHECK_STEPS = 16
 
 @dataclass(frozen=True)
 class Case:
-    """What an engine is given: a graph, its inputs by name in house order (batch first), lengths [batch] or None."""
+    """What an engine is given: a graph, inputs by name (batch first), lengths [batch] or None."""
 
     graph: Graph
     inputs: dict[str, np.ndarray]
@@ -53,7 +55,9 @@ class Cell:
 
     def case(self) -> Case:
         graph = self.graph()
-        return Case(graph, self.data(graph), unequal_lengths(self.batch, self.steps) if self.kind == LENGTHS else None)
+        return Case(
+            graph, self.data(graph), unequal_lengths(self.batch, self.steps) if self.kind == LENGTHS else None
+        )
 
 
 def _rng(name: str) -> np.random.Generator:
@@ -66,39 +70,59 @@ def _random_graph(make: Callable[[np.random.Generator], Graph], network: str) ->
 
 def _random_data(graph: Graph, name: str, batch: int, steps: int) -> dict[str, np.ndarray]:
     """Normal numbers, or ids below the size of the table that reads them."""
-    rng, data = _rng(name), {}
+    rng = _rng(name)
+    data: dict[str, np.ndarray] = {}
     for value in graph.inputs:
         if value.dtype == "int32":
             table = next(node for node in graph.nodes if value.name in node.inputs).tensors()["table"]
             data[value.name] = rng.integers(0, len(table), (batch, steps), dtype=np.int32)
         else:
-            shape = (batch, steps)[:len(value.shape) - 1] + (int(value.shape[-1]),)
+            shape = (batch, steps)[: len(value.shape) - 1] + (int(value.shape[-1]),)
             data[value.name] = rng.standard_normal(shape, dtype=np.float32)
     return data
 
 
-def random_cell(name: str, network: str, make: Callable[[np.random.Generator], Graph], batch: int, inputs: int,
-                hidden: int, steps: int, kind: str = PREDICT) -> Cell:
+def random_cell(
+    name: str,
+    network: str,
+    make: Callable[[np.random.Generator], Graph],
+    batch: int,
+    inputs: int,
+    hidden: int,
+    steps: int,
+    kind: str = PREDICT,
+) -> Cell:
     """A cell with random weights and input; the same for everyone who asks for the name."""
-    return Cell(name, network, batch, inputs, hidden, steps, partial(_random_graph, make, network),
-                partial(_random_data, name=name, batch=batch, steps=STREAM_CHECK_STEPS if kind == STREAM else steps),
-                kind)
+    return Cell(
+        name,
+        network,
+        batch,
+        inputs,
+        hidden,
+        steps,
+        partial(_random_graph, make, network),
+        partial(_random_data, name=name, batch=batch, steps=STREAM_CHECK_STEPS if kind == STREAM else steps),
+        kind,
+    )
 
 
-def layer_cell(group: str, kind: str, hidden: int, batch: int, steps: int, call: str = PREDICT, **options) -> Cell:
+def layer_cell(
+    group: str, kind: str, hidden: int, batch: int, steps: int, call: str = PREDICT, **options
+) -> Cell:
     """Recurrent layers with I = H."""
     make = partial(networks.layers, kind=kind, features=hidden, hidden=hidden, **options)
-    return random_cell(f"{group}/H{hidden}-B{batch}-T{steps}", f"{group}/H{hidden}", make, batch, hidden, hidden, steps,
-                       call)
+    return random_cell(
+        f"{group}/H{hidden}-B{batch}-T{steps}", f"{group}/H{hidden}", make, batch, hidden, hidden, steps, call
+    )
 
 
 def unequal_lengths(batch: int, longest: int) -> np.ndarray:
-    """[batch] int32: the quantiles of the log-normal whose mean is a quarter of its longest draw, shuffled."""
+    """[batch] int32: quantiles of the log-normal whose mean is a quarter of the longest, shuffled."""
     from statistics import NormalDist
 
     normal = np.array([NormalDist().inv_cdf((i + 0.5) / batch) for i in range(batch)])
     low, high = 0.0, 3.0
-    for _ in range(60):                    # mean/longest falls with sigma
+    for _ in range(60):  # mean/longest falls with sigma
         sigma = (low + high) / 2
         draws = np.exp(sigma * normal)
         low, high = (sigma, high) if draws.mean() > draws.max() / 4 else (low, sigma)
@@ -114,8 +138,11 @@ def _grid() -> Iterable[Cell]:
 
 
 def _variations() -> Iterable[Cell]:
-    for group, kind, options in (("gru", "gru", {}), ("stack", "lstm", {"depth": 2}),
-                                 ("bidirectional", "lstm", {"direction": "bidirectional"})):
+    for group, kind, options in (
+        ("gru", "gru", {}),
+        ("stack", "lstm", {"depth": 2}),
+        ("bidirectional", "lstm", {"direction": "bidirectional"}),
+    ):
         for hidden in (64, 128, 256):
             for batch in (1, 8, 32):
                 yield layer_cell(group, kind, hidden, batch, 50, **options)
@@ -135,21 +162,34 @@ def _scaling() -> Iterable[Cell]:
     for rows in (1, 8, 64, 512):
         for inputs, units in ((128, 512), (512, 512), (1024, 4096), (256, 10000)):
             make = partial(networks.product, inputs=inputs, units=units)
-            yield random_cell(f"product/M{rows}-K{inputs}-N{units}", f"product/K{inputs}-N{units}", make, rows, inputs,
-                              units, 1)
+            yield random_cell(
+                f"product/M{rows}-K{inputs}-N{units}",
+                f"product/K{inputs}-N{units}",
+                make,
+                rows,
+                inputs,
+                units,
+                1,
+            )
 
 
 def _references() -> Iterable[Cell]:
     for batch in (128, 1):
-        yield random_cell(f"reference/sentiment-B{batch}-T500", "sentiment", networks.sentiment, batch, 100, 100, 500)
-    yield random_cell("reference/sequences-states-B32-T30", "sequences", networks.sequences_and_states, 32, 128, 128, 30)
+        yield random_cell(
+            f"reference/sentiment-B{batch}-T500", "sentiment", networks.sentiment, batch, 100, 100, 500
+        )
+    yield random_cell(
+        "reference/sequences-states-B32-T30", "sequences", networks.sequences_and_states, 32, 128, 128, 30
+    )
     yield random_cell("reference/translator-B32-T20", "translator", networks.translator, 32, 128, 256, 20)
-    yield random_cell("reference/language-model-B32-T64", "language", networks.language_model, 32, 128, 256, 64)
+    yield random_cell(
+        "reference/language-model-B32-T64", "language", networks.language_model, 32, 128, 256, 64
+    )
     yield random_cell("reference/frames-relu-B32-T28", "frames", networks.frames, 32, 784, 128, 28)
     yield random_cell("reference/tagger-B64-T40", "tagger", networks.tagger, 64, 64, 128, 40)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _imported(path: Path) -> Graph:
     from lstm_engine.importers import import_graph
 
@@ -166,13 +206,36 @@ def _stored(graph: Graph, path: Path, key: str, batch: int) -> dict[str, np.ndar
 # title, checkpoint, stored input and its key, features, hidden, steps, batches
 _CHECKPOINTS = (
     ("activities", "har_keras3/lstm_model.keras", "har_keras3/golden.npz", "x", 6, 128, 100, (1, 8, 64)),
-    ("sentences", "tract_onnx/byte_sb_bidi_lstm/model.onnx", "tract_onnx/byte_sb_bidi_lstm/io.npz", "input",
-     32, 128, 58, (1, 2, 32)),
-    ("streamflow-256", "noaa_lstm/old/data__camels_trained_test.pt", "noaa_lstm/golden.npz",
-     "data__camels_trained_test/x", 11, 256, 168, (1, 2)),
-    ("streamflow-126", "noaa_lstm/old/nh_AORC_hourly_25yr_seq444_seed101_2601_172004__model_epoch006.pt",
-     "noaa_lstm/golden.npz", "nh_AORC_hourly_25yr_seq444_seed101_2601_172004__model_epoch006/x",
-     10, 126, 168, (1, 2)),
+    (
+        "sentences",
+        "tract_onnx/byte_sb_bidi_lstm/model.onnx",
+        "tract_onnx/byte_sb_bidi_lstm/io.npz",
+        "input",
+        32,
+        128,
+        58,
+        (1, 2, 32),
+    ),
+    (
+        "streamflow-256",
+        "noaa_lstm/old/data__camels_trained_test.pt",
+        "noaa_lstm/golden.npz",
+        "data__camels_trained_test/x",
+        11,
+        256,
+        168,
+        (1, 2),
+    ),
+    (
+        "streamflow-126",
+        "noaa_lstm/old/nh_AORC_hourly_25yr_seq444_seed101_2601_172004__model_epoch006.pt",
+        "noaa_lstm/golden.npz",
+        "nh_AORC_hourly_25yr_seq444_seed101_2601_172004__model_epoch006/x",
+        10,
+        126,
+        168,
+        (1, 2),
+    ),
 )
 
 
@@ -181,9 +244,16 @@ def _real() -> Iterable[Cell]:
     for title, checkpoint, stored, key, features, hidden, steps, batches in _CHECKPOINTS:
         if (REAL / checkpoint).is_file() and (REAL / stored).is_file():
             for batch in batches:
-                yield Cell(f"real/{title}-B{batch}-T{steps}", f"real/{title}", batch, features, hidden, steps,
-                           partial(_imported, REAL / checkpoint),
-                           partial(_stored, path=REAL / stored, key=key, batch=batch))
+                yield Cell(
+                    f"real/{title}-B{batch}-T{steps}",
+                    f"real/{title}",
+                    batch,
+                    features,
+                    hidden,
+                    steps,
+                    partial(_imported, REAL / checkpoint),
+                    partial(_stored, path=REAL / stored, key=key, batch=batch),
+                )
 
 
 @lru_cache(maxsize=1)

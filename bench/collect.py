@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any, Sequence
+from typing import Any
 
 import numpy as np
 
-from .cells import Cell, choose
 from .ceilings import measure_ceilings
+from .cells import Cell, choose
 from .engines import OWN, NotSupported, installed
 from .footprint import footprints
 from .limits import Limit, shares
@@ -17,11 +18,33 @@ from .machine import machine
 from .peers import Run, measure
 from .worker import Worker
 
-PEER_CELLS = ("lstm", "gru", "stack", "bidirectional", "odd", "stream", "lengths", "reference", "real", "steps")
+PEER_CELLS = (
+    "lstm",
+    "gru",
+    "stack",
+    "bidirectional",
+    "odd",
+    "stream",
+    "lengths",
+    "reference",
+    "real",
+    "steps",
+)
 THREAD_CELLS = ("lstm/H128-B32-T50", "lstm/H256-B1-T50", "lstm/H256-B128-T50", "lstm/H1024-B1-T50")
 FOOTPRINT_CELLS = ("lstm/H256-B1-T1", "lstm/H1024-B1-T1")
-QUICK = {"peers": ("lstm/H[36]*-B[18]-*", "gru/H64-B1-*", "stream/H[36]*", "lengths", "real/activities-B1-*", "steps/H128-B1-*"),
-         "threads": ("lstm/H128-B32-T50",), "products": ("product/M[18]-*",), "footprint": ("lstm/H256-B1-T1",)}
+QUICK = {
+    "peers": (
+        "lstm/H[36]*-B[18]-*",
+        "gru/H64-B1-*",
+        "stream/H[36]*",
+        "lengths",
+        "real/activities-B1-*",
+        "steps/H128-B1-*",
+    ),
+    "threads": ("lstm/H128-B32-T50",),
+    "products": ("product/M[18]-*",),
+    "footprint": ("lstm/H256-B1-T1",),
+}
 
 
 def _cells(patterns: Sequence[str]) -> list[Cell]:
@@ -35,8 +58,10 @@ def _cells(patterns: Sequence[str]) -> list[Cell]:
     return list(found.values())
 
 
-def percentiles(cells: Sequence[Cell], engines: Sequence[str], threads: int, count: int) -> list[dict[str, Any]]:
-    """Rows: engine, cell, threads, calls, p50_us, p99_us, p99.9_us of single calls, in three interleaved parts."""
+def percentiles(
+    cells: Sequence[Cell], engines: Sequence[str], threads: int, count: int
+) -> list[dict[str, Any]]:
+    """Rows: engine, cell, threads, calls, p50_us, p99_us, p99.9_us of single calls, interleaved."""
     times: dict[tuple[str, str], list[float]] = {}
     with ExitStack() as stack:
         workers = {name: stack.enter_context(Worker(name, threads)) for name in engines}
@@ -53,16 +78,34 @@ def percentiles(cells: Sequence[Cell], engines: Sequence[str], threads: int, cou
     rows = []
     for (name, cell_name), own in times.items():
         p50, p99, p999 = np.percentile(own, (50, 99, 99.9))
-        rows.append({"engine": name, "cell": cell_name, "threads": threads, "calls": len(own), "p50_us": round(p50, 3),
-                     "p99_us": round(p99, 3), "p99.9_us": round(p999, 3)})
+        rows.append(
+            {
+                "engine": name,
+                "cell": cell_name,
+                "threads": threads,
+                "calls": len(own),
+                "p50_us": round(p50, 3),
+                "p99_us": round(p99, 3),
+                "p99.9_us": round(p999, 3),
+            }
+        )
     return rows
 
 
-def collect(threads: int, rounds: int, seconds: float, quick: bool = False,
-            peers: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Measure everything. peers: what `bench.peers --json` wrote, to be used instead of measuring that again."""
-    chosen = QUICK if quick else {"peers": PEER_CELLS, "threads": THREAD_CELLS, "products": ("product",),
-                                  "footprint": FOOTPRINT_CELLS}
+def collect(
+    threads: int, rounds: int, seconds: float, quick: bool = False, peers: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Measure everything. peers: what `bench.peers --json` wrote, used instead of measuring that."""
+    chosen = (
+        QUICK
+        if quick
+        else {
+            "peers": PEER_CELLS,
+            "threads": THREAD_CELLS,
+            "products": ("product",),
+            "footprint": FOOTPRINT_CELLS,
+        }
+    )
     engines = installed()
     about = machine()
 
@@ -80,9 +123,16 @@ def collect(threads: int, rounds: int, seconds: float, quick: bool = False,
     scaling = run("threads", engines, sorted({1, threads}))
     products = run("products", [*OWN, *(name for name in engines if name not in OWN)], [threads])
     print("-- footprint", file=sys.stderr)
-    return {"machine": about, "settings": {"threads": threads, "rounds": rounds, "seconds": seconds, "quick": quick},
-            "peers": peers["rows"], "unsupported": peers["unsupported"],
-            "wrong": [*peers["wrong"], *scaling.wrong, *products.wrong],
-            "ceilings": ceilings.as_json(), "shares": shares(peers["rows"], Limit(ceilings, threads)),
-            "latency": latency, "threads": scaling.rows, "products": products.rows,
-            "footprint": footprints(_cells(chosen["footprint"]), engines, threads, 1 if quick else 3)}
+    return {
+        "machine": about,
+        "settings": {"threads": threads, "rounds": rounds, "seconds": seconds, "quick": quick},
+        "peers": peers["rows"],
+        "unsupported": peers["unsupported"],
+        "wrong": [*peers["wrong"], *scaling.wrong, *products.wrong],
+        "ceilings": ceilings.as_json(),
+        "shares": shares(peers["rows"], Limit(ceilings, threads)),
+        "latency": latency,
+        "threads": scaling.rows,
+        "products": products.rows,
+        "footprint": footprints(_cells(chosen["footprint"]), engines, threads, 1 if quick else 3),
+    }

@@ -1,8 +1,8 @@
-"""Whether all engines compute the same: outputs against the float64 oracle where that is quick, else against each other."""
+"""Whether all engines compute the same: against the float64 oracle where that is quick, else each other."""
 
 from __future__ import annotations
 
-from typing import Iterable
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -11,17 +11,17 @@ from lstm_engine.graph import Dense, Recurrent
 from .cells import STREAM, Case, Cell
 
 Outputs = dict[str, np.ndarray]
-Key = tuple[str, str]                    # engine, variant
+Key = tuple[str, str]  # engine, variant
 
-# Engines differ from float64 by 1e-7 to 2e-6 on these networks; a wrong gate, layout or a 16-bit shortcut differs by
-# more than 1e-3. 2e-5 (relative above 1) stands well clear of both.
+# Engines differ from float64 by 1e-7 to 2e-6 on these networks; a wrong gate, layout or a 16-bit shortcut
+# differs by more than 1e-3. 2e-5 (relative above 1) stands well clear of both.
 LIMITS = {"float32": 2e-5, "float64": 1e-10}
 # About a second of the oracle.
 ORACLE_FLOPS = 2e9
 
 
 def difference(ours: Outputs, reference: Outputs) -> float:
-    """The largest difference over all outputs, absolute, relative above 1; inf where names, shapes or NaN disagree."""
+    """The largest difference, absolute, relative above 1; inf where names, shapes or NaN disagree."""
     if set(ours) != set(reference):
         return float("inf")
     worst = 0.0
@@ -36,8 +36,13 @@ def difference(ours: Outputs, reference: Outputs) -> float:
 
 
 def _flops(cell: Cell, case: Case) -> float:
-    per_row = sum(2.0 * array.size for node in case.graph.nodes if isinstance(node, (Recurrent, Dense))
-                  for name, array in node.tensors().items() if name in ("W", "R", "kernel"))
+    per_row = sum(
+        2.0 * array.size
+        for node in case.graph.nodes
+        if isinstance(node, (Recurrent, Dense))
+        for name, array in node.tensors().items()
+        if name in ("W", "R", "kernel")
+    )
     x = next(iter(case.inputs.values()))
     return per_row * cell.batch * (x.shape[1] if cell.kind == STREAM else cell.steps)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from bench.cells import Case, catalogue
 from bench.compare import LIMITS, difference
 from lstm_engine import reference
 
-# Each benchmark takes a few tenths of a second: enough for a median, short enough that all of them run in a minute.
+# A few tenths of a second for each benchmark: enough for a median, and all of them run in a minute.
 BRIEF = dict(max_time=0.1, min_time=1e-4, min_rounds=5, warmup=True, warmup_iterations=3)
 
 

@@ -6,8 +6,9 @@ One LSTM layer, stored as each engine's users store it: a *.lstm file, an ONNX f
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any
 
 from .cells import Cell
 from .compare import LIMITS, difference, medians, oracle
@@ -15,7 +16,9 @@ from .engines import EngineFailed
 from .worker import Worker
 
 
-def footprints(cells: Sequence[Cell], engines: Sequence[str], threads: int, repeats: int = 3) -> list[dict[str, Any]]:
+def footprints(
+    cells: Sequence[Cell], engines: Sequence[str], threads: int, repeats: int = 3
+) -> list[dict[str, Any]]:
     """Rows: engine, cell, weights_bytes (float32), load_ms, resident_bytes (what loading and one run added).
 
     Medians of `repeats` processes. Raises EngineFailed where a loaded model computes something else.
@@ -38,7 +41,13 @@ def footprints(cells: Sequence[Cell], engines: Sequence[str], threads: int, repe
                 for _, _, outputs in answers:
                     if difference(outputs, wanted) > LIMITS["float32"]:
                         raise EngineFailed(f"{engine} computes something else after loading {cell.name}")
-                rows.append({"engine": engine, "cell": cell.name, "weights_bytes": weights,
-                             "load_ms": round(medians(load for load, _, _ in answers), 3),
-                             "resident_bytes": int(medians(resident for _, resident, _ in answers))})
+                rows.append(
+                    {
+                        "engine": engine,
+                        "cell": cell.name,
+                        "weights_bytes": weights,
+                        "load_ms": round(medians(load for load, _, _ in answers), 3),
+                        "resident_bytes": int(medians(resident for _, resident, _ in answers)),
+                    }
+                )
     return rows

@@ -1,4 +1,4 @@
-"""Inner loops of compiled kernels, read from a disassembly: how many instructions go with the multiply-adds."""
+"""Inner loops of compiled kernels, read from a disassembly: instructions for each multiply-add."""
 
 from __future__ import annotations
 
@@ -43,13 +43,18 @@ def _innermost(body: list[tuple[int, str, str]]) -> list[Loop]:
 
 def inner_loops(archive: Path) -> dict[str, list[Loop]]:
     """The product loops of a static library of AVX-512 code, by "object:function"."""
-    text = subprocess.run(["objdump", "-d", "--no-show-raw-insn", str(archive)], capture_output=True, text=True,
-                          check=True).stdout
+    text = subprocess.run(
+        ["objdump", "-d", "--no-show-raw-insn", str(archive)], capture_output=True, text=True, check=True
+    ).stdout
     found: dict[str, list[Loop]] = {}
-    unit, name, body = "", "", []
+    unit, name = "", ""
+    body: list[tuple[int, str, str]] = []
 
     def close() -> None:
-        loops = sorted((loop for loop in _innermost(body) if loop.fmas >= LEAST_FMAS), key=lambda l: (l.fmas, l.instructions))
+        loops = sorted(
+            (loop for loop in _innermost(body) if loop.fmas >= LEAST_FMAS),
+            key=lambda loop: (loop.fmas, loop.instructions),
+        )
         if loops:
             found[f"{unit}:{name}"] = loops
 

@@ -1,12 +1,13 @@
 """`python -m bench.limits`: this machine's ceilings, and each cell of the grid as a share of its limit.
 
-The limit of a recurrent layer, per step, on n cores (B rows, H hidden units, I inputs, g gates, s bytes a weight):
+The limit of a recurrent layer, per step, on n cores (B rows, H units, I inputs, g gates, s bytes a weight):
 
     t = max(2g B H^2 / (n P), g H^2 s / (n BW(g H^2 s / n))) + 2g B H I / (n P) + B H cell / n + barrier
 
-P: multiply-add rate of a core; BW(size): what a core reads from a working set of that size; cell: the time of a hidden
-unit's activations. A step on its own reads the input weights as well. A call of T steps: T t + call. The best of 1 to n
-cores. Each constant is the better of the one measured now and the one below, so that noise cannot make a limit easy.
+P: multiply-add rate of a core; BW(size): what a core reads from a working set of that size; cell: the time of
+a hidden unit's activations. A step on its own reads the input weights as well. A call of T steps: T t + call.
+The best of 1 to n cores. Each constant is the better of the one measured now and the one below, so that noise
+cannot make a limit easy.
 """
 
 from __future__ import annotations
@@ -15,26 +16,36 @@ import argparse
 import json
 import math
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any
 
-from .cells import GRID_BATCH, GRID_HIDDEN, choose
 from .ceilings import KIB, Ceilings, measure_ceilings
+from .cells import GRID_BATCH, GRID_HIDDEN, choose
 from .engines import OWN
 from .machine import machine, sentence
 
-# Known to be had on a core of a 2-core Cascade Lake machine (AVX-512, 1 MiB L2): a floor under what is measured.
-FMA_GFLOPS = 154.0            # float32 multiply-adds
-VNNI_GOPS = 614.0             # int8 multiply-adds
-CELL_NS = 1.65                # sigmoid x3, tanh x2, c and h of one hidden unit, divides shared
-BARRIER_US = 0.11             # two threads, spinning
-CALL_US = 0.2                 # a compiled function called from Python (34 ns), an array checked (29), one made (136)
-READ_GBPS = {                 # working set -> GB/s of each core, all cores reading
-    32 * KIB: 265.0, 48 * KIB: 105.0, 768 * KIB: 105.0, 1024 * KIB: 79.0, 1536 * KIB: 47.0, 2048 * KIB: 38.0,
+# Had on a core of a 2-core Cascade Lake machine (AVX-512, 1 MiB L2): a floor under what is measured.
+FMA_GFLOPS = 154.0  # float32 multiply-adds
+VNNI_GOPS = 614.0  # int8 multiply-adds
+CELL_NS = 1.65  # sigmoid x3, tanh x2, c and h of one hidden unit, divides shared
+BARRIER_US = 0.11  # two threads, spinning
+CALL_US = 0.2  # a compiled function called from Python (34 ns), an array checked (29), one made (136)
+READ_GBPS = {  # working set -> GB/s of each core, all cores reading
+    32 * KIB: 265.0,
+    48 * KIB: 105.0,
+    768 * KIB: 105.0,
+    1024 * KIB: 79.0,
+    1536 * KIB: 47.0,
+    2048 * KIB: 38.0,
     8192 * KIB: 24.0,
 }
-KNOWN = Ceilings(fma={1: FMA_GFLOPS, 2: FMA_GFLOPS}, read={1: READ_GBPS, 2: READ_GBPS}, barrier={1: 0.0, 2: BARRIER_US},
-                 call=CALL_US)
+KNOWN = Ceilings(
+    fma={1: FMA_GFLOPS, 2: FMA_GFLOPS},
+    read={1: READ_GBPS, 2: READ_GBPS},
+    barrier={1: 0.0, 2: BARRIER_US},
+    call=CALL_US,
+)
 GATES = {"lstm": 4, "gru": 3}
 
 
@@ -60,27 +71,54 @@ class Limit:
         return max(own.fma[min(cores, max(own.fma))] for own in (self.measured, self.known))
 
     def read(self, cores: int, size: float) -> float:
-        return max(interpolate(own.read[min(cores, max(own.read))], size) for own in (self.measured, self.known))
+        return max(
+            interpolate(own.read[min(cores, max(own.read))], size) for own in (self.measured, self.known)
+        )
 
     def barrier(self, cores: int) -> float:
         if cores == 1:
             return 0.0
-        return min(own.barrier[max(own.barrier)] for own in (self.measured, self.known) if max(own.barrier) > 1)
+        return min(
+            own.barrier[max(own.barrier)] for own in (self.measured, self.known) if max(own.barrier) > 1
+        )
 
     def cell_ns(self, cores: int) -> float:
-        """Activations are arithmetic too: a core that multiplies faster than the known one does them faster."""
+        """Activations are arithmetic too: faster on a core that multiplies faster than the known one."""
         return CELL_NS * min(1.0, FMA_GFLOPS / self.fma(cores))
 
-    def step(self, batch: int, hidden: int, inputs: int, *, kind: str = "lstm", alone: bool = False, weight_bytes: int = 4,
-             rate: float | None = None) -> float:
+    def step(
+        self,
+        batch: int,
+        hidden: int,
+        inputs: int,
+        *,
+        kind: str = "lstm",
+        alone: bool = False,
+        weight_bytes: int = 4,
+        rate: float | None = None,
+    ) -> float:
         """us of one step. rate: operations per ns of a core, if not the float32 multiply-adds'."""
-        return min(self._step(n, batch, hidden, inputs, GATES[kind], alone, weight_bytes, rate)
-                   for n in range(1, self.threads + 1))
+        return min(
+            self._step(n, batch, hidden, inputs, GATES[kind], alone, weight_bytes, rate)
+            for n in range(1, self.threads + 1)
+        )
 
-    def _step(self, n: int, batch: int, hidden: int, inputs: int, gates: int, alone: bool, weight_bytes: int,
-              rate: float | None) -> float:
+    def _step(
+        self,
+        n: int,
+        batch: int,
+        hidden: int,
+        inputs: int,
+        gates: int,
+        alone: bool,
+        weight_bytes: int,
+        rate: float | None,
+    ) -> float:
         per_us = 1e3 * n * (rate or self.fma(n))
-        recurrent, projected = 2 * gates * batch * hidden * hidden / per_us, 2 * gates * batch * hidden * inputs / per_us
+        recurrent, projected = (
+            2 * gates * batch * hidden * hidden / per_us,
+            2 * gates * batch * hidden * inputs / per_us,
+        )
         weights = gates * hidden * (hidden + inputs if alone else hidden) * weight_bytes
         reading = weights / (1e3 * n * self.read(n, weights / n))
         arithmetic = max(recurrent + projected, reading) if alone else max(recurrent, reading) + projected
@@ -88,7 +126,9 @@ class Limit:
 
     def call(self, batch: int, hidden: int, inputs: int, steps: int, kind: str = "lstm") -> float:
         """us of one call of `steps` steps from Python."""
-        return steps * self.step(batch, hidden, inputs, kind=kind, alone=steps == 1) + min(self.measured.call, self.known.call)
+        return steps * self.step(batch, hidden, inputs, kind=kind, alone=steps == 1) + min(
+            self.measured.call, self.known.call
+        )
 
 
 def shares(rows: Sequence[Mapping[str, Any]], limit: Limit) -> list[dict[str, Any]]:
@@ -108,15 +148,28 @@ def median(values: Sequence[float]) -> float:
 
 
 def format_ceilings(ceilings: Ceilings) -> str:
-    text = ["ceiling, each core".ljust(28) + "".join(f"{n} busy".rjust(10) for n in ceilings.fma) + "     known"]
-    text.append("multiply-add, GFLOP/s".ljust(28) + "".join(f"{v:10.0f}" for v in ceilings.fma.values()) + f"{FMA_GFLOPS:10.0f}")
+    text = [
+        "ceiling, each core".ljust(28) + "".join(f"{n} busy".rjust(10) for n in ceilings.fma) + "     known"
+    ]
+    text.append(
+        "multiply-add, GFLOP/s".ljust(28)
+        + "".join(f"{v:10.0f}" for v in ceilings.fma.values())
+        + f"{FMA_GFLOPS:10.0f}"
+    )
     for size in next(iter(ceilings.read.values())):
         name = f"read {size // KIB} KiB, GB/s"
         rates = "".join(f"{own[size]:10.0f}" for own in ceilings.read.values())
         text.append(name.ljust(28) + rates + f"{interpolate(READ_GBPS, size):10.0f}")
-    text.append("spin barrier, us".ljust(28) + "".join(f"{v:10.2f}" for v in ceilings.barrier.values()) + f"{BARRIER_US:10.2f}")
-    text.append("call with an array, us".ljust(28) + f"{ceilings.call:10.2f}".ljust(10 * len(ceilings.fma))
-                + f"{CALL_US:10.2f}")
+    text.append(
+        "spin barrier, us".ljust(28)
+        + "".join(f"{v:10.2f}" for v in ceilings.barrier.values())
+        + f"{BARRIER_US:10.2f}"
+    )
+    text.append(
+        "call with an array, us".ljust(28)
+        + f"{ceilings.call:10.2f}".ljust(10 * len(ceilings.fma))
+        + f"{CALL_US:10.2f}"
+    )
     return "\n".join(text)
 
 
@@ -128,17 +181,29 @@ def format_steps(limit: Limit) -> str:
     """The limits of one step among many, I = H: us, float32 / int8."""
     text = ["limit, us a step".ljust(18) + "".join(f"B={batch}".rjust(18) for batch in GRID_BATCH)]
     for hidden in GRID_HIDDEN:
-        pairs = [(limit.step(batch, hidden, hidden), limit.step(batch, hidden, hidden, weight_bytes=1, rate=VNNI_GOPS))
-                 for batch in GRID_BATCH]
-        text.append(f"H={hidden}".ljust(18) + "".join(f"{_us(full)} / {_us(int8)}".rjust(18) for full, int8 in pairs))
+        pairs = [
+            (
+                limit.step(batch, hidden, hidden),
+                limit.step(batch, hidden, hidden, weight_bytes=1, rate=VNNI_GOPS),
+            )
+            for batch in GRID_BATCH
+        ]
+        text.append(
+            f"H={hidden}".ljust(18) + "".join(f"{_us(full)} / {_us(int8)}".rjust(18) for full, int8 in pairs)
+        )
     return "\n".join(text)
 
 
 def format_shares(found: Sequence[Mapping[str, Any]]) -> str:
     text = ["cell".ljust(22) + "limit us".rjust(12) + "ours us".rjust(12) + "share".rjust(8)]
-    text += [f"{row['cell']:22}{row['limit_us']:12.2f}{row['median_us']:12.2f}{row['share']:8.0%}" for row in found]
+    text += [
+        f"{row['cell']:22}{row['limit_us']:12.2f}{row['median_us']:12.2f}{row['share']:8.0%}" for row in found
+    ]
     if found:
-        text.append(f"median share of the limit: {median([row['share'] for row in found]):.0%} over {len(found)} cells")
+        text.append(
+            f"median share of the limit: {median([row['share'] for row in found]):.0%} "
+            f"over {len(found)} cells"
+        )
     return "\n".join(text)
 
 
@@ -146,7 +211,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.limits", description=__doc__.split("\n\n")[0])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cells", nargs="+", default=["lstm"], metavar="PATTERN")
-    parser.add_argument("--rows", type=Path, metavar="FILE", help="take our times from a file of bench.peers --json")
+    parser.add_argument(
+        "--rows", type=Path, metavar="FILE", help="take our times from a file of bench.peers --json"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.05, help="for one cell in one round (0.05)")
     parser.add_argument("--json", type=Path, metavar="FILE")
@@ -161,13 +228,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         from .peers import measure
 
-        rows = measure(choose(arguments.cells), [OWN[0]], [arguments.threads], "float32", arguments.rounds,
-                       arguments.seconds).rows
+        rows = measure(
+            choose(arguments.cells),
+            [OWN[0]],
+            [arguments.threads],
+            "float32",
+            arguments.rounds,
+            arguments.seconds,
+        ).rows
     found = shares(rows, limit)
     print("\n" + format_shares(found))
     if arguments.json:
-        arguments.json.write_text(json.dumps({"machine": about, "ceilings": ceilings.as_json(), "shares": found}, indent=1)
-                                  + "\n")
+        arguments.json.write_text(
+            json.dumps({"machine": about, "ceilings": ceilings.as_json(), "shares": found}, indent=1) + "\n"
+        )
     return 0
 
 

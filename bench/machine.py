@@ -16,7 +16,7 @@ def _cpu() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    found = dict(tuple(part.strip() for part in line.split(":", 1)) for line in reversed(lines) if ":" in line)
+    found = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
     name = found.get("model name", platform.machine())
     family = ", ".join(f"{key} {found[key]}" for key in ("cpu family", "model") if key in found)
     return f"{name} ({family})" if family else name
@@ -29,7 +29,9 @@ def caches() -> dict[str, int]:
         level, kind = (index / "level").read_text().strip(), (index / "type").read_text().strip()
         if kind != "Instruction":
             size = (index / "size").read_text().strip()
-            found["L" + level + ("d" if kind == "Data" else "")] = int(size[:-1]) * {"K": 2**10, "M": 2**20}[size[-1]]
+            found["L" + level + ("d" if kind == "Data" else "")] = (
+                int(size[:-1]) * {"K": 2**10, "M": 2**20}[size[-1]]
+            )
     return found
 
 
@@ -44,8 +46,12 @@ def commit() -> str | None:
     """The commit of the work tree, with "+" where files differ from it; None outside a work tree."""
     root = Path(__file__).resolve().parents[1]
     try:
-        head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
-        dirty = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=root, capture_output=True, text=True, check=True)
+        head = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True, check=True
+        )
+        dirty = subprocess.run(
+            ["git", "status", "--porcelain", "-uno"], cwd=root, capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
@@ -75,6 +81,8 @@ def sentence(about: dict[str, Any]) -> str:
     cached = ", ".join(f"{name} {size // 1024} KiB" for name, size in about["caches"].items())
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     own = about["lstm_engine"]
-    return (f"{about['cpu']}, {about['cores']} cores, {cached}; {about['system']}, Python {about['python']}; "
-            f"lstm-engine {own['version']} ({own['isa']}, commit {about['commit']}), {versions}; "
-            f"{about['date']}, load {about['load']}")
+    return (
+        f"{about['cpu']}, {about['cores']} cores, {cached}; {about['system']}, Python {about['python']}; "
+        f"lstm-engine {own['version']} ({own['isa']}, commit {about['commit']}), {versions}; "
+        f"{about['date']}, load {about['load']}"
+    )

@@ -1,17 +1,33 @@
 """The networks that are timed, as graphs of the project's own vocabulary with random weights.
 
-A recurrent node of that vocabulary is the ONNX operator to the letter, so every engine is built from the same arrays.
-Weights are uniform in +-1/sqrt(H), as torch.nn initialises them: gates stay in their sensitive range at any size.
+A recurrent node of that vocabulary is the ONNX operator to the letter, so every engine is built from the same
+arrays. Weights are uniform in +-1/sqrt(H), as torch.nn initialises them: gates stay in their sensitive range
+at any size.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from lstm_engine.graph import (GRU, LINEAR, LSTM, RELU, SIGMOID, TANH, Activation, Dense, Embedding, Graph, Node,
-                               Recurrent, Value, validate)
+from lstm_engine.graph import (
+    GRU,
+    LINEAR,
+    LSTM,
+    RELU,
+    SIGMOID,
+    TANH,
+    Activation,
+    Dense,
+    Embedding,
+    Graph,
+    Node,
+    Recurrent,
+    Value,
+    validate,
+)
 
 SOFTMAX = Activation("softmax")
 CELLS: dict[str, type[Recurrent]] = {"lstm": LSTM, "gru": GRU}
@@ -29,34 +45,63 @@ class Builder:
 
     def embedding(self, vocabulary: int, features: int) -> Builder:
         name = f"embedding_{len(self.nodes)}"
-        self.nodes.append(Embedding(name=name, inputs=(self.x,), outputs=(name,),
-                                    table=self._uniform(1.0, vocabulary, features)))
+        self.nodes.append(
+            Embedding(
+                name=name, inputs=(self.x,), outputs=(name,), table=self._uniform(1.0, vocabulary, features)
+            )
+        )
         self.x, self.features = name, features
         return self
 
-    def recurrent(self, kind: str, hidden: int, *, direction: str = "forward", last: bool = False,
-                  activations: tuple[Activation, ...] = (), state: tuple[str, ...] = (),
-                  keep_state: bool = False) -> Builder:
-        """`last`: the last step alone. `state`: values of the initial h and c. `keep_state`: name the final ones too."""
+    def recurrent(
+        self,
+        kind: str,
+        hidden: int,
+        *,
+        direction: str = "forward",
+        last: bool = False,
+        activations: tuple[Activation, ...] = (),
+        state: tuple[str, ...] = (),
+        keep_state: bool = False,
+    ) -> Builder:
+        """last: the last step alone. state: values of the initial h and c. keep_state: name final ones."""
         kind_of = CELLS[kind]
         name, dirs = f"{kind}_{len(self.nodes)}", 2 if direction == "bidirectional" else 1
-        bound, rows = hidden ** -0.5, kind_of.gates * hidden
-        options = {"linear_before_reset": True} if kind == "gru" else {}
+        bound, rows = hidden**-0.5, kind_of.gates * hidden
+        options: dict[str, Any] = {"linear_before_reset": True} if kind == "gru" else {}
         sequence, final = ("", name) if last else (name, f"{name}.h" if keep_state else "")
-        outputs = (sequence, final, f"{name}.c") if keep_state else (sequence, final) if final else (sequence,)
-        self.nodes.append(kind_of(
-            name=name, inputs=(self.x, "", *state) if state else (self.x,), outputs=outputs,
-            W=self._uniform(bound, dirs, rows, self.features), R=self._uniform(bound, dirs, rows, hidden),
-            B=self._uniform(bound, dirs, 2 * rows), direction=direction,
-            activations=(activations,) * dirs if activations else (), **options))
+        outputs = (
+            (sequence, final, f"{name}.c") if keep_state else (sequence, final) if final else (sequence,)
+        )
+        self.nodes.append(
+            kind_of(
+                name=name,
+                inputs=(self.x, "", *state) if state else (self.x,),
+                outputs=outputs,
+                W=self._uniform(bound, dirs, rows, self.features),
+                R=self._uniform(bound, dirs, rows, hidden),
+                B=self._uniform(bound, dirs, 2 * rows),
+                direction=direction,
+                activations=(activations,) * dirs if activations else (),
+                **options,
+            )
+        )
         self.x, self.features = name, dirs * hidden
         return self
 
     def dense(self, units: int, activation: Activation) -> Builder:
         name = f"dense_{len(self.nodes)}"
-        bound = self.features ** -0.5
-        self.nodes.append(Dense(name=name, inputs=(self.x,), outputs=(name,), bias=self._uniform(bound, units),
-                                kernel=self._uniform(bound, self.features, units), activation=activation))
+        bound = self.features**-0.5
+        self.nodes.append(
+            Dense(
+                name=name,
+                inputs=(self.x,),
+                outputs=(name,),
+                bias=self._uniform(bound, units),
+                kernel=self._uniform(bound, self.features, units),
+                activation=activation,
+            )
+        )
         self.x, self.features = name, units
         return self
 
@@ -71,8 +116,14 @@ def _numbers(features: int) -> Value:
 _IDS = Value("x", ("batch", "time"), "int32")
 
 
-def layers(rng: np.random.Generator, kind: str, features: int, hidden: int, depth: int = 1,
-           direction: str = "forward") -> Graph:
+def layers(
+    rng: np.random.Generator,
+    kind: str,
+    features: int,
+    hidden: int,
+    depth: int = 1,
+    direction: str = "forward",
+) -> Graph:
     """`depth` recurrent layers, every step of the last one out."""
     build = Builder(rng, "x", features)
     for _ in range(depth):
@@ -82,7 +133,9 @@ def layers(rng: np.random.Generator, kind: str, features: int, hidden: int, dept
 
 def sentiment(rng: np.random.Generator) -> Graph:
     """Text classifier: Embedding 20000x100, LSTM 100, LSTM 100, Dense 1 sigmoid."""
-    build = Builder(rng, "x", 0).embedding(20000, 100).recurrent("lstm", 100).recurrent("lstm", 100, last=True)
+    build = (
+        Builder(rng, "x", 0).embedding(20000, 100).recurrent("lstm", 100).recurrent("lstm", 100, last=True)
+    )
     return build.dense(1, SIGMOID).graph((_IDS,))
 
 
@@ -93,17 +146,25 @@ def sequences_and_states(rng: np.random.Generator) -> Graph:
 
 
 def translator(rng: np.random.Generator) -> Graph:
-    """Encoder-decoder: the states of an LSTM 256 over the source start an LSTM 256 over the target, softmax 5000."""
-    encoder = Builder(rng, "source", 0).embedding(5000, 128).recurrent("lstm", 256, last=True, keep_state=True)
+    """Encoder-decoder: an LSTM 256 over the source starts one over the target; Dense 5000 softmax."""
+    encoder = (
+        Builder(rng, "source", 0).embedding(5000, 128).recurrent("lstm", 256, last=True, keep_state=True)
+    )
     decoder = Builder(rng, "target", 0)
     decoder.nodes = encoder.nodes
-    decoder.embedding(5000, 128).recurrent("lstm", 256, state=(encoder.x, f"{encoder.x}.c")).dense(5000, SOFTMAX)
-    return decoder.graph((Value("source", ("batch", "time"), "int32"), Value("target", ("batch", "time_2"), "int32")))
+    decoder.embedding(5000, 128).recurrent("lstm", 256, state=(encoder.x, f"{encoder.x}.c")).dense(
+        5000, SOFTMAX
+    )
+    return decoder.graph(
+        (Value("source", ("batch", "time"), "int32"), Value("target", ("batch", "time_2"), "int32"))
+    )
 
 
 def language_model(rng: np.random.Generator) -> Graph:
     """Embedding 10000x128, LSTM 256, Dense 10000 softmax at every step."""
-    return Builder(rng, "x", 0).embedding(10000, 128).recurrent("lstm", 256).dense(10000, SOFTMAX).graph((_IDS,))
+    return (
+        Builder(rng, "x", 0).embedding(10000, 128).recurrent("lstm", 256).dense(10000, SOFTMAX).graph((_IDS,))
+    )
 
 
 def frames(rng: np.random.Generator) -> Graph:
@@ -111,7 +172,9 @@ def frames(rng: np.random.Generator) -> Graph:
 
     The recurrent weights are small: with relu nothing else keeps the state from growing with the steps.
     """
-    build = Builder(rng, "x", 784).recurrent("lstm", 128, activations=(SIGMOID, RELU, RELU)).dense(10, SOFTMAX)
+    build = (
+        Builder(rng, "x", 784).recurrent("lstm", 128, activations=(SIGMOID, RELU, RELU)).dense(10, SOFTMAX)
+    )
     recurrent = build.nodes[0]
     assert isinstance(recurrent, LSTM)
     build.nodes[0] = replace(recurrent, R=recurrent.R * np.float32(0.3))
@@ -140,8 +203,11 @@ def with_states(graph: Graph) -> Graph:
             parts = "hc" if isinstance(node, LSTM) else "h"
             inputs += [Value(f"{node.name}.{part}0", ("batch", node.dirs * node.hidden)) for part in parts]
             outputs += [f"{node.name}.{part}1" for part in parts]
-            node = replace(node, inputs=(node.inputs[0], "", *(f"{node.name}.{part}0" for part in parts)),
-                           outputs=(node.outputs[0], *(f"{node.name}.{part}1" for part in parts)))
+            node = replace(
+                node,
+                inputs=(node.inputs[0], "", *(f"{node.name}.{part}0" for part in parts)),
+                outputs=(node.outputs[0], *(f"{node.name}.{part}1" for part in parts)),
+            )
         nodes.append(node)
     return validate(Graph(tuple(inputs), tuple(nodes), tuple(outputs)))
 

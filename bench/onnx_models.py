@@ -1,35 +1,50 @@
-"""ONNX models of the graphs that are timed, for the engines that read ONNX.
+"""ONNX models, float32, of the graphs that are timed, for the engines that read ONNX.
 
-ONNX's recurrent operators are time first: the models take [time, batch, features] and give the same, so that nobody
-pays for transposing. (OpenVINO works batch first inside; with Transpose nodes at the doors it is no faster.)
-What goes straight from a recurrent operator to an output, or from an input to its state, keeps ONNX's extra axis of
-directions, for squeezing it away would copy: `house_order` drops it.
+ONNX's recurrent operators are time first: the models take [time, batch, features] and give the same, so that
+nobody pays for transposing. (OpenVINO works batch first inside; with Transpose nodes at the doors it is no
+faster.) What goes straight from a recurrent operator to an output, or from an input to its state, keeps
+ONNX's extra axis of directions, for squeezing it away would copy: `house_order` drops it.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from lstm_engine.graph import Activate, Activation, Dense, Embedding, Graph, Node, Recurrent, infer_shapes
+from lstm_engine.graph import (
+    GRU,
+    Activate,
+    Activation,
+    Dense,
+    Embedding,
+    Graph,
+    Node,
+    Recurrent,
+    infer_shapes,
+)
 
 _NAMES = {"sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu", "softmax": "Softmax"}
 OPSET = 17
 
 
 class _Maker:
-    def __init__(self, graph: Graph, dtype: str, lengths: str) -> None:
+    def __init__(self, graph: Graph, lengths: str) -> None:
         self.graph, self.lengths = graph, lengths
         self.shapes = infer_shapes(graph)
-        self.dtype = np.dtype(dtype)
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
         self.count = 0
         read = {name for node in graph.nodes for name in node.inputs}
         recurrent = [node for node in graph.nodes if isinstance(node, Recurrent) and node.dirs == 1]
-        self.bare = {name for node in recurrent for name in node.outputs if name in graph.outputs and name not in read}
-        self.bare |= {name for node in recurrent for name in node.inputs[2:4]} & {value.name for value in graph.inputs}
+        self.bare = {
+            name for node in recurrent for name in node.outputs if name in graph.outputs and name not in read
+        }
+        self.bare |= {name for node in recurrent for name in node.inputs[2:4]} & {
+            value.name for value in graph.inputs
+        }
 
     def new(self, hint: str) -> str:
         self.count += 1
@@ -37,7 +52,7 @@ class _Maker:
 
     def constant(self, array: np.ndarray, hint: str) -> str:
         name = self.new(hint)
-        array = array.astype(self.dtype) if array.dtype.kind == "f" else array
+        array = array.astype(np.float32) if array.dtype.kind == "f" else array
         self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
@@ -58,7 +73,9 @@ class _Maker:
     def add(self, node: Node, named: dict[str, str]) -> None:
         """`named`: house value -> ONNX value; added to."""
         if isinstance(node, Embedding):
-            named[node.outputs[0]] = self.op("Gather", [self.constant(node.table, "table"), named[node.inputs[0]]])
+            named[node.outputs[0]] = self.op(
+                "Gather", [self.constant(node.table, "table"), named[node.inputs[0]]]
+            )
         elif isinstance(node, Dense):
             x = self.op("MatMul", [named[node.inputs[0]], self.constant(node.kernel, "kernel")])
             if node.bias is not None:
@@ -73,8 +90,13 @@ class _Maker:
             self.recurrent(node, named)
 
     def recurrent(self, node: Recurrent, named: dict[str, str]) -> None:
-        inputs = [named[node.inputs[0]], self.constant(node.W, "W"), self.constant(node.R, "R"),
-                  "" if node.B is None else self.constant(node.B, "B"), self.lengths]
+        inputs = [
+            named[node.inputs[0]],
+            self.constant(node.W, "W"),
+            self.constant(node.R, "R"),
+            "" if node.B is None else self.constant(node.B, "B"),
+            self.lengths,
+        ]
         for name in node.inputs[2:4]:
             if name in self.bare:
                 inputs.append(name)
@@ -82,12 +104,15 @@ class _Maker:
             # [batch, dirs*H] -> [dirs, batch, H]
             split = self.op("Reshape", [named[name], self.constant(np.array([0, node.dirs, -1]), "split")])
             inputs.append(self.op("Transpose", [split], perm=[1, 0, 2]))
-        outputs = [name if name in self.bare else self.new(part) if name else "" for part, name in zip(("Y", "Y_h", "Y_c"), node.outputs)]
-        attributes = {"hidden_size": node.hidden, "direction": node.direction}
+        outputs = [
+            name if name in self.bare else self.new(part) if name else ""
+            for part, name in zip(("Y", "Y_h", "Y_c"), node.outputs)
+        ]
+        attributes: dict[str, Any] = {"hidden_size": node.hidden, "direction": node.direction}
         functions = [_NAMES[function.name] for direction in node.activations for function in direction]
         if functions != [_NAMES[f.name] for f in node.default_activations] * node.dirs:
             attributes["activations"] = functions
-        if node.op == "GRU":
+        if isinstance(node, GRU):
             attributes["linear_before_reset"] = int(node.linear_before_reset)
         while inputs[-1] == "":
             inputs.pop()
@@ -102,16 +127,17 @@ class _Maker:
         if dirs == 1:
             return self.op("Squeeze", [made, self.constant(np.array([axis]), "axis")])
         moved = self.op("Transpose", [made], perm=[0, 2, 1, 3] if sequence else [1, 0, 2])
-        return self.op("Reshape", [moved, self.constant(np.array([0, 0, -1] if sequence else [0, -1]), "join")])
+        return self.op(
+            "Reshape", [moved, self.constant(np.array([0, 0, -1] if sequence else [0, -1]), "join")]
+        )
 
 
-def onnx_model(graph: Graph, dtype: str = "float32", *, lengths: bool = False) -> onnx.ModelProto:
-    """The graph as an ONNX model. Inputs and outputs have the graph's names; sequences are [time, batch, ...], ids int32.
+def onnx_model(graph: Graph, *, lengths: bool = False) -> onnx.ModelProto:
+    """The graph as an ONNX model, names kept; sequences are [time, batch, ...], ids int32.
 
     lengths: one more input "lengths", int32 [batch].
     """
-    kinds = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
-    maker = _Maker(graph, dtype, "lengths" if lengths else "")
+    maker = _Maker(graph, "lengths" if lengths else "")
     inputs, named = [], {}
     for value in graph.inputs:
         shape, named[value.name] = list(value.shape), value.name
@@ -119,7 +145,7 @@ def onnx_model(graph: Graph, dtype: str = "float32", *, lengths: bool = False) -
             shape[:2] = shape[1::-1]
         elif value.name in maker.bare:
             shape.insert(0, 1)
-        kind = kinds[dtype] if value.dtype.startswith("float") else TensorProto.INT32
+        kind = TensorProto.FLOAT if value.dtype.startswith("float") else TensorProto.INT32
         inputs.append(helper.make_tensor_value_info(value.name, kind, shape))
     if lengths:
         inputs.append(helper.make_tensor_value_info("lengths", TensorProto.INT32, ["batch"]))
@@ -129,7 +155,7 @@ def onnx_model(graph: Graph, dtype: str = "float32", *, lengths: bool = False) -
     for name in graph.outputs:
         if named[name] != name:
             maker.op("Identity", [named[name]], name)
-        outputs.append(helper.make_tensor_value_info(name, kinds[dtype], None))
+        outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
     made = helper.make_graph(maker.nodes, "bench", inputs, outputs, maker.weights)
     return helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
 

@@ -1,8 +1,8 @@
 """`python -m bench.peers`: lstm-engine beside ONNX Runtime, PyTorch and OpenVINO.
 
-Every engine has a process of its own; only one runs at a time. Outputs are compared before anything is timed. Cells
-are interleaved over several rounds; a figure is the median of the rounds' medians, in us per call.
-Exit code: 0; 1 if an engine computed something else or died; 2 for wrong arguments.
+Every engine has a process of its own; only one runs at a time. Outputs are compared before anything is timed.
+Cells are interleaved over several rounds; a figure is the median of the rounds' medians, in us per call. Exit
+code: 0; 1 if an engine computed something else or died; 2 for wrong arguments.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any
 
 from .cells import Cell, catalogue, choose
 from .compare import LIMITS, compare, medians
@@ -39,12 +40,23 @@ class Job:
 
     def row(self, version: str, dtype: str) -> Row:
         cell = self.cell
-        return {"engine": self.engine, "version": version, "cell": cell.name, "dtype": dtype, "threads": self.threads,
-                "batch": cell.batch, "inputs": cell.inputs, "hidden": cell.hidden, "steps": cell.steps,
-                "median_us": round(medians(medians(times) for times in self.rounds), 3),
-                "min_us": round(min(min(times) for times in self.rounds), 3),
-                "max_abs_diff": self.max_abs_diff, "variant": self.variant, "compared_with": self.against,
-                "rounds_us": [round(medians(times), 3) for times in self.rounds]}
+        return {
+            "engine": self.engine,
+            "version": version,
+            "cell": cell.name,
+            "dtype": dtype,
+            "threads": self.threads,
+            "batch": cell.batch,
+            "inputs": cell.inputs,
+            "hidden": cell.hidden,
+            "steps": cell.steps,
+            "median_us": round(medians(medians(times) for times in self.rounds), 3),
+            "min_us": round(min(min(times) for times in self.rounds), 3),
+            "max_abs_diff": self.max_abs_diff,
+            "variant": self.variant,
+            "compared_with": self.against,
+            "rounds_us": [round(medians(times), 3) for times in self.rounds],
+        }
 
 
 @dataclass
@@ -68,8 +80,15 @@ def _prepare(workers: dict[str, Worker], cell: Cell, threads: int, dtype: str, r
             for variant, made in worker.ask("prepare", cell.name, threads, dtype).items():
                 outputs[engine, variant] = made
         except NotSupported as error:
-            run.unsupported.append({"engine": engine, "cell": cell.name, "dtype": dtype, "threads": threads,
-                                    "reason": str(error)})
+            run.unsupported.append(
+                {
+                    "engine": engine,
+                    "cell": cell.name,
+                    "dtype": dtype,
+                    "threads": threads,
+                    "reason": str(error),
+                }
+            )
             _say(f"  {cell.name}: {engine}: not supported: {error}")
         except EngineFailed as error:
             run.wrong.append(f"{cell.name}: {engine} failed: {error}")
@@ -78,15 +97,26 @@ def _prepare(workers: dict[str, Worker], cell: Cell, threads: int, dtype: str, r
         return []
     against, apart, wrong = compare(cell, dtype, outputs)
     for engine, variant in wrong:
-        message = f"{cell.name}: {' '.join(filter(None, (engine, variant)))} is {apart[engine, variant]:.2g} from {against}"
+        name = " ".join(filter(None, (engine, variant)))
+        message = f"{cell.name}: {name} is {apart[engine, variant]:.2g} from {against}"
         run.wrong.append(message)
         _say(f"  WRONG: {message}")
-    return [Job(engine, cell, threads, variant, against, apart[engine, variant]) for engine, variant in outputs
-            if (engine, variant) not in wrong]
+    return [
+        Job(engine, cell, threads, variant, against, apart[engine, variant])
+        for engine, variant in outputs
+        if (engine, variant) not in wrong
+    ]
 
 
-def measure(cells: Sequence[Cell], engines: Sequence[str], threads: Sequence[int], dtype: str, rounds: int,
-            seconds: float, environment: dict[str, str] | None = None) -> Run:
+def measure(
+    cells: Sequence[Cell],
+    engines: Sequence[str],
+    threads: Sequence[int],
+    dtype: str,
+    rounds: int,
+    seconds: float,
+    environment: dict[str, str] | None = None,
+) -> Run:
     """Time every cell in every engine. `seconds`: what one engine gets for one cell in one round.
 
     Raises WorkerDied if the process of an engine ends.
@@ -104,8 +134,11 @@ def measure(cells: Sequence[Cell], engines: Sequence[str], threads: Sequence[int
                 # Another order each round, so that no engine always follows the same one.
                 shift = number % len(own) if own else 0
                 for job in own[shift:] + own[:shift]:
-                    job.rounds.append(workers[job.engine].ask("time", job.cell.name, job.threads, dtype, job.variant,
-                                                              seconds))
+                    job.rounds.append(
+                        workers[job.engine].ask(
+                            "time", job.cell.name, job.threads, dtype, job.variant, seconds
+                        )
+                    )
             _say(f"  round {number + 1} of {rounds}")
         run.rows = [job.row(workers[job.engine].version, dtype) for own in jobs for job in own]
     return run
@@ -113,16 +146,27 @@ def measure(cells: Sequence[Cell], engines: Sequence[str], threads: Sequence[int
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--cells", nargs="+", default=["lstm"], metavar="PATTERN",
-                        help="shell patterns of cell names, or groups (default: lstm, the grid; '*' for all)")
+    parser.add_argument(
+        "--cells",
+        nargs="+",
+        default=["lstm"],
+        metavar="PATTERN",
+        help="shell patterns of cell names, or groups (default: lstm, the grid; '*' for all)",
+    )
     parser.add_argument("--list", action="store_true", help="print the names of all cells and stop")
     parser.add_argument("--engines", nargs="+", choices=list(ENGINES), help="default: those installed")
     parser.add_argument("--threads", type=int, nargs="+", default=[2])
     parser.add_argument("--dtype", choices=list(LIMITS), default="float32")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=0.05, help="for one engine on one cell in one round (0.05)")
-    parser.add_argument("--by", choices=["median_us", "min_us"], default="median_us",
-                        help="what the table shows; the minimum says more on a machine that others use too")
+    parser.add_argument(
+        "--seconds", type=float, default=0.05, help="for one engine on one cell in one round (0.05)"
+    )
+    parser.add_argument(
+        "--by",
+        choices=["median_us", "min_us"],
+        default="median_us",
+        help="what the table shows; the minimum says more on a machine that others use too",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write machine, rows and settings there")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the speed-ups (PNG or SVG)")
     arguments = parser.parse_args(argv)
@@ -151,10 +195,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     print(format_table(run.rows, run.unsupported, arguments.by), end="")
     if arguments.json:
-        settings = {"rounds": arguments.rounds, "seconds": arguments.seconds, "threads": arguments.threads,
-                    "dtype": arguments.dtype, "cells": arguments.cells}
-        arguments.json.write_text(json.dumps({"machine": about, "settings": settings, "rows": run.rows,
-                                              "unsupported": run.unsupported, "wrong": run.wrong}, indent=1) + "\n")
+        settings = {
+            "rounds": arguments.rounds,
+            "seconds": arguments.seconds,
+            "threads": arguments.threads,
+            "dtype": arguments.dtype,
+            "cells": arguments.cells,
+        }
+        arguments.json.write_text(
+            json.dumps(
+                {
+                    "machine": about,
+                    "settings": settings,
+                    "rows": run.rows,
+                    "unsupported": run.unsupported,
+                    "wrong": run.wrong,
+                },
+                indent=1,
+            )
+            + "\n"
+        )
     if arguments.plot:
         from .figures import peers_figure
 

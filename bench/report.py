@@ -1,7 +1,7 @@
-"""`python -m bench.report`: measure (or read) everything, and write Markdown and one self-contained HTML page.
+"""`python -m bench.report`: measure or read everything; write Markdown and a self-contained HTML page.
 
-Writes report.md with its figures (SVG), report.html with the same inside, and data.json, from which `--data` draws the
-pages again without measuring. Exit code: 0; 1 if an engine computed something else.
+Writes report.md with its figures (SVG), report.html with the same inside, and data.json, from which `--data`
+draws the pages again without measuring. Exit code: 0; 1 if an engine computed something else.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import html
 import io
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any
 
 from .collect import collect
 from .machine import sentence
@@ -43,15 +44,21 @@ def _svg(figure: Any) -> str:
 
 def _latency_table(rows: Sequence[Mapping[str, Any]]) -> str:
     text = [f"{'cell':18}{'engine':14}{'p50 us':>10}{'p99 us':>10}{'p99.9 us':>10}{'calls':>9}"]
-    text += [f"{r['cell']:18}{r['engine']:14}{r['p50_us']:10.2f}{r['p99_us']:10.2f}{r['p99.9_us']:10.2f}{r['calls']:9}"
-             for r in rows]
+    text += [
+        f"{r['cell']:18}{r['engine']:14}{r['p50_us']:10.2f}{r['p99_us']:10.2f}{r['p99.9_us']:10.2f}"
+        f"{r['calls']:9}"
+        for r in rows
+    ]
     return "\n".join(text)
 
 
 def _footprint_table(rows: Sequence[Mapping[str, Any]]) -> str:
     text = [f"{'cell':18}{'engine':14}{'weights MiB':>12}{'resident MiB':>13}{'load ms':>9}"]
-    text += [f"{r['cell']:18}{r['engine']:14}{r['weights_bytes'] / 2**20:12.1f}{r['resident_bytes'] / 2**20:13.1f}"
-             f"{r['load_ms']:9.1f}" for r in rows]
+    text += [
+        f"{r['cell']:18}{r['engine']:14}{r['weights_bytes'] / 2**20:12.1f}{r['resident_bytes'] / 2**20:13.1f}"
+        f"{r['load_ms']:9.1f}"
+        for r in rows
+    ]
     return "\n".join(text)
 
 
@@ -71,41 +78,101 @@ def sections(data: Mapping[str, Any]) -> list[Section]:
         if given:
             found.append(Section(title, words, name, _svg(draw()), table))
 
-    add(grid, "The grid", "One LSTM layer, float32. Each field: our speed-up over the fastest peer, and which that is.",
-        "speed-up", lambda: figures.speed_up_map(grid, threads), format_table(grid, data["unsupported"]))
-    add(data["shares"], "Share of the machine's limit", "The limit follows from multiply-add rate, read bandwidth, "
-        "activations and barrier (bench/limits.py has the formula); 100 % cannot be passed.", "share",
+    add(
+        grid,
+        "The grid",
+        "One LSTM layer, float32. Each field: our speed-up over the fastest peer, and which that is.",
+        "speed-up",
+        lambda: figures.speed_up_map(grid, threads),
+        format_table(grid, data["unsupported"]),
+    )
+    add(
+        data["shares"],
+        "Share of the machine's limit",
+        "The limit follows from multiply-add rate, read bandwidth, "
+        "activations and barrier (bench/limits.py has the formula); 100 % cannot be passed.",
+        "share",
         lambda: figures.share_map(data["shares"], threads),
-        format_ceilings(_ceilings(data["ceilings"], Ceilings)) + "\n\n" + format_shares(data["shares"]))
-    add(rest, "Other layers and whole models", "GRU, stacks, both directions, odd sizes, unequal lengths, reference systems "
-        "with random weights, trained models.", "others", lambda: figures.speed_up_bars(rest),
-        format_table(others, [row for row in data["unsupported"] if not row["cell"].startswith("lstm/")]))
-    add(data["latency"], "Single steps", "One sequence, one step a call, state carried; one thread.", "latency",
-        lambda: figures.latency(data["latency"]), _latency_table(data["latency"]))
-    add(data["threads"], "Threads", "The same cells on one thread and on more.", "threads",
-        lambda: figures.thread_scaling(data["threads"]), format_table(data["threads"]))
-    add(grid, "Batch", "Throughput over the number of rows.", "batch", lambda: figures.batch_scaling(grid, threads), "")
+        format_ceilings(_ceilings(data["ceilings"], Ceilings)) + "\n\n" + format_shares(data["shares"]),
+    )
+    add(
+        rest,
+        "Other layers and whole models",
+        "GRU, stacks, both directions, odd sizes, unequal lengths, reference systems "
+        "with random weights, trained models.",
+        "others",
+        lambda: figures.speed_up_bars(rest),
+        format_table(others, [row for row in data["unsupported"] if not row["cell"].startswith("lstm/")]),
+    )
+    add(
+        data["latency"],
+        "Single steps",
+        "One sequence, one step a call, state carried; one thread.",
+        "latency",
+        lambda: figures.latency(data["latency"]),
+        _latency_table(data["latency"]),
+    )
+    add(
+        data["threads"],
+        "Threads",
+        "The same cells on one thread and on more.",
+        "threads",
+        lambda: figures.thread_scaling(data["threads"]),
+        format_table(data["threads"]),
+    )
+    add(
+        grid,
+        "Batch",
+        "Throughput over the number of rows.",
+        "batch",
+        lambda: figures.batch_scaling(grid, threads),
+        "",
+    )
     steps = [row for row in rows if row["cell"].startswith("steps/")]
-    add(steps, "Length", "Time per step over the number of steps in a call.", "length",
-        lambda: figures.length_scaling(steps, threads), format_table(steps))
-    add(data["products"], "Packed kernels and BLAS", "One Dense layer: our packed kernels, and gemm=\"blas\" (the BLAS that "
-        "NumPy carries).", "products", lambda: figures.products(data["products"], threads), format_table(data["products"]))
-    add(data["footprint"], "Memory and loading", "A stored LSTM layer loaded in a fresh process and run once.", "memory",
-        lambda: figures.memory(data["footprint"]), _footprint_table(data["footprint"]))
+    add(
+        steps,
+        "Length",
+        "Time per step over the number of steps in a call.",
+        "length",
+        lambda: figures.length_scaling(steps, threads),
+        format_table(steps),
+    )
+    add(
+        data["products"],
+        "Packed kernels and BLAS",
+        'One Dense layer: our packed kernels, and gemm="blas" (the BLAS that NumPy carries).',
+        "products",
+        lambda: figures.products(data["products"], threads),
+        format_table(data["products"]),
+    )
+    add(
+        data["footprint"],
+        "Memory and loading",
+        "A stored LSTM layer loaded in a fresh process and run once.",
+        "memory",
+        lambda: figures.memory(data["footprint"]),
+        _footprint_table(data["footprint"]),
+    )
     return found
 
 
 def _ceilings(stored: Mapping[str, Any], kind: Any) -> Any:
     """From JSON, whose keys are strings."""
-    return kind({int(n): v for n, v in stored["fma"].items()},
-                {int(n): {int(size): v for size, v in own.items()} for n, own in stored["read"].items()},
-                {int(n): v for n, v in stored["barrier"].items()}, stored["call"])
+    return kind(
+        {int(n): v for n, v in stored["fma"].items()},
+        {int(n): {int(size): v for size, v in own.items()} for n, own in stored["read"].items()},
+        {int(n): v for n, v in stored["barrier"].items()},
+        stored["call"],
+    )
 
 
 def _about(data: Mapping[str, Any]) -> str:
     settings = data["settings"]
-    return (f"One run, on {sentence(data['machine'])}. {settings['threads']} threads, {settings['rounds']} rounds, medians. "
-            "Every engine in a process of its own, one at a time, cells interleaved; outputs were compared before timing.")
+    return (
+        f"One run, on {sentence(data['machine'])}. {settings['threads']} threads, "
+        f"{settings['rounds']} rounds, medians. Every engine in a process of its own, one at a time, "
+        "cells interleaved; outputs were compared before timing."
+    )
 
 
 def markdown(data: Mapping[str, Any], parts: Sequence[Section]) -> str:
@@ -118,20 +185,24 @@ def markdown(data: Mapping[str, Any], parts: Sequence[Section]) -> str:
     return "\n".join(text)
 
 
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}
-img{max-width:100%}pre{background:#f6f6f6;padding:.7rem;overflow-x:auto;font-size:12px}h2{margin-top:2.2rem}
-.wrong{color:#b00}"""
+_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}
+img{max-width:100%}pre{background:#f6f6f6;padding:.7rem;overflow-x:auto;font-size:12px}
+h2{margin-top:2.2rem}.wrong{color:#b00}"""
 
 
 def page(data: Mapping[str, Any], parts: Sequence[Section]) -> str:
-    text = ["<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
-            f"<title>lstm-engine: benchmark report</title><style>{_STYLE}</style>",
-            f"<h1>lstm-engine: benchmark report</h1><p>{html.escape(_about(data))}</p>"]
+    text = [
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
+        f"<title>lstm-engine: benchmark report</title><style>{_STYLE}</style>",
+        f"<h1>lstm-engine: benchmark report</h1><p>{html.escape(_about(data))}</p>",
+    ]
     text += [f"<p class=wrong>Outputs that differ: {html.escape(message)}</p>" for message in data["wrong"]]
     for part in parts:
         image = base64.b64encode(part.svg.encode()).decode()
-        text.append(f"<h2>{html.escape(part.title)}</h2><p>{html.escape(part.words)}</p>"
-                    f"<img alt='{html.escape(part.title)}' src='data:image/svg+xml;base64,{image}'>")
+        text.append(
+            f"<h2>{html.escape(part.title)}</h2><p>{html.escape(part.words)}</p>"
+            f"<img alt='{html.escape(part.title)}' src='data:image/svg+xml;base64,{image}'>"
+        )
         if part.table:
             text.append(f"<details><summary>Figures</summary><pre>{html.escape(part.table)}</pre></details>")
     return "\n".join(text) + "</html>\n"
@@ -141,7 +212,11 @@ def write(data: Mapping[str, Any], folder: Path) -> list[Path]:
     """The files of a report; their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     parts = sections(data)
-    files = {"data.json": json.dumps(data, indent=1) + "\n", "report.md": markdown(data, parts), "report.html": page(data, parts)}
+    files = {
+        "data.json": json.dumps(data, indent=1) + "\n",
+        "report.md": markdown(data, parts),
+        "report.html": page(data, parts),
+    }
     files |= {f"{part.figure}.svg": part.svg for part in parts}
     for name, text in files.items():
         (folder / name).write_text(text)
@@ -153,11 +228,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("bench-report"), metavar="FOLDER")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=0.05, help="for one engine on one cell in one round (0.05)")
+    parser.add_argument(
+        "--seconds", type=float, default=0.05, help="for one engine on one cell in one round (0.05)"
+    )
     parser.add_argument("--quick", action="store_true", help="a few cells, to try the report itself")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--peers", type=Path, metavar="FILE", help="use these rows of bench.peers --json")
-    source.add_argument("--data", type=Path, metavar="FILE", help="draw again from data.json, measure nothing")
+    source.add_argument(
+        "--data", type=Path, metavar="FILE", help="draw again from data.json, measure nothing"
+    )
     arguments = parser.parse_args(argv)
     if arguments.data:
         data = json.loads(arguments.data.read_text())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Iterable, Sequence
+from typing import Any
 
 from .engines import OWN
 
@@ -15,7 +16,7 @@ ASIDE = ("padded",)
 
 @dataclass(frozen=True)
 class Line:
-    """One cell at one thread count: us by engine (its best way), the best peer, and our speed-up against it."""
+    """A cell at a number of threads: us by engine, the best peer, our speed-up against it."""
 
     cell: str
     threads: int
@@ -37,7 +38,9 @@ def lines(rows: Iterable[Row], by: str = "median_us") -> list[Line]:
     for (cell, threads), own in grouped.items():
         us = {label(row): row[by] for row in own}
         ours = next((row[by] for row in own if row["engine"] == OWN[0]), None)
-        peers = {label(row): row[by] for row in own if row["engine"] not in OWN and row.get("variant") not in ASIDE}
+        peers = {
+            label(row): row[by] for row in own if row["engine"] not in OWN and row.get("variant") not in ASIDE
+        }
         best = min(peers, key=peers.__getitem__, default=None)
         made.append(Line(cell, threads, us, best, peers[best] / ours if best and ours else None))
     return made
@@ -72,10 +75,21 @@ def format_table(rows: Sequence[Row], unsupported: Sequence[Row] = (), by: str =
     for names, own in _by_columns(made):
         width = max(len(line.cell) for line in own) + (4 if several_threads else 0)
         columns = [max(len(name), 13) for name in names]
-        text.append(" ".join(["us per call".ljust(width), *(n.rjust(w) for n, w in zip(names, columns)), " speed-up  best peer"]))
+        text.append(
+            " ".join(
+                [
+                    "us per call".ljust(width),
+                    *(n.rjust(w) for n, w in zip(names, columns)),
+                    " speed-up  best peer",
+                ]
+            )
+        )
         for line in own:
             title = f"{line.cell} x{line.threads}" if several_threads else line.cell
-            times = [_time(line.us.get(n), (line.cell, line.threads, n) in refused).rjust(w) for n, w in zip(names, columns)]
+            times = [
+                _time(line.us.get(n), (line.cell, line.threads, n) in refused).rjust(w)
+                for n, w in zip(names, columns)
+            ]
             ratio = "-" if line.speed_up is None else f"{line.speed_up:.2f}"
             text.append(" ".join([title.ljust(width), *times, ratio.rjust(9), f" {line.best_peer or '-'}"]))
         text.append("")
@@ -97,8 +111,10 @@ def _means(made: Sequence[Line]) -> list[str]:
                 groups.setdefault(line.cell.split("/")[0], []).append(line.speed_up)
         for group, ratios in groups.items():
             below = sum(ratio < 1 for ratio in ratios)
-            text.append(f"{group}, {threads} threads: geometric mean speed-up {geometric_mean(ratios):.2f} over "
-                        f"{len(ratios)} cells, least {min(ratios):.2f}, {below} below 1.0")
+            text.append(
+                f"{group}, {threads} threads: geometric mean speed-up {geometric_mean(ratios):.2f} over "
+                f"{len(ratios)} cells, least {min(ratios):.2f}, {below} below 1.0"
+            )
     return text
 
 
@@ -107,4 +123,6 @@ def _refusals(unsupported: Sequence[Row]) -> str:
     for row in unsupported:
         key = row["engine"], row["reason"]
         reasons[key] = reasons.get(key, 0) + 1
-    return "\n".join(f"not supported by {engine} ({count} cells): {reason}" for (engine, reason), count in reasons.items())
+    return "\n".join(
+        f"not supported by {engine} ({count} cells): {reason}" for (engine, reason), count in reasons.items()
+    )

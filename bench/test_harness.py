@@ -17,7 +17,15 @@ from bench.timing import single_calls, time_calls
 
 
 def _row(engine, us, cell="lstm/H32-B1-T1", variant="", **more):
-    return {"engine": engine, "cell": cell, "threads": 2, "median_us": us, "min_us": us / 2, "variant": variant, **more}
+    return {
+        "engine": engine,
+        "cell": cell,
+        "threads": 2,
+        "median_us": us,
+        "min_us": us / 2,
+        "variant": variant,
+        **more,
+    }
 
 
 def test_grid_is_whole():
@@ -30,14 +38,16 @@ def test_grid_is_whole():
 def test_same_name_same_data():
     one, other = (catalogue()["gru/H64-B8-T50"].case() for _ in range(2))
     assert np.array_equal(one.inputs["x"], other.inputs["x"])
-    assert all(np.array_equal(a, b) for a, b in zip(one.graph.nodes[0].tensors().values(),
-                                                    other.graph.nodes[0].tensors().values()))
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(one.graph.nodes[0].tensors().values(), other.graph.nodes[0].tensors().values())
+    )
 
 
 def test_unequal_lengths():
     lengths = unequal_lengths(64, 256)
     assert lengths.max() == 256 and lengths.min() >= 1
-    assert abs(lengths.mean() / 256 - 0.25) < 0.005        # rounding to whole steps
+    assert abs(lengths.mean() / 256 - 0.25) < 0.005  # rounding to whole steps
     rows = batches_by_length(lengths)
     assert sorted(np.concatenate(rows)) == list(range(64))
     parts = [np.full((len(own), lengths[own].max(), 1), i) for i, own in enumerate(rows)]
@@ -52,8 +62,15 @@ def test_time_calls():
 
 
 def test_speed_up_is_against_the_best_peer():
-    made = lines([_row("lstm_engine", 10), _row("torch", 30), _row("onnxruntime", 20),
-                  _row("openvino", 5, variant="padded"), _row("lstm_engine-blas", 1)])
+    made = lines(
+        [
+            _row("lstm_engine", 10),
+            _row("torch", 30),
+            _row("onnxruntime", 20),
+            _row("openvino", 5, variant="padded"),
+            _row("lstm_engine-blas", 1),
+        ]
+    )
     assert made[0].speed_up == 2 and made[0].best_peer == "onnxruntime"
     assert lines([_row("lstm_engine", 10)])[0].speed_up is None
     assert geometric_mean([1, 4]) == pytest.approx(2)
@@ -85,12 +102,15 @@ def test_wrong_outputs_are_found():
     assert against in ("a", "c") and bad == [("b", "")]
 
 
-# Limits of a step among many, us, I = H, two cores, by hidden units: float32 and int8 for B = 1, 8, 32, 128; worked out
-# by hand from the same constants.
+# Limits of a step among many, us, I = H, two cores, by hidden units: float32 and int8 for B = 1, 8, 32, 128;
+# as first worked out for the machine of KNOWN.
 KNOWN_LIMITS = {
-    32: ((.17, .75, 2.7, 10.3), (.08, .42, 1.4, 5.2)), 64: ((.42, 2.2, 8.6, 34), (.22, 1.0, 3.5, 13.7)),
-    128: ((1.8, 7.8, 31, 123), (.47, 2.7, 10.3, 41)), 256: ((6.9, 29, 116, 464), (1.9, 8.6, 34, 136)),
-    512: ((63, 113, 451, 1802), (7.1, 31, 123, 491)), 1024: ((378, 575, 1775, 7099), (63, 117, 464, 1856)),
+    32: ((0.17, 0.75, 2.7, 10.3), (0.08, 0.42, 1.4, 5.2)),
+    64: ((0.42, 2.2, 8.6, 34), (0.22, 1.0, 3.5, 13.7)),
+    128: ((1.8, 7.8, 31, 123), (0.47, 2.7, 10.3, 41)),
+    256: ((6.9, 29, 116, 464), (1.9, 8.6, 34, 136)),
+    512: ((63, 113, 451, 1802), (7.1, 31, 123, 491)),
+    1024: ((378, 575, 1775, 7099), (63, 117, 464, 1856)),
 }
 
 
@@ -101,12 +121,16 @@ def test_limits(hidden):
     for batch, wanted, small in zip((1, 8, 32, 128), full, int8):
         # Two digits in the table, and read rates that are ranges: 8 %.
         assert limit.step(batch, hidden, hidden) == pytest.approx(wanted, rel=0.08)
-        assert limit.step(batch, hidden, hidden, weight_bytes=1, rate=VNNI_GOPS) == pytest.approx(small, rel=0.08)
+        assert limit.step(batch, hidden, hidden, weight_bytes=1, rate=VNNI_GOPS) == pytest.approx(
+            small, rel=0.08
+        )
 
 
 def test_interpolation_and_share():
     rates = {1024: 100.0, 4096: 25.0}
-    assert [interpolate(rates, size) for size in (1, 1024, 2048, 4096, 1e9)] == pytest.approx([100, 100, 50, 25, 25])
+    assert [interpolate(rates, size) for size in (1, 1024, 2048, 4096, 1e9)] == pytest.approx(
+        [100, 100, 50, 25, 25]
+    )
     row = _row("lstm_engine", 34.0, cell="lstm/H64-B128-T1", batch=128, hidden=64, inputs=64, steps=1)
     found = shares([row, {**row, "engine": "torch"}, {**row, "threads": 1}], Limit(KNOWN, 2))
     assert len(found) == 1 and found[0]["share"] == pytest.approx(1, rel=0.08)
@@ -116,29 +140,38 @@ def test_more_instructions_are_worse():
     loops = {"f": {"loops": 1, "fmas": 24, "instructions": 40}}
     old = {"callgrind": {"a": 1000, "b": 1000, "c": 1000}, "inner_loops": loops}
     assert callgrind.compare(old, old, 0.02) == ([], [])
-    new = {"callgrind": {"a": 1030, "b": 900}, "inner_loops": {"f": {"loops": 1, "fmas": 24, "instructions": 42}}}
+    new = {
+        "callgrind": {"a": 1030, "b": 900},
+        "inner_loops": {"f": {"loops": 1, "fmas": 24, "instructions": 42}},
+    }
     worse, remarks = callgrind.compare(old, new, 0.02)
     assert [line.split(":")[0] for line in worse] == ["a", "c", "f"] and len(remarks) == 1
 
 
 def test_inner_loops(monkeypatch, tmp_path):
     """An outer loop around one of four multiply-adds: the inner one alone counts."""
-    listing = """kernel.o:     file format elf64-x86-64
+    listing = (
+        """kernel.o:     file format elf64-x86-64
 0000000000000000 <product>:
    0:\txor    %eax,%eax
    3:\tvmovups (%rdi),%zmm0
-""" + "".join(f"   {4 + i}:\tvfmadd231ps %zmm0,%zmm1,%zmm{i + 2}\n" for i in range(4)) + """   8:\tadd    $1,%rax
+"""
+        + "".join(f"   {4 + i}:\tvfmadd231ps %zmm0,%zmm1,%zmm{i + 2}\n" for i in range(4))
+        + """   8:\tadd    $1,%rax
    9:\tjne    3 <product+0x3>
    a:\tjne    0 <product>
    b:\tret
 """
+    )
     monkeypatch.setattr(innerloops.subprocess, "run", lambda *_, **__: type("Done", (), {"stdout": listing}))
     assert innerloops.inner_loops(tmp_path) == {"kernel:product": [innerloops.Loop(7, 4)]}
 
 
 def test_peers_from_end_to_end(tmp_path, capsys):
     """The engine alone, in its own process, one cell of each kind."""
-    cells = choose(["lstm/H32-B1-T1", "gru/H64-B1-T50", "stream/H32-B1-T1", "lengths", "product/M1-K128-N512"])
+    cells = choose(
+        ["lstm/H32-B1-T1", "gru/H64-B1-T50", "stream/H32-B1-T1", "lengths", "product/M1-K128-N512"]
+    )
     run = measure(cells, ["lstm_engine"], [1, 2], "float32", 1, 0.001)
     assert not run.wrong
     assert len(run.rows) + len(run.unsupported) == 2 * len(cells)

@@ -1,4 +1,4 @@
-"""The compute kernels, each through the smallest model whose time is that kernel's; one thread, every instruction set."""
+"""The compute kernels, each through a model whose time is that kernel's; every instruction set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Single layers at sizes that users have: forward, bidirectional, stacked, unequal lengths, one thread and two."""
+"""Single layers at usual sizes: forward, bidirectional, stacked, unequal lengths; one thread and two."""
 
 from __future__ import annotations
 
@@ -6,8 +6,15 @@ import pytest
 
 import lstm_engine as le
 
-LAYERS = ("lstm/H32-B1-T50", "lstm/H128-B8-T50", "lstm/H256-B1-T1", "gru/H64-B8-T50", "stack/H64-B8-T50",
-          "bidirectional/H64-B8-T50", "odd/H50-B32-T50")
+LAYERS = (
+    "lstm/H32-B1-T50",
+    "lstm/H128-B8-T50",
+    "lstm/H256-B1-T1",
+    "gru/H64-B8-T50",
+    "stack/H64-B8-T50",
+    "bidirectional/H64-B8-T50",
+    "odd/H50-B32-T50",
+)
 
 
 @pytest.mark.parametrize("threads", (1, 2))

@@ -35,8 +35,9 @@ def test_pack(benchmark, case, assert_right):
 def test_convert(benchmark, name, needs):
     pytest.importorskip(needs)
     model = benchmark.pedantic(le.convert, (DEMO / name,), rounds=3, warmup_rounds=1)
-    assert model.graph.nodes and all(np.isfinite(array).all() for node in model.graph.nodes
-                                     for array in node.tensors().values())
+    assert model.graph.nodes and all(
+        np.isfinite(array).all() for node in model.graph.nodes for array in node.tensors().values()
+    )
 
 
 def test_convert_onnx(benchmark, case, assert_right):
@@ -53,8 +54,14 @@ def test_convert_onnx(benchmark, case, assert_right):
 
 def test_import(benchmark):
     """A fresh interpreter that imports the package; NumPy's share is in it."""
+
     def run() -> str:
-        return subprocess.run([sys.executable, "-c", "import lstm_engine; print(lstm_engine.__version__)"],
-                              capture_output=True, text=True, check=True, cwd=Path(le.__file__).parents[1]).stdout
+        return subprocess.run(
+            [sys.executable, "-c", "import lstm_engine; print(lstm_engine.__version__)"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(le.__file__).parents[1],
+        ).stdout
 
     assert benchmark.pedantic(run, rounds=3).strip() == le.__version__

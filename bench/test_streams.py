@@ -29,6 +29,7 @@ def test_chunk(benchmark, case):
     model, x = le.Model(own.graph), own.inputs["x"]
     whole = model.predict(x)
     with model.stream(batch=1) as stream:
+
         def chunk() -> np.ndarray:
             stream.reset()
             return stream.run(x)

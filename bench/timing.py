@@ -1,23 +1,23 @@
-"""Timing one callable: warm-up, batches of calls long enough for the clock, times per call in microseconds."""
+"""Timing a callable: warm-up, batches of calls long enough for the clock, us per call."""
 
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from time import perf_counter_ns
-from typing import Any, Callable
+from typing import Any
 
 # A timing spans at least this much, so that the clock (some 50 ns a reading) and one interrupt do not count.
 SHORTEST_NS = 1_000_000
 # Long enough for another engine's spinning threads to fall asleep and for this one's to be awake.
 WARM_UP_NS = 20_000_000
 MAX_TIMINGS = 400
-# Calls this slow are timed once a round: rounds, which are minutes apart, say more about noise than repeats do.
+# Calls this slow are timed once a round: rounds, minutes apart, say more about noise than repeats do.
 SLOW_NS = 100_000_000
 
 
 def time_calls(call: Callable[[], Any], seconds: float) -> list[float]:
-    """Times per call, us: one entry for each batch of calls, at least 3 of them (1 where a call takes SLOW_NS), for
-    about `seconds`."""
+    """Times per call, us, one for each batch of calls: for `seconds`, at least 3 (1 if a call is slow)."""
     collecting = gc.isenabled()
     gc.disable()
     try:

@@ -1,7 +1,7 @@
 """One engine in a process of its own: `python -m bench.worker ENGINE`, spoken to through Worker.
 
-Messages are pickles over stdin and stdout between this project's own processes. While a worker waits for its next
-message its thread pools fall asleep, so engines do not disturb each other.
+Messages are pickles over stdin and stdout between this project's own processes. While a worker waits for its
+next message its thread pools fall asleep, so engines do not disturb each other.
 """
 
 from __future__ import annotations
@@ -30,22 +30,33 @@ class Worker:
     def __init__(self, engine: str, threads: int, environment: dict[str, str] | None = None) -> None:
         self.engine = engine
         # What a test run sets for its own sake must not hold an engine down; pools are as large as asked for.
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "MKL_", "OPENBLAS_", "KMP_"))}
-        kept |= {"OMP_NUM_THREADS": str(threads), "LSTM_ENGINE_NUM_THREADS": str(threads)} | (environment or {})
-        self._process = subprocess.Popen([sys.executable, "-m", "bench.worker", engine], cwd=ROOT, env=kept,
-                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        kept = {
+            k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "MKL_", "OPENBLAS_", "KMP_"))
+        }
+        kept |= {"OMP_NUM_THREADS": str(threads), "LSTM_ENGINE_NUM_THREADS": str(threads)} | (
+            environment or {}
+        )
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.worker", engine],
+            cwd=ROOT,
+            env=kept,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         self.version: str = self.ask("version")
 
     def ask(self, request: str, *arguments: Any) -> Any:
-        """The answer to a request. Raises NotSupported or EngineFailed as the engine does, WorkerDied if it is gone."""
+        """The answer. Raises NotSupported or EngineFailed as the engine does, WorkerDied if it is gone."""
         assert self._process.stdin and self._process.stdout
         try:
             pickle.dump((request, arguments), self._process.stdin, pickle.HIGHEST_PROTOCOL)
             self._process.stdin.flush()
             good, answer = pickle.load(self._process.stdout)
         except (EOFError, BrokenPipeError) as error:
-            raise WorkerDied(f"the process of {self.engine} ended with code {self._process.wait()} at {request} "
-                             f"{arguments}") from error
+            raise WorkerDied(
+                f"the process of {self.engine} ended with code {self._process.wait()} at {request} "
+                f"{arguments}"
+            ) from error
         if not good:
             raise answer
         return answer
@@ -106,7 +117,7 @@ class _Far:
         return self.engine.store(catalogue()[name].case(), path)
 
     def footprint(self, name: str, path: str, threads: int) -> tuple[float, int, dict[str, np.ndarray]]:
-        """Milliseconds of loading a stored model, bytes that loading and one run added, and the outputs of the run."""
+        """ms of loading a stored model, bytes that loading and one run added, the run's outputs."""
         from .cells import catalogue
 
         data = catalogue()[name].case()
@@ -136,7 +147,7 @@ def serve(engine: str, requests: BinaryIO, answers: BinaryIO) -> None:
             answer = True, getattr(far, request)(*arguments)
         except NotSupported as error:
             answer = False, error
-        except Exception as error:              # whatever an engine raises is a finding, not the end of the run
+        except Exception as error:  # whatever an engine raises is a finding, not the end of the run
             answer = False, EngineFailed(f"{type(error).__name__}: {error}")
         pickle.dump(answer, answers, pickle.HIGHEST_PROTOCOL)
         answers.flush()

@@ -7,18 +7,29 @@ from importlib.util import find_spec
 from .base import Engine, EngineFailed, NotSupported, Variant
 
 # engine -> (package that must be installed, module here)
-ENGINES = {"lstm_engine": ("lstm_engine", "own"), "onnxruntime": ("onnxruntime", "ort"), "torch": ("torch", "pytorch"),
-           "openvino": ("openvino", "ov"), "lstm_engine-blas": ("lstm_engine", "own_blas")}
-OWN = ("lstm_engine", "lstm_engine-blas")        # the engine itself, and with gemm="blas", which is run when asked for
+ENGINES = {
+    "lstm_engine": ("lstm_engine", "own"),
+    "onnxruntime": ("onnxruntime", "ort"),
+    "torch": ("torch", "pytorch"),
+    "openvino": ("openvino", "ov"),
+    "lstm_engine-blas": ("lstm_engine", "own_blas"),
+}
+OWN = (
+    "lstm_engine",
+    "lstm_engine-blas",
+)  # the engine itself, and with gemm="blas", which is run when asked for
 
 __all__ = ["ENGINES", "OWN", "Engine", "EngineFailed", "NotSupported", "Variant", "create", "installed"]
 
 
 def installed() -> list[str]:
-    """The engine and those of its peers whose package is installed; those built from ONNX models need `onnx` too."""
+    """The engine and its peers that are installed; those built from ONNX models need `onnx` too."""
     needs = {"onnxruntime": ("onnx",), "openvino": ("onnx",)}
-    return [name for name, (package, _) in ENGINES.items() if name != OWN[1]
-            and find_spec(package) and all(find_spec(other) for other in needs.get(name, ()))]
+    return [
+        name
+        for name, (package, _) in ENGINES.items()
+        if name != OWN[1] and find_spec(package) and all(find_spec(other) for other in needs.get(name, ()))
+    ]
 
 
 def create(name: str) -> Engine:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Callable, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class Engine(Protocol):
         """Called before a variant built for `threads` runs, for engines that keep this per process."""
 
     def store(self, case: Case, path: str) -> str:
-        """Write the weights of a single recurrent layer as this engine's users would; the path of the file."""
+        """Write a single recurrent layer as this engine's users would; the path of the file."""
 
     def load(self, path: str, threads: int) -> Loaded:
         """The stored model, ready to run."""
@@ -57,7 +58,7 @@ class Loaded(Protocol):
 
 
 def time_first(x: np.ndarray) -> np.ndarray:
-    """A sequence [batch, time, F], or ids [batch, time], with its first two axes swapped; a vector as it is."""
+    """[batch, time, F], or ids [batch, time], with the first two axes swapped; a vector as it is."""
     sequence = x.ndim == (3 if x.dtype.kind == "f" else 2)
     return np.ascontiguousarray(x.swapaxes(0, 1) if sequence else x)
 
@@ -65,7 +66,7 @@ def time_first(x: np.ndarray) -> np.ndarray:
 def batches_by_length(lengths: np.ndarray, size: int = 8) -> list[np.ndarray]:
     """Rows sorted by length and cut into batches of `size`: what a user does who has no other way."""
     order = np.argsort(lengths, kind="stable")
-    return [order[start:start + size] for start in range(0, len(order), size)]
+    return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def real_steps(outputs: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -78,5 +79,5 @@ def unbatched(parts: list[np.ndarray], rows: list[np.ndarray], batch: int, steps
     """One padded array from the outputs [rows, time, F] of `batches_by_length`."""
     whole = np.zeros((batch, steps, parts[0].shape[-1]), parts[0].dtype)
     for part, own in zip(parts, rows):
-        whole[own, :part.shape[1]] = part
+        whole[own, : part.shape[1]] = part
     return whole

@@ -21,18 +21,26 @@ class OpenVino:
     def __init__(self) -> None:
         self.version = openvino.__version__.split("-")[0]
         self._core = openvino.Core()
-        self._shared: list[np.ndarray] = []     # a tensor does not keep the array alive whose memory it shares
+        self._shared: list[np.ndarray] = []  # a tensor does not keep the array alive whose memory it shares
 
     def use_threads(self, threads: int) -> None:
         """Threads belong to a compiled model here."""
 
-    def _request(self, case: Case, inputs: dict[str, np.ndarray], threads: int, dtype: str, *, states: bool = False,
-                 lengths: bool = False) -> openvino.InferRequest:
+    def _request(
+        self,
+        case: Case,
+        inputs: dict[str, np.ndarray],
+        threads: int,
+        dtype: str,
+        *,
+        states: bool = False,
+        lengths: bool = False,
+    ) -> openvino.InferRequest:
         """A request with its inputs set; the arrays are shared, not copied."""
         if dtype != "float32":
             raise NotSupported(f"{dtype} on its CPU plugin")
         graph = with_states(case.graph) if states else case.graph
-        proto = onnx_model(graph, dtype, lengths=lengths)
+        proto = onnx_model(graph, lengths=lengths)
         try:
             model = self._core.read_model(proto.SerializeToString(), b"")
             model.reshape({name: x.shape for name, x in inputs.items()})
@@ -45,8 +53,10 @@ class OpenVino:
         return request
 
     def build(self, cell: Cell, case: Case, threads: int, dtype: str) -> list[Variant]:
-        inputs = {name: time_first(x.astype(dtype if x.dtype.kind == "f" else np.int32))
-                  for name, x in case.inputs.items()}
+        inputs = {
+            name: time_first(x.astype(dtype if x.dtype.kind == "f" else np.int32))
+            for name, x in case.inputs.items()
+        }
         if cell.kind == LENGTHS:
             return self._unequal(case, next(iter(inputs.values())), threads, dtype)
         if cell.kind == STREAM:
@@ -106,7 +116,9 @@ class OpenVino:
         rows = batches_by_length(lengths)
         aware = self._request(case, {name: x, "lengths": lengths}, threads, dtype, lengths=True)
         padded = self._request(case, {name: x}, threads, dtype)
-        parts = [self._request(case, {name: x[:lengths[own].max(), own].copy()}, threads, dtype) for own in rows]
+        parts = [
+            self._request(case, {name: x[: lengths[own].max(), own].copy()}, threads, dtype) for own in rows
+        ]
 
         def of(request: openvino.InferRequest) -> Outputs:
             request.infer()
@@ -121,14 +133,20 @@ class OpenVino:
             made = [house_order(case.graph, [request.get_tensor(out).data])[out] for request in parts]
             return {out: real_steps(unbatched(made, rows, len(lengths), len(x)), lengths)}
 
-        return [Variant("sequence_lens", partial(aware.infer, share_outputs=True), lambda: of(aware)),
-                Variant("bucketed", bucketed, whole),
-                Variant("padded", partial(padded.infer, share_outputs=True), lambda: of(padded))]
+        return [
+            Variant("sequence_lens", partial(aware.infer, share_outputs=True), lambda: of(aware)),
+            Variant("bucketed", bucketed, whole),
+            Variant("padded", partial(padded.infer, share_outputs=True), lambda: of(padded)),
+        ]
 
 
 def _settings(threads: int) -> dict[str, Any]:
-    return {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1}
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+    }
 
 
 def create() -> OpenVino:

@@ -38,9 +38,14 @@ class Own:
         x = next(iter(inputs.values())) if len(inputs) == 1 else inputs
         if cell.kind == LENGTHS:
             lengths = case.lengths
-            return [Variant("lengths", lambda: model.predict(x, lengths), lambda: _named(model, model.predict(x, lengths)))]
+            return [
+                Variant(
+                    "lengths",
+                    lambda: model.predict(x, lengths),
+                    lambda: _named(model, model.predict(x, lengths)),
+                )
+            ]
         return [Variant("", lambda: model.predict(x), lambda: _named(model, model.predict(x)))]
-
 
     def store(self, case: Case, path: str) -> str:
         le.Model(case.graph, gemm=self.gemm).save(path + ".lstm")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -15,14 +15,24 @@ from ..networks import default_activations, with_states
 from .base import Loaded, NotSupported, Outputs, Variant, batches_by_length, real_steps, time_first, unbatched
 
 Values = dict[str, torch.Tensor]
-_FUNCTIONS: dict[str, Callable] = {"linear": lambda x: x, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu,
-                                   "softmax": lambda x: torch.softmax(x, -1)}
+_FUNCTIONS: dict[str, Callable] = {
+    "linear": lambda x: x,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "softmax": lambda x: torch.softmax(x, -1),
+}
 # Our gate order to torch's: LSTM i,o,f,c -> i,f,c,o; GRU z,r,h -> r,z,h.
 _ORDER = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2)}
 
 
 def _tensor(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
     return torch.tensor(np.ascontiguousarray(array), dtype=dtype)
+
+
+def _bias(node: Recurrent) -> np.ndarray:
+    """[dirs, 2*gates*H]; zeros where the node has none."""
+    return np.zeros((node.dirs, 2 * node.gates * node.hidden)) if node.B is None else node.B
 
 
 def _recurrent_module(node: Recurrent, dtype: torch.dtype) -> nn.Module:
@@ -38,9 +48,13 @@ def _recurrent_module(node: Recurrent, dtype: torch.dtype) -> nn.Module:
     with torch.no_grad():
         for d in range(node.dirs):
             suffix = "_l0_reverse" if d else "_l0"
-            input_bias, hidden_bias = np.split(node.B[d], 2)
-            for name, rows in (("weight_ih", node.W[d]), ("weight_hh", node.R[d]), ("bias_ih", input_bias),
-                               ("bias_hh", hidden_bias)):
+            input_bias, hidden_bias = np.split(_bias(node)[d], 2)
+            for name, rows in (
+                ("weight_ih", node.W[d]),
+                ("weight_hh", node.R[d]),
+                ("bias_ih", input_bias),
+                ("bias_hh", hidden_bias),
+            ):
                 getattr(module, name + suffix).copy_(reordered(rows))
     return module.eval()
 
@@ -51,12 +65,16 @@ def _recurrent(node: Recurrent, dtype: torch.dtype) -> Callable[[Values], None]:
     module = _recurrent_module(node, dtype)
 
     def run(values: Values) -> None:
-        given = [values[name].unflatten(1, (node.dirs, -1)).transpose(0, 1).contiguous() for name in node.inputs[2:4]]
+        given = [
+            values[name].unflatten(1, (node.dirs, -1)).transpose(0, 1).contiguous()
+            for name in node.inputs[2:4]
+        ]
         state = None if not given else given[0] if len(given) == 1 else tuple(given)
         y, final = module(values[node.inputs[0]], state)
         finals = final if isinstance(final, tuple) else (final,)
-        for name, made in zip(node.outputs, (y, *(f[0] if node.dirs == 1 else f.transpose(0, 1).flatten(1)
-                                                  for f in finals))):
+        for name, made in zip(
+            node.outputs, (y, *(f[0] if node.dirs == 1 else f.transpose(0, 1).flatten(1) for f in finals))
+        ):
             if name:
                 values[name] = made
 
@@ -64,12 +82,12 @@ def _recurrent(node: Recurrent, dtype: torch.dtype) -> Callable[[Values], None]:
 
 
 def _cell_loop(node: Recurrent, dtype: torch.dtype) -> Callable[[Values], None]:
-    """An LSTM with other activations than nn.LSTM has: the input projection at once, then a loop over the steps."""
+    """An LSTM with activations that nn.LSTM lacks: the input projection at once, a loop over the steps."""
     if node.op != "LSTM" or node.dirs != 1 or len(node.inputs) > 1:
         raise NotSupported("torch.nn has no such activations")
     f, g, h = (_FUNCTIONS[function.name] for function in node.activations[0])
     w, r = _tensor(node.W[0].T, dtype), _tensor(node.R[0].T, dtype)
-    bias = _tensor(np.add(*np.split(node.B[0], 2)), dtype)
+    bias = _tensor(np.add(*np.split(_bias(node)[0], 2)), dtype)
 
     def run(values: Values) -> None:
         projected = values[node.inputs[0]] @ w + bias
@@ -99,7 +117,7 @@ def _layer(node: Node, dtype: torch.dtype) -> Callable[[Values], None]:
 
 
 def _linear(node: Dense, dtype: torch.dtype) -> Callable[[torch.Tensor], torch.Tensor]:
-    linear = nn.Linear(*node.kernel.shape, bias=node.bias is not None).to(dtype)
+    linear = nn.Linear(node.kernel.shape[0], node.kernel.shape[1], bias=node.bias is not None).to(dtype)
     with torch.no_grad():
         linear.weight.copy_(_tensor(node.kernel.T, dtype))
         if node.bias is not None:
@@ -140,7 +158,7 @@ class Torch:
     def __init__(self) -> None:
         self.version = torch.__version__
         self._networks: dict[tuple, Network] = {}
-        self._mode = torch.inference_mode()      # for the whole process; kept, as the mode ends with the object
+        self._mode = torch.inference_mode()  # for the whole process; kept, as the mode ends with the object
         self._mode.__enter__()
 
     def use_threads(self, threads: int) -> None:
@@ -150,13 +168,17 @@ class Torch:
         if dtype not in ("float32", "float64"):
             raise NotSupported(f"{dtype} is not part of the harness yet")
         kind = getattr(torch, dtype)
-        inputs = {name: _tensor(time_first(x), kind if x.dtype.kind == "f" else torch.int64)
-                  for name, x in case.inputs.items()}
+        inputs = {
+            name: _tensor(time_first(x), kind if x.dtype.kind == "f" else torch.int64)
+            for name, x in case.inputs.items()
+        }
         if cell.kind == LENGTHS:
             return _unequal(case, next(iter(inputs.values())), kind)
         key = cell.network, cell.kind, dtype
         if key not in self._networks:
-            self._networks[key] = Network(with_states(case.graph) if cell.kind == STREAM else case.graph, kind)
+            self._networks[key] = Network(
+                with_states(case.graph) if cell.kind == STREAM else case.graph, kind
+            )
         network = self._networks[key]
         if cell.kind == STREAM:
             return [_stream(network, case, next(iter(inputs.values())), kind)]
@@ -166,9 +188,10 @@ class Torch:
 
         return [Variant("", lambda: network(inputs), outputs)]
 
-
     def store(self, case: Case, path: str) -> str:
-        torch.save(_recurrent_module(case.graph.nodes[0], torch.float32).state_dict(), path + ".pt")
+        node = case.graph.nodes[0]
+        assert isinstance(node, Recurrent)
+        torch.save(_recurrent_module(node, torch.float32).state_dict(), path + ".pt")
         return path + ".pt"
 
     def load(self, path: str, threads: int) -> Loaded:
@@ -178,14 +201,19 @@ class Torch:
             module = nn.LSTM(features, rows // 4)
         module.load_state_dict(state, assign=True)
         module.eval()
-        return lambda case: {case.graph.outputs[0]: _house(module(
-            torch.from_numpy(time_first(next(iter(case.inputs.values())))))[0])}
+        return lambda case: {
+            case.graph.outputs[0]: _house(
+                module(torch.from_numpy(time_first(next(iter(case.inputs.values())))))[0]
+            )
+        }
 
 
 def _stream(network: Network, case: Case, x: torch.Tensor, dtype: torch.dtype) -> Variant:
     """One step a call; the states that come out go in again."""
     x_name, *states_in = (value.name for value in network.graph.inputs)
-    zeros = {value.name: torch.zeros(1, int(value.shape[1]), dtype=dtype) for value in network.graph.inputs[1:]}
+    zeros = {
+        value.name: torch.zeros(1, int(value.shape[1]), dtype=dtype) for value in network.graph.inputs[1:]
+    }
     current = {x_name: x[:1], **zeros}
 
     def step() -> torch.Tensor:
@@ -197,7 +225,7 @@ def _stream(network: Network, case: Case, x: torch.Tensor, dtype: torch.dtype) -
         current.update(zeros)
         ys = []
         for t in range(len(x)):
-            current[x_name] = x[t:t + 1]
+            current[x_name] = x[t : t + 1]
             ys.append(_house(step())[:, 0])
         return {case.graph.outputs[0]: np.stack(ys, axis=1)}
 
@@ -211,7 +239,7 @@ def _unequal(case: Case, x: torch.Tensor, dtype: torch.dtype) -> list[Variant]:
     module, out = _recurrent_module(node, dtype), case.graph.outputs[0]
     own_lengths = torch.from_numpy(lengths.astype(np.int64))
     rows = batches_by_length(lengths)
-    buckets = [x[:int(lengths[own].max()), own].contiguous() for own in rows]
+    buckets = [x[: int(lengths[own].max()), own].contiguous() for own in rows]
 
     def packed() -> nn.utils.rnn.PackedSequence:
         return module(nn.utils.rnn.pack_padded_sequence(x, own_lengths, enforce_sorted=False))[0]
@@ -226,8 +254,11 @@ def _unequal(case: Case, x: torch.Tensor, dtype: torch.dtype) -> list[Variant]:
         parts = [_house(part) for part in bucketed()]
         return {out: real_steps(unbatched(parts, rows, len(lengths), len(x)), lengths)}
 
-    return [Variant("packed", packed, unpacked), Variant("bucketed", bucketed, whole),
-            Variant("padded", lambda: module(x), lambda: {out: real_steps(_house(module(x)[0]), lengths)})]
+    return [
+        Variant("packed", packed, unpacked),
+        Variant("bucketed", bucketed, whole),
+        Variant("padded", lambda: module(x), lambda: {out: real_steps(_house(module(x)[0]), lengths)}),
+    ]
 
 
 def create() -> Torch:

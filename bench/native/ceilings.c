@@ -1,6 +1,6 @@
-/* What this machine's cores can do at most: multiply-adds, reading, meeting at a barrier. Built at run time by
- * bench/limits.py for the CPU at hand (-march=native), called through ctypes. Every function returns the best of many
- * short trials, because what disturbs a trial only ever slows it down. */
+/* What this machine's cores can do at most: multiply-adds, reading, meeting at a barrier. Built at run time
+ * by bench/limits.py for the CPU at hand (-march=native), called through ctypes. Every function returns the
+ * best of many short trials, because what disturbs a trial only ever slows it down. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -158,7 +158,8 @@ static vec read_all(const vec *from, size_t count, int backwards)
 /* Bytes that one trial reads, so that it takes some 100 us. */
 enum { TRIAL_BYTES = 8 << 20 };
 
-/* Seconds per pass over the buffer; odd passes run backwards if `zig_zag`, so that what is still cached is met first. */
+/* Seconds per pass over the buffer; odd passes run backwards if `zig_zag`, so that what is still cached is
+ * met first. */
 static double read_passes(const job *own, int zig_zag)
 {
     const size_t count = own->bytes / sizeof(vec) / 8 * 8;

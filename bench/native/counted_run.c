@@ -1,9 +1,10 @@
-/* One run of one layer through the public C API, for bench/callgrind.py to count the instructions of `counted_run`.
+/* One run of one layer through the public C API, for bench/callgrind.py to count the instructions of
+ * `counted_run`.
  *
  *     counted_run ISA DTYPE KIND ACTIVATION INPUTS HIDDEN BATCH STEPS
  *
- * KIND: lstm, gru, rnn or dense; ACTIVATION: of the candidate and the output (dense: of the layer). The sum of the
- * outputs goes to stdout, so that a run that computes nothing does not pass for a fast one. */
+ * KIND: lstm, gru, rnn or dense; ACTIVATION: of the candidate and the output (dense: of the layer). The sum
+ * of the outputs goes to stdout, so that a run that computes nothing does not pass for a fast one. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
