@@ -60,7 +60,11 @@ class Call:
     def ints(self, position: int) -> list[int] | None:
         """The integers of a constant input, None where the input is made when the model runs."""
         constant = self.node.constants.get(position)
-        return None if constant is None else [int(v) for v in np.ravel(constant)]
+        if constant is None:
+            return None
+        if constant.dtype.kind not in "iu":
+            raise self.error(f"input {position} must be integers, got {constant.dtype}")
+        return [int(v) for v in np.ravel(constant)]
 
     def length(self, position: int) -> int:
         """How many integers a one-dimensional input holds: a rank, which must be known."""

@@ -37,8 +37,8 @@ def window_count(size: int, reach: int, stride: int, before: int, after: int, ce
 def check_windows(call: Call, spatial: int, kernel: Sequence[int]) -> None:
     """The attributes of a window operator against the number of its spatial axes."""
     attributes = call.attributes
-    for name, count in (("strides", spatial), ("dilations", spatial), ("pads", 2 * spatial), ("output_padding", spatial),
-                        ("output_shape", spatial)):
+    for name, count in (("strides", spatial), ("dilations", spatial), ("pads", 2 * spatial),
+                        ("output_padding", spatial), ("output_shape", spatial)):
         value = attributes.get(name, ())
         if value and len(value) != count:
             raise call.error(f"attribute {name!r} has {len(value)} entries for {spatial} spatial axes")

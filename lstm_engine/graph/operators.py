@@ -34,7 +34,7 @@ def _rows(names: str, least: int, most: int, outputs: tuple[int, int] = (1, 1), 
     return {name: OperatorSpec(name, (least, most), outputs, attributes) for name in names.split()}
 
 
-_WINDOW = dict(auto_pad="NOTSET", pads=(), strides=(), dilations=())
+_WINDOW: dict[str, Any] = dict(auto_pad="NOTSET", pads=(), strides=(), dilations=())
 
 OPERATORS: dict[str, OperatorSpec] = {
     # Element by element.

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx_graphs import check, imported, kinds
 
 from lstm_engine.errors import FormatError
 from lstm_engine.importers import onnx as importer
 from lstm_engine.importers.base import ImportOptions
 from lstm_engine.reference import run
-from onnx_graphs import check, imported, kinds
 
 onnx = pytest.importorskip("onnx")
 torch = pytest.importorskip("torch")
@@ -30,8 +30,9 @@ TOLERANCE = 1e-6
 # kind, layers, bidirectional, batch_first, states, exporter. TorchScript: all. The newer exporter takes seconds
 # for each: every pair of options is there at least once.
 GRID = [(*options, False) for options in itertools.product(("LSTM", "GRU"), (1, 2), *[(False, True)] * 3)]
-GRID += [("LSTM", 1, False, True, False, True), ("LSTM", 2, True, False, False, True), ("LSTM", 1, True, False, True, True),
-         ("LSTM", 2, False, True, True, True), ("GRU", 1, True, True, False, True), ("GRU", 2, False, False, False, True),
+GRID += [("LSTM", 1, False, True, False, True), ("LSTM", 2, True, False, False, True),
+         ("LSTM", 1, True, False, True, True), ("LSTM", 2, False, True, True, True),
+         ("GRU", 1, True, True, False, True), ("GRU", 2, False, False, False, True),
          ("GRU", 2, True, True, True, True), ("GRU", 1, False, False, True, True)]
 
 
@@ -86,12 +87,13 @@ HEADS: list[tuple[str, dict, list[str]]] = [
 BY_DYNAMO = ("BothStates", "LayersOfStates", "Residual")
 
 
-@pytest.mark.parametrize("name, options, expected, dynamo", [(*head, dynamo) for head in HEADS for dynamo in (False, True)
-                                                             if not dynamo or head[0] in BY_DYNAMO])
+@pytest.mark.parametrize("name, options, expected, dynamo", [
+    (*head, dynamo) for head in HEADS for dynamo in (False, True) if not dynamo or head[0] in BY_DYNAMO])
 def test_heads(name: str, options: dict, expected: list[str], dynamo: bool) -> None:
     torch.manual_seed(0)
     module = getattr(torch_onnx, name)(**options)
-    source = torch_onnx.export(module, [torch.randint(0, 50, (3, 7))], ["x"], ["y"], {"x": {0: "batch", 1: "time"}}, dynamo)
+    source = torch_onnx.export(module, [torch.randint(0, 50, (3, 7))], ["x"], ["y"], {"x": {0: "batch", 1: "time"}},
+                               dynamo)
     made = check(source, {"x": ids(dynamo)}, TOLERANCE)
     found = kinds(made)
     if name == "Residual" and dynamo:       # its GELU is written out in primitives

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +19,12 @@ def node(op: str, inputs: str, outputs: str, name: str = "", domain: str = "", *
 
     def names(text: str) -> list[str]:
         return ["" if part == "-" else part for part in text.split()]
-    return helper.make_node(op, names(inputs), names(outputs), name=name or f"{op}_{outputs}".replace(" ", "_").lower(), domain=domain, **attributes)
+    name = name or f"{op}_{outputs}".replace(" ", "_").lower()
+    return helper.make_node(op, names(inputs), names(outputs), name=name, domain=domain, **attributes)
 
 
-def graph(nodes: Sequence[Any], inputs: Mapping[str, Any], outputs: str, tensors: Mapping[str, Any] | None = None) -> Any:
+def graph(nodes: Sequence[Any], inputs: Mapping[str, Any], outputs: str,
+          tensors: Mapping[str, Any] | None = None) -> Any:
     """A GraphProto. inputs: a shape (float32) or (dtype name, shape) by name; outputs: names separated by spaces."""
     from onnx import ValueInfoProto, helper, numpy_helper
     values = []

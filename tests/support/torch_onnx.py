@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx_operators import as_operator, check_shapes
 
 from lstm_engine.errors import ArgumentError, GraphError, UnsupportedError
 from lstm_engine.graph.nodes import Operator, Value
 from lstm_engine.graph.operator_rules import DATA_TYPES
 from lstm_engine.graph.operators import OPERATORS, operator_shapes
 from lstm_engine.plan.host_ops import compile_operator, run_operator
-
-from onnx_operators import as_operator, check_shapes
 
 onnx = pytest.importorskip("onnx")
 
@@ -66,7 +65,8 @@ def test_onnx_node_tests(op_type: str, node_cases: dict[str, list]) -> None:
     assert ran, f"no node test of {op_type} ran"
 
 
-def operator(op_type: str, inputs: int = 1, outputs: int = 1, constants: dict | None = None, **attributes: Any) -> Operator:
+def operator(op_type: str, inputs: int = 1, outputs: int = 1, constants: dict | None = None,
+             **attributes: Any) -> Operator:
     names = tuple("" if constants and i in constants else f"x{i}" for i in range(inputs))
     return Operator(name="node", inputs=names, outputs=tuple(f"y{i}" for i in range(outputs)), op_type=op_type,
                     attributes=attributes, constants=constants or {})
@@ -101,11 +101,13 @@ def test_symbols_pass_through() -> None:
     (operator("Transpose", perm=(0, 0, 1)), "perm (0, 0, 1) is not an order of 3 axes"),
     (operator("Add", 1), "takes 2 inputs, not 1"),
     (operator("MaxPool", outputs=2, kernel_shape=(2,)), "takes 1 outputs, not 2"),
+    (operator("Reshape", 2, constants={1: np.array([24.0])}), "input 1 must be integers, got float64"),
     (operator("Softmax", axis=3), "axis 3 is outside the 3 axes"),
     (operator("Reshape", 2, constants={1: np.array([5, 5])}), "24 elements cannot take the shape [5, 5]"),
     (operator("Conv", 2, constants={1: np.zeros((8, 4, 3), np.float32)}), "3 channels and a weight [8, 4, 3]"),
     (operator("Split", 1, 2, axis=2, num_outputs=3), "num_outputs is 3, but the node has 2 outputs"),
-    (operator("Range", 3, constants={0: np.array(0.0), 1: np.array(np.inf), 2: np.array(1.0)}), "do not fit its inputs"),
+    (operator("Range", 3, constants={0: np.array(0.0), 1: np.array(np.inf), 2: np.array(1.0)}),
+     "do not fit its inputs"),
 ])
 def test_errors_of_the_table(node: Operator, message: str) -> None:
     with pytest.raises((GraphError, UnsupportedError)) as caught:
@@ -114,7 +116,8 @@ def test_errors_of_the_table(node: Operator, message: str) -> None:
 
 
 @pytest.mark.parametrize("node, inputs, message", [
-    (operator("Add", 2), [np.zeros((2, 3)), np.zeros(4)], "node 'node' (Add) cannot run on inputs float64[2, 3], float64[4]"),
+    (operator("Add", 2), [np.zeros((2, 3)), np.zeros(4)],
+     "node 'node' (Add) cannot run on inputs float64[2, 3], float64[4]"),
     (operator("Gather", 2), [np.zeros(3), np.array([3])], "out of bounds"),
     (operator("Reshape", 2), [np.zeros(6), np.array([4, -1])], "cannot reshape"),
     (operator("Split", 2, 2), [np.zeros(6), np.array([1, 2])], "the split sizes sum to 3, not 6"),

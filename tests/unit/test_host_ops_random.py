@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx_operators import as_operator, check_shapes
 
 from lstm_engine.plan.host_ops import run_operator
-
-from onnx_operators import as_operator, check_shapes
 
 onnx = pytest.importorskip("onnx")
 
@@ -61,7 +60,8 @@ def random_case(kind: str, rng: np.random.Generator) -> tuple[str, dict, list[np
         return kind, dict(keepdims=pick(0, 1)), [x, rng.permutation(3)[:pick(1, 2, 3)]]
     if kind == "ScatterND":
         return kind, dict(reduction=pick("none", "add", "max")), [
-            floats(5, 4, 3), np.stack(np.unravel_index(rng.permutation(20)[:6], (5, 4)), -1).reshape(2, 3, 2), floats(2, 3, 3)]
+            floats(5, 4, 3), np.stack(np.unravel_index(rng.permutation(20)[:6], (5, 4)), -1).reshape(2, 3, 2),
+            floats(2, 3, 3)]
     if kind == "ScatterElements":
         indices = np.argsort(rng.random((5, 4)), axis=0)[:3]
         return kind, dict(axis=0, reduction=pick("none", "add")), [floats(5, 4), indices, floats(3, 4)]
@@ -79,7 +79,8 @@ def random_case(kind: str, rng: np.random.Generator) -> tuple[str, dict, list[np
     if kind == "Gemm":
         ta, tb = pick(0, 1), pick(0, 1)
         return kind, dict(transA=ta, transB=tb, alpha=0.5, beta=pick(1.0, 2.0)), [
-            floats(*((7, 3) if ta else (3, 7))), floats(*((5, 7) if tb else (7, 5))), floats(*pick((5,), (3, 5), (3, 1)))]
+            floats(*((7, 3) if ta else (3, 7))), floats(*((5, 7) if tb else (7, 5))),
+            floats(*pick((5,), (3, 5), (3, 1)))]
     if kind == "Einsum":
         equation, shapes = pick(("bij,bjk->bik", [(2, 3, 4), (2, 4, 5)]), ("...ij,jk", [(2, 3, 4), (4, 5)]),
                                 ("ij->ji", [(3, 4)]), ("bi,bj,bk->ijk", [(2, 3), (2, 4), (2, 5)]), ("ii->i", [(4, 4)]))

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx_graphs import check, graph, imported, kinds, model, node
 
 from lstm_engine.errors import FormatError, UnsupportedError
-from onnx_graphs import check, graph, imported, kinds, model, node
 
 onnx = pytest.importorskip("onnx")
 RNG = np.random.default_rng(0)
@@ -43,8 +43,9 @@ def test_computed_weights() -> None:
 
 def test_zero_states_made_from_shapes() -> None:
     """Shape, Gather, Unsqueeze, Concat, ConstantOfShape: the states that exporters build are our default."""
-    nodes = [node("Transpose", "x", "xt", perm=[1, 0, 2]), node("Shape", "xt", "s"), node("Gather", "s one", "b", axis=0),
-             node("Unsqueeze", "b zero", "bb"), node("Concat", "dirs bb hid", "shape", axis=0),
+    nodes = [node("Transpose", "x", "xt", perm=[1, 0, 2]), node("Shape", "xt", "s"),
+             node("Gather", "s one", "b", axis=0), node("Unsqueeze", "b zero", "bb"),
+             node("Concat", "dirs bb hid", "shape", axis=0),
              node("ConstantOfShape", "shape", "h0"), node("Expand", "null shape", "c0"),
              node("LSTM", "xt W R - - h0 c0", "- Yh -", hidden_size=3)]
     tensors = {**weights("LSTM", 4), "one": np.array(1), "zero": ints(0), "dirs": ints(1), "hid": ints(3),
@@ -68,7 +69,8 @@ def test_a_reshape_that_only_symbols_make_plain() -> None:
     nodes = [node("Shape", "x", "s"), node("Gather", "s zero", "b", axis=0), node("Gather", "s one", "t", axis=0),
              node("Mul", "b t", "bt"), node("Unsqueeze", "bt ax", "u1"), node("Concat", "u1 four", "flat", axis=0),
              node("Reshape", "x flat", "m"), node("MatMul", "m k", "mk"), node("Unsqueeze", "b ax", "u2"),
-             node("Unsqueeze", "t ax", "u3"), node("Concat", "u2 u3 minus", "back", axis=0), node("Reshape", "mk back", "y")]
+             node("Unsqueeze", "t ax", "u3"), node("Concat", "u2 u3 minus", "back", axis=0),
+             node("Reshape", "mk back", "y")]
     tensors = {"zero": np.array(0), "one": np.array(1), "ax": ints(0), "four": ints(4), "minus": ints(-1),
                "k": RNG.standard_normal((4, 3)).astype(np.float32)}
     assert kinds(check(model(nodes, X, "y", tensors), FEED, TOLERANCE)) == ["Dense"]
@@ -93,7 +95,8 @@ def branch(nodes: list, outputs: str, **tensors: Any) -> Any:
 
 
 def test_if_on_constants_nested_and_captured() -> None:
-    inner = node("If", "yes", "o", name="inner", then_branch=branch([node("Mul", "x two", "o1")], "o1", two=np.float32(2)),
+    inner = node("If", "yes", "o", name="inner",
+                 then_branch=branch([node("Mul", "x two", "o1")], "o1", two=np.float32(2)),
                  else_branch=branch([node("Mod", "x x", "o2", fmod=1)], "o2"))
     outer = node("If", "no", "y", name="outer", then_branch=branch([node("Mod", "x x", "n", fmod=1)], "n"),
                  else_branch=branch([inner, node("Add", "o two", "p")], "p", two=np.float32(5)))
@@ -136,8 +139,8 @@ def test_functions() -> None:
     inner = helper.make_function("own", "Leak", ["v"], ["w"], [leak], opsets, attributes=["slope"])
     call = helper.make_node("Leak", ["t"], ["r"], domain="own")
     call.attribute.append(onnx.AttributeProto(name="slope", ref_attr_name="s", type=onnx.AttributeProto.FLOAT))
-    outer = helper.make_function("own", "Twice", ["a"], ["r"], [helper.make_node("Add", ["a", "a"], ["t"]), call], opsets,
-                                 attribute_protos=[helper.make_attribute("s", 0.25)])
+    outer = helper.make_function("own", "Twice", ["a"], ["r"], [helper.make_node("Add", ["a", "a"], ["t"]), call],
+                                 opsets, attribute_protos=[helper.make_attribute("s", 0.25)])
     nodes = [node("Twice", "x", "t", domain="own", s=0.5), node("Twice", "t", "y", domain="own")]
     made = check(model(nodes, X, "y", functions=[inner, outer], domains={"own": 1}), FEED, TOLERANCE)
     assert kinds(made) == ["Add", "Activate"] * 2

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx_graphs import check, graph, imported, kinds, model, node
 
 from lstm_engine.errors import ArgumentError, FormatError, UnsupportedError
 from lstm_engine.graph import Dense
 from lstm_engine.importers import onnx as importer
-from onnx_graphs import check, graph, imported, kinds, model, node
 
 onnx = pytest.importorskip("onnx")
 RNG = np.random.default_rng(0)
@@ -66,6 +66,10 @@ def test_a_time_major_interface_stays() -> None:
     ([node("Slice", "seq from to a st", "y")], {"from": np.array([-1]), "to": np.array([-2**63]), "a": np.array([1]),
                                            "st": np.array([-1])}, ["LSTM", "Slice"]),
     ([node("Relu", "seq", "r"), node("Gather", "r i", "y", axis=1)], {"i": np.array(-1)}, ["LSTM", "Activate", "Pool"]),
+    ([node("Unsqueeze", "seq zero", "u"), node("LayerNormalization", "u g", "n", axis=3), node("Squeeze", "n zero", "y")],
+     {"zero": np.array([0]), "g": f(3)}, ["LSTM", "LayerNormalization"]),
+    ([node("Unsqueeze", "seq zero", "u"), node("Softmax", "u", "n", axis=3), node("Squeeze", "n zero", "y")],
+     {"zero": np.array([0])}, ["LSTM", "Activate"]),
     ([node("ReduceMean", "seq one", "y", keepdims=0)], {}, ["LSTM", "ReduceMean"]),
     ([node("Mul", "seq c", "y")], {"c": np.float32(2)}, ["LSTM", "Mul"]),
     ([node("Mul", "seq c", "y")], {"c": f(2, 1, 1)}, ["LSTM", "Mul"]),
@@ -146,7 +150,8 @@ def test_metadata() -> None:
      "known beforehand, Abs, "),
     (lambda: around([node("FusedGemm", "seq seq", "y", name="fg", domain="com.microsoft")],
                     ), "node 'fg' (com.microsoft.FusedGemm): this operator is not supported"),
-    (lambda: around([node("Loop", "n c seq", "y", name="loop", body=graph([], {}, ""))], {"n": np.array(2), "c": np.True_}),
+    (lambda: around([node("Loop", "n c seq", "y", name="loop", body=graph([], {}, ""))],
+                    {"n": np.array(2), "c": np.True_}),
      "node 'loop' (Loop): this operator is not supported"),
     (lambda: around([node("Scan", "seq", "y", name="scan", num_scan_inputs=1, body=graph([], {}, ""))]),
      "node 'scan' (Scan): this operator is not supported"),

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx_graphs import check, imported, kinds, model, node
 
 from lstm_engine.errors import FormatError, UnsupportedError
 from lstm_engine.graph import Activation
 from lstm_engine.reference import run
-from onnx_graphs import check, imported, kinds, model, node
 
 pytest.importorskip("onnx")
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
-H, I, BATCH, TIME = 3, 4, 2, 5
+H, I, BATCH, TIME = 3, 4, 2, 5  # noqa: E741  (the names of the equations)
 # float32 sums of a few terms near 1 through five steps, against float64.
 TOLERANCE = 2e-6
 
@@ -34,8 +34,8 @@ def one(op: str, inputs: str = "X W R B", outputs: str | None = None, dirs: int 
     x = ("batch", "time", I) if layout else ("time", "batch", I)
     if layout:
         attributes["layout"] = layout
-    return model([node(op, inputs, outputs, name=op.lower(), hidden_size=H, **attributes)], {"X": x, **(graph_inputs or {})},
-                 outputs.replace("- ", ""), tensors or weights(op, dirs))
+    return model([node(op, inputs, outputs, name=op.lower(), hidden_size=H, **attributes)],
+                 {"X": x, **(graph_inputs or {})}, outputs.replace("- ", ""), tensors or weights(op, dirs))
 
 
 def x(layout: int = 0) -> np.ndarray:
@@ -81,15 +81,17 @@ def test_sparse_parameters(activations: list, alpha: list, beta: list, expected:
 
 
 def test_the_second_direction_has_its_own_activations() -> None:
-    made = check(one("LSTM", dirs=2, direction="bidirectional", activation_alpha=[0.3, 0.2], activation_beta=[0.4],
-                     activations=["HardSigmoid", "Tanh", "Tanh", "Sigmoid", "Relu", "LeakyRelu"]), {"X": x()}, TOLERANCE)
+    source = one("LSTM", dirs=2, direction="bidirectional", activation_alpha=[0.3, 0.2], activation_beta=[0.4],
+                 activations=["HardSigmoid", "Tanh", "Tanh", "Sigmoid", "Relu", "LeakyRelu"])
+    made = check(source, {"X": x()}, TOLERANCE)
     first, second = next(n for n in made.nodes if n.op == "LSTM").activations
     assert [f.name for f in first] == ["hard_sigmoid", "tanh", "tanh"]
     assert [f.name for f in second] == ["sigmoid", "relu", "leaky_relu"]
 
 
-@pytest.mark.parametrize("op, attributes", [("LSTM", {"clip": 0.5}), ("LSTM", {"input_forget": 1}), ("GRU", {"clip": 0.4}),
-                                            ("GRU", {"linear_before_reset": 1}), ("RNN", {"clip": 0.3})])
+@pytest.mark.parametrize("op, attributes", [("LSTM", {"clip": 0.5}), ("LSTM", {"input_forget": 1}),
+                                            ("GRU", {"clip": 0.4}), ("GRU", {"linear_before_reset": 1}),
+                                            ("RNN", {"clip": 0.3})])
 def test_options(op: str, attributes: dict) -> None:
     made = check(one(op, **attributes), {"X": x()}, TOLERANCE)
     cell = next(n for n in made.nodes if n.op == op)
@@ -148,7 +150,8 @@ def test_the_typo_of_the_first_version() -> None:
     (dict(tensors=weights("LSTM", R=np.zeros((1, 4 * H, H + 1), np.float32))),
      "R must be [1, 12, 3] for hidden_size 3, got [1, 12, 4]"),
     (dict(tensors=weights("LSTM", W=np.zeros((2, 4 * H, I), np.float32))), "W must be [1, 12, 4] for hidden_size 3"),
-    (dict(tensors=weights("LSTM", B=np.zeros((1, 4 * H), np.float32))), "B must be [1, 24] for hidden_size 3, got [1, 12]"),
+    (dict(tensors=weights("LSTM", B=np.zeros((1, 4 * H), np.float32))),
+     "B must be [1, 24] for hidden_size 3, got [1, 12]"),
     (dict(tensors=weights("LSTM", R=np.zeros((1, 4 * H, H)))), "R must be float32, got float64"),
     (dict(inputs="X W R B - - - P", tensors=weights("LSTM", P=np.zeros((1, 4 * H), np.float32))),
      "P must be [1, 9] for hidden_size 3, got [1, 12]"),

@@ -42,7 +42,8 @@ def add(mapper: Mapper, cell: Cell) -> None:
         options["P"] = cell.P
     build.nodes.append(_NODES[cell.op](
         name=build.node_name(cell.node.name or f"{cell.op}_{len(build.nodes)}"), inputs=tuple(inputs),
-        outputs=tuple(outputs), W=cell.W, R=cell.R, B=cell.B, direction=cell.direction, activations=cell.activations, empty="zero",
+        outputs=tuple(outputs), W=cell.W, R=cell.R, B=cell.B, direction=cell.direction,
+        activations=cell.activations, empty="zero",
         clip=cell.clip, **options))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +60,7 @@ class ExternalData:
                 raise FormatError(f"{where}: the tensors claim more than the {status.st_size} bytes of {location!r}")
             array = np.empty(dims, dtype.newbyteorder("<"))
             file.seek(offset)
-            view = memoryview(array.reshape(-1).view(np.uint8))
+            view = memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
             if file.readinto(view) != needed:      # type: ignore[attr-defined]
                 raise FormatError(f"{where}: {location!r} ends early")
         return array.astype(dtype, copy=False)

@@ -6,8 +6,8 @@ table, recurrent cells read, and the symbolic shape of every value.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Sequence
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class Folded:
 class Scope:
     """Names as a graph writes them, and the values they stand for; what is not here is looked up outside."""
 
-    def __init__(self, outer: "Scope | None" = None, outermost: bool = False) -> None:
+    def __init__(self, outer: Scope | None = None, outermost: bool = False) -> None:
         self.names: dict[str, str] = {}
         self.outer = outer
         self.outermost = outermost
@@ -247,8 +247,9 @@ class _Walk:
         made = with_known_sizes(operator, values, known, made)
         if not any(operator.inputs) and self._evaluate(operator, made):
             return
-        results = numbers.numbers_of(operator, known, values) or [None] * len(made)
-        for name, value, elements in zip(operator.outputs, made, results):
+        results = numbers.numbers_of(operator, known, values)
+        for i, (name, value) in enumerate(zip(operator.outputs, made)):
+            elements = None if results is None else results[i]
             array = None if elements is None else numbers.as_constant(elements, value.dtype)
             if array is not None:
                 self.out.constants[name] = array
@@ -290,7 +291,7 @@ class _Walk:
             return False
         self.bytes_left -= price[0]
         self.work_left -= price[1]
-        for name, array in zip(operator.outputs, run_operator(operator, [None] * len(operator.inputs))):
+        for name, array in zip(operator.outputs, run_operator(operator, [])):
             self.out.constants[name] = array
         return True
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Mapping
 
 from .model import Attribute, OnnxFunction, OnnxGraph, OnnxNode, Reference
 

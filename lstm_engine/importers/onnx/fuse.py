@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Mapping
 
 import numpy as np
 
-from ...graph import Activate, Dense, Embedding, Graph, Node, Operator, Recurrent
+from ...graph import Activate, Dense, Embedding, Graph, Node, Operator, Recurrent, Value
 from ...graph.activations import LINEAR
 from ...graph.operator_rules import DATA_TYPES
+from .unrolled import with_lstm_cells
 
 _IDS = ("uint8", "int32", "int64")
 
 
-def fused(graph: Graph, dtypes: Mapping[str, str]) -> Graph:
-    """The same graph with Dense layers whole, outputs made under their own names, and no idle nodes.
+def fused(graph: Graph, values: Mapping[str, Value]) -> Graph:
+    """The same graph with LSTM cells and Dense layers whole, outputs under their own names, and no idle nodes.
 
-    dtypes: of the values, by name.
+    values: of the graph as it is given, by name.
     """
+    graph = replace(graph, nodes=tuple(_needed(list(graph.nodes), graph.outputs)))
+    graph = with_lstm_cells(graph, values)
     nodes = _named_outputs(_needed(list(graph.nodes), graph.outputs), graph)
     nodes = _whole_dense(nodes, graph.outputs)
-    nodes = _plain_ids(nodes, dtypes)
+    nodes = _plain_ids(nodes, {name: value.dtype for name, value in values.items()})
     nodes = _needed(nodes, graph.outputs)
     uses = _uses(nodes, graph.outputs)
     return replace(graph, nodes=tuple(_without_idle_outputs(node, uses) for node in nodes))
@@ -54,7 +57,8 @@ def _named_outputs(nodes: list[Node], graph: Graph) -> list[Node]:
                 names.setdefault(source, node.outputs[0])
     result = []
     for node in nodes:
-        copy = isinstance(node, Operator) and node.op_type == "Identity" and names.get(node.inputs[0]) == node.outputs[0]
+        identity = isinstance(node, Operator) and node.op_type == "Identity"
+        copy = identity and names.get(node.inputs[0]) == node.outputs[0]
         if not copy:
             result.append(replace(node, inputs=tuple(names.get(name, name) for name in node.inputs),
                                   outputs=tuple(names.get(name, name) for name in node.outputs)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class Builder:
     values: dict[str, Value] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
     node_names: set[str] = field(default_factory=set)
-    sequences: set[str] = field(default_factory=set)     # [batch, time, features] made by a recurrent layer without lengths
+    sequences: set[str] = field(default_factory=set)     # made by a recurrent layer without lengths
     _made: dict[tuple, str] = field(default_factory=dict)
     _repeats: dict[str, int] = field(default_factory=dict)
     _node_repeats: dict[str, int] = field(default_factory=dict)

@@ -69,7 +69,7 @@ class Mapper:
         if self.folded.producer:
             metadata["producer"] = self.folded.producer
         made = Graph(tuple(self.folded.inputs), tuple(self.build.nodes), tuple(outputs), metadata)
-        return fused(made, {name: value.dtype for name, value in self.build.values.items()})
+        return fused(made, self.build.values)
 
     def shape(self, name: str) -> tuple:
         """The shape of an ONNX value."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from .mapping import Mapper
 
 
-def follow(mapper: "Mapper", step: Operator) -> bool:
+def follow(mapper: Mapper, step: Operator) -> bool:
     """Give the outputs of a step that moves elements their views; False if it must be run."""
     rule = _RULES.get(step.op_type)
     if rule is None or any(name not in mapper.views for name in step.inputs[:1]):
@@ -28,7 +29,7 @@ def follow(mapper: "Mapper", step: Operator) -> bool:
     return True
 
 
-def _through_concat(mapper: "Mapper", view: View) -> View:
+def _through_concat(mapper: Mapper, view: View) -> View:
     """The view of one input of a Concat, where it sees no other: the last layer's state out of all layers'."""
     while view.root in mapper.joined:
         axis, pieces = mapper.joined[view.root]
@@ -52,10 +53,11 @@ def _piece(view: View, axis: int, pieces: list[tuple[View, int]]) -> View | None
         assert isinstance(size, int)        # the sizes of the pieces are known, so their sum is
         offset = offset * size + (picked[factor] % size if factor in leading else 0)
         count *= 1 if factor in leading else size
-    for inner, size in pieces:
-        if offset < size:
-            break
-        offset -= size
+    at = 0
+    while offset >= pieces[at][1]:
+        offset -= pieces[at][1]
+        at += 1
+    inner, size = pieces[at]
     if not leading or offset + count > size:
         return None
     cut = inner if count == size else inner.pick(axis, offset, keep=True) if count == 1 else None
@@ -66,27 +68,27 @@ def _axes(step: Operator, position: int = 1) -> list[int]:
     return [int(axis) for axis in np.ravel(step.constants[position])]
 
 
-def _transpose(mapper: "Mapper", step: Operator) -> list[View | None]:
+def _transpose(mapper: Mapper, step: Operator) -> list[View | None]:
     view = mapper.views[step.inputs[0]]
     return [view.transpose(step.attributes.get("perm") or tuple(reversed(range(len(view.axes)))))]
 
 
-def _squeeze(mapper: "Mapper", step: Operator) -> list[View | None] | None:
+def _squeeze(mapper: Mapper, step: Operator) -> list[View | None] | None:
     view = mapper.views[step.inputs[0]]
     if len(step.inputs) < 2:
         return [view.squeeze([i for i, dim in enumerate(mapper.shape(step.inputs[0])) if dim == 1])]
     return [view.squeeze(_axes(step))] if 1 in step.constants else None
 
 
-def _unsqueeze(mapper: "Mapper", step: Operator) -> list[View | None] | None:
+def _unsqueeze(mapper: Mapper, step: Operator) -> list[View | None] | None:
     return [mapper.views[step.inputs[0]].unsqueeze(_axes(step))] if 1 in step.constants else None
 
 
-def _reshape(mapper: "Mapper", step: Operator) -> list[View | None]:
+def _reshape(mapper: Mapper, step: Operator) -> list[View | None]:
     return [mapper.views[step.inputs[0]].reshape(mapper.shape(step.outputs[0]))]
 
 
-def _gather(mapper: "Mapper", step: Operator) -> list[View | None] | None:
+def _gather(mapper: Mapper, step: Operator) -> list[View | None] | None:
     """Gather of one index that is a constant."""
     index = step.constants.get(1)
     view = mapper.views[step.inputs[0]]
@@ -96,7 +98,7 @@ def _gather(mapper: "Mapper", step: Operator) -> list[View | None] | None:
     return [view.pick(axis, int(index.reshape(())), keep=index.ndim == 1)]
 
 
-def _slice(mapper: "Mapper", step: Operator) -> list[View | None] | None:
+def _slice(mapper: Mapper, step: Operator) -> list[View | None] | None:
     """Slice of one index of one axis, or of one element of each of several."""
     view: View | None = mapper.views[step.inputs[0]]
     if any(name for name in step.inputs[1:]):
@@ -121,7 +123,7 @@ def _slice(mapper: "Mapper", step: Operator) -> list[View | None] | None:
     return [view]
 
 
-def _split(mapper: "Mapper", step: Operator) -> list[View | None] | None:
+def _split(mapper: Mapper, step: Operator) -> list[View | None] | None:
     """Split into single indices, as the two directions of a layer."""
     axis = step.attributes.get("axis", 0)
     view, count = mapper.views[step.inputs[0]], len(step.outputs)
@@ -132,7 +134,7 @@ def _split(mapper: "Mapper", step: Operator) -> list[View | None] | None:
     return [view.pick(axis % len(view.axes), i, keep=True) for i in range(count)]
 
 
-def _concat(mapper: "Mapper", step: Operator) -> list[View | None] | None:
+def _concat(mapper: Mapper, step: Operator) -> list[View | None] | None:
     """Concat that puts together what was taken apart."""
     if not all(name in mapper.views for name in step.inputs):
         return None
@@ -140,7 +142,7 @@ def _concat(mapper: "Mapper", step: Operator) -> list[View | None] | None:
     return [join(views, step.attributes["axis"] % len(views[0].axes))]
 
 
-_RULES: dict[str, Callable[["Mapper", Operator], list[View | None] | None]] = {
+_RULES: dict[str, Callable[[Mapper, Operator], list[View | None] | None]] = {
     "Transpose": _transpose, "Squeeze": _squeeze, "Unsqueeze": _unsqueeze, "Reshape": _reshape, "Flatten": _reshape,
     "Gather": _gather, "Slice": _slice, "Split": _split, "Concat": _concat,
 }

@@ -6,8 +6,9 @@ objects in NumPy object arrays, so operators that only move elements run on them
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -38,21 +39,24 @@ def numbers_of(node: Operator, inputs: Sequence[np.ndarray | None], values: Sequ
         return None
     if sum(x.size for x in inputs if x is not None) > MOST:
         return None
+    first = inputs[0]
+    if first is None:
+        return None
     if node.op_type == "Cast":
-        return [_as_objects(inputs[0])] if node.attributes["to"] in _INTEGERS else None
+        return [_as_objects(first)] if node.attributes["to"] in _INTEGERS else None
     if node.op_type in _MOVED:
-        moved = _MOVED[node.op_type]
-        arrays = [x if x is None else _as_objects(x) if moved is None or i in moved else x for i, x in enumerate(inputs)]
-        if any(x is not None and x.dtype == object for i, x in enumerate(arrays) if moved is not None and i not in moved):
+        moved = _MOVED[node.op_type] or range(len(inputs))
+        arrays = [_as_objects(x) if x is not None and i in moved else x for i, x in enumerate(inputs)]
+        if any(x is not None and x.dtype == object for i, x in enumerate(arrays) if i not in moved):
             return None
         given = tuple("" if x is None else f"x{i}" for i, x in enumerate(arrays))
         return run_operator(replace(node, inputs=given, constants={}), arrays)
     if node.op_type in _ARITHMETIC:
         function = np.frompyfunc(_ARITHMETIC[node.op_type], len(inputs), 1)
-        return [np.asarray(function(*map(_as_objects, inputs)), object)]
+        return [np.asarray(function(*(_as_objects(x) for x in inputs if x is not None)), object)]
     if node.op_type == "ReduceProd":
-        product = _objects(_product(list(_as_objects(inputs[0]).ravel())))
-        return [product if not node.attributes.get("keepdims", 1) else product.reshape((1,) * inputs[0].ndim)]
+        product = _objects(_product(list(_as_objects(first).ravel())))
+        return [product if not node.attributes.get("keepdims", 1) else product.reshape((1,) * first.ndim)]
     return None
 
 

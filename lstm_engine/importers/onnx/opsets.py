@@ -6,8 +6,9 @@ A rule gets the node and the facts known of its inputs and returns the nodes tha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Callable, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -58,7 +59,7 @@ def _to_input(node: OnnxNode, facts: Facts, attribute: str, position: int, dtype
     """Move an attribute to an input, where the node has it."""
     if attribute not in node.attributes:
         return node
-    array = np.asarray(node.attributes[attribute], dtype)
+    array: np.ndarray = np.asarray(node.attributes[attribute], dtype)
     inputs = list(node.inputs) + [""] * (position + 1 - len(node.inputs))
     if inputs[position]:
         raise FormatError(f"{node.label}: {attribute!r} is given as an attribute and as an input")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -76,5 +77,6 @@ def _fixed(value: Value, given: Any) -> np.ndarray:
     fits = cast.ndim == len(value.shape) and all(
         isinstance(dim, str) or dim == size for dim, size in zip(value.shape, cast.shape))
     if not fits or (array.dtype.kind in "iub" and not np.array_equal(cast, array)):
-        raise ArgumentError(f"spec fixed of {value.name!r} must be {value.dtype} {list(value.shape)}, got {array!r:.200}")
+        raise ArgumentError(f"spec fixed of {value.name!r} must be {value.dtype} {list(value.shape)}, "
+                            f"got {array!r:.200}")
     return cast

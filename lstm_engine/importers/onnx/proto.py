@@ -4,15 +4,16 @@ For files this runs in the sandbox's child process only. A live message is descr
 here knows what an operator means.
 
 A tensor is {"dtype", "dims"} with either "array" (its name among the arrays) or "external" (where the file says
-its bytes are). An attribute is [kind, value]: "i", "f", "s", "is", "fs", "ss", "t", "g", "r" (the name of an attribute of the
-function around the node) or "?" (a kind that is not supported, named). A graph is {"name", "nodes", "tensors",
-"inputs", "outputs"}; a value is [name, element type, dims], a dim an int, a symbol, or None.
+its bytes are). An attribute is [kind, value]: "i", "f", "s", "is", "fs", "ss", "t", "g", "r" (the name of an
+attribute of the function around the node) or "?" (a kind that is not supported, named). A graph is {"name",
+"nodes", "tensors", "inputs", "outputs"}; a value is [name, element type, dims], a dim an int, a symbol, or None.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,7 @@ _ATTRIBUTE_NAMES = {9: "tensors", 10: "graphs", 11: "sparse_tensor", 12: "sparse
 def parse(path: str) -> tuple[dict, dict[str, Any]]:
     """(description, arrays) of a file; see `describe`. Raises FormatError, MissingDependencyError."""
     try:
-        from google.protobuf.message import DecodeError
+        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
         from onnx import ModelProto
     except ImportError as error:
         raise MissingDependencyError("reading ONNX files needs onnx: pip install 'lstm-engine[onnx]'") from error
@@ -167,7 +168,7 @@ def _tensor(tensor: Any, label: str, arrays: dict[str, Any]) -> dict:
     count = math.prod(dims)
     if count >= 2**62:
         raise FormatError(f"{where}: the size of dims {dims} overflows")
-    described = {"dtype": dtype, "dims": dims}
+    described: dict[str, Any] = {"dtype": dtype, "dims": dims}
     if tensor.data_location == EXTERNAL:
         described["external"] = {entry.key: entry.value for entry in tensor.external_data}
         return described

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Sequence
 
 import numpy as np
 
@@ -49,13 +49,12 @@ def _slice(node: Operator, first: Value, known: Known) -> Operator:
     if any(name and known[i] is None for i, name in enumerate(node.inputs[1:], 1)):
         return node
     parts = {i: numbers.dims_of(elements) for i, elements in enumerate(known) if i and elements is not None}
-    axes = parts.get(3, list(range(len(parts[1]))))
-    if any(not isinstance(axis, int) or not -len(first.shape) <= axis < len(first.shape) for axis in axes):
-        return node
-    if len(parts[2]) != len(axes):
+    given = parts.get(3, list(range(len(parts[1]))))
+    axes = [axis for axis in given if isinstance(axis, int) and -len(first.shape) <= axis < len(first.shape)]
+    if not len(given) == len(axes) == len(parts[2]):
         return node
     parts[2] = [numbers.LARGE if isinstance(end, str) and end == first.shape[axis] else end
-                for end, axis in zip(parts[2], axes)]       # type: ignore[index]
+                for end, axis in zip(parts[2], axes)]
     if not all(isinstance(v, int) for part in parts.values() for v in part):
         return node
     return _with_constants(node, {i: np.array(part, np.int64) for i, part in parts.items() if i not in node.constants})

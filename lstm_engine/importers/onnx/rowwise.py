@@ -6,8 +6,9 @@ The latter do not care in which order the other axes are: they run on the root o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,7 +32,7 @@ _UNARY = frozenset("Abs Neg Sqrt Log Erf Floor Ceil Round Reciprocal Sign Cast C
 _BINARY = frozenset("Add Sub Mul Div Pow Max Min Mod Equal Greater GreaterOrEqual Less LessOrEqual PRelu".split())
 
 
-def add(mapper: "Mapper", step: Operator) -> bool:
+def add(mapper: Mapper, step: Operator) -> bool:
     """Add a step as a house node, or on the root of its input's view; False if it is neither."""
     rule = _RULES.get(step.op_type)
     if rule is not None and rule(mapper, step):
@@ -39,13 +40,13 @@ def add(mapper: "Mapper", step: Operator) -> bool:
     return _activate(mapper, step) or _on_root(mapper, step)
 
 
-def _only(mapper: "Mapper", step: Operator) -> View | None:
+def _only(mapper: Mapper, step: Operator) -> View | None:
     """The view of the one input that is not a constant, if there is but one."""
     names = [name for name in step.inputs if name]
     return mapper.views[names[0]] if len(names) == 1 else None
 
 
-def _put(mapper: "Mapper", step: Operator, view: View, make: Callable[[str, str, str], Node],
+def _put(mapper: Mapper, step: Operator, view: View, make: Callable[[str, str, str], Node],
          last: int | None = None) -> None:
     """Add `make(node name, input, output)` on the root of `view`; the step's output is seen as the input was.
 
@@ -63,7 +64,7 @@ def _put(mapper: "Mapper", step: Operator, view: View, make: Callable[[str, str,
         build.sequences.add(output)
 
 
-def _settled(mapper: "Mapper", name: str, last: bool = False) -> View:
+def _settled(mapper: Mapper, name: str, last: bool = False) -> View:
     """The view of a value if it may be worked on in its root's layout, else a view of an array without axes of 1.
 
     last: the work is along the last axis, which must then be the root's.
@@ -73,13 +74,16 @@ def _settled(mapper: "Mapper", name: str, last: bool = False) -> View:
         return view
     shape = mapper.shape(name)
     core = [i for i, axis in enumerate(view.axes) if axis]
+    ones = [i for i, axis in enumerate(view.axes) if not axis]
+    core = sorted(core + ones[:max(0, 2 - len(core))])          # a matrix at least: rows and features
     if not core or (last and core[-1] != len(shape) - 1):
         core = list(range(len(shape)))
     array = mapper.build.array(replace(view, axes=tuple(view.axes[i] for i in core)), tuple(shape[i] for i in core))
-    return View.whole(array, mapper.build.values[array].shape).unsqueeze([i for i in range(len(shape)) if i not in core])
+    made = View.whole(array, mapper.build.values[array].shape)
+    return made.unsqueeze([i for i in range(len(shape)) if i not in core])
 
 
-def _activate(mapper: "Mapper", step: Operator) -> bool:
+def _activate(mapper: Mapper, step: Operator) -> bool:
     if step.op_type not in _ACTIVATIONS or len(step.inputs) != 1 or not step.inputs[0]:
         return False
     if mapper.folded.values[step.inputs[0]].dtype not in _FLOATS:
@@ -97,16 +101,17 @@ def _activate(mapper: "Mapper", step: Operator) -> bool:
     return True
 
 
-def _on_root(mapper: "Mapper", step: Operator) -> bool:
+def _on_root(mapper: Mapper, step: Operator) -> bool:
     """Element-wise work that the layout does not matter to, on the root itself."""
     view = _only(mapper, step)
     if view is None or view.picks or len(step.outputs) != 1:
         return False
     rank = len(mapper.build.values[view.root].shape)
-    constants = dict(step.constants)
+    constants, attributes = dict(step.constants), step.attributes
     if step.op_type == "LayerNormalization":
-        if step.attributes.get("axis", -1) not in (-1, len(view.axes) - 1) or not view.keeps_last(rank):
+        if attributes.get("axis", -1) not in (-1, len(view.axes) - 1) or not view.keeps_last(rank):
             return False
+        attributes = {**attributes, "axis": -1}     # the root may have another number of axes
     elif step.op_type in _BINARY:
         for position, array in constants.items():
             if array.ndim > len(view.axes) or array.size not in (1, array.shape[-1] if array.ndim else 1):
@@ -120,11 +125,11 @@ def _on_root(mapper: "Mapper", step: Operator) -> bool:
     position = next(i for i, name in enumerate(step.inputs) if name)
     _put(mapper, step, view, lambda node, x, y: Operator(
         name=node, inputs=tuple(x if i == position else "" for i in range(len(step.inputs))), outputs=(y,),
-        op_type=step.op_type, attributes=step.attributes, constants=constants))
+        op_type=step.op_type, attributes=attributes, constants=constants))
     return True
 
 
-def _dense(mapper: "Mapper", step: Operator, kernel: np.ndarray, bias: np.ndarray | None) -> bool:
+def _dense(mapper: Mapper, step: Operator, kernel: np.ndarray, bias: np.ndarray | None) -> bool:
     if kernel.dtype.name not in _FLOATS or (bias is not None and bias.dtype != kernel.dtype) or not kernel.size:
         return False
     view = _settled(mapper, step.inputs[0], last=True)
@@ -134,14 +139,14 @@ def _dense(mapper: "Mapper", step: Operator, kernel: np.ndarray, bias: np.ndarra
     return True
 
 
-def _matmul(mapper: "Mapper", step: Operator) -> bool:
+def _matmul(mapper: Mapper, step: Operator) -> bool:
     kernel = step.constants.get(1)
     if not step.inputs[0] or kernel is None or kernel.ndim != 2:
         return False
     return _dense(mapper, step, kernel, None)
 
 
-def _gemm(mapper: "Mapper", step: Operator) -> bool:
+def _gemm(mapper: Mapper, step: Operator) -> bool:
     """alpha * x @ kernel + beta * bias, where kernel and bias are constants and the bias is the same for all rows."""
     kernel, bias = step.constants.get(1), step.constants.get(2)
     given = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0, **step.attributes}
@@ -158,7 +163,7 @@ def _gemm(mapper: "Mapper", step: Operator) -> bool:
     return _dense(mapper, step, kernel, bias)
 
 
-def _embedding(mapper: "Mapper", step: Operator) -> bool:
+def _embedding(mapper: Mapper, step: Operator) -> bool:
     """Rows of a constant table by ids; in the house an id below 0 is an error, not counted from the end."""
     table = step.constants.get(0)
     if table is None or table.ndim != 2 or table.dtype.name not in _FLOATS or not table.size:
@@ -180,4 +185,4 @@ def _embedding(mapper: "Mapper", step: Operator) -> bool:
     return True
 
 
-_RULES: dict[str, Callable[["Mapper", Operator], bool]] = {"MatMul": _matmul, "Gemm": _gemm, "Gather": _embedding}
+_RULES: dict[str, Callable[[Mapper, Operator], bool]] = {"MatMul": _matmul, "Gemm": _gemm, "Gather": _embedding}

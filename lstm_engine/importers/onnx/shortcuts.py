@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
-from typing import Sequence
 
 import numpy as np
 
@@ -70,7 +70,7 @@ def cost(node: Operator, made: Sequence[Value]) -> tuple[int, int] | None:
             if node.op_type != "NonZero":
                 return None
             return 8 * given * len(value.shape), 8 * given
-        size += prod(value.shape)      # type: ignore[arg-type]
+        size += prod(dim for dim in value.shape if isinstance(dim, int))
     inner = 1
     if node.op_type in ("MatMul", "Gemm"):
         inner = node.constants[0].shape[-1 if not node.attributes.get("transA") else 0]

@@ -7,9 +7,9 @@ an array, and is not the root itself, do operators remain (see `layouts`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Sequence
 
 from ...graph.nodes import Dim
 
@@ -29,7 +29,7 @@ class View:
     picks: tuple[tuple[int, int], ...] = ()
 
     @classmethod
-    def whole(cls, root: str, shape: Sequence[Dim]) -> "View":
+    def whole(cls, root: str, shape: Sequence[Dim]) -> View:
         """The root itself."""
         factors = tuple((axis, dim) for axis, dim in enumerate(shape) if dim != 1)
         index = {axis: i for i, (axis, _) in enumerate(factors)}
@@ -50,23 +50,23 @@ class View:
         """The view's sizes; None for a product with a symbol in it."""
         return tuple(_product([self.size(f) for f in axis]) for axis in self.axes)
 
-    def transpose(self, perm: Sequence[int]) -> "View":
+    def transpose(self, perm: Sequence[int]) -> View:
         return replace(self, axes=tuple(self.axes[axis] for axis in perm))
 
-    def squeeze(self, axes: Sequence[int]) -> "View | None":
+    def squeeze(self, axes: Sequence[int]) -> View | None:
         """Without `axes`, which must be known to have size 1."""
         if any(self.axes[axis] for axis in axes):
             return None
         gone = {axis % len(self.axes) for axis in axes}
         return replace(self, axes=tuple(a for i, a in enumerate(self.axes) if i not in gone))
 
-    def unsqueeze(self, axes: Sequence[int]) -> "View":
+    def unsqueeze(self, axes: Sequence[int]) -> View:
         rank = len(self.axes) + len(axes)
         new = {axis % rank for axis in axes}
         old = iter(self.axes)
         return replace(self, axes=tuple(() if i in new else next(old) for i in range(rank)))
 
-    def without(self, picked: Sequence[int]) -> "View":
+    def without(self, picked: Sequence[int]) -> View:
         """As a view of the part of the root that some of its picks leave."""
         kept = [f for f in range(len(self.factors)) if f not in picked]
         new = {f: i for i, f in enumerate(kept)}
@@ -74,7 +74,7 @@ class View:
                        axes=tuple(tuple(new[f] for f in axis) for axis in self.axes),
                        picks=tuple((new[f], index) for f, index in self.picks if f in new))
 
-    def compose(self, inner: "View") -> "View | None":
+    def compose(self, inner: View) -> View | None:
         """This view, of a root that `inner` has the elements of in the same order; None if they do not line up."""
         seen = inner.reshape([size for _, size in self.factors])
         at = {factor: factor for factor in range(len(self.factors))}
@@ -86,12 +86,12 @@ class View:
         groups = seen.axes
         return replace(seen, axes=tuple(tuple(g for f in axis for g in groups[at[f]]) for axis in self.axes))
 
-    def merge(self, first: int, count: int) -> "View":
+    def merge(self, first: int, count: int) -> View:
         """With `count` neighbouring axes from `first` on made one."""
         joined = tuple(f for axis in self.axes[first:first + count] for f in axis)
         return replace(self, axes=self.axes[:first] + (joined,) + self.axes[first + count:])
 
-    def pick(self, axis: int, index: int, keep: bool) -> "View | None":
+    def pick(self, axis: int, index: int, keep: bool) -> View | None:
         """Only `index` of an axis, which must be one factor; the axis goes, or with `keep` has size 1."""
         factors, kept = self.axes[axis], ((),) if keep else ()
         axes = self.axes[:axis] + kept + self.axes[axis + 1:]
@@ -106,7 +106,7 @@ class View:
                 return None
         return replace(self, axes=axes, picks=tuple(sorted((*self.picks, (factors[0], index)))))
 
-    def reshape(self, target: Sequence[Dim]) -> "View | None":
+    def reshape(self, target: Sequence[Dim]) -> View | None:
         """The view in another shape, None if factors do not line up with it.
 
         A symbol that no factor has stands for whatever is left over; there may be one.
@@ -119,7 +119,7 @@ class View:
             view = view._split(result)
         return None
 
-    def _line_up(self, target: list[Dim]) -> "View | _Split | None":
+    def _line_up(self, target: list[Dim]) -> View | _Split | None:
         left = self.order()
         symbols = {self.size(f) for f in left}
         axes: list[tuple[int, ...]] = [()] * len(target)
@@ -144,7 +144,7 @@ class View:
             return None
         return replace(self, axes=tuple(axes))
 
-    def _take(self, left: list[int], size: Dim, front: bool) -> "list[int] | _Split | None":
+    def _take(self, left: list[int], size: Dim, front: bool) -> list[int] | _Split | None:
         """Take factors of a product of `size` from one end of `left`."""
         at = 0 if front else -1
         if isinstance(size, str):
@@ -166,7 +166,7 @@ class View:
             size //= factor
         return taken if size == 1 else None
 
-    def _split(self, split: "_Split") -> "View":
+    def _split(self, split: _Split) -> View:
         """With one factor written as two."""
         at, first = split.factor, split.first
         axis, size = self.factors[at]
@@ -177,11 +177,11 @@ class View:
         return replace(self, factors=factors, axes=tuple(tuple(g for f in a for g in moved(f)) for a in self.axes),
                        picks=tuple((moved(f)[0], i) for f, i in self.picks))
 
-    def follow(self, root: str) -> "View":
+    def follow(self, root: str) -> View:
         """The same view of another root of the same shape."""
         return replace(self, root=root)
 
-    def follow_last(self, root: str, rank: int, last: Dim) -> "View":
+    def follow_last(self, root: str, rank: int, last: Dim) -> View:
         """The same view of a root whose last axis, which must be the view's, has size `last` instead."""
         start = len(self.factors) - len(self.of_axis(rank - 1))
         new = ((rank - 1, last),) if last != 1 else ()

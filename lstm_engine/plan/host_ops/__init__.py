@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Callable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from ...errors import ArgumentError, OutOfMemoryError
 from ...graph.nodes import Operator
 from ...graph.operators import OPERATORS, operator_attributes
-from . import (convolution, elementwise, indexing, normalization, pooling, products, reductions,  # noqa: F401
-               shaping)                                               # (each registers its operators)
-from .registry import BUILDERS
+from . import (  # noqa: F401  (each registers its operators)
+    convolution,
+    elementwise,
+    indexing,
+    normalization,
+    pooling,
+    products,
+    reductions,
+    shaping,
+)
+from .registry import BUILDERS, Kernel
 
 __all__ = ["compile_operator", "run_operator"]
 
@@ -29,19 +38,16 @@ def compile_operator(node: Operator) -> Callable[[list], list]:
     attributes = operator_attributes(node)
     kernel = BUILDERS[node.op_type](attributes, node)
     several = OPERATORS[node.op_type].outputs[1] > 1
-    bindings = tuple(node.constants.items())
-    count = len(node.inputs)
+    call = _bound(node, kernel)
     label = f"node {node.name!r} ({node.op_type})"
 
     def run(inputs: list) -> list:
-        if bindings:
-            inputs = list(inputs) + [None] * (count - len(inputs))
-            for position, array in bindings:
-                inputs[position] = array
         try:
-            result = kernel(*inputs)
+            result = call(inputs)
         except _MISFITS as error:
-            shapes = ", ".join("none" if x is None else f"{x.dtype}{list(x.shape)}" for x in inputs)
+            given = [*inputs, *[None] * (len(node.inputs) - len(inputs))]
+            arrays = [node.constants.get(i, x) for i, x in enumerate(given)]
+            shapes = ", ".join("none" if x is None else f"{x.dtype}{list(x.shape)}" for x in arrays)
             raise ArgumentError(f"{label} cannot run on inputs {shapes}: {error}") from error
         except MemoryError as error:
             raise OutOfMemoryError(f"{label}: {error}") from error
@@ -50,6 +56,26 @@ def compile_operator(node: Operator) -> Callable[[list], list]:
         return [result if type(result) is np.ndarray else np.asarray(result)]
 
     return run
+
+
+def _bound(node: Operator, kernel: Kernel) -> Callable[[list], Any]:
+    """`kernel` as a function of the list of inputs, the constants put in: called once a frame, so short of work."""
+    if not node.constants:
+        return lambda inputs: kernel(*inputs)
+    rest = tuple(node.constants.get(i) for i in range(1, len(node.inputs)))
+    if node.inputs[0] and not any(node.inputs[1:]):
+        return lambda inputs: kernel(inputs[0], *rest)
+    if len(node.inputs) == 2 and node.inputs[1]:
+        first = node.constants[0]
+        return lambda inputs: kernel(first, inputs[1])
+    count, bindings = len(node.inputs), tuple(node.constants.items())
+
+    def call(inputs: list) -> Any:
+        merged = list(inputs) + [None] * (count - len(inputs))
+        for position, array in bindings:
+            merged[position] = array
+        return kernel(*merged)
+    return call
 
 
 def run_operator(node: Operator, inputs: list[np.ndarray | None]) -> list[np.ndarray]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -47,35 +48,46 @@ def geometry(attributes: dict[str, Any], sizes: Sequence[int], kernel: Sequence[
     return pads, counts
 
 
+class _Layouts(dict):
+    """What depends on the sizes of the spatial axes alone, kept for the last few sizes."""
+
+    def __init__(self, make: Callable[[tuple[int, ...]], Any]) -> None:
+        super().__init__()
+        self.make = make
+
+    def __missing__(self, key: tuple[int, ...]) -> Any:
+        if len(self) > 16:
+            self.clear()
+        self[key] = made = self.make(key)
+        return made
+
+
 @builder("Conv")
 def _conv(attributes: dict[str, Any], node: Operator) -> Kernel:
     group = attributes["group"]
-    layouts: dict[tuple[int, ...], Any] = {}
+
+    def layout(sizes: tuple[int, ...]) -> tuple:
+        sizes, kernel = sizes[:len(sizes) // 2], sizes[len(sizes) // 2:]
+        pads, counts = geometry(attributes, sizes, kernel)
+        plain = prod(kernel) == 1 and list(sizes) == counts
+        return pads, counts, prod(counts), plain, *windows(attributes, len(kernel))
+
+    layouts = _Layouts(layout)
 
     def conv(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
-        kernel = weight.shape[2:]
-        spatial = len(kernel)
-        if x.ndim != spatial + 2 or spatial < 1:
+        if x.ndim != weight.ndim or x.ndim < 3:
             raise ValueError("input and weight have different numbers of axes")
-        if x.shape[1] != weight.shape[1] * group or weight.shape[0] % group:
-            raise ValueError(f"{x.shape[1]} channels do not fit the weight and {group} groups")
-        sizes = x.shape[2:]
-        if sizes not in layouts:
-            if len(layouts) > 16:
-                layouts.clear()
-            layouts[sizes] = geometry(attributes, sizes, kernel)
-        pads, counts = layouts[sizes]
-        strides, dilations = windows(attributes, spatial)
-        wide = padded(x, pads)
-        batch, out = x.shape[0], weight.shape[0]
-        rows, positions = prod(weight.shape[1:]), prod(counts)
-        if prod(kernel) == 1 and positions == prod(wide.shape[2:]):
-            columns = wide.reshape(batch, group, rows, positions)
-        else:
-            columns = window_view(wide, kernel, counts, strides, dilations).reshape(batch, group, rows, positions)
+        batch, channels, *_ = x.shape
+        out, per_group, *kernel = weight.shape
+        if channels != per_group * group or out % group:
+            raise ValueError(f"{channels} channels do not fit the weight and {group} groups")
+        pads, counts, positions, plain, strides, dilations = layouts[x.shape[2:] + weight.shape[2:]]
+        rows = weight.size // out
+        columns = x if plain else window_view(padded(x, pads), kernel, counts, strides, dilations)
         if group == 1:
-            result = np.matmul(weight.reshape(out, rows), columns[:, 0])
+            result = np.matmul(weight.reshape(out, rows), columns.reshape(batch, rows, positions))
         else:
+            columns = columns.reshape(batch, group, rows, positions)
             result = np.matmul(weight.reshape(group, out // group, rows), columns).reshape(batch, out, positions)
         if bias is not None:
             result += bias[:, None]
@@ -86,26 +98,34 @@ def _conv(attributes: dict[str, Any], node: Operator) -> Kernel:
 @builder("ConvTranspose")
 def _conv_transpose(attributes: dict[str, Any], node: Operator) -> Kernel:
     group = attributes["group"]
+    every = (slice(None), slice(None))
+
+    def layout(sizes: tuple[int, ...]) -> tuple:
+        sizes, kernel = sizes[:len(sizes) // 2], sizes[len(sizes) // 2:]
+        strides, dilations = windows(attributes, len(kernel))
+        made, starts, full = _transposed(attributes, sizes, kernel, strides, dilations)
+        # Each kernel element adds one strided copy of the input.
+        targets = [(every + index, every + tuple(slice(i * d, i * d + (n - 1) * s + 1, s)
+                                                 for i, d, n, s in zip(index, dilations, sizes, strides)))
+                   for index in np.ndindex(*kernel)]
+        return targets, full, every + tuple(slice(a, a + n) for a, n in zip(starts, made))
+
+    layouts = _Layouts(layout)
 
     def conv_transpose(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
-        kernel = weight.shape[2:]
-        spatial = len(kernel)
-        if x.ndim != spatial + 2 or x.shape[1] != weight.shape[0] or weight.shape[0] % group:
-            raise ValueError(f"{x.shape[1]} channels do not fit the weight and {group} groups")
-        strides, dilations = windows(attributes, spatial)
-        sizes, starts, full = _transposed(attributes, x.shape[2:], kernel, strides, dilations)
-        batch, per_group = x.shape[0], weight.shape[1]
-        flat = np.ascontiguousarray(x).reshape(batch, group, x.shape[1] // group, -1)
-        turned = weight.reshape(group, x.shape[1] // group, per_group * prod(kernel)).transpose(0, 2, 1)
-        columns = np.matmul(turned, flat).reshape(batch, group * per_group, *kernel, *x.shape[2:])
-        wide = np.zeros((batch, group * per_group, *full), x.dtype)
-        every = (slice(None), slice(None))
-        for index in np.ndindex(*kernel):       # each kernel element adds one strided copy
-            target = tuple(slice(i * d, i * d + (n - 1) * s + 1, s)
-                           for i, d, n, s in zip(index, dilations, x.shape[2:], strides))
-            wide[every + target] += columns[every + index]
-        result = wide[every + tuple(slice(a, a + n) for a, n in zip(starts, sizes))]
-        return result if bias is None else result + bias.reshape((-1,) + (1,) * spatial)
+        batch, channels, *sizes = x.shape
+        if x.ndim != weight.ndim or x.ndim < 3 or channels != weight.shape[0] or channels % group:
+            raise ValueError(f"{x.shape} and a weight {weight.shape} do not fit {group} groups")
+        targets, full, crop = layouts[x.shape[2:] + weight.shape[2:]]
+        out = group * weight.shape[1]
+        turned = weight.reshape(group, channels // group, -1).transpose(0, 2, 1)
+        columns = np.matmul(turned, x.reshape(batch, group, channels // group, -1))
+        columns = columns.reshape(batch, out, *weight.shape[2:], *sizes)
+        wide = np.zeros((batch, out, *full), columns.dtype)
+        for source, target in targets:
+            wide[target] += columns[source]
+        result = wide[crop]
+        return result if bias is None else result + bias.reshape((-1,) + (1,) * len(sizes))
     return conv_transpose
 
 

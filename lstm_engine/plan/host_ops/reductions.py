@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def _reduce(attributes: dict[str, Any], node: Operator) -> Kernel:
     known = ints(node.constants[1]) if 1 in node.constants else () if fixed(node, 1) else None
 
     def reduce(x: np.ndarray, axes: np.ndarray | None = None) -> np.ndarray:
-        chosen = known if known is not None else ints(axes)
+        chosen = known if known is not None else ints(axes)      # type: ignore[arg-type]
         if not chosen:
             if noop:
                 # No axis is reduced, but each element still goes through the function (|x|, x*x, log x ...).

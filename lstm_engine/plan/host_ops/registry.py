@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -28,8 +29,11 @@ def builder(*names: str) -> Callable[[Builder], Builder]:
 
 def plain(kernels: Mapping[str, Kernel]) -> None:
     """Register kernels that need neither attributes nor constants."""
+    def always(kernel: Kernel) -> Builder:
+        return lambda attributes, node: kernel
+
     for name, kernel in kernels.items():
-        BUILDERS[name] = lambda attributes, node, kernel=kernel: kernel
+        BUILDERS[name] = always(kernel)
 
 
 def ints(array: np.ndarray | Sequence[int]) -> tuple[int, ...]:
