@@ -310,7 +310,7 @@ def _top_k(call: Call) -> list:
 
 @rule("OneHot")
 def _one_hot(call: Call) -> list:
-    shape, depth = call.shape(), call.ints(1)
+    shape, depth = call.shape(), call.node.constants.get(1)        # of any numeric type
     axis = call.axis(call.attributes["axis"], len(shape) + 1)
-    shape.insert(axis, None if depth is None else depth[0])
+    shape.insert(axis, None if depth is None else int(depth.reshape(-1)[0]))
     return [(shape, call.dtype(2))]
