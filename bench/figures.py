@@ -23,7 +23,7 @@ matplotlib.rcParams.update(
         "font.size": 9,
         "axes.spines.top": False,
         "axes.spines.right": False,
-        "svg.fonttype": "none",
+        "svg.fonttype": "path",
         "svg.hashsalt": "lstm-engine",
         "figure.constrained_layout.use": True,
     }

@@ -24,6 +24,7 @@ from .ceilings import KIB, Ceilings, measure_ceilings
 from .cells import GRID_BATCH, GRID_HIDDEN, choose
 from .engines import OWN
 from .machine import machine, sentence
+from .table import geometric_mean, lines
 
 # Had on a core of a 2-core Cascade Lake machine (AVX-512, 1 MiB L2): a floor under what is measured.
 FMA_GFLOPS = 154.0  # float32 multiply-adds
@@ -132,13 +133,27 @@ class Limit:
 
 
 def shares(rows: Sequence[Mapping[str, Any]], limit: Limit) -> list[dict[str, Any]]:
-    """Our rows of single layers (groups lstm, gru, odd) with `limit_us` and `share` of it."""
+    """Our rows of single layers (groups lstm, gru, odd) with `limit_us` and `share` of it.
+
+    Where peers are among the rows, `most` is the speed-up over the best of them that the limit leaves room for.
+    """
     found = []
+    made = {line.cell: line for line in lines(rows) if line.threads == limit.threads}
     for row in rows:
         kind = {"lstm": "lstm", "odd": "lstm", "gru": "gru"}.get(row["cell"].split("/")[0])
         if kind and row["engine"] == OWN[0] and row["threads"] == limit.threads:
             at_best = limit.call(row["batch"], row["hidden"], row["inputs"], row["steps"], kind)
-            found.append({**row, "limit_us": at_best, "share": at_best / row["median_us"]})
+            line = made[row["cell"]]
+            most = line.us[line.best_peer] / at_best if line.best_peer else None
+            found.append(
+                {
+                    **row,
+                    "limit_us": at_best,
+                    "share": at_best / row["median_us"],
+                    "speed_up": line.speed_up,
+                    "most": most,
+                }
+            )
     return found
 
 
@@ -196,13 +211,20 @@ def format_steps(limit: Limit) -> str:
 
 def format_shares(found: Sequence[Mapping[str, Any]]) -> str:
     text = ["cell".ljust(22) + "limit us".rjust(12) + "ours us".rjust(12) + "share".rjust(8)]
-    text += [
-        f"{row['cell']:22}{row['limit_us']:12.2f}{row['median_us']:12.2f}{row['share']:8.0%}" for row in found
-    ]
+    peers = any(row["most"] for row in found)
+    text[0] += "speed-up".rjust(10) + "at most".rjust(10) if peers else ""
+    for row in found:
+        text.append(f"{row['cell']:22}{row['limit_us']:12.2f}{row['median_us']:12.2f}{row['share']:8.0%}")
+        text[-1] += f"{row['speed_up']:10.2f}{row['most']:10.2f}" if row["most"] else ""
     if found:
         text.append(
             f"median share of the limit: {median([row['share'] for row in found]):.0%} "
             f"over {len(found)} cells"
+        )
+    if peers:
+        text.append(
+            f"geometric mean speed-up {geometric_mean(row['speed_up'] for row in found if row['most']):.2f}, "
+            f"at the limit {geometric_mean(row['most'] for row in found if row['most']):.2f}"
         )
     return "\n".join(text)
 

@@ -93,7 +93,7 @@ def format_table(rows: Sequence[Row], unsupported: Sequence[Row] = (), by: str =
             ratio = "-" if line.speed_up is None else f"{line.speed_up:.2f}"
             text.append(" ".join([title.ljust(width), *times, ratio.rjust(9), f" {line.best_peer or '-'}"]))
         text.append("")
-    return "\n".join(text + _means(made) + [_refusals(unsupported)]).rstrip() + "\n"
+    return "\n".join(text + _means(made) + _padded(made) + [_refusals(unsupported)]).rstrip() + "\n"
 
 
 def _time(us: float | None, refused: bool) -> str:
@@ -114,6 +114,20 @@ def _means(made: Sequence[Line]) -> list[str]:
             text.append(
                 f"{group}, {threads} threads: geometric mean speed-up {geometric_mean(ratios):.2f} over "
                 f"{len(ratios)} cells, least {min(ratios):.2f}, {below} below 1.0"
+            )
+    return text
+
+
+def _padded(made: Sequence[Line]) -> list[str]:
+    """What unequal lengths gain over peers that run the padding."""
+    text = []
+    for line in made:
+        padded = [us for name, us in line.us.items() if name.endswith("/padded")]
+        ours = min((us for name, us in line.us.items() if name.split("/")[0] == OWN[0]), default=None)
+        if padded and ours:
+            text.append(
+                f"{line.cell}, {line.threads} threads: {min(padded) / ours:.2f} times as fast as the best "
+                "peer on padded input"
             )
     return text
 

@@ -132,8 +132,16 @@ def test_interpolation_and_share():
         [100, 100, 50, 25, 25]
     )
     row = _row("lstm_engine", 34.0, cell="lstm/H64-B128-T1", batch=128, hidden=64, inputs=64, steps=1)
-    found = shares([row, {**row, "engine": "torch"}, {**row, "threads": 1}], Limit(KNOWN, 2))
+    peer = {**row, "engine": "torch", "median_us": 68.0}
+    found = shares([row, peer, {**row, "threads": 1}], Limit(KNOWN, 2))
     assert len(found) == 1 and found[0]["share"] == pytest.approx(1, rel=0.08)
+    assert found[0]["speed_up"] == 2 and found[0]["most"] == pytest.approx(2, rel=0.08)
+
+
+def test_padded_peers_are_compared_aside():
+    rows = [_row("lstm_engine", 10, variant="lengths"), _row("torch", 30, variant="packed")]
+    text = format_table([*rows, _row("torch", 60, variant="padded"), _row("openvino", 50, variant="padded")])
+    assert "5.00 times as fast as the best peer on padded input" in text and " 3.00  torch/packed" in text
 
 
 def test_more_instructions_are_worse():
