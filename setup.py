@@ -15,25 +15,36 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import numpy
-from Cython.Build import cythonize
-from setuptools import Extension, setup
-from setuptools.command.build_ext import build_ext
-
 MSVC = os.name == "nt"
-MACHINE = platform.machine().lower()
 INCLUDE = ["csrc", "csrc/include"]
-FLAGS = ["/O2", "/std:c11"] if MSVC else ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"]
+FLAGS = (["/O2", "/std:c11"] if MSVC else
+         ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"])
 AVX512 = ["-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq", "-mfma", "-mavx2", "-mprefer-vector-width=512"]
-ISA_FLAGS = {"scalar": []}
-MACROS = []
-if MACHINE in ("x86_64", "amd64"):
-    ISA_FLAGS |= {"avx2": ["-mavx2", "-mfma"], "avx512": AVX512}
-elif MACHINE in ("aarch64", "arm64"):
-    ISA_FLAGS |= {"neon": []}
-MACROS += [(f"LE_HAVE_{isa.upper()}", "1") for isa in ISA_FLAGS if isa != "scalar"]
-SANITIZE = os.environ.get("LSTM_ENGINE_SANITIZE")
-SANITIZE_FLAGS = [f"-fsanitize={SANITIZE}", "-g", "-fno-omit-frame-pointer"] if SANITIZE else []
+FOLDERS = ("base", "kernels", "blas", "layers", "model")
+
+
+def isa_flags(machine: str) -> dict[str, list[str]]:
+    """Compile flags of the kernel files of each instruction set a machine ("x86_64", "aarch64") has."""
+    machine = machine.lower()
+    if machine in ("x86_64", "amd64"):
+        return {"scalar": [], "avx2": ["-mavx2", "-mfma"], "avx512": AVX512}
+    if machine in ("aarch64", "arm64"):
+        return {"scalar": [], "neon": []}
+    return {"scalar": []}
+
+
+def isa_macros(machine: str) -> list[tuple[str, str]]:
+    return [(f"LE_HAVE_{isa.upper()}", "1") for isa in isa_flags(machine) if isa != "scalar"]
+
+
+def core_sources() -> list[str]:
+    """Every C file of the core but the kernel variants, relative to this folder."""
+    return sorted(path.as_posix() for folder in FOLDERS for path in Path("csrc", folder).glob("*.c")
+                  if not path.name.startswith("kernels_"))
+
+
+def isa_sources(isa: str) -> list[str]:
+    return sorted(path.as_posix() for path in Path("csrc/kernels").glob(f"kernels_{isa}_*.c"))
 
 
 def openmp_flags() -> list[str]:
@@ -67,45 +78,52 @@ def linked_blas() -> tuple[list[str], list[str]]:
     return (["-DLE_BLAS_LINKED"] + [f for f in flags if f.startswith("-I")], [f for f in flags if not f.startswith("-I")])
 
 
-OPENMP = openmp_flags()
-BLAS_COMPILE, BLAS_LINK = linked_blas()
+def headers() -> list[str]:
+    return sorted(path.as_posix() for path in Path("csrc").rglob("*.h"))
 
 
-def sources(*folders: str) -> list[str]:
-    return sorted(str(path) for folder in folders for path in Path("csrc", folder).glob("*.c")
-                  if not path.name.startswith("kernels_"))
+def main() -> None:
+    import numpy
+    from Cython.Build import cythonize
+    from setuptools import Extension, setup
+    from setuptools.command.build_ext import build_ext
+
+    machine = platform.machine()
+    sanitizers = os.environ.get("LSTM_ENGINE_SANITIZE")
+    # Without -g0 Python's own flags would put 9 MB of debugging information into the wheel.
+    quiet = [] if MSVC else ["-g0"]
+    flags = FLAGS + ([f"-fsanitize={sanitizers}", "-g", "-fno-omit-frame-pointer"] if sanitizers else quiet)
+    openmp = openmp_flags()
+    blas_compile, blas_link = linked_blas()
+
+    def library(name: str, files: list[str], own_flags: list[str]) -> tuple[str, dict]:
+        return name, {"sources": files, "include_dirs": INCLUDE, "macros": isa_macros(machine),
+                      "obj_deps": {"": headers()}, "cflags": flags + own_flags}
+
+    libraries = [library("le_core", core_sources(), openmp + blas_compile)]
+    libraries += [library(f"le_{isa}", isa_sources(isa), own) for isa, own in isa_flags(machine).items()]
+
+    class BuildExtension(build_ext):
+        def run(self) -> None:
+            # An editable install runs build_ext alone: the libraries must be there first.
+            self.run_command("build_clib")
+            self.library_dirs.append(self.get_finalized_command("build_clib").build_clib)
+            super().run()
+
+    extension = Extension(
+        "lstm_engine._core",
+        ["lstm_engine/_core.pyx"],
+        include_dirs=["csrc/include", numpy.get_include()],
+        # The core calls the kernels: it stands before them for linkers that read once.
+        libraries=[name for name, _ in libraries] + ([] if MSVC else ["m"]),
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        extra_compile_args=flags,
+        extra_link_args=openmp + blas_link + ([f"-fsanitize={sanitizers}"] if sanitizers else []),
+        depends=headers() + core_sources() + [file for isa in isa_flags(machine) for file in isa_sources(isa)],
+    )
+    setup(libraries=libraries, ext_modules=cythonize([extension]), cmdclass={"build_ext": BuildExtension})
 
 
-def library(name: str, files: list[str], flags: list[str]) -> tuple[str, dict]:
-    headers = sorted(str(path) for path in Path("csrc").rglob("*.h"))
-    return name, {"sources": files, "include_dirs": INCLUDE, "macros": MACROS, "obj_deps": {"": headers},
-                  "cflags": FLAGS + SANITIZE_FLAGS + flags}
-
-
-LIBRARIES = [library("le_core", sources("base", "kernels", "blas", "layers", "model"), OPENMP + BLAS_COMPILE)]
-LIBRARIES += [library(f"le_{isa}", sorted(str(p) for p in Path("csrc/kernels").glob(f"kernels_{isa}_*.c")), flags)
-              for isa, flags in ISA_FLAGS.items()]
-
-
-class BuildExtension(build_ext):
-    def run(self) -> None:
-        # An editable install runs build_ext alone: the libraries must be there first.
-        self.run_command("build_clib")
-        self.library_dirs.append(self.get_finalized_command("build_clib").build_clib)
-        super().run()
-
-
-extension = Extension(
-    "lstm_engine._core",
-    ["lstm_engine/_core.pyx"],
-    include_dirs=["csrc/include", numpy.get_include()],
-    # The core calls the kernels: it stands before them for linkers that read once.
-    libraries=[name for name, _ in LIBRARIES] + ([] if MSVC else ["m"]),
-    define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-    extra_compile_args=FLAGS + SANITIZE_FLAGS,
-    extra_link_args=OPENMP + BLAS_LINK + SANITIZE_FLAGS,
-    depends=sorted(str(path) for path in Path("csrc").rglob("*.[ch]")),
-)
-
-setup(libraries=LIBRARIES, ext_modules=cythonize([extension]),
-      cmdclass={"build_ext": BuildExtension})
+# A build back end runs this file as __main__; the tools import it for its flags and lists of files.
+if __name__ == "__main__":
+    main()

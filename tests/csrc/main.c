@@ -1,0 +1,64 @@
+/* The C tests: le_tests [--isa name] [test ...]; all tests on all instruction sets unless told otherwise.
+ * Exit code 0: all checks hold; 1: some do not; 2: usage. */
+#include <stdio.h>
+#include <string.h>
+
+#include "check.h"
+#include "net.h"
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} tests[] = {
+    {"models", test_models},
+    {"bits", test_bits},
+};
+
+enum { TESTS = sizeof tests / sizeof tests[0] };
+
+static int known(const char *name)
+{
+    for (int i = 0; i < TESTS; i++)
+        if (strcmp(name, tests[i].name) == 0)
+            return 1;
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 2 && strcmp(argv[1], "--isa") == 0) {
+        if (!only_isa(argv[2])) {
+            fprintf(stderr, "no supported instruction set is called '%s'\n", argv[2]);
+            return 2;
+        }
+        argv += 2;
+        argc -= 2;
+    }
+    for (int i = 1; i < argc; i++)
+        if (!known(argv[i])) {
+            fprintf(stderr, "no test is called '%s'; there are:", argv[i]);
+            for (int t = 0; t < TESTS; t++)
+                fprintf(stderr, " %s", tests[t].name);
+            fprintf(stderr, "\n");
+            return 2;
+        }
+    le_threads_init();
+    for (int t = 0; t < TESTS; t++) {
+        int wanted = argc == 1;
+        for (int i = 1; i < argc; i++)
+            wanted |= strcmp(argv[i], tests[t].name) == 0;
+        if (!wanted)
+            continue;
+        const long before = checks_done(), failed = checks_failed();
+        tests[t].run();
+        printf("%-12s %8ld checks, %ld failed\n", tests[t].name, checks_done() - before, checks_failed() - failed);
+        fflush(stdout);
+    }
+    printf("%s: %ld checks, %ld failed; instruction sets:", checks_failed() ? "FAILED" : "passed", checks_done(),
+           checks_failed());
+    const char *isa;
+    for (size_t number = 0; (isa = supported_isa(number)) != NULL; number++)
+        printf(" %s", isa);
+    printf("\n");
+    return checks_failed() != 0;
+}

@@ -1,0 +1,106 @@
+"""Runs the C tests (tests/csrc) under sanitizers: one line a configuration, exit code 1 if any fails.
+
+    python tools/sanitize.py [configuration ...] [--tests name ...] [--keep folder]
+
+Configurations: plain (OpenMP), single (no threads), asan (AddressSanitizer and UndefinedBehaviorSanitizer), tsan
+(ThreadSanitizer; threads are plain pthreads, because it does not understand libgomp), valgrind (where installed).
+gcc is needed; nothing of Python's but its standard library.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cbuild import Build, BuildError, compile_tests
+
+# Kernels are made of functions that are always inlined into fully unrolled tiles; with every access instrumented that
+# takes gcc minutes a file. Left as calls they are the same C, checked just as well.
+DEBUG = ["-O1", "-g1", "-fno-omit-frame-pointer", "-Dalways_inline=unused"]
+# valgrind 3.19 stops at the first AVX-512 instruction.
+VALGRIND = ["valgrind", "--quiet", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite,possible"]
+
+
+@dataclass
+class Configuration:
+    build: Build
+    environment: dict[str, str] = field(default_factory=dict)
+    runner: list[str] = field(default_factory=list)
+    isa: list[str] = field(default_factory=list)       # --isa and a name, or nothing: all
+    tests: list[str] = field(default_factory=list)     # empty: all
+
+
+CONFIGURATIONS = [
+    Configuration(Build("plain", extra=["-fopenmp"])),
+    Configuration(Build("single")),
+    Configuration(
+        Build("asan", extra=["-fopenmp", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", *DEBUG]),
+        {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1", "UBSAN_OPTIONS": "print_stacktrace=1"}),
+    Configuration(Build("tsan", extra=["-DLE_THREADS_PTHREAD", "-fsanitize=thread", *DEBUG]),
+                  {"TSAN_OPTIONS": "halt_on_error=1"}, isa=["--isa", "scalar"], tests=["bits", "threads"]),
+    Configuration(Build("valgrind", extra=DEBUG, without_isas=("avx512",)), runner=VALGRIND,
+                  tests=["allocation", "errors", "kernels"]),
+]
+
+
+def without_random_addresses() -> list[str]:
+    """ThreadSanitizer refuses some address layouts of new kernels; setarch -R turns their shuffling off."""
+    command = ["setarch", "-R"]
+    if shutil.which("setarch") and subprocess.run([*command, "true"], capture_output=True).returncode == 0:
+        return command
+    return []
+
+
+def run(configuration: Configuration, tests: list[str], folder: Path) -> bool:
+    name = configuration.build.name
+    if configuration.runner and shutil.which(configuration.runner[0]) is None:
+        print(f"{name:9} skipped: {configuration.runner[0]} is not installed")
+        return True
+    started = time.monotonic()
+    try:
+        program = compile_tests(configuration.build, folder / name)
+    except BuildError as error:
+        print(f"{name:9} FAILED to build\n{error}")
+        return False
+    runner = configuration.runner + (without_random_addresses() if name == "tsan" else [])
+    done = subprocess.run([*runner, str(program), *configuration.isa, *(tests or configuration.tests)], capture_output=True, text=True,
+                          env={**os.environ, **configuration.environment})
+    seconds = time.monotonic() - started
+    closing = (done.stdout.strip().splitlines() or ["no output"])[-1]
+    print(f"{name:9} {'ok' if done.returncode == 0 else f'FAILED, exit code {done.returncode}'}: {closing} ({seconds:.0f} s)")
+    if done.returncode:
+        print(done.stdout + done.stderr)
+    return done.returncode == 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = [configuration.build.name for configuration in CONFIGURATIONS]
+    parser.add_argument("configuration", nargs="*", help=f"which to run, of {', '.join(names)}; default: all")
+    parser.add_argument("--tests", nargs="*", default=[], help="names of C tests; default: all, fewer where they are slow")
+    parser.add_argument("--keep", type=Path, help="build in this folder and leave it")
+    chosen = parser.parse_args()
+    if unknown := set(chosen.configuration) - set(names):
+        parser.error(f"unknown configuration: {', '.join(sorted(unknown))}")
+    if shutil.which("gcc") is None:
+        print("gcc is not installed", file=sys.stderr)
+        return 2
+    folder = chosen.keep or Path(tempfile.mkdtemp(prefix="lstm-engine-sanitize-"))
+    try:
+        results = [run(configuration, chosen.tests, folder) for configuration in CONFIGURATIONS
+                   if not chosen.configuration or configuration.build.name in chosen.configuration]
+    finally:
+        if chosen.keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
