@@ -13,7 +13,6 @@ from .ceilings import measure_ceilings
 from .cells import Cell, choose
 from .engines import OWN, NotSupported, installed
 from .footprint import footprints
-from .limits import Limit, shares
 from .machine import machine
 from .peers import Run, measure
 from .worker import Worker
@@ -130,7 +129,6 @@ def collect(
         "unsupported": peers["unsupported"],
         "wrong": [*peers["wrong"], *scaling.wrong, *products.wrong],
         "ceilings": ceilings.as_json(),
-        "shares": shares(peers["rows"], Limit(ceilings, threads)),
         "latency": latency,
         "threads": scaling.rows,
         "products": products.rows,

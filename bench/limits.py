@@ -24,7 +24,7 @@ from .ceilings import KIB, Ceilings, measure_ceilings
 from .cells import GRID_BATCH, GRID_HIDDEN, choose
 from .engines import OWN
 from .machine import machine, sentence
-from .table import geometric_mean, lines
+from .table import Row, geometric_mean, lines
 
 # Had on a core of a 2-core Cascade Lake machine (AVX-512, 1 MiB L2): a floor under what is measured.
 FMA_GFLOPS = 154.0  # float32 multiply-adds
@@ -132,7 +132,7 @@ class Limit:
         )
 
 
-def shares(rows: Sequence[Mapping[str, Any]], limit: Limit) -> list[dict[str, Any]]:
+def shares(rows: Sequence[Row], limit: Limit) -> list[dict[str, Any]]:
     """Our rows of single layers (groups lstm, gru, odd) with `limit_us` and `share` of it.
 
     Where peers are among the rows, `most` is the speed-up over the best of them that the limit leaves room for.
@@ -234,7 +234,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cells", nargs="+", default=["lstm"], metavar="PATTERN")
     parser.add_argument(
-        "--rows", type=Path, metavar="FILE", help="take our times from a file of bench.peers --json"
+        "--rows",
+        type=Path,
+        metavar="FILE",
+        help="take the times from bench.peers --json, or from a report's data.json",
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.05, help="for one cell in one round (0.05)")
@@ -246,7 +249,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     limit = Limit(ceilings, arguments.threads)
     print(format_ceilings(ceilings), format_steps(limit), sep="\n\n")
     if arguments.rows:
-        rows = json.loads(arguments.rows.read_text())["rows"]
+        stored = json.loads(arguments.rows.read_text())
+        rows = stored["rows"] if "rows" in stored else stored["peers"]
     else:
         from .peers import measure
 

@@ -66,12 +66,14 @@ def sections(data: Mapping[str, Any]) -> list[Section]:
     """The parts of the page that the data has rows for."""
     from . import figures
     from .ceilings import Ceilings
-    from .limits import format_ceilings, format_shares
+    from .limits import Limit, format_ceilings, format_shares, shares
 
     threads, rows = data["settings"]["threads"], data["peers"]
     grid = [row for row in rows if row["cell"].startswith("lstm/")]
     others = [row for row in rows if row["cell"].split("/")[0] not in ("lstm", "steps")]
     rest = [line for line in lines(others) if line.threads == threads]
+    ceilings = _ceilings(data["ceilings"], Ceilings)
+    share_rows = shares(rows, Limit(ceilings, threads))
     found = []
 
     def add(given: Sequence[Any], title: str, words: str, name: str, draw: Any, table: str) -> None:
@@ -87,13 +89,13 @@ def sections(data: Mapping[str, Any]) -> list[Section]:
         format_table(grid, data["unsupported"]),
     )
     add(
-        data["shares"],
+        share_rows,
         "Share of the machine's limit",
         "The limit follows from multiply-add rate, read bandwidth, "
         "activations and barrier (bench/limits.py has the formula); 100 % cannot be passed.",
         "share",
-        lambda: figures.share_map(data["shares"], threads),
-        format_ceilings(_ceilings(data["ceilings"], Ceilings)) + "\n\n" + format_shares(data["shares"]),
+        lambda: figures.share_map(share_rows, threads),
+        format_ceilings(ceilings) + "\n\n" + format_shares(share_rows),
     )
     add(
         rest,
