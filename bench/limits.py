@@ -135,7 +135,7 @@ class Limit:
 def shares(rows: Sequence[Row], limit: Limit) -> list[dict[str, Any]]:
     """Our rows of single layers (groups lstm, gru, odd) with `limit_us` and `share` of it.
 
-    Where peers are among the rows, `most` is the speed-up over the best of them that the limit leaves room for.
+    Where peers are among the rows, `most` is the speed-up over the best of them that the limit allows.
     """
     found = []
     made = {line.cell: line for line in lines(rows) if line.threads == limit.threads}
