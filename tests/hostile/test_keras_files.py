@@ -312,8 +312,8 @@ def changed(**settings) -> dict:
 
 @pytest.mark.parametrize("config, kind, message", [
     (changed(units=4), FormatError, "layer 'lstm' (LSTM): kernel has the shape [2, 12]; expected [any, 16]"),
-    (changed(units=-3), FormatError, "layer 'lstm' (LSTM): 'units' is -3; expected a positive number"),
-    (changed(units=10**30), FormatError, "layer 'lstm' (LSTM): kernel has the shape [2, 12]; expected [any, "),
+    (changed(units=-3), FormatError, "layer 'lstm' (LSTM): 'units' is -3; expected a number from 1 to 1099511627775"),
+    (changed(units=10**30), FormatError, "layer 'lstm' (LSTM): 'units' is 1000000000000000000000000000000; expected"),
     (changed(units="3"), FormatError, "layer 'lstm' (LSTM): 'units' is '3'; expected int"),
     (changed(units=True), FormatError, "layer 'lstm' (LSTM): 'units' is True; expected int"),
     (changed(use_bias=False), FormatError, "layer 'lstm' (LSTM): expected 2 arrays at layers/lstm/cell/vars, found "

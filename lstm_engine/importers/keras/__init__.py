@@ -93,12 +93,15 @@ def _from_spec(path: Path, head: bytes, source: Any) -> Graph:
     return replace(graph, metadata={"source": "keras", "producer": "arrays", **graph.metadata})
 
 
-def _graph(contents: Mapping[str, Any], arrays: Mapping[str, np.ndarray], zipped: bool = False) -> Graph:
-    """The one way from configuration and arrays to a graph, whatever they were read from."""
+def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: bool = False) -> Graph:
+    """The one way from configuration and arrays to a graph, whatever they were read from.
+
+    Empties `arrays`, so that what was brought to another layout is not kept in the old one as well.
+    """
     from . import core, legacy, merging, models, normalization, operations, recurrent, shaping  # noqa: F401  (mappings)
     from .builder import Builder
     from .config import Tree, Version
-    from .mapping import Context, known_layers, supported
+    from .mapping import Context, known_layers, supported, walk
     from .weights import Weights
 
     metadata = contents.get("metadata")
@@ -110,11 +113,16 @@ def _graph(contents: Mapping[str, Any], arrays: Mapping[str, np.ndarray], zipped
     version = Version.of(keras_version)
     tree = Tree(version, supported, known_layers)
     model = tree.model(contents["config"])
+    placed: Mapping[str, np.ndarray] = dict(arrays)
     if "layers" in contents:
-        arrays = legacy.by_path(tree, model, contents["layers"], arrays)
+        placed = legacy.by_path(tree, model, contents["layers"], arrays)
     elif zipped and version.numbers < (2, 14):
-        arrays = legacy.renumbered(tree, model, arrays)
-    weights = Weights(arrays)
+        placed = legacy.renumbered(tree, model, arrays)
+    weights = Weights(placed)
+    del placed
+    arrays.clear()
     context = Context(Builder(weights.float_type), weights, version, tree)
-    return models.to_graph(context, model, {"source": "keras", "producer": f"keras {version.text}",
-                                            "keras_version": version.text, "name": model.name})
+    stateful = ",".join(layer.where for layer in walk(model) if layer.config.get("stateful") is True)
+    return models.to_graph(context, model, {
+        "source": "keras", "producer": f"keras {version.text}", "keras_version": version.text, "name": model.name,
+        **({"stateful": stateful} if stateful else {})})

@@ -95,11 +95,9 @@ def configured(layer: Layer) -> Activation | None:
 
 
 def _number(layer: Layer, key: str, default: float) -> float:
-    value = layer.config.get(key, default)
+    value = layer.config.get(key)
     if isinstance(value, dict) and isinstance(value.get("value"), (int, float)):
         value = value["value"]                       # Keras 2 wrote some as {"class_name": "__numpy__", ...}
     if value is None:
         return default
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise FormatError(f"{layer}: {key!r} is {value!r:.80}; expected a number")
-    return float(value)
+    return Layer(layer.name, layer.kind, {key: value}, layer.where, layer.path).number(key, default)

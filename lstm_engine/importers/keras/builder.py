@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Mapping, Sequence
+from typing import Any, Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 
@@ -43,6 +43,7 @@ class Builder:
         self._node_names: dict[str, int] = {}
         self._same: dict[str, Dim] = {}
         self._symbols = 0
+        self._shared: dict[Hashable, Any] = {}
         self._masks: dict[tuple[str, int], Tensor] = {}
 
     def input(self, name: str, shape: Sequence[int | None], dtype: str) -> Tensor:
@@ -60,6 +61,12 @@ class Builder:
         """A new symbol for a size that is not known: "time", "time_2", ..."""
         self._symbols += 1
         return "time" if self._symbols == 1 else f"time_{self._symbols}"
+
+    def shared(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What `make` gave for this key: a layer that is used many times keeps its arrays once."""
+        if key not in self._shared:
+            self._shared[key] = make()
+        return self._shared[key]
 
     def unique(self, name: str) -> str:
         """`name`, or with a number if it is taken, for a value."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Sequence
 
 import numpy as np
 
@@ -21,7 +22,7 @@ KINDS: dict[str, type[Recurrent]] = {
 _ORDERS = {LSTM: orders.KERAS_LSTM, GRU: orders.KERAS_GRU, RNN: orders.ONNX_RNN}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Cell:
     """One cell of one direction: W [gates*H, I], R [gates*H, H], B [2*gates*H] or None, ONNX gate order."""
 
@@ -39,6 +40,21 @@ class Cell:
             other.op, other.units, other.W.shape, other.linear_before_reset)
 
 
+def stacked(cells: Sequence[Cell]) -> dict[str, np.ndarray]:
+    """W, R and, if any cell has it, B, with an axis of directions in front; the cells keep views of them."""
+    made = {}
+    for name in ("W", "R", "B"):
+        arrays = [getattr(cell, name) for cell in cells]
+        if all(array is None for array in arrays):
+            continue
+        empty = np.zeros(2 * cells[0].R.shape[0], cells[0].R.dtype)
+        arrays = [empty if array is None else array for array in arrays]
+        made[name] = arrays[0][None] if len(cells) == 1 else np.stack(arrays)
+        for cell, view in zip(cells, made[name]):
+            setattr(cell, name, view)
+    return made
+
+
 def cell_of(layer: Layer, weights: Weights, version: Version) -> Cell:
     """The cell of a recurrent layer, or a cell itself.
 
@@ -49,7 +65,7 @@ def cell_of(layer: Layer, weights: Weights, version: Version) -> Cell:
     use_bias = layer.get("use_bias", bool, True)
     keras1 = 3 * op.gates
     counts = (3, keras1) if use_bias and op is not RNN else (2 + use_bias,)
-    arrays = weights.take(layer, counts, "cell", "", "layer/cell")
+    arrays = weights.take(layer, counts, "cell", "", once=True)
     if len(arrays) == keras1 and op is not RNN:
         arrays = _from_keras1(layer, op, arrays, units)
     kernel, recurrent, *rest = arrays

@@ -12,6 +12,7 @@ from typing import Any, Callable, Iterator, Mapping
 from ...errors import FormatError, UnsupportedError
 
 MAX_DEPTH = 32
+MAX_SIZE = 2**40
 MODELS = ("Sequential", "Functional")
 _MODEL_NAMES = {"Sequential": "Sequential", "Functional": "Functional", "Model": "Functional"}
 _MODULES = re.compile(r"(?:keras|tf_keras|keras_core|tensorflow\.(?:python\.)?keras)\b")
@@ -106,9 +107,17 @@ class Layer:
     def size(self, key: str) -> int:
         """A setting that is a positive whole number."""
         value = self.get(key, int)
-        if value < 1:
-            raise FormatError(f"{self}: {key!r} is {value}; expected a positive number")
+        if not 1 <= value < MAX_SIZE:
+            raise FormatError(f"{self}: {key!r} is {value!r:.80}; expected a number from 1 to {MAX_SIZE - 1}")
         return value
+
+    def number(self, key: str, default: float) -> float:
+        """A setting that is a number."""
+        value = self.get(key, (int, float), default)
+        try:
+            return float(value)
+        except OverflowError:
+            raise FormatError(f"{self}: {key!r} is {value!r:.80}, which no float can hold") from None
 
 
 def flatten(structure: Any) -> Iterator[Any]:
@@ -302,7 +311,8 @@ def _keras3(value: Any) -> Any:
 
 def _bound(value: Any) -> int | None:
     if value is None or type(value) is int:
-        return value
+        # Beyond any size a bound means the end all the same.
+        return None if value is None else max(-MAX_SIZE, min(MAX_SIZE, value))
     raise UnsupportedError(f"a slice with the bound {value!r:.80} is not supported; supported: constant bounds")
 
 

@@ -62,5 +62,5 @@ def _array(value: Any) -> np.ndarray:
             value = value.float()
     if hasattr(value, "numpy") and not isinstance(value, np.ndarray):
         value = value.numpy()
-    array = np.asarray(value)
+    array = np.array(value)                          # a copy: the graph must not change with the live model
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

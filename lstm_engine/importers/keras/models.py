@@ -8,7 +8,7 @@ from typing import Any, Iterator
 from ...errors import FormatError, UnsupportedError
 from ...graph import Graph
 from .builder import Builder, Tensor
-from .config import Call, Layer, Ref, flatten
+from .config import MAX_SIZE, Call, Layer, Ref, flatten
 from .mapping import OWN, Arguments, Context, apply, maps
 
 
@@ -48,7 +48,7 @@ def _sequential_inputs(builder: Builder, model: Layer) -> Iterator[Tensor]:
         raise UnsupportedError(f"{model}: its input shape is not known; build the model (call it once, or begin it "
                                "with an Input) before it is saved")
     name = model.layers[0].name if model.layers[0].kind == "InputLayer" else "input"
-    yield builder.input(name, _shape(model.layers[0], shape), dtype)
+    yield _input(builder, name, model.layers[0], shape, dtype)
 
 
 def _functional_inputs(builder: Builder, model: Layer) -> Iterator[Tensor]:
@@ -60,7 +60,7 @@ def _functional_inputs(builder: Builder, model: Layer) -> Iterator[Tensor]:
         shape, dtype = _declared(layer)
         if layer.kind != "InputLayer" or shape is None:
             raise FormatError(f"{layer} is an input of the model; expected an InputLayer with a shape")
-        yield builder.input(layer.name, _shape(layer, shape), dtype)
+        yield _input(builder, layer.name, layer, shape, dtype)
 
 
 def _declared(layer: Layer) -> tuple[Any, str]:
@@ -75,11 +75,17 @@ def _declared(layer: Layer) -> tuple[Any, str]:
     return shape, dtype if isinstance(dtype, str) else "float32"
 
 
+def _input(builder: Builder, name: str, layer: Layer, shape: Any, dtype: str) -> Tensor:
+    if not dtype.startswith(("float", "bfloat", "mixed_", "int", "uint", "bool")):
+        raise UnsupportedError(f"{layer}: inputs of dtype {dtype!r:.80} are not supported; supported: numbers")
+    return builder.input(name, _shape(layer, shape), dtype)
+
+
 def _shape(layer: Layer, shape: Any) -> list[int | None]:
     if layer.config.get("sparse") or layer.config.get("ragged"):
         raise UnsupportedError(f"{layer}: sparse and ragged inputs are not supported; supported: dense arrays")
     if not isinstance(shape, list) or not 1 <= len(shape) <= 8 or not all(
-            size is None or type(size) is int and size >= 1 for size in shape):
+            size is None or type(size) is int and 1 <= size < MAX_SIZE for size in shape):
         raise FormatError(f"{layer}: its input shape is {shape!r:.80}; expected a list of sizes and null")
     return shape
 

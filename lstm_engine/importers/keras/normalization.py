@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ...errors import FormatError, UnsupportedError
@@ -9,6 +11,9 @@ from .builder import Tensor
 from .config import Layer
 from .mapping import KEEP, Arguments, Context, maps, one, show
 from .weights import check_shape
+
+
+MAX_ONES = 1 << 20
 
 
 def _axes(layer: Layer, x: Tensor) -> list[int]:
@@ -35,13 +40,18 @@ def batch_normalization(context: Context, layer: Layer, arguments: Arguments) ->
     if not builder.unify(x.shape[axes[0]], size):
         raise FormatError(f"{layer}: its input has the shape {show(x.shape)}, its arrays have {size} numbers")
     *rest, mean, variance = (array.astype(np.float64) for array in arrays)
-    with np.errstate(all="ignore"):                  # a damaged variance gives NaN, as in Keras
-        scale = 1 / np.sqrt(variance + layer.get("epsilon", (int, float), 1e-3))
-        scale = scale * rest[0] if scaled else scale
-        shift = -mean * scale + (rest[-1] if centred else 0)
     shape = [size if axis == axes[0] else 1 for axis in range(axes[0], x.rank)]
-    product = builder.operator("Mul", f"{name}/scaled", [x, scale.reshape(shape).astype(x.dtype)], x.shape)
-    return builder.operator("Add", name, [product, shift.reshape(shape).astype(x.dtype)], x.shape)
+
+    def folded() -> list[np.ndarray]:
+        with np.errstate(all="ignore"):              # a damaged variance gives NaN, as in Keras
+            scale = 1 / np.sqrt(variance + layer.number("epsilon", 1e-3))
+            scale = scale * rest[0] if scaled else scale
+            shift = -mean * scale + (rest[-1] if centred else 0)
+            return [array.reshape(shape).astype(x.dtype) for array in (scale, shift)]
+
+    scale, shift = builder.shared((layer.path, *shape), folded)
+    product = builder.operator("Mul", f"{name}/scaled", [x, scale], x.shape)
+    return builder.operator("Add", name, [product, shift], x.shape)
 
 
 @maps("LayerNormalization", mask=KEEP)
@@ -59,9 +69,11 @@ def layer_normalization(context: Context, layer: Layer, arguments: Arguments) ->
     for what, array in zip((["gamma"] if scaled else []) + ["beta"], arrays):
         check_shape(layer, what, array, *(size if isinstance(size, int) else None for size in sizes))
     if not scaled:
-        if not arrays and not all(isinstance(size, int) for size in sizes):
-            raise UnsupportedError(f"{layer} without gamma and beta over sizes that are not known, {show(x.shape)}, is "
-                                   "not supported")
-        arrays = [np.ones(arrays[0].shape if arrays else sizes, x.dtype), *arrays]  # type: ignore[arg-type]
+        shape = arrays[0].shape if arrays else tuple(sizes)
+        if not all(isinstance(size, int) for size in shape) or math.prod(shape) > MAX_ONES:
+            raise UnsupportedError(f"{layer} without gamma and beta over an input of the shape {show(x.shape)} is not "
+                                   f"supported; supported: known sizes of at most {MAX_ONES} numbers together")
+        ones = builder.shared(("ones", shape), lambda: np.ones(shape, x.dtype))
+        arrays = [ones, *arrays]
     return builder.operator("LayerNormalization", name, [x, *arrays], x.shape, attributes={
-        "axis": axes[0] - x.rank, "epsilon": float(layer.get("epsilon", (int, float), 1e-3))})
+        "axis": axes[0] - x.rank, "epsilon": layer.number("epsilon", 1e-3)})

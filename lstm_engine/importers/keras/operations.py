@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from ...errors import FormatError, UnsupportedError
 from ...graph.activations import Activation
 from .activations import named
 from .builder import ONNX_TYPES, Builder, Tensor
-from .config import Layer
+from .config import MAX_SIZE, Layer
 from .core import activate
 from .mapping import Arguments, Context, maps, one, show
 from .merging import broadcast, concat
@@ -45,7 +46,7 @@ def _setting(layer: Layer, arguments: Arguments, key: str, position: int, defaul
 def _operand(layer: Layer, value: Any, like: Tensor) -> Tensor | np.ndarray:
     if isinstance(value, Tensor):
         return value
-    if isinstance(value, (int, float, bool)) and like.dtype != "bool":
+    if isinstance(value, (int, float, bool)) and like.dtype != "bool" and abs(value) < 2**31:
         return np.array(value, like.dtype)
     raise UnsupportedError(f"{layer} with {value!r:.80} is not supported; supported: tensors and numbers")
 
@@ -97,7 +98,7 @@ def not_equal(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """Also the mask that Keras makes of token ids."""
     builder = context.builder
     x, value = arguments.x[0], next((value for value in arguments.args if not isinstance(value, Tensor)), None)
-    if len(arguments.x) == 1 and type(value) is int and x.rank == 2:
+    if len(arguments.x) == 1 and type(value) is int and abs(value) < 2**31 and x.rank == 2:
         ids = x if x.dtype.startswith(("int", "uint")) else builder.cast(x, "int32", layer.where)
         return builder.mask_of(ids, value, layer.where)
     equal = Layer(layer.name, "ops.Equal", layer.config, f"{layer.where}/equal", layer.path)
@@ -247,10 +248,10 @@ def reshape(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     x = one(layer, arguments)
     target = _setting(layer, arguments, "newshape", 1)
     sizes = target[1:] if isinstance(target, list) else []
-    inner = [size for size in sizes if type(size) is int and size >= 1]
+    inner = [size for size in sizes if type(size) is int and 1 <= size < MAX_SIZE]
     known = all(isinstance(size, int) for size in x.shape[1:])
     if not sizes or target[0] not in (-1, None) or len(inner) != len(sizes) or not known or (
-            np.prod(inner) != np.prod(x.shape[1:])):
+            math.prod(inner) != math.prod(x.shape[1:])):  # type: ignore[arg-type]
         raise UnsupportedError(f"{layer}: reshaping {show(x.shape)} to {target!r:.80} is not supported; supported: "
                                "[-1, ...] that keeps the batch, with known sizes")
     return reshaped(context.builder, layer.where, x, inner)
@@ -283,7 +284,8 @@ def get_item(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     for axis in range(len(entries) - 1, 0, -1):      # from the last, so that axes keep their number
         entry, size = entries[axis], x.shape[axis]
         if isinstance(entry, int):
-            if isinstance(size, int) and not -size <= entry < size:
+            limit = size if isinstance(size, int) else MAX_SIZE
+            if not -limit <= entry < limit:
                 raise FormatError(f"{layer}: the index {entry} is beyond the shape {show(x.shape)}")
             x = builder.operator("Gather", name, [x, np.array(entry, np.int64)], (*x.shape[:axis], *x.shape[axis + 1:]),
                                  attributes={"axis": axis})

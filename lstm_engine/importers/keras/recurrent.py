@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import FormatError, UnsupportedError
 from ...graph import GRU, LSTM
 from .builder import Builder, Tensor
-from .cells import KINDS, Cell, cell_of
+from .cells import KINDS, Cell, cell_of, stacked
 from .config import Layer, snake_case
 from .mapping import OWN, Arguments, Context, maps, one, show
 
@@ -216,17 +216,13 @@ def _node(builder: Builder, layer: Layer, name: str, cells: list[Cell], x: Tenso
     if mask is not None and not (mask.rank == 2 and builder.unify(time, mask.shape[1])):
         raise FormatError(f"{layer}: its mask has the shape {show(mask.shape)}; expected {show(x.shape[:2])}")
     fields: dict = {"linear_before_reset": cell.linear_before_reset} if cell.op is GRU else {}
-    biases = [each.B for each in cells]
-    if any(bias is not None for bias in biases):
-        empty = np.zeros(2 * cell.R.shape[0], cell.W.dtype)
-        fields["B"] = np.stack([empty if bias is None else bias for bias in biases])
     states = [builder.as_float(state, name) for state in initial] + [None] * (2 - len(initial))
     names = (name if main == "sequence" else f"{name}/sequence", name if main == "last" else f"{name}/h", f"{name}/c")
     outputs = [(value, (batch, time, width) if value == names[0] else (batch, width), builder.float_type)
                for value in names]
     return builder.add(
         cell.op, name, [x, None, *states, mask], outputs if cell.op is LSTM else outputs[:2],
-        W=np.stack([each.W for each in cells]), R=np.stack([each.R for each in cells]), direction=direction,
+        direction=direction, **builder.shared(tuple(map(id, cells)), lambda: stacked(cells)),
         activations=tuple(each.activations for each in cells), zero_masked=bool(zero and mask is not None), **fields)
 
 

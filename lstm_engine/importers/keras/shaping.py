@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import FormatError, UnsupportedError
 from .builder import ONNX_TYPES, Builder, Tensor
-from .config import Layer
+from .config import MAX_SIZE, Layer
 from .mapping import OWN, Arguments, Context, maps, one, show
 
 
@@ -38,7 +38,7 @@ def flatten(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 def reshape_layer(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     x = one(layer, arguments)
     target = layer.get("target_shape", list)
-    if not all(type(size) is int and (size == -1 or size >= 1) for size in target) or target.count(-1) > 1:
+    if not all(type(size) is int and (size == -1 or 1 <= size < MAX_SIZE) for size in target) or target.count(-1) > 1:
         raise FormatError(f"{layer}: target_shape is {target!r:.80}; expected sizes, at most one of them -1")
     if all(isinstance(size, int) for size in x.shape[1:]):
         have, want = math.prod(x.shape[1:]), math.prod(size for size in target if size != -1)  # type: ignore[arg-type]
@@ -71,7 +71,7 @@ def masking(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """Steps whose features all equal mask_value are masked, and set to 0."""
     builder, name = context.builder, layer.where
     x = builder.as_float(one(layer, arguments, 3), name)
-    value = layer.get("mask_value", (int, float), 0.0)
+    value = layer.number("mask_value", 0.0)
     same = builder.operator("Equal", f"{name}/same", [x, np.array(value, x.dtype)], x.shape, "bool")
     differs = builder.operator("Not", f"{name}/differs", [same], x.shape, "bool")
     mask = any_last(builder, f"{name}/mask", differs)

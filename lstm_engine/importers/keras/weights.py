@@ -33,10 +33,11 @@ class Weights:
         doubles = any(array.dtype == np.float64 for array in arrays.values())
         self.float_type = "float64" if doubles else "float32"
 
-    def take(self, layer: Layer, counts: Sequence[int], *inside: str) -> list[np.ndarray]:
+    def take(self, layer: Layer, counts: Sequence[int], *inside: str, once: bool = False) -> list[np.ndarray]:
         """The arrays of a layer: those at the first of the places `inside` it that has any ("" is itself).
 
-        counts: how many there may be. Raises FormatError, naming the layer, if it has none or another number.
+        counts: how many there may be. once: they are not asked for again and need not be kept.
+        Raises FormatError, naming the layer, if it has none or another number.
         """
         for place in inside or ("",):
             path = f"{layer.path}/{place}" if place else layer.path
@@ -49,13 +50,16 @@ class Weights:
             expected = " or ".join(map(str, counts))
             raise FormatError(f"{layer}: expected {expected} arrays at {path}/vars, found "
                               f"{', '.join(map(str, sorted(group))) or 'none'}")
-        return [self._numbers(layer, group[number]) for number in sorted(group)]
+        made = [self._numbers(layer, group[number]) for number in sorted(group)]
+        if once:
+            del self._groups[path]
+        return made
 
     def _numbers(self, layer: Layer, array: np.ndarray) -> np.ndarray:
         if array.dtype.kind != "f":
             raise UnsupportedError(f"{layer}: its weights are {array.dtype}; supported: floating-point weights "
                                    "(a quantized Keras model must be dequantized before it is saved)")
-        return array.astype(self.float_type)
+        return array.astype(self.float_type, copy=False)
 
 
 def check_shape(layer: Layer, what: str, array: np.ndarray, *shape: int | None) -> None:
