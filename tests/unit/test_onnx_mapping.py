@@ -66,8 +66,8 @@ def test_a_time_major_interface_stays() -> None:
     ([node("Slice", "seq from to a st", "y")], {"from": np.array([-1]), "to": np.array([-2**63]), "a": np.array([1]),
                                            "st": np.array([-1])}, ["LSTM", "Slice"]),
     ([node("Relu", "seq", "r"), node("Gather", "r i", "y", axis=1)], {"i": np.array(-1)}, ["LSTM", "Activate", "Pool"]),
-    ([node("Unsqueeze", "seq zero", "u"), node("LayerNormalization", "u g", "n", axis=3), node("Squeeze", "n zero", "y")],
-     {"zero": np.array([0]), "g": f(3)}, ["LSTM", "LayerNormalization"]),
+    ([node("Unsqueeze", "seq zero", "u"), node("LayerNormalization", "u g", "n", axis=3),
+      node("Squeeze", "n zero", "y")], {"zero": np.array([0]), "g": f(3)}, ["LSTM", "LayerNormalization"]),
     ([node("Unsqueeze", "seq zero", "u"), node("Softmax", "u", "n", axis=3), node("Squeeze", "n zero", "y")],
      {"zero": np.array([0])}, ["LSTM", "Activate"]),
     ([node("ReduceMean", "seq one", "y", keepdims=0)], {}, ["LSTM", "ReduceMean"]),
@@ -105,6 +105,13 @@ def test_embedding(dtype: str) -> None:
     ids = RNG.integers(0, 9, (2, 5)).astype(dtype)
     made = check(model(nodes, {"ids": (dtype, ("batch", "time"))}, "y", {"table": f(9, 3)}), {"ids": ids}, 0)
     assert kinds(made) == ["Embedding", "Transpose"] and made.inputs[0].dtype == dtype
+
+
+def test_activations_along_time_stay_operators() -> None:
+    """Values of a convolution over time have no rows of a known size."""
+    nodes = [node("Transpose", "x", "xt", perm=[0, 2, 1]), node("Conv", "xt k", "c"), node("Relu", "c", "y")]
+    made = check(model(nodes, X, "y", {"k": f(2, 4, 3)}), FEED, TOLERANCE)
+    assert kinds(made) == ["Transpose", "Conv", "Relu"]
 
 
 def test_ids_that_are_computed_keep_their_cast() -> None:

@@ -97,7 +97,14 @@ def _activate(mapper: Mapper, step: Operator) -> bool:
     given = {**_ONNX_DEFAULTS.get(step.op_type, {}), **step.attributes}
     activation = Activation.of(name, *(given.get(parameter) for parameter in parameters))
     view = _settled(mapper, step.inputs[0], last=row_wise)
-    _put(mapper, step, view, lambda node, x, y: Activate(name=node, inputs=(x,), outputs=(y,), activation=activation))
+    shape = mapper.build.values[view.root].shape
+    if shape and isinstance(shape[-1], int):
+        _put(mapper, step, view, lambda node, x, y: Activate(name=node, inputs=(x,), outputs=(y,),
+                                                             activation=activation))
+    else:       # features of unknown number, as in convolutions over time: not rows for the C core
+        attributes = {**step.attributes, "axis": -1} if row_wise else step.attributes
+        _put(mapper, step, view, lambda node, x, y: Operator(name=node, inputs=(x,), outputs=(y,),
+                                                             op_type=step.op_type, attributes=attributes))
     return True
 
 
