@@ -153,7 +153,7 @@ class _Child:
             return ""
         return f"crashed (signal {-code})" if code < 0 else f"failed (exit code {code})"
 
-    def __enter__(self) -> "_Child":
+    def __enter__(self) -> _Child:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import random
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,9 +107,10 @@ def keras_2() -> tuple[dict, dict]:
     return {"config": config, "metadata": {"keras_version": "2.4.0"}, "layers": stored}, arrays
 
 
-VALUES = [None, True, False, 0, 1, -1, 2, 3, 10**9, -10**20, 10**400, 2**63, 1.5, float("nan"), float("inf"), "", "x", "relu", "concat",
-          "LSTM", "Dense", "Functional", [], {}, [1], [None], [[]], {"a": 1}, ["x", 0, 0], [0, 1, 2], "\ud800", "../x",
-          tensor("lstm"), {"class_name": "__slice__", "config": {"start": 1, "stop": None, "step": 0}}]
+VALUES = [None, True, False, 0, 1, -1, 2, 3, 10**9, -10**20, 10**400, 2**63, 1.5, float("nan"), float("inf"), "", "x",
+          "relu", "concat", "LSTM", "Dense", "Functional", [], {}, [1], [None], [[]], {"a": 1}, ["x", 0, 0], [0, 1, 2],
+          "\ud800", "../x", tensor("lstm"),
+          {"class_name": "__slice__", "config": {"start": 1, "stop": None, "step": 0}}]
 
 
 def places(value: Any, path: tuple = ()) -> Iterator[tuple]:

@@ -7,8 +7,8 @@ import json
 import random as pyrandom
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import numpy as np
 import pytest

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ class Tensor:
     name: str
     shape: tuple[Dim, ...]
     dtype: str
-    mask: "Tensor | None" = None
+    mask: Tensor | None = None
 
     @property
     def rank(self) -> int:
@@ -72,7 +73,7 @@ class Builder:
         """`name`, or with a number if it is taken, for a value."""
         return _unique(name, self._names)
 
-    def add(self, node_type: type[Node], name: str, inputs: Sequence["Tensor | None"],
+    def add(self, node_type: type[Node], name: str, inputs: Sequence[Tensor | None],
             outputs: Sequence[tuple[str, Sequence[Dim], str]], **fields: Any) -> list[Tensor]:
         """Add a node; outputs: (name, shape, dtype) of each. Raises UnsupportedError for a graph of too many."""
         if len(self._nodes) >= MAX_NODES:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class Cell:
     activations: tuple[Activation, ...]
     linear_before_reset: bool = False
 
-    def fits(self, other: "Cell") -> bool:
+    def fits(self, other: Cell) -> bool:
         """Whether both can be the directions of one bidirectional node."""
         return (self.op, self.units, self.W.shape, self.linear_before_reset) == (
             other.op, other.units, other.W.shape, other.linear_before_reset)

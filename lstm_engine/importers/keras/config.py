@@ -6,8 +6,9 @@ Read as data: a class is a name to look up in our own table, never something to 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any
 
 from ...errors import FormatError, UnsupportedError
 
@@ -33,12 +34,13 @@ class Version:
     numbers: tuple[int, ...]
 
     @classmethod
-    def of(cls, text: str | None) -> "Version":
+    def of(cls, text: str | None) -> Version:
         """From "2.2.4-tf", "3.10.0", ...; None (no version in the file) means Keras 1."""
         text = "1" if text is None else text
-        if not re.match(r"\d+(\.\d+)*", text) or len(text) > 50:
+        numbers = re.match(r"\d+(\.\d+)*", text)
+        if numbers is None or len(text) > 50:
             raise FormatError(f"keras_version is {text[:50]!r}; expected something like 3.10.0")
-        return cls(text, tuple(int(number[:9]) for number in re.match(r"[\d.]+", text)[0].split(".") if number))
+        return cls(text, tuple(int(number[:9]) for number in numbers[0].split(".")))
 
     @property
     def tensorflow(self) -> bool:
@@ -81,7 +83,7 @@ class Layer:
     where: str
     path: str
     calls: list[Call] = field(default_factory=list)
-    layers: list["Layer"] = field(default_factory=list)
+    layers: list[Layer] = field(default_factory=list)
     inputs: Any = None
     outputs: Any = None
 
@@ -297,7 +299,7 @@ def _keras3(value: Any) -> Any:
     kind, config = value.get("class_name"), value.get("config")
     if kind == "__keras_tensor__":
         history = config.get("keras_history") if isinstance(config, dict) else None
-        if not _is_ref(history):
+        if not isinstance(history, list) or not _is_ref(history):
             raise FormatError(f"a tensor of inbound_nodes has the keras_history {history!r:.80}")
         return _ref(history)
     if kind == "__ellipsis__":

@@ -40,7 +40,8 @@ def dense(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
         check_shape(layer, "bias", bias, units)
     x = builder.as_float(one(layer, arguments), layer.where)
     if x.rank < 2 or not builder.unify(x.shape[-1], kernel.shape[0]):
-        raise FormatError(f"{layer}: its input has the shape {show(x.shape)}, its kernel takes {kernel.shape[0]} inputs")
+        raise FormatError(f"{layer}: its input has the shape {show(x.shape)}, its kernel takes {kernel.shape[0]} "
+                          "inputs")
     return builder.add(Dense, layer.where, [x], [(layer.where, (*x.shape[:-1], units), x.dtype)], kernel=kernel,
                        bias=rest[0] if rest else None, activation=activation(layer, context.version))[0]
 

@@ -7,8 +7,9 @@ Legacy HDF5 files keep the arrays of each top-level layer as one flat list. The 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import Any
 
 import numpy as np
 

@@ -7,8 +7,9 @@ or makes its own.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Iterator
+from typing import Any, TypeVar
 
 from ...errors import FormatError, UnsupportedError
 from ...graph.nodes import Dim
@@ -56,7 +57,8 @@ class Context:
         """Count work done; raise UnsupportedError when models inside models have multiplied it beyond reason."""
         self.work += count
         if self.work > MAX_WORK:
-            raise UnsupportedError(f"the model has more than {MAX_WORK} layers, those used many times counted each time")
+            raise UnsupportedError(f"the model has more than {MAX_WORK} layers, those used many times counted "
+                                   "each time")
 
     def child(self, parent: Layer, entry: Any, role: str) -> Layer:
         """The layer inside a wrapper, made once."""
@@ -67,13 +69,14 @@ class Context:
 
 
 Mapping_ = Callable[[Context, Layer, Arguments], "Tensor | list[Tensor]"]
+_Function = TypeVar("_Function", bound=Mapping_)
 KEEP, DROP, OWN = "keep", "drop", "own"
 _TABLE: dict[str, tuple[Mapping_, str]] = {}
 
 
-def maps(*kinds: str, mask: str = DROP) -> Callable[[Mapping_], Mapping_]:
+def maps(*kinds: str, mask: str = DROP) -> Callable[[_Function], _Function]:
     """Register a mapping. mask: its output carries the input's mask (KEEP), none (DROP), or what it sets (OWN)."""
-    def register(function: Mapping_) -> Mapping_:
+    def register(function: _Function) -> _Function:
         for kind in kinds:
             _TABLE[kind] = (function, mask)
         return function
@@ -113,7 +116,7 @@ def apply(context: Context, layer: Layer, args: list, kwargs: dict) -> list[Tens
     return [replace(tensor, mask=previous if mask_rule == KEEP else None) for tensor in outputs]
 
 
-def _listed(made: "Tensor | list[Tensor]") -> list[Tensor]:
+def _listed(made: Tensor | list[Tensor]) -> list[Tensor]:
     return [made] if isinstance(made, Tensor) else made
 
 

@@ -127,7 +127,7 @@ def _masked_extreme(builder: Builder, layer: Layer, inputs: list[Tensor]) -> Ten
         if made_mask is not None:
             made = _where(builder, f"{name}/one", made_mask, made, x)
         both = mask is not None and made_mask is not None
-        made_mask = builder.operator("Or", f"{name}/any", [made_mask, mask], mask.shape) if both else None
+        made_mask = builder.operator("Or", f"{name}/any", [made_mask, mask], mask.shape) if both else None  # type: ignore
         made = _fold(builder, layer, f"{name}/part", made, x)
     return made
 

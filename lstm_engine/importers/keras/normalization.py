@@ -12,7 +12,6 @@ from .config import Layer
 from .mapping import KEEP, Arguments, Context, maps, one, show
 from .weights import check_shape
 
-
 MAX_ONES = 1 << 20
 
 
@@ -35,7 +34,8 @@ def batch_normalization(context: Context, layer: Layer, arguments: Arguments) ->
     scaled, centred = (layer.get(key, bool, True) for key in ("scale", "center"))
     arrays = context.weights.take(layer, (2 + scaled + centred,))
     size = arrays[0].size
-    for what, array in zip((["gamma"] if scaled else []) + (["beta"] if centred else []) + ["mean", "variance"], arrays):
+    called = [*(["gamma"] if scaled else []), *(["beta"] if centred else []), "mean", "variance"]
+    for what, array in zip(called, arrays):
         check_shape(layer, what, array, size)
     if not builder.unify(x.shape[axes[0]], size):
         raise FormatError(f"{layer}: its input has the shape {show(x.shape)}, its arrays have {size} numbers")
@@ -69,8 +69,9 @@ def layer_normalization(context: Context, layer: Layer, arguments: Arguments) ->
     for what, array in zip((["gamma"] if scaled else []) + ["beta"], arrays):
         check_shape(layer, what, array, *(size if isinstance(size, int) else None for size in sizes))
     if not scaled:
-        shape = arrays[0].shape if arrays else tuple(sizes)
-        if not all(isinstance(size, int) for size in shape) or math.prod(shape) > MAX_ONES:
+        known = tuple(size for size in sizes if isinstance(size, int))
+        shape = arrays[0].shape if arrays else known
+        if len(shape) < len(sizes) or math.prod(shape) > MAX_ONES:
             raise UnsupportedError(f"{layer} without gamma and beta over an input of the shape {show(x.shape)} is not "
                                    f"supported; supported: known sizes of at most {MAX_ONES} numbers together")
         ones = builder.shared(("ones", shape), lambda: np.ones(shape, x.dtype))

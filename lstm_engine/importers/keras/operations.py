@@ -289,7 +289,7 @@ def get_item(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
                 raise FormatError(f"{layer}: the index {entry} is beyond the shape {show(x.shape)}")
             x = builder.operator("Gather", name, [x, np.array(entry, np.int64)], (*x.shape[:axis], *x.shape[axis + 1:]),
                                  attributes={"axis": axis})
-        elif entry != whole:
+        elif isinstance(entry, slice) and entry != whole:
             step = 1 if entry.step is None else entry.step
             if step == 0:
                 raise FormatError(f"{layer}: a slice has the step 0")

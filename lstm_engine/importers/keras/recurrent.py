@@ -183,8 +183,8 @@ def _run_both(builder: Builder, layer: Layer, name: str, cells: list[list[Cell]]
         made.append(Made(own, last, halves))
     last = joint[0]
     if from_sequence:
-        last = builder.operator("Concat", name if main == "last" else f"{name}/last", [part.last for part in made], joint[0].shape,
-                                attributes={"axis": -1})
+        last = builder.operator("Concat", name if main == "last" else f"{name}/last", [part.last for part in made],
+                                joint[0].shape, attributes={"axis": -1})
     return made, Made(sequence, last)
 
 

@@ -20,7 +20,8 @@ def reshape(builder: Builder, name: str, x: Tensor, target: list[int]) -> Tensor
     if -1 in target:
         rest = math.prod(size for size in target if size != -1)
         # Without a known size the axis keeps a symbol; a Dense after it says what it is.
-        shape[target.index(-1)] = math.prod(x.shape[1:]) // rest if known and rest else builder.symbol()
+        total = math.prod(size for size in x.shape[1:] if isinstance(size, int))
+        shape[target.index(-1)] = total // rest if known and rest else builder.symbol()
     return builder.operator("Reshape", name, [x, np.array([0, *target], np.int64)], (x.shape[0], *shape))
 
 
