@@ -1,0 +1,141 @@
+"""Live models, the importer's face, and the options and packages it needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("h5py")
+
+from keras_files import layer, legacy, random, sequential, zipped
+
+from lstm_engine.errors import ArgumentError, MissingDependencyError, UnsupportedError
+from lstm_engine.importers import ImportOptions, import_graph, sandbox
+from lstm_engine.importers import keras as importer
+
+CONFIG = sequential(layer("Dense", "dense", units=2, batch_shape=[None, 3]))
+ARRAYS = {"layers/dense/vars/0": random(1, 3, 2), "layers/dense/vars/1": random(2, 2)}
+
+
+@pytest.fixture
+def keras():
+    pytest.importorskip("torch")
+    return pytest.importorskip("keras")
+
+
+@pytest.mark.parametrize("name, head, expected", [
+    ("m.keras", b"", True), ("m.h5", b"anything", True), ("m.HDF5", b"", True), ("m.bin", b"\x89HDF\r\n\x1a\n", True),
+    ("m.zip", b"PK\x03\x04" + bytes(26) + b"metadata.json", True), ("m.zip", b"PK\x03\x04" + bytes(26) + b"config.json",
+                                                                    True),
+    ("m.pt", b"PK\x03\x04" + bytes(26) + b"archive/data.pkl", False), ("m.onnx", b"\x08\x07", False),
+    ("m.npz", b"PK\x03\x04" + bytes(26) + b"x.npy", False), ("m", b"", False)])
+def test_what_it_claims(name, head, expected):
+    assert importer.claims(Path(name), head) is expected
+
+
+def test_a_keras_file_of_another_name(tmp_path):
+    path = zipped(tmp_path / "model.zip", CONFIG, ARRAYS)
+    np.testing.assert_array_equal(import_graph(path).nodes[0].kernel, ARRAYS["layers/dense/vars/0"])
+
+
+def test_hdf5_under_the_name_of_a_zip(tmp_path):
+    """Keras before 2.12 wrote HDF5 whatever the file was called."""
+    path = legacy(tmp_path / "model.keras", CONFIG, {"dense": {"kernel:0": random(1, 3, 2), "bias:0": random(2, 2)}})
+    np.testing.assert_array_equal(import_graph(path).nodes[0].kernel, random(1, 3, 2))
+
+
+def test_what_is_live(keras):
+    assert importer.claims_live(keras.Sequential())
+    for other in (keras.layers.Dense(2), np.ones(3), "model.keras", object(), keras.Sequential):
+        assert not importer.claims_live(other)
+
+
+def test_a_live_model_is_copied(keras):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="dense")])
+    graph = import_graph(model)
+    before = graph.nodes[0].kernel.copy()
+    model.layers[0].kernel.assign(before + 1)
+    np.testing.assert_array_equal(graph.nodes[0].kernel, before)
+    assert graph.metadata["producer"] == f"keras {keras.__version__}"
+
+
+def test_a_subclassed_model(keras):
+    class Mine(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(2)
+
+        def call(self, x):
+            return self.dense(x)
+
+    model = Mine()
+    model(np.ones((1, 3), np.float32))
+    with pytest.raises(UnsupportedError, match="a model of class 'Mine' is not supported.*: Sequential, Functional"):
+        import_graph(model)
+
+
+def test_a_layer_of_a_class_of_its_own(keras):
+    class MyLSTM(keras.layers.LSTM):
+        pass
+
+    model = keras.Sequential([keras.Input((None, 3)), MyLSTM(2, name="mine")])
+    with pytest.raises(UnsupportedError, match="layer 'mine' is of the custom class '.*MyLSTM', which is refused"):
+        import_graph(model)
+
+
+def test_an_activation_of_ones_own(keras):
+    def twice(x):
+        return x * 2
+
+    model = keras.Sequential([keras.Input((None, 3)), keras.layers.LSTM(2, activation=twice, name="lstm")])
+    with pytest.raises(UnsupportedError, match=r"layer 'lstm' \(LSTM\): activation '.*' is not supported"):
+        import_graph(model)
+
+
+def test_a_model_that_is_not_built(keras):
+    with pytest.raises(UnsupportedError, match="not built|input shape is not known"):
+        import_graph(keras.Sequential([keras.layers.LSTM(2)]))
+
+
+def test_stateful_layers_are_named(tmp_path):
+    config = sequential(layer("SimpleRNN", "rnn", units=2, batch_shape=[4, None, 3], stateful=True))
+    arrays = {f"layers/simple_rnn/cell/vars/{i}": random(i, *shape) for i, shape in enumerate([(3, 2), (2, 2), (2,)])}
+    graph = import_graph(zipped(tmp_path / "m.keras", config, arrays))
+    assert graph.metadata["stateful"] == "rnn"
+    assert graph.inputs[0].shape == ("batch", "time", 3)       # the batch that Keras fixed is free
+
+
+@pytest.mark.parametrize("options", [ImportOptions(pool="last"), ImportOptions(spec={"nodes": []})])
+def test_options_for_weights_alone(options, tmp_path):
+    with pytest.raises(ArgumentError, match="a Keras file says how it pools|a .keras file says what it is"):
+        import_graph(zipped(tmp_path / "m.keras", CONFIG, ARRAYS), options)
+
+
+def test_options_of_a_live_model(keras):
+    with pytest.raises(ArgumentError, match="a live model says what it computes"):
+        import_graph(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), ImportOptions(pool="last"))
+
+
+def test_a_spec_over_weights_alone(tmp_path):
+    path = legacy(tmp_path / "weights.h5", CONFIG, {"dense": {"kernel": random(1, 3, 2), "bias": random(2, 2)}})
+    spec = {"inputs": [{"name": "x", "shape": ["batch", 3]}], "nodes": [
+        {"op": "Dense", "name": "d", "kernel": "model_weights/dense/kernel", "bias": "model_weights/dense/bias"}]}
+    graph = import_graph(path, ImportOptions(spec=spec))
+    np.testing.assert_array_equal(graph.nodes[0].bias, random(2, 2))
+
+
+def test_without_h5py(tmp_path, monkeypatch):
+    (tmp_path / "h5py.py").write_text("raise ImportError('No module named h5py')")
+    path = zipped(tmp_path / "m.keras", CONFIG, ARRAYS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    message = r"reading Keras files needs h5py: pip install 'lstm-engine\[keras\]'"
+    with pytest.raises(MissingDependencyError, match=message):
+        import_graph(path)
+
+
+def test_a_frozen_program(tmp_path, monkeypatch):
+    monkeypatch.setattr(sandbox.sys, "frozen", True, raising=False)
+    with pytest.raises(UnsupportedError, match="runs in a separate Python process, which this frozen program cannot"):
+        import_graph(zipped(tmp_path / "m.keras", CONFIG, ARRAYS))
