@@ -1,0 +1,180 @@
+"""Bad `.keras` archives and the JSON in them: each with the exact error it must give, and no other harm."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+pytest.importorskip("h5py")
+
+from keras_hostile import ARRAYS, good, refused, rewritten
+
+from lstm_engine.errors import FileError, FormatError, UnsupportedError
+from lstm_engine.importers import import_graph
+
+
+def test_the_file_that_all_the_others_spoil(tmp_path):
+    graph = import_graph(good(tmp_path))
+    assert [node.op for node in graph.nodes] == ["LSTM", "Dense"]
+
+
+def test_a_deflated_archive_is_good_too(tmp_path):
+    graph = import_graph(good(tmp_path, compression=zipfile.ZIP_DEFLATED))
+    np.testing.assert_array_equal(graph.nodes[1].kernel, ARRAYS["layers/dense/vars/0"])
+
+
+# The zip archive.
+@pytest.mark.parametrize("name", ["../evil", "a/../../evil", "/etc/evil", "C:evil", "C:\\evil", "..\\evil", "a\\..\\b",
+                                  "\\evil"])
+def test_names_that_lead_out(name, tmp_path):
+    def change(archive, contents):
+        info = zipfile.ZipInfo("x")
+        info.filename = info.orig_filename = name
+        archive.writestr(info, b"x")
+
+    path = rewritten(good(tmp_path), change)
+    refused(path, FormatError, f"zip member {name!r} has a name that leads out of the archive")
+    assert sorted(tmp_path.iterdir()) == [path]
+
+
+def test_a_symbolic_link(tmp_path):
+    def change(archive, contents):
+        info = zipfile.ZipInfo("model.weights.h5")
+        info.external_attr = 0o120777 << 16
+        del contents["model.weights.h5"]
+        archive.writestr(info, "/etc/passwd")
+
+    refused(rewritten(good(tmp_path), change), FormatError, "zip member 'model.weights.h5' is a symbolic link")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("name", ["config.json", "model.weights.h5"])
+def test_a_member_that_is_there_twice(name, tmp_path):
+    path = rewritten(good(tmp_path), lambda archive, contents: archive.writestr(name, contents[name]))
+    refused(path, FormatError, f"zip member {name!r} is there twice")
+
+
+@pytest.mark.parametrize("name", ["config.json", "metadata.json", "model.weights.h5"])
+def test_a_missing_member(name, tmp_path):
+    path = rewritten(good(tmp_path), lambda archive, contents: contents.pop(name) and None)
+    refused(path, FormatError, f"zip member {name!r} is missing; a .keras file holds config.json, metadata.json, "
+                               "model.weights.h5")
+
+
+def test_weights_as_npz(tmp_path):
+    def change(archive, contents):
+        contents["model.weights.npz"] = contents.pop("model.weights.h5")
+
+    refused(rewritten(good(tmp_path), change), UnsupportedError, "weights in model.weights.npz are not supported")
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.weights.h5", "assets/bomb"])
+def test_a_bomb(name, tmp_path):
+    """100 MB of zeros in 100 KB."""
+    def change(archive, contents):
+        contents.pop(name, None)
+        archive.writestr(name, bytes(100 << 20), zipfile.ZIP_DEFLATED)
+
+    refused(rewritten(good(tmp_path), change), FormatError,
+            f"zip member {name!r} declares 104857600 bytes, far beyond the 101")
+
+
+def test_a_config_that_is_too_large(tmp_path):
+    path = rewritten(good(tmp_path), lambda archive, contents: contents.update({"config.json": b" " * (9 << 20)}))
+    refused(path, FormatError, "zip member 'config.json' is 9437184 bytes long; at most 8388608 are read")
+
+
+def test_too_many_members(tmp_path):
+    def change(archive, contents):
+        for number in range(10_001):
+            archive.writestr(f"assets/{number}", b"")
+
+    refused(rewritten(good(tmp_path), change), FormatError, "the zip archive holds 10004 members, more than 10000")
+
+
+def test_an_encrypted_member(tmp_path):
+    path = good(tmp_path)
+    data = bytearray(path.read_bytes())
+    place = data.index(b"PK\x01\x02")
+    data[place + 8] |= 1
+    path.write_bytes(data)
+    refused(path, UnsupportedError, "zip member 'metadata.json' is encrypted; supported: plain members")
+
+
+def test_another_compression(tmp_path):
+    refused(good(tmp_path, compression=zipfile.ZIP_BZIP2), UnsupportedError,
+            "zip member 'metadata.json' uses compression method 12; supported: none, deflate")
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("name", ["config.json", "metadata.json", "model.weights.h5"])
+def test_a_flipped_bit(name, compression, tmp_path):
+    path = good(tmp_path, compression=compression)
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo(name)
+    data = bytearray(path.read_bytes())
+    data[info.header_offset + 30 + len(name) + info.compress_size // 2] ^= 4
+    path.write_bytes(data)
+    refused(path, FormatError, f"zip member {name!r} is damaged: ")
+
+
+def test_every_truncation(tmp_path):
+    whole = good(tmp_path).read_bytes()
+    path = tmp_path / "cut.keras"
+    for length in [*range(4, 200, 49), *range(200, len(whole), 1999), len(whole) - 1]:
+        path.write_bytes(whole[:length])
+        refused(path, FormatError, "not a readable zip archive: ")
+
+
+@pytest.mark.parametrize("data, message", [
+    (b"", "not a zip archive: it begins with b''"), (b"PK", "not a zip archive: it begins with b'PK'"),
+    (b"hello world", "not a zip archive: it begins with b'hello wo'"),
+    (b"PK\x03\x04" + bytes(100), "not a readable zip archive")])
+def test_what_is_no_zip(data, message, tmp_path):
+    path = tmp_path / "model.keras"
+    path.write_bytes(data)
+    refused(path, FormatError, message)
+
+
+def test_a_local_header_that_lies(tmp_path):
+    """The archive's directory and the member's own header name different files."""
+    path = good(tmp_path)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"model.weights.h5", b"model.weights.h6", 1))
+    refused(path, FormatError, "zip member 'model.weights.h5' is damaged: File name in directory")
+
+
+# The JSON inside.
+@pytest.mark.parametrize("text, message", [
+    (b"", "config.json is not JSON"), (b"{", "config.json is not JSON"), (b"\xff\xfe{}", "config.json is not JSON"),
+    (b"[1]", "config.json holds a list; expected an object"),
+    (b"[" * 200_000, "config.json is nested too deeply"),
+    (b'{"a": 1, "a": 2}', "config.json: the same key is given twice in one object"),
+    (b'{"a": ' + b"9" * 5000 + b"}", "config.json is not JSON"),
+    (b"{}", "layer '': expected an object with a class_name, got {}"),
+    (b'{"class_name": "Sequential", "config": 3}', "layer '': its config is 3; expected an object"),
+    (b'{"class_name": "Sequential", "config": {}}', "'layers' is None; expected a list"),
+    (b'{"class_name": "Sequential", "config": {"layers": []}}', "has no layers"),
+    (b'{"class_name": "Sequential", "config": {"layers": [7]}}', "expected an object with a class_name, got 7"),
+])
+def test_configurations_that_are_none(text, message, tmp_path):
+    path = rewritten(good(tmp_path), lambda archive, contents: contents.update({"config.json": text}))
+    refused(path, FormatError, message)
+
+
+@pytest.mark.parametrize("version", ["", "new", "3." * 40, 3, ["3"]])
+def test_versions_that_are_none(version, tmp_path):
+    text = json.dumps({"keras_version": version}).encode()
+    path = rewritten(good(tmp_path), lambda archive, contents: contents.update({"metadata.json": text}))
+    refused(path, FormatError, "keras_version is ")
+
+
+def test_a_folder_and_nothing_at_all(tmp_path):
+    folder = tmp_path / "model.keras"
+    folder.mkdir()
+    for path in (folder, tmp_path / "absent.keras"):
+        with pytest.raises(FileError, match="cannot read .*keras"):
+            import_graph(path)
