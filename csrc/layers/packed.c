@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/cpu.h"
 
 size_t le_dtype_size(le_dtype dtype)
 {
@@ -66,14 +67,17 @@ le_status le_pack_columns(const le_kernels *kernels, size_t units, size_t k, con
     return LE_OK;
 }
 
+/* In the default floating-point mode: a caller that flushes denormals must get the same weights. */
 static void add_to(le_dtype dtype, size_t count, const void *from, void *to)
 {
+    const uint64_t mode = le_fp_default();
     if (dtype == LE_FLOAT64)
         for (size_t i = 0; i < count; i++)
             ((double *)to)[i] += ((const double *)from)[i];
     else
         for (size_t i = 0; i < count; i++)
             ((float *)to)[i] += ((const float *)from)[i];
+    le_fp_restore(mode);
 }
 
 le_status le_pack_bias(const le_kernels *kernels, int gates, size_t hidden, const void *first, const void *second,
