@@ -7,7 +7,7 @@
 
 #include "le.h"
 
-/* Count a check; when it fails, print where and why. The program goes on and fails at its end. */
+/* Count a check; when it fails, print where and why (of many failures the first). The program goes on and fails at its end. */
 #define CHECK(condition, ...) check_that((condition) != 0, __FILE__, __LINE__, #condition, __VA_ARGS__)
 
 #if defined(__GNUC__)
@@ -15,6 +15,7 @@ __attribute__((format(printf, 5, 6)))
 #endif
 int check_that(int holds, const char *file, int line, const char *condition, const char *format, ...);
 
+void checks_begin(void); /* of one test */
 long checks_done(void);
 long checks_failed(void);
 

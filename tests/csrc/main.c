@@ -11,7 +11,15 @@ static const struct {
     void (*run)(void);
 } tests[] = {
     {"models", test_models},
+    {"extras", test_extras},
     {"bits", test_bits},
+    {"states", test_states},
+    {"kernels", test_kernels},
+    {"activations", test_activations},
+    {"numbers", test_numbers},
+    {"errors", test_errors},
+    {"allocation", test_allocation},
+    {"threads", test_threads},
 };
 
 enum { TESTS = sizeof tests / sizeof tests[0] };
@@ -50,6 +58,7 @@ int main(int argc, char **argv)
         if (!wanted)
             continue;
         const long before = checks_done(), failed = checks_failed();
+        checks_begin();
         tests[t].run();
         printf("%-12s %8ld checks, %ld failed\n", tests[t].name, checks_done() - before, checks_failed() - failed);
         fflush(stdout);

@@ -1,0 +1,118 @@
+/* One model run from many threads at once, and runs that the caller cancels. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "net.h"
+
+enum { CALLERS = 4, ROUNDS = 12, SHAPES = 3 };
+
+typedef struct caller {
+    const net *n;
+    le_model *model;
+    feed feeds[SHAPES];
+    results expected[SHAPES];
+    int number;
+    int wrong;
+} caller;
+
+static void *call(void *argument)
+{
+    caller *self = argument;
+    const size_t es = dtype_size(self->n->spec.dtype);
+    for (int round = 0; round < ROUNDS; round++) {
+        const int i = (round + self->number) % SHAPES;
+        const feed *f = &self->feeds[i];
+        const results *expected = &self->expected[i];
+        results got = results_new(self->n, f->batch, f->steps);
+        const way how = {1 + round % 3, round % 2 ? LE_SPLIT_UNITS : LE_SPLIT_ROWS, (size_t)(round % 4)};
+        /* Counted here and checked by the main thread: the counters of checks are not shared. */
+        self->wrong += net_run(self->n, self->model, f, how, &got, NULL) != LE_OK ||
+                       memcmp(got.y, expected->y, got.y_count * es) != 0 ||
+                       memcmp(got.state, expected->state, got.state_count * es) != 0;
+        results_free(&got);
+    }
+    return NULL;
+}
+
+static void concurrent(const char *isa)
+{
+    const net_spec spec = {.name = "shared model", .isa = isa, .vocabulary = 30, .features = 8, .units = 5,
+                           .layers = {{LE_LSTM, LE_BIDIRECTIONAL, 20, 0, 0}, {LE_LSTM, LE_FORWARD, 33, 0, 0}},
+                           .activation = {LE_ACT_SOFTMAX, 0, 0}};
+    net n = net_new(&spec);
+    le_model *model = net_must_build(&n);
+    caller all[CALLERS];
+    pthread_t threads[CALLERS];
+    for (int c = 0; c < CALLERS; c++) {
+        all[c] = (caller){.n = &n, .model = model, .number = c};
+        for (int i = 0; i < SHAPES; i++) {
+            all[c].feeds[i] = feed_new(&n, 2 + (size_t)(c + 3 * i), 6, i % 2, 1);
+            all[c].expected[i] = net_must_run(&n, model, &all[c].feeds[i], (way){1, LE_SPLIT_AUTO, 0});
+        }
+    }
+    for (int c = 0; c < CALLERS; c++)
+        CHECK(pthread_create(&threads[c], NULL, call, &all[c]) == 0, "no thread");
+    for (int c = 0; c < CALLERS; c++) {
+        pthread_join(threads[c], NULL);
+        CHECK(all[c].wrong == 0, "%s: %d of %d concurrent runs are wrong", isa, all[c].wrong, ROUNDS);
+        for (int i = 0; i < SHAPES; i++) {
+            feed_free(&all[c].feeds[i]);
+            results_free(&all[c].expected[i]);
+        }
+    }
+    le_model_free(model);
+    net_free(&n);
+}
+
+/* Cancels at the question numbered `at`. */
+typedef struct patience {
+    int asked, at;
+} patience;
+
+static int ask(void *context)
+{
+    patience *p = context;
+    return ++p->asked >= p->at;
+}
+
+/* Long enough that the caller is asked several times; state_out must keep what it held. */
+static void cancelled(int threads, le_split split)
+{
+    enum { BATCH = 8, STEPS = 700, HIDDEN = 400 };
+    const net_spec spec = {.name = "long run", .features = 4, .layers = {{LE_LSTM, LE_FORWARD, HIDDEN, 0, 0}},
+                           .top = TOP_LAST_STATE};
+    net n = net_new(&spec);
+    le_model *model = net_must_build(&n);
+    feed f = feed_new(&n, BATCH, STEPS, 0, 0);
+    float *state = random_array(&(rng){3}, LE_FLOAT32, BATCH * n.state_size, 1), *before = must_alloc(BATCH * n.state_size * 4);
+    memcpy(before, state, BATCH * n.state_size * 4);
+    void *rows[BATCH];
+    for (size_t row = 0; row < BATCH; row++)
+        rows[row] = state + row * n.state_size;
+    const le_axis axis = {STEPS, NULL};
+    const void *const inputs[] = {f.x};
+    void *const outputs[] = {NULL, NULL, NULL};
+    patience p = {0, threads == 1 ? 2 : 1}; /* with rows dealt out the caller has half the work, and is asked half as often */
+    le_run run = {.batch = BATCH, .axes = &axis, .inputs = inputs, .outputs = outputs, .state_out = rows, .threads = threads,
+                  .split = split, .block_steps = 4, .poll = ask, .poll_context = &p};
+    le_error error = {LE_OK, -1, ""};
+    CHECK(le_model_run(model, &run, &error) == LE_ERROR_CANCELLED, "not cancelled (%d threads): %s", threads, error.message);
+    CHECK(p.asked == p.at, "asked %d times", p.asked);
+    CHECK(memcmp(state, before, BATCH * n.state_size * 4) == 0, "a cancelled run changed the state (%d threads)", threads);
+    free(state);
+    free(before);
+    feed_free(&f);
+    le_model_free(model);
+    net_free(&n);
+}
+
+void test_threads(void)
+{
+    const char *isa;
+    for (size_t number = 0; (isa = supported_isa(number)) != NULL; number++)
+        concurrent(isa);
+    cancelled(1, LE_SPLIT_AUTO);
+    cancelled(2, LE_SPLIT_ROWS);
+    cancelled(2, LE_SPLIT_UNITS);
+}
