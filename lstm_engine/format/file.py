@@ -134,11 +134,14 @@ def _decode(parsed: Header, data: np.ndarray) -> Graph:
     if unused:
         raise FormatError(f"header: tensor {next(iter(unused))!r:.200} belongs to no node of the config")
     try:
-        return validate(graph)
+        checked = validate(graph)
     except GraphError as error:
         raise FormatError(f"config: {error}") from error
     except UnsupportedError as error:
         raise UnsupportedError(f"config: {error}") from error
+    if header.canonical(encode(checked)[0]) != parsed.config:
+        raise FormatError("config: a tensor is not called after the node and field it belongs to")
+    return checked
 
 
 def _array(entry: Entry, data: np.ndarray) -> np.ndarray:

@@ -177,6 +177,7 @@ def test_any_bytes_are_refused(path, raw):
 
 
 @settings(max_examples=400)
+@example([(TINY_FILE.index(b'name\\":\\"d') + len(b'name\\":\\"'), ord("e"))])      # a node renamed, its tensors not
 @given(st.lists(st.tuples(st.integers(0, len(TINY_FILE) - 1), st.integers(0, 255)), min_size=1, max_size=4))
 def test_any_resealed_edit_gives_a_typed_error_or_a_valid_graph(path, edits):
     raw = bytearray(TINY_FILE)

@@ -86,6 +86,7 @@ RECURRENT = [
     (dict(peephole_output="next"), r"peephole_output must be one of current, previous, got 'next'"),
     (dict(inputs=()), r"inputs must be \(x, lengths, initial_h, initial_c, mask\), the first 1 required, got 0"),
     (dict(inputs=("x",) * 6), r"inputs must be \(x, .*\), the first 1 required, got 6 names"),
+    (dict(empty="none"), r"empty must be one of initial, zero, got 'none'"),
     (dict(inputs=("", "x")), r"input x must be named, got an empty name"),
     (dict(outputs=()), r"outputs must be \(Y, Y_h, Y_c\), got 0 names"),
     (dict(outputs=("", "")), r"outputs must be named, at least one of them, got empty names alone"),
@@ -195,7 +196,7 @@ def test_values_of_a_dense_chain_that_overflow_are_refused():
 def test_every_field_of_every_node_is_covered_by_a_rule_or_a_name():
     """A new field needs a rule here and in `graph.weights`; this fails until someone has thought of it."""
     known = {"name", "inputs", "outputs", "table", "W", "R", "B", "P", "projection", "direction", "activations", "clip",
-             "zero_masked", "input_forget", "peephole_output", "cell_clip", "linear_before_reset", "kernel", "bias",
+             "zero_masked", "empty", "input_forget", "peephole_output", "cell_clip", "linear_before_reset", "kernel", "bias",
              "activation", "kind", "value", "op_type", "attributes", "constants"}
     from lstm_engine.graph import NODE_TYPES
     assert {field.name for kind in NODE_TYPES.values() for field in dataclasses.fields(kind)} == known
