@@ -23,12 +23,13 @@ def keeps_time(node: Node, values: dict[str, Value]) -> bool:
     if not isinstance(node, Operator):
         return True
     if node.op_type in _POINTWISE:
-        return True
+        # A constant laid along time would give each step a value of its own.
+        return all(array.ndim < 2 or array.shape[-2] == 1 for array in node.constants.values())
     ranks = {len(values[name].shape) for name in node.inputs if name}
     if all(rank < 3 for rank in ranks):
         return True                           # vectors have no time
     if node.op_type == "MatMul":
-        return True                           # works on the last axis, the second factor being a constant
+        return 1 in node.constants and node.constants[1].ndim <= 2      # the last axis by a fixed matrix
     axis = node.attributes.get("axis", -1)
     return node.op_type in _LAST_AXIS and axis in (-1, max(ranks) - 1)
 

@@ -1,0 +1,130 @@
+"""Checks the tree against its own design: which way includes and imports may point, and what belongs to one place alone.
+
+    python tools/check_structure.py
+
+Prints each violation and exits 1 if there is any.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+MAX_LINES = 450                        # about 400, and some air for a table
+
+# Folder of csrc -> folders it may include from, besides its own and the public header.
+C_ARROWS = {"base": set(), "kernels": {"base"}, "blas": {"base"}, "layers": {"kernels", "blas", "base"},
+            "model": {"layers", "kernels", "blas", "base"}}
+ISA_MARKS = re.compile(r"__AVX\w*|__SSE\w*|__ARM_NEON|__FMA__")
+ISA_FOLDERS = ("kernels", "base")
+
+# Part of the package -> parts it may import.
+PY_ARROWS = {
+    "errors": set(),
+    "graph": {"errors"},
+    "format": {"graph", "errors"},
+    "reference": {"graph", "errors", "plan.host_ops"},
+    "importers": {"graph", "format", "errors", "plan.host_ops"},
+    "plan": {"graph", "errors", "_core"},
+    "runtime": {"errors", "_core", "blas", "__version__"},
+    "blas": {"_core"},
+    "cli": None,                       # the top of the tree: anything
+}
+CORE_USERS = {"plan", "model", "stream", "ops", "runtime", "blas"}
+FOREIGN = {"h5py", "onnx", "torch", "keras", "tensorflow", "onnxruntime", "safetensors", "scipy", "openvino"}
+
+
+def c_violations() -> Iterator[str]:
+    files = sorted((ROOT / "csrc").rglob("*.[ch]"))
+    for name, count in Counter(path.name for path in files).items():
+        if count > 1:
+            yield f"csrc: {count} files are called {name}"
+    for path in files:
+        folder, text = path.parent.name, path.read_text(encoding="utf-8")
+        where = path.relative_to(ROOT).as_posix()
+        for include in re.findall(r'#include "([^"]+)"', text):
+            target = include.split("/")[0] if "/" in include else None
+            if target and target != folder and target not in C_ARROWS.get(folder, set()):
+                yield f"{where}: includes {include}; {folder} may include {sorted(C_ARROWS.get(folder, set()))}"
+        if path.name != "threads.c" and re.search(r"omp\.h|#pragma omp|\bomp_\w+\(", text):
+            yield f"{where}: names OpenMP; only base/threads.c does"
+        if folder not in ISA_FOLDERS and ISA_MARKS.search(text):
+            yield f"{where}: asks for an instruction set outside kernels/ and base/"
+        if re.search(r"\b(printf|fprintf|puts|exit|getenv|fopen)\s*\(", text):
+            yield f"{where}: prints, exits, or reads files or the environment"
+        if path.name.startswith("vec_") or path.name.endswith("_body.h"):
+            for line in text.split("\n"):
+                if re.match(r"(void|int|vec|size_t|real)\s+\w+\(", line):
+                    yield f"{where}: a helper that is not static: {line.strip()}"
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """(module imported, whether at the top level) with names inside the package made absolute."""
+    package = ["lstm_engine", *path.relative_to(ROOT / "lstm_engine").parent.parts]
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    top = {id(node) for node in tree.body}
+    typing_only = {id(node) for block in ast.walk(tree) if isinstance(block, ast.If)
+                   and "TYPE_CHECKING" in ast.unparse(block.test) for node in ast.walk(block)}
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, id(node) in top
+        elif isinstance(node, ast.ImportFrom):
+            base = package[:len(package) - node.level + 1] if node.level else []
+            head = ".".join([*base, node.module] if node.module else base)
+            if node.module is None:
+                for alias in node.names:
+                    yield f"{head}.{alias.name}", id(node) in top
+            else:
+                yield head, id(node) in top
+
+
+def python_violations() -> Iterator[str]:
+    for path in sorted((ROOT / "lstm_engine").rglob("*.py")):
+        where = path.relative_to(ROOT).as_posix()
+        part = path.relative_to(ROOT / "lstm_engine").parts[0].removesuffix(".py")
+        for module, top in imports(path):
+            if top and module.split(".")[0] in FOREIGN:
+                yield f"{where}: imports {module} when it is loaded; foreign libraries are imported where they are used"
+            if not module.startswith("lstm_engine."):
+                continue
+            target = module.removeprefix("lstm_engine.")
+            head = target.split(".")[0]
+            if head == "_core" and part not in CORE_USERS:
+                yield f"{where}: touches _core; only {', '.join(sorted(CORE_USERS))} do"
+            allowed = PY_ARROWS.get(part)
+            if allowed is not None and head != part and not any(target == a or target.startswith(a + ".")
+                                                                for a in allowed):
+                yield f"{where}: imports {module}; {part} may import {sorted(allowed)}"
+
+
+def size_violations() -> Iterator[str]:
+    folders = ("csrc", "lstm_engine", "tools", "bench", "examples")
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.suffix not in (".py", ".pyx", ".c", ".h") or path.name == "_core.c":
+                continue
+            count = len(path.read_text(encoding="utf-8").split("\n"))
+            if count > MAX_LINES and path.name not in ("_core.pyx",):
+                yield f"{path.relative_to(ROOT).as_posix()}: {count} lines; at most {MAX_LINES}"
+
+
+def violations() -> list[str]:
+    return [*c_violations(), *python_violations(), *size_violations()]
+
+
+def main() -> int:
+    found = violations()
+    print("\n".join(found) if found else "the tree keeps to its design")
+    return bool(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
