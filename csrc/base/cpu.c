@@ -9,7 +9,7 @@
 #include <unistd.h>
 #endif
 
-#if LE_X86
+#if defined(LE_X86)
 static uint64_t xcr0(void)
 {
     uint32_t low, high;
