@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import plain_array
 from .errors import ArgumentError, ArgumentTypeError
 from .graph import Value
+from .plan.axes import Axes
 
 _KINDS = {"f": "fiub", "i": "iu", "u": "iu", "b": "b"}      # dtype kinds accepted for each kind of input
 _FLOATS = ("float32", "float64")
+_MOST = 2**31 - 1                                           # what the core counts rows and steps with
 
 
 @dataclass
@@ -26,7 +29,7 @@ class Checked:
     listed: bool             # sequences came as a list, so sequence outputs go out as one
 
 
-def check_inputs(inputs: tuple[Value, ...], x: Any, lengths: Any, dtype: str) -> Checked:
+def check_inputs(inputs: tuple[Value, ...], axes: Axes, x: Any, lengths: Any, dtype: str) -> Checked:
     """Check `x` (an array, a list of sequences, or a dict of them by input name) against the inputs of a model.
 
     Floating-point inputs are cast to `dtype`, the model's. Raises ArgumentTypeError for a wrong dtype or container,
@@ -36,20 +39,25 @@ def check_inputs(inputs: tuple[Value, ...], x: Any, lengths: Any, dtype: str) ->
     found: dict[object, np.ndarray] = {}
     listed = False
     for value, given in _by_name(inputs, x):
-        if _is_list_of_sequences(value, given):
-            array, own = _pad(value, given, dtype)
+        if lengths is None and _is_list_of_sequences(value, axes, given):
+            arrays[value.name], own = _pad(value, axes, given, dtype)
             listed = True
-            if lengths is not None:
-                raise ArgumentError("lengths cannot be given with a list of sequences: the sequences have their own")
-            _agree(found, value.shape[1], own, value.name)
+            _agree(found, axes.time(value.name), own, value.name)
+        elif lengths is not None and isinstance(given, list) and any(isinstance(item, np.ndarray) for item in given):
+            raise ArgumentError("lengths cannot be given with a list of sequences: the sequences have their own")
         else:
-            array = _as_array(value, given)
-        arrays[value.name] = _convert(value, array, dtype)
+            arrays[value.name] = plain_array(given, f"input {value.name!r}")
     sizes = _bind(inputs, arrays)
-    batch = next((sizes[dim] if isinstance(dim, str) else dim for value in inputs for dim in value.shape[:1]), 1)
+    batch = next((arrays[value.name].shape[axis] for value in inputs
+                  if (axis := axes.batch_axis(value.name)) is not None), 1)
     if lengths is not None:
-        for symbol, own in _given_lengths(inputs, lengths).items():
-            found[symbol] = _check_lengths(own, batch, arrays, inputs, symbol)
+        for symbol, own in _given_lengths(inputs, axes, lengths).items():
+            found[symbol] = _check_lengths(own, batch, arrays, inputs, axes, symbol)
+    for value in inputs:
+        array = arrays[value.name]
+        if value.dtype not in _FLOATS and array.dtype != value.dtype:
+            array = _without_padding(value, axes, array, found)      # a number there need not fit
+        arrays[value.name] = _convert(value, array, dtype, f"input {value.name!r}")
     return Checked(arrays, batch, found, sizes, listed)
 
 
@@ -62,85 +70,47 @@ def _by_name(inputs: tuple[Value, ...], x: Any) -> list[tuple[Value, Any]]:
     if len(inputs) == 1:
         return [(inputs[0], x)]
     if isinstance(x, tuple) and len(x) == len(inputs):
-        return list(zip(inputs, x))
+        return list(zip(inputs, x, strict=True))
     raise ArgumentTypeError(f"the model has {len(inputs)} inputs: give a dict by name ({', '.join(names)}) or a tuple in "
                             "this order")
 
 
-def _is_list_of_sequences(value: Value, given: Any) -> bool:
-    """A list (not an array) whose items are arrays or lists, for an input with a time axis of any size."""
-    if not isinstance(given, list) or len(value.shape) < 2 or not isinstance(value.shape[1], str):
+# ---- lists of sequences -------------------------------------------------------------------------------------
+
+def _is_list_of_sequences(value: Value, axes: Axes, given: Any) -> bool:
+    """A list (not an array) of arrays or lists of any lengths, for an input with a batch and a time of any size."""
+    if not isinstance(given, list) or not all(isinstance(item, (np.ndarray, list, tuple)) for item in given):
         return False
-    rank = len(value.shape) - 1
-    return any(isinstance(item, np.ndarray) for item in given) or (
-        bool(given) and all(isinstance(item, (list, tuple)) for item in given)
-        and (len({len(item) for item in given}) > 1 or (rank == 1 and not given[0])))
+    return isinstance(axes.time(value.name), str) and axes.batch_axis(value.name) is not None
 
 
-def _pad(value: Value, given: list, dtype: str) -> tuple[np.ndarray, np.ndarray]:
-    rank = len(value.shape) - 1
+def _pad(value: Value, axes: Axes, given: list, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """The sequences in one array of the input's layout, zeros behind them, and their lengths."""
+    order = [axis for axis in range(len(value.shape)) if axis != axes.batch_axis(value.name)]
+    time = order.index(axes.time_axis(value.name))          # type: ignore[arg-type]
+    expected = tuple(value.shape[axis] for axis in order)
     items = []
     for number, item in enumerate(given):
-        array = _as_array(value, item, f"sequence {number} of input {value.name!r}")
-        if array.ndim != rank and not (array.size == 0 and rank == 1):
-            raise ArgumentError(f"sequence {number} of input {value.name!r}: expected {rank} dimensions "
-                                f"({_shape_text(value.shape[1:])}), got shape {array.shape}")
-        if rank == 2 and isinstance(value.shape[2], int) and array.shape[1] != value.shape[2]:
-            raise ArgumentError(f"sequence {number} of input {value.name!r}: expected {value.shape[2]} features, "
-                                f"got {array.shape[1]}")
-        items.append(array)
-    lengths = np.array([len(item) for item in items], np.int32)
-    longest = int(lengths.max(initial=0))
-    tail = items[0].shape[1:] if items else ()
-    target = dtype if value.dtype in _FLOATS else value.dtype
-    padded = np.zeros((len(items), longest, *tail), target)
-    for row, item in enumerate(items):
-        padded[row, :len(item)] = _convert(value, item, dtype)
-    return padded, lengths
-
-
-def _as_array(value: Value, given: Any, what: str | None = None) -> np.ndarray:
-    what = what or f"input {value.name!r}"
-    try:
-        array = np.asarray(given)
-    except ValueError as error:
-        raise ArgumentError(f"{what}: not a rectangular array ({error})") from error
-    if array.dtype.kind == "O":
-        raise ArgumentTypeError(f"{what}: expected numbers, got an array of Python objects")
-    return array
-
-
-def _convert(value: Value, array: np.ndarray, dtype: str) -> np.ndarray:
-    target = np.dtype(dtype if value.dtype in _FLOATS else value.dtype)
-    if array.size and array.dtype.kind not in _KINDS[target.kind]:
-        wanted = "whole numbers (token ids)" if target.kind in "iu" else "numbers"
-        raise ArgumentTypeError(f"input {value.name!r}: expected {wanted} of a kind that {target} holds, "
-                                f"got dtype {array.dtype}")
-    if target.kind in "iu" and array.size and array.dtype != target:
-        limits = np.iinfo(target)
-        low, high = int(array.min()), int(array.max())
-        if low < limits.min or high > limits.max:
-            raise ArgumentError(f"input {value.name!r}: {low if low < limits.min else high} does not fit {target}")
-    return array.astype(target, order="C", copy=False)
-
-
-def _bind(inputs: tuple[Value, ...], arrays: dict[str, np.ndarray]) -> dict[str, int]:
-    """Check every shape and return what each symbol stands for."""
-    sizes: dict[str, int] = {}
-    for value in inputs:
-        shape = arrays[value.name].shape
-        fits = len(shape) == len(value.shape)
-        for dim, size in zip(value.shape, shape) if fits else ():
-            fits = fits and (sizes.setdefault(dim, size) if isinstance(dim, str) else dim) == size
+        what = f"sequence {number} of input {value.name!r}"
+        array = plain_array(item, what)
+        if array.shape == (0,) and not isinstance(item, np.ndarray):          # an empty list has no features to show
+            array = np.zeros([0 if isinstance(dim, str) else dim for dim in expected], value.dtype)
+        fits = array.ndim == len(expected) and all(isinstance(dim, str) or dim == size
+                                                   for dim, size in zip(expected, array.shape, strict=True))
         if not fits:
-            known = tuple(sizes.get(dim, dim) if isinstance(dim, str) and value is not inputs[0] else dim
-                          for dim in value.shape)
-            raise ArgumentError(f"input {value.name!r}: expected shape {_shape_text(known)}, got {_shape_text(shape)}")
-    return sizes
-
-
-def _shape_text(shape: Sequence[object]) -> str:
-    return f"[{', '.join(map(str, shape))}]"
+            raise ArgumentError(f"{what}: expected shape {_shape_text(expected)}, got {_shape_text(array.shape)}")
+        items.append(np.moveaxis(_convert(value, array, dtype, what), time, 0))
+    lengths = np.array([len(item) for item in items], np.int32)
+    tail = [dim for axis, dim in enumerate(expected) if axis != time]
+    sizes = items[0].shape[1:] if items else [0 if isinstance(dim, str) else dim for dim in tail]
+    padded = np.zeros((len(items), int(lengths.max(initial=0)), *sizes), dtype if value.dtype in _FLOATS else value.dtype)
+    for row, item in enumerate(items):
+        if item.shape[1:] != padded.shape[2:]:
+            raise ArgumentError(f"sequence {row} of input {value.name!r}: expected {list(padded.shape[2:])} features, "
+                                f"as the first sequence has, got {list(item.shape[1:])}")
+        padded[row, :len(item)] = item
+    places = axes.batch_axis(value.name), axes.time_axis(value.name)
+    return np.moveaxis(padded, (0, 1), places), lengths     # type: ignore[arg-type]
 
 
 def _agree(found: dict[object, np.ndarray], symbol: object, lengths: np.ndarray, name: str) -> None:
@@ -149,30 +119,85 @@ def _agree(found: dict[object, np.ndarray], symbol: object, lengths: np.ndarray,
     found[symbol] = lengths
 
 
-def _given_lengths(inputs: tuple[Value, ...], lengths: Any) -> dict[object, Any]:
+# ---- dtypes and shapes --------------------------------------------------------------------------------------
+
+def _convert(value: Value, array: np.ndarray, dtype: str, what: str) -> np.ndarray:
+    """The array in the dtype that runs, C-contiguous."""
+    target = np.dtype(dtype if value.dtype in _FLOATS else value.dtype)
+    if array.size and array.dtype.kind not in _KINDS[target.kind]:
+        wanted = "whole numbers (token ids)" if target.kind in "iu" else "numbers"
+        raise ArgumentTypeError(f"{what}: expected {wanted} of a kind that {target} holds, got dtype {array.dtype}")
+    if target.kind in "iu" and array.size and array.dtype != target:
+        limits = np.iinfo(target)
+        low, high = int(array.min()), int(array.max())
+        if low < limits.min or high > limits.max:
+            raise ArgumentError(f"{what}: {low if low < limits.min else high} does not fit {target}")
+    with np.errstate(over="ignore"):          # a number beyond float32 becomes inf, as IEEE has it
+        return array.astype(target, order="C", copy=False)
+
+
+def _without_padding(value: Value, axes: Axes, array: np.ndarray, lengths: Mapping[object, np.ndarray]) -> np.ndarray:
+    """Zeros past the end of each sequence, where anything may stand."""
+    own = lengths.get(axes.time(value.name))
+    if own is None:
+        return array
+    clean = array.copy()
+    rows = axes.batch_and_time_first(value.name, clean)
+    rows[np.arange(rows.shape[1]) >= own[:, None]] = 0
+    return clean
+
+
+def _bind(inputs: tuple[Value, ...], arrays: dict[str, np.ndarray]) -> dict[str, int]:
+    """Check every shape and return what each symbol stands for."""
+    sizes: dict[str, int] = {}
+    for value in inputs:
+        shape = arrays[value.name].shape
+        fits = len(shape) == len(value.shape)
+        for dim, size in zip(value.shape, shape, strict=True) if fits else ():
+            fits = fits and (sizes.setdefault(dim, size) if isinstance(dim, str) else dim) == size
+        if not fits:
+            known = tuple(sizes.get(dim, dim) if isinstance(dim, str) and value is not inputs[0] else dim
+                          for dim in value.shape)
+            raise ArgumentError(f"input {value.name!r}: expected shape {_shape_text(known)}, got {_shape_text(shape)}")
+        if max(shape, default=0) > _MOST:
+            raise ArgumentError(f"input {value.name!r}: no size may be above {_MOST}, got {_shape_text(shape)}")
+    return sizes
+
+
+def _shape_text(shape: Sequence[object]) -> str:
+    return f"[{', '.join(map(str, shape))}]"
+
+
+# ---- lengths and missing values -----------------------------------------------------------------------------
+
+def _given_lengths(inputs: tuple[Value, ...], axes: Axes, lengths: Any) -> dict[object, Any]:
     """Lengths by time symbol: a plain list where there is one time axis, else a dict by input name."""
-    times = {value.name: value.shape[1] for value in inputs if len(value.shape) >= 2 and (
-        len(value.shape) > 2 or value.dtype not in _FLOATS)}
+    times = {value.name: axes.time(value.name) for value in inputs
+             if axes.time_axis(value.name) is not None and axes.batch_axis(value.name) is not None}
     if isinstance(lengths, Mapping):
         unknown = [name for name in lengths if name not in times]
         if unknown:
             raise ArgumentError(f"lengths: {unknown[0]!r} is no input with a time axis; there are {', '.join(times)}")
-        return {times[name]: own for name, own in lengths.items()}
-    axes = set(times.values())
-    if len(axes) != 1:
-        raise ArgumentError(f"lengths: the model has {len(axes)} time axes; give a dict by input name"
-                            if axes else "lengths: no input of the model has a time axis")
-    return {axes.pop(): lengths}
+        found: dict[object, Any] = {}
+        for name, own in lengths.items():
+            _agree(found, times[name], own, name)
+        return found
+    symbols = set(times.values())
+    if len(symbols) != 1:
+        raise ArgumentError(f"lengths: the model has {len(symbols)} time axes; give a dict by input name"
+                            if symbols else "lengths: no input of the model has a time axis")
+    return {symbols.pop(): lengths}
 
 
-def _check_lengths(lengths: Any, batch: int, arrays: dict[str, np.ndarray], inputs: tuple[Value, ...],
+def _check_lengths(lengths: Any, batch: int, arrays: dict[str, np.ndarray], inputs: tuple[Value, ...], axes: Axes,
                    symbol: object) -> np.ndarray:
-    array = np.asarray(lengths)
+    array = plain_array(lengths, "lengths")
     if array.dtype.kind not in "iu" and array.size:
         raise ArgumentTypeError(f"lengths: expected whole numbers, got dtype {array.dtype}")
     if array.shape != (batch,):
         raise ArgumentError(f"lengths: expected {batch} of them, one for each row, got shape {_shape_text(array.shape)}")
-    steps = next(arrays[value.name].shape[1] for value in inputs if len(value.shape) > 1 and value.shape[1] == symbol)
+    steps = next(arrays[value.name].shape[axis] for value in inputs
+                 if axes.time(value.name) == symbol and (axis := axes.time_axis(value.name)) is not None)
     bad = (array < 0) | (array > steps)
     if bad.any():
         row = int(bad.argmax())
@@ -183,10 +208,11 @@ def _check_lengths(lengths: Any, batch: int, arrays: dict[str, np.ndarray], inpu
 NAN_MODES = ("propagate", "error", "mask")
 
 
-def find_missing(inputs: tuple[Value, ...], checked: Checked, nan: str) -> dict[object, np.ndarray]:
+def find_missing(inputs: tuple[Value, ...], axes: Axes, checked: Checked, nan: str) -> dict[object, np.ndarray]:
     """What `nan` asks for: {} to propagate, or bool [batch, time] by time symbol, False where a step has a NaN.
 
-    Raises ArgumentError for an unknown mode, and for a NaN under "error" (naming its place).
+    Raises ArgumentError for an unknown mode, and for a NaN under "error" (naming its place). What stands past the end of
+    a sequence does not count.
     """
     if nan not in NAN_MODES:
         raise ArgumentError(f"nan is one of {', '.join(NAN_MODES)}, not {nan!r}")
@@ -195,11 +221,15 @@ def find_missing(inputs: tuple[Value, ...], checked: Checked, nan: str) -> dict[
         array = checked.arrays[value.name]
         if array.dtype.kind != "f":
             continue
-        bad = np.isnan(array)
+        bad = _without_padding(value, axes, np.isnan(array), checked.lengths)
         if nan == "error" and bad.any():
             where = tuple(int(i) for i in np.argwhere(bad)[0])
             raise ArgumentError(f"input {value.name!r}: NaN at {list(where)}")
-        if nan == "mask" and array.ndim == 3:
-            here = ~bad.any(axis=2)
-            present[value.shape[1]] = present[value.shape[1]] & here if value.shape[1] in present else here
+        symbol = axes.time(value.name)
+        if nan == "mask" and symbol is not None and axes.batch_axis(value.name) is not None:
+            steps = axes.batch_and_time_first(value.name, bad)
+            here = ~steps.any(axis=tuple(range(2, steps.ndim)))
+            present[symbol] = present[symbol] & here if symbol in present else here
+        elif nan == "mask" and bad.any():
+            raise ArgumentError(f"input {value.name!r}: NaN in an input that has no time axis cannot be masked")
     return {symbol: here for symbol, here in present.items() if not here.all()}

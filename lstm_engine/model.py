@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from . import runtime
-from .errors import ArgumentError, ArgumentTypeError
+from .errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from .graph import Graph, Value, validate
 from .graph.cast import cast
 from .inputs import Checked, check_inputs, find_missing
 from .layers import Layer, chain
-from .plan import Plan, Segment, StateLayout, compute_dtype, lower
+from .plan import HostStep, Plan, Segment, StateLayout, compute_dtype, lower
 from .plan.execute import execute
 from .stream import Stream
 
@@ -47,6 +47,11 @@ class Model:
         self._plan: Plan = lower(self._graph, isa=runtime.isa(), gemm=gemm, dtype=dtype)
         self._states = StateLayout(self._plan)
         self._quick = self._quick_way()
+        # A host operator may pass on a caller's input or a constant of the model, as it is or in another shape.
+        self._constants = [array for step in self._plan.steps if isinstance(step, HostStep)
+                           for array in step.node.tensors().values()]
+        made = {port.value for step in self._plan.steps if isinstance(step, Segment) for port in step.outputs}
+        self._may_alias = [name for name in self._plan.outputs if name not in made]
 
     def _quick_way(self) -> Any:
         """The core's direct call, for a plan of one segment whose one input and output are the model's own."""
@@ -136,8 +141,8 @@ class Model:
                 nan: str = "propagate") -> Any:
         """Run the model on a batch.
 
-        x: [batch, time] token ids, [batch, time, features] numbers, a list of unequal sequences, or a dict of these by
-            input name. Numbers are cast to the model's dtype.
+        x: [batch, time] token ids, [batch, time, features] numbers (or the layout that `inputs` shows), a list of
+            sequences of any lengths, or a dict of these by input name. Numbers are cast to the model's dtype.
         lengths: [batch], the real steps of each row of a padded array; the rest costs nothing and comes out as 0.
         batch_size: rows to run at a time (default: all). progress: show a bar on stderr.
         out: where to write the output, of its exact shape and dtype (a dict by name where there are several).
@@ -150,13 +155,14 @@ class Model:
         Raises ArgumentError (a ValueError) and ArgumentTypeError (a TypeError) naming the argument.
         """
         count = runtime.num_threads(threads)
-        if self._quick is not None and lengths is None and batch_size is None and not progress and out is None \
+        if self._quick is not None and type(x) is np.ndarray and lengths is None and batch_size is None and not progress and out is None \
                 and initial_state is None and not return_state and nan == "propagate":
             y = self._quick(x, count)
             if y is not None:
                 return y
-        checked = check_inputs(self._plan.inputs, x, lengths, self.dtype)
-        masks = find_missing(self._plan.inputs, checked, nan)
+        axes = self._plan.axes
+        checked = check_inputs(self._plan.inputs, axes, x, lengths, self.dtype)
+        masks = find_missing(self._plan.inputs, axes, checked, nan)
         state_in = self._states.pack(initial_state, checked.batch) if initial_state is not None else {}
         state_out = self._states.empty(checked.batch) if return_state else {}
         targets = self._targets(out, checked)
@@ -199,24 +205,35 @@ class Model:
         size = checked.batch if batch_size is None else batch_size
         if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or (size < 1 and batch_size is not None):
             raise ArgumentError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
-        parts = range(0, checked.batch, max(1, min(int(size), max(1, -(-checked.batch // 20)) if progress else int(size))))
+        step = min(int(size), -(-checked.batch // 20)) if progress and self._divisible() else int(size)
+        parts = range(0, checked.batch, max(1, step))
+        if len(parts) > 1 and not self._divisible():
+            raise UnsupportedError("batch_size: this model fixes its batch, or has an output without one, so its rows cannot "
+                                   "run in parts")
+        row_axes = {name: self._plan.axes.batch_axis(name) for name in (*checked.arrays, *self._plan.outputs)}
         collected: dict[str, list[np.ndarray]] = {name: [] for name in self._plan.outputs}
         for start in _progress(parts, checked.batch) if progress else parts or (0,):
             rows = slice(start, start + parts.step)
-            arrays = {name: array[rows] if self._has_batch(name) else array for name, array in checked.arrays.items()}
+            arrays = {name: _rows(array, row_axes[name], rows) for name, array in checked.arrays.items()}
+            out = {name: array[rows] for name, array in targets.items() if row_axes[name] == 0}
             results = execute(self._plan, arrays, len(range(checked.batch)[rows]),
                               lengths={symbol: own[rows] for symbol, own in checked.lengths.items()},
                               masks={symbol: own[rows] for symbol, own in masks.items()},
                               state_in={number: state[rows] for number, state in state_in.items()},
                               state_out={number: state[rows] for number, state in state_out.items()}, threads=threads,
-                              out={name: array[rows] for name, array in targets.items() if self._has_batch(name)})
+                              out=out)
             for name, array in results.items():
+                if name in out and array is not out[name]:           # made by a host operator
+                    out[name][...] = array
                 collected[name].append(array)
-        return {name: targets[name] if name in targets else np.concatenate(arrays) for name, arrays in collected.items()}
+        return {name: targets[name] if name in targets and row_axes[name] == 0 else
+                arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=row_axes[name])
+                for name, arrays in collected.items()}
 
-    def _has_batch(self, name: str) -> bool:
-        shape = self._plan.values[name].shape
-        return bool(shape) and shape[0] == self._plan.inputs[0].shape[0]
+    def _divisible(self) -> bool:
+        """Whether rows can run in parts: the batch is of any size, and every output has it."""
+        axes = self._plan.axes
+        return isinstance(axes.batch, str) and all(axes.batch_axis(name) is not None for name in self._plan.outputs)
 
     def _answer(self, checked: Checked, results: dict[str, np.ndarray], state: dict | None,
                 targets: dict[str, np.ndarray]) -> Any:
@@ -224,6 +241,10 @@ class Model:
             if results[name] is not array:          # an output of a host operator, or of an input passed through
                 array[...] = results[name]
                 results[name] = array
+        for name in self._may_alias:
+            if name not in targets and any(np.may_share_memory(results[name], other)
+                                           for other in (*checked.arrays.values(), *self._constants)):
+                results[name] = results[name].copy()
         if checked.lengths:
             for name, array in results.items():
                 results[name] = self._unpadded(name, array, checked)
@@ -232,19 +253,25 @@ class Model:
 
     def _unpadded(self, name: str, array: np.ndarray, checked: Checked) -> Any:
         """Zeros past the end of each sequence; a list of arrays where the input was a list."""
-        shape = self._plan.values[name].shape
-        own = checked.lengths.get(shape[1]) if len(shape) > 1 else None
-        if own is None:
+        axes = self._plan.axes
+        own = checked.lengths.get(axes.time(name))
+        if own is None or axes.batch_axis(name) is None:
             return array
+        rows = axes.batch_and_time_first(name, array)
         if checked.listed:
-            return [row[:length].copy() for row, length in zip(array, own)]
+            return [row[:length].copy() for row, length in zip(rows, own, strict=True)]
         for row, length in enumerate(own):
-            array[row, length:] = 0
+            rows[row, length:] = 0
         return array
 
 
 def _rebuild(graph: Graph, gemm: str, dtype: str) -> Model:
     return Model(graph, gemm=gemm, dtype=dtype)
+
+
+def _rows(array: np.ndarray, axis: int | None, rows: slice) -> np.ndarray:
+    """Some rows of an array that has them along `axis`; the whole array where it has none."""
+    return array if axis is None else array[(slice(None),) * axis + (rows,)]
 
 
 def _progress(parts: range, total: int) -> Iterable[int]:

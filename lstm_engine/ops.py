@@ -9,6 +9,7 @@ ONNX Runtime.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from . import graph as g
 from . import runtime
+from .arrays import plain_array
 from .errors import ArgumentError, ArgumentTypeError
 from .graph.activations import from_onnx
 from .plan import lower
@@ -36,7 +38,7 @@ def lstm(X: Any, W: Any, R: Any, B: Any = None, sequence_lens: Any = None, initi
     """
     weights = {"W": W, "R": R, "B": B, "P": P}
     return _run(g.LSTM, X, weights, sequence_lens, initial_h, initial_c, direction, activations, activation_alpha,
-                activation_beta, clip, layout, hidden_size, threads, input_forget=bool(input_forget))
+                activation_beta, clip, layout, hidden_size, threads, input_forget=_flag(input_forget, "input_forget"))
 
 
 def gru(X: Any, W: Any, R: Any, B: Any = None, sequence_lens: Any = None, initial_h: Any = None, *,
@@ -47,7 +49,7 @@ def gru(X: Any, W: Any, R: Any, B: Any = None, sequence_lens: Any = None, initia
     """ONNX GRU: W [dirs, 3*H, I], R [dirs, 3*H, H] (gates z,r,h), B [dirs, 6*H]. Returns (Y, Y_h)."""
     return _run(g.GRU, X, {"W": W, "R": R, "B": B}, sequence_lens, initial_h, None, direction, activations,
                 activation_alpha, activation_beta, clip, layout, hidden_size, threads,
-                linear_before_reset=bool(linear_before_reset))
+                linear_before_reset=_flag(linear_before_reset, "linear_before_reset"))
 
 
 def rnn(X: Any, W: Any, R: Any, B: Any = None, sequence_lens: Any = None, initial_h: Any = None, *,
@@ -66,23 +68,44 @@ def _given(value: Any) -> bool:
 
 
 def _float_array(value: Any, what: str, dtype: np.dtype | None = None) -> np.ndarray:
-    array = np.asarray(value)
+    """An array of floats in native byte order; what is not an array yet takes `dtype`, that of X."""
+    array = plain_array(value, what, dtype or np.float32)
     if array.dtype.name not in _FLOATS:
         raise ArgumentTypeError(f"{what}: expected float32 or float64, got {array.dtype}")
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if dtype is not None and array.dtype != dtype:
         raise ArgumentTypeError(f"{what}: expected {dtype}, the dtype of X, got {array.dtype}")
     return array
+
+
+def _flag(value: Any, what: str) -> bool:
+    if not isinstance(value, (int, np.integer)) or value not in (0, 1):
+        raise ArgumentError(f"{what} is 0 or 1, not {value!r}")
+    return bool(value)
+
+
+def _numbers(values: Any, what: str) -> list[float]:
+    """A list of alphas or betas; [] where left out."""
+    if values is None:
+        return []
+    array = plain_array(values, what, np.float64)
+    if array.ndim != 1 or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+        raise ArgumentError(f"{what}: expected a list of finite numbers, got {values!r:.80}")
+    return array.tolist()
 
 
 def _run(kind: type[g.Recurrent], X: Any, weights: dict[str, Any], sequence_lens: Any, initial_h: Any, initial_c: Any,
          direction: str, activations: Sequence[str] | None, alphas: Sequence[float] | None,
          betas: Sequence[float] | None, clip: float | None, layout: int, hidden_size: int | None, threads: int | None,
          **options: Any) -> tuple:
+    if not _given(X):
+        raise ArgumentError("X is required")
     x = _float_array(X, "X")
     if x.ndim != 3:
         raise ArgumentError(f"X: expected 3 dimensions, got shape {list(x.shape)}")
-    if layout not in (0, 1):
-        raise ArgumentError(f"layout is 0 or 1, not {layout!r}")
+    if max(x.shape) > 2**31 - 1:
+        raise ArgumentError(f"X: no size may be above {2**31 - 1}, got shape {list(x.shape)}")
+    layout = _flag(layout, "layout")
     if direction not in ("forward", "reverse", "bidirectional"):
         raise ArgumentError(f"direction is forward, reverse or bidirectional, not {direction!r}")
     compute = np.float64 if x.dtype == np.float64 else np.float32
@@ -96,11 +119,14 @@ def _run(kind: type[g.Recurrent], X: Any, weights: dict[str, Any], sequence_lens
             raise ArgumentError(f"{name} is required")
     dirs, per_direction = 2 if direction == "bidirectional" else 1, len(kind.default_activations)
     functions: tuple = ()
-    if activations is not None or alphas or betas:
+    own_alphas, own_betas = _numbers(alphas, "activation_alpha"), _numbers(betas, "activation_beta")
+    if isinstance(activations, str):
+        raise ArgumentTypeError(f"activations: expected a list of names, got the string {activations!r}")
+    if activations is not None or own_alphas or own_betas:
         names = list(activations) if activations is not None else [f.name for f in kind.default_activations] * dirs
         if len(names) != per_direction * dirs:
             raise ArgumentError(f"activations: expected {per_direction * dirs} names, got {len(names)}")
-        flat = from_onnx(names, alphas or (), betas or ())
+        flat = from_onnx(names, own_alphas, own_betas)
         functions = tuple(tuple(flat[d * per_direction:(d + 1) * per_direction]) for d in range(dirs))
     wanted = ("Y", "Y_h", "Y_c") if kind is g.LSTM else ("Y", "Y_h")
     ins = [g.Value("X", ("batch", "time", x.shape[2]), np.dtype(compute).name)]
@@ -136,7 +162,7 @@ def _run(kind: type[g.Recurrent], X: Any, weights: dict[str, Any], sequence_lens
 def _checked_clip(clip: Any) -> float | None:
     if clip is None:
         return None
-    if isinstance(clip, bool) or not isinstance(clip, (int, float, np.number)) or not 0 < float(clip) < float("inf"):
+    if isinstance(clip, bool) or not isinstance(clip, (int, float, np.integer, np.floating)) or not 0 < clip <= sys.float_info.max:
         raise ArgumentError(f"clip: expected a finite number above 0, got {clip!r}")
     return float(clip)
 
@@ -154,8 +180,8 @@ def _state_rows(value: Any, name: str, dtype: np.dtype, batch: int, dirs: int, h
 def _lengths(value: Any, batch: int, steps: int) -> np.ndarray | None:
     if not _given(value):
         return None
-    array = np.asarray(value)
-    if array.dtype.kind not in "iu":
+    array = plain_array(value, "sequence_lens")
+    if array.dtype.kind not in "iu" and array.size:
         raise ArgumentTypeError(f"sequence_lens: expected whole numbers, got {array.dtype}")
     if array.shape != (batch,):
         raise ArgumentError(f"sequence_lens: expected shape [{batch}], got {list(array.shape)}")

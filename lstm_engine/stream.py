@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import runtime
+from .arrays import plain_array
 from .errors import ArgumentError, ArgumentTypeError, LstmEngineError, UnsupportedError
 from .graph import Pool, Recurrent, Value
 from .inputs import check_inputs
@@ -30,8 +31,12 @@ class Stream:
         if isinstance(batch, bool) or not isinstance(batch, (int, np.integer)) or batch < 1:
             raise ArgumentError(f"stream: batch must be a whole number of at least 1, got {batch!r}")
         self._model, self._plan, self.batch = model, model._plan, int(batch)
+        runtime.num_threads(threads)
         self._threads = threads
+        if states is not None and not isinstance(states, Mapping):
+            raise ArgumentTypeError(f"stream: states is a dict {{input name: output name}}, not {type(states).__name__}")
         self._pairs = dict(states or {})
+        self._axes = self._plan.axes
         self._inputs = _stepped_inputs(self._plan, self._pairs)
         self._busy = threading.Lock()
         self._closed = False
@@ -41,6 +46,8 @@ class Stream:
         self._fast = self._fast_core()
 
     def __enter__(self) -> Stream:
+        if self._closed:
+            raise StreamError("the stream is closed")
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -55,44 +62,77 @@ class Stream:
 
     def step(self, x: Any) -> Any:
         """One step: x [batch, features], or [batch] token ids; returns [batch, features] (a dict where there are several
-        outputs). A model with explicit states takes its other input in its own full shape."""
-        if self._fast is not None:
+        outputs). A model with explicit states takes its other input in its own full shape as well."""
+        if self._fast is not None and type(x) is np.ndarray:
             y = self._fast.step(x)
             if y is not None:
                 return y
         with self._turn():
-            checked = check_inputs(self._inputs, self._with_time(x), None, self._plan.dtype)
-            return self._single_steps(self._run(checked.arrays))
+            arrays = self._checked(self._with_time(x))
+            for name, array in arrays.items():
+                axis = self._axes.time_axis(name)
+                if axis is not None and array.shape[axis] != 1 and not self._pairs:
+                    raise ArgumentError(f"stream.step: input {name!r} has {array.shape[axis]} steps; use run for more than one")
+            return self._single_steps(self._run(arrays))
 
     def run(self, x: Any) -> Any:
-        """Several steps: x [batch, steps, features], or [batch, steps] token ids; returns every step's output,
-        [batch, steps, features]. The same bits as `step` for each."""
+        """Several steps: x [batch, steps, features], or [batch, steps] token ids (or the layout that the model's `inputs`
+        show); returns every step's output, [batch, steps, features]. The same bits as `step` for each."""
         with self._turn():
-            checked = check_inputs(self._inputs, x, None, self._plan.dtype)
+            arrays = self._checked(x)
             if not self._pairs and all(self._sequence(name) for name in self._plan.outputs):
-                return self._answer(self._run(checked.arrays))
-            names = [value.name for value in self._inputs if len(value.shape) > 1]
-            steps = {checked.arrays[name].shape[1] for name in names}
-            if len(steps) != 1:
-                raise ArgumentError(f"stream.run: the inputs have different numbers of steps ({sorted(steps)})")
-            made: dict[str, list[np.ndarray]] = {name: [] for name in self._own_outputs()}
+                return self._answer(self._run(arrays))
+            return self._step_by_step(arrays)
+
+    def _step_by_step(self, arrays: dict[str, np.ndarray]) -> Any:
+        """Run each step on its own, because an output is not a sequence; all of them, or none."""
+        timed = {name: axis for name in arrays if (axis := self._axes.time_axis(name)) is not None}
+        if not timed:
+            raise UnsupportedError("stream.run: no input of this model has a time axis; use step")
+        steps = {arrays[name].shape[axis] for name, axis in timed.items()}
+        if len(steps) != 1:
+            raise ArgumentError(f"stream.run: the inputs have different numbers of steps ({sorted(steps)})")
+        along = next(iter(timed.values()))               # where outputs that are no sequences get their steps
+        made: dict[str, list[np.ndarray]] = {name: [] for name in self._own_outputs()}
+        before = {number: rows.copy() for number, rows in self._rows.items()}, self._fed
+        try:
             for t in range(steps.pop()):
-                results = self._run({name: checked.arrays[name][:, t:t + 1] if name in names else checked.arrays[name]
-                                     for name in checked.arrays})
+                results = self._run({name: array[(slice(None),) * timed[name] + (slice(t, t + 1),)] if name in timed else array
+                                     for name, array in arrays.items()})
                 for name in made:
-                    made[name].append(results[name] if self._sequence(name) else results[name][:, None])
-            return self._answer({name: np.concatenate(arrays, axis=1) if arrays else self._no_steps(name)
-                                 for name, arrays in made.items()})
+                    made[name].append(results[name] if self._sequence(name) else np.expand_dims(results[name], along))
+        except BaseException:
+            self._keep(*before)
+            raise
+        joined = {}
+        for name, parts in made.items():
+            axis = self._axes.time_axis(name)
+            joined[name] = np.concatenate(parts, along if axis is None else axis) if parts else self._no_steps(name, along)
+        return self._answer(joined)
+
+    def _checked(self, x: Any) -> dict[str, np.ndarray]:
+        """The inputs by name, each with this stream's rows; sequences of one length."""
+        checked = check_inputs(self._inputs, self._axes, x, None, self._plan.dtype)
+        for name, array in checked.arrays.items():
+            axis = self._axes.batch_axis(name)
+            if axis is not None and array.shape[axis] != self.batch:
+                raise ArgumentError(f"input {name!r}: expected the {self.batch} rows of this stream, got {array.shape[axis]}")
+        if any((own != own[:1]).any() for own in checked.lengths.values()):
+            raise ArgumentError("stream.run: the sequences of one call must have the same number of steps")
+        return checked.arrays
 
     def _run(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run a chunk and carry every state on, or raise with the states as they were."""
         made = self._layout.empty(self.batch)
         results = execute(self._plan, {**arrays, **self._fed}, self.batch, lengths={}, state_in=self._rows,
-                          state_out=made, threads=runtime.num_threads(self._threads))
-        for number, rows in made.items():
-            self._rows[number][...] = rows         # in place: the fast path reads the same memory
-        self._fed = {name: results[source] for name, source in self._pairs.items()}
+                          state_out=made, threads=runtime.num_threads(self._threads), carry=True)
+        self._keep(made, {name: results[source] for name, source in self._pairs.items()})
         return {name: results[name] for name in self._own_outputs()}
+
+    def _keep(self, rows: Mapping[int, np.ndarray], fed: dict[str, np.ndarray]) -> None:
+        for number, own in rows.items():
+            self._rows[number][...] = own          # in place: the fast path reads the same memory
+        self._fed = fed
 
     # ---- state --------------------------------------------------------------------------------------------
 
@@ -110,36 +150,32 @@ class Stream:
             rows = self._layout.pack({name: own for name, own in state.items() if name not in self._pairs}, self.batch)
             fed = dict(self._fed)
             for name in self._pairs:
-                array = np.asarray(state.get(name, self._zero_input(name)))
+                array = plain_array(state.get(name, self._zero_input(name)), f"state {name!r}")
                 if array.shape != fed[name].shape or array.dtype.kind not in "fiu":
                     raise ArgumentError(f"state {name!r}: expected numbers of shape {fed[name].shape}, got {array.dtype} of "
                                         f"shape {array.shape}")
                 fed[name] = array.astype(fed[name].dtype)
-            for number, own in rows.items():
-                self._rows[number][...] = own
-            self._fed = fed
+            self._keep(rows, fed)
 
     def reset(self, rows: Iterable[int] | int | None = None) -> None:
         """Set the state of all sequences, or of some rows, back to zero."""
         with self._turn():
             chosen: Any = slice(None)
             if rows is not None:
-                chosen = np.atleast_1d(np.asarray(rows))
+                chosen = np.atleast_1d(plain_array(rows, "reset"))
                 if chosen.dtype.kind not in "iu" and chosen.size or ((chosen < 0) | (chosen >= self.batch)).any():
                     raise ArgumentError(f"reset: rows are whole numbers from 0 to {self.batch - 1}, got {rows!r}")
                 chosen = chosen.astype(np.intp)
+            whole = [name for name in self._pairs if self._axes.batch_axis(name) is None]
+            if rows is not None and whole:
+                raise ArgumentError(f"reset: state {whole[0]!r} has no batch axis, so single rows cannot be reset")
             for state in self._rows.values():
                 state[chosen] = 0
             for name in self._pairs:
-                shape = self._model.inputs[name].shape
-                if rows is None:
-                    self._fed[name] = self._zero_input(name)
-                elif "batch" not in shape:
-                    raise ArgumentError(f"reset: state {name!r} has no batch axis, so single rows cannot be reset")
-                else:
-                    fed = self._fed[name].copy()
-                    np.moveaxis(fed, shape.index("batch"), 0)[chosen] = 0
-                    self._fed[name] = fed
+                fed = np.zeros_like(self._fed[name]) if rows is None else self._fed[name].copy()
+                if rows is not None:
+                    np.moveaxis(fed, self._axes.batch_axis(name), 0)[chosen] = 0     # type: ignore[arg-type]
+                self._fed[name] = fed
 
     # ---- details ------------------------------------------------------------------------------------------
 
@@ -160,36 +196,38 @@ class Stream:
 
     def _zero_input(self, name: str) -> np.ndarray:
         value = self._model.inputs[name]
-        if any(isinstance(dim, str) and dim != "batch" for dim in value.shape):
+        if any(isinstance(dim, str) and dim != self._axes.batch for dim in value.shape):
             raise ArgumentError(f"stream: the size of state {name!r} {list(value.shape)} is not known")
-        shape = [self.batch if dim == "batch" else dim for dim in value.shape]
+        shape = [self.batch if dim == self._axes.batch and isinstance(dim, str) else dim for dim in value.shape]
         return np.zeros(shape, self._plan.dtype if value.dtype.startswith("float") else value.dtype)
 
     def _own_outputs(self) -> list[str]:
         return [name for name in self._plan.outputs if name not in self._pairs.values()]
 
     def _sequence(self, name: str) -> bool:
-        return len(self._plan.values[name].shape) == 3
+        return self._axes.time_axis(name) is not None
 
-    def _no_steps(self, name: str) -> np.ndarray:
-        return np.empty((self.batch, 0, self._plan.values[name].shape[-1]), self._plan.dtype)
+    def _no_steps(self, name: str, along: int) -> np.ndarray:
+        shape = [self.batch if dim == self._axes.batch else 0 if isinstance(dim, str) else dim
+                 for dim in self._plan.values[name].shape]
+        return np.empty(shape if self._sequence(name) else [*shape[:along], 0, *shape[along:]], self._plan.dtype)
 
     def _with_time(self, x: Any) -> Any:
         """Step inputs with their time axis of 1 put in."""
         def widen(value: Value, array: Any) -> Any:
-            array = np.asarray(array)
-            return array[:, None] if array.ndim == len(value.shape) - 1 and array.ndim >= 1 else array
+            array, axis = plain_array(array, f"input {value.name!r}"), self._axes.time_axis(value.name)
+            return array if axis is None or array.ndim != len(value.shape) - 1 else np.expand_dims(array, axis)
 
         if isinstance(x, Mapping):
             own = {value.name: value for value in self._inputs}
             return {name: widen(own[name], array) if name in own else array for name, array in x.items()}
-        if isinstance(x, tuple):
-            return tuple(widen(value, array) for value, array in zip(self._inputs, x))
-        return widen(self._inputs[0], x)
+        if isinstance(x, tuple) and len(x) == len(self._inputs) > 1:
+            return tuple(widen(value, array) for value, array in zip(self._inputs, x, strict=True))
+        return widen(self._inputs[0], x) if len(self._inputs) == 1 else x
 
     def _single_steps(self, results: dict[str, np.ndarray]) -> Any:
-        return self._answer({name: array[:, 0] if self._sequence(name) and not self._pairs else array
-                             for name, array in results.items()})
+        return self._answer({name: array if axis is None or self._pairs else array[(slice(None),) * axis + (0,)]
+                             for name, array in results.items() for axis in (self._axes.time_axis(name),)})
 
     @staticmethod
     def _answer(results: dict[str, np.ndarray]) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..errors import ArgumentError, UnsupportedError
+from ..graph import Node, Recurrent
 from .lower import HostStep, Plan, Segment
 from .masks import AxisRun
 from .partition import AxisKey
@@ -16,39 +17,42 @@ Rows = Mapping[int, np.ndarray]
 
 def execute(plan: Plan, values: dict[str, np.ndarray], batch: int, *, lengths: Mapping[object, np.ndarray],
             state_in: Rows, state_out: Rows, threads: int, out: Mapping[str, np.ndarray] = {},
-            masks: Mapping[object, np.ndarray] = {}, split: str = "auto", block_steps: int = 0
+            masks: Mapping[object, np.ndarray] = {}, split: str = "auto", block_steps: int = 0, carry: bool = False
             ) -> dict[str, np.ndarray]:
     """The values of the plan's outputs, by name.
 
     values: the checked inputs by name, in the graph's dtypes; it is added to. lengths: int32 [batch] by the symbol of a
     time axis. state_in, state_out: state rows by segment, see StateLayout; may be empty. out: arrays of the
     right shape and dtype to write outputs to. masks: bool [batch, time] by the symbol of a time axis: steps that are not
-    there, which leave every state alone and repeat the output before them.
+    there, which leave every state alone and repeat the output before them. carry: the sequences began before these
+    values did, so that the output before the first step is the h of `state_in`, not 0.
     """
-    if lengths:
-        _check_lengths_apply(plan, lengths)
+    for what, axes in (("lengths", lengths), ('nan="mask"', masks)):
+        if axes:
+            _check_steps_apply(plan, axes, what)
     for number, step in enumerate(plan.steps):
         if isinstance(step, Segment):
             _run_segment(plan, step, values, batch, lengths, masks, state_in.get(number), state_out.get(number),
-                         threads, out, split, block_steps)
+                         threads, out, split, block_steps, carry)
         else:
             _run_host(step, values)
     return {name: values[name] for name in plan.outputs}
 
 
-def _check_lengths_apply(plan: Plan, lengths: Mapping[object, np.ndarray]) -> None:
-    """Refuse lengths where an operator would mix padding into real steps."""
+def _check_steps_apply(plan: Plan, axes: Mapping[object, np.ndarray], what: str) -> None:
+    """Refuse lengths and masks where an operator would mix steps that do not count into those that do."""
     for step in plan.steps:
         if isinstance(step, HostStep) and not step.keeps_time:
             shapes = [plan.values[name].shape for name in step.node.inputs if name]
-            if any(symbol in shape for shape in shapes for symbol in lengths):
-                raise UnsupportedError(f"lengths cannot be used with this model: node {step.node.name!r} "
+            if any(symbol in shape for shape in shapes for symbol in axes):
+                raise UnsupportedError(f"{what} cannot be used with this model: node {step.node.name!r} "
                                        f"({getattr(step.node, 'op_type', step.node.op)}) works across time")
 
 
 def _run_segment(plan: Plan, segment: Segment, values: dict[str, np.ndarray], batch: int,
                  lengths: Mapping[object, np.ndarray], masks: Mapping[object, np.ndarray], state_in: np.ndarray | None,
-                 state_out: np.ndarray | None, threads: int, out: Mapping[str, np.ndarray], split: str, block_steps: int) -> None:
+                 state_out: np.ndarray | None, threads: int, out: Mapping[str, np.ndarray], split: str, block_steps: int,
+                 carry: bool) -> None:
     axes = [_axis_run(axis, lengths, masks, values) for axis in segment.axes]
     inputs = []
     for port in segment.ports:
@@ -69,7 +73,18 @@ def _run_segment(plan: Plan, segment: Segment, values: dict[str, np.ndarray], ba
                      state_out, threads, split, block_steps)
     for port, array in zip(segment.outputs, outputs):
         axis = None if port.axis is None else axes[port.axis]
-        values[port.value] = array if axis is None else axis.expand(array, port.maker)
+        if axis is not None and axis.mask is not None:
+            array = axis.expand(array, port.maker, _carried(segment, port.maker, state_in) if carry else None)
+        values[port.value] = array
+
+
+def _carried(segment: Segment, maker: Node | None, state_in: np.ndarray | None) -> np.ndarray | None:
+    """What a recurrent layer gave last before this run: its h."""
+    if state_in is None or not isinstance(maker, Recurrent) or maker.zero_masked:
+        return None
+    slots = {layer: (h, size) for layer, _, h, size, *_ in segment.core.state_slots()}
+    h, size = slots[maker.name]
+    return state_in[:, h:h + size]
 
 
 def _axis_run(axis: AxisKey, lengths: Mapping[object, np.ndarray], masks: Mapping[object, np.ndarray],

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _core
 from ..graph import Activate, Dense, Embedding, Graph, Node, Operator, Pool, Recurrent, Value, infer_shapes
+from .axes import Axes
 from .host_nodes import host_function, keeps_time
 from .partition import AxisKey, Part, optional, partition
 
@@ -59,6 +60,7 @@ class Plan:
     dtype: str
     isa: str
     gemm: str
+    axes: Axes
 
 
 def compute_dtype(graph: Graph) -> str:
@@ -75,13 +77,15 @@ def lower(graph: Graph, *, isa: str, gemm: str = "packed", dtype: str | None = N
     """
     dtype = dtype or compute_dtype(graph)
     values = infer_shapes(graph)
+    axes = Axes.of(graph, values)
     steps = [_segment(part, values, isa, gemm, dtype) if part.core
-             else _host_step(part.nodes[0], values, dtype, isa) for part in partition(graph, values)]
-    return Plan(graph.inputs, graph.outputs, values, tuple(steps), dtype, isa, gemm)
+             else _host_step(part.nodes[0], values, axes, dtype, isa) for part in partition(graph, values)]
+    inputs = tuple(values[value.name] for value in graph.inputs)
+    return Plan(inputs, graph.outputs, values, tuple(steps), dtype, isa, gemm, axes)
 
 
-def _host_step(node: Node, values: dict[str, Value], dtype: str, isa: str) -> HostStep:
-    return HostStep(node, host_function(node, values, dtype, isa), keeps_time(node, values))
+def _host_step(node: Node, values: dict[str, Value], axes: Axes, dtype: str, isa: str) -> HostStep:
+    return HostStep(node, host_function(node, values, dtype, isa), keeps_time(node, values, axes))
 
 
 def _segment(part: Part, values: dict[str, Value], isa: str, gemm: str, dtype: str) -> Segment:

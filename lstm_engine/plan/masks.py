@@ -39,22 +39,28 @@ class AxisRun:
         taken = self._taken.reshape(self._taken.shape + (1,) * (array.ndim - 2))
         return np.take_along_axis(array, taken, axis=1)
 
-    def expand(self, array: np.ndarray, maker: Node | None) -> np.ndarray:
-        """The output [batch, full_steps, features] from that of the steps that count."""
+    def expand(self, array: np.ndarray, maker: Node | None, before_first: np.ndarray | None = None) -> np.ndarray:
+        """The output [batch, full_steps, features] from that of the steps that count.
+
+        before_first: [batch, features], what stands at masked steps before the first that counts; zeros where left out.
+        """
         if self.mask is None:
             return array
         recurrent = maker if isinstance(maker, Recurrent) else None
         dirs = recurrent.dirs if recurrent else 1
         before = np.cumsum(self.mask, axis=1) - self.mask          # steps that count, before each step
         width = array.shape[2] // dirs
-        padded = np.concatenate([array, np.zeros_like(array, shape=(len(array), 1, array.shape[2]))], axis=1)
-        nothing = array.shape[1]                                   # the row of zeros
+        ends = np.zeros_like(array, shape=(len(array), 2, array.shape[2]))
+        if before_first is not None:
+            ends[:, 0] = before_first
+        padded = np.concatenate([array, ends], axis=1)
+        none_yet, nothing = array.shape[1], array.shape[1] + 1
         parts = []
         for direction in range(dirs):
             reverse = recurrent is not None and (recurrent.direction == "reverse" or direction == 1)
             # A masked step repeats what the direction made last: the step before it in its own order.
             source = np.where(self.mask, before, before if reverse else before - 1)
-            source = np.where((source < 0) | (source >= self.lengths[:, None]), nothing, source)
+            source = np.where(source < 0, none_yet, np.where(source >= self.lengths[:, None], nothing, source))
             if recurrent is not None and recurrent.zero_masked:
                 source = np.where(self.mask, source, nothing)
             parts.append(np.take_along_axis(padded[:, :, direction * width:(direction + 1) * width],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..arrays import plain_array
 from ..errors import ArgumentError, ArgumentTypeError
 from .lower import Plan, Segment
 from .partition import optional
@@ -79,7 +80,7 @@ class StateLayout:
                     raise ArgumentError(f"state {layer!r}.{part!r}: the model has no such state; it has {names}")
                 if slot.given:
                     raise ArgumentError(f"state {layer}.{part}: the model sets it from one of its own values")
-                value = np.asarray(array)
+                value = plain_array(array, f"state {layer}.{part}")
                 if value.dtype.kind not in "fiu":
                     raise ArgumentTypeError(f"state {layer}.{part}: expected numbers, got dtype {value.dtype}")
                 if value.shape != (batch, slot.dirs, slot.units):
