@@ -140,7 +140,7 @@ class Stream:
     def state(self) -> dict[str, Any]:
         """A copy of the state: {layer: {"h": [batch, dirs, hidden], "c": ...}}; explicit states stand by input name."""
         with self._turn():
-            return {**self._layout.unpack(self._rows), **{name: array.copy() for name, array in self._fed.items()}}
+            return {**self._layout.unpack(self._rows, given=False), **{name: array.copy() for name, array in self._fed.items()}}
 
     @state.setter
     def state(self, state: Mapping[str, Any]) -> None:

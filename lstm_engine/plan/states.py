@@ -52,10 +52,12 @@ class StateLayout:
         """State rows to be written, by segment."""
         return {number: np.empty((batch, size), self.dtype) for number, size in self.sizes.items()}
 
-    def unpack(self, rows: Mapping[int, np.ndarray]) -> States:
-        """{layer: {"h": [batch, dirs, hidden], "c": ...}}, copies."""
+    def unpack(self, rows: Mapping[int, np.ndarray], given: bool = True) -> States:
+        """{layer: {"h": [batch, dirs, hidden], "c": ...}}, copies. given: also those that cannot be set."""
         states: States = {}
         for slot in self.slots:
+            if slot.given and not given:
+                continue
             part = rows[slot.segment][:, slot.offset:slot.offset + slot.dirs * slot.units]
             states.setdefault(slot.layer, {})[slot.part] = part.reshape(-1, slot.dirs, slot.units).copy()
         return states
