@@ -21,21 +21,46 @@ def test_arrows_point_down():
     assert result.returncode == 0, result.stdout
 
 
-def test_a_wrong_import_is_seen(tmp_path, monkeypatch):
-    sys.path.insert(0, str(ROOT / "tools"))
-    try:
-        import check_structure
-    finally:
-        sys.path.pop(0)
-    (tmp_path / "lstm_engine" / "graph").mkdir(parents=True)
-    (tmp_path / "lstm_engine" / "graph" / "bad.py").write_text("import torch\nfrom ..model import Model\nfrom .. import _core\n")
-    (tmp_path / "csrc" / "kernels").mkdir(parents=True)
-    (tmp_path / "csrc" / "kernels" / "bad.c").write_text('#include "layers/view.h"\n#pragma omp parallel\n')
+# A file, what stands in it, and what the check says.
+WRONG = [
+    ("lstm_engine/graph/bad.py", "import torch", "imports torch when it is loaded"),
+    ("lstm_engine/graph/bad.py", "from ..model import Model", "imports lstm_engine.model"),
+    ("lstm_engine/importers/bad.py", "def f():\n    from .. import _core", "touches _core"),
+    ("lstm_engine/novelty.py", "", "has no place among the arrows"),
+    ("lstm_engine/graph/long.py", "x = 1\n" * 500, "at most 450"),
+    ("csrc/kernels/bad.c", '#include "layers/view.h"', "includes layers/view.h"),
+    ("csrc/base/bad.c", '#include "kernels/kernels.h"', "includes kernels/kernels.h"),
+    ("csrc/layers/bad.c", "#pragma omp parallel", "belongs to threads.c"),
+    ("csrc/layers/bad.c", "x = malloc(3);", "belongs to arena.c"),
+    ("csrc/model/bad.c", 'fprintf(stderr, "x");', "belongs to no file of the core"),
+    ("csrc/model/bad.c", "#if defined(__AVX2__)", "asks for an instruction set"),
+    ("csrc/kernels/cell_body.h", "vec v_helper(vec a)", "not static"),
+]
+
+
+@pytest.mark.parametrize("file, text, complaint", WRONG, ids=[complaint for _, _, complaint in WRONG])
+def test_each_rule_is_enforced(tmp_path, monkeypatch, file, text, complaint):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    import check_structure
+
+    path = tmp_path / file
+    path.parent.mkdir(parents=True)
+    path.write_text(text + "\n")
     monkeypatch.setattr(check_structure, "ROOT", tmp_path)
-    found = "\n".join(check_structure.violations())
-    for part in ("imports torch when it is loaded", "imports lstm_engine.model", "touches _core", "includes layers/view.h",
-                 "names OpenMP"):
-        assert part in found
+    found = check_structure.violations()
+    assert any(complaint in line for line in found)
+    assert all(line.startswith(file) for line in found)
+
+
+def test_file_names_are_unique_in_the_core(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    import check_structure
+
+    for folder in ("layers", "model"):
+        (tmp_path / "csrc" / folder).mkdir(parents=True)
+        (tmp_path / "csrc" / folder / "twice.c").write_text("\n")
+    monkeypatch.setattr(check_structure, "ROOT", tmp_path)
+    assert check_structure.violations() == ["csrc: 2 files are called twice.c"]
 
 
 def test_objects_hold_only_their_own_instructions():
