@@ -3,19 +3,21 @@
     python tools/check_isa.py
 
 Compiles the kernel files with setup.py's own flags, then looks at the registers and instructions of each object:
-those of the core and the scalar ones may hold no AVX, AVX2 objects no AVX-512. An object that exported a helper could replace the helper of
-the same name in a lesser object when they are linked, so each may define its own table and nothing else. Exits 1 if
-one does otherwise, 0 if all are clean or objdump is missing.
+those of the core and the scalar ones may hold no AVX, AVX2 objects no AVX-512. An object that exported a helper could
+replace the helper of the same name in a lesser object when they are linked, so each may define its own table and
+nothing else. Exits 1 if one does otherwise, 0 if all are clean or objdump is missing.
 """
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,49 +31,44 @@ FORBIDDEN = {
 FORBIDDEN["core"] = FORBIDDEN["scalar"]        # everything that is not a kernel runs on any CPU
 
 
-def offences(objdump: str, compiler: str, isa: str, flags: list[str], sources: list[str], folder: Path) -> list[str]:
-    """The instructions that an object of `isa` should not have, at most three of each file."""
+def offences(source: str, isa: str, flags: list[str], folder: Path) -> list[str]:
+    """What the object of one file of `isa` should not have: instructions (three at most) and exported names."""
     from setup import FLAGS, INCLUDE, isa_macros
 
-    found = []
+    target = folder / (Path(source).stem + ".o")
     macros = [f"-D{name}={value}" for name, value in isa_macros(platform.machine())]
-    for source in sources:
-        target = folder / (Path(source).stem + ".o")
-        includes = [f"-I{ROOT / path}" for path in INCLUDE]
-        subprocess.run([compiler, *FLAGS, *flags, *macros, *includes, "-c", str(ROOT / source), "-o", str(target)],
-                       check=True)
-        symbols = subprocess.run(["nm", "--defined-only", "--extern-only", "-f", "posix", str(target)], check=True,
-                                 capture_output=True, text=True).stdout.split("\n")
-        own = re.compile(r"le_\w+" if isa == "core" else "le_" + target.stem)
-        found += [f"{source}: exports {line.split()[0]}" for line in symbols
-                  if line and not own.fullmatch(line.split()[0])]
-        listing = subprocess.run([objdump, "-d", "--no-show-raw-insn", str(target)], check=True, capture_output=True,
-                                 text=True).stdout
-        bad = [line.strip() for line in listing.split("\n") if isa in FORBIDDEN and FORBIDDEN[isa].search(line)]
-        found += [f"{source}: {line}" for line in bad[:3]]
-    return found
+    includes = [f"-I{ROOT / path}" for path in INCLUDE]
+    subprocess.run(["gcc", *FLAGS, *flags, *macros, *includes, "-c", str(ROOT / source), "-o", str(target)], check=True)
+    symbols = output("nm", "--defined-only", "--extern-only", "-f", "posix", str(target))
+    own = re.compile(r"le_\w+" if isa == "core" else "le_" + target.stem)
+    found = [f"exports {line.split()[0]}" for line in symbols if line and not own.fullmatch(line.split()[0])]
+    if isa in FORBIDDEN:
+        listing = output("objdump", "-d", "--no-show-raw-insn", str(target))
+        found += [line.strip() for line in listing if FORBIDDEN[isa].search(line)][:3]
+    return [f"{source}: {offence}" for offence in found]
+
+
+def output(*command: str) -> list[str]:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\n")
 
 
 def check() -> tuple[list[str], str]:
     """(offences, reason why nothing was checked or "")."""
     from setup import core_sources, isa_flags, isa_sources
 
-    objdump, compiler = shutil.which("objdump"), shutil.which("gcc")
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return [], f"nothing to check on {platform.machine()}"
-    if objdump is None or compiler is None:
-        return [], "objdump or gcc is not there"
-    flags, found = isa_flags(platform.machine()), []
-    with tempfile.TemporaryDirectory() as folder:
-        found += offences(objdump, compiler, "core", [], core_sources(), Path(folder))
-        for isa in flags:
-            found += offences(objdump, compiler, isa, flags[isa], isa_sources(isa), Path(folder))
-    return found, ""
+    if missing := [name for name in ("gcc", "objdump", "nm") if shutil.which(name) is None]:
+        return [], f"{', '.join(missing)} not installed"
+    # The slowest to compile first: the portable kernels, whose vectors are arrays.
+    tasks = [(source, isa, flags) for isa, flags in isa_flags(platform.machine()).items() for source in isa_sources(isa)]
+    tasks += [(source, "core", []) for source in core_sources()]
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        found = pool.map(lambda task: offences(*task, Path(folder)), tasks)
+        return [offence for offences_of_one in found for offence in offences_of_one], ""
 
 
 def main() -> int:
-    import os
-
     os.chdir(ROOT)
     found, reason = check()
     print(f"skipped: {reason}" if reason else "\n".join(found) or "core and scalar objects hold no AVX, AVX2 objects no AVX-512; "
