@@ -51,6 +51,21 @@ class Version:
     def three(self) -> bool:
         return self.numbers >= (3,)
 
+    @property
+    def merges_heed_masks(self) -> bool:
+        """From 3.4 masked values take no part in a merge, and a step of it counts if it does in any input."""
+        return self.numbers >= (3, 4)
+
+    @property
+    def merges_drop_masks(self) -> bool:
+        """In 3.0 to 3.3 what layers of several inputs returned had no mask."""
+        return (3,) <= self.numbers < (3, 4)
+
+    @property
+    def passes_on_given_masks(self) -> bool:
+        """Whether a mask given as an argument goes on to the output; 3.0 to 3.10 passed on the input's own."""
+        return not (3,) <= self.numbers < (3, 11)
+
 
 @dataclass(frozen=True)
 class Ref:
@@ -196,8 +211,8 @@ class Tree:
             raise UnsupportedError(f"layer {where!r} is of the custom class {custom!r}, which is refused: what it "
                                    f"computes is not in the file; supported: {self._known()}")
         kind = _MODEL_NAMES.get(name, name)
-        # Keras 3 writes no modules into .h5 files; only layers have these settings, operations have not.
-        bare = module is None and self._version.three and not {"trainable", "dtype"} & config.keys()
+        # Keras 3 writes no modules into .h5 files; only layers say whether they train, operations do not.
+        bare = module is None and self._version.three and "trainable" not in config
         if isinstance(module, str) and _OPERATIONS.match(module) or bare and self._supported(f"ops.{name}"):
             kind = f"ops.{name}"
         if not self._supported(kind) and kind not in MODELS:

@@ -22,13 +22,14 @@ from .weights import Weights
 class Arguments:
     """What a layer is called with.
 
-    x: its first argument, flat; states: initial states; mask: what Keras hands the layer, one for each of x;
-    more: other positional arguments and keywords (operations only); raw: the first argument as it was given.
+    x: its first argument, flat; states: initial states; masks: what Keras hands the layer, one for each of x;
+    previous: the mask that goes on to the output; args, kwargs: as they were given (operations only).
     """
 
     x: list[Tensor]
     states: list[Tensor] = field(default_factory=list)
     masks: list[Tensor | None] = field(default_factory=list)
+    previous: Tensor | None = None
     args: list = field(default_factory=list)
     kwargs: dict = field(default_factory=dict)
 
@@ -112,8 +113,7 @@ def apply(context: Context, layer: Layer, args: list, kwargs: dict) -> list[Tens
     outputs = _listed(function(context, layer, arguments))
     if mask_rule == OWN:
         return outputs
-    previous = arguments.mask or next((tensor.mask for tensor in arguments.x if tensor.mask), None)
-    return [replace(tensor, mask=previous if mask_rule == KEEP else None) for tensor in outputs]
+    return [replace(tensor, mask=arguments.previous if mask_rule == KEEP else None) for tensor in outputs]
 
 
 def _listed(made: Tensor | list[Tensor]) -> list[Tensor]:
@@ -149,7 +149,10 @@ def _arguments(context: Context, layer: Layer, args: list, kwargs: dict) -> Argu
         masks = [None] * len(x)
     else:
         masks = [tensor.mask for tensor in x]
-    return Arguments(x, states, masks)
+    previous = next((tensor.mask for tensor in x if tensor.mask), None)
+    if explicit and context.version.passes_on_given_masks:
+        previous = explicit[0]
+    return Arguments(x, states, masks, previous)
 
 
 def check_plain_dtype(layer: Layer) -> None:

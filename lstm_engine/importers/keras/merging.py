@@ -24,7 +24,7 @@ def merge(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
                           f"{'2' if layer.kind == 'Subtract' else 'at least 2'}")
     inputs = _equal_ranks(builder, name, [_float(builder, x, name) for x in arguments.x])
     masks = [x.mask for x in arguments.x]
-    if context.version.three and layer.kind in ("Multiply", "Maximum", "Minimum") and any(masks):
+    if context.version.merges_heed_masks and layer.kind in ("Multiply", "Maximum", "Minimum") and any(masks):
         fold = _masked_product if layer.kind == "Multiply" else _masked_extreme
         made = fold(builder, layer, inputs)
     else:
@@ -70,8 +70,8 @@ def _fold(builder: Builder, layer: Layer, name: str, left: Tensor, right: Tensor
 
 
 def _merged_mask(context: Context, name: str, masks: list[Tensor | None]) -> Tensor | None:
-    """Keras 3: a step counts if it does in any input, and unmasked inputs lift the mask. Keras 2: in all inputs."""
-    if context.version.three and not all(masks):
+    """From Keras 3.4 a step counts if it does in any input, and unmasked inputs lift the mask; in Keras 2, in all."""
+    if context.version.merges_drop_masks or context.version.merges_heed_masks and not all(masks):
         return None
     return _joined(context, name, [mask for mask in masks if mask])
 
@@ -83,8 +83,8 @@ def _joined(context: Context, name: str, masks: list[Tensor]) -> Tensor | None:
         return None
     made = distinct[0]
     for other in distinct[1:]:
-        made = context.builder.operator("Or" if context.version.three else "And", f"{name}/mask", [made, other],
-                                        made.shape)
+        made = context.builder.operator("Or" if context.version.merges_heed_masks else "And", f"{name}/mask",
+                                        [made, other], made.shape)
     return made
 
 
@@ -101,7 +101,7 @@ def _where(builder: Builder, name: str, mask: Tensor, chosen: Tensor, other: Ten
 
 
 def _masked_product(builder: Builder, layer: Layer, inputs: list[Tensor]) -> Tensor:
-    """Keras 3's Multiply: a masked factor is 1; where all factors are masked, the product is 0."""
+    """Multiply since Keras 3.4: a masked factor is 1; where all factors are masked, the product is 0."""
     name = layer.where
     made: Tensor | None = None
     either: Tensor | None = None
@@ -117,7 +117,7 @@ def _masked_product(builder: Builder, layer: Layer, inputs: list[Tensor]) -> Ten
 
 
 def _masked_extreme(builder: Builder, layer: Layer, inputs: list[Tensor]) -> Tensor:
-    """Keras 3's Maximum and Minimum: a masked value gives way to the other one."""
+    """Maximum and Minimum since Keras 3.4: a masked value gives way to the other one."""
     name = layer.where
     made, made_mask = inputs[0], _expanded(builder, name, inputs[0])
     for x in inputs[1:]:
@@ -164,11 +164,11 @@ def concat(builder: Builder, layer: Layer, name: str, inputs: list[Tensor], axis
 def _concatenated_mask(context: Context, layer: Layer, inputs: list[Tensor], axis: int) -> Tensor | None:
     builder, name = context.builder, layer.where
     masks = [x.mask for x in inputs]
-    if not any(masks) or inputs[0].rank < 3:
+    if not any(masks) or inputs[0].rank < 3 or context.version.merges_drop_masks:
         return None
     if axis > 1:
-        # Keras 3 counts a step that counts in any part, and an unmasked part counts throughout.
-        if context.version.three and not all(masks):
+        # Keras 3.4 counts a step that counts in any part, and an unmasked part counts throughout.
+        if context.version.merges_heed_masks and not all(masks):
             return None
         return _joined(context, name, [mask for mask in masks if mask])
     parts = [mask or _all_true(builder, f"{name}/unmasked", x) for mask, x in zip(masks, inputs)]

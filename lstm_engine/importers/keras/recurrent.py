@@ -41,7 +41,7 @@ def recurrent(context: Context, layer: Layer, arguments: Arguments) -> list[Tens
         return [made.last, *states]
     # Keras leaves the output of go_backwards in the order in which it was computed; its mask is not turned.
     output = builder.flip(made.sequence, name) if backwards else made.sequence
-    return [replace(output, mask=arguments.mask or arguments.x[0].mask), *states]
+    return [replace(output, mask=arguments.previous), *states]
 
 
 @maps("Bidirectional", mask=OWN)
@@ -70,8 +70,7 @@ def bidirectional(context: Context, layer: Layer, arguments: Arguments) -> list[
         made = [_run(builder, layer, f"{name}/{side}", stack, x, state, arguments.mask, back, zero)
                 for side, stack, state, back in zip(("forward", "backward"), cells, states, turned)]
         both = None
-    mask = arguments.mask or arguments.x[0].mask
-    outputs = _merge(builder, layer, name, made, both, sequences, turned[0], mask if sequences else None)
+    outputs = _merge(builder, layer, name, made, both, sequences, turned[0], arguments.previous if sequences else None)
     return [*outputs, *(made[0].states + made[1].states if return_state else [])]
 
 

@@ -1,0 +1,84 @@
+"""Writes one small model as the installed Keras saves it, and what that Keras computes with it.
+
+    python tools/make_keras_fixtures.py tests/golden/keras
+
+Run it with TensorFlow 2.12 to 2.15 (its Keras is the last of its kind of that version), or with Keras 3 on any
+backend. For version V it writes V.zip, which holds model.keras and model.h5 as that Keras laid them out, and
+arrays.npz: inputs x0, x1, ... and outputs y0, y1, ... in order. The model holds what changed from version to
+version: the names of groups, masks through merges and beside initial states, the slope of hard_sigmoid, models
+inside models.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+try:
+    import tensorflow as tf
+
+    keras, flatten = tf.keras, tf.nest.flatten
+    from keras import __version__ as version
+except ImportError:
+    import keras
+
+    flatten = keras.tree.flatten if hasattr(keras, "tree") else __import__("tree").flatten
+    version = keras.__version__
+
+L = keras.layers
+IDS = np.array([[0, 0, 3, 7, 1, 2], [4, 1, 5, 0, 2, 9], [6, 2, 8, 1, 0, 0], [0, 0, 0, 0, 0, 0]], np.int32)
+OTHER = np.array([[1, 2, 3, 0, 5], [0, 4, 4, 1, 2], [9, 8, 0, 0, 7], [3, 0, 0, 0, 0]], np.int32)
+
+
+def build() -> keras.Model:
+    """Two inputs of ids; every output shows one thing that versions do differently."""
+    ids = L.Input((None,), dtype="int32", name="ids")
+    other = L.Input((None,), dtype="int32", name="other")
+    table = L.Embedding(10, 3, mask_zero=True)
+    a, b = table(ids), table(other)
+    inner = keras.Sequential([L.Input((None, 3)), L.BatchNormalization(), L.LSTM(3, return_sequences=True),
+                              L.Dense(3)])
+    x = inner(a)
+    both = L.Bidirectional(L.GRU(2, return_sequences=True))(a)
+    own = L.Bidirectional(L.LSTM(3), backward_layer=L.GRU(2, go_backwards=True), merge_mode="concat")(x)
+    _, h, c = L.LSTM(4, return_state=True, recurrent_activation="hard_sigmoid")(a)
+    decoded = L.LSTM(4, return_sequences=True)(b, initial_state=[h, c])
+    y = L.TimeDistributed(L.Dense(3))(decoded)
+    for _ in range(3):
+        y = L.Dense(3, activation="tanh")(y)
+    merged = L.Multiply()([x, L.Dense(3)(a)])
+    stack = L.RNN([L.LSTMCell(2), L.GRUCell(3, reset_after=False)], return_sequences=True)(merged)
+    joined = L.LSTM(2, return_sequences=True)(L.Concatenate()([both, stack]))
+    outputs = [both, own, y, merged, joined, L.GlobalAveragePooling1D()(L.LayerNormalization()(both)),
+               inner(L.Dense(3)(x))]
+    return keras.Model([ids, other], outputs)
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    model, rng = build(), np.random.default_rng(0)
+    model.set_weights([np.abs(numbers) + 0.1 if "variance" in weight.name else numbers
+                       for weight in model.weights for numbers in [0.5 * rng.standard_normal(weight.shape)]])
+    made = [np.asarray(keras.ops.convert_to_numpy(output) if hasattr(keras, "ops") else output)
+            for output in flatten(model([IDS, OTHER], training=False))]
+    with tempfile.TemporaryDirectory() as temporary, zipfile.ZipFile(
+            folder / f"{version}.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        arrays = Path(temporary, "arrays.npz")
+        np.savez(arrays, x0=IDS, x1=OTHER, **{f"y{i}": y for i, y in enumerate(made)})
+        archive.write(arrays, arrays.name)
+        for name in ("model.keras", "model.h5"):
+            try:
+                model.save(Path(temporary, name))
+            except Exception as error:          # Keras 3.0 cannot save models inside models as HDF5
+                print(f"{version}: no {name}: {error}")
+            else:
+                archive.write(Path(temporary, name), name)
+
+
+if __name__ == "__main__":
+    main()
