@@ -77,7 +77,7 @@ HEADS: list[tuple[str, dict, list[str]]] = [
     ("LayersOfStates", dict(bidirectional=True, layers=2), ["Embedding", "LSTM", "LSTM", "Dense"]),
     ("Mean", {}, ["Embedding", "LSTM", "ReduceMean", "Dense"]),
     ("Max", {}, ["Embedding", "LSTM", "ReduceMax", "Activate", "Dense"]),
-    ("Attention", {}, ["Embedding", "LSTM", "ReduceSum", "Activate", "Unsqueeze", "Mul", "ReduceSum", "Dense"]),
+    ("Attention", {}, ["Embedding", "LSTM", "ReduceSum", "Softmax", "Unsqueeze", "Mul", "ReduceSum", "Dense"]),
     ("Residual", {}, ["Embedding", "LSTM", "Activate", "Add", "LayerNormalization", "Activate", "Dense"]),
     ("Rows", {}, ["Embedding", "LSTM", "Dense"]),
     ("Flipped", {}, ["Embedding", "LSTM", "Slice", "Dense"]),
