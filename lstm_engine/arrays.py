@@ -16,8 +16,8 @@ def plain_array(given: Any, what: str, dtype: Any = None) -> np.ndarray:
     masked entries would count like any others.
     """
     if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
-        raise ArgumentTypeError(f"{what}: a masked array has no values there; fill it first (predict can leave out steps that "
-                                'are NaN: nan="mask")')
+        raise ArgumentTypeError(f"{what}: a masked array has no values there; fill it first (predict can leave out "
+                                'steps that are NaN: nan="mask")')
     try:
         array = np.asarray(given, None if isinstance(given, np.ndarray) else dtype)
     except (ValueError, TypeError, OverflowError) as error:

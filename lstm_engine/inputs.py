@@ -1,4 +1,4 @@
-"""Checking what a caller hands to `predict`: names, dtypes, shapes, lengths; lists of sequences become padded arrays."""
+"""Checking what a caller hands to `predict`: names, dtypes, shapes, lengths; lists of sequences are padded."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def _by_name(inputs: tuple[Value, ...], x: Any) -> list[tuple[Value, Any]]:
         return [(inputs[0], x)]
     if isinstance(x, tuple) and len(x) == len(inputs):
         return list(zip(inputs, x, strict=True))
-    raise ArgumentTypeError(f"the model has {len(inputs)} inputs: give a dict by name ({', '.join(names)}) or a tuple in "
-                            "this order")
+    raise ArgumentTypeError(f"the model has {len(inputs)} inputs: give a dict by name ({', '.join(names)}) or a tuple "
+                            "in this order")
 
 
 # ---- lists of sequences -------------------------------------------------------------------------------------
@@ -103,7 +103,8 @@ def _pad(value: Value, axes: Axes, given: list, dtype: str) -> tuple[np.ndarray,
     lengths = np.array([len(item) for item in items], np.int32)
     tail = [dim for axis, dim in enumerate(expected) if axis != time]
     sizes = items[0].shape[1:] if items else [0 if isinstance(dim, str) else dim for dim in tail]
-    padded = np.zeros((len(items), int(lengths.max(initial=0)), *sizes), dtype if value.dtype in _FLOATS else value.dtype)
+    padded = np.zeros((len(items), int(lengths.max(initial=0)), *sizes),
+                      dtype if value.dtype in _FLOATS else value.dtype)
     for row, item in enumerate(items):
         if item.shape[1:] != padded.shape[2:]:
             raise ArgumentError(f"sequence {row} of input {value.name!r}: expected {list(padded.shape[2:])} features, "
@@ -195,7 +196,8 @@ def _check_lengths(lengths: Any, batch: int, arrays: dict[str, np.ndarray], inpu
     if array.dtype.kind not in "iu" and array.size:
         raise ArgumentTypeError(f"lengths: expected whole numbers, got dtype {array.dtype}")
     if array.shape != (batch,):
-        raise ArgumentError(f"lengths: expected {batch} of them, one for each row, got shape {_shape_text(array.shape)}")
+        raise ArgumentError(f"lengths: expected {batch} of them, one for each row, "
+                            f"got shape {_shape_text(array.shape)}")
     steps = next(arrays[value.name].shape[axis] for value in inputs
                  if axes.time(value.name) == symbol and (axis := axes.time_axis(value.name)) is not None)
     bad = (array < 0) | (array > steps)
@@ -211,8 +213,8 @@ NAN_MODES = ("propagate", "error", "mask")
 def find_missing(inputs: tuple[Value, ...], axes: Axes, checked: Checked, nan: str) -> dict[object, np.ndarray]:
     """What `nan` asks for: {} to propagate, or bool [batch, time] by time symbol, False where a step has a NaN.
 
-    Raises ArgumentError for an unknown mode, and for a NaN under "error" (naming its place). What stands past the end of
-    a sequence does not count.
+    Raises ArgumentError for an unknown mode, and for a NaN under "error" (naming its place). What stands past the end
+    of a sequence does not count.
     """
     if nan not in NAN_MODES:
         raise ArgumentError(f"nan is one of {', '.join(NAN_MODES)}, not {nan!r}")
@@ -228,7 +230,7 @@ def find_missing(inputs: tuple[Value, ...], axes: Axes, checked: Checked, nan: s
         symbol = axes.time(value.name)
         if nan == "mask" and symbol is not None and axes.batch_axis(value.name) is not None:
             steps = axes.batch_and_time_first(value.name, bad)
-            here = ~steps.any(axis=tuple(range(2, steps.ndim)))
+            here = np.asarray(~steps.any(axis=tuple(range(2, steps.ndim))))
             present[symbol] = present[symbol] & here if symbol in present else here
         elif nan == "mask" and bad.any():
             raise ArgumentError(f"input {value.name!r}: NaN in an input that has no time axis cannot be masked")

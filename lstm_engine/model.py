@@ -146,17 +146,18 @@ class Model:
         lengths: [batch], the real steps of each row of a padded array; the rest costs nothing and comes out as 0.
         batch_size: rows to run at a time (default: all). progress: show a bar on stderr.
         out: where to write the output, of its exact shape and dtype (a dict by name where there are several).
-        threads: at most this many. initial_state: {layer: {"h": [batch, dirs, hidden], "c": ...}}; zeros where left out.
+        threads: at most this many.
+        initial_state: {layer: {"h": [batch, dirs, hidden], "c": ...}}; zeros where left out.
         return_state: also return the final states, in the same form.
-        nan: what a NaN in a floating-point sequence means: "propagate" it, raise an "error", or "mask" its step: a missing
-            value, which leaves the states alone and repeats the output before it (0 before the first).
+        nan: what a NaN in a floating-point sequence means: "propagate" it, raise an "error", or "mask" its step: a
+            missing value, which leaves the states alone and repeats the output before it (0 before the first).
         Returns the output, or a dict of outputs by name where there are several; a list of arrays for a sequence output
         when the input was a list. With return_state, a pair (output, states).
         Raises ArgumentError (a ValueError) and ArgumentTypeError (a TypeError) naming the argument.
         """
         count = runtime.num_threads(threads)
-        if self._quick is not None and type(x) is np.ndarray and lengths is None and batch_size is None and not progress and out is None \
-                and initial_state is None and not return_state and nan == "propagate":
+        if self._quick is not None and type(x) is np.ndarray and lengths is None and batch_size is None \
+                and not progress and out is None and initial_state is None and not return_state and nan == "propagate":
             y = self._quick(x, count)
             if y is not None:
                 return y
@@ -182,7 +183,8 @@ class Model:
         names = self._plan.outputs
         if not isinstance(out, Mapping):
             if len(names) != 1:
-                raise ArgumentTypeError(f"out: the model has {len(names)} outputs; give a dict by name ({', '.join(names)})")
+                raise ArgumentTypeError(f"out: the model has {len(names)} outputs; give a dict by name "
+                                        f"({', '.join(names)})")
             out = {names[0]: out}
         for name, array in out.items():
             if name not in names:
@@ -208,11 +210,12 @@ class Model:
         step = min(int(size), -(-checked.batch // 20)) if progress and self._divisible() else int(size)
         parts = range(0, checked.batch, max(1, step))
         if len(parts) > 1 and not self._divisible():
-            raise UnsupportedError("batch_size: this model fixes its batch, or has an output without one, so its rows cannot "
-                                   "run in parts")
+            raise UnsupportedError("batch_size: this model fixes its batch, or has an output without one, so its rows "
+                                   "cannot run in parts")
         row_axes = {name: self._plan.axes.batch_axis(name) for name in (*checked.arrays, *self._plan.outputs)}
         collected: dict[str, list[np.ndarray]] = {name: [] for name in self._plan.outputs}
-        for start in _progress(parts, checked.batch) if progress else parts or (0,):
+        starts = parts or range(1)                               # no rows run as one part
+        for start in _progress(starts, checked.batch) if progress else starts:
             rows = slice(start, start + parts.step)
             arrays = {name: _rows(array, row_axes[name], rows) for name, array in checked.arrays.items()}
             out = {name: array[rows] for name, array in targets.items() if row_axes[name] == 0}
@@ -287,7 +290,7 @@ def _progress(parts: range, total: int) -> Iterable[int]:
 
 
 def load(path: str | os.PathLike, *, gemm: str = "packed", dtype: str | None = None) -> Model:
-    """The model in a `*.lstm` file. Raises FileError if it cannot be read, FormatError naming the part that is wrong."""
+    """The model in a `*.lstm` file. Raises FileError if it cannot be read, FormatError naming the wrong part."""
     from . import format
 
     return Model(format.load(path), gemm=gemm, dtype=dtype)

@@ -162,7 +162,8 @@ def _run(kind: type[g.Recurrent], X: Any, weights: dict[str, Any], sequence_lens
 def _checked_clip(clip: Any) -> float | None:
     if clip is None:
         return None
-    if isinstance(clip, bool) or not isinstance(clip, (int, float, np.integer, np.floating)) or not 0 < clip <= sys.float_info.max:
+    if isinstance(clip, bool) or not isinstance(clip, (int, float, np.integer, np.floating)) \
+            or not 0 < clip <= sys.float_info.max:
         raise ArgumentError(f"clip: expected a finite number above 0, got {clip!r}")
     return float(clip)
 

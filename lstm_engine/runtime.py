@@ -39,12 +39,13 @@ def _usable_cpus() -> int:
 _machine_threads = _usable_cpus()
 
 
-def _positive(value: object, name: str) -> int:
+def _positive(value: object, name: str, text: bool = False) -> int:
+    """A number of threads; as text where the environment says it."""
     try:
-        number = int(value)  # type: ignore[call-overload]
-    except (TypeError, ValueError):
+        number = int(value) if text or not isinstance(value, (bool, str)) else 0  # type: ignore[call-overload]
+    except (TypeError, ValueError, OverflowError):
         number = 0
-    if number < 1 or number > 1024 or (not isinstance(value, str) and number != value):
+    if number < 1 or number > 1024 or (not text and number != value):
         raise ArgumentError(f"{name} must be a whole number from 1 to 1024, got {value!r}")
     return number
 
@@ -62,7 +63,7 @@ def num_threads(threads: int | None = None) -> int:
     if _threads is not None:
         return _threads
     if _environment_threads:
-        return _positive(_environment_threads, "LSTM_ENGINE_NUM_THREADS")
+        return _positive(_environment_threads, "LSTM_ENGINE_NUM_THREADS", text=True)
     return min(_core.openmp_max_threads(), _machine_threads)
 
 

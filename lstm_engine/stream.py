@@ -34,7 +34,8 @@ class Stream:
         runtime.num_threads(threads)
         self._threads = threads
         if states is not None and not isinstance(states, Mapping):
-            raise ArgumentTypeError(f"stream: states is a dict {{input name: output name}}, not {type(states).__name__}")
+            raise ArgumentTypeError("stream: states is a dict {input name: output name}, "
+                                    f"not {type(states).__name__}")
         self._pairs = dict(states or {})
         self._axes = self._plan.axes
         self._inputs = _stepped_inputs(self._plan, self._pairs)
@@ -61,8 +62,8 @@ class Stream:
     # ---- running ------------------------------------------------------------------------------------------
 
     def step(self, x: Any) -> Any:
-        """One step: x [batch, features], or [batch] token ids; returns [batch, features] (a dict where there are several
-        outputs). A model with explicit states takes its other input in its own full shape as well."""
+        """One step: x [batch, features], or [batch] token ids; returns [batch, features] (a dict where there are
+        several outputs). A model with explicit states takes its other input in its own full shape as well."""
         if self._fast is not None and type(x) is np.ndarray:
             y = self._fast.step(x)
             if y is not None:
@@ -72,12 +73,13 @@ class Stream:
             for name, array in arrays.items():
                 axis = self._axes.time_axis(name)
                 if axis is not None and array.shape[axis] != 1 and not self._pairs:
-                    raise ArgumentError(f"stream.step: input {name!r} has {array.shape[axis]} steps; use run for more than one")
+                    raise ArgumentError(f"stream.step: input {name!r} has {array.shape[axis]} steps; "
+                                        "use run for more than one")
             return self._single_steps(self._run(arrays))
 
     def run(self, x: Any) -> Any:
-        """Several steps: x [batch, steps, features], or [batch, steps] token ids (or the layout that the model's `inputs`
-        show); returns every step's output, [batch, steps, features]. The same bits as `step` for each."""
+        """Several steps: x [batch, steps, features], or [batch, steps] token ids (or the layout that the model's
+        `inputs` show); returns every step's output, [batch, steps, features]. The same bits as `step` for each."""
         with self._turn():
             arrays = self._checked(x)
             if not self._pairs and all(self._sequence(name) for name in self._plan.outputs):
@@ -97,8 +99,8 @@ class Stream:
         before = {number: rows.copy() for number, rows in self._rows.items()}, self._fed
         try:
             for t in range(steps.pop()):
-                results = self._run({name: array[(slice(None),) * timed[name] + (slice(t, t + 1),)] if name in timed else array
-                                     for name, array in arrays.items()})
+                now = {name: arrays[name][(slice(None),) * axis + (slice(t, t + 1),)] for name, axis in timed.items()}
+                results = self._run({**arrays, **now})
                 for name in made:
                     made[name].append(results[name] if self._sequence(name) else np.expand_dims(results[name], along))
         except BaseException:
@@ -107,7 +109,8 @@ class Stream:
         joined = {}
         for name, parts in made.items():
             axis = self._axes.time_axis(name)
-            joined[name] = np.concatenate(parts, along if axis is None else axis) if parts else self._no_steps(name, along)
+            joined[name] = (np.concatenate(parts, along if axis is None else axis) if parts
+                            else self._no_steps(name, along))
         return self._answer(joined)
 
     def _checked(self, x: Any) -> dict[str, np.ndarray]:
@@ -116,7 +119,8 @@ class Stream:
         for name, array in checked.arrays.items():
             axis = self._axes.batch_axis(name)
             if axis is not None and array.shape[axis] != self.batch:
-                raise ArgumentError(f"input {name!r}: expected the {self.batch} rows of this stream, got {array.shape[axis]}")
+                raise ArgumentError(f"input {name!r}: expected the {self.batch} rows of this stream, "
+                                    f"got {array.shape[axis]}")
         if any((own != own[:1]).any() for own in checked.lengths.values()):
             raise ArgumentError("stream.run: the sequences of one call must have the same number of steps")
         return checked.arrays
@@ -140,7 +144,8 @@ class Stream:
     def state(self) -> dict[str, Any]:
         """A copy of the state: {layer: {"h": [batch, dirs, hidden], "c": ...}}; explicit states stand by input name."""
         with self._turn():
-            return {**self._layout.unpack(self._rows, given=False), **{name: array.copy() for name, array in self._fed.items()}}
+            own: dict[str, Any] = dict(self._layout.unpack(self._rows, given=False))
+            return own | {name: array.copy() for name, array in self._fed.items()}
 
     @state.setter
     def state(self, state: Mapping[str, Any]) -> None:
@@ -152,8 +157,8 @@ class Stream:
             for name in self._pairs:
                 array = plain_array(state.get(name, self._zero_input(name)), f"state {name!r}")
                 if array.shape != fed[name].shape or array.dtype.kind not in "fiu":
-                    raise ArgumentError(f"state {name!r}: expected numbers of shape {fed[name].shape}, got {array.dtype} of "
-                                        f"shape {array.shape}")
+                    raise ArgumentError(f"state {name!r}: expected numbers of shape {fed[name].shape}, "
+                                        f"got {array.dtype} of shape {array.shape}")
                 fed[name] = array.astype(fed[name].dtype)
             self._keep(rows, fed)
 
@@ -189,7 +194,8 @@ class Stream:
         if len(self._plan.steps) != 1 or self._pairs or isinstance(self._plan.steps[0], HostStep):
             return None
         segment = self._plan.steps[0]
-        if len(segment.ports) != 1 or len(segment.outputs) != 1 or any(axis.mask or axis.lengths for axis in segment.axes):
+        if len(segment.ports) != 1 or len(segment.outputs) != 1 \
+                or any(axis.mask or axis.lengths for axis in segment.axes):
             return None
         rows = self._rows.get(0)
         return _core.CoreStream(segment.core, self.batch, rows, runtime.num_threads(self._threads), self._busy)
@@ -208,8 +214,8 @@ class Stream:
         return self._axes.time_axis(name) is not None
 
     def _no_steps(self, name: str, along: int) -> np.ndarray:
-        shape = [self.batch if dim == self._axes.batch else 0 if isinstance(dim, str) else dim
-                 for dim in self._plan.values[name].shape]
+        dims = self._plan.values[name].shape
+        shape = [self.batch if dim == self._axes.batch else dim if isinstance(dim, int) else 0 for dim in dims]
         return np.empty(shape if self._sequence(name) else [*shape[:along], 0, *shape[along:]], self._plan.dtype)
 
     def _with_time(self, x: Any) -> Any:
@@ -273,13 +279,14 @@ def _stepped_inputs(plan: Plan, pairs: Mapping[str, str]) -> tuple[Value, ...]:
                                    f"({getattr(step.node, 'op_type', step.node.op)}) works across time")
     for node in _nodes(plan):
         if isinstance(node, Recurrent) and node.direction != "forward":
-            raise UnsupportedError(f"this model cannot run step by step: layer {node.name!r} is {node.direction}, so its "
-                                   "first output needs the last input")
+            raise UnsupportedError(f"this model cannot run step by step: layer {node.name!r} is {node.direction}, "
+                                   "so its first output needs the last input")
         if isinstance(node, Pool) and node.kind != "last":
-            raise UnsupportedError(f"this model cannot run step by step: {node.name!r} pools over all steps ({node.kind})")
+            raise UnsupportedError(f"this model cannot run step by step: {node.name!r} pools over all steps "
+                                   f"({node.kind})")
         if isinstance(node, Recurrent) and any(node.inputs[1:4]):
-            raise UnsupportedError(f"this model cannot run step by step: layer {node.name!r} takes its lengths or initial "
-                                   "state from another value; pair explicit states with states={input: output}")
+            raise UnsupportedError(f"this model cannot run step by step: layer {node.name!r} takes its lengths or "
+                                   "initial state from another value; pair explicit states with states={input: output}")
     return inputs
 
 

@@ -35,3 +35,13 @@ def real() -> Path:
     if not REAL.is_dir():
         pytest.skip("needs the folder of real checkpoints, ../shared/real beside the project, which is absent")
     return REAL
+
+
+@pytest.fixture(autouse=True)
+def same_settings():
+    """Every test begins with the instruction set and the threads that the environment asks for."""
+    from lstm_engine import runtime
+
+    before = runtime._isa, runtime._threads
+    yield
+    runtime._isa, runtime._threads = before

@@ -23,8 +23,8 @@ def execute(plan: Plan, values: dict[str, np.ndarray], batch: int, *, lengths: M
 
     values: the checked inputs by name, in the graph's dtypes; it is added to. lengths: int32 [batch] by the symbol of a
     time axis. state_in, state_out: state rows by segment, see StateLayout; may be empty. out: arrays of the
-    right shape and dtype to write outputs to. masks: bool [batch, time] by the symbol of a time axis: steps that are not
-    there, which leave every state alone and repeat the output before them. carry: the sequences began before these
+    right shape and dtype to write outputs to. masks: bool [batch, time] by the symbol of a time axis: steps that are
+    not there, which leave every state alone and repeat the output before them. carry: the sequences began before these
     values did, so that the output before the first step is the h of `state_in`, not 0.
     """
     for what, axes in (("lengths", lengths), ('nan="mask"', masks)):
@@ -51,8 +51,8 @@ def _check_steps_apply(plan: Plan, axes: Mapping[object, np.ndarray], what: str)
 
 def _run_segment(plan: Plan, segment: Segment, values: dict[str, np.ndarray], batch: int,
                  lengths: Mapping[object, np.ndarray], masks: Mapping[object, np.ndarray], state_in: np.ndarray | None,
-                 state_out: np.ndarray | None, threads: int, out: Mapping[str, np.ndarray], split: str, block_steps: int,
-                 carry: bool) -> None:
+                 state_out: np.ndarray | None, threads: int, out: Mapping[str, np.ndarray], split: str,
+                 block_steps: int, carry: bool) -> None:
     axes = [_axis_run(axis, lengths, masks, values) for axis in segment.axes]
     inputs = []
     for port in segment.ports:

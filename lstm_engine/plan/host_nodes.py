@@ -14,7 +14,8 @@ from .axes import Axes
 # Operators whose output at a time step depends on that step alone, whatever their attributes.
 _POINTWISE = frozenset("""Abs Add And Cast Ceil Clip Cos Div Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual
     HardSigmoid HardSwish Identity LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow
-    Reciprocal Relu Round Selu Sigmoid Sign Sin Softplus Softsign Sqrt Sub Sum Tanh ThresholdedRelu Where Xor""".split())
+    Reciprocal Relu Round Selu Sigmoid Sign Sin Softplus Softsign Sqrt Sub Sum Tanh ThresholdedRelu Where
+    Xor""".split())
 # Operators that work along one axis, and the axis they take where the node does not say.
 _ALONG_AXIS = {"Concat": -1, "Softmax": -1, "LogSoftmax": -1, "LayerNormalization": -1, "Split": 0, "Gather": 0}
 # Operators that move axes as wholes.
@@ -32,7 +33,8 @@ def keeps_time(node: Node, values: Mapping[str, Value], axes: Axes) -> bool:
         return all(array.ndim < rank - timed[name] or array.shape[timed[name] - rank] == 1
                    for name, rank in ranks.items() for array in node.constants.values())
     if node.op_type == "Reshape":             # what stands before time, and time itself, is as it was
-        return all(values[name].shape[:axis + 1] == values[node.outputs[0]].shape[:axis + 1] for name, axis in timed.items())
+        made = values[node.outputs[0]].shape
+        return all(values[name].shape[:axis + 1] == made[:axis + 1] for name, axis in timed.items())
     if node.op_type == "MatMul":              # the last axis by a fixed matrix
         return 1 in node.constants and node.constants[1].ndim <= 2 and all(
             axis != ranks[name] - 1 for name, axis in timed.items())

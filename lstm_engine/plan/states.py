@@ -69,12 +69,14 @@ class StateLayout:
         name or a shape that is not [batch, dirs, hidden].
         """
         if not isinstance(states, Mapping):
-            raise ArgumentTypeError(f"a state is a dict {{layer: {{'h': array, 'c': array}}}}, not {type(states).__name__}")
+            raise ArgumentTypeError("a state is a dict {layer: {'h': array, 'c': array}}, "
+                                    f"not {type(states).__name__}")
         known = {(slot.layer, slot.part): slot for slot in self.slots}
         rows = self.zeros(batch)
         for layer, parts in states.items():
             if not isinstance(parts, Mapping):
-                raise ArgumentTypeError(f"state of layer {layer!r}: expected a dict of arrays, got {type(parts).__name__}")
+                raise ArgumentTypeError(f"state of layer {layer!r}: expected a dict of arrays, "
+                                        f"got {type(parts).__name__}")
             for part, array in parts.items():
                 slot = known.get((layer, part))
                 if slot is None:

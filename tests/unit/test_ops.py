@@ -7,7 +7,7 @@ import lstm_engine as le
 from lstm_engine import reference
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
-T, B, I, H = 5, 2, 3, 4
+T, B, I, H = 5, 2, 3, 4        # noqa: E741  (ONNX calls it so)
 # Sums of at most 8 terms of size 1 over 5 steps in float32.
 CLOSE = dict(rtol=0, atol=2e-6)
 
@@ -101,7 +101,8 @@ def test_any_memory_layout_gives_the_same(x):
     wanted = le.ops.lstm(x, W, R, bias)[0]
     assert le.ops.lstm(x.astype(">f4"), W.astype(">f4"), R, bias)[0].dtype == np.float32
     turned = np.ascontiguousarray(W[..., ::-1])[..., ::-1]
-    for given in ((x.astype(">f4"), W, R.astype(">f4"), bias), (np.asfortranarray(x), turned, np.asfortranarray(R), bias),
+    for given in ((x.astype(">f4"), W, R.astype(">f4"), bias),
+                  (np.asfortranarray(x), turned, np.asfortranarray(R), bias),
                   (x.tolist(), W.tolist(), R.tolist(), bias.tolist())):
         np.testing.assert_array_equal(le.ops.lstm(*given)[0], wanted)
     for array in (x, W, R, bias):
@@ -112,7 +113,8 @@ def test_any_memory_layout_gives_the_same(x):
 def test_activations_take_their_alphas_in_order(x):
     """LeakyRelu and HardSigmoid take an alpha, HardSigmoid alone a beta; any case."""
     W, R, bias = weights("gru", 2)
-    Y, _ = le.ops.gru(x, W, R, bias, direction="bidirectional", activations=["HARDSIGMOID", "tanh", "Sigmoid", "leakyRelu"],
+    Y, _ = le.ops.gru(x, W, R, bias, direction="bidirectional",
+                      activations=["HARDSIGMOID", "tanh", "Sigmoid", "leakyRelu"],
                       activation_alpha=[0.3, 0.1], activation_beta=np.array([0.4]))
     from lstm_engine.graph import SIGMOID, TANH, Activation
     functions = ((Activation.of("hard_sigmoid", 0.3, 0.4), TANH), (SIGMOID, Activation.of("leaky_relu", 0.1)))
@@ -125,7 +127,8 @@ X = normal(T, B, I)
 REFUSED = {
     "X of rank 2": (dict(X=X[0]), le.ArgumentError, r"X: expected 3 dimensions, got shape \[2, 3\]"),
     "X of ints": (dict(X=X.astype(int)), le.ArgumentTypeError, "X: expected float32 or float64, got int64"),
-    "X of objects": (dict(X=X.astype(object)), le.ArgumentTypeError, "X: expected numbers, got an array of Python objects"),
+    "X of objects": (dict(X=X.astype(object)), le.ArgumentTypeError,
+                     "X: expected numbers, got an array of Python objects"),
     "X missing": (dict(X=None), le.ArgumentError, "X is required"),
     "X ragged": (dict(X=[[[1.0]], [[1.0], [2.0]]]), le.ArgumentError, "X: not a rectangular array"),
     "X masked": (dict(X=np.ma.masked_greater(X, 0)), le.ArgumentTypeError, "X: a masked array"),
@@ -136,32 +139,42 @@ REFUSED = {
     "W of other features": (dict(W=W[..., :2]), le.GraphError, r"must be \[batch, time, 2\], got \[batch, time, 3\]"),
     "W of other rows": (dict(W=W[:, :15]), le.GraphError, r"W must be \[1, 16, I\].* got \[1, 15, 3\]"),
     "R not square": (dict(R=R[..., :3]), le.GraphError, r"R must be \[1, 16, 4\].* got \[1, 16, 3\]"),
-    "R of two directions": (dict(R=np.concatenate([R, R])), le.GraphError, r"R must be \[1, 4\*H, H\].* got \[2, 16, 4\]"),
+    "R of two directions": (dict(R=np.concatenate([R, R])), le.GraphError,
+                            r"R must be \[1, 4\*H, H\].* got \[2, 16, 4\]"),
     "R of no units": (dict(R=R[:, :0, :0]), le.GraphError, r"R must be \[1, 4\*H, H\], each size from 1"),
     "B of rank 1": (dict(B=BIAS[0]), le.ArgumentError, r"B: expected 2 dimensions, got shape \[32\]"),
     "B too short": (dict(B=BIAS[:, :31]), le.GraphError, r"B must be \[1, 32\].* got \[1, 31\]"),
     "P too short": (dict(P=normal(1, 11)), le.GraphError, r"P must be \[1, 12\].* got \[1, 11\]"),
-    "lengths negative": (dict(sequence_lens=[-1, 2]), le.ArgumentError, r"sequence_lens: expected 0 to 5, got \[-1, 2\]"),
+    "lengths negative": (dict(sequence_lens=[-1, 2]), le.ArgumentError,
+                         r"sequence_lens: expected 0 to 5, got \[-1, 2\]"),
     "lengths over": (dict(sequence_lens=[6, 2]), le.ArgumentError, r"sequence_lens: expected 0 to 5, got \[6, 2\]"),
     "lengths beyond int32": (dict(sequence_lens=[2**40, 2]), le.ArgumentError, "sequence_lens: expected 0 to 5"),
     "lengths too few": (dict(sequence_lens=[2]), le.ArgumentError, r"sequence_lens: expected shape \[2\], got \[1\]"),
     "lengths of floats": (dict(sequence_lens=[1.0, 2.0]), le.ArgumentTypeError, "expected whole numbers, got float64"),
     "lengths of bools": (dict(sequence_lens=[True, True]), le.ArgumentTypeError, "expected whole numbers, got bool"),
-    "h of rank 2": (dict(initial_h=normal(B, H)), le.ArgumentError, r"initial_h: expected shape \[1, 2, 4\], got \[2, 4\]"),
-    "h of layout 1": (dict(initial_h=normal(B, 1, H)), le.ArgumentError, r"expected shape \[1, 2, 4\], got \[2, 1, 4\]"),
-    "h of float64": (dict(initial_h=np.zeros((1, B, H))), le.ArgumentTypeError, "initial_h: expected float32, the dtype of X"),
+    "h of rank 2": (dict(initial_h=normal(B, H)), le.ArgumentError,
+                    r"initial_h: expected shape \[1, 2, 4\], got \[2, 4\]"),
+    "h of layout 1": (dict(initial_h=normal(B, 1, H)), le.ArgumentError,
+                      r"expected shape \[1, 2, 4\], got \[2, 1, 4\]"),
+    "h of float64": (dict(initial_h=np.zeros((1, B, H))), le.ArgumentTypeError,
+                     "initial_h: expected float32, the dtype of X"),
     "c of other units": (dict(initial_c=normal(1, B, 5)), le.ArgumentError, r"initial_c: expected shape \[1, 2, 4\]"),
-    "direction": (dict(direction="foward"), le.ArgumentError, "direction is forward, reverse or bidirectional, not 'foward'"),
+    "direction": (dict(direction="foward"), le.ArgumentError,
+                  "direction is forward, reverse or bidirectional, not 'foward'"),
     "one direction of two": (dict(direction="bidirectional"), le.GraphError, r"R must be \[2, 4\*H, H\]"),
     "layout": (dict(layout=2), le.ArgumentError, "layout is 0 or 1, not 2"),
-    "activation unknown": (dict(activations=["Sigmoid", "Tanh", "Foo"]), le.UnsupportedError, "activation 'Foo' is not supported"),
-    "activation of rows": (dict(activations=["Sigmoid", "Softmax", "Tanh"]), le.UnsupportedError, "'Softmax' is not supported"),
-    "activations too few": (dict(activations=["Sigmoid", "Tanh"]), le.ArgumentError, "activations: expected 3 names, got 2"),
+    "activation unknown": (dict(activations=["Sigmoid", "Tanh", "Foo"]), le.UnsupportedError,
+                           "activation 'Foo' is not supported"),
+    "activation of rows": (dict(activations=["Sigmoid", "Softmax", "Tanh"]), le.UnsupportedError,
+                           "'Softmax' is not supported"),
+    "activations too few": (dict(activations=["Sigmoid", "Tanh"]), le.ArgumentError,
+                            "activations: expected 3 names, got 2"),
     "activations a string": (dict(activations="Sigmoid"), le.ArgumentTypeError, "expected a list of names"),
     "alpha left over": (dict(activation_alpha=[1.0]), le.ArgumentError, "activation_alpha has more values"),
     "alpha not finite": (dict(activations=["HardSigmoid", "Tanh", "Tanh"], activation_alpha=[np.nan]), le.ArgumentError,
                          "activation_alpha: expected a list of finite numbers"),
-    "alpha a number": (dict(activation_alpha=0.3), le.ArgumentError, "activation_alpha: expected a list of finite numbers"),
+    "alpha a number": (dict(activation_alpha=0.3), le.ArgumentError,
+                       "activation_alpha: expected a list of finite numbers"),
     "input_forget": (dict(input_forget=2), le.ArgumentError, "input_forget is 0 or 1, not 2"),
     "hidden_size": (dict(hidden_size=3), le.ArgumentError, "hidden_size is 3; R has 4"),
     "threads": (dict(threads=0), le.ArgumentError, "threads must be a whole number"),

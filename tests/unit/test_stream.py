@@ -9,7 +9,7 @@ import lstm_engine as le
 from lstm_engine.graph import GRU, LSTM, Dense, Graph, Mask, Operator, Value
 from lstm_engine.graph import Embedding as EmbeddingNode
 
-B, T, I, H, VOCABULARY = 3, 7, 4, 5, 11
+B, T, I, H, VOCABULARY = 3, 7, 4, 5, 11        # noqa: E741  (ONNX calls it so)
 
 
 def normal(*shape, seed=0):
@@ -65,8 +65,8 @@ def test_every_form_of_a_step_is_the_same():
     model = le.Model([lstm()])
     wanted = model.predict(X)[:, 0]
     column = X[:, 0]
-    for step in (column, column.astype(float), np.asfortranarray(column), column.astype(">f4"), column.tolist(), X[:, :1],
-                 {"input": column}):
+    for step in (column, column.astype(float), np.asfortranarray(column), column.astype(">f4"), column.tolist(),
+                 X[:, :1], {"input": column}):
         np.testing.assert_array_equal(model.stream(B).step(step), wanted)
     ids = tokens()
     wanted = ids.predict(IDS)[:, 0]
@@ -162,8 +162,8 @@ def test_rows_do_not_touch_each_other():
 
 def masked_model(zero_masked=False, last=False):
     embedding = EmbeddingNode(name="embed", inputs=("ids",), outputs=("x",), table=normal(VOCABULARY, I))
-    cell = LSTM(name="lstm", inputs=("x", "", "", "", "real"), outputs=("", "h") if last else ("y",), W=normal(1, 4 * H, I),
-                R=normal(1, 4 * H, H), B=normal(1, 8 * H), zero_masked=zero_masked)
+    cell = LSTM(name="lstm", inputs=("x", "", "", "", "real"), outputs=("", "h") if last else ("y",),
+                W=normal(1, 4 * H, I), R=normal(1, 4 * H, H), B=normal(1, 8 * H), zero_masked=zero_masked)
     return le.Model(Graph((Value("ids", ("batch", "time"), "int32"),),
                           (embedding, Mask(name="mask", inputs=("ids",), outputs=("real",), value=0), cell),
                           ("h",) if last else ("y",)))
@@ -263,7 +263,8 @@ def test_a_wrong_batch_is_refused(batch):
 
 
 @pytest.mark.parametrize("layers, message", (
-    (lambda: [lstm(direction="bidirectional")], "layer 'lstm' is bidirectional, so its first output needs the last input"),
+    (lambda: [lstm(direction="bidirectional")],
+     "layer 'lstm' is bidirectional, so its first output needs the last input"),
     (lambda: [lstm(), le.RNN(normal(1, H, H), normal(1, H, H), direction="reverse")], "layer 'rnn' is reverse"),
     (lambda: [lstm(), le.Pool("mean")], "pools over all steps"),
     (lambda: [lstm(), le.Pool("max")], "pools over all steps")))
@@ -275,7 +276,8 @@ def test_a_model_that_needs_the_future_is_refused(layers, message):
 def test_an_operator_across_time_is_refused():
     graph = Graph((Value("x", ("batch", "time", I)),),
                   (LSTM(name="a", inputs=("x",), outputs=("y",), W=normal(1, 4 * H, I), R=normal(1, 4 * H, H)),
-                   Operator(name="attend", inputs=("y",), outputs=("z",), op_type="Softmax", attributes={"axis": 1})), ("z",))
+                   Operator(name="attend", inputs=("y",), outputs=("z",), op_type="Softmax",
+                            attributes={"axis": 1})), ("z",))
     with pytest.raises(le.UnsupportedError, match=r"node 'attend' \(Softmax\) works across time"):
         le.Model(graph).stream()
 
