@@ -37,7 +37,6 @@ class Build:
     machine: str = platform.machine()
     extra: list[str] = field(default_factory=list)
     link: list[str] = field(default_factory=list)
-    without_isas: tuple[str, ...] = ()
 
 
 def _run(command: list[str]) -> None:
@@ -61,9 +60,8 @@ def _in_root(setup: ModuleType, names: str, *args: str) -> list[str]:
 def commands(build: Build, folder: Path) -> tuple[list[list[str]], list[Path]]:
     """The compile commands of core and tests, and the objects they make in `folder`."""
     setup = setup_module()
-    isas = {isa: flags for isa, flags in setup.isa_flags(build.machine).items() if isa not in build.without_isas}
-    macros = [f"-D{name}={value}" for name, value in setup.isa_macros(build.machine)
-              if name.removeprefix("LE_HAVE_").lower() in isas]
+    isas = setup.isa_flags(build.machine)
+    macros = [f"-D{name}={value}" for name, value in setup.isa_macros(build.machine)]
     common = [*setup.FLAGS, *WARNINGS, *macros, *(f"-I{path}" for path in setup.INCLUDE), *build.extra]
     files = [(file, []) for file in _in_root(setup, "core_sources")]
     files += [(file, flags) for isa, flags in isas.items() for file in _in_root(setup, "isa_sources", isa)]

@@ -1,0 +1,267 @@
+"""Many threads on one model, the number of threads, fork, the caller's floating-point mode, and Ctrl-C."""
+
+import ctypes
+import multiprocessing
+import os
+import platform
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from same_bits import Network
+
+import lstm_engine as le
+
+# Enough work for several threads (csrc/model/cost.c keeps less on one).
+BIG = Network("stack of ways", 40, 70, 24, 30, 0)
+TOKENS = Network("tokens", 40, 96, 24, 30, 1)
+HANG = 120       # seconds after which something that should end has hung, however loaded the machine
+
+
+def python(code: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=HANG,
+                          env={**os.environ, **environment})
+
+
+@pytest.mark.parametrize("network", [BIG, TOKENS], ids=["floats", "tokens"])
+def test_concurrent_predictions_give_the_same_bits(network):
+    model, x = network.model(le.info()["isas"][-1]), network.input()
+    inputs = [x[: 4 + 5 * i, : 10 + 5 * i] for i in range(4)]
+    wanted = [model.predict(part, threads=1) for part in inputs]
+
+    def call(number: int) -> bool:
+        i = number % len(inputs)
+        return np.array_equal(model.predict(inputs[i], threads=1 + number % 3), wanted[i])
+
+    with ThreadPoolExecutor(6) as pool:
+        assert all(pool.map(call, range(60)))
+
+
+def test_concurrent_building_and_predicting():
+    """Models built, run and dropped by several threads at once do not get into each other's way."""
+    x, isa = BIG.input(), le.info()["isas"][-1]
+    wanted = BIG.model(isa).predict(x)
+
+    def build_and_run(_: int) -> bool:
+        return np.array_equal(le.Model(graph).predict(x), wanted)
+
+    graph = BIG.model(isa).graph
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(build_and_run, range(12)))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 7, 64])
+def test_the_threads_argument_changes_no_bits(threads):
+    model, x = BIG.model(le.info()["isas"][-1]), BIG.input()
+    assert np.array_equal(model.predict(x, threads=threads), model.predict(x, threads=1))
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1025, 1.5, "two"])
+def test_bad_numbers_of_threads_are_refused(threads):
+    model = Network("lstm", 2, 3, 1, 2, 0).model("scalar")
+    with pytest.raises(le.ArgumentError, match=r"threads must be a whole number from 1 to 1024"):
+        model.predict(np.zeros((1, 2, 2), np.float32), threads=threads)
+    with pytest.raises(le.ArgumentError, match=r"threads must be a whole number from 1 to 1024"):
+        le.set_num_threads(threads)
+
+
+def test_threads_argument_then_setting_then_environment():
+    done = python("""
+        import lstm_engine as le
+        from lstm_engine.runtime import num_threads
+        seen = [le.info()["threads"]]
+        le.set_num_threads(2)
+        seen += [le.info()["threads"], num_threads(5)]
+        le.set_num_threads(None)
+        print(*seen, le.info()["threads"])""", LSTM_ENGINE_NUM_THREADS="3")
+    assert done.stdout.split() == ["3", "2", "5", "3"], done.stderr
+
+
+def test_a_bad_number_in_the_environment_is_an_error_of_the_call():
+    done = python("""
+        import numpy as np, lstm_engine as le
+        print("imported")
+        le.Model([le.Dense(np.ones((2, 2)))]).predict(np.ones((1, 1, 2)))""", LSTM_ENGINE_NUM_THREADS="many")
+    assert done.stdout == "imported\n"
+    assert "ArgumentError: LSTM_ENGINE_NUM_THREADS must be a whole number from 1 to 1024, got 'many'" in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no CPU affinity on this system")
+def test_the_default_keeps_to_the_affinity_mask():
+    done = python("""
+        import os
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        import lstm_engine as le
+        print(le.info()["threads"])""", LSTM_ENGINE_NUM_THREADS="", OMP_NUM_THREADS="4")
+    assert done.stdout.split() == ["1"], done.stderr
+
+
+def test_the_default_keeps_to_openmps_limit():
+    if not le.info()["openmp"]:
+        pytest.skip("built without OpenMP")
+    done = python("import lstm_engine as le; print(le.info()['threads'])", LSTM_ENGINE_NUM_THREADS="",
+                  OMP_NUM_THREADS="1")
+    assert done.stdout.split() == ["1"], done.stderr
+
+
+# ---- fork ----------------------------------------------------------------------------------------------------
+
+def predict_in_child(model, x, connection):
+    connection.send_bytes(model.predict(x, threads=2).tobytes())
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")       # Python 3.12 warns of what is tested here
+def test_fork_after_many_threads_have_run():
+    model, x = BIG.model(le.info()["isas"][-1]), BIG.input()
+    wanted = model.predict(x, threads=2).tobytes()          # OpenMP's pool is there now
+    context = multiprocessing.get_context("fork")
+    for _ in range(5):
+        here, there = context.Pipe(duplex=False)
+        child = context.Process(target=predict_in_child, args=(model, x, there), daemon=True)
+        child.start()
+        there.close()
+        try:
+            assert here.poll(HANG), "the child of a fork hangs"
+            assert here.recv_bytes() == wanted
+            child.join(HANG)
+            assert child.exitcode == 0
+        finally:
+            child.kill()
+        assert model.predict(x, threads=2).tobytes() == wanted       # and so does the parent
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_fork_while_other_threads_predict():
+    """The lock of the workspaces is never held by a thread that the child does not have."""
+    model, x = BIG.model(le.info()["isas"][-1]), BIG.input()[:4]
+    wanted = model.predict(x, threads=1).tobytes()
+    context = multiprocessing.get_context("fork")
+    stop = False
+
+    def keep_busy() -> None:
+        while not stop:
+            model.predict(x, threads=2)
+
+    with ThreadPoolExecutor(2) as pool:
+        busy = [pool.submit(keep_busy) for _ in range(2)]
+        try:
+            for _ in range(5):
+                here, there = context.Pipe(duplex=False)
+                child = context.Process(target=predict_in_child, args=(model, x, there), daemon=True)
+                child.start()
+                there.close()
+                try:
+                    assert here.poll(HANG) and here.recv_bytes() == wanted
+                finally:
+                    child.kill()
+        finally:
+            stop = True
+    assert all(future.result() is None for future in busy)
+
+
+# ---- the caller's floating-point mode --------------------------------------------------------------------------
+
+def floating_point_control():
+    """libc's fegetenv and fesetenv, and where and what the bits for flushing denormals are."""
+    layout = {"x86_64": (28, 4, 0x8040), "aarch64": (0, 4, 1 << 24)}.get(platform.machine())
+    if layout is None or sys.platform != "linux":
+        pytest.skip("no known way to set the floating-point mode here")
+    try:
+        return ctypes.CDLL("libm.so.6"), *layout
+    except OSError:
+        pytest.skip("no C library to set the floating-point mode with")
+
+
+def test_flush_to_zero_of_the_caller_changes_no_bits():
+    libm, offset, size, flush = floating_point_control()
+    environment, saved = (ctypes.create_string_buffer(64) for _ in range(2))
+    libm.fegetenv(saved)
+    libm.fegetenv(environment)
+    word = int.from_bytes(environment.raw[offset:offset + size], "little") | flush
+    environment[offset:offset + size] = word.to_bytes(size, "little")
+    rng = np.random.default_rng(0)
+    layers = [le.LSTM(rng.standard_normal((1, 80, 9)).astype("f"), rng.standard_normal((1, 80, 20)).astype("f") * 1e-20,
+                      rng.standard_normal((1, 160)).astype("f") * 1e-40)]
+    x = rng.standard_normal((8, 20, 9)).astype("f") * 1e-39
+    state = {"lstm": {"h": rng.standard_normal((8, 1, 20)).astype("f") * 1e-20, "c": np.zeros((8, 1, 20), "f")}}
+    wanted = le.Model(layers).predict(x, initial_state=state)
+    assert (np.abs(wanted[wanted != 0]) < 1e-37).any()              # denormals are there to be flushed
+    tiny = np.float32(1e-39)
+    libm.fesetenv(environment)
+    try:
+        flushed = tiny * np.float32(1)                              # proof that the mode is on
+        got = [le.Model(layers).predict(x, initial_state=state, threads=threads) for threads in (1, 2)]
+        still = tiny * np.float32(1)
+    finally:
+        libm.fesetenv(saved)
+    assert flushed == 0 and still == 0                              # and that it is the caller's again afterwards
+    assert all(np.array_equal(y.view(np.uint32), wanted.view(np.uint32)) for y in got)
+
+
+# ---- Ctrl-C ------------------------------------------------------------------------------------------------------
+
+LONG = """
+    import sys, numpy as np, lstm_engine as le
+    rng = np.random.default_rng(0)
+    def w(*shape): return rng.standard_normal(shape).astype("f") * 0.05
+    model = le.Model([le.LSTM(w(1, 2048, 64), w(1, 2048, 512), return_sequences=False)])
+    state = {"lstm": {"h": w(64, 1, 512), "c": w(64, 1, 512)}}
+    before = {part: array.copy() for part, array in state["lstm"].items()}
+    x = w(64, 20000, 64)                   # hours of work on one core, if nobody stops it
+    print("ready", flush=True)
+    try:
+        model.predict(x, initial_state=state, threads=THREADS)
+    except KeyboardInterrupt:
+        same = all(np.array_equal(state["lstm"][part], before[part]) for part in before)
+        small = model.predict(x[:2, :3])   # the model can still be used
+        print("interrupted", same, np.isfinite(small).all(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ctrl_c_ends_a_long_prediction(threads):
+    code = textwrap.dedent(LONG).replace("THREADS", str(threads))
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout.readline() == "ready\n"
+        time.sleep(0.5)                                             # so that the prediction is under way
+        child.send_signal(signal.SIGINT)
+        out, errors = child.communicate(timeout=HANG)
+    finally:
+        child.kill()
+    assert out == "interrupted True True\n", errors
+
+
+def test_ctrl_c_leaves_a_stream_where_it_was():
+    code = textwrap.dedent("""
+        import numpy as np, lstm_engine as le
+        rng = np.random.default_rng(0)
+        def w(*shape): return rng.standard_normal(shape).astype("f") * 0.05
+        model = le.Model([le.LSTM(w(1, 2048, 64), w(1, 2048, 512))])
+        chunk, long = w(64, 5, 64), w(64, 8000, 64)
+        with model.stream(batch=64) as stream:
+            stream.run(chunk)
+            before = {part: array.copy() for part, array in stream.state["lstm"].items()}
+            print("ready", flush=True)
+            try:
+                stream.run(long)
+            except KeyboardInterrupt:
+                now = stream.state["lstm"]
+                print("interrupted", all(np.array_equal(now[part], before[part]) for part in before), flush=True)
+    """)
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout.readline() == "ready\n"
+        time.sleep(0.5)
+        child.send_signal(signal.SIGINT)
+        out, errors = child.communicate(timeout=HANG)
+    finally:
+        child.kill()
+    assert out == "interrupted True\n", errors
