@@ -62,6 +62,7 @@ cdef extern from "le.h" nogil:
         const char *isa
         le_dtype dtype
         le_gemm gemm
+        int threads
     le_status le_model_new(const le_model_options *, le_model **, le_error *)
     void le_model_free(le_model *)
     ctypedef enum le_rank:
@@ -90,6 +91,8 @@ cdef extern from "le.h" nogil:
         double clip, cell_clip
         int input_forget, linear_before_reset, empty_zero, peephole_previous
     le_status le_model_recurrent(le_model *, const le_recurrent *, le_value *, le_value *, le_value *, le_error *)
+    ctypedef int le_weight
+    le_status le_model_unpack(const le_model *, size_t, le_weight, void *, size_t, le_error *)
     le_status le_model_output(le_model *, le_value, le_error *)
     le_status le_model_finish(le_model *, le_error *)
     size_t le_model_state_size(const le_model *)
@@ -193,6 +196,7 @@ _CELLS = {"LSTM": 0, "GRU": 1, "RNN": 2}
 _DIRECTIONS = {"forward": 0, "reverse": 1, "bidirectional": 2}
 _POOLS = {"last": 0, "mean": 1, "max": 2}
 _SPLITS = {"auto": LE_SPLIT_AUTO, "rows": LE_SPLIT_ROWS, "units": LE_SPLIT_UNITS}
+_WEIGHTS = {"W": 0, "R": 1, "projection": 2, "kernel": 3, "table": 4}
 cdef enum:
     MAX_PORTS = 64
 
@@ -225,7 +229,7 @@ cdef class CoreModel:
     cdef readonly list layers
     cdef readonly bint causal
 
-    def __cinit__(self, isa, dtype, gemm):
+    def __cinit__(self, isa, dtype, gemm, int threads=1):
         cdef le_model_options options
         cdef le_error error
         cdef bytes name = b"" if isa is None else isa.encode()
@@ -233,6 +237,7 @@ cdef class CoreModel:
         options.dtype = LE_FLOAT64 if dtype == "float64" else LE_FLOAT32
         options.gemm = LE_GEMM_BLAS if gemm == "blas" else LE_GEMM_PACKED
         cdef le_status status = le_model_new(&options, &self.model, &error)
+        options.threads = threads
         if status != LE_OK:
             _raise(status, &error)
         self.kind = cnp.NPY_FLOAT64 if dtype == "float64" else cnp.NPY_FLOAT32
@@ -286,7 +291,10 @@ cdef class CoreModel:
         cdef le_value out
         cdef le_error error
         cdef const void *data = self.weights(table, table.shape, "embedding table")
-        cdef le_status status = le_model_embedding(self.model, ids, data, table.shape[0], table.shape[1], &out, &error)
+        cdef size_t vocabulary = table.shape[0], features = table.shape[1]
+        cdef le_status status
+        with nogil:
+            status = le_model_embedding(self.model, ids, data, vocabulary, features, &out, &error)
         if status != LE_OK:
             _raise(status, &error)
         return out
@@ -298,7 +306,10 @@ cdef class CoreModel:
         cdef size_t units = kernel.shape[1]
         cdef const void *k = self.weights(kernel, kernel.shape, "dense kernel")
         cdef const void *b = self.weights(bias, (kernel.shape[1],), "dense bias")
-        cdef le_status status = le_model_dense(self.model, x, k, b, units, _activation(activation), &out, &error)
+        cdef le_activation function = _activation(activation)
+        cdef le_status status
+        with nogil:
+            status = le_model_dense(self.model, x, k, b, units, function, &out, &error)
         if status != LE_OK:
             _raise(status, &error)
         return out
@@ -347,8 +358,10 @@ cdef class CoreModel:
         spec.linear_before_reset = getattr(node, "linear_before_reset", False)
         spec.empty_zero = node.empty == "zero"
         spec.peephole_previous = getattr(node, "peephole_output", "current") == "previous"
-        cdef le_status status = le_model_recurrent(self.model, &spec, &y if want_y else NULL, &y_h if want_h else NULL,
-                                                   &y_c if want_c else NULL, &error)
+        cdef le_status status
+        with nogil:
+            status = le_model_recurrent(self.model, &spec, &y if want_y else NULL, &y_h if want_h else NULL,
+                                        &y_c if want_c else NULL, &error)
         if status != LE_OK:
             _raise(status, &error)
         self.layers.append((node.name, node.dirs))
@@ -388,6 +401,22 @@ cdef class CoreModel:
         return le_model_weight_bytes(self.model), le_model_workspace_bytes(self.model)
 
     cdef int check(self, object array, int kind, str what, bint writable) except -1:
+    def unpack(self, size_t op, which, shape):
+        """Weight `which` ("W", "R", "projection", "kernel", "table") of the layer added as number `op`, as it was given."""
+        cdef le_error error
+        cdef cnp.npy_intp sizes[3]
+        cdef int rank = len(shape)
+        if rank > 3:
+            raise errors.CoreError("unpack: weights have 2 or 3 dimensions")
+        for i in range(rank):
+            sizes[i] = shape[i]
+        array = cnp.PyArray_EMPTY(rank, sizes, self.kind, 0)
+        cdef le_status status = le_model_unpack(self.model, op, _WEIGHTS[which], cnp.PyArray_DATA(array),
+                                                cnp.PyArray_NBYTES(array), &error)
+        if status != LE_OK:
+            _raise(status, &error)
+        return array
+
         if not isinstance(array, cnp.ndarray) or cnp.PyArray_TYPE(array) != kind or not cnp.PyArray_ISCARRAY_RO(array) \
                 or (writable and not cnp.PyArray_ISWRITEABLE(array)):
             raise errors.ArgumentTypeError(f"{what}: expected an aligned, C-contiguous array of the model's dtype")

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from . import runtime
 from .errors import ArgumentError, ArgumentTypeError, UnsupportedError
-from .graph import Graph, Value, validate
+from .graph import Graph, Operator, Value, validate
 from .graph.cast import cast
 from .inputs import Checked, check_inputs, find_missing
 from .layers import Layer, chain
 from .plan import HostStep, Plan, Segment, StateLayout, compute_dtype, lower
 from .plan.execute import execute
+from .plan.weights import held_bytes, restore
 from .stream import Stream
 
 GEMMS = ("packed", "blas")
@@ -41,10 +43,11 @@ class Model:
             from . import blas
 
             blas.provider()
-        self._graph = validate(layers) if isinstance(layers, Graph) else chain(layers)
-        if dtype is not None and dtype != compute_dtype(self._graph):
-            self._graph = cast(self._graph, dtype)
-        self._plan: Plan = lower(self._graph, isa=runtime.isa(), gemm=gemm, dtype=dtype)
+        graph = validate(layers) if isinstance(layers, Graph) else chain(layers)
+        if dtype is not None and dtype != compute_dtype(graph):
+            graph = cast(graph, dtype)
+        self._plan: Plan = lower(graph, isa=runtime.isa(), gemm=gemm, dtype=dtype, threads=runtime.num_threads())
+        self._whole: Callable[[], Graph | None] = lambda: None          # the graph, while someone holds it
         self._states = StateLayout(self._plan)
         self._quick = self._quick_way()
         # A host operator may pass on a caller's input or a constant of the model, as it is or in another shape.
@@ -66,8 +69,15 @@ class Model:
 
     @property
     def graph(self) -> Graph:
-        """The graph, with its weights as plain arrays in ONNX's gate order."""
-        return self._graph
+        """The graph, with its weights as plain read-only arrays in ONNX's gate order.
+
+        The model holds its matrices packed alone: they are unpacked for each graph asked for, to the bit.
+        """
+        graph = self._whole()
+        if graph is None:
+            graph = restore(self._plan.light)
+            self._whole = weakref.ref(graph)
+        return graph
 
     @property
     def inputs(self) -> dict[str, Value]:
@@ -101,15 +111,17 @@ class Model:
         return summary(self)
 
     def memory(self) -> dict[str, int]:
-        """Bytes of packed weights, of idle workspaces, and of the constants of host operators."""
+        """Bytes of packed weights, of idle workspaces, of the constants of host operators, and of weights that stand
+        as arrays beside the packed ones ("raw": biases, peepholes, tables that NumPy reads)."""
         weights = workspace = host = 0
         for step in self._plan.steps:
             if isinstance(step, Segment):
                 packed, idle = step.core.memory()
                 weights, workspace = weights + packed, workspace + idle
             else:
-                host += sum(array.nbytes for array in step.node.tensors().values())
-        return {"weights": weights, "workspace": workspace, "host_operators": host}
+                host += sum(array.nbytes for array in step.node.tensors().values() if isinstance(step.node, Operator))
+        return {"weights": weights, "workspace": workspace, "host_operators": host,
+                "raw": held_bytes(self._plan.light)}
 
     def __repr__(self) -> str:
         ins = ", ".join(f"{v.name}{list(v.shape)}" for v in self.inputs.values())
@@ -117,13 +129,13 @@ class Model:
         return f"<lstm_engine.Model {ins} -> {outs}>"
 
     def __reduce__(self):
-        return _rebuild, (self._graph, self.gemm, self.dtype)
+        return _rebuild, (self.graph, self.gemm, self.dtype)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the model as a `*.lstm` file (docs/format.md); an existing file is replaced only by a whole one."""
         from . import format
 
-        format.save(self._graph, path)
+        format.save(self.graph, path)
 
     def stream(self, batch: int = 1, states: Mapping[str, str] | None = None, threads: int | None = None) -> Stream:
         """A stream of `batch` live sequences: the recurrent state is kept between calls.

@@ -113,6 +113,7 @@ typedef struct le_model_options {
     const char *isa;    /* a variant's name, or null for the best this CPU has */
     le_dtype dtype;     /* of weights, inputs, outputs and states */
     le_gemm gemm;       /* how Dense and the input projections are computed */
+    int threads;        /* that pack large weights; below 2: the caller's alone */
 } le_model_options;
 
 /* A new, empty model; the caller frees it with le_model_free. Weights are copied: arrays passed to the
@@ -179,6 +180,18 @@ le_status le_model_output(le_model *model, le_value value, le_error *error);
 
 /* Lay out stages and state, after which the model can run and can no longer change. */
 le_status le_model_finish(le_model *model, le_error *error);
+
+/* A weight matrix as it was given, to the bit: the model keeps it in another layout alone. `op` numbers embeddings and
+ * layers in order of adding. */
+typedef enum le_weight {
+    LE_WEIGHT_W = 0,          /* of a recurrent layer: [dirs, gates*H, features] */
+    LE_WEIGHT_R = 1,          /* [dirs, gates*H, P or H] */
+    LE_WEIGHT_PROJECTION = 2, /* [dirs, P, H] */
+    LE_WEIGHT_KERNEL = 3,     /* of a dense layer: [features, units] */
+    LE_WEIGHT_TABLE = 4       /* of an embedding: [vocabulary, features] */
+} le_weight;
+/* `out` has room for `bytes`, the size of the matrix; LE_ERROR_ARGUMENT where there is no such weight of that size. */
+le_status le_model_unpack(const le_model *model, size_t op, le_weight which, void *out, size_t bytes, le_error *error);
 
 /* ---- what a finished model says -------------------------------------------------------------------- */
 

@@ -15,11 +15,12 @@ static int row_wise(le_activation activation)
 }
 
 le_status le_dense_pack(const le_kernels *kernels, le_gemm gemm, size_t features, size_t units, const void *kernel,
-                        const void *bias, le_activation activation, le_dense_layer *layer, le_error *error)
+                        const void *bias, le_activation activation, int threads, le_dense_layer *layer,
+                        le_error *error)
 {
     *layer = (le_dense_layer){
         .kernels = kernels, .gemm = gemm, .features = features, .units = units, .activation = activation};
-    le_status status = le_pack_columns(kernels, units, features, kernel, &layer->w);
+    le_status status = le_pack_columns(kernels, units, features, kernel, threads, &layer->w);
     if (status == LE_OK)
         status = le_pack_units(kernels, units, bias, NULL, &layer->bias);
     if (status == LE_OK && gemm == LE_GEMM_BLAS) {

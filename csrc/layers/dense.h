@@ -17,9 +17,9 @@ typedef struct le_dense_layer {
     char *w_plain; /* [features, units] for gemm = blas, or null */
 } le_dense_layer;
 
-/* kernel [features, units], bias [units] or null. On failure the layer holds nothing. */
+/* kernel [features, units], bias [units] or null; packed on at most `threads`. On failure the layer holds nothing. */
 le_status le_dense_pack(const le_kernels *kernels, le_gemm gemm, size_t features, size_t units, const void *kernel,
-                        const void *bias, le_activation activation, le_dense_layer *layer, le_error *error);
+                        const void *bias, le_activation activation, int threads, le_dense_layer *layer, le_error *error);
 void le_dense_free(le_dense_layer *layer);
 size_t le_dense_bytes(const le_dense_layer *layer);
 

@@ -15,6 +15,7 @@
 typedef struct plain_weights {
     const char *w, *r, *b, *p, *proj; /* [gates*H, I], [gates*H, output], [2*gates*H], [3*H], [P, H]; null: none */
     size_t es, features, hidden, output, gates;
+    int threads;                      /* that pack */
 } plain_weights;
 
 static const char *bias_of(const plain_weights *plain, int recurrent, size_t gate)
@@ -32,14 +33,6 @@ static char *transpose(size_t es, const char *matrix, size_t rows, size_t column
     return out;
 }
 
-static le_status pack_transposed(const le_kernels *kernels, size_t units, size_t k, const char *matrix, le_packed *out)
-{
-    char *columns = transpose(le_dtype_size(kernels->dtype), matrix, units, k);
-    const le_status status = columns ? le_pack_columns(kernels, units, k, columns, out) : LE_ERROR_MEMORY;
-    le_free(columns);
-    return status;
-}
-
 /* A phase of `gates` gates side by side, from `first_gate` on. */
 static le_status pack_gate_phase(const le_kernels *kernels, const plain_weights *plain, size_t first_gate, int gates,
                                  le_step_kernel kernel, le_phase *phase)
@@ -50,10 +43,12 @@ static le_status pack_gate_phase(const le_kernels *kernels, const plain_weights 
     phase->units = plain->hidden;
     phase->panel_units = (size_t)kernels->lanes;
     phase->bias_bytes = (size_t)gates * phase->panel_units * plain->es;
-    le_status status = le_pack_gates(kernels, gates, plain->hidden, plain->features, plain->w + skip * plain->features,
-                                     &phase->w);
+    phase->order = LE_ORDER_GATES;
+    le_status status = le_pack_rows(kernels, LE_ORDER_GATES, gates, plain->hidden, plain->features,
+                                    plain->w + skip * plain->features, plain->threads, &phase->w);
     if (status == LE_OK)
-        status = le_pack_gates(kernels, gates, plain->hidden, plain->output, plain->r + skip * plain->output, &phase->r);
+        status = le_pack_rows(kernels, LE_ORDER_GATES, gates, plain->hidden, plain->output,
+                              plain->r + skip * plain->output, plain->threads, &phase->r);
     if (status == LE_OK)
         status = le_pack_bias(kernels, gates, plain->hidden, bias_of(plain, 0, first_gate), bias_of(plain, 1, first_gate),
                               &phase->bias);
@@ -72,10 +67,12 @@ static le_status pack_column_phase(const le_kernels *kernels, const plain_weight
     phase->units = plain->hidden;
     phase->panel_units = LE_MAX_NV * (size_t)kernels->lanes;
     phase->bias_bytes = phase->panel_units * plain->es;
-    le_status status = pack_transposed(kernels, plain->hidden, plain->features, plain->w + skip * plain->features,
-                                       &phase->w);
+    phase->order = LE_ORDER_UNITS;
+    le_status status = le_pack_rows(kernels, LE_ORDER_UNITS, 1, plain->hidden, plain->features,
+                                    plain->w + skip * plain->features, plain->threads, &phase->w);
     if (status == LE_OK)
-        status = pack_transposed(kernels, plain->hidden, plain->output, plain->r + skip * plain->output, &phase->r);
+        status = le_pack_rows(kernels, LE_ORDER_UNITS, 1, plain->hidden, plain->output,
+                              plain->r + skip * plain->output, plain->threads, &phase->r);
     if (status == LE_OK)
         status = le_pack_units(kernels, plain->hidden, bias_of(plain, 0, gate), bias_of(plain, 1, gate), &phase->bias);
     return status;
@@ -128,7 +125,9 @@ static le_status pack_lstm(const le_kernels *kernels, const le_recurrent *spec, 
     projection->kernel = kernels->projection;
     projection->units = spec->projection;
     projection->panel_units = LE_MAX_NV * (size_t)kernels->lanes;
-    return pack_transposed(kernels, spec->projection, plain->hidden, plain->proj, &projection->r);
+    projection->order = LE_ORDER_UNITS;
+    return le_pack_rows(kernels, LE_ORDER_UNITS, 1, spec->projection, plain->hidden, plain->proj, plain->threads,
+                        &projection->r);
 }
 
 static le_status pack_gru(const le_kernels *kernels, const le_recurrent *spec, const plain_weights *plain,
@@ -170,7 +169,7 @@ static le_status pack_direction(const le_kernels *kernels, le_gemm gemm, const l
 }
 
 le_status le_recurrent_pack(const le_kernels *kernels, le_gemm gemm, size_t features, const le_recurrent *spec,
-                            le_recurrent_layer *layer, le_error *error)
+                            int threads, le_recurrent_layer *layer, le_error *error)
 {
     static const int gate_counts[] = {[LE_LSTM] = 4, [LE_GRU] = 3, [LE_RNN] = 1};
     const size_t es = le_dtype_size(kernels->dtype), hidden = spec->hidden, gates = (size_t)gate_counts[spec->cell];
@@ -197,6 +196,7 @@ le_status le_recurrent_pack(const le_kernels *kernels, le_gemm gemm, size_t feat
             .p = spec->p ? (const char *)spec->p + dir * 3 * hidden * es : NULL,
             .proj = spec->proj ? (const char *)spec->proj + dir * output * hidden * es : NULL,
             .es = es, .features = features, .hidden = hidden, .output = output, .gates = gates,
+            .threads = threads,
         };
         status = pack_direction(kernels, gemm, spec, d, &plain, &layer->direction[d]);
     }
@@ -207,6 +207,28 @@ le_status le_recurrent_pack(const le_kernels *kernels, le_gemm gemm, size_t feat
         return le_fail(error, status, "packing a recurrent layer of %zu units: %s", hidden, le_status_text(status));
     }
     return LE_OK;
+}
+
+void le_recurrent_unpack(const le_recurrent_layer *layer, le_weight which, void *out)
+{
+    const size_t es = le_dtype_size(layer->kernels->dtype), rows = (size_t)layer->gates * layer->hidden;
+    const size_t columns = which == LE_WEIGHT_W ? layer->features : layer->output;
+    for (int d = 0; d < layer->dirs; d++) {
+        const le_phase *phases = layer->direction[d].phase;
+        if (which == LE_WEIGHT_PROJECTION) {
+            le_unpack_rows(layer->kernels, LE_ORDER_UNITS, layer->output, &phases[1].r,
+                           (char *)out + (size_t)d * layer->output * layer->hidden * es);
+            continue;
+        }
+        char *own = (char *)out + (size_t)d * rows * columns * es;
+        for (int i = 0; i < layer->direction[d].phases; i++) {
+            const le_phase *phase = &phases[i];
+            if (phase->w.panels > 0) /* not the projection */
+                le_unpack_rows(layer->kernels, phase->order, layer->hidden,
+                               which == LE_WEIGHT_W ? &phase->w : &phase->r,
+                               own + (size_t)phase->first_gate * layer->hidden * columns * es);
+        }
+    }
 }
 
 void le_recurrent_free(le_recurrent_layer *layer)

@@ -4,11 +4,15 @@
 
 #include "base/arena.h"
 #include "base/cpu.h"
+#include "base/threads.h"
 
 size_t le_dtype_size(le_dtype dtype)
 {
     return dtype == LE_FLOAT64 ? sizeof(double) : sizeof(float);
 }
+
+/* Below this a team costs more than it saves. */
+#define TEAM_FROM ((size_t)1 << 20)
 
 static le_status allocate(const le_kernels *kernels, int nv, size_t panels, size_t k, le_packed *out)
 {
@@ -17,54 +21,152 @@ static le_status allocate(const le_kernels *kernels, int nv, size_t panels, size
     const size_t bytes = le_mul(out->panel_bytes, panels);
     if (bytes == SIZE_MAX)
         return LE_ERROR_OVERFLOW;
-    out->data = le_calloc(bytes);
+    out->data = le_alloc(bytes);
     return out->data ? LE_OK : LE_ERROR_MEMORY;
 }
 
-/* to[i * to_stride] = from[i * from_stride], strides in elements. */
-static void copy_strided(le_dtype dtype, size_t count, const void *from, size_t from_stride, void *to, size_t to_stride)
+/* A packing (or unpacking) under way; the members of a team take a run of panels each. */
+typedef struct packing {
+    le_panel_order order;
+    le_dtype dtype;
+    size_t lanes, units;
+    const le_packed *packed;
+    const char *from;
+    char *to;        /* of an unpacking */
+} packing;
+
+/* The rows that stand in vector j of a panel: the first, and their number (the lanes after them are zero). */
+static size_t rows_of_vector(const packing *job, size_t panel, size_t j, size_t *first)
 {
-    if (dtype == LE_FLOAT64) {
-        const double *source = from;
-        double *target = to;
-        for (size_t i = 0; i < count; i++)
-            target[i * to_stride] = source[i * from_stride];
-    } else {
-        const float *source = from;
-        float *target = to;
-        for (size_t i = 0; i < count; i++)
-            target[i * to_stride] = source[i * from_stride];
+    const int gates = job->order == LE_ORDER_GATES;
+    const size_t unit = (gates ? panel : panel * (size_t)job->packed->nv + j) * job->lanes;
+    *first = unit + (gates ? j * job->units : 0);
+    return unit >= job->units ? 0 : job->units - unit < job->lanes ? job->units - unit : job->lanes;
+}
+
+/* to[p * to_stride + r] = from[r * k + p] for p < k, r < rows, and 0 up to `lanes`. Column after column of a few rows:
+ * what is written goes out in whole cache lines, what is read comes in as `rows` streams. */
+#define DEFINE_INTERLEAVE(name, real)                                                                       \
+    static void name(size_t rows, size_t lanes, size_t k, const real *from, real *to, size_t to_stride)    \
+    {                                                                                                       \
+        for (size_t p = 0; p < k; p++) {                                                                    \
+            for (size_t r = 0; r < rows; r++)                                                               \
+                to[p * to_stride + r] = from[r * k + p];                                                    \
+            for (size_t r = rows; r < lanes; r++)                                                           \
+                to[p * to_stride + r] = 0;                                                                  \
+        }                                                                                                   \
+    }
+DEFINE_INTERLEAVE(interleave_f32, float)
+DEFINE_INTERLEAVE(interleave_f64, double)
+
+/* The reverse, the real rows alone. */
+#define DEFINE_SEPARATE(name, real)                                                                         \
+    static void name(size_t rows, size_t k, const real *from, size_t from_stride, real *to)                \
+    {                                                                                                       \
+        for (size_t p = 0; p < k; p++)                                                                      \
+            for (size_t r = 0; r < rows; r++)                                                               \
+                to[r * k + p] = from[p * from_stride + r];                                                  \
+    }
+DEFINE_SEPARATE(separate_f32, float)
+DEFINE_SEPARATE(separate_f64, double)
+
+static size_t panel_share(size_t panels, int member, int members)
+{
+    return panels * (size_t)member / (size_t)members;
+}
+
+static void pack_rows_member(int member, int members, void *context)
+{
+    const packing *job = context;
+    const le_packed *packed = job->packed;
+    const size_t es = le_dtype_size(job->dtype), nv = (size_t)packed->nv, stride = nv * job->lanes;
+    const size_t end = panel_share(packed->panels, member + 1, members);
+    for (size_t panel = panel_share(packed->panels, member, members); panel < end; panel++)
+        for (size_t j = 0; j < nv; j++) {
+            size_t first;
+            const size_t rows = rows_of_vector(job, panel, j, &first);
+            const void *from = job->from + (rows ? first * packed->k * es : 0);
+            void *to = packed->data + panel * packed->panel_bytes + j * job->lanes * es;
+            if (job->dtype == LE_FLOAT64)
+                interleave_f64(rows, job->lanes, packed->k, from, to, stride);
+            else
+                interleave_f32(rows, job->lanes, packed->k, from, to, stride);
+        }
+}
+
+static void pack_columns_member(int member, int members, void *context)
+{
+    const packing *job = context;
+    const le_packed *packed = job->packed;
+    const size_t es = le_dtype_size(job->dtype), width = (size_t)packed->nv * job->lanes;
+    const size_t end = panel_share(packed->panels, member + 1, members);
+    for (size_t panel = panel_share(packed->panels, member, members); panel < end; panel++) {
+        const size_t first = panel * width, count = job->units - first < width ? job->units - first : width;
+        for (size_t row = 0; row < packed->k; row++) {
+            char *to = packed->data + panel * packed->panel_bytes + row * width * es;
+            memcpy(to, job->from + (row * job->units + first) * es, count * es);
+            memset(to + count * es, 0, (width - count) * es);
+        }
     }
 }
 
-le_status le_pack_gates(const le_kernels *kernels, int gates, size_t hidden, size_t k, const void *weights,
-                        le_packed *out)
+static int team_for(const le_packed *packed, int threads)
 {
-    const size_t lanes = (size_t)kernels->lanes, es = le_dtype_size(kernels->dtype);
-    const size_t width = (size_t)gates * lanes;
-    const le_status status = allocate(kernels, gates, (hidden + lanes - 1) / lanes, k, out);
+    return packed->panels * packed->panel_bytes < TEAM_FROM ? 1 : threads;
+}
+
+le_status le_pack_rows(const le_kernels *kernels, le_panel_order order, int gates, size_t units, size_t k,
+                       const void *weights, int threads, le_packed *out)
+{
+    const int nv = order == LE_ORDER_GATES ? gates : LE_MAX_NV;
+    const size_t width = (size_t)kernels->lanes * (order == LE_ORDER_GATES ? 1 : LE_MAX_NV);
+    const le_status status = allocate(kernels, nv, (units + width - 1) / width, k, out);
     if (status != LE_OK)
         return status;
-    for (size_t unit = 0; unit < hidden; unit++)
-        for (size_t gate = 0; gate < (size_t)gates; gate++)
-            copy_strided(kernels->dtype, k, (const char *)weights + (gate * hidden + unit) * k * es, 1,
-                         out->data + unit / lanes * out->panel_bytes + (gate * lanes + unit % lanes) * es, width);
+    packing job = {order, kernels->dtype, (size_t)kernels->lanes, units, out, weights, NULL};
+    le_team_run(team_for(out, threads), pack_rows_member, &job);
     return LE_OK;
 }
 
-le_status le_pack_columns(const le_kernels *kernels, size_t units, size_t k, const void *kernel, le_packed *out)
+le_status le_pack_columns(const le_kernels *kernels, size_t units, size_t k, const void *kernel, int threads,
+                          le_packed *out)
 {
-    const size_t width = LE_MAX_NV * (size_t)kernels->lanes, es = le_dtype_size(kernels->dtype);
+    const size_t width = LE_MAX_NV * (size_t)kernels->lanes;
     const le_status status = allocate(kernels, LE_MAX_NV, (units + width - 1) / width, k, out);
     if (status != LE_OK)
         return status;
-    for (size_t panel = 0; panel < out->panels; panel++) {
-        const size_t first = panel * width, count = units - first < width ? units - first : width;
-        for (size_t row = 0; row < k; row++)
-            memcpy(out->data + panel * out->panel_bytes + row * width * es,
-                   (const char *)kernel + (row * units + first) * es, count * es);
-    }
+    packing job = {LE_ORDER_UNITS, kernels->dtype, (size_t)kernels->lanes, units, out, kernel, NULL};
+    le_team_run(team_for(out, threads), pack_columns_member, &job);
     return LE_OK;
+}
+
+void le_unpack_rows(const le_kernels *kernels, le_panel_order order, size_t units, const le_packed *packed,
+                    void *weights)
+{
+    const packing job = {order, kernels->dtype, (size_t)kernels->lanes, units, packed, NULL, weights};
+    const size_t es = le_dtype_size(kernels->dtype), nv = (size_t)packed->nv, stride = nv * job.lanes;
+    for (size_t panel = 0; panel < packed->panels; panel++)
+        for (size_t j = 0; j < nv; j++) {
+            size_t first;
+            const size_t rows = rows_of_vector(&job, panel, j, &first);
+            const void *from = packed->data + panel * packed->panel_bytes + j * job.lanes * es;
+            void *to = job.to + (rows ? first * packed->k * es : 0);
+            if (kernels->dtype == LE_FLOAT64)
+                separate_f64(rows, packed->k, from, stride, to);
+            else
+                separate_f32(rows, packed->k, from, stride, to);
+        }
+}
+
+void le_unpack_columns(const le_kernels *kernels, size_t units, const le_packed *packed, void *kernel)
+{
+    const size_t es = le_dtype_size(kernels->dtype), width = (size_t)packed->nv * (size_t)kernels->lanes;
+    for (size_t panel = 0; panel < packed->panels; panel++) {
+        const size_t first = panel * width, count = units - first < width ? units - first : width;
+        for (size_t row = 0; row < packed->k; row++)
+            memcpy((char *)kernel + (row * units + first) * es,
+                   packed->data + panel * packed->panel_bytes + row * width * es, count * es);
+    }
 }
 
 /* In the default floating-point mode: a caller that flushes denormals must get the same weights. */

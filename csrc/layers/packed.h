@@ -17,13 +17,23 @@ typedef struct le_packed {
 
 size_t le_dtype_size(le_dtype dtype);
 
-/* Gates side by side: panel p, vector j, lane l is row (j * hidden + p * lanes + l) of `weights`
- * [gates*hidden, k]. `gates` is also nv. */
-le_status le_pack_gates(const le_kernels *kernels, int gates, size_t hidden, size_t k, const void *weights,
-                        le_packed *out);
+/* How the rows of a weight matrix [columns, k] stand in panels. Gates: panel p, vector j, lane l is row
+ * j * units + p * lanes + l, units being those of one gate and nv their number. Units: panel p, vector j, lane l is row
+ * (p * nv + j) * lanes + l, and nv is LE_MAX_NV. */
+typedef enum le_panel_order { LE_ORDER_GATES, LE_ORDER_UNITS } le_panel_order;
 
-/* Plain columns of `kernel` [k, units], LE_MAX_NV vectors of units a panel. */
-le_status le_pack_columns(const le_kernels *kernels, size_t units, size_t k, const void *kernel, le_packed *out);
+/* Pack the rows of `weights` [gates*units, k] (gates is 1 for LE_ORDER_UNITS) on a team of at most `threads`. */
+le_status le_pack_rows(const le_kernels *kernels, le_panel_order order, int gates, size_t units, size_t k,
+                       const void *weights, int threads, le_packed *out);
+
+/* Pack the columns of `kernel` [k, units] in LE_ORDER_UNITS. */
+le_status le_pack_columns(const le_kernels *kernels, size_t units, size_t k, const void *kernel, int threads,
+                          le_packed *out);
+
+/* The inverses, to the bit: what was packed goes to `weights` [gates*units, k], or `kernel` [k, units]. */
+void le_unpack_rows(const le_kernels *kernels, le_panel_order order, size_t units, const le_packed *packed,
+                    void *weights);
+void le_unpack_columns(const le_kernels *kernels, size_t units, const le_packed *packed, void *kernel);
 
 /* A per-gate vector [gates*hidden] (may be null: zeros) plus a second one (may be null), as [panel][gates][lanes]. */
 le_status le_pack_bias(const le_kernels *kernels, int gates, size_t hidden, const void *first, const void *second,

@@ -11,6 +11,7 @@
  * before its product, and an LSTM that projects h. What passes between the two is the layer's middle row. */
 typedef struct le_phase {
     le_step_kernel kernel;
+    le_panel_order order; /* of w and r */
     le_packed w;        /* inputs; no panels when the phase reads none */
     le_packed r;        /* what is multiplied in each step */
     char *bias;         /* [panels][width], or null */
@@ -42,9 +43,11 @@ typedef struct le_recurrent_layer {
     le_recurrent_direction direction[2];
 } le_recurrent_layer;
 
-/* Pack the weights of `spec` for `kernels`. On failure the layer holds nothing. */
+/* Pack the weights of `spec` for `kernels`, on at most `threads`. On failure the layer holds nothing. */
 le_status le_recurrent_pack(const le_kernels *kernels, le_gemm gemm, size_t features, const le_recurrent *spec,
-                            le_recurrent_layer *layer, le_error *error);
+                            int threads, le_recurrent_layer *layer, le_error *error);
+/* W, R or the projection as they came, to the bit. */
+void le_recurrent_unpack(const le_recurrent_layer *layer, le_weight which, void *out);
 void le_recurrent_free(le_recurrent_layer *layer);
 size_t le_recurrent_bytes(const le_recurrent_layer *layer);
 /* Bytes of weights that every step reads, one direction. */

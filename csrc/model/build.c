@@ -21,6 +21,7 @@ le_status le_model_new(const le_model_options *options, le_model **out, le_error
     model->kernels = kernels;
     model->gemm = options->gemm;
     model->element = le_dtype_size(options->dtype);
+    model->threads = options->threads > 1 ? options->threads : 1;
     *out = model;
     return LE_OK;
 }
@@ -182,7 +183,7 @@ le_status le_model_dense(le_model *model, le_value x, const void *kernel, const 
     if (units == 0 || units > LE_MAX_SIZE)
         return le_fail(error, LE_ERROR_SHAPE, "a dense layer of %zu units", units);
     status = le_dense_pack(model->kernels, model->gemm, model->values[x].features, units, kernel, bias, activation,
-                           &layer, error);
+                           model->threads, &layer, error);
     if (status != LE_OK)
         return status;
     le_op *op = add_op(model, LE_OP_DENSE, x, model->values[x].rank, units);
@@ -252,7 +253,8 @@ le_status le_model_recurrent(le_model *model, const le_recurrent *spec, le_value
     if (status == LE_OK)
         status = check_initial(model, spec->initial_c, c_size, "initial_c", error);
     if (status == LE_OK)
-        status = le_recurrent_pack(model->kernels, model->gemm, model->values[spec->x].features, spec, &layer, error);
+        status = le_recurrent_pack(model->kernels, model->gemm, model->values[spec->x].features, spec, model->threads,
+                                   &layer, error);
     if (status != LE_OK)
         return status;
 

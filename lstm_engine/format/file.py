@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import queue
 import stat
+import threading
 import zlib
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -17,6 +20,7 @@ from .codec import decode, encode
 from .header import Entry, Header
 
 CHUNK = 2**20        # bytes read at a time: the checksum is taken while they are still in the cache
+THREAD_FROM = 2**23  # bytes from which a second thread reads
 
 
 def save(graph: Graph, path: str | os.PathLike[str]) -> None:
@@ -103,16 +107,50 @@ def _read_data(file: BinaryIO, head: bytes, parsed: Header) -> np.ndarray:
     data = block[start:start + size]
     at = 8 + header.CRC_AT.start
     crc = zlib.crc32(head[:at] + header.CRC_ZERO + head[8 + header.CRC_AT.stop:])
-    view, done = data.data, 0
-    while done < size:
-        count = file.readinto(view[done:done + CHUNK])
-        if not count:
-            raise FormatError(f"data: the tensors need {size} bytes, the file ends after {done}")
-        crc = zlib.crc32(view[done:done + count], crc)
-        done += count
+    done = 0
+    for chunk in _chunks(file, data.data):
+        crc = zlib.crc32(chunk, crc)
+        done += len(chunk)
+    if done < size:
+        raise FormatError(f"data: the tensors need {size} bytes, the file ends after {done}")
     if f"{crc:08x}" != parsed.crc32:
         raise FormatError(f"crc32: the file says {parsed.crc32}, its bytes give {crc:08x}: it is damaged")
     return data
+
+
+def _chunks(file: BinaryIO, view: memoryview) -> Iterator[memoryview]:
+    """The parts of `view` as they are filled from the file, up to its end. A large file is read by a second thread:
+    taking the checksum costs about as much as reading, and neither needs the interpreter."""
+    parts: Iterator[memoryview] = _read_parts(file, view)
+    if len(view) < THREAD_FROM:
+        yield from parts
+        return
+    ready: queue.SimpleQueue[memoryview | BaseException | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        try:
+            for part in parts:
+                ready.put(part)
+            ready.put(None)
+        except BaseException as error:             # of whatever kind: the caller's thread raises it
+            ready.put(error)
+
+    thread = threading.Thread(target=read, name="lstm-engine reader", daemon=True)
+    thread.start()
+    try:
+        while (part := ready.get()) is not None:
+            if isinstance(part, BaseException):
+                raise part
+            yield part
+    finally:
+        thread.join()                              # it uses the file, which the caller closes
+
+
+def _read_parts(file: BinaryIO, view: memoryview) -> Iterator[memoryview]:
+    done = 0
+    while done < len(view) and (count := file.readinto(view[done:done + CHUNK])):
+        yield view[done:done + count]
+        done += count
 
 
 def _decode(parsed: Header, data: np.ndarray) -> Graph:

@@ -12,6 +12,7 @@ from ..graph import Activate, Dense, Embedding, Graph, Node, Operator, Pool, Rec
 from .axes import Axes
 from .host_nodes import host_function, keeps_time
 from .partition import AxisKey, Part, optional, partition
+from .weights import Lightener
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,12 @@ Step = Segment | HostStep
 
 @dataclass(frozen=True)
 class Plan:
-    """A graph ready to run on one instruction set. `values` are the graph's, by name."""
+    """A graph ready to run on one instruction set. `values` are the graph's, by name.
 
+    `light`: the graph without the matrices that the segments hold packed; see `weights.restore`.
+    """
+
+    light: Graph
     inputs: tuple[Value, ...]
     outputs: tuple[str, ...]
     values: dict[str, Value]
@@ -70,26 +75,29 @@ def compute_dtype(graph: Graph) -> str:
     return "float64" if wide else "float32"
 
 
-def lower(graph: Graph, *, isa: str, gemm: str = "packed", dtype: str | None = None) -> Plan:
-    """Split the graph into steps and pack the weights of the C segments for one instruction set.
+def lower(graph: Graph, *, isa: str, gemm: str = "packed", dtype: str | None = None, threads: int = 1) -> Plan:
+    """Split the graph into steps and pack the weights of the C segments for one instruction set, on `threads`.
 
+    The plan holds no array of the graph that it can do without.
     Raises UnsupportedError for a node that neither the core nor NumPy runs, by name.
     """
     dtype = dtype or compute_dtype(graph)
     values = infer_shapes(graph)
     axes = Axes.of(graph, values)
-    steps = [_segment(part, values, isa, gemm, dtype) if part.core
-             else _host_step(part.nodes[0], values, axes, dtype, isa) for part in partition(graph, values)]
+    parts = partition(graph, values)
+    lightener = Lightener(graph, [part.nodes[0] for part in parts if not part.core])
+    steps = [_segment(part, values, _core.CoreModel(isa, dtype, gemm, threads), lightener) if part.core
+             else _host_step(lightener.host(part.nodes[0]), values, axes, dtype, isa) for part in parts]
     inputs = tuple(values[value.name] for value in graph.inputs)
-    return Plan(inputs, graph.outputs, values, tuple(steps), dtype, isa, gemm, axes)
+    return Plan(lightener.light(), inputs, graph.outputs, values, tuple(steps), dtype, isa, gemm, axes)
 
 
 def _host_step(node: Node, values: dict[str, Value], axes: Axes, dtype: str, isa: str) -> HostStep:
     return HostStep(node, host_function(node, values, dtype, isa), keeps_time(node, values, axes))
 
 
-def _segment(part: Part, values: dict[str, Value], isa: str, gemm: str, dtype: str) -> Segment:
-    builder = _SegmentBuilder(_core.CoreModel(isa, dtype, gemm), part, values, dtype)
+def _segment(part: Part, values: dict[str, Value], core: _core.CoreModel, lightener: Lightener) -> Segment:
+    builder = _SegmentBuilder(core, part, values, lightener)
     for node, axis in zip(part.nodes, part.axes):
         builder.add(node, axis)
     return builder.finish()
@@ -98,9 +106,9 @@ def _segment(part: Part, values: dict[str, Value], isa: str, gemm: str, dtype: s
 class _SegmentBuilder:
     """Adds the nodes of one part to a C model."""
 
-    def __init__(self, core: _core.CoreModel, part: Part, values: dict[str, Value], dtype: str) -> None:
+    def __init__(self, core: _core.CoreModel, part: Part, values: dict[str, Value], lightener: Lightener) -> None:
         self.segment = Segment(core)
-        self.part, self.values, self.dtype = part, values, dtype
+        self.part, self.values, self.dtype, self.lightener = part, values, core.dtype, lightener
         self.numbers: dict[tuple[str, AxisKey | None], int] = {}      # a value on an axis -> its number in the core
 
     def _axis_number(self, axis: AxisKey) -> int:
@@ -131,7 +139,6 @@ class _SegmentBuilder:
 
     def add(self, node: Node, axis: AxisKey | None) -> None:
         core = self.segment.core
-        self.segment.nodes.append(node)
         x = self._number(node.inputs[0], axis, isinstance(node, Embedding))
         numbers: tuple[int, ...]
         if isinstance(node, Embedding):
@@ -148,14 +155,17 @@ class _SegmentBuilder:
                       for name in (optional(node.inputs, 2), optional(node.inputs, 3))]
             wanted = [bool(optional(node.outputs, position)) for position in range(3)]
             numbers = core.recurrent(self._cast(node), x, *states, *wanted)
-            self.segment.layers.append(node)
+        light = self.lightener.core(node, core, len(self.segment.nodes))
+        self.segment.nodes.append(light)
+        if isinstance(light, Recurrent):
+            self.segment.layers.append(light)
         for name, number in zip(node.outputs, numbers):
             if name:
                 self.numbers[name, self.part.made[name]] = number
 
     def finish(self) -> Segment:
         segment = self.segment
-        makers = {name: node for node in self.part.nodes for name in node.outputs if name}
+        makers = {name: node for node in self.segment.nodes for name in node.outputs if name}
         for name in self.part.exports:
             axis = self.part.made[name]
             features = int(self.values[name].shape[-1])

@@ -1,0 +1,107 @@
+"""Where the weights of a model live: large matrices packed in the core alone, everything else as arrays.
+
+The core packs its weights for the kernels, so a matrix that also stayed as the array it came in would be held twice.
+`Lightener` makes the nodes a plan keeps: `Packed` stands for each such matrix. `restore` unpacks them, to the bit. A
+model thus depends neither on its file after loading, nor on arrays that its maker may change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from ..graph import Graph, Node, Operator
+
+if TYPE_CHECKING:
+    from .. import _core
+
+_MATRICES = ("W", "R", "projection", "kernel", "table")
+N = TypeVar("N", bound=Node)
+
+
+class Packed:
+    """A weight whose values the core holds: shape and dtype alone. Stands once for an array that nodes share."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.shape, self.dtype = array.shape, array.dtype
+        self.ndim, self.size, self.nbytes = array.ndim, array.size, array.nbytes
+        self.source: tuple[_core.CoreModel, int, str] | None = None      # core, number of the operation, field
+
+    def unpack(self) -> np.ndarray:
+        """The array as it came, read-only."""
+        assert self.source is not None
+        core, number, field = self.source
+        array = core.unpack(number, field, self.shape).astype(self.dtype, copy=False)
+        array.flags.writeable = False
+        return array
+
+    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        raise TypeError("a packed weight has no values here; Model.graph unpacks it")
+
+
+class Lightener:
+    """Makes the nodes that a plan keeps out of those of a graph, which must outlive it."""
+
+    def __init__(self, graph: Graph, host: Iterable[Node]) -> None:
+        self.graph = graph
+        self._nodes: dict[int, Any] = {}
+        # What NumPy reads stays an array; a view is copied, since it would keep alive all it is a part of.
+        self._arrays: dict[int, Any] = {}
+        for node in host:
+            for array in node.tensors().values():
+                self._keep(array)
+
+    def _keep(self, array: np.ndarray) -> np.ndarray:
+        if id(array) not in self._arrays:
+            self._arrays[id(array)] = array if array.base is None else array.copy()
+        return self._arrays[id(array)]
+
+    def host(self, node: N) -> N:
+        """A node that NumPy runs, its weights as arrays."""
+        if isinstance(node, Operator):
+            light: Any = replace(node, constants={at: self._keep(array) for at, array in node.constants.items()})
+        else:
+            light = replace(node, **{name: self._keep(array) for name, array in node.tensors().items()})
+        self._nodes[id(node)] = light
+        return light
+
+    def core(self, node: N, core: _core.CoreModel, number: int) -> N:
+        """A node that `core` runs as operation `number`, its matrices packed there."""
+        changed: dict[str, Any] = {}
+        for name, array in node.tensors().items():
+            if name not in _MATRICES or not np.can_cast(array.dtype, core.dtype, "safe"):
+                changed[name] = self._keep(array)
+                continue
+            changed[name] = weight = self._arrays.setdefault(id(array), Packed(array))
+            if isinstance(weight, Packed) and weight.source is None:
+                weight.source = core, number, name
+        self._nodes[id(node)] = light = replace(node, **changed)
+        return light
+
+    def light(self) -> Graph:
+        """The graph with the nodes made so far in place of its own."""
+        return replace(self.graph, nodes=tuple(self._nodes.get(id(node), node) for node in self.graph.nodes))
+
+
+def restore(light: Graph) -> Graph:
+    """The whole graph: a node's weights as the arrays they came as, shared where they were shared."""
+    made: dict[int, np.ndarray] = {}
+
+    def whole(node: Node) -> Node:
+        packed = {name: weight for name, weight in node.tensors().items() if isinstance(weight, Packed)}
+        for weight in packed.values():
+            if id(weight) not in made:
+                made[id(weight)] = weight.unpack()
+        return replace(node, **{name: made[id(weight)] for name, weight in packed.items()}) if packed else node
+
+    return replace(light, nodes=tuple(whole(node) for node in light.nodes))
+
+
+def held_bytes(light: Graph) -> int:
+    """Bytes of the weights that stand as arrays beside what is packed, those of host operators excluded."""
+    arrays = {id(array): array.nbytes for node in light.nodes if not isinstance(node, Operator)
+              for array in node.tensors().values() if not isinstance(array, Packed)}
+    return sum(arrays.values())
