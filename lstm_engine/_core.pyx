@@ -117,6 +117,7 @@ cdef extern from "le.h" nogil:
         const void *const *state_in
         void *const *state_out
         int threads
+        int resumed
         le_split split
         size_t block_steps
         int (*poll)(void *) noexcept nogil
@@ -195,8 +196,8 @@ def blas_product(cnp.ndarray a not None, cnp.ndarray b not None, cnp.ndarray c n
 _CELLS = {"LSTM": 0, "GRU": 1, "RNN": 2}
 _DIRECTIONS = {"forward": 0, "reverse": 1, "bidirectional": 2}
 _POOLS = {"last": 0, "mean": 1, "max": 2}
-_SPLITS = {"auto": LE_SPLIT_AUTO, "rows": LE_SPLIT_ROWS, "units": LE_SPLIT_UNITS}
 _WEIGHTS = {"W": 0, "R": 1, "projection": 2, "kernel": 3, "table": 4}
+_SPLITS = {"auto": LE_SPLIT_AUTO, "rows": LE_SPLIT_ROWS, "units": LE_SPLIT_UNITS}
 cdef enum:
     MAX_PORTS = 64
 
@@ -236,8 +237,8 @@ cdef class CoreModel:
         options.isa = NULL if isa is None else <const char *>name
         options.dtype = LE_FLOAT64 if dtype == "float64" else LE_FLOAT32
         options.gemm = LE_GEMM_BLAS if gemm == "blas" else LE_GEMM_PACKED
-        cdef le_status status = le_model_new(&options, &self.model, &error)
         options.threads = threads
+        cdef le_status status = le_model_new(&options, &self.model, &error)
         if status != LE_OK:
             _raise(status, &error)
         self.kind = cnp.NPY_FLOAT64 if dtype == "float64" else cnp.NPY_FLOAT32
@@ -400,7 +401,6 @@ cdef class CoreModel:
         """(bytes of packed weights, bytes of idle workspaces)."""
         return le_model_weight_bytes(self.model), le_model_workspace_bytes(self.model)
 
-    cdef int check(self, object array, int kind, str what, bint writable) except -1:
     def unpack(self, size_t op, which, shape):
         """Weight `which` ("W", "R", "projection", "kernel", "table") of the layer added as number `op`, as it was given."""
         cdef le_error error
@@ -417,17 +417,18 @@ cdef class CoreModel:
             _raise(status, &error)
         return array
 
+    cdef int check(self, object array, int kind, str what, bint writable) except -1:
         if not isinstance(array, cnp.ndarray) or cnp.PyArray_TYPE(array) != kind or not cnp.PyArray_ISCARRAY_RO(array) \
                 or (writable and not cnp.PyArray_ISWRITEABLE(array)):
             raise errors.ArgumentTypeError(f"{what}: expected an aligned, C-contiguous array of the model's dtype")
         return 0
 
     def run(self, size_t batch, list steps, list lengths, list inputs, list outputs, state_in, state_out, int threads,
-            split="auto", size_t block_steps=0):
+            split="auto", size_t block_steps=0, bint resumed=False):
         """Run on checked arrays. Shapes are the caller's (model.py) to check against the graph; sizes are checked here.
 
         steps, lengths: one entry per time axis (a lengths entry: int32 [batch] or None). inputs, outputs: one array per
-        port (an output may be None). state_in, state_out: [batch, state_size] or None.
+        port (an output may be None). state_in, state_out: [batch, state_size] or None. resumed: see le_run.
         """
         cdef le_run run
         cdef le_error error
@@ -464,6 +465,7 @@ cdef class CoreModel:
         run.threads = threads
         run.split = _SPLITS[split]
         run.block_steps = block_steps
+        run.resumed = resumed
         run.poll = _poll
         if state_in is not None or state_out is not None:
             rows = <void **>malloc((2 * batch + 1) * sizeof(void *))

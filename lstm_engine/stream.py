@@ -11,9 +11,10 @@ import numpy as np
 from . import runtime
 from .arrays import plain_array
 from .errors import ArgumentError, ArgumentTypeError, LstmEngineError, UnsupportedError
-from .graph import Pool, Recurrent, Value
+from .graph import Operator, Pool, Recurrent, Value
 from .inputs import check_inputs
 from .plan import HostStep, Plan
+from .plan.axes import Axes
 from .plan.execute import execute
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 class Stream:
     """`batch` live sequences of one model. Made by `Model.stream`; a context manager.
 
-    A layer that gives its last step alone emits every step here. A stream belongs to one thread at a time.
+    A layer that gives its last step alone emits every step here. With `states`, a step is a `predict` whose outputs
+    come back as the inputs they are paired with: nothing else is carried, as a layer without a pair may run over rows
+    of its own, such as the bands of a spectrum. A stream belongs to one thread at a time.
     """
 
     def __init__(self, model: Model, batch: int = 1, states: Mapping[str, str] | None = None,
@@ -42,7 +45,7 @@ class Stream:
         self._busy = threading.Lock()
         self._closed = False
         self._layout = model._states
-        self._rows = self._layout.zeros(self.batch)
+        self._rows = {} if self._pairs else self._layout.zeros(self.batch)
         self._fed = {name: self._zero_input(name) for name in self._pairs}
         self._fast = self._fast_core()
 
@@ -127,9 +130,9 @@ class Stream:
 
     def _run(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run a chunk and carry every state on, or raise with the states as they were."""
-        made = self._layout.empty(self.batch)
+        made = {} if self._pairs else self._layout.empty(self.batch)
         results = execute(self._plan, {**arrays, **self._fed}, self.batch, lengths={}, state_in=self._rows,
-                          state_out=made, threads=runtime.num_threads(self._threads), carry=True)
+                          state_out=made, threads=runtime.num_threads(self._threads), carry=not self._pairs)
         self._keep(made, {name: results[source] for name, source in self._pairs.items()})
         return {name: results[name] for name in self._own_outputs()}
 
@@ -142,17 +145,22 @@ class Stream:
 
     @property
     def state(self) -> dict[str, Any]:
-        """A copy of the state: {layer: {"h": [batch, dirs, hidden], "c": ...}}; explicit states stand by input name."""
+        """A copy of the state: {layer: {"h": [batch, dirs, hidden], "c": ...}}, or explicit states by input name."""
         with self._turn():
-            own: dict[str, Any] = dict(self._layout.unpack(self._rows, given=False))
-            return own | {name: array.copy() for name, array in self._fed.items()}
+            if self._pairs:
+                return {name: array.copy() for name, array in self._fed.items()}
+            return dict(self._layout.unpack(self._rows, given=False))
 
     @state.setter
     def state(self, state: Mapping[str, Any]) -> None:
         with self._turn():
             if not isinstance(state, Mapping):
                 raise ArgumentTypeError(f"a state is a dict, not {type(state).__name__}")
-            rows = self._layout.pack({name: own for name, own in state.items() if name not in self._pairs}, self.batch)
+            unknown = [name for name in state if self._pairs and name not in self._pairs]
+            if unknown:
+                raise ArgumentError(f"state {unknown[0]!r}: the stream has no such state; it has "
+                                    f"{', '.join(self._pairs)}")
+            rows = {} if self._pairs else self._layout.pack(state, self.batch)
             fed = dict(self._fed)
             for name in self._pairs:
                 array = plain_array(state.get(name, self._zero_input(name)), f"state {name!r}")
@@ -274,9 +282,10 @@ def _stepped_inputs(plan: Plan, pairs: Mapping[str, str]) -> tuple[Value, ...]:
     if pairs:
         return inputs                       # such a model is a step by its own definition
     for step in plan.steps:
-        if isinstance(step, HostStep) and not step.keeps_time:
+        if isinstance(step, HostStep) and not step.keeps_time and not _takes_last_step(step.node, plan.axes):
             raise UnsupportedError(f"this model cannot run step by step: node {step.node.name!r} "
                                    f"({getattr(step.node, 'op_type', step.node.op)}) works across time")
+    _refuse_last_steps_in_sequences(plan)
     for node in _nodes(plan):
         if isinstance(node, Recurrent) and node.direction != "forward":
             raise UnsupportedError(f"this model cannot run step by step: layer {node.name!r} is {node.direction}, "
@@ -288,6 +297,29 @@ def _stepped_inputs(plan: Plan, pairs: Mapping[str, str]) -> tuple[Value, ...]:
             raise UnsupportedError(f"this model cannot run step by step: layer {node.name!r} takes its lengths or "
                                    "initial state from another value; pair explicit states with states={input: output}")
     return inputs
+
+
+def _takes_last_step(node: Any, axes: Axes) -> bool:
+    """Whether a node picks the last step of a sequence, as a layer does that gives its last output alone."""
+    if not isinstance(node, Operator) or node.op_type != "Gather" or 1 not in node.constants:
+        return False
+    rank, time = len(axes.values[node.inputs[0]].shape), axes.time_axis(node.inputs[0])
+    index = node.constants[1]
+    return index.ndim == 0 and index == -1 and time == node.attributes.get("axis", 0) % rank
+
+
+def _refuse_last_steps_in_sequences(plan: Plan) -> None:
+    """Refuse a model in which the last step of a sequence enters every step of another: none can be made before it."""
+    last: set[str] = set()                     # values that depend on a last step and have no time themselves
+    for node in _nodes(plan):
+        depends = not last.isdisjoint(node.inputs) or isinstance(node, Pool) or _takes_last_step(node, plan.axes)
+        for position, name in enumerate(node.outputs):
+            if not name or not (depends or isinstance(node, Recurrent) and position > 0):
+                continue
+            if plan.axes.time_axis(name) is not None:
+                raise UnsupportedError(f"this model cannot run step by step: node {node.name!r} makes a sequence from "
+                                       "the last step of another, so its first step needs the last input")
+            last.add(name)
 
 
 def _nodes(plan: Plan) -> Iterable[Any]:

@@ -166,7 +166,7 @@ typedef struct le_recurrent {
     double cell_clip;      /* of c before h is made; 0: none */
     int input_forget;      /* f = 1 - i */
     int linear_before_reset;
-    int empty_zero;        /* y_h and y_c of a row without steps are zero, not its initial state */
+    int empty_zero;        /* y_h and y_c of a row without steps are zero, not its initial state; see le_run.resumed */
     int peephole_previous; /* the output gate sees c of the step before instead of the new one */
 } le_recurrent;
 
@@ -225,6 +225,8 @@ typedef struct le_run {
     void *const *outputs;                 /* one for each output; a null entry is not written */
     const void *const *state_in;          /* [batch] pointers to state rows, or null: zeros. An entry may be null. */
     void *const *state_out;               /* [batch] pointers to state rows, or null: not wanted. May equal state_in. */
+    int resumed;                          /* the sequences began in an earlier run, so a row without steps here ends in its
+                                           * state_in, also where empty_zero; initial states that are values stay as they are */
     int threads;                          /* at most this many; >= 1 */
     le_split split;
     size_t block_steps;                   /* steps per time block; 0: chosen */

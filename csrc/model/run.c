@@ -288,11 +288,12 @@ static void finish_op(walker *w, const le_op *op, int number, const le_block *wh
         h = rows_of(w, op->y_h, axis, 0);
     if (op->y_c != LE_NONE)
         c = rows_of(w, op->y_c, axis, 0);
+    const int zero = op->empty_zero && !(w->all->run->resumed && op->initial_h == LE_NONE);
     size_t row, last;
     le_share(&w->crew, w->group->rows, &row, &last);
     for (; row < last; row++) {
         char *row_h = h.base ? le_row(&h, 0, row) : NULL, *row_c = c.base ? le_row(&c, 0, row) : NULL;
-        if (!op->empty_zero || le_length(whole, row) > 0) {
+        if (!zero || le_length(whole, row) > 0) {
             le_recurrent_get(&op->as.recurrent, &w->group->states[number], w->group->rows, row, row_h, row_c);
             continue;
         }

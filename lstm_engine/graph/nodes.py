@@ -84,7 +84,8 @@ class Recurrent(Node):
     activations: tuple[tuple[Activation, ...], ...] = ()
     clip: float | None = None                  # on the gates' pre-activations; C_t enters h unclipped
     zero_masked: bool = False                  # Y is 0 at masked steps (Keras' zero_output_for_mask, Bidirectional)
-    empty: str = "initial"                     # Y_h, Y_c of a row without steps: its "initial" state, or "zero" (ONNX)
+    empty: str = "initial"                     # Y_h, Y_c of a row without steps: its "initial" state, or "zero" (ONNX,
+                                               # Keras' last output); the state that is carried on is never zeroed
     gates: ClassVar[int] = 0
     default_activations: ClassVar[tuple[Activation, ...]] = ()
 

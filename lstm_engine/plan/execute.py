@@ -25,7 +25,7 @@ def execute(plan: Plan, values: dict[str, np.ndarray], batch: int, *, lengths: M
     time axis. state_in, state_out: state rows by segment, see StateLayout; may be empty. out: arrays of the
     right shape and dtype to write outputs to. masks: bool [batch, time] by the symbol of a time axis: steps that are
     not there, which leave every state alone and repeat the output before them. carry: the sequences began before these
-    values did, so that the output before the first step is the h of `state_in`, not 0.
+    values did, so that what a layer gave before the first step is the h of `state_in`, not 0.
     """
     for what, axes in (("lengths", lengths), ('nan="mask"', masks)):
         if axes:
@@ -70,7 +70,7 @@ def _run_segment(plan: Plan, segment: Segment, values: dict[str, np.ndarray], ba
         array = out.get(port.value) if axis is None or axis.mask is None else None
         outputs.append(np.empty(shape, plan.dtype) if array is None else array)
     segment.core.run(batch, [axis.steps for axis in axes], [axis.lengths for axis in axes], inputs, outputs, state_in,
-                     state_out, threads, split, block_steps)
+                     state_out, threads, split, block_steps, carry)
     for port, array in zip(segment.outputs, outputs):
         axis = None if port.axis is None else axes[port.axis]
         if axis is not None and axis.mask is not None:

@@ -28,7 +28,7 @@ class Steps:
     lengths [batch] ints: row b has the steps 0 .. lengths[b]-1; beyond them Y is 0 and a reverse direction
     starts at lengths[b]-1. mask [batch, time] bool: a False step carries the state and repeats the previous
     output, 0 where there is none (Keras), or gives 0 if `zero_masked`. empty: the final state of a row of
-    length 0, "initial" (it is left as it was; Keras) or "zero" (ONNX Runtime, OpenVINO).
+    which no step counts, "initial" (it is left as it was; PyTorch) or "zero" (ONNX Runtime, OpenVINO).
     """
 
     lengths: np.ndarray | None = None
@@ -169,10 +169,15 @@ def _directions(steps: list[Step], X, initial: Sequence[tuple[str, np.ndarray | 
             else range(time - 1, -1, -1)
         Y, final = _scan(step, X, tuple(state[:, d] for state in start), order, lengths, mask, which.zero_masked)
         if which.empty == "zero":
-            final = tuple(np.where((lengths > 0)[:, None], state, 0.0) for state in final)
+            final = tuple(np.where(rows_with_steps(lengths, mask)[:, None], state, 0.0) for state in final)
         outputs.append(Y)
         finals.append(final)
     return np.stack(outputs, axis=2), tuple(np.stack(states, axis=1) for states in zip(*finals, strict=True))
+
+
+def rows_with_steps(lengths: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """bool [batch]: whether any step of a row counts. lengths [batch], mask bool [batch, time]."""
+    return (mask & (np.arange(mask.shape[1]) < lengths[:, None])).any(axis=1)
 
 
 def _scan(step: Step, X: np.ndarray, state: State, order: range, lengths: np.ndarray, mask: np.ndarray,

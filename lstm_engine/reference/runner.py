@@ -24,7 +24,7 @@ from ..graph import (
 )
 from ..graph.nodes import Dim
 from .activations import activate
-from .recurrent import gru, lstm, rnn
+from .recurrent import gru, lstm, rnn, rows_with_steps
 
 States = dict[str, dict[str, np.ndarray]]      # node name -> {"h": [batch, dirs, H], "c": [batch, dirs, H]}
 
@@ -37,7 +37,8 @@ def run(graph: Graph, inputs: Mapping[str, np.ndarray], lengths=None, initial_st
     given to the graph, or a dict of them by the symbol of the time axis where there are several. Steps beyond
     them count for nothing, and outputs that still have that axis are 0 there. initial_state: the states of
     recurrent nodes whose initial states are not inputs of theirs; those left out start at 0. empty: instead
-    of what each node says, see `recurrent.Steps`. Floating-point values are float64 throughout.
+    of what each node says of Y_h and Y_c, see `recurrent.Steps`; the final state that `return_state` gives is never
+    zeroed. Floating-point values are float64 throughout.
     Raises ArgumentError for inputs, lengths or states that do not fit.
     """
     shapes = infer_shapes(graph)
@@ -163,7 +164,7 @@ def _recurrent(node: Recurrent, arguments: list[np.ndarray | None], steps: np.nd
     sides = (len(x), node.dirs)                 # a state [batch, dirs*H] in the graph is [batch, dirs, H] here
     initial = {"initial_h": state.get("h") if initial_h is None else initial_h.reshape(*sides, node.output_size)}
     options = dict(sequence_lens=steps if lengths is None else lengths, direction=node.direction, clip=node.clip,
-                   activations=node.activations, mask=mask, zero_masked=node.zero_masked, empty=empty or node.empty)
+                   activations=node.activations, mask=mask, zero_masked=node.zero_masked)
     if isinstance(node, LSTM):
         initial["initial_c"] = state.get("c") if initial_c is None else initial_c.reshape(*sides, node.hidden)
         Y, *finals = lstm(x, node.W, node.R, node.B, P=node.P, input_forget=node.input_forget,
@@ -174,5 +175,10 @@ def _recurrent(node: Recurrent, arguments: list[np.ndarray | None], steps: np.nd
                          **initial, **options)
     else:
         Y, *finals = rnn(x, node.W, node.R, node.B, **initial, **options)
-    outputs = [array.reshape(*array.shape[:-2], node.dirs * array.shape[-1]) for array in (Y, *finals)]
+    shown = finals
+    if (empty or node.empty) == "zero":
+        lengths = np.full(x.shape[0], x.shape[1]) if options["sequence_lens"] is None else options["sequence_lens"]
+        real = rows_with_steps(lengths, np.ones(x.shape[:2], bool) if mask is None else mask)
+        shown = [np.where(real[:, None, None], state, 0.0) for state in finals]
+    outputs = [array.reshape(*array.shape[:-2], node.dirs * array.shape[-1]) for array in (Y, *shown)]
     return outputs, dict(zip("hc", finals, strict=False))

@@ -131,6 +131,48 @@ static void encoder_decoder(const char *isa)
     net_free(&decoder);
 }
 
+/* Under empty_zero a row without steps shows zeros, or its state where the run goes on with earlier ones; what is carried
+ * on is the state either way. */
+static void rows_without_steps(const char *isa)
+{
+    enum { FEATURES = 3, HIDDEN = 21, ROWS = 2, SIZE = 2 * HIDDEN };
+    net n = net_new(&(net_spec){.name = "no steps", .isa = isa, .features = FEATURES, .layers = {LSTM(LE_FORWARD, HIDDEN)}});
+    le_recurrent r = {.cell = LE_LSTM, .hidden = HIDDEN, .initial_h = LE_NONE, .initial_c = LE_NONE, .empty_zero = 1,
+                      .w = n.weights[0].w, .r = n.weights[0].r, .b = n.weights[0].b};
+    r.activations[0][0].kind = LE_ACT_SIGMOID;
+    r.activations[0][1].kind = r.activations[0][2].kind = LE_ACT_TANH;
+    const le_model_options options = {.isa = isa, .dtype = LE_FLOAT32, .gemm = LE_GEMM_PACKED};
+    le_model *model = NULL;
+    le_value h = 0, c = 0;
+    le_status status = le_model_new(&options, &model, NULL);
+    status |= le_model_input(model, LE_SEQUENCE, 0, FEATURES, &r.x, NULL);
+    status |= le_model_recurrent(model, &r, NULL, &h, &c, NULL);
+    status |= le_model_output(model, h, NULL) | le_model_output(model, c, NULL) | le_model_finish(model, NULL);
+    CHECK(status == LE_OK, "building a layer that shows zeros");
+
+    float x[ROWS * FEATURES] = {1, 2, 3, 4, 5, 6}, start[ROWS * SIZE], end[ROWS * SIZE], got_h[ROWS * HIDDEN], got_c[ROWS * HIDDEN];
+    const float zeros[HIDDEN] = {0};
+    for (int i = 0; i < ROWS * SIZE; i++)
+        start[i] = 0.01F * (float)(i + 1);
+    const int32_t lengths[ROWS] = {1, 0};
+    const le_axis axis = {1, lengths};
+    const void *const inputs[] = {x}, *const state_in[] = {start, start + SIZE};
+    void *const outputs[] = {got_h, got_c}, *const state_out[] = {end, end + SIZE};
+    for (int resumed = 0; resumed < 2; resumed++) {
+        const le_run run = {.batch = ROWS, .axes = &axis, .inputs = inputs, .outputs = outputs, .state_in = state_in,
+                            .state_out = state_out, .resumed = resumed, .threads = 1};
+        CHECK(le_model_run(model, &run, NULL) == LE_OK, "running a row without steps");
+        const float *const own = start + SIZE;
+        CHECK(memcmp(got_h + HIDDEN, resumed ? own : zeros, sizeof zeros) == 0, "h of a row without steps, resumed %d", resumed);
+        CHECK(memcmp(got_c + HIDDEN, resumed ? own + HIDDEN : zeros, sizeof zeros) == 0, "c of a row without steps, resumed %d",
+              resumed);
+        CHECK(memcmp(end + SIZE, own, SIZE * sizeof *own) == 0, "the state of a row without steps changes");
+        CHECK(memcmp(got_h, end, sizeof zeros) == 0, "a row with steps shows another h than its state");
+    }
+    le_model_free(model);
+    net_free(&n);
+}
+
 /* Outputs that are null are not written and change nothing else. */
 static void outputs_left_out(const net *n, le_model *model, const feed *f, const results *whole)
 {
@@ -177,6 +219,7 @@ void test_states(void)
             net_free(&n);
         }
         encoder_decoder(isa);
+        rows_without_steps(isa);
     }
     net n = net_new(&(net_spec){.name = "both ways", .features = 2, .layers = {LSTM(LE_BIDIRECTIONAL, 3)}});
     le_model *model = net_must_build(&n);

@@ -74,7 +74,7 @@ class Case:
         self.kind = str(rng.choice(KINDS))
         self.options = dict(
             units=size.hidden, use_bias=bool(rng.random() < 0.8), return_sequences=bool(rng.random() < 0.6),
-            return_state=bool(rng.random() < 0.5) and not stateful,
+            return_state=bool(rng.random() < 0.5),
             activation="tanh" if rng.random() < 0.6 or size.time > 12 else str(rng.choice(ACTIVATIONS)))
         if not self.merge and not stateful:
             self.options["go_backwards"] = bool(rng.random() < 0.3)
@@ -123,8 +123,8 @@ class Case:
     def sequence(self) -> np.ndarray:
         rng, size = self.rng, self.sizes
         real = mask_pattern(rng, size.batch, size.time, self.mask or "none")
-        if self.stateful and not self.options["return_sequences"]:
-            real[:, -1] = True      # the last output of a row without steps is 0 in Keras and the carried state here
+        if self.stateful and not self.options["return_sequences"] and self.mask:
+            real[rng.integers(size.batch)] = False           # its last output is 0 in Keras, its state goes on
         if self.source == "ids":
             return np.where(real, rng.integers(1, VOCABULARY, real.shape), 0).astype(np.int32)
         return np.where(real[:, :, None], rng.standard_normal((*real.shape, size.features)), 0).astype(np.float32)

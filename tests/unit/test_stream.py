@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import lstm_engine as le
-from lstm_engine.graph import GRU, LSTM, Dense, Graph, Mask, Operator, Value
+from lstm_engine.graph import GRU, LSTM, Dense, Graph, Mask, Operator, Pool, Value
 from lstm_engine.graph import Embedding as EmbeddingNode
 
 B, T, I, H, VOCABULARY = 3, 7, 4, 5, 11        # noqa: E741  (ONNX calls it so)
@@ -160,13 +160,15 @@ def test_rows_do_not_touch_each_other():
 
 # ---- masks --------------------------------------------------------------------------------------------------
 
-def masked_model(zero_masked=False, last=False):
+def masked_model(zero_masked=False, last=False, empty="initial", head=False):
     embedding = EmbeddingNode(name="embed", inputs=("ids",), outputs=("x",), table=normal(VOCABULARY, I))
     cell = LSTM(name="lstm", inputs=("x", "", "", "", "real"), outputs=("", "h") if last else ("y",),
-                W=normal(1, 4 * H, I), R=normal(1, 4 * H, H), B=normal(1, 8 * H), zero_masked=zero_masked)
+                W=normal(1, 4 * H, I), R=normal(1, 4 * H, H), B=normal(1, 8 * H), zero_masked=zero_masked, empty=empty)
+    made = "h" if last else "y"
+    dense = Dense(name="dense", inputs=(made,), outputs=("out",), kernel=normal(H, 3), bias=normal(3))
     return le.Model(Graph((Value("ids", ("batch", "time"), "int32"),),
-                          (embedding, Mask(name="mask", inputs=("ids",), outputs=("real",), value=0), cell),
-                          ("h",) if last else ("y",)))
+                          (embedding, Mask(name="mask", inputs=("ids",), outputs=("real",), value=0), cell,
+                           *([dense] if head else [])), ("out" if head else made,)))
 
 
 @pytest.mark.parametrize("zero_masked", (False, True))
@@ -185,12 +187,27 @@ def test_a_masked_step_repeats_the_output_before_it_in_any_chunks(sizes, zero_ma
         start += size
 
 
-def test_the_last_output_of_a_masked_model_in_a_stream():
-    ids = np.array([[3, 0, 4, 0, 0, 5, 0]], np.int32)
-    stream = masked_model(last=True).stream()
-    wanted = masked_model().predict(ids)
+@pytest.mark.parametrize("head", (False, True))
+@pytest.mark.parametrize("empty", ("initial", "zero"))
+def test_the_last_output_of_a_masked_model_in_a_stream(empty, head):
+    """A masked step repeats the output before it, though a whole row of masked steps would give 0; under a Dense too,
+    which runs in the same call of the core."""
+    ids = np.array([[0, 3, 0, 4, 0, 0, 5, 0]], np.int32)
+    stream = masked_model(last=True, empty=empty, head=head).stream()
+    wanted = masked_model(head=head).predict(ids)
     for t in range(ids.shape[1]):
         np.testing.assert_array_equal(stream.step(ids[:, t]), wanted[:, t])
+
+
+def test_a_row_without_steps_shows_zero_and_keeps_its_state():
+    ids = np.array([[3, 4], [0, 0]], np.int32)
+    start = {"lstm": {"h": normal(2, 1, H), "c": normal(2, 1, H, seed=1)}}
+    for empty in ("initial", "zero"):
+        h, state = masked_model(last=True, empty=empty).predict(ids, initial_state=start, return_state=True)
+        np.testing.assert_array_equal(h[1], 0 if empty == "zero" else start["lstm"]["h"][1, 0])
+        np.testing.assert_array_equal(h[0], state["lstm"]["h"][0, 0])
+        for part, array in start["lstm"].items():
+            np.testing.assert_array_equal(state["lstm"][part][1], array[1])
 
 
 # ---- explicit states ------------------------------------------------------------------------------------------
@@ -231,6 +248,28 @@ def test_explicit_states_are_fed_back(batch):
 def test_explicit_states_beside_host_operators():
     stream = cell_with_explicit_states(scaled=True).stream(B, states=PAIRS)
     np.testing.assert_array_equal(stream.run(X), 2 * le.Model([lstm()]).predict(X))
+
+
+def test_a_layer_without_a_pair_starts_anew_each_step():
+    """As in a loop of predict: the inner layer of a step runs over rows of its own, here three of each sequence."""
+    inner = GRU(name="inner", inputs=("bands",), outputs=("", "band"), W=normal(1, 3 * I, 1), R=normal(1, 3 * I, I))
+    outer = LSTM(name="outer", inputs=("frame", "", "h_in", "c_in"), outputs=("y", "h_out", "c_out"),
+                 W=normal(1, 4 * H, 3 * I), R=normal(1, 4 * H, H))
+
+    def reshape(name, x, y, *shape):
+        return Operator(name=name, inputs=(x, ""), outputs=(y,), op_type="Reshape", constants={1: np.array(shape)})
+
+    model = le.Model(Graph((Value("x", (2, 1, 12)), Value("h_in", (2, H)), Value("c_in", (2, H))),
+                           (reshape("split", "x", "bands", 6, 4, 1), inner, reshape("join", "band", "frame", 2, 1, -1),
+                            outer), ("y", "h_out", "c_out")))
+    fed, stream = {name: np.zeros((2, H), np.float32) for name in PAIRS}, model.stream(2, states=PAIRS)
+    for x in normal(4, 2, 1, 12):
+        results = model.predict({"x": x, **fed})
+        fed = {name: results[source] for name, source in PAIRS.items()}
+        np.testing.assert_array_equal(stream.step(x), results["y"])
+        assert stream.state.keys() == PAIRS.keys()
+    with pytest.raises(le.ArgumentError, match="state 'inner': the stream has no such state; it has h_in, c_in"):
+        stream.state = {"inner": {"h": normal(6, 1, I)}}
 
 
 def test_wrong_pairs_are_named():
@@ -280,6 +319,48 @@ def test_an_operator_across_time_is_refused():
                             attributes={"axis": 1})), ("z",))
     with pytest.raises(le.UnsupportedError, match=r"node 'attend' \(Softmax\) works across time"):
         le.Model(graph).stream()
+
+
+def sequence_and(*nodes, outputs):
+    """An LSTM whose sequence is "y" and whose last step is "h", and nodes on them."""
+    cell = LSTM(name="a", inputs=("x",), outputs=("y", "h"), W=normal(1, 4 * H, I), R=normal(1, 4 * H, H))
+    return le.Model(Graph((Value("x", ("batch", "time", I)),), (cell, *nodes), outputs))
+
+
+def last_step(index=-1, name="last"):
+    return Operator(name=name, inputs=("y", ""), outputs=(name,), op_type="Gather", attributes={"axis": 1},
+                    constants={1: np.asarray(index)})
+
+
+def test_picking_the_last_step_emits_every_step():
+    wanted = le.Model([lstm()]).predict(X)
+    model = le.Model(Graph((Value("x", ("batch", "time", I)),),
+                           (LSTM(name="a", inputs=("x",), outputs=("y",), W=normal(1, 4 * H, I),
+                                 R=normal(1, 4 * H, H), B=normal(1, 8 * H)), last_step()), ("last",)))
+    np.testing.assert_array_equal(model.predict(X), wanted[:, -1])
+    stream = model.stream(B)
+    np.testing.assert_array_equal(stream.step(X[:, 0]), wanted[:, 0])
+    np.testing.assert_array_equal(stream.run(X[:, 1:]), wanted[:, 1:])
+    for index in (0, -2, [-1]):
+        nodes = (last_step(index),)
+        with pytest.raises(le.UnsupportedError, match=r"node 'last' \(Gather\) works across time"):
+            sequence_and(*nodes, outputs=("last",)).stream()
+
+
+@pytest.mark.parametrize("taken", ("h", "last", "pooled"))
+def test_a_last_step_that_enters_every_step_is_refused(taken):
+    """Repeated for a decoder, or added to each step: the first step needs the last input."""
+    pool = Pool(name="pooled", inputs=("y",), outputs=("pooled",))
+    take = {"h": (), "last": (last_step(),), "pooled": (pool,)}[taken]
+    wide = Operator(name="wide", inputs=(taken, ""), outputs=("w",), op_type="Unsqueeze",
+                    constants={1: np.array([1])})
+    repeat = Operator(name="repeat", inputs=("w", ""), outputs=("r",), op_type="Expand",
+                      constants={1: np.array([1, 6, 1])})
+    decoder = GRU(name="decoder", inputs=("r",), outputs=("z",), W=normal(1, 3 * H, H), R=normal(1, 3 * H, H))
+    add = Operator(name="add", inputs=("y", "w"), outputs=("s",), op_type="Add")
+    for nodes, output, name in (((wide, repeat, decoder), "z", "repeat"), ((wide, add), "s", "add")):
+        with pytest.raises(le.UnsupportedError, match=f"node '{name}' makes a sequence from the last step of another"):
+            sequence_and(*take, *nodes, outputs=(output,)).stream()
 
 
 STEP_REFUSED = {

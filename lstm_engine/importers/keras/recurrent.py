@@ -35,7 +35,8 @@ def recurrent(context: Context, layer: Layer, arguments: Arguments) -> list[Tens
     zero = layer.get("zero_output_for_mask", bool, False)
     sequences = layer.get("return_sequences", bool, False)
     main = "last" if not sequences else "" if backwards else "sequence"
-    made = _run(builder, layer, name, cells, x, arguments.states, arguments.mask, backwards, zero, main)
+    last = _last_output(layer, arguments.mask, arguments.states, zero)
+    made = _run(builder, layer, name, cells, x, arguments.states, arguments.mask, backwards, zero, last, main)
     states = made.states if layer.get("return_state", bool, False) else []
     if not sequences:
         return [made.last, *states]
@@ -62,12 +63,13 @@ def bidirectional(context: Context, layer: Layer, arguments: Arguments) -> list[
     states = [arguments.states[:half], arguments.states[half:]]
     # TensorFlow's Keras, and Keras 3, zero what Bidirectional returns at masked steps; Keras 2.3 repeated it.
     zero = sequences and context.version.tensorflow
+    last = _last_output(forward, arguments.mask, arguments.states, zero)
     if len(cells[0]) == len(cells[1]) == 1 and cells[0][0].fits(cells[1][0]) and not turned[0]:
         concat = layer.config.get("merge_mode", "concat") == "concat"
         main = "" if not concat else "sequence" if sequences else "last"
-        made, both = _run_both(builder, layer, name, cells, x, states, arguments.mask, zero, main)
+        made, both = _run_both(builder, layer, name, cells, x, states, arguments.mask, zero, last, main)
     else:
-        made = [_run(builder, layer, f"{name}/{side}", stack, x, state, arguments.mask, back, zero)
+        made = [_run(builder, layer, f"{name}/{side}", stack, x, state, arguments.mask, back, zero, last)
                 for side, stack, state, back in zip(("forward", "backward"), cells, states, turned)]
         both = None
     outputs = _merge(builder, layer, name, made, both, sequences, turned[0], arguments.previous if sequences else None)
@@ -139,18 +141,31 @@ def stacked_roles(cell: Layer) -> list[tuple[str, Any]]:
     return roles
 
 
+def _last_output(layer: Layer, mask: Tensor | None, states: list[Tensor], zero: bool) -> str:
+    """What gives the last output: of a row that is masked throughout it is 0, while its state stays the initial one.
+
+    "state": the final h. "zero": the final h, 0 for such a row. "sequence": the last of all steps, where that h is
+    an output too, or where a masked step at the end gives 0 after steps that count.
+    """
+    if mask is None or layer.get("return_sequences", bool, False):
+        return "state"
+    if layer.get("return_state", bool, False):
+        return "sequence" if states or zero or layer.get("stateful", bool, False) else "state"
+    return "sequence" if zero else "zero"
+
+
 def _run(builder: Builder, layer: Layer, name: str, cells: list[Cell], x: Tensor, states: list[Tensor],
-         mask: Tensor | None, backwards: bool, zero: bool, main: str = "") -> Made:
+         mask: Tensor | None, backwards: bool, zero: bool, last_output: str, main: str = "") -> Made:
     """Run a stack of cells one way over x. main: which output bears `name` itself: "sequence", "last" or neither."""
-    # A row that is masked throughout returns zeros, while its state stays the initial one.
-    from_sequence = mask is not None and (bool(states) or zero)
+    from_sequence = last_output == "sequence"
     given = _split_states(layer, cells, states)
     all_states: list[Tensor] = []
     for number, (cell, initial) in enumerate(zip(cells, given)):
         final = number == len(cells) - 1
         here = name if final else f"{name}/cell_{number}"
         sequence, h, *c = _node(builder, layer, here, [cell], x, initial, mask, "reverse" if backwards else "forward",
-                                zero and final, main if final and not (from_sequence and main == "last") else "")
+                                zero and final, main if final and not (from_sequence and main == "last") else "",
+                                last_output if final else "")
         x = sequence
         all_states += [h, *c]
     last = all_states[-1] if cells[-1].op is not LSTM else all_states[-2]
@@ -160,9 +175,10 @@ def _run(builder: Builder, layer: Layer, name: str, cells: list[Cell], x: Tensor
 
 
 def _run_both(builder: Builder, layer: Layer, name: str, cells: list[list[Cell]], x: Tensor,
-              states: list[list[Tensor]], mask: Tensor | None, zero: bool, main: str) -> tuple[list[Made], Made]:
+              states: list[list[Tensor]], mask: Tensor | None, zero: bool, last_output: str,
+              main: str) -> tuple[list[Made], Made]:
     """Run two directions as one node; returns each of them, and both side by side."""
-    from_sequence = mask is not None and (bool(states[0]) or zero)
+    from_sequence = last_output == "sequence"
     pair = [stack[0] for stack in cells]
     units = pair[0].units
     initial = []
@@ -170,7 +186,7 @@ def _run_both(builder: Builder, layer: Layer, name: str, cells: list[list[Cell]]
         initial.append(builder.operator("Concat", f"{name}/initial", list(part), (part[0].shape[0], 2 * units),
                                         attributes={"axis": -1}))
     sequence, *joint = _node(builder, layer, name, pair, x, initial, mask, "bidirectional", zero,
-                             "" if from_sequence and main == "last" else main)
+                             "" if from_sequence and main == "last" else main, last_output)
     made = []
     for number, side in enumerate(("forward", "backward")):
         start, end = number * units, (number + 1) * units
@@ -206,7 +222,7 @@ def _split_states(layer: Layer, cells: list[Cell], states: list[Tensor]) -> list
 
 
 def _node(builder: Builder, layer: Layer, name: str, cells: list[Cell], x: Tensor, initial: list[Tensor],
-          mask: Tensor | None, direction: str, zero: bool, main: str) -> list[Tensor]:
+          mask: Tensor | None, direction: str, zero: bool, main: str, last_output: str) -> list[Tensor]:
     """Emit one recurrent node; returns Y, Y_h and, for an LSTM, Y_c. main: which of them bears `name` itself."""
     cell, width = cells[0], len(cells) * cells[0].units
     batch, time, features = x.shape
@@ -222,7 +238,8 @@ def _node(builder: Builder, layer: Layer, name: str, cells: list[Cell], x: Tenso
     return builder.add(
         cell.op, name, [x, None, *states, mask], outputs if cell.op is LSTM else outputs[:2],
         direction=direction, **builder.shared(tuple(map(id, cells)), lambda: stacked(cells)),
-        activations=tuple(each.activations for each in cells), zero_masked=bool(zero and mask is not None), **fields)
+        activations=tuple(each.activations for each in cells), zero_masked=bool(zero and mask is not None),
+        empty="zero" if last_output == "zero" else "initial", **fields)
 
 
 def _merge(builder: Builder, layer: Layer, name: str, made: list[Made], both: Made | None, sequences: bool,
