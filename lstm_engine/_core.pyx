@@ -5,7 +5,7 @@ cimport cython
 from cpython.exc cimport PyErr_Occurred
 from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
 
@@ -200,6 +200,7 @@ _WEIGHTS = {"W": 0, "R": 1, "projection": 2, "kernel": 3, "table": 4}
 _SPLITS = {"auto": LE_SPLIT_AUTO, "rows": LE_SPLIT_ROWS, "units": LE_SPLIT_UNITS}
 cdef enum:
     MAX_PORTS = 64
+    MOST = 2147483647      # rows and steps of a run
 
 
 cdef le_activation _activation(object activation) except *:
@@ -213,6 +214,49 @@ cdef le_activation _activation(object activation) except *:
     return result
 
 
+# ---- numbers of callers, cheaply -------------------------------------------------------------------------
+
+cdef int copy_numbers(int kind, void *to, int given, const void *source, size_t count) noexcept nogil:
+    """Write `count` numbers of type `given` as type `kind`; 0 where a token id does not fit, or for other types."""
+    cdef size_t i
+    if given == kind:
+        memcpy(to, source, count * (8 if kind == cnp.NPY_FLOAT64 else 4))
+    elif kind == cnp.NPY_FLOAT32 and given == cnp.NPY_FLOAT64:
+        for i in range(count):
+            (<float *>to)[i] = <float>(<const double *>source)[i]
+    elif kind == cnp.NPY_FLOAT64 and given == cnp.NPY_FLOAT32:
+        for i in range(count):
+            (<double *>to)[i] = (<const float *>source)[i]
+    elif kind == cnp.NPY_INT32 and given == cnp.NPY_INT64:
+        for i in range(count):
+            if (<const int64_t *>source)[i] != <int32_t>(<const int64_t *>source)[i]:
+                return 0
+            (<int32_t *>to)[i] = <int32_t>(<const int64_t *>source)[i]
+    else:
+        return 0
+    return 1
+
+
+cdef inline bint dense_array(object x, int rank):
+    return cnp.PyArray_CheckExact(x) and cnp.PyArray_NDIM(x) == rank and cnp.PyArray_ISCARRAY_RO(x)
+
+
+cdef object as_kind(object x, int kind):
+    """A C-contiguous array in type `kind`: itself, or a copy; None where it has to go the long way."""
+    if cnp.PyArray_TYPE(x) == kind:
+        return x
+    y = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), kind, 0)
+    return y if copy_numbers(kind, cnp.PyArray_DATA(y), cnp.PyArray_TYPE(x), cnp.PyArray_DATA(x),
+                             cnp.PyArray_SIZE(x)) else None
+
+
+cdef inline bint apart(object a, object b):
+    """Whether two contiguous arrays share no memory."""
+    cdef char *p = <char *>cnp.PyArray_DATA(a)
+    cdef char *q = <char *>cnp.PyArray_DATA(b)
+    return p + cnp.PyArray_NBYTES(a) <= q or q + cnp.PyArray_NBYTES(b) <= p
+
+
 cdef class CoreModel:
     """A model of the C core: add values and layers, `finish`, then `run` from any number of threads."""
 
@@ -222,6 +266,10 @@ cdef class CoreModel:
     cdef int input_is_ids[MAX_PORTS]
     cdef int input_sequence[MAX_PORTS]
     cdef int output_sequence[MAX_PORTS]
+    cdef int input_axis[MAX_PORTS]
+    cdef int output_axis[MAX_PORTS]
+    cdef cnp.npy_intp fixed_batch
+    cdef cnp.npy_intp fixed_steps[MAX_PORTS]
     cdef size_t input_features[MAX_PORTS]
     cdef size_t output_features[MAX_PORTS]
     cdef readonly str isa
@@ -245,6 +293,9 @@ cdef class CoreModel:
         self.dtype = dtype
         self.isa = le_model_isa(self.model).decode()
         self.layers = []
+        self.fixed_batch = -1
+        for i in range(MAX_PORTS):
+            self.fixed_steps[i] = -1
 
     def __dealloc__(self):
         le_model_free(self.model)
@@ -282,6 +333,7 @@ cdef class CoreModel:
         self.input_is_ids[self.input_count] = ids
         self.input_sequence[self.input_count] = sequence
         self.input_features[self.input_count] = features
+        self.input_axis[self.input_count] = axis
         self.input_count += 1
         if sequence and axis == self.axis_count:
             self.axis_count += 1
@@ -368,8 +420,9 @@ cdef class CoreModel:
         self.layers.append((node.name, node.dirs))
         return y, y_h, y_c
 
-    def output(self, le_value value, bint sequence, size_t features):
-        """Name a value as an output: a sequence [batch, time, features] or a vector [batch, features]."""
+    def output(self, le_value value, bint sequence, size_t features, int axis=0):
+        """Name a value as an output: a sequence [batch, time, features] on time axis `axis`, or a vector
+        [batch, features]."""
         cdef le_error error
         if self.output_count == MAX_PORTS:
             raise errors.UnsupportedError(f"more than {MAX_PORTS} outputs in one segment")
@@ -378,6 +431,7 @@ cdef class CoreModel:
             _raise(status, &error)
         self.output_sequence[self.output_count] = sequence
         self.output_features[self.output_count] = features
+        self.output_axis[self.output_count] = axis
         self.output_count += 1
 
     def finish(self):
@@ -498,44 +552,155 @@ cdef class CoreModel:
         if status != LE_OK:
             _raise(status, &error)
 
-    def quick(self, x, int threads):
-        """One input to one output without any conversion: x must be exactly what the core reads (dtype, C-contiguous,
-        [batch, time, features] or [batch, time] int32), or the answer is None and the caller takes the long way."""
-        cdef le_run run
-        cdef le_error error
-        cdef le_axis axis
+    def fix_sizes(self, batch, list steps):
+        """What `quick` and `quick_many` insist on: a batch, and the steps of each axis; None for any."""
+        self.fixed_batch = -1 if batch is None else batch
+        for i, count in enumerate(steps):
+            self.fixed_steps[i] = -1 if count is None else count
+
+    cdef object input_array(self, int i, object x, cnp.npy_intp *batch, cnp.npy_intp *steps):
+        """Input i as the core reads it, None where it has to go the long way. batch and steps are set, or checked
+        where they are set already."""
+        cdef int ids = self.input_is_ids[i], sequence = self.input_sequence[i]
+        cdef int rank = 1 + sequence + (not ids)
+        if not dense_array(x, rank) \
+                or (not ids and cnp.PyArray_DIM(x, rank - 1) != <cnp.npy_intp>self.input_features[i]):
+            return None
+        if batch[0] < 0:
+            batch[0] = cnp.PyArray_DIM(x, 0)
+        if batch[0] != cnp.PyArray_DIM(x, 0) or batch[0] > MOST:
+            return None
+        if sequence:
+            steps += self.input_axis[i]
+            if steps[0] < 0:
+                steps[0] = cnp.PyArray_DIM(x, 1)
+            if steps[0] != cnp.PyArray_DIM(x, 1) or steps[0] > MOST:
+                return None
+        return as_kind(x, cnp.NPY_INT32 if ids else self.kind)
+
+    cdef object output_array(self, int i, cnp.npy_intp batch, cnp.npy_intp steps):
         cdef cnp.npy_intp shape[3]
+        shape[0] = batch
+        shape[1] = steps if self.output_sequence[i] else <cnp.npy_intp>self.output_features[i]
+        shape[2] = self.output_features[i]
+        return cnp.PyArray_EMPTY(3 if self.output_sequence[i] else 2, shape, self.kind, 0)
+
+    cdef bint takes(self, object out, object x, cnp.npy_intp batch, cnp.npy_intp steps):
+        """Whether the only output can be written to `out` as it is."""
+        cdef int sequence = self.output_sequence[0]
+        return dense_array(out, 2 + sequence) and cnp.PyArray_TYPE(out) == self.kind and cnp.PyArray_ISWRITEABLE(out) \
+            and cnp.PyArray_DIM(out, 0) == batch and (not sequence or cnp.PyArray_DIM(out, 1) == steps) \
+            and cnp.PyArray_DIM(out, 1 + sequence) == <cnp.npy_intp>self.output_features[0] and apart(out, x)
+
+    cdef int go(self, le_run *run) except -1:
+        cdef le_error error
+        cdef le_status status
+        with nogil:
+            status = le_model_run(self.model, run, &error)
+        if status == LE_ERROR_CANCELLED and PyErr_Occurred():
+            _reraise()
+        if status != LE_OK:
+            _raise(status, &error)
+        return 0
+
+    def quick(self, x, int threads, out=None, lengths=None):
+        """One input to one output with no more than a cast: x a C-contiguous array of the input's shape, `out` of the
+        output's shape and dtype, lengths [batch] whole numbers. None where the caller has to take the long way."""
+        cdef le_run run
+        cdef le_axis axis
+        cdef cnp.npy_intp batch = self.fixed_batch, steps = self.fixed_steps[0], i
         cdef const void *data
         cdef void *target
-        cdef le_status status
-        cdef int ids = self.input_is_ids[0]
-        if not isinstance(x, cnp.ndarray) or cnp.PyArray_NDIM(x) != (2 if ids else 3) \
-                or cnp.PyArray_TYPE(x) != (cnp.NPY_INT32 if ids else self.kind) or not cnp.PyArray_ISCARRAY_RO(x) \
-                or not self.input_sequence[0] \
-                or (not ids and cnp.PyArray_DIM(x, 2) != <cnp.npy_intp>self.input_features[0]):
+        x = self.input_array(0, x, &batch, &steps)
+        if x is None:
             return None
-        shape[0] = cnp.PyArray_DIM(x, 0)
-        shape[1] = cnp.PyArray_DIM(x, 1) if self.output_sequence[0] else <cnp.npy_intp>self.output_features[0]
-        shape[2] = self.output_features[0]
-        y = cnp.PyArray_EMPTY(3 if self.output_sequence[0] else 2, shape, self.kind, 0)
-        axis.steps = cnp.PyArray_DIM(x, 1)
         axis.lengths = NULL
+        if lengths is not None:
+            if not dense_array(lengths, 1) or cnp.PyArray_DIM(lengths, 0) != batch:
+                return None
+            lengths = as_kind(lengths, cnp.NPY_INT32)
+            if lengths is None:
+                return None
+            axis.lengths = <const int32_t *>cnp.PyArray_DATA(lengths)
+            for i in range(batch):
+                if axis.lengths[i] < 0 or axis.lengths[i] > steps:
+                    return None
+        if out is None:
+            out = self.output_array(0, batch, steps)
+        elif not self.takes(out, x, batch, steps):
+            return None
+        axis.steps = max(steps, 0)
         data = cnp.PyArray_DATA(x)
-        target = cnp.PyArray_DATA(y)
+        target = cnp.PyArray_DATA(out)
         memset(&run, 0, sizeof(run))
-        run.batch = shape[0]
+        run.batch = batch
         run.axes = &axis
         run.inputs = &data
         run.outputs = &target
         run.threads = threads
         run.poll = _poll
-        with nogil:
-            status = le_model_run(self.model, &run, &error)
-        if status == LE_ERROR_CANCELLED and PyErr_Occurred():
-            _reraise()
-        if status != LE_OK:
-            _raise(status, &error)
-        return y
+        self.go(&run)
+        return out
+
+    def quick_many(self, list arrays, int threads):
+        """The outputs for inputs in order, each as `quick` takes one; None where the caller has to take the long way."""
+        cdef le_run run
+        cdef le_axis axes[MAX_PORTS]
+        cdef cnp.npy_intp batch = self.fixed_batch
+        cdef cnp.npy_intp steps[MAX_PORTS]
+        cdef const void *input_data[MAX_PORTS]
+        cdef void *output_data[MAX_PORTS]
+        cdef int i
+        memcpy(steps, self.fixed_steps, sizeof(steps))
+        inputs = []
+        for i in range(self.input_count):
+            x = self.input_array(i, arrays[i], &batch, steps)
+            if x is None:
+                return None
+            inputs.append(x)
+            input_data[i] = cnp.PyArray_DATA(x)
+        for i in range(self.axis_count):
+            axes[i].steps = max(steps[i], 0)
+            axes[i].lengths = NULL
+        outputs = []
+        for i in range(self.output_count):
+            y = self.output_array(i, batch, steps[self.output_axis[i]])
+            outputs.append(y)
+            output_data[i] = cnp.PyArray_DATA(y)
+        memset(&run, 0, sizeof(run))
+        run.batch = batch
+        run.axes = axes
+        run.inputs = input_data
+        run.outputs = output_data
+        run.threads = threads
+        run.poll = _poll
+        self.go(&run)
+        return outputs
+
+    def pad(self, list items):
+        """(the sequences in one array with zeros behind them, their lengths), or None where one is not a C-contiguous
+        array of the only input's features, or of numbers that need more than a cast."""
+        cdef int ids = self.input_is_ids[0], kind = cnp.NPY_INT32 if ids else self.kind
+        cdef cnp.npy_intp shape[3]
+        cdef cnp.npy_intp longest = 0, i
+        cdef size_t row, width = 1 if ids else self.input_features[0]
+        if not self.input_sequence[0] or not items:
+            return None
+        for x in items:
+            if not dense_array(x, 1 if ids else 2) or (not ids and cnp.PyArray_DIM(x, 1) != <cnp.npy_intp>width) \
+                    or cnp.PyArray_DIM(x, 0) > MOST:
+                return None
+            longest = max(longest, cnp.PyArray_DIM(x, 0))
+        shape[0], shape[1], shape[2] = len(items), longest, width
+        padded = cnp.PyArray_ZEROS(2 if ids else 3, shape, kind, 0)
+        lengths = cnp.PyArray_EMPTY(1, shape, cnp.NPY_INT32, 0)
+        row = longest * width * cnp.PyArray_ITEMSIZE(padded)
+        for i, x in enumerate(items):
+            (<int32_t *>cnp.PyArray_DATA(lengths))[i] = <int32_t>cnp.PyArray_DIM(x, 0)
+            if not copy_numbers(kind, <char *>cnp.PyArray_DATA(padded) + i * row, cnp.PyArray_TYPE(x),
+                                cnp.PyArray_DATA(x), cnp.PyArray_SIZE(x)):
+                return None
+        return padded, lengths
 
 
 cdef class CoreStream:
@@ -543,7 +708,6 @@ cdef class CoreStream:
 
     cdef CoreModel owner
     cdef object rows, busy
-    cdef le_axis axis
     cdef le_run run
     cdef void **row_pointers
     cdef cnp.npy_intp batch
@@ -551,10 +715,8 @@ cdef class CoreStream:
     def __cinit__(self, CoreModel owner not None, size_t batch, rows, int threads, busy):
         cdef size_t i
         self.owner, self.rows, self.busy, self.batch = owner, rows, busy, batch
-        self.axis.steps = 1
         memset(&self.run, 0, sizeof(self.run))
         self.run.batch = batch
-        self.run.axes = &self.axis
         self.run.threads = threads
         if rows is not None:
             owner.check(rows, owner.kind, "state", True)
@@ -570,34 +732,54 @@ cdef class CoreStream:
         free(self.row_pointers)
 
     def step(self, x):
-        """x [batch, features] of the model's dtype, or [batch] int32 ids; None if x is anything else, or another thread
-        is in the stream (the long way says what is wrong)."""
+        """x [batch, features], or [batch] ids; None if it needs more than a cast, or another thread is in the stream
+        (the long way says what is wrong)."""
         cdef CoreModel owner = self.owner
-        cdef le_error error
-        cdef le_status status
-        cdef cnp.npy_intp shape[2]
-        cdef const void *data
-        cdef void *target
         cdef int ids = owner.input_is_ids[0]
-        if not isinstance(x, cnp.ndarray) or cnp.PyArray_NDIM(x) != (1 if ids else 2) \
-                or cnp.PyArray_TYPE(x) != (cnp.NPY_INT32 if ids else owner.kind) or not cnp.PyArray_ISCARRAY_RO(x) \
-                or cnp.PyArray_DIM(x, 0) != self.batch \
+        if not dense_array(x, 1 if ids else 2) \
                 or (not ids and cnp.PyArray_DIM(x, 1) != <cnp.npy_intp>owner.input_features[0]):
             return None
+        return self.steps(x, 1, 2)
+
+    def chunk(self, x):
+        """x [batch, steps, features], or [batch, steps] ids, for a model whose output is a sequence; None as in `step`."""
+        cdef CoreModel owner = self.owner
+        cdef int ids = owner.input_is_ids[0]
+        if not dense_array(x, 2 if ids else 3) or not owner.output_sequence[0] or not owner.input_sequence[0] \
+                or (not ids and cnp.PyArray_DIM(x, 2) != <cnp.npy_intp>owner.input_features[0]) \
+                or cnp.PyArray_DIM(x, 1) > MOST:
+            return None
+        return self.steps(x, cnp.PyArray_DIM(x, 1), 3)
+
+    cdef object steps(self, object x, cnp.npy_intp count, int rank):
+        """The output of rank 2 or 3 for `count` steps."""
+        cdef CoreModel owner = self.owner
+        cdef le_run run = self.run
+        cdef le_axis axis
+        cdef cnp.npy_intp shape[3]
+        cdef const void *data
+        cdef void *target
+        if cnp.PyArray_DIM(x, 0) != self.batch:
+            return None
+        x = as_kind(x, cnp.NPY_INT32 if owner.input_is_ids[0] else owner.kind)
+        if x is None:
+            return None
         shape[0] = self.batch
-        shape[1] = owner.output_features[0]
-        y = cnp.PyArray_EMPTY(2, shape, owner.kind, 0)
+        shape[1] = count if rank == 3 else <cnp.npy_intp>owner.output_features[0]
+        shape[2] = owner.output_features[0]
+        y = cnp.PyArray_EMPTY(rank, shape, owner.kind, 0)
         if not self.busy.acquire(False):
             return None
         try:
+            axis.steps = count
+            axis.lengths = NULL
             data = cnp.PyArray_DATA(x)
             target = cnp.PyArray_DATA(y)
-            self.run.inputs = &data
-            self.run.outputs = &target
-            with nogil:
-                status = le_model_run(owner.model, &self.run, &error)
+            run.axes = &axis
+            run.inputs = &data
+            run.outputs = &target
+            run.poll = _poll
+            owner.go(&run)
         finally:
             self.busy.release()
-        if status != LE_OK:
-            _raise(status, &error)
         return y

@@ -19,6 +19,7 @@ from .layers import Layer, chain
 from .plan import HostStep, Plan, Segment, StateLayout, compute_dtype, lower
 from .plan.execute import execute
 from .plan.weights import held_bytes, restore
+from .quick import QuickCalls
 from .stream import Stream
 
 GEMMS = ("packed", "blas")
@@ -49,21 +50,13 @@ class Model:
         self._plan: Plan = lower(graph, isa=runtime.isa(), gemm=gemm, dtype=dtype, threads=runtime.num_threads())
         self._whole: Callable[[], Graph | None] = lambda: None          # the graph, while someone holds it
         self._states = StateLayout(self._plan)
-        self._quick = self._quick_way()
+        self._quick = QuickCalls.of(self._plan)
+        self._direct = self._quick and self._quick.only
         # A host operator may pass on a caller's input or a constant of the model, as it is or in another shape.
         self._constants = [array for step in self._plan.steps if isinstance(step, HostStep)
                            for array in step.node.tensors().values()]
         made = {port.value for step in self._plan.steps if isinstance(step, Segment) for port in step.outputs}
         self._may_alias = [name for name in self._plan.outputs if name not in made]
-
-    def _quick_way(self) -> Any:
-        """The core's direct call, for a plan of one segment whose one input and output are the model's own."""
-        step = self._plan.steps[0] if len(self._plan.steps) == 1 else None
-        if not isinstance(step, Segment) or len(step.ports) != 1 or len(step.outputs) != 1 \
-                or len(self._plan.outputs) != 1 or any(axis.lengths or axis.mask for axis in step.axes):
-            return None
-        fixed = any(isinstance(dim, int) for dim in self._plan.inputs[0].shape[:2])
-        return None if fixed else step.core.quick
 
     # ---- what it is -------------------------------------------------------------------------------------------
 
@@ -168,9 +161,10 @@ class Model:
         Raises ArgumentError (a ValueError) and ArgumentTypeError (a TypeError) naming the argument.
         """
         count = runtime.num_threads(threads)
-        if self._quick is not None and type(x) is np.ndarray and lengths is None and batch_size is None \
-                and not progress and out is None and initial_state is None and not return_state and nan == "propagate":
-            y = self._quick(x, count)
+        if self._quick is not None and batch_size is None and not progress and initial_state is None \
+                and not return_state and nan == "propagate":
+            direct = self._direct if type(x) is np.ndarray and lengths is None and type(out) is not dict else None
+            y = direct(x, count, out) if direct else self._quick.predict(x, lengths, out, count)
             if y is not None:
                 return y
         axes = self._plan.axes

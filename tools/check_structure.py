@@ -45,6 +45,7 @@ PY_ARROWS: dict[str, set[str] | None] = {
     "runtime": {"errors", "_core", "blas", "__version__"},
     "ops": {"graph", "errors", "arrays", "plan", "runtime", "_core"},
     "stream": {"graph", "errors", "arrays", "inputs", "model", "plan", "runtime", "_core"},
+    "quick": {"plan"},
     "model": None, "summary": None, "onnx_backend": None, "explain": None, "decode": None,
     "cli": None, "__init__": None, "__main__": None,
 }

@@ -169,8 +169,8 @@ class _SegmentBuilder:
         for name in self.part.exports:
             axis = self.part.made[name]
             features = int(self.values[name].shape[-1])
-            segment.core.output(self.numbers[name, axis], axis is not None, features)
             index = None if axis is None else segment.axes.index(axis)
+            segment.core.output(self.numbers[name, axis], axis is not None, features, index or 0)
             segment.outputs.append(Port(name, index, False, features, makers[name]))
         segment.core.finish()
         return segment
