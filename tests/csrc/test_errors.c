@@ -32,7 +32,7 @@ static le_recurrent lstm_spec(le_value x, size_t hidden)
 static void unknown_machine(void)
 {
     le_model *model = NULL;
-    le_model_options options = {"mmx", LE_FLOAT32, LE_GEMM_PACKED};
+    le_model_options options = {.isa = "mmx", .dtype = LE_FLOAT32, .gemm = LE_GEMM_PACKED};
     FAILS(le_model_new(&options, &model, &error), LE_ERROR_ARGUMENT);
     CHECK(strstr(error.message, "mmx") != NULL, "the message does not name what was asked for: %s", error.message);
     CHECK(model == NULL, "a model in spite of the failure");
@@ -51,7 +51,7 @@ static void unknown_machine(void)
 /* A model with one input [batch, steps, 2], one of ids, one vector of 3 features. */
 static le_model *open_model(le_value *sequence, le_value *ids, le_value *vector)
 {
-    const le_model_options options = {NULL, LE_FLOAT32, LE_GEMM_PACKED};
+    const le_model_options options = {.dtype = LE_FLOAT32, .gemm = LE_GEMM_PACKED};
     le_model *model = NULL;
     FAILS(le_model_new(&options, &model, &error), LE_OK);
     FAILS(le_model_input(model, LE_SEQUENCE, 0, 2, sequence, &error), LE_OK);

@@ -87,7 +87,7 @@ static void encoder_decoder(const char *isa)
     memcpy(target.state, encoded.state, encoded.state_count * sizeof(float));
     results expected = net_must_run(&decoder, second, &target, (way){1, LE_SPLIT_AUTO, 0});
 
-    const le_model_options options = {isa, LE_FLOAT32, LE_GEMM_PACKED};
+    const le_model_options options = {.isa = isa, .dtype = LE_FLOAT32, .gemm = LE_GEMM_PACKED};
     le_model *both = NULL;
     le_value x = 0, z = 0, h = 0, c = 0, y = 0;
     le_recurrent r = {.cell = LE_LSTM, .hidden = HIDDEN, .initial_h = LE_NONE, .initial_c = LE_NONE};

@@ -1,0 +1,155 @@
+"""Streams with masks and with explicit states: what a step without data gives, what is fed back, what starts anew."""
+
+import numpy as np
+import pytest
+
+import lstm_engine as le
+from lstm_engine.graph import GRU, LSTM, Dense, Graph, Mask, Operator, Value
+from lstm_engine.graph import Embedding as EmbeddingNode
+
+B, T, I, H, VOCABULARY = 3, 7, 4, 5, 11        # noqa: E741  (ONNX calls it so)
+
+
+def normal(*shape, seed=0):
+    return (0.5 * np.random.default_rng([seed, *shape]).standard_normal(shape)).astype(np.float32)
+
+
+def plain_lstm():
+    return le.Model([le.LSTM(normal(1, 4 * H, I), normal(1, 4 * H, H), normal(1, 8 * H))])
+
+
+X = normal(B, T, I)
+IDS = np.random.default_rng(0).integers(0, VOCABULARY, (B, T)).astype(np.int32)
+PAIRS = {"h_in": "h_out", "c_in": "c_out"}
+
+
+# ---- masks --------------------------------------------------------------------------------------------------
+
+def masked_model(zero_masked=False, last=False, empty="initial", head=False):
+    embedding = EmbeddingNode(name="embed", inputs=("ids",), outputs=("x",), table=normal(VOCABULARY, I))
+    cell = LSTM(name="lstm", inputs=("x", "", "", "", "real"), outputs=("", "h") if last else ("y",),
+                W=normal(1, 4 * H, I), R=normal(1, 4 * H, H), B=normal(1, 8 * H), zero_masked=zero_masked, empty=empty)
+    made = "h" if last else "y"
+    dense = Dense(name="dense", inputs=(made,), outputs=("out",), kernel=normal(H, 3), bias=normal(3))
+    return le.Model(Graph((Value("ids", ("batch", "time"), "int32"),),
+                          (embedding, Mask(name="mask", inputs=("ids",), outputs=("real",), value=0), cell,
+                           *([dense] if head else [])), ("out" if head else made,)))
+
+
+@pytest.mark.parametrize("zero_masked", (False, True))
+@pytest.mark.parametrize("sizes", ((1,) * T, (2, 2, 3), (3, 4), (T,)))
+def test_a_masked_step_repeats_the_output_before_it_in_any_chunks(sizes, zero_masked):
+    ids = np.where(np.random.default_rng(1).random((B, T)) < 0.5, 0, IDS).astype(np.int32)
+    ids[0] = 0                                                # a row without a step
+    ids[1, :2] = 0                                            # masked before its first step
+    model = masked_model(zero_masked)
+    wanted = model.predict(ids)
+    stream, start = model.stream(B), 0
+    for size in sizes:
+        piece = ids[:, start:start + size]
+        y = stream.step(piece[:, 0])[:, None] if size == 1 else stream.run(piece)
+        np.testing.assert_array_equal(y, wanted[:, start:start + size])
+        start += size
+
+
+@pytest.mark.parametrize("head", (False, True))
+@pytest.mark.parametrize("empty", ("initial", "zero"))
+def test_the_last_output_of_a_masked_model_in_a_stream(empty, head):
+    """A masked step repeats the output before it, though a whole row of masked steps would give 0; under a Dense too,
+    which runs in the same call of the core."""
+    ids = np.array([[0, 3, 0, 4, 0, 0, 5, 0]], np.int32)
+    stream = masked_model(last=True, empty=empty, head=head).stream()
+    wanted = masked_model(head=head).predict(ids)
+    for t in range(ids.shape[1]):
+        np.testing.assert_array_equal(stream.step(ids[:, t]), wanted[:, t])
+
+
+def test_a_row_without_steps_shows_zero_and_keeps_its_state():
+    ids = np.array([[3, 4], [0, 0]], np.int32)
+    start = {"lstm": {"h": normal(2, 1, H), "c": normal(2, 1, H, seed=1)}}
+    for empty in ("initial", "zero"):
+        h, state = masked_model(last=True, empty=empty).predict(ids, initial_state=start, return_state=True)
+        np.testing.assert_array_equal(h[1], 0 if empty == "zero" else start["lstm"]["h"][1, 0])
+        np.testing.assert_array_equal(h[0], state["lstm"]["h"][0, 0])
+        for part, array in start["lstm"].items():
+            np.testing.assert_array_equal(state["lstm"][part][1], array[1])
+
+
+# ---- explicit states ------------------------------------------------------------------------------------------
+
+def cell_with_explicit_states(batch="batch", scaled=False):
+    """h and c go in and come out by name, as ONNX models have it."""
+    nodes = [LSTM(name="lstm", inputs=("x", "", "h_in", "c_in"), outputs=("y", "h_out", "c_out"), W=normal(1, 4 * H, I),
+                  R=normal(1, 4 * H, H), B=normal(1, 8 * H))]
+    if scaled:
+        nodes.append(Operator(name="scale", inputs=("y", ""), outputs=("z",), op_type="Mul",
+                              constants={1: np.asarray(2, np.float32)}))
+    return le.Model(Graph((Value("x", (batch, "time", I)), Value("h_in", (batch, H)), Value("c_in", (batch, H))),
+                          tuple(nodes), ("z" if scaled else "y", "h_out", "c_out")))
+
+
+@pytest.mark.parametrize("batch", ("batch", "N", B))
+def test_explicit_states_are_fed_back(batch):
+    model = cell_with_explicit_states(batch)
+    wanted = plain_lstm().predict(X)
+    stream = model.stream(B, states=PAIRS)
+    first = stream.step(X[:, :1])
+    np.testing.assert_array_equal(first, wanted[:, :1])
+    np.testing.assert_array_equal(stream.run(X[:, 1:4]), wanted[:, 1:4])
+    saved = stream.state
+    assert set(saved) == set(PAIRS) and saved["h_in"].shape == (B, H)
+    rest = stream.run(X[:, 4:])
+    stream.state = saved
+    np.testing.assert_array_equal(stream.run(X[:, 4:]), rest)
+    stream.reset(2)
+    assert not stream.state["h_in"][2].any() and stream.state["h_in"][1].any()
+    stream.reset()
+    assert not stream.state["c_in"].any()
+
+
+def test_explicit_states_beside_host_operators():
+    stream = cell_with_explicit_states(scaled=True).stream(B, states=PAIRS)
+    np.testing.assert_array_equal(stream.run(X), 2 * plain_lstm().predict(X))
+
+
+def test_a_layer_without_a_pair_starts_anew_each_step():
+    """As in a loop of predict: the inner layer of a step runs over rows of its own, here three of each sequence."""
+    inner = GRU(name="inner", inputs=("bands",), outputs=("", "band"), W=normal(1, 3 * I, 1), R=normal(1, 3 * I, I))
+    outer = LSTM(name="outer", inputs=("frame", "", "h_in", "c_in"), outputs=("y", "h_out", "c_out"),
+                 W=normal(1, 4 * H, 3 * I), R=normal(1, 4 * H, H))
+
+    def reshape(name, x, y, *shape):
+        return Operator(name=name, inputs=(x, ""), outputs=(y,), op_type="Reshape", constants={1: np.array(shape)})
+
+    model = le.Model(Graph((Value("x", (2, 1, 12)), Value("h_in", (2, H)), Value("c_in", (2, H))),
+                           (reshape("split", "x", "bands", 6, 4, 1), inner, reshape("join", "band", "frame", 2, 1, -1),
+                            outer), ("y", "h_out", "c_out")))
+    fed, stream = {name: np.zeros((2, H), np.float32) for name in PAIRS}, model.stream(2, states=PAIRS)
+    for x in normal(4, 2, 1, 12):
+        results = model.predict({"x": x, **fed})
+        fed = {name: results[source] for name, source in PAIRS.items()}
+        np.testing.assert_array_equal(stream.step(x), results["y"])
+        assert stream.state.keys() == PAIRS.keys()
+    with pytest.raises(le.ArgumentError, match="state 'inner': the stream has no such state; it has h_in, c_in"):
+        stream.state = {"inner": {"h": normal(6, 1, I)}}
+
+
+def test_wrong_pairs_are_named():
+    model = cell_with_explicit_states()
+    for states, kind, message in (({"q": "h_out"}, le.ArgumentError, "names the input 'q'"),
+                                  ({"h_in": "q"}, le.ArgumentError, "names the output 'q'"),
+                                  ({"x": "y", "h_in": "h_out", "c_in": "c_out"}, le.ArgumentError, "no input is left"),
+                                  (["h_in"], le.ArgumentTypeError, "states is a dict"),
+                                  ({"x": "y"}, le.ArgumentError, r"size of state 'x' .* is not known")):
+        with pytest.raises(kind, match=message):
+            model.stream(B, states=states)
+    with pytest.raises(le.UnsupportedError, match="takes its lengths or initial state from another value"):
+        model.stream(B)
+    stream = model.stream(B, states=PAIRS)
+    stream.run(X)
+    before = stream.state
+    for state in ({"h_in": normal(B, 4)}, {"h_in": np.full((B, H), "a")}, {"h_in": [[1], [1, 2]]}, {"q": {"h": 1}}):
+        with pytest.raises((le.ArgumentError, le.ArgumentTypeError)):
+            stream.state = state
+    for name in PAIRS:
+        np.testing.assert_array_equal(stream.state[name], before[name])
