@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from cbuild import Build, BuildError, compile_tests
@@ -35,11 +36,13 @@ def main() -> int:
         print(f"arm skipped: {' and '.join(missing)} not installed (Debian: {PACKAGES})")
         return 1 if chosen.require else 0
     folder = chosen.keep or Path(tempfile.mkdtemp(prefix="lstm-engine-arm-"))
+    started = time.monotonic()
     # Threads are pthreads: the cross compiler's libgomp is one more package, and qemu runs either.
     build = Build("arm", compiler=[COMPILER], machine="aarch64", extra=["-DLE_THREADS_PTHREAD"])
     try:
         program = compile_tests(build, folder)
-        done = subprocess.run([emulator, "-L", LIBRARIES, str(program), "--isa", "neon", *chosen.tests], capture_output=True, text=True)
+        done = subprocess.run([emulator, "-L", LIBRARIES, str(program), "--isa", "neon", *chosen.tests],
+                              capture_output=True, text=True)
     except BuildError as error:
         print(f"arm FAILED to build\n{error}")
         return 1
@@ -47,7 +50,8 @@ def main() -> int:
         if chosen.keep is None:
             shutil.rmtree(folder, ignore_errors=True)
     closing = (done.stdout.strip().splitlines() or ["no output"])[-1]
-    print(f"arm {'ok' if done.returncode == 0 else f'FAILED, exit code {done.returncode}'}: {closing}")
+    verdict = "ok" if done.returncode == 0 else f"FAILED, exit code {done.returncode}"
+    print(f"arm {verdict}: {closing} ({time.monotonic() - started:.0f} s)")
     if done.returncode:
         print(done.stdout + done.stderr)
     return 1 if done.returncode else 0

@@ -25,7 +25,8 @@ from cbuild import Build, BuildError, compile_tests
 # takes gcc minutes a file. Left as calls they are the same C, checked just as well.
 DEBUG = ["-O1", "-g1", "-fno-omit-frame-pointer", "-Dalways_inline=unused"]
 # valgrind is a CPU without AVX-512: it also shows that an instruction set which is not there is refused, and never run.
-VALGRIND = ["valgrind", "--quiet", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite,possible"]
+VALGRIND = ["valgrind", "--quiet", "--error-exitcode=9", "--leak-check=full",
+            "--errors-for-leak-kinds=definite,possible"]
 
 
 @dataclass
@@ -44,7 +45,7 @@ CONFIGURATIONS = [
         Build("asan", extra=["-fopenmp", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", *DEBUG]),
         {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1", "UBSAN_OPTIONS": "print_stacktrace=1"}),
     Configuration(Build("tsan", extra=["-DLE_THREADS_PTHREAD", "-fsanitize=thread", *DEBUG]),
-                  {"TSAN_OPTIONS": "halt_on_error=1"}, isa=["--isa", "scalar"], tests=["bits", "threads"]),
+                  {"TSAN_OPTIONS": "halt_on_error=1"}, isa=["--isa", "scalar"], tests=["weights", "bits", "threads"]),
     Configuration(Build("valgrind", extra=DEBUG), runner=VALGRIND,
                   tests=["allocation", "errors", "kernels"]),
 ]
@@ -70,11 +71,12 @@ def run(configuration: Configuration, tests: list[str], folder: Path) -> bool:
         print(f"{name:9} FAILED to build\n{error}")
         return False
     runner = configuration.runner + (without_random_addresses() if name == "tsan" else [])
-    done = subprocess.run([*runner, str(program), *configuration.isa, *(tests or configuration.tests)], capture_output=True, text=True,
-                          env={**os.environ, **configuration.environment})
+    done = subprocess.run([*runner, str(program), *configuration.isa, *(tests or configuration.tests)],
+                          capture_output=True, text=True, env={**os.environ, **configuration.environment})
     seconds = time.monotonic() - started
     closing = (done.stdout.strip().splitlines() or ["no output"])[-1]
-    print(f"{name:9} {'ok' if done.returncode == 0 else f'FAILED, exit code {done.returncode}'}: {closing} ({seconds:.0f} s)")
+    verdict = "ok" if done.returncode == 0 else f"FAILED, exit code {done.returncode}"
+    print(f"{name:9} {verdict}: {closing} ({seconds:.0f} s)", flush=True)
     if done.returncode:
         print(done.stdout + done.stderr)
     return done.returncode == 0
@@ -84,7 +86,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [configuration.build.name for configuration in CONFIGURATIONS]
     parser.add_argument("configuration", nargs="*", help=f"which to run, of {', '.join(names)}; default: all")
-    parser.add_argument("--tests", nargs="*", default=[], help="names of C tests; default: all, fewer where they are slow")
+    parser.add_argument("--tests", nargs="*", default=[],
+                        help="names of C tests; default: all, fewer where they are slow")
     parser.add_argument("--keep", type=Path, help="build in this folder and leave it")
     chosen = parser.parse_args()
     if unknown := set(chosen.configuration) - set(names):

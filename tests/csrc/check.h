@@ -41,6 +41,7 @@ void *must_alloc(size_t bytes);
 double largest_difference(le_dtype dtype, const void *got, const double *expected, size_t count);
 
 /* The tests, one a file. */
+void test_weights(void);
 void test_models(void);
 void test_extras(void);
 void test_bits(void);

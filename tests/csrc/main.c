@@ -10,6 +10,7 @@ static const struct {
     const char *name;
     void (*run)(void);
 } tests[] = {
+    {"weights", test_weights},
     {"models", test_models},
     {"extras", test_extras},
     {"bits", test_bits},

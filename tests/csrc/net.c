@@ -115,7 +115,8 @@ static le_status add_all(const net *n, le_model *model, le_error *error)
 
 le_status net_build(const net *n, le_model **out, le_error *error)
 {
-    const le_model_options options = {.isa = n->spec.isa, .dtype = n->spec.dtype, .gemm = n->spec.gemm};
+    const le_model_options options = {.isa = n->spec.isa, .dtype = n->spec.dtype, .gemm = n->spec.gemm,
+                                      .threads = n->spec.packers};
     le_model *model = NULL;
     le_status status = le_model_new(&options, &model, error);
     if (status != LE_OK)

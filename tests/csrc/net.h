@@ -39,6 +39,7 @@ typedef struct net_spec {
     size_t units;      /* of the Dense at the end, or 0 */
     le_activation activation;
     uint64_t seed;
+    int packers;       /* threads that pack the weights */
 } net_spec;
 
 /* Weights of one recurrent layer in ONNX's shapes, see le_recurrent. */

@@ -45,40 +45,52 @@ static const struct {
     int ragged;
 } shapes[] = {{1, 1, 0}, {2, 5, 0}, {1, 30, 0}, {7, 3, 1}, {13, 9, 1}, {3, 0, 0}, {3, 4, 1}, {0, 4, 0}};
 
-static void compare(const net *n)
+enum { SHAPES = sizeof shapes / sizeof shapes[0] };
+
+/* One net and dtype on every instruction set, with both kinds of products, against the same answers of the oracle. */
+static void compare(const net_spec *spec)
 {
-    const double tolerance = n->spec.dtype == LE_FLOAT64 ? DOUBLE_TOLERANCE : FLOAT_TOLERANCE;
-    le_model *model = net_must_build(n);
-    if (model == NULL)
-        return;
-    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+    const double tolerance = spec->dtype == LE_FLOAT64 ? DOUBLE_TOLERANCE : FLOAT_TOLERANCE;
+    net n = net_new(spec);
+    feed feeds[SHAPES][2];
+    results expected[SHAPES][2];
+    for (size_t i = 0; i < SHAPES; i++)
         for (int with_state = 0; with_state < 2; with_state++) {
-            feed f = feed_new(n, shapes[i].batch, shapes[i].steps, shapes[i].ragged, with_state);
-            results expected = oracle_run(n, &f);
-            results got = net_must_run(n, model, &f, (way){1 + (int)(i % 3), LE_SPLIT_AUTO, 0});
-            check_close(n, &got, &expected, tolerance, shapes[i].ragged ? "ragged" : "equal lengths");
-            results_free(&got);
-            results_free(&expected);
-            feed_free(&f);
+            feeds[i][with_state] = feed_new(&n, shapes[i].batch, shapes[i].steps, shapes[i].ragged, with_state);
+            expected[i][with_state] = oracle_run(&n, &feeds[i][with_state]);
         }
-    le_model_free(model);
+    const char *isa;
+    for (size_t number = 0; (isa = supported_isa(number)) != NULL; number++)
+        for (int gemm = 0; gemm < 2; gemm++) {
+            net variant = n; /* of the same weights */
+            variant.spec.isa = isa;
+            variant.spec.gemm = gemm ? LE_GEMM_BLAS : LE_GEMM_PACKED;
+            le_model *model = net_must_build(&variant);
+            for (size_t i = 0; model != NULL && i < SHAPES; i++)
+                for (int with_state = 0; with_state < 2; with_state++) {
+                    const way how = {1 + (int)(i % 3), LE_SPLIT_AUTO, 0};
+                    results got = net_must_run(&variant, model, &feeds[i][with_state], how);
+                    check_close(&variant, &got, &expected[i][with_state], tolerance,
+                                shapes[i].ragged ? "ragged" : "equal lengths");
+                    results_free(&got);
+                }
+            le_model_free(model);
+        }
+    for (size_t i = 0; i < SHAPES; i++)
+        for (int with_state = 0; with_state < 2; with_state++) {
+            feed_free(&feeds[i][with_state]);
+            results_free(&expected[i][with_state]);
+        }
+    net_free(&n);
 }
 
 void test_models(void)
 {
     for (size_t i = 0; i < sizeof nets / sizeof nets[0]; i++)
-        for (int dtype = 0; dtype < 2; dtype++)
-            for (int gemm = 0; gemm < 2; gemm++) {
-                const char *isa;
-                for (size_t number = 0; (isa = supported_isa(number)) != NULL; number++) {
-                    net_spec spec = nets[i];
-                    spec.isa = isa;
-                    spec.dtype = dtype ? LE_FLOAT64 : LE_FLOAT32;
-                    spec.gemm = gemm ? LE_GEMM_BLAS : LE_GEMM_PACKED;
-                    spec.seed = i;
-                    net n = net_new(&spec);
-                    compare(&n);
-                    net_free(&n);
-                }
-            }
+        for (int dtype = 0; dtype < 2; dtype++) {
+            net_spec spec = nets[i];
+            spec.dtype = dtype ? LE_FLOAT64 : LE_FLOAT32;
+            spec.seed = i;
+            compare(&spec);
+        }
 }
