@@ -36,7 +36,8 @@ class Case:
 class Cell:
     """One thing to time. `network` names what cells of several shapes share; `kind` says how it is called.
 
-    PREDICT: one call on the whole batch. STREAM: one step with carried state. LENGTHS: unequal sequences.
+    PREDICT: one call on the whole batch. STREAM: one step with carried state. LENGTHS: unequal sequences, of the
+    lengths that `lengths(batch, steps)` gives.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Cell:
     graph: Callable[[], Graph]
     data: Callable[[Graph], dict[str, np.ndarray]]
     kind: str = PREDICT
+    lengths: Callable[[int, int], np.ndarray] | None = None
 
     @property
     def group(self) -> str:
@@ -55,9 +57,7 @@ class Cell:
 
     def case(self) -> Case:
         graph = self.graph()
-        return Case(
-            graph, self.data(graph), unequal_lengths(self.batch, self.steps) if self.kind == LENGTHS else None
-        )
+        return Case(graph, self.data(graph), self.lengths(self.batch, self.steps) if self.lengths else None)
 
 
 def _rng(name: str) -> np.random.Generator:
@@ -91,6 +91,7 @@ def random_cell(
     hidden: int,
     steps: int,
     kind: str = PREDICT,
+    lengths: Callable[[int, int], np.ndarray] | None = None,
 ) -> Cell:
     """A cell with random weights and input; the same for everyone who asks for the name."""
     return Cell(
@@ -103,6 +104,7 @@ def random_cell(
         partial(_random_graph, make, network),
         partial(_random_data, name=name, batch=batch, steps=STREAM_CHECK_STEPS if kind == STREAM else steps),
         kind,
+        lengths,
     )
 
 
@@ -130,6 +132,11 @@ def unequal_lengths(batch: int, longest: int) -> np.ndarray:
     return _rng("lengths").permutation(lengths)
 
 
+def uniform_lengths(batch: int, longest: int) -> np.ndarray:
+    """[batch] int32: evenly spread from 1 to the longest, shuffled; their mean is half of it."""
+    return _rng("lengths").permutation(np.rint(np.linspace(1, longest, batch)).astype(np.int32))
+
+
 def _grid() -> Iterable[Cell]:
     for hidden in GRID_HIDDEN:
         for batch in GRID_BATCH:
@@ -151,7 +158,20 @@ def _variations() -> Iterable[Cell]:
             yield layer_cell("odd", "lstm", hidden, batch, 50)
     for hidden in (32, 64, 128, 256):
         yield layer_cell("stream", "lstm", hidden, 1, 1, STREAM)
-    yield layer_cell("lengths", "lstm", 128, 64, 256, LENGTHS)
+    make = partial(networks.layers, kind="lstm", features=128, hidden=128)
+    for title, lengths in (("", unequal_lengths), ("uniform-", uniform_lengths)):
+        name = f"lengths/{title}H128-B64-T256"
+        yield random_cell(name, "lengths/H128", make, 64, 128, 128, 256, LENGTHS, lengths)
+
+
+def _exotic() -> Iterable[Cell]:
+    """Cells off the common path."""
+    for kind in networks.EXOTIC:
+        for hidden in (64, 256):
+            for batch in (1, 8, 32):
+                name = f"exotic/{kind}-H{hidden}-B{batch}-T50"
+                make = partial(networks.exotic, kind=kind, hidden=hidden)
+                yield random_cell(name, f"exotic/{kind}-H{hidden}", make, batch, hidden, hidden, 50)
 
 
 def _scaling() -> Iterable[Cell]:
@@ -259,7 +279,7 @@ def _real() -> Iterable[Cell]:
 @lru_cache(maxsize=1)
 def catalogue() -> dict[str, Cell]:
     """All cells by name, in the order in which they are printed."""
-    cells = [*_grid(), *_variations(), *_scaling(), *_references(), *_real()]
+    cells = [*_grid(), *_variations(), *_exotic(), *_scaling(), *_references(), *_real()]
     return {cell.name: cell for cell in cells}
 
 

@@ -17,8 +17,8 @@ from lstm_engine.graph import (
     LINEAR,
     LSTM,
     RELU,
+    RNN,
     SIGMOID,
-    TANH,
     Activation,
     Dense,
     Embedding,
@@ -30,7 +30,18 @@ from lstm_engine.graph import (
 )
 
 SOFTMAX = Activation("softmax")
-CELLS: dict[str, type[Recurrent]] = {"lstm": LSTM, "gru": GRU}
+CELLS: dict[str, type[Recurrent]] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
+# What `exotic` makes: the kind of its layer, and how it differs from the common one.
+EXOTIC: dict[str, tuple[str, dict[str, Any]]] = {
+    "peephole": ("lstm", {}),
+    "gru-lbr1": ("gru", {"linear_before_reset": True}),
+    "gru-lbr0": ("gru", {"linear_before_reset": False}),
+    "rnn": ("rnn", {}),
+    "relu": ("lstm", {"activations": ((SIGMOID, RELU, RELU),)}),
+    "projection": ("lstm", {}),
+    "reverse": ("lstm", {"direction": "reverse"}),
+    "bidirectional": ("lstm", {"direction": "bidirectional"}),
+}
 
 
 class Builder:
@@ -131,6 +142,33 @@ def layers(
     return build.graph((_numbers(features),))
 
 
+def exotic(rng: np.random.Generator, kind: str, hidden: int) -> Graph:
+    """One layer of EXOTIC, I = H, every step out; projection: h has H/2 numbers.
+
+    The recurrent weights under relu are small: nothing else keeps the state from growing with the steps.
+    """
+    op, options = EXOTIC[kind]
+    node_type, dirs = CELLS[op], 2 if kind == "bidirectional" else 1
+    rows, wide = node_type.gates * hidden, hidden // 2 if kind == "projection" else hidden
+
+    def uniform(*shape: int) -> np.ndarray:
+        return rng.uniform(-(hidden**-0.5), hidden**-0.5, shape).astype(np.float32)
+
+    fields: dict[str, Any] = {
+        "W": uniform(dirs, rows, hidden),
+        "R": uniform(dirs, rows, wide),
+        "B": uniform(dirs, 2 * rows),
+    }
+    if kind == "relu":
+        fields["R"] *= np.float32(0.3)
+    if kind == "peephole":
+        fields["P"] = uniform(dirs, 3 * hidden)
+    if kind == "projection":
+        fields["projection"] = uniform(dirs, wide, hidden)
+    node = node_type(name="layer", inputs=("x",), outputs=("y",), **fields, **options)
+    return validate(Graph((_numbers(hidden),), (node,), ("y",)))
+
+
 def sentiment(rng: np.random.Generator) -> Graph:
     """Text classifier: Embedding 20000x100, LSTM 100, LSTM 100, Dense 1 sigmoid."""
     build = (
@@ -214,5 +252,4 @@ def with_states(graph: Graph) -> Graph:
 
 def default_activations(node: Recurrent) -> bool:
     """Whether the node uses sigmoid and tanh as torch.nn does."""
-    standard = (SIGMOID, TANH, TANH) if isinstance(node, LSTM) else (SIGMOID, TANH)
-    return all(functions == standard for functions in node.activations)
+    return all(functions == node.default_activations for functions in node.activations)

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lstm_engine.graph import (
     GRU,
+    LSTM,
     Activate,
     Activation,
     Dense,
@@ -25,6 +26,8 @@ from lstm_engine.graph import (
     Recurrent,
     infer_shapes,
 )
+
+from .engines.base import NotSupported
 
 _NAMES = {"sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu", "softmax": "Softmax"}
 OPSET = 17
@@ -114,6 +117,11 @@ class _Maker:
             attributes["activations"] = functions
         if isinstance(node, GRU):
             attributes["linear_before_reset"] = int(node.linear_before_reset)
+        if isinstance(node, LSTM):
+            if node.projection is not None:
+                raise NotSupported("ONNX's LSTM has no projection")
+            if node.P is not None:
+                inputs += [""] * (7 - len(inputs)) + [self.constant(node.P, "P")]
         while inputs[-1] == "":
             inputs.pop()
         self.nodes.append(helper.make_node(node.op, inputs, outputs, **attributes))

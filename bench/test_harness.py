@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench import callgrind, compare, innerloops
-from bench.cells import catalogue, choose, unequal_lengths
+from bench.cells import catalogue, choose, unequal_lengths, uniform_lengths
 from bench.engines.base import batches_by_length, unbatched
 from bench.limits import KNOWN, VNNI_GOPS, Limit, interpolate, shares
 from bench.peers import main, measure
@@ -42,6 +42,22 @@ def test_same_name_same_data():
         np.array_equal(a, b)
         for a, b in zip(one.graph.nodes[0].tensors().values(), other.graph.nodes[0].tensors().values())
     )
+
+
+def test_every_exotic_cell_is_what_it_says():
+    """A network that lost its peephole, say, would be timed as another cell."""
+    cells = choose(["exotic/*-H64-B1-*"])
+    nodes = {cell.name.split("/")[1].rsplit("-", 3)[0]: cell.case().graph.nodes[0] for cell in cells}
+    assert nodes["peephole"].P is not None and nodes["projection"].projection is not None
+    assert nodes["gru-lbr1"].linear_before_reset and not nodes["gru-lbr0"].linear_before_reset
+    assert nodes["rnn"].op == "RNN" and nodes["relu"].activations[0][1].name == "relu"
+    assert nodes["reverse"].direction == "reverse" and nodes["bidirectional"].dirs == 2
+    assert len(choose(["exotic"])) == 8 * 2 * 3
+
+
+def test_uniform_lengths():
+    lengths = uniform_lengths(64, 256)
+    assert lengths.min() == 1 and lengths.max() == 256 and abs(lengths.mean() - 128.5) < 0.1
 
 
 def test_unequal_lengths():
@@ -178,7 +194,7 @@ def test_inner_loops(monkeypatch, tmp_path):
 def test_peers_from_end_to_end(tmp_path, capsys):
     """The engine alone, in its own process, one cell of each kind."""
     cells = choose(
-        ["lstm/H32-B1-T1", "gru/H64-B1-T50", "stream/H32-B1-T1", "lengths", "product/M1-K128-N512"]
+        ["lstm/H32-B1-T1", "gru/H64-B1-T50", "stream/H32-B1-T1", "lengths", "product/M1-K128-N512", "exotic/*-H64-B1-*"]
     )
     run = measure(cells, ["lstm_engine"], [1, 2], "float32", 1, 0.001)
     assert not run.wrong

@@ -40,6 +40,8 @@ class OpenVino:
         if dtype != "float32":
             raise NotSupported(f"{dtype} on its CPU plugin")
         graph = with_states(case.graph) if states else case.graph
+        if any(getattr(node, "P", None) is not None for node in graph.nodes):
+            raise NotSupported("peepholes: its CPU plugin leaves them out of the computation")
         proto = onnx_model(graph, lengths=lengths)
         try:
             model = self._core.read_model(proto.SerializeToString(), b"")

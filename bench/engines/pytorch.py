@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lstm_engine.graph import Activate, Activation, Dense, Embedding, Graph, Node, Recurrent
+from lstm_engine.graph import GRU, LSTM, RNN, Activate, Activation, Dense, Embedding, Graph, Node, Recurrent
 
 from ..cells import LENGTHS, STREAM, Case, Cell
 from ..networks import default_activations, with_states
@@ -23,7 +23,7 @@ _FUNCTIONS: dict[str, Callable] = {
     "softmax": lambda x: torch.softmax(x, -1),
 }
 # Our gate order to torch's: LSTM i,o,f,c -> i,f,c,o; GRU z,r,h -> r,z,h.
-_ORDER = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2)}
+_ORDER = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}
 
 
 def _tensor(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
@@ -36,11 +36,17 @@ def _bias(node: Recurrent) -> np.ndarray:
 
 
 def _recurrent_module(node: Recurrent, dtype: torch.dtype) -> nn.Module:
-    """nn.LSTM or nn.GRU with the node's weights."""
+    """nn.LSTM, nn.GRU or nn.RNN with the node's weights."""
     if node.direction == "reverse":
         raise NotSupported("torch.nn has no reverse direction alone")
-    kind = {"LSTM": nn.LSTM, "GRU": nn.GRU}[node.op]
-    module = kind(node.features, node.hidden, bidirectional=node.dirs == 2).to(dtype)
+    if isinstance(node, GRU) and not node.linear_before_reset:
+        raise NotSupported("torch.nn.GRU is linear before reset")
+    projection = node.projection if isinstance(node, LSTM) else None
+    if isinstance(node, LSTM) and node.P is not None:
+        raise NotSupported("torch.nn.LSTM has no peepholes")
+    kind = {LSTM: nn.LSTM, GRU: nn.GRU, RNN: nn.RNN}[type(node)]
+    options = {} if projection is None else {"proj_size": node.output_size}
+    module = kind(node.features, node.hidden, bidirectional=node.dirs == 2, **options).to(dtype)
 
     def reordered(rows: np.ndarray) -> torch.Tensor:
         return _tensor(np.concatenate([np.split(rows, node.gates)[gate] for gate in _ORDER[node.op]]), dtype)
@@ -56,6 +62,8 @@ def _recurrent_module(node: Recurrent, dtype: torch.dtype) -> nn.Module:
                 ("bias_hh", hidden_bias),
             ):
                 getattr(module, name + suffix).copy_(reordered(rows))
+            if projection is not None:
+                getattr(module, "weight_hr" + suffix).copy_(_tensor(projection[d], dtype))
     return module.eval()
 
 
