@@ -6,37 +6,11 @@ import os
 from typing import Any
 
 from . import _core
+from .cpus import usable_cpus
 from .errors import ArgumentError, UnsupportedError
 
 _threads: int | None = None
-
-
-def _quota_cpus() -> int | None:
-    """CPUs that the cgroup's CPU quota allows, rounded up; None without a quota. cgroup v2, then v1."""
-    try:
-        with open("/sys/fs/cgroup/cpu.max") as file:
-            quota, period = file.read().split()
-        return None if quota == "max" else max(1, -(-int(quota) // int(period)))
-    except (OSError, ValueError):
-        pass
-    try:
-        with open("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") as file:
-            quota_us = int(file.read())
-        with open("/sys/fs/cgroup/cpu/cpu.cfs_period_us") as file:
-            period_us = int(file.read())
-        return None if quota_us <= 0 else max(1, -(-quota_us // period_us))
-    except (OSError, ValueError, ZeroDivisionError):
-        return None
-
-
-def _usable_cpus() -> int:
-    """CPUs of the affinity mask, capped by the cgroup quota."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _quota_cpus()
-    return cpus if quota is None else min(cpus, quota)
-
-
-_machine_threads = _usable_cpus()
+_machine_threads = usable_cpus()
 
 
 def _positive(value: object, name: str, text: bool = False) -> int:

@@ -3,6 +3,8 @@
 #endif
 #include "base/threads.h"
 
+#include <time.h>
+
 #include "base/cpu.h"
 #include "le.h"
 
@@ -37,27 +39,100 @@ static void yield_core(void)
 #endif
 }
 
-/* Waiting: a short spin, since what is waited for is usually less than a microsecond away, then the core is yielded, since
- * otherwise it is not running, and may be waiting for this very core. A pause takes up to 140 cycles. */
-static inline void wait_a_little(int spin)
+static int64_t clock_ns(void)
+{
+    struct timespec now;
+    timespec_get(&now, TIME_UTC);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Threads at work in runs of this process. */
+static atomic_int at_work;
+
+/* Another process wants our cores: whoever waits at a barrier for a member that is not running waits for its turn to
+ * come, milliseconds (H = 256, 50 steps, 2 threads beside one busy process: 2.5 ms a call instead of 0.5; 16 if the
+ * barrier sleeps instead of yielding; 0.7 with this). So after such a stall runs take fewer threads, half as many with
+ * each stall that follows soon, for a time that doubles; then they try again. No result depends on it. */
+static atomic_int crowded_level;
+static atomic_llong crowded_until; /* on clock_ns; 0: never */
+
+enum { STALL_NS = 2000000, RETREAT_NS = 8000000, MOST_LEVELS = 5 };
+
+static void note_stall(long long now)
+{
+    const long long until = atomic_load_explicit(&crowded_until, memory_order_relaxed);
+    if (now < until)
+        return; /* another member has noted it */
+    int level = atomic_load_explicit(&crowded_level, memory_order_relaxed);
+    const int soon = until > 0 && now - until < (long long)RETREAT_NS << level;
+    level = !soon ? 1 : level < MOST_LEVELS ? level + 1 : level;
+    atomic_store_explicit(&crowded_level, level, memory_order_relaxed);
+    atomic_store_explicit(&crowded_until, now + ((long long)RETREAT_NS << level), memory_order_relaxed);
+}
+
+int le_threads_take(int wanted)
+{
+    const int others = atomic_load_explicit(&at_work, memory_order_relaxed);
+    int granted = wanted;
+    if (wanted > 1) {
+        const long long until = atomic_load_explicit(&crowded_until, memory_order_relaxed);
+        if (until > 0 && clock_ns() < until)
+            granted >>= atomic_load_explicit(&crowded_level, memory_order_relaxed);
+        granted -= others > 0 ? others : 0;
+        granted = granted > 1 ? granted : 1;
+    }
+    atomic_fetch_add_explicit(&at_work, granted, memory_order_relaxed);
+    return granted;
+}
+
+void le_threads_give(int taken)
+{
+    atomic_fetch_sub_explicit(&at_work, taken, memory_order_relaxed);
+}
+
+void le_barrier_init(le_barrier *barrier, int members)
+{
+    atomic_init(&barrier->arrived, 0);
+    atomic_init(&barrier->phase, 0);
+    barrier->members = (unsigned)members;
+}
+
+/* What is waited for is usually less than a microsecond away: a short spin (a pause takes up to 140 cycles). If not,
+ * the one waited for is not running, and may want this very core. Returns how long the core was yielded, ns. */
+static int64_t meet(le_barrier *barrier, unsigned members)
 {
     enum { SPINS = 300 };
-    if (spin < SPINS)
+    const unsigned phase = atomic_load_explicit(&barrier->phase, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&barrier->arrived, 1, memory_order_acq_rel) + 1 == members) {
+        atomic_store_explicit(&barrier->arrived, 0, memory_order_relaxed);
+        atomic_store_explicit(&barrier->phase, phase + 1, memory_order_release);
+        return 0;
+    }
+    for (int spin = 0; spin < SPINS; spin++) {
+        if (atomic_load_explicit(&barrier->phase, memory_order_acquire) != phase)
+            return 0;
         relax();
-    else
+    }
+    const int64_t start = clock_ns();
+    while (atomic_load_explicit(&barrier->phase, memory_order_acquire) == phase)
         yield_core();
+    return clock_ns() - start;
+}
+
+void le_barrier_wait(le_barrier *barrier)
+{
+    if (barrier->members > 1 && meet(barrier, barrier->members) > STALL_NS)
+        note_stall(clock_ns());
 }
 
 /* Members run in the default floating-point mode, whatever the caller's is. They leave together: OpenMP's own barrier
  * at the end of a region spins for milliseconds without yielding. */
-static void run_member(le_team_work work, int member, int members, void *context, atomic_int *done)
+static void run_member(le_team_work work, int member, int members, void *context, le_barrier *end)
 {
     const uint64_t mode = le_fp_default();
     work(member, members, context);
     le_fp_restore(mode);
-    atomic_fetch_add_explicit(done, 1, memory_order_acq_rel);
-    for (int spin = 0; atomic_load_explicit(done, memory_order_acquire) < members; spin += spin < INT32_MAX)
-        wait_a_little(spin);
+    meet(end, (unsigned)members); /* a long wait here is no stall: rows of unequal length are dealt to members */
 }
 
 #if defined(LE_THREADS_PTHREAD)
@@ -67,13 +142,13 @@ typedef struct member {
     le_team_work work;
     void *context;
     int index, members;
-    atomic_int *done;
+    le_barrier *end;
 } member;
 
 static void *start_member(void *argument)
 {
     const member *self = argument;
-    run_member(self->work, self->index, self->members, self->context, self->done);
+    run_member(self->work, self->index, self->members, self->context, self->end);
     return NULL;
 }
 
@@ -83,9 +158,10 @@ void le_team_run(int threads, le_team_work work, void *context)
     pthread_t ids[MAX_MEMBERS];
     member all[MAX_MEMBERS];
     const int members = threads < 1 ? 1 : threads > MAX_MEMBERS ? MAX_MEMBERS : threads;
-    atomic_int done = 0;
+    le_barrier end;
+    le_barrier_init(&end, members);
     for (int i = 0; i < members; i++)
-        all[i] = (member){work, context, i, members, &done};
+        all[i] = (member){work, context, i, members, &end};
     for (int i = 1; i < members; i++)
         if (pthread_create(&ids[i], NULL, start_member, &all[i]) != 0)
             abort(); /* sanitizer builds only: members already started would wait for the missing one */
@@ -96,16 +172,17 @@ void le_team_run(int threads, le_team_work work, void *context)
 #else
 void le_team_run(int threads, le_team_work work, void *context)
 {
-    atomic_int done = 0;
+    le_barrier end;
+    le_barrier_init(&end, threads);
 #if defined(_OPENMP)
     if (threads > 1) {
 #pragma omp parallel num_threads(threads)
-        run_member(work, omp_get_thread_num(), omp_get_num_threads(), context, &done);
+        run_member(work, omp_get_thread_num(), omp_get_num_threads(), context, &end);
         return;
     }
 #endif
     (void)threads;
-    run_member(work, 0, 1, context, &done);
+    run_member(work, 0, 1, context, &end);
 }
 #endif
 
@@ -125,27 +202,6 @@ int le_openmp_max_threads(void)
 #else
     return 1;
 #endif
-}
-
-void le_barrier_init(le_barrier *barrier, int members)
-{
-    atomic_init(&barrier->arrived, 0);
-    atomic_init(&barrier->phase, 0);
-    barrier->members = (unsigned)members;
-}
-
-void le_barrier_wait(le_barrier *barrier)
-{
-    if (barrier->members == 1)
-        return;
-    const unsigned phase = atomic_load_explicit(&barrier->phase, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&barrier->arrived, 1, memory_order_acq_rel) + 1 == barrier->members) {
-        atomic_store_explicit(&barrier->arrived, 0, memory_order_relaxed);
-        atomic_store_explicit(&barrier->phase, phase + 1, memory_order_release);
-        return;
-    }
-    for (int spin = 0; atomic_load_explicit(&barrier->phase, memory_order_acquire) == phase; spin += spin < INT32_MAX)
-        wait_a_little(spin);
 }
 
 static atomic_flag shared_lock = ATOMIC_FLAG_INIT;
@@ -171,9 +227,16 @@ static void before_fork(void)
     le_lock();
 }
 
+/* Of the threads at work in the parent the child has none. */
+static void after_fork_in_child(void)
+{
+    atomic_store_explicit(&at_work, 0, memory_order_relaxed);
+    le_unlock();
+}
+
 le_status le_threads_init(void)
 {
-    return pthread_atfork(before_fork, le_unlock, le_unlock) == 0 ? LE_OK : LE_ERROR_MEMORY;
+    return pthread_atfork(before_fork, le_unlock, after_fork_in_child) == 0 ? LE_OK : LE_ERROR_MEMORY;
 }
 #else
 le_status le_threads_init(void)

@@ -15,6 +15,12 @@ typedef void (*le_team_work)(int member, int members, void *context);
 /* Run `work` on a team of at most `threads` members (the team may be granted fewer) and wait for all. */
 void le_team_run(int threads, le_team_work work, void *context);
 
+/* Threads a run may use: what it wants, less those at work in other runs of the process, fewer while other processes
+ * crowd the cores, and at least its own: runs that share cores are better off without meetings. What is taken is given
+ * back. */
+int le_threads_take(int wanted);
+void le_threads_give(int taken);
+
 /* A barrier for a fixed number of members. It spins for a bounded time, then yields the core. */
 typedef struct le_barrier {
     alignas(64) atomic_uint arrived;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "base/threads.h"
 #include "model/cost.h"
 #include "model/model.h"
 #include "model/workspace.h"
@@ -396,14 +397,11 @@ static void store_states(running *all)
     }
 }
 
-le_status le_model_run(le_model *model, const le_run *run, le_error *error)
+static le_status run_dealt(le_model *model, const le_run *run, le_deal deal, le_error *error)
 {
-    le_status status = check_run(model, run, error);
-    if (status != LE_OK || run->batch == 0)
-        return status;
+    le_status status = LE_OK;
     running all = {.model = model, .run = run};
     atomic_init(&all.cancelled, 0);
-    le_deal deal = le_choose_deal(model, run);
     for (;;) {
         all.workspace = le_workspace_take(model, run, deal);
         if (all.workspace == NULL || deal_rows(&all) != LE_OK) {
@@ -429,5 +427,23 @@ le_status le_model_run(le_model *model, const le_run *run, le_error *error)
     else
         store_states(&all);
     le_workspace_give(model, all.workspace);
+    return status;
+}
+
+le_status le_model_run(le_model *model, const le_run *run, le_error *error)
+{
+    le_status status = check_run(model, run, error);
+    if (status != LE_OK || run->batch == 0)
+        return status;
+    le_run own = *run;
+    le_deal deal = le_choose_deal(model, run);
+    const int wanted = deal.groups * deal.members;
+    const int taken = le_threads_take(wanted);
+    if (taken < wanted) {
+        own.threads = taken;
+        deal = le_choose_deal(model, &own);
+    }
+    status = run_dealt(model, &own, deal, error);
+    le_threads_give(taken);
     return status;
 }
