@@ -9,9 +9,17 @@
 
 typedef vec tile_sums[TILE_ROWS][LE_MAX_NV];
 
-/* sums[r][j] = chain over k0..k0+count of a[r][k] * w[k][j]. `rows` and `nv` are constants where this is inlined. */
-LE_INLINE void tile_block(const int rows, const int nv, const real *const *a, size_t k0, size_t count, const real *w,
-                          tile_sums sums)
+/* Weights that are read next, to be fetched while others are multiplied: `lines` cache lines beside each k. */
+typedef struct fetch {
+    const char *at;
+    int lines; /* 0: nothing */
+} fetch;
+
+enum { CACHE_LINE = 64 };
+
+/* sums[r][j] = chain over k0..k0+count of a[r][k] * w[k][j]. `rows`, `nv` and `lines` are constants where this is inlined. */
+LE_INLINE void tile_block(const int rows, const int nv, const int lines, const real *const *a, size_t k0, size_t count,
+                          const real *w, const char *next, tile_sums sums)
 {
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
@@ -24,6 +32,10 @@ LE_INLINE void tile_block(const int rows, const int nv, const real *const *a, si
 #pragma GCC unroll 4
         for (int j = 0; j < nv; j++)
             column[j] = v_load(w + j * LANES);
+#pragma GCC unroll 4
+        for (int i = 0; i < lines; i++)
+            __builtin_prefetch(next + i * CACHE_LINE, 0, 3);
+        next += lines * CACHE_LINE;
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) {
             const vec x = v_set1(a[r][k]);
@@ -70,15 +82,21 @@ LE_INLINE void tile_add(const int rows, const int nv, tile_sums sums, int first,
         }
 }
 
-/* Rows of each of `tiles` nearly equal tiles: an uneven cut would leave a tile with few rows, which wastes its loads. */
-LE_INLINE size_t tile_count(size_t rows)
+/* out (+)= a w over the block k0..k0+count, for the rows of one tile. */
+LE_INLINE void tile_of(const int rows, const int nv, const real *const *a, size_t k0, size_t count, const real *w,
+                       fetch next, real *out)
 {
-    return (rows + TILE_ROWS - 1) / TILE_ROWS;
-}
-
-LE_INLINE size_t tile_rows_at(size_t rows, size_t tiles, size_t tile)
-{
-    return rows / tiles + (tile < rows % tiles);
+    const int all = (nv * LANES * (int)sizeof(real) + CACHE_LINE - 1) / CACHE_LINE;
+    tile_sums sums;
+    if (next.lines == 0)
+        tile_block(rows, nv, 0, a, k0, count, w, next.at, sums);
+    else if (next.lines == 1)
+        tile_block(rows, nv, 1, a, k0, count, w, next.at, sums);
+    else if (next.lines == 2)
+        tile_block(rows, nv, 2, a, k0, count, w, next.at, sums);
+    else
+        tile_block(rows, nv, all, a, k0, count, w, next.at, sums);
+    tile_add(rows, nv, sums, k0 == 0, out);
 }
 
 #if TILE_ROWS == 6
@@ -91,23 +109,89 @@ LE_INLINE size_t tile_rows_at(size_t rows, size_t tiles, size_t tile)
 #error "no list of tile sizes for TILE_ROWS"
 #endif
 
+/* A function of its own for each width: its loops hold all vector registers, and inlined into a larger function gcc
+ * spills some of them inside the loop. */
+#define LE_TILE_FUNCTION(NV)                                                                                          \
+    static LE_NOINLINE void tile_##NV(size_t rows, const real *const *a, size_t k0, size_t count, const real *w,      \
+                                      fetch next, real *out)                                                          \
+    {                                                                                                                 \
+        switch (rows) {                                                                                               \
+            LE_EACH_TILE_SIZE(LE_TILE_CASE_##NV)                                                                      \
+        }                                                                                                             \
+    }
+#define LE_TILE_CASE(SIZE, NV)                                                                                        \
+    case SIZE:                                                                                                        \
+        tile_of(SIZE, NV, a, k0, count, w, next, out);                                                                \
+        break;
+#define LE_TILE_CASE_1(SIZE) LE_TILE_CASE(SIZE, 1)
+#define LE_TILE_CASE_2(SIZE) LE_TILE_CASE(SIZE, 2)
+#define LE_TILE_CASE_3(SIZE) LE_TILE_CASE(SIZE, 3)
+#define LE_TILE_CASE_4(SIZE) LE_TILE_CASE(SIZE, 4)
+LE_TILE_FUNCTION(1)
+LE_TILE_FUNCTION(2)
+LE_TILE_FUNCTION(3)
+LE_TILE_FUNCTION(4)
+
+LE_INLINE void tile_any(const int nv, size_t rows, const real *const *a, size_t k0, size_t count, const real *w,
+                        fetch next, real *out)
+{
+    if (nv == 1)
+        tile_1(rows, a, k0, count, w, next, out);
+    else if (nv == 2)
+        tile_2(rows, a, k0, count, w, next, out);
+    else if (nv == 3)
+        tile_3(rows, a, k0, count, w, next, out);
+    else
+        tile_4(rows, a, k0, count, w, next, out);
+}
+
+/* Rows are cut into nearly equal tiles: an uneven cut would leave a tile with few rows, which wastes its loads. The next
+ * block of weights is fetched a share beside each tile. */
+typedef struct tiling {
+    size_t tiles, least, larger; /* the first `larger` tiles have one row more than `least` */
+    size_t left;                 /* lines of the next block not yet fetched */
+    fetch next;
+} tiling;
+
+LE_INLINE tiling tiles_of(const int nv, size_t rows, const void *next, size_t count)
+{
+    const size_t lines = (nv * LANES * sizeof(real) + CACHE_LINE - 1) / CACHE_LINE;
+    tiling t = {.tiles = 1, .least = rows, .next = {next, 0}};
+    if (rows > TILE_ROWS) {
+        t.tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
+        t.least = rows / t.tiles;
+        t.larger = rows % t.tiles;
+    }
+    if (next) {
+        t.left = lines * count;
+        t.next.lines = t.tiles >= lines ? 1 : t.tiles > 1 ? 2 : (int)lines;
+    }
+    return t;
+}
+
+LE_INLINE size_t tile_rows(const tiling *t, size_t tile)
+{
+    return t->least + (tile < t->larger);
+}
+
+LE_INLINE void tile_fetched(tiling *t, size_t count)
+{
+    const size_t lines = (size_t)t->next.lines * count;
+    t->next.at += lines * CACHE_LINE;
+    t->left = t->left > lines ? t->left - lines : 0;
+    if (t->left == 0)
+        t->next.lines = 0;
+}
+
 /* out[r] (+)= a[r] panel over the block k0..k0+count, all row tiles, so that the weights of the block stay in L1. */
 LE_INLINE void product_block(const int nv, size_t rows, const real *const *a, size_t k0, size_t count, const real *w,
-                             real *out)
+                             const void *next, real *out)
 {
-    const size_t tiles = tile_count(rows);
-    for (size_t tile = 0; tile < tiles; tile++) {
-        const size_t m = tile_rows_at(rows, tiles, tile);
-        tile_sums sums;
-        switch (m) {
-#define X(size)                                           \
-    case size:                                            \
-        tile_block(size, nv, a, k0, count, w, sums);      \
-        tile_add(size, nv, sums, k0 == 0, out);           \
-        break;
-            LE_EACH_TILE_SIZE(X)
-#undef X
-        }
+    tiling t = tiles_of(nv, rows, next, count);
+    for (size_t tile = 0; tile < t.tiles; tile++) {
+        const size_t m = tile_rows(&t, tile);
+        tile_any(nv, m, a, k0, count, w, t.next, out);
+        tile_fetched(&t, count);
         a += m;
         out += m * (size_t)(nv * LANES);
     }
@@ -128,42 +212,112 @@ LE_INLINE void product_two_blocks(const int nv, size_t rows, const real *const *
     }
 }
 
-/* All blocks but the last `keep` ones; returns where it stopped. */
-LE_INLINE size_t product_until(const int nv, size_t rows, const real *const *a, size_t stop, const real *w, real *out)
+/* The blocks before `stop`. `next`: what is read after this panel, or null where all weights stay in the cache. */
+LE_INLINE void product_until(const int nv, size_t rows, const real *const *a, size_t stop, const real *w,
+                             const void *next, real *out)
 {
     size_t k = 0;
-    if (rows == 1 || rows == 2)
+    if (rows == 1 || rows == 2) /* the loads of these keep the memory busy by themselves */
         for (; k + 2 * LE_K_BLOCK <= stop; k += 2 * LE_K_BLOCK)
             product_two_blocks(nv, rows, a, k, w, out);
-    for (; k < stop; k += LE_K_BLOCK)
-        product_block(nv, rows, a, k, stop - k < LE_K_BLOCK ? stop - k : LE_K_BLOCK, w, out);
-    return k;
+    for (; k < stop; k += LE_K_BLOCK) {
+        const size_t count = stop - k < LE_K_BLOCK ? stop - k : LE_K_BLOCK;
+        const void *following = next == NULL || k + count == stop ? next : w + (k + count) * (size_t)(nv * LANES);
+        product_block(nv, rows, a, k, count, w, following, out);
+    }
 }
 
-LE_INLINE void product_all(const int nv, size_t rows, const real *const *a, size_t k, const real *w, real *out)
+LE_INLINE void product_all(const int nv, size_t rows, const real *const *a, size_t k, const real *w, const void *next,
+                           real *out)
 {
     if (rows == 0)
         return;
     if (k == 0)
         memset(out, 0, rows * (size_t)(nv * LANES) * sizeof *out);
-    product_until(nv, rows, a, k, w, out);
+    product_until(nv, rows, a, k, w, next, out);
 }
 
-static void product(int nv, size_t rows, const void *const *a, size_t k, const void *panel, void *out)
+/* The block k0..k0+count of one row by two panels: chains enough, where one panel's would wait for each other. */
+LE_INLINE void tile_two_panels(const int nv, const real *a, size_t k0, size_t count, const real *w, const real *v,
+                               tile_sums first, tile_sums second)
+{
+#pragma GCC unroll 4
+    for (int j = 0; j < nv; j++)
+        first[0][j] = second[0][j] = v_set1(0);
+    w += k0 * (size_t)(nv * LANES);
+    v += k0 * (size_t)(nv * LANES);
+    for (size_t k = k0; k < k0 + count; k++, w += nv * LANES, v += nv * LANES) {
+        const vec x = v_set1(a[k]);
+#pragma GCC unroll 4
+        for (int j = 0; j < nv; j++) {
+            first[0][j] = v_fma(x, v_load(w + j * LANES), first[0][j]);
+            second[0][j] = v_fma(x, v_load(v + j * LANES), second[0][j]);
+        }
+    }
+}
+
+/* One row by all panels, two at a time: whole pairs of blocks of each, then what is left of both. */
+LE_INLINE void row_product_all(const int nv, const le_panels *p, const real *a, size_t k, real *out)
+{
+    const size_t paired = k / (2 * LE_K_BLOCK) * (2 * LE_K_BLOCK);
+    for (size_t i = 0; i < p->count; i += 2) {
+        const size_t at[2] = {p->backwards ? p->count - 1 - i : i, p->backwards ? p->count - 2 - i : i + 1};
+        const int pair = i + 1 < p->count ? 2 : 1;
+        const real *w[2] = {NULL, NULL};
+        real *to[2] = {NULL, NULL};
+        for (int n = 0; n < pair; n++) {
+            w[n] = (const real *)((const char *)p->first + at[n] * p->bytes);
+            to[n] = out + at[n] * (size_t)(nv * LANES);
+            product_until(nv, 1, &a, paired, w[n], NULL, to[n]);
+        }
+        for (size_t k0 = paired; k0 < k; k0 += LE_K_BLOCK) {
+            const size_t count = k - k0 < LE_K_BLOCK ? k - k0 : LE_K_BLOCK;
+            if (pair == 1) {
+                product_block(nv, 1, &a, k0, count, w[0], NULL, to[0]);
+            } else {
+                tile_sums first, second;
+                tile_two_panels(nv, a, k0, count, w[0], w[1], first, second);
+                tile_add(1, nv, first, k0 == 0, to[0]);
+                tile_add(1, nv, second, k0 == 0, to[1]);
+            }
+        }
+    }
+    if (k == 0)
+        memset(out, 0, p->count * (size_t)(nv * LANES) * sizeof *out);
+}
+
+static void row_product(int nv, const le_panels *panels, const void *a, size_t k, void *out)
+{
+    switch (nv) {
+    case 1:
+        row_product_all(1, panels, a, k, out);
+        break;
+    case 2:
+        row_product_all(2, panels, a, k, out);
+        break;
+    case 3:
+        row_product_all(3, panels, a, k, out);
+        break;
+    default:
+        row_product_all(4, panels, a, k, out);
+    }
+}
+
+static void product(int nv, size_t rows, const void *const *a, size_t k, const void *panel, const void *next, void *out)
 {
     const real *const *const in = (const real *const *)a;
     switch (nv) {
     case 1:
-        product_all(1, rows, in, k, panel, out);
+        product_all(1, rows, in, k, panel, next, out);
         break;
     case 2:
-        product_all(2, rows, in, k, panel, out);
+        product_all(2, rows, in, k, panel, next, out);
         break;
     case 3:
-        product_all(3, rows, in, k, panel, out);
+        product_all(3, rows, in, k, panel, next, out);
         break;
     default:
-        product_all(4, rows, in, k, panel, out);
+        product_all(4, rows, in, k, panel, next, out);
     }
 }
 
@@ -171,7 +325,7 @@ static void dense(const le_dense_panel *p)
 {
     enum { NV = 4 };
     real *scratch = p->scratch;
-    product_all(NV, p->rows, (const real *const *)p->a, p->k, p->panel, scratch);
+    product_all(NV, p->rows, (const real *const *)p->a, p->k, p->panel, p->next, scratch);
     for (size_t r = 0; r < p->rows; r++, scratch += NV * LANES) {
         real *out = (real *)p->out[r] + p->first;
         for (size_t at = 0; at < p->units; at += LANES) {

@@ -38,6 +38,7 @@ typedef struct le_step {
     size_t first;              /* the panel's first unit: where it reads h_old and writes h_out */
     size_t k;                  /* columns of h_prev: H, or the projected size */
     const void *panel;         /* [k][nv][lanes] */
+    const void *next;          /* the weights read after these, to be fetched meanwhile; null where they are in cache */
     const void *const *h_prev; /* [rows] -> [k], what is multiplied */
     const void *const *h_old;  /* [rows] -> [H], the state of the step before (GRU) */
     void *const *h_out;        /* [rows] -> [H] */
@@ -53,11 +54,20 @@ typedef struct le_step {
 
 typedef void (*le_step_kernel)(const le_step *step);
 
+/* Panels side by side, for one row. */
+typedef struct le_panels {
+    size_t count;
+    const void *first;  /* the first panel */
+    size_t bytes;       /* from one panel to the next */
+    int backwards;      /* read the weights from the last panel to the first */
+} le_panels;
+
 /* A Dense panel: out[r][0..units) = activation(a[r] W + bias), activation element-wise. */
 typedef struct le_dense_panel {
     size_t rows, units, k;
     size_t first;          /* the panel's first unit: where it writes in out */
     const void *panel;     /* [k][nv][lanes] */
+    const void *next;      /* as in le_step */
     const void *const *a;  /* [rows] -> [k] */
     const void *bias;      /* [nv*lanes] */
     void *const *out;      /* [rows] -> [units of all panels] */
@@ -73,11 +83,16 @@ typedef struct le_kernels {
     int lanes;
     int tile_rows;           /* rows of the largest register tile */
 
-    /* out[r][nv*lanes] = a[r] * panel, r < rows; out is dense. nv 1..4. */
-    void (*product)(int nv, size_t rows, const void *const *a, size_t k, const void *panel, void *out);
+    /* out[r][nv*lanes] = a[r] * panel, r < rows; out is dense. nv 1..4. next: as in le_step. */
+    void (*product)(int nv, size_t rows, const void *const *a, size_t k, const void *panel, const void *next, void *out);
+    /* One row by several panels: out[panel][nv*lanes]. */
+    void (*row_product)(int nv, const le_panels *panels, const void *a, size_t k, void *out);
     void (*dense)(const le_dense_panel *panel);
-    /* LSTM with sigmoid, tanh, tanh and no extras: the product ends in the cell without leaving registers. */
+    /* LSTM with sigmoid, tanh, tanh and no extras: the cell follows each tile of the product. */
     le_step_kernel lstm;
+    /* Its cells for one row and all panels: `scratch` [panels][nv*lanes] holds the h part; `units` and `bias` are those
+     * of all; `x_panel`: elements of x_part from one panel to the next. */
+    void (*lstm_row)(const le_step *step, size_t panels, size_t x_panel);
     /* Any LSTM: product to scratch, then a general cell on the tile. */
     le_step_kernel lstm_general;
     /* h of a projected LSTM: columns, no inputs and no bias. */

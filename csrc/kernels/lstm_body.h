@@ -9,55 +9,61 @@
 #include "kernels/gemm_body.h"
 #include "kernels/math_body.h"
 
-enum { GATE_I, GATE_O, GATE_F, GATE_C, LSTM_GATES };
+enum { GATE_I, GATE_O, GATE_F, GATE_C, LSTM_GATES, WIDTH = LSTM_GATES * LANES };
 
-/* The last block of k for a tile of rows, its sums kept in registers, then the cell in two passes over the rows:
- * the chain from the gates to h is long, and rows side by side hide its latency. */
-LE_INLINE void lstm_tile(const int rows, const le_step *s, size_t row, size_t k0, size_t count)
+/* The common cell of one row, sigmoid, tanh, tanh, in two parts: first c, and the output gate in place of the sums; then
+ * h. The whole is one long chain; in two, several rows are under way in the CPU at a time. */
+LE_INLINE void lstm_state(const real *x, const real *bias, real *sums, real *c)
 {
-    tile_sums gate;
-    quotient o[TILE_ROWS];
-    vec c_new[TILE_ROWS];
-    const size_t at = row * (LSTM_GATES * LANES);
-    const real *scratch = (const real *)s->scratch + at, *x = (const real *)s->x_part + at, *bias = s->bias;
-    real *c = (real *)s->c + row * LANES;
-    tile_block(rows, LSTM_GATES, (const real *const *)s->h_prev + row, k0, count, s->panel, gate);
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++) {
+    vec gate[LSTM_GATES];
 #pragma GCC unroll 4
-        for (int j = 0; j < LSTM_GATES; j++) {
-            const size_t lane = (size_t)(r * LSTM_GATES + j) * LANES;
-            const vec h_part = k0 > 0 ? v_add(v_load(scratch + lane), gate[r][j]) : gate[r][j];
-            gate[r][j] = v_add(v_add(v_load(x + lane), h_part), v_load(bias + j * LANES));
-        }
-        const vec f = v_sigmoid(gate[r][GATE_F]);
-        const vec ig = v_divide_product(sigmoid_quotient(gate[r][GATE_I]), tanh_quotient(gate[r][GATE_C]));
-        c_new[r] = v_fma(f, v_load(c + r * LANES), ig);
-        o[r] = sigmoid_quotient(gate[r][GATE_O]);
-        v_store(c + r * LANES, c_new[r]);
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++)
-        store_units((real *)s->h_out[row + (size_t)r] + s->first, v_divide_product(o[r], tanh_quotient(c_new[r])), s->units);
+    for (int j = 0; j < LSTM_GATES; j++)
+        gate[j] = v_add(v_add(v_load(x + j * LANES), v_load(sums + j * LANES)), v_load(bias + j * LANES));
+    const vec f = v_sigmoid(gate[GATE_F]);
+    const vec ig = v_divide_product(sigmoid_quotient(gate[GATE_I]), tanh_quotient(gate[GATE_C]));
+    v_store(c, v_fma(f, v_load(c), ig));
+    const quotient o = sigmoid_quotient(gate[GATE_O]);
+    v_store(sums, o.over);
+    v_store(sums + LANES, o.under);
 }
 
+LE_INLINE void lstm_output(const real *sums, const real *c, real *h, size_t units)
+{
+    const quotient o = {v_load(sums), v_load(sums + LANES)};
+    store_units(h, v_divide_product(o, tanh_quotient(v_load(c))), units);
+}
+
+/* The last block of k a tile at a time, each followed by its cells: their inputs are then in the nearest cache, and the
+ * cells' long chains run beside the next tile's products. */
 static void lstm(const le_step *s)
 {
     const size_t last = s->k > 0 ? (s->k - 1) / LE_K_BLOCK * LE_K_BLOCK : 0;
-    const size_t tiles = tile_count(s->rows);
-    product_until(LSTM_GATES, s->rows, (const real *const *)s->h_prev, last, s->panel, s->scratch);
-    for (size_t tile = 0, row = 0; tile < tiles; tile++) {
-        const size_t m = tile_rows_at(s->rows, tiles, tile);
-        switch (m) {
-#define X(size)                                          \
-    case size:                                           \
-        lstm_tile(size, s, row, last, s->k - last);      \
-        break;
-            LE_EACH_TILE_SIZE(X)
-#undef X
-        }
-        row += m;
+    const real *const *const h = (const real *const *)s->h_prev;
+    const real *const panel = s->panel;
+    real *const scratch = s->scratch, *const c = s->c;
+    const void *const last_block = s->next ? panel + last * WIDTH : NULL;
+    product_until(LSTM_GATES, s->rows, h, last, panel, last_block, scratch);
+    tiling t = tiles_of(LSTM_GATES, s->rows, s->next, s->k - last);
+    for (size_t tile = 0, row = 0; tile < t.tiles; tile++) {
+        const size_t end = row + tile_rows(&t, tile);
+        tile_any(LSTM_GATES, end - row, h + row, last, s->k - last, panel, t.next, scratch + row * WIDTH);
+        tile_fetched(&t, s->k - last);
+        for (size_t r = row; r < end; r++)
+            lstm_state((const real *)s->x_part + r * WIDTH, s->bias, scratch + r * WIDTH, c + r * LANES);
+        for (; row < end; row++)
+            lstm_output(scratch + row * WIDTH, c + row * LANES, (real *)s->h_out[row] + s->first, s->units);
     }
+}
+
+/* One row: its panels take the place of rows, for the same reason. */
+static void lstm_row(const le_step *s, size_t panels, size_t x_panel)
+{
+    const real *x = s->x_part, *bias = s->bias;
+    real *const sums = s->scratch, *const c = s->c, *const h = (real *)s->h_out[0] + s->first;
+    for (size_t i = 0; i < panels; i++)
+        lstm_state(x + i * x_panel, bias + i * WIDTH, sums + i * WIDTH, c + i * s->c_panel);
+    for (size_t i = 0; i < panels; i++)
+        lstm_output(sums + i * WIDTH, c + i * s->c_panel, h + i * LANES, s->units - i * LANES);
 }
 
 /* Any LSTM cell for one row: sums of the h part come from scratch. */
@@ -98,7 +104,7 @@ static void lstm_cell_general(const le_step *s, size_t row)
 
 static void lstm_general(const le_step *s)
 {
-    product_all(LSTM_GATES, s->rows, (const real *const *)s->h_prev, s->k, s->panel, s->scratch);
+    product_all(LSTM_GATES, s->rows, (const real *const *)s->h_prev, s->k, s->panel, s->next, s->scratch);
     for (size_t row = 0; row < s->rows; row++)
         lstm_cell_general(s, row);
 }

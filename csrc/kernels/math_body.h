@@ -3,8 +3,8 @@
  * exp by Cody-Waite reduction, x = n ln2 + r, |r| <= ln2 / 2, and expm1(r) = r + r^2 q(r) with a minimax q
  * (float: degree 4, relative error of exp 3.1e-9; double: Taylor to r^13, 2e-17). Sigmoid and tanh are built on
  * it so that no argument overflows and none cancels:
- *   sigmoid(x) = (x >= 0 ? 1 : z) / (1 + z),  z = exp(-|x|)
- *   tanh(x)    = sign(x) m / (m + 2),         m = expm1(2 |x|)
+ *   sigmoid(x) = z / (1 + z),  z = exp(x)
+ *   tanh(x)    = m / (m + 1),  m = expm1(2 x) / 2
  * Both are within 3 ulp of the exact value over every finite argument, denormal results included
  * (docs/numerics.md). NaN comes out as NaN: v_min and v_max give their second operand then.
  */
@@ -21,6 +21,7 @@
 #define LN2_LOW 1.90821492927058770002e-10
 #define EXP_LOW -750.0
 #define EXP_HIGH 710.0
+#define SIGMOID_LIMIT 40.0 /* sigmoid rounds to 1 from 36.74 on; z + 1 rounds to z here */
 #define TANH_LIMIT 20.0 /* tanh rounds to 1 from 19.06 on */
 static const real expm1_q[] = {1. / 2,     1. / 6,      1. / 24,      1. / 120,      1. / 720,      1. / 5040,
                                1. / 40320, 1. / 362880, 1. / 3628800, 1. / 39916800, 1. / 479001600, 1. / 6227020800};
@@ -31,6 +32,7 @@ static const real expm1_q[] = {1. / 2,     1. / 6,      1. / 24,      1. / 120, 
 #define LN2_LOW 1.428606765330187e-06f
 #define EXP_LOW -104.0f
 #define EXP_HIGH 89.0f
+#define SIGMOID_LIMIT 18.0f /* sigmoid rounds to 1 from 16.64 on; z + 1 rounds to z here */
 #define TANH_LIMIT 10.0f /* tanh rounds to 1 from 9.011 on */
 static const real expm1_q[] = {0.499999934125f, 0.166665201078f, 0.0416683942109f, 0.00836878041118f, 0.00138144670593f};
 #define LOG1P_TERMS 9
@@ -51,38 +53,47 @@ LE_INLINE vec v_scale(vec p, vec n)
 }
 #endif
 
-/* expm1(r), |r| <= ln2 / 2. */
-LE_INLINE vec v_expm1_polynomial(vec r)
+/* scale * q(scale * r), where expm1(u) = u + u^2 q(u). `scale` is a power of two, so that the coefficients stay exact. */
+LE_INLINE vec v_expm1_q(real scale, vec r)
 {
     const int degree = (int)(sizeof expm1_q / sizeof expm1_q[0]) - 1;
-    vec q = v_set1(expm1_q[degree]);
-    for (int i = degree - 1; i >= 0; i--)
-        q = v_fma(q, r, v_set1(expm1_q[i]));
-    return v_fma(v_mul(q, r), r, r);
+    real power = scale;
+    for (int i = 0; i < degree; i++)
+        power *= scale;
+    vec q = v_set1(expm1_q[degree] * power);
+    for (int i = degree - 1; i >= 0; i--) {
+        power /= scale;
+        q = v_fma(q, r, v_set1(expm1_q[i] * power));
+    }
+    return q;
 }
 
-/* x = n ln2 + r; `*shifted` is n + MAGIC; returns expm1(r). */
-LE_INLINE vec v_expm1_reduced(vec x, vec *shifted)
+/* x = n ln2 + r, |r| <= ln2 / 2. */
+LE_INLINE vec v_reduce(vec x, vec *n)
 {
-    *shifted = v_fma(x, v_set1(LOG2_E), v_set1(MAGIC));
-    const vec n = v_sub(*shifted, v_set1(MAGIC));
-    return v_expm1_polynomial(v_fnma(n, v_set1(LN2_LOW), v_fnma(n, v_set1(LN2_HIGH), x)));
+    *n = v_sub(v_fma(x, v_set1(LOG2_E), v_set1(MAGIC)), v_set1(MAGIC));
+    return v_fnma(*n, v_set1(LN2_LOW), v_fnma(*n, v_set1(LN2_HIGH), x));
+}
+
+/* exp(x) for EXP_LOW <= x <= EXP_HIGH. */
+LE_INLINE vec v_exp_within(vec x)
+{
+    vec n;
+    const vec one = v_set1(1), r = v_reduce(x, &n);
+    return v_scale(v_fma(v_fma(v_expm1_q(1, r), r, one), r, one), n);
 }
 
 LE_INLINE vec v_exp(vec x)
 {
-    vec shifted;
-    x = v_max(v_set1(EXP_LOW), v_min(v_set1(EXP_HIGH), x));
-    const vec p = v_expm1_reduced(x, &shifted);
-    return v_scale(v_add(p, v_set1(1)), v_sub(shifted, v_set1(MAGIC)));
+    return v_exp_within(v_max(v_set1(EXP_LOW), v_min(v_set1(EXP_HIGH), x)));
 }
 
 /* exp(x) - 1 without cancellation, for x <= EXP_HIGH - 1. */
 LE_INLINE vec v_expm1(vec x)
 {
-    vec shifted;
-    x = v_max(v_set1(-40), x); /* exp(x) - 1 is -1 long before */
-    const vec p = v_expm1_reduced(x, &shifted), s = v_pow2(v_add(shifted, v_set1(MAGIC_POW2 - MAGIC)));
+    vec n;
+    const vec r = v_reduce(v_max(v_set1(-40), x), &n); /* exp(x) - 1 is -1 long before */
+    const vec p = v_fma(v_mul(v_expm1_q(1, r), r), r, r), s = v_pow2(v_add(n, v_set1(MAGIC_POW2)));
     return v_fma(s, p, v_sub(s, v_set1(1)));
 }
 
@@ -96,7 +107,7 @@ LE_INLINE vec v_divide(quotient q)
     return v_div(q.over, q.under);
 }
 
-/* Both denominators are at most 1 + exp(2 * TANH_LIMIT), so their product is far from overflow. */
+/* All four are at most 1 + exp(2 * TANH_LIMIT), so the products are far from overflow. */
 LE_INLINE vec v_divide_product(quotient a, quotient b)
 {
     return v_div(v_mul(a.over, b.over), v_mul(a.under, b.under));
@@ -104,21 +115,19 @@ LE_INLINE vec v_divide_product(quotient a, quotient b)
 
 LE_INLINE quotient sigmoid_quotient(vec x)
 {
-    vec shifted;
-    const vec one = v_set1(1);
-    const vec p = v_expm1_reduced(v_max(v_set1(EXP_LOW), v_negative(x)), &shifted);
-    const vec z = v_scale(v_add(p, one), v_sub(shifted, v_set1(MAGIC)));
-    return (quotient){v_select(v_less(x, v_set1(0)), z, one), v_add(one, z)};
+    const vec z = v_exp_within(v_max(v_set1(EXP_LOW), v_min(v_set1(SIGMOID_LIMIT), x)));
+    return (quotient){z, v_add(z, v_set1(1))};
 }
 
 LE_INLINE quotient tanh_quotient(vec x)
 {
-    /* n is small here, so one constant for ln2 is exact enough: its error is damped by the flatness of tanh. */
-    const vec a = v_min(v_set1(TANH_LIMIT), v_abs(x));
+    /* 2 x = n ln2 + 2 r. n is small here, so one constant for ln2 is exact enough: its error is damped by the flatness
+     * of tanh. */
+    const vec a = v_max(v_set1(-TANH_LIMIT), v_min(v_set1(TANH_LIMIT), x)), half = v_set1((real)0.5);
     const vec shifted = v_fma(a, v_set1(2 * LOG2_E), v_set1(MAGIC_POW2)), n = v_sub(shifted, v_set1(MAGIC_POW2));
-    const vec p = v_expm1_polynomial(v_fnma(n, v_set1(LN2), v_add(a, a))), s = v_pow2(shifted);
-    const vec m = v_fma(s, p, v_sub(s, v_set1(1)));
-    return (quotient){v_with_sign(m, x), v_add(m, v_set1(2))};
+    const vec r = v_fnma(n, v_set1(LN2 / 2), a), p = v_fma(v_mul(v_expm1_q(2, r), r), r, r), s = v_pow2(shifted);
+    const vec m = v_fma(s, p, v_fma(s, half, v_sub(v_set1(0), half)));
+    return (quotient){m, v_add(m, v_set1(1))};
 }
 
 LE_INLINE vec v_sigmoid(vec x)
@@ -126,9 +135,10 @@ LE_INLINE vec v_sigmoid(vec x)
     return v_divide(sigmoid_quotient(x));
 }
 
+/* With the sign of x also where it is 0. */
 LE_INLINE vec v_tanh(vec x)
 {
-    return v_divide(tanh_quotient(x));
+    return v_with_sign(v_abs(v_divide(tanh_quotient(x))), x);
 }
 
 /* log(1 + z) for 0 <= z <= 1, as 2 atanh(z / (2 + z)). */

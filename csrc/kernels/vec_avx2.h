@@ -12,6 +12,7 @@
 
 #define TILE_ROWS 3
 #define LE_INLINE static inline __attribute__((always_inline))
+#define LE_NOINLINE __attribute__((noinline))
 
 #if defined(LE_REAL_DOUBLE)
 typedef double real;
@@ -57,8 +58,6 @@ LE_INLINE vec v_fnma(vec a, vec b, vec c) { return V(fnmadd)(a, b, c); }
 LE_INLINE vec v_min(vec a, vec b) { return V(min)(a, b); }
 LE_INLINE vec v_max(vec a, vec b) { return V(max)(a, b); }
 LE_INLINE vec v_abs(vec a) { return V(andnot)(v_set1(-(real)0), a); }
-/* -|a| */
-LE_INLINE vec v_negative(vec a) { return V(or)(v_set1(-(real)0), a); }
 /* The magnitude of a (whose sign bit is clear) with the sign of b. */
 LE_INLINE vec v_with_sign(vec a, vec b) { return V(or)(a, V(and)(v_set1(-(real)0), b)); }
 /* 2^n, the biased exponent n + bias standing in the lowest bits of the number. */

@@ -14,6 +14,7 @@
 /* 24 sums, 4 columns and a broadcast of the 32 registers. */
 #define TILE_ROWS 6
 #define LE_INLINE static inline __attribute__((always_inline))
+#define LE_NOINLINE __attribute__((noinline))
 
 #if defined(LE_REAL_DOUBLE)
 typedef double real;
@@ -69,8 +70,6 @@ LE_INLINE vec v_select(vmask m, vec a, vec b) { return V(bslq)(m, a, b); }
 LE_INLINE vec v_min(vec a, vec b) { return v_select(v_less(a, b), a, b); }
 LE_INLINE vec v_max(vec a, vec b) { return v_select(v_less(b, a), a, b); }
 LE_INLINE vec v_abs(vec a) { return V(absq)(a); }
-/* -|a| */
-LE_INLINE vec v_negative(vec a) { return V_UNBITS(V_OR(V_BITS(a), V_SIGN)); }
 /* The magnitude of a (whose sign bit is clear) with the sign of b. */
 LE_INLINE vec v_with_sign(vec a, vec b) { return V_UNBITS(V_OR(V_BITS(a), V_AND(V_BITS(b), V_SIGN))); }
 /* 2^n, the biased exponent n + bias standing in the lowest bits of the number. */

@@ -18,6 +18,7 @@ typedef uint32_t real_bits;
 #define LANES 4
 #define TILE_ROWS 2
 #define LE_INLINE static inline __attribute__((always_inline))
+#define LE_NOINLINE __attribute__((noinline))
 
 typedef struct vec {
     real v[LANES];
@@ -65,8 +66,6 @@ LE_INLINE real real_of(real_bits b)
 #define SIGN_BIT ((real_bits)1 << (sizeof(real) * 8 - 1))
 #define MANTISSA (sizeof(real) == 4 ? 23 : 52)
 LE_INLINE vec v_abs(vec a) { LE_EACH(real_of(bits_of(a.v[l]) & ~SIGN_BIT)); }
-/* -|a| */
-LE_INLINE vec v_negative(vec a) { LE_EACH(real_of(bits_of(a.v[l]) | SIGN_BIT)); }
 /* The magnitude of a (whose sign bit is clear) with the sign of b. */
 LE_INLINE vec v_with_sign(vec a, vec b) { LE_EACH(real_of(bits_of(a.v[l]) | (bits_of(b.v[l]) & SIGN_BIT))); }
 /* 2^n, the biased exponent n + bias standing in the lowest bits of the number. */

@@ -29,6 +29,7 @@ typedef struct le_dense_work {
     void **out;             /* [block rows] */
     char *scratch;          /* [LE_DENSE_CHUNK][LE_MAX_NV*lanes] */
     char *gathered, *plain; /* gemm = blas: [block rows, features], [block rows, units] */
+    int fetch;              /* fetch weights ahead of their use */
 } le_dense_work;
 
 void le_dense_lay_work(const le_dense_layer *layer, size_t block_rows, le_arena *arena, le_dense_work *work);

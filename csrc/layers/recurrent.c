@@ -108,8 +108,12 @@ void le_recurrent_lay_work(const le_recurrent_layer *layer, size_t rows, size_t 
         const le_packed *w = &layer->direction[0].phase[i].w;
         work->x_part[i] = le_arena_take(arena, le_mul(own_panels(layer, w, members), block_rows), width_bytes(layer, w));
     }
-    work->scratch = le_arena_take(arena, le_mul(rows, LE_MAX_NV * (size_t)layer->kernels->lanes), es);
+    /* Sums of all rows of a panel, or of all panels of a row. */
+    const size_t panels = own_panels(layer, &layer->direction[0].phase[0].r, members);
+    work->scratch = le_arena_take(arena, le_mul(rows > panels ? rows : panels, LE_MAX_NV * (size_t)layer->kernels->lanes),
+                                  es);
     work->gathered = work->plain = NULL;
+    work->turn = 0;
     if (layer->gemm == LE_GEMM_BLAS) {
         work->gathered = le_arena_take(arena, le_mul(block_rows, layer->features), es);
         work->plain = le_arena_take(arena, le_mul(block_rows, (size_t)layer->gates * layer->hidden), es);
@@ -168,11 +172,17 @@ static void project_blas(const le_recurrent_layer *layer, const le_recurrent_dir
         scatter_panels(layer, &direction->phase[i], count, work, work->x_part[i]);
 }
 
-/* The inputs of one panel for all rows of the block. */
-static void project_panel(const le_recurrent_layer *layer, const le_packed *w, size_t panel, size_t count,
-                          const le_recurrent_work *work, char *to)
+/* Where a panel's weights are. */
+static const char *panel_at(const le_packed *packed, size_t panel)
 {
-    layer->kernels->product(w->nv, count, work->x_rows, layer->features, w->data + panel * w->panel_bytes, to);
+    return packed->data + panel * packed->panel_bytes;
+}
+
+/* The inputs of one panel for all rows of the block; `next`: the weights that are read after it. */
+static void project_panel(const le_recurrent_layer *layer, const le_packed *w, size_t panel, size_t count,
+                          const le_recurrent_work *work, const char *next, char *to)
+{
+    layer->kernels->product(w->nv, count, work->x_rows, layer->features, panel_at(w, panel), work->fetch ? next : NULL, to);
 }
 
 static void project_packed(const le_recurrent_layer *layer, const le_recurrent_direction *direction, const le_crew *crew,
@@ -183,7 +193,8 @@ static void project_packed(const le_recurrent_layer *layer, const le_recurrent_d
         size_t first, last;
         le_share(crew, w->panels, &first, &last);
         for (size_t panel = first; panel < last; panel++)
-            project_panel(layer, w, panel, count, work, work->x_part[i] + (panel - first) * count * width_bytes(layer, w));
+            project_panel(layer, w, panel, count, work, panel_at(w, panel + 1 < last ? panel + 1 : panel),
+                          work->x_part[i] + (panel - first) * count * width_bytes(layer, w));
     }
 }
 
@@ -196,6 +207,38 @@ typedef struct projected {
     int late; /* a block of one step projects each panel just before it is used, while its rows are in the nearest cache */
 } projected;
 
+/* One row by this member's panels of a matrix. */
+static void row_panels(const le_recurrent_layer *layer, const le_packed *packed, const le_crew *crew, const void *row,
+                       size_t k, int backwards, char *to)
+{
+    size_t first, last;
+    le_share(crew, packed->panels, &first, &last);
+    const le_panels panels = {.count = last - first, .first = panel_at(packed, first), .bytes = packed->panel_bytes,
+                              .backwards = backwards};
+    layer->kernels->row_product(packed->nv, &panels, row, k, to);
+}
+
+/* One step of one row: all panels this member owns at once. Backwards, what was read last comes first here too. */
+static void run_row(const le_recurrent_layer *layer, const le_phase *phase, const le_crew *crew, le_step *step,
+                    const projected *x, const le_recurrent_work *work, char *c, int backwards)
+{
+    const size_t es = element(layer), width = width_bytes(layer, &phase->r);
+    size_t first, last;
+    le_share(crew, phase->r.panels, &first, &last);
+    if (x->late && !backwards)
+        row_panels(layer, &phase->w, crew, work->x_rows[x->at], layer->features, 0, x->rows);
+    row_panels(layer, &phase->r, crew, step->h_prev[0], phase->r.k, backwards, step->scratch);
+    if (x->late && backwards)
+        row_panels(layer, &phase->w, crew, work->x_rows[x->at], layer->features, 1, x->rows);
+    step->first = first * phase->panel_units;
+    step->units = phase->units - step->first;
+    step->x_part = x->late ? x->rows : x->rows + x->at * width;
+    step->bias = phase->bias + first * phase->bias_bytes;
+    step->c = c + first * step->c_panel * es;
+    layer->kernels->lstm_row(step, last - first, (x->late ? 1 : x->count) * (width / es));
+    le_meet(crew);
+}
+
 /* One phase of one step: every panel this member owns. */
 static void run_phase(const le_recurrent_layer *layer, const le_phase *phase, const le_crew *crew, le_step *step,
                       const projected *x, const le_recurrent_work *work, char *c, int backwards)
@@ -206,11 +249,13 @@ static void run_phase(const le_recurrent_layer *layer, const le_phase *phase, co
     step->k = phase->r.k;
     for (size_t i = first; i < last; i++) {
         const size_t panel = backwards ? first + last - 1 - i : i;
+        const size_t after = i + 1 == last ? panel : backwards ? panel - 1 : panel + 1;
         step->first = panel * phase->panel_units;
         step->units = phase->units - step->first < phase->panel_units ? phase->units - step->first : phase->panel_units;
-        step->panel = phase->r.data + panel * phase->r.panel_bytes;
+        step->panel = panel_at(&phase->r, panel);
+        step->next = work->fetch ? panel_at(x->late && phase->w.panels ? &phase->w : &phase->r, after) : NULL;
         if (phase->w.panels && x->late)
-            project_panel(layer, &phase->w, panel, x->count, work, x->rows);
+            project_panel(layer, &phase->w, panel, x->count, work, step->panel, x->rows);
         step->x_part = x->late ? x->rows : x->rows + ((panel - first) * x->count + x->at) * width;
         step->bias = phase->bias ? phase->bias + panel * phase->bias_bytes : NULL;
         step->peephole = phase->peephole ? phase->peephole + panel * 3 * lanes * es : NULL;
@@ -259,7 +304,8 @@ static void run_direction(const le_recurrent_layer *layer, int d, const le_crew 
             step.h_prev = phase->from_middle ? work->middle_in : work->h_prev;
             step.h_out = phase->to_middle ? work->middle_out : work->h_out;
             const projected inputs = {.rows = work->x_part[i], .at = at, .count = count, .late = late};
-            run_phase(layer, phase, crew, &step, &inputs, work, state->c[d], (int)(s % 2));
+            const int alone = active == 1 && phase->kernel == layer->kernels->lstm;
+            (alone ? run_row : run_phase)(layer, phase, crew, &step, &inputs, work, state->c[d], (int)((s + (size_t)work->turn) % 2));
         }
         for (size_t row = 0; row < active; row++)
             work->h_prev[row] = work->h_out[row];

@@ -6,7 +6,7 @@
  * its barrier take 1 to 4 us, and idle threads may be asleep. */
 #define LE_SMALL_FLOPS 1.5e6
 
-/* Recurrent weights per step above which one core no longer finds them in its own cache, as a share of L2. */
+/* Weights per step above which one core no longer finds them in its own cache, as a share of L2. */
 #define LE_RESIDENT_SHARE 0.75
 
 static double total_flops(const le_model *model, const le_run *run)
@@ -20,16 +20,23 @@ static double total_flops(const le_model *model, const le_run *run)
     return total;
 }
 
-/* Bytes of recurrent weights that the largest layer reads in each step. */
-static double recurrent_bytes(const le_model *model)
+/* Bytes of recurrent layers' weights that are read again and again: those of h in the largest layer, at every step; in
+ * a run of one step, which is one of many calls, all of all layers. */
+static double step_bytes(const le_model *model, const le_run *run)
 {
-    double largest = 0;
-    for (int i = 0; i < model->op_count; i++)
-        if (model->ops[i].kind == LE_OP_RECURRENT) {
-            const double bytes = (double)le_recurrent_step_bytes(&model->ops[i].as.recurrent);
-            largest = bytes > largest ? bytes : largest;
-        }
-    return largest;
+    double largest = 0, single = 0;
+    for (int i = 0; i < model->stage_count; i++) {
+        const le_stage *stage = &model->stages[i];
+        const int once = stage->axis < 0 || run->axes[stage->axis].steps <= 1;
+        for (int j = stage->first; j < stage->last; j++)
+            if (model->ops[j].kind == LE_OP_RECURRENT) {
+                const le_recurrent_layer *layer = &model->ops[j].as.recurrent;
+                const double bytes = (double)le_recurrent_step_bytes(layer);
+                largest = bytes > largest ? bytes : largest;
+                single += once ? (double)le_recurrent_bytes(layer) : 0;
+            }
+    }
+    return largest > single ? largest : single;
 }
 
 /* How many members can share a step of every recurrent layer. */
@@ -53,11 +60,11 @@ le_deal le_choose_deal(const le_model *model, const le_run *run)
     const int units = smallest_panels(model) < threads ? smallest_panels(model) : threads;
     if (run->split == LE_SPLIT_UNITS)
         return (le_deal){1, units > 1 ? units : 1};
-    if (total_flops(model, run) < LE_SMALL_FLOPS)
+    const int resident = step_bytes(model, run) < LE_RESIDENT_SHARE * (double)le_cpu_l2_bytes();
+    if (total_flops(model, run) < LE_SMALL_FLOPS && resident)
         return (le_deal){1, 1};
     /* Rows are dealt where there are enough of them: no thread ever waits for another. Units are dealt where rows are
      * few, or where the weights of one step do not stay in a core's cache: then each core keeps its own half there. */
-    const int resident = recurrent_bytes(model) < LE_RESIDENT_SHARE * (double)le_cpu_l2_bytes();
     if (run->batch >= 2 * (size_t)threads && (resident || units < threads))
         return (le_deal){rows, 1};
     if (units >= threads)
@@ -83,7 +90,19 @@ size_t le_choose_block(const le_model *model, const le_run *run, const le_stage 
     /* A quarter of L2, the weights need the rest; half of it where they do not fit anyway and every block streams them
      * once more (H = 512, 8 rows: 13.4 ms with blocks of 16 steps, 15.4 with 8). */
     const size_t l2 = le_cpu_l2_bytes();
-    size_t block = (2 * recurrent_bytes(model) > (double)l2 ? l2 / 2 : l2 / 4) / bytes;
+    size_t block = (2 * step_bytes(model, run) > (double)l2 ? l2 / 2 : l2 / 4) / bytes;
     block = block < 1 ? 1 : block;
     return block < steps ? block : steps;
+}
+
+int le_choose_fetch(const le_op *op, size_t block_steps, int members)
+{
+    double bytes;
+    if (op->kind == LE_OP_DENSE)
+        bytes = (double)le_dense_bytes(&op->as.dense);
+    else if (block_steps > 1)
+        bytes = (double)le_recurrent_step_bytes(&op->as.recurrent);
+    else
+        bytes = (double)le_recurrent_bytes(&op->as.recurrent);
+    return bytes / members > LE_RESIDENT_SHARE * (double)le_cpu_l2_bytes();
 }

@@ -16,4 +16,7 @@ le_deal le_choose_deal(const le_model *model, const le_run *run);
 size_t le_choose_block(const le_model *model, const le_run *run, const le_stage *stage, size_t rows, size_t steps,
                        int members);
 
+/* Whether a layer fetches its weights ahead of their use: a member's share of them does not stay in its cache. */
+int le_choose_fetch(const le_op *op, size_t block_steps, int members);
+
 #endif

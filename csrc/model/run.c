@@ -282,7 +282,12 @@ static void finish_op(walker *w, const le_op *op, int number, const le_block *wh
         const le_rows rows = rows_of(w, op->y, axis, 0);
         le_pool_finish(w->all->model->kernels, op->as.pool, w->all->model->values[op->y].features, &w->crew, whole, &rows);
     }
-    if (op->kind != LE_OP_RECURRENT || (op->y_h == LE_NONE && op->y_c == LE_NONE))
+    if (op->kind != LE_OP_RECURRENT)
+        return;
+    /* The next run begins with the panels that this one read last. */
+    le_recurrent_work *work = &w->group->work[w->crew.member][number].recurrent;
+    work->turn = (int)(((size_t)work->turn + whole->steps) % 2);
+    if (op->y_h == LE_NONE && op->y_c == LE_NONE)
         return;
     le_rows h = {0}, c = {0};
     if (op->y_h != LE_NONE)

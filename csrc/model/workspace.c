@@ -59,11 +59,14 @@ static void lay_member(const le_model *model, const le_workspace *workspace, siz
         const size_t block = model->stages[op->stage].axis < 0 ? 1 : workspace->blocks[op->stage];
         le_op_work work;
         arena->used = start;
-        if (op->kind == LE_OP_RECURRENT)
-            le_recurrent_lay_work(&op->as.recurrent, rows, le_mul(rows, block), workspace->shape.deal.members, arena,
-                                  &work.recurrent);
-        else
+        const int members = workspace->shape.deal.members, fetch = le_choose_fetch(op, block, members);
+        if (op->kind == LE_OP_RECURRENT) {
+            le_recurrent_lay_work(&op->as.recurrent, rows, le_mul(rows, block), members, arena, &work.recurrent);
+            work.recurrent.fetch = fetch;
+        } else {
             le_dense_lay_work(&op->as.dense, le_mul(rows, block), arena, &work.dense);
+            work.dense.fetch = fetch;
+        }
         end = arena->used > end ? arena->used : end;
         if (works)
             works[i] = work;

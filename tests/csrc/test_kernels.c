@@ -56,7 +56,7 @@ static void products(const le_kernels *kernels, int nv, size_t depth, rng *rando
     char *alone = must_alloc(MAX_ROWS * row_bytes), *together = must_alloc((MAX_ROWS + 1) * row_bytes);
     for (size_t r = 0; r < MAX_ROWS; r++) {
         const void *row = one.rows[r];
-        kernels->product(nv, 1, &row, depth, one.panel, alone + r * row_bytes);
+        kernels->product(nv, 1, &row, depth, one.panel, NULL, alone + r * row_bytes);
         for (size_t j = 0; j < one.width; j++) {
             const double got = element_at(kernels->dtype, alone, r * one.width + j), expected = exact(&one, r, j);
             CHECK(fabs(got - expected) <= allowed(&one), "%s: product nv %d, k %zu: %g, expected %g", kernels->name, nv,
@@ -65,11 +65,43 @@ static void products(const le_kernels *kernels, int nv, size_t depth, rng *rando
     }
     for (size_t count = 2; count <= MAX_ROWS; count++) {
         memset(together, 0x5a, (MAX_ROWS + 1) * row_bytes);
-        kernels->product(nv, count, (const void *const *)one.rows, depth, one.panel, together);
+        /* Fetching what comes next changes nothing. */
+        const void *next = count % 2 ? NULL : one.panel;
+        kernels->product(nv, count, (const void *const *)one.rows, depth, one.panel, next, together);
         CHECK(memcmp(alone, together, count * row_bytes) == 0, "%s: product of %zu rows, nv %d, k %zu: other bits than alone",
               kernels->name, count, nv, depth);
         CHECK(together[count * row_bytes] == 0x5a, "%s: product of %zu rows writes past its end", kernels->name, count);
     }
+    free(alone);
+    free(together);
+    case_free(&one);
+}
+
+/* One row by several panels, in either order of reading, gives the bits of one panel at a time. */
+static void row_products(const le_kernels *kernels, int nv, size_t depth, rng *random)
+{
+    enum { PANELS = 5 };
+    product_case one = case_new(kernels, nv, depth, random);
+    const size_t es = dtype_size(kernels->dtype), width_bytes = one.width * es, panel_bytes = depth * width_bytes;
+    char *panels = must_alloc(PANELS * panel_bytes + 1), *alone = must_alloc(PANELS * width_bytes);
+    char *together = must_alloc((PANELS + 1) * width_bytes);
+    const void *row = one.rows[0];
+    for (size_t p = 0; p < PANELS; p++) {
+        void *values = random_array(random, kernels->dtype, depth * one.width + 1, 1);
+        memcpy(panels + p * panel_bytes, values, panel_bytes);
+        free(values);
+        kernels->product(nv, 1, &row, depth, panels + p * panel_bytes, NULL, alone + p * width_bytes);
+    }
+    for (size_t count = 1; count <= PANELS; count++)
+        for (int backwards = 0; backwards < 2; backwards++) {
+            const le_panels some = {.count = count, .first = panels, .bytes = panel_bytes, .backwards = backwards};
+            memset(together, 0x5a, (PANELS + 1) * width_bytes);
+            kernels->row_product(nv, &some, row, depth, together);
+            CHECK(memcmp(alone, together, count * width_bytes) == 0,
+                  "%s: a row by %zu panels, nv %d, k %zu: other bits than one by one", kernels->name, count, nv, depth);
+            CHECK(together[count * width_bytes] == 0x5a, "%s: a row by %zu panels writes past its end", kernels->name, count);
+        }
+    free(panels);
     free(alone);
     free(together);
     case_free(&one);
@@ -144,6 +176,7 @@ void test_kernels(void)
             for (size_t d = 0; d < sizeof depths / sizeof depths[0]; d++) {
                 for (int nv = 1; nv <= LE_MAX_NV; nv++)
                     products(kernels, nv, depths[d], &random);
+                    row_products(kernels, nv, depths[d], &random);
                 const size_t width = LE_MAX_NV * (size_t)kernels->lanes;
                 for (size_t units = 1; units <= width; units = units < 5 || units + 3 > width ? units + 1 : units + 3)
                     dense_panels(kernels, depths[d], units, &random);
