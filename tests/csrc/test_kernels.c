@@ -174,9 +174,10 @@ void test_kernels(void)
             CHECK(strcmp(kernels->name, isa) == 0, "asked for %s, got %s", isa, kernels->name);
             CHECK(kernels->dtype == (dtype ? LE_FLOAT64 : LE_FLOAT32), "%s: a table of the other dtype", isa);
             for (size_t d = 0; d < sizeof depths / sizeof depths[0]; d++) {
-                for (int nv = 1; nv <= LE_MAX_NV; nv++)
+                for (int nv = 1; nv <= LE_MAX_NV; nv++) {
                     products(kernels, nv, depths[d], &random);
                     row_products(kernels, nv, depths[d], &random);
+                }
                 const size_t width = LE_MAX_NV * (size_t)kernels->lanes;
                 for (size_t units = 1; units <= width; units = units < 5 || units + 3 > width ? units + 1 : units + 3)
                     dense_panels(kernels, depths[d], units, &random);
