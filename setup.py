@@ -3,8 +3,8 @@
 Every instruction set is a static library of its own with its own flags, so that no other file can pick up
 instructions the CPU may lack. Environment:
     LSTM_ENGINE_NO_OPENMP=1     build without OpenMP (one thread)
-    LSTM_ENGINE_BLAS=openblas   link a BLAS found by pkg-config (openblas, blis, mkl-dynamic-lp64-seq, ...) instead of
-                                the one that NumPy carries
+    LSTM_ENGINE_BLAS=openblas   link a BLAS found by pkg-config (openblas, blis, mkl, or a package's own name) that has
+                                cblas_sgemm with 32-bit integers, instead of the one that NumPy carries
     LSTM_ENGINE_SANITIZE=address,undefined   compile and link with sanitizers
 """
 
@@ -73,9 +73,15 @@ def linked_blas() -> tuple[list[str], list[str]]:
     if name == "accelerate":
         return ["-DLE_BLAS_LINKED"], ["-framework", "Accelerate"]
     package = {"mkl": "mkl-dynamic-lp64-seq"}.get(name, name)
-    ask = ["pkg-config", "--cflags", "--libs", package]
-    flags = shlex.split(subprocess.run(ask, check=True, capture_output=True, text=True).stdout)
-    return (["-DLE_BLAS_LINKED"] + [f for f in flags if f.startswith("-I")], [f for f in flags if not f.startswith("-I")])
+    try:
+        asked = subprocess.run(["pkg-config", "--cflags", "--libs", package], capture_output=True, text=True)
+    except FileNotFoundError:
+        raise SystemExit(f"LSTM_ENGINE_BLAS={name}: pkg-config is needed to find it") from None
+    if asked.returncode:
+        raise SystemExit(f"LSTM_ENGINE_BLAS={name}: {asked.stderr.strip()}")
+    flags = shlex.split(asked.stdout)
+    folders = [flag for flag in flags if flag.startswith("-I")]
+    return ["-DLE_BLAS_LINKED", *folders], [flag for flag in flags if not flag.startswith("-I")]
 
 
 def headers() -> list[str]:

@@ -40,7 +40,8 @@ cdef extern from "le.h" nogil:
     int le_has_openmp()
     int le_openmp_max_threads()
     le_status le_threads_init()
-    void le_blas_set(void *, void *, int)
+    ctypedef int le_blas_kind
+    void le_blas_set(void *, void *, le_blas_kind)
     int le_blas_linked()
     void le_blas_sgemm(size_t, size_t, size_t, const float *, const float *, float *)
     void le_blas_dgemm(size_t, size_t, size_t, const double *, const double *, double *)
@@ -159,9 +160,12 @@ def openmp_max_threads():
     return le_openmp_max_threads()
 
 
-def set_blas(uintptr_t sgemm, uintptr_t dgemm, bint ilp64):
-    """Put cblas_sgemm and cblas_dgemm (addresses; 0 for none) into the BLAS slot."""
-    le_blas_set(<void *>sgemm, <void *>dgemm, ilp64)
+_BLAS_KINDS = {"lp64": 0, "ilp64": 1, "fortran": 2}
+
+
+def set_blas(uintptr_t sgemm, uintptr_t dgemm, kind):
+    """Put cblas_?gemm ("lp64", "ilp64") or Fortran's ?gemm ("fortran"; addresses, 0 for none) into the BLAS slot."""
+    le_blas_set(<void *>sgemm, <void *>dgemm, _BLAS_KINDS[kind])
 
 
 def blas_linked():

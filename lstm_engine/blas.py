@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from functools import cache
 
 import numpy as np
 
 from . import _core
 
-# (symbol prefix and suffix around "cblas_?gemm", whether its integers are 64 bits wide); NumPy's wheels use the first.
-_NAMES = (("scipy_", "64_", True), ("", "64_", True), ("", "$NEWLAPACK$ILP64", True), ("scipy_", "", False),
-          ("", "", False))
+# (symbol prefix and suffix around "cblas_?gemm", its integers); NumPy's wheels use the first.
+_NAMES = (("scipy_", "64_", "ilp64"), ("", "64_", "ilp64"), ("", "$NEWLAPACK$ILP64", "ilp64"), ("scipy_", "", "lp64"),
+          ("", "", "lp64"))
 
 
 def _numpy_libraries() -> list[str]:
@@ -36,12 +35,17 @@ def _right(dtype: str) -> bool:
     return bool((c == a @ b).all())
 
 
-def _try(sgemm: int, dgemm: int, ilp64: bool) -> bool:
-    _core.set_blas(sgemm, dgemm, ilp64)
+def _try(sgemm: int, dgemm: int, kind: str) -> bool:
+    _core.set_blas(sgemm, dgemm, kind)
     if _right("float32") and _right("float64"):
         return True
-    _core.set_blas(0, 0, False)
+    _none()
     return False
+
+
+def _none() -> None:
+    """Back to what was linked at build time, or the plain loop."""
+    _core.set_blas(0, 0, "lp64")
 
 
 def _from_numpy() -> str | None:
@@ -52,26 +56,46 @@ def _from_numpy() -> str | None:
             library = ctypes.CDLL(path)
         except OSError:
             continue
-        for prefix, suffix, ilp64 in _NAMES:
+        for prefix, suffix, kind in _NAMES:
             addresses = []
-            for kind in "sd":
-                function = getattr(library, f"{prefix}cblas_{kind}gemm{suffix}", None)
+            for letter in "sd":
+                function = getattr(library, f"{prefix}cblas_{letter}gemm{suffix}", None)
                 addresses.append(ctypes.cast(function, ctypes.c_void_p).value or 0 if function else 0)
-            if all(addresses) and _try(*addresses, ilp64):
+            if all(addresses) and _try(*addresses, kind):
                 return f"numpy ({prefix}cblas_sgemm{suffix})"
     return None
+
+
+def _from_scipy() -> str | None:
+    """What SciPy's cython_blas exports to other extension modules: Fortran's routines as capsules."""
+    import ctypes
+
+    try:
+        from scipy.linalg import cython_blas
+    except ImportError:
+        return None
+    get_name = ctypes.pythonapi.PyCapsule_GetName
+    get_name.restype, get_name.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    get_pointer.restype, get_pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    addresses = []
+    for routine in ("sgemm", "dgemm"):
+        capsule = getattr(cython_blas, "__pyx_capi__", {}).get(routine)
+        name = get_name(capsule) if capsule is not None else b""
+        if not name.startswith(b"void (char *, char *, int *, int *, int *, "):     # sizes of another width, say
+            return None
+        addresses.append(get_pointer(capsule, name))
+    return "scipy (cython_blas)" if all(addresses) and _try(*addresses, "fortran") else None
 
 
 @cache
 def provider() -> str:
     """Fill the C core's BLAS slot once and name what is in it.
 
-    Order: linked at build time; the BLAS that NumPy's own extension module resolves; a plain C loop. Every candidate
-    is tried on a small product before it is trusted.
+    Order: linked at build time; the BLAS that NumPy's own extension module resolves; SciPy's; a plain C loop. Every
+    candidate is tried on a small product before it is trusted.
     """
-    if _core.blas_linked():
+    _none()
+    if _core.blas_linked() and _right("float32") and _right("float64"):
         return "linked at build time"
-    if importlib.util.find_spec("numpy") and (found := _from_numpy()):
-        return found
-    _core.set_blas(0, 0, False)
-    return "none (plain loop)"
+    return _from_numpy() or _from_scipy() or "none (plain loop)"

@@ -13,16 +13,24 @@ typedef void dgemm_lp64(int, int, int, int32_t, int32_t, int32_t, double, const 
                         int32_t, double, double *, int32_t);
 typedef void dgemm_ilp64(int, int, int, int64_t, int64_t, int64_t, double, const double *, int64_t, const double *,
                          int64_t, double, double *, int64_t);
+/* ?gemm of Fortran, as SciPy's cython_blas passes it on: everything by address, columns first. */
+typedef void sgemm_fortran(char *, char *, int *, int *, int *, float *, float *, int *, float *, int *, float *, float *,
+                           int *);
+typedef void dgemm_fortran(char *, char *, int *, int *, int *, double *, double *, int *, double *, int *, double *,
+                           double *, int *);
 
 #if defined(LE_BLAS_LINKED)
 /* Linked at build time (LSTM_ENGINE_BLAS): the standard names with 32-bit integers. */
 extern sgemm_lp64 cblas_sgemm;
 extern dgemm_lp64 cblas_dgemm;
-static void *provider_sgemm = (void *)cblas_sgemm, *provider_dgemm = (void *)cblas_dgemm;
+#define LINKED_SGEMM ((void *)cblas_sgemm)
+#define LINKED_DGEMM ((void *)cblas_dgemm)
 #else
-static void *provider_sgemm, *provider_dgemm;
+#define LINKED_SGEMM NULL
+#define LINKED_DGEMM NULL
 #endif
-static int provider_ilp64;
+static void *provider_sgemm = LINKED_SGEMM, *provider_dgemm = LINKED_DGEMM;
+static le_blas_kind provider_kind = LE_BLAS_LP64;
 
 int le_blas_linked(void)
 {
@@ -33,60 +41,50 @@ int le_blas_linked(void)
 #endif
 }
 
-void le_blas_set(void *sgemm, void *dgemm, int ilp64)
+void le_blas_set(void *sgemm, void *dgemm, le_blas_kind kind)
 {
-    provider_sgemm = sgemm;
-    provider_dgemm = dgemm;
-    provider_ilp64 = ilp64;
+    provider_sgemm = sgemm ? sgemm : LINKED_SGEMM;
+    provider_dgemm = dgemm ? dgemm : LINKED_DGEMM;
+    provider_kind = sgemm && dgemm ? kind : LE_BLAS_LP64;
 }
 
-/* LP64 providers take sizes below 2^31. */
+/* Providers with 32-bit integers take sizes below 2^31. */
 static int fits(size_t m, size_t n, size_t k)
 {
-    return provider_ilp64 || (m <= INT32_MAX && n <= INT32_MAX && k <= INT32_MAX);
+    return provider_kind == LE_BLAS_ILP64 || (m <= INT32_MAX && n <= INT32_MAX && k <= INT32_MAX);
 }
 
-void le_blas_sgemm(size_t m, size_t n, size_t k, const float *a, const float *b, float *c)
-{
-    if (m == 0 || n == 0)
-        return;
-    if (provider_sgemm == NULL || k == 0 || !fits(m, n, k)) {
-        memset(c, 0, m * n * sizeof *c);
-        for (size_t i = 0; i < m; i++)
-            for (size_t p = 0; p < k; p++)
-                for (size_t j = 0; j < n; j++)
-                    c[i * n + j] += a[i * k + p] * b[p * n + j];
-    } else if (provider_ilp64) {
-        const int64_t lda = (int64_t)k, ldb = (int64_t)n;
-        ((sgemm_ilp64 *)provider_sgemm)(CBLAS_ROW_MAJOR, CBLAS_NO_TRANS, CBLAS_NO_TRANS, (int64_t)m, (int64_t)n,
-                                        (int64_t)k, 1, a, lda, b, ldb, 0, c, ldb);
-    } else {
-        const int32_t lda = (int32_t)k, ldb = (int32_t)n;
-        ((sgemm_lp64 *)provider_sgemm)(CBLAS_ROW_MAJOR, CBLAS_NO_TRANS, CBLAS_NO_TRANS, (int32_t)m, (int32_t)n,
-                                       (int32_t)k, 1, a, lda, b, ldb, 0, c, ldb);
+/* Row by row, A B is what is, column by column, B' A'. */
+#define DEFINE_GEMM(letter, real)                                                                                   \
+    void le_blas_##letter##gemm(size_t m, size_t n, size_t k, const real *a, const real *b, real *c)               \
+    {                                                                                                               \
+        void *provider = provider_##letter##gemm;                                                                   \
+        if (m == 0 || n == 0)                                                                                       \
+            return;                                                                                                 \
+        if (provider == NULL || k == 0 || !fits(m, n, k)) {                                                         \
+            memset(c, 0, m * n * sizeof *c);                                                                        \
+            for (size_t i = 0; i < m; i++)                                                                          \
+                for (size_t p = 0; p < k; p++)                                                                      \
+                    for (size_t j = 0; j < n; j++)                                                                  \
+                        c[i * n + j] += a[i * k + p] * b[p * n + j];                                                \
+        } else if (provider_kind == LE_BLAS_ILP64) {                                                                \
+            ((letter##gemm_ilp64 *)provider)(CBLAS_ROW_MAJOR, CBLAS_NO_TRANS, CBLAS_NO_TRANS, (int64_t)m,           \
+                                             (int64_t)n, (int64_t)k, 1, a, (int64_t)k, b, (int64_t)n, 0, c,         \
+                                             (int64_t)n);                                                           \
+        } else if (provider_kind == LE_BLAS_LP64) {                                                                 \
+            ((letter##gemm_lp64 *)provider)(CBLAS_ROW_MAJOR, CBLAS_NO_TRANS, CBLAS_NO_TRANS, (int32_t)m,            \
+                                            (int32_t)n, (int32_t)k, 1, a, (int32_t)k, b, (int32_t)n, 0, c,          \
+                                            (int32_t)n);                                                            \
+        } else {                                                                                                    \
+            char plain = 'N';                                                                                       \
+            int rows = (int)m, columns = (int)n, inner = (int)k;                                                    \
+            real one = 1, zero = 0;                                                                                 \
+            ((letter##gemm_fortran *)provider)(&plain, &plain, &columns, &rows, &inner, &one, (real *)b, &columns,  \
+                                               (real *)a, &inner, &zero, c, &columns);                              \
+        }                                                                                                           \
     }
-}
-
-void le_blas_dgemm(size_t m, size_t n, size_t k, const double *a, const double *b, double *c)
-{
-    if (m == 0 || n == 0)
-        return;
-    if (provider_dgemm == NULL || k == 0 || !fits(m, n, k)) {
-        memset(c, 0, m * n * sizeof *c);
-        for (size_t i = 0; i < m; i++)
-            for (size_t p = 0; p < k; p++)
-                for (size_t j = 0; j < n; j++)
-                    c[i * n + j] += a[i * k + p] * b[p * n + j];
-    } else if (provider_ilp64) {
-        const int64_t lda = (int64_t)k, ldb = (int64_t)n;
-        ((dgemm_ilp64 *)provider_dgemm)(CBLAS_ROW_MAJOR, CBLAS_NO_TRANS, CBLAS_NO_TRANS, (int64_t)m, (int64_t)n,
-                                        (int64_t)k, 1, a, lda, b, ldb, 0, c, ldb);
-    } else {
-        const int32_t lda = (int32_t)k, ldb = (int32_t)n;
-        ((dgemm_lp64 *)provider_dgemm)(CBLAS_ROW_MAJOR, CBLAS_NO_TRANS, CBLAS_NO_TRANS, (int32_t)m, (int32_t)n,
-                                       (int32_t)k, 1, a, lda, b, ldb, 0, c, ldb);
-    }
-}
+DEFINE_GEMM(s, float)
+DEFINE_GEMM(d, double)
 
 void le_blas_gemm(le_dtype dtype, size_t m, size_t n, size_t k, const void *a, const void *b, void *c)
 {

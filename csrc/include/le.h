@@ -62,9 +62,12 @@ int le_openmp_max_threads(void);
 /* Make fork() safe for threads of this library; called once when the library is loaded. */
 le_status le_threads_init(void);
 
-/* Use an external BLAS for `gemm = LE_GEMM_BLAS` and float64 products over many rows. The pointers follow
- * cblas_sgemm / cblas_dgemm; ilp64 says whether integers are 64 bits wide. Null restores the plain loop. */
-void le_blas_set(void *sgemm, void *dgemm, int ilp64);
+/* How a product is called: cblas_?gemm with 32-bit or 64-bit integers, or Fortran's ?gemm with 32-bit integers. */
+typedef enum le_blas_kind { LE_BLAS_LP64 = 0, LE_BLAS_ILP64 = 1, LE_BLAS_FORTRAN = 2 } le_blas_kind;
+
+/* Use an external BLAS for `gemm = LE_GEMM_BLAS` and float64 products over many rows. Null for both
+ * restores the one linked at build time, or else the plain loop. */
+void le_blas_set(void *sgemm, void *dgemm, le_blas_kind kind);
 
 /* Whether a BLAS was linked at build time. */
 int le_blas_linked(void);
