@@ -30,12 +30,16 @@ def execute(plan: Plan, values: dict[str, np.ndarray], batch: int, *, lengths: M
     for what, axes in (("lengths", lengths), ('nan="mask"', masks)):
         if axes:
             _check_steps_apply(plan, axes, what)
-    for number, step in enumerate(plan.steps):
-        if isinstance(step, Segment):
-            _run_segment(plan, step, values, batch, lengths, masks, state_in.get(number), state_out.get(number),
-                         threads, out, split, block_steps, carry)
-        else:
-            _run_host(step, values)
+    with np.errstate(all="ignore"):           # the host operators' arithmetic is IEEE's
+        for number, step in enumerate(plan.steps):
+            if isinstance(step, HostStep):
+                step.run(values)
+                continue
+            before, after = state_in.get(number), state_out.get(number)
+            if lengths or masks or out or split != "auto" or block_steps or before is not None or after is not None \
+                    or not _run_plain(step, values, threads):
+                _run_segment(plan, step, values, batch, lengths, masks, before, after, threads, out, split,
+                             block_steps, carry)
     return {name: values[name] for name in plan.outputs}
 
 
@@ -47,6 +51,19 @@ def _check_steps_apply(plan: Plan, axes: Mapping[object, np.ndarray], what: str)
             if any(symbol in shape for shape in shapes for symbol in axes):
                 raise UnsupportedError(f"{what} cannot be used with this model: node {step.node.name!r} "
                                        f"({getattr(step.node, 'op_type', step.node.op)}) works across time")
+
+
+def _run_plain(segment: Segment, values: dict[str, np.ndarray], threads: int) -> bool:
+    """Run a segment on its inputs as they are, where it has no lengths or masks and they need no more than a cast."""
+    if any(axis.lengths or axis.mask for axis in segment.axes):
+        return False
+    inputs = [np.ascontiguousarray(values[port.value]) for port in segment.ports]
+    results = segment.core.quick_many(inputs, threads)
+    if results is None:
+        return False
+    for port, array in zip(segment.outputs, results):
+        values[port.value] = array
+    return True
 
 
 def _run_segment(plan: Plan, segment: Segment, values: dict[str, np.ndarray], batch: int,
@@ -108,12 +125,3 @@ def token_ids(array: np.ndarray, name: str) -> np.ndarray:
     if array.dtype.itemsize >= 4 and array.size and (array.max() > 2**31 - 1 or array.min() < -2**31):
         raise ArgumentError(f"{name}: a token id does not fit 32 bits")
     return np.ascontiguousarray(array, np.int32)
-
-
-def _run_host(step: HostStep, values: dict[str, np.ndarray]) -> None:
-    inputs = [values[name] if name else None for name in step.node.inputs]
-    with np.errstate(all="ignore"):
-        results = step.function(inputs)
-    for name, result in zip(step.node.outputs, results):
-        if name:
-            values[name] = result

@@ -45,18 +45,27 @@ def keeps_time(node: Node, values: Mapping[str, Value], axes: Axes) -> bool:
         along % rank == rank - 1 != timed[name] for name, rank in ranks.items())
 
 
-def host_function(node: Node, values: dict[str, Value], dtype: str, isa: str) -> Callable[[list], list]:
-    """A function of the list of a node's inputs (None where left out) that gives the list of its outputs."""
+def host_step(node: Node, values: dict[str, Value], dtype: str, isa: str) -> Callable[[dict[str, np.ndarray]], None]:
+    """A function that reads a node's inputs out of a dict of values by name, and puts its outputs there."""
     if isinstance(node, Operator):
-        from .host_ops import compile_operator
+        from .host_ops import compile_step
 
-        return compile_operator(node)
+        return compile_step(node)
+    function, x, y = _function(node, values, dtype, isa), node.inputs[0], node.outputs[0]
+
+    def run(arrays: dict[str, np.ndarray]) -> None:
+        arrays[y] = function(arrays[x])
+
+    return run
+
+
+def _function(node: Node, values: dict[str, Value], dtype: str, isa: str) -> Callable[[np.ndarray], np.ndarray]:
     if isinstance(node, Embedding):
         table = np.ascontiguousarray(node.table, dtype)
-        return lambda inputs: [table[inputs[0]]]
+        return lambda ids: table[ids]
     if isinstance(node, Mask):
         unwanted = node.value
-        return lambda inputs: [inputs[0] != unwanted]
+        return lambda ids: ids != unwanted
     features = values[node.inputs[0]].shape[-1:]
     if isinstance(node, (Dense, Activate)) and features and isinstance(features[0], int):
         return _rows_through_core(node, features[0], dtype, isa)
@@ -64,7 +73,8 @@ def host_function(node: Node, values: dict[str, Value], dtype: str, isa: str) ->
                            "sequence, or it needs a mask, which is not supported yet")
 
 
-def _rows_through_core(node: Dense | Activate, features: int, dtype: str, isa: str) -> Callable[[list], list]:
+def _rows_through_core(node: Dense | Activate, features: int, dtype: str, isa: str
+                       ) -> Callable[[np.ndarray], np.ndarray]:
     """Dense or Activate on a value of any rank: its rows, as a batch of vectors for the C core."""
     core = _core.CoreModel(isa, dtype, "packed")
     x = core.input(False, 0, features)
@@ -77,10 +87,10 @@ def _rows_through_core(node: Dense | Activate, features: int, dtype: str, isa: s
         core.output(core.activate(x, node.activation), False, units)
     core.finish()
 
-    def run(inputs: list) -> list:
-        rows = np.ascontiguousarray(inputs[0], dtype)
+    def run(x: np.ndarray) -> np.ndarray:
+        rows = np.ascontiguousarray(x, dtype)
         out = np.empty((*rows.shape[:-1], units), dtype)
         core.run(rows.size // features, [], [], [rows], [out], None, None, 1)
-        return [out]
+        return out
 
     return run

@@ -10,7 +10,7 @@ import numpy as np
 from .. import _core
 from ..graph import Activate, Dense, Embedding, Graph, Node, Operator, Pool, Recurrent, Value, infer_shapes
 from .axes import Axes
-from .host_nodes import host_function, keeps_time
+from .host_nodes import host_step, keeps_time
 from .partition import AxisKey, Part, optional, partition
 from .weights import Lightener
 
@@ -43,7 +43,7 @@ class HostStep:
     """One node in NumPy. `keeps_time`: no step of the output depends on another step of the input."""
 
     node: Node
-    function: Callable[[list], list]
+    run: Callable[[dict[str, np.ndarray]], None]      # on values by name, under np.errstate(all="ignore")
     keeps_time: bool
 
 
@@ -93,7 +93,7 @@ def lower(graph: Graph, *, isa: str, gemm: str = "packed", dtype: str | None = N
 
 
 def _host_step(node: Node, values: dict[str, Value], axes: Axes, dtype: str, isa: str) -> HostStep:
-    return HostStep(node, host_function(node, values, dtype, isa), keeps_time(node, values, axes))
+    return HostStep(node, host_step(node, values, dtype, isa), keeps_time(node, values, axes))
 
 
 def _segment(part: Part, values: dict[str, Value], core: _core.CoreModel, lightener: Lightener) -> Segment:

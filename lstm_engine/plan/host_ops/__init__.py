@@ -22,7 +22,9 @@ from . import (  # noqa: F401  (each registers its operators)
 )
 from .registry import BUILDERS, Kernel
 
-__all__ = ["compile_operator", "run_operator"]
+__all__ = ["compile_operator", "compile_step", "run_operator"]
+
+Values = dict[str, np.ndarray]
 
 _MISFITS = (ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError, AttributeError)
 
@@ -39,21 +41,72 @@ def compile_operator(node: Operator) -> Callable[[list], list]:
     kernel = BUILDERS[node.op_type](attributes, node)
     several = OPERATORS[node.op_type].outputs[1] > 1
     call = _bound(node, kernel)
-    label = f"node {node.name!r} ({node.op_type})"
 
     def run(inputs: list) -> list:
         try:
             result = call(inputs)
-        except _MISFITS as error:
-            given = [*inputs, *[None] * (len(node.inputs) - len(inputs))]
-            arrays = [node.constants.get(i, x) for i, x in enumerate(given)]
-            shapes = ", ".join("none" if x is None else f"{x.dtype}{list(x.shape)}" for x in arrays)
-            raise ArgumentError(f"{label} cannot run on inputs {shapes}: {error}") from error
-        except MemoryError as error:
-            raise OutOfMemoryError(f"{label}: {error}") from error
+        except (*_MISFITS, MemoryError) as error:
+            raise _failure(node, inputs, error) from error
         if several:
             return list(result)
         return [result if type(result) is np.ndarray else np.asarray(result)]
+
+    return run
+
+
+def _failure(node: Operator, inputs: list, error: Exception) -> Exception:
+    """What to raise for a kernel that failed on a list of inputs."""
+    label = f"node {node.name!r} ({node.op_type})"
+    if isinstance(error, MemoryError):
+        return OutOfMemoryError(f"{label}: {error}")
+    given = [*inputs, *[None] * (len(node.inputs) - len(inputs))]
+    arrays = [node.constants.get(i, x) for i, x in enumerate(given)]
+    shapes = ", ".join("none" if x is None else f"{x.dtype}{list(x.shape)}" for x in arrays)
+    return ArgumentError(f"{label} cannot run on inputs {shapes}: {error}")
+
+
+def compile_step(node: Operator) -> Callable[[Values], None]:
+    """As `compile_operator`, on values by name, to which the outputs are added.
+
+    A model of small layers spends more time between its operators than in them, so the usual forms (one output; one
+    input or two) go without lists.
+    """
+    kernel = BUILDERS[node.op_type](operator_attributes(node), node)
+    names = node.inputs
+    rest = tuple(node.constants.get(i) for i in range(1, len(names)))
+    call: Callable[[Values], Any]
+    if names and names[0] and not any(names[1:]):
+        first = names[0]
+        if rest:
+            def call(values: Values) -> Any:
+                return kernel(values[first], *rest)
+        else:
+            def call(values: Values) -> Any:
+                return kernel(values[first])
+    elif len(names) == 2 and all(names):
+        left, right = names
+
+        def call(values: Values) -> Any:
+            return kernel(values[left], values[right])
+    else:
+        bound = _bound(node, kernel)
+
+        def call(values: Values) -> Any:
+            return bound([values[name] if name else None for name in names])
+
+    several, outputs = OPERATORS[node.op_type].outputs[1] > 1, node.outputs
+
+    def run(values: Values) -> None:
+        try:
+            result = call(values)
+        except (*_MISFITS, MemoryError) as error:
+            raise _failure(node, [values[name] if name else None for name in names], error) from error
+        if not several:
+            values[outputs[0]] = result if type(result) is np.ndarray else np.asarray(result)
+            return
+        for name, array in zip(outputs, result):
+            if name:
+                values[name] = array
 
     return run
 

@@ -99,6 +99,8 @@ def _conv(attributes: dict[str, Any], node: Operator) -> Kernel:
 def _conv_transpose(attributes: dict[str, Any], node: Operator) -> Kernel:
     group = attributes["group"]
     every = (slice(None), slice(None))
+    if all(stride == 1 for stride in attributes["strides"] or ()):
+        return _conv_transpose_by_ones(attributes, node)
 
     def layout(sizes: tuple[int, ...]) -> tuple:
         sizes, kernel = sizes[:len(sizes) // 2], sizes[len(sizes) // 2:]
@@ -126,6 +128,47 @@ def _conv_transpose(attributes: dict[str, Any], node: Operator) -> Kernel:
             wide[target] += columns[source]
         result = wide[crop]
         return result if bias is None else result + bias.reshape((-1,) + (1,) * len(sizes))
+    return conv_transpose
+
+
+def _conv_transpose_by_ones(attributes: dict[str, Any], node: Operator) -> Kernel:
+    """Strides of 1: a convolution with the kernel turned round, over the input padded by its reach."""
+    group = attributes["group"]
+
+    def layout(sizes: tuple[int, ...]) -> tuple:
+        sizes, kernel = sizes[:len(sizes) // 2], sizes[len(sizes) // 2:]
+        strides, dilations = windows(attributes, len(kernel))
+        made, starts, _ = _transposed(attributes, sizes, kernel, strides, dilations)
+        reach = [(k - 1) * d for k, d in zip(kernel, dilations)]
+        before = [r - start for r, start in zip(reach, starts)]
+        after = [count + r - size - a for count, r, size, a in zip(made, reach, sizes, before)]
+        # Less than no padding takes elements away.
+        crop = (slice(None),) * 2 + tuple(slice(max(0, -a), size - max(0, -b)) for a, b, size in
+                                          zip(before, after, sizes))
+        pads = [(max(0, a), max(0, b)) for a, b in zip(before, after)]
+        plain = prod(kernel) == 1 and list(sizes) == list(made) and not any(a or b for a, b in pads)
+        return crop, pads, made, prod(made), plain, strides, dilations
+
+    def turn(weight: np.ndarray) -> np.ndarray:
+        """[channels, out / group, ...] -> [group, out / group, rows of columns], each kernel back to front."""
+        back = weight[(slice(None),) * 2 + (slice(None, None, -1),) * (weight.ndim - 2)]
+        parts = back.reshape(group, -1, *weight.shape[1:]).swapaxes(1, 2)
+        return np.ascontiguousarray(parts).reshape(group, weight.shape[1], -1)
+
+    layouts = _Layouts(layout)
+    constant = node.constants.get(1)
+    turned = turn(constant) if constant is not None and constant.ndim >= 3 and len(constant) % group == 0 else None
+
+    def conv_transpose(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
+        batch, channels = x.shape[:2]
+        if x.ndim != weight.ndim or x.ndim < 3 or channels != weight.shape[0] or channels % group:
+            raise ValueError(f"{x.shape} and a weight {weight.shape} do not fit {group} groups")
+        crop, pads, made, positions, plain, strides, dilations = layouts[x.shape[2:] + weight.shape[2:]]
+        rows = turn(weight) if turned is None else turned
+        columns = x if plain else window_view(padded(x[crop], pads), weight.shape[2:], made, strides, dilations)
+        result = np.matmul(rows, columns.reshape(batch, group, rows.shape[2], positions))
+        result = result.reshape(batch, group * weight.shape[1], *made)
+        return result if bias is None else result + bias.reshape((-1,) + (1,) * len(made))
     return conv_transpose
 
 

@@ -54,8 +54,6 @@ def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _power(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The result has the dtype of the base; a whole base with a fractional exponent is cut."""
     if a.dtype == b.dtype and a.dtype.kind == "f":
-        if b.ndim == 0 and b == 2:
-            return np.multiply(a, a)
         return np.power(a, b)
     wide = np.result_type(a, b) if "f" in (a.dtype.kind, b.dtype.kind) else np.float64
     return np.power(a.astype(wide), b.astype(wide)).astype(a.dtype)
@@ -89,7 +87,7 @@ def _hard_sigmoid(x: np.ndarray, alpha: float, beta: float) -> np.ndarray:
 
 
 plain({
-    "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": _divide, "Pow": _power, "Neg": np.negative,
+    "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": _divide, "Neg": np.negative,
     "Abs": np.abs, "Sqrt": np.sqrt, "Exp": np.exp, "Log": np.log, "Erf": erf, "Floor": np.floor, "Ceil": np.ceil,
     "Round": np.rint, "Sin": np.sin, "Cos": np.cos, "Tan": np.tan, "Asin": np.arcsin, "Acos": np.arccos,
     "Atan": np.arctan, "Sinh": np.sinh, "Cosh": np.cosh, "Tanh": np.tanh, "Sign": np.sign, "Not": np.logical_not,
@@ -107,6 +105,17 @@ plain({
     "Mean": _mean,
     "CastLike": lambda x, like: x.astype(like.dtype),
 })
+
+
+@builder("Pow")
+def _pow(attributes: dict[str, Any], node: Operator) -> Kernel:
+    exponent = node.constants.get(1)
+    if exponent is None or exponent.size != 1 or exponent.dtype.kind != "f" or exponent.item() != 2:
+        return _power
+
+    def square(x: np.ndarray, two: np.ndarray) -> np.ndarray:
+        return np.multiply(x, x) if x.dtype == two.dtype and x.ndim >= two.ndim else _power(x, two)
+    return square
 
 
 @builder("Mod")

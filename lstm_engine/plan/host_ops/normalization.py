@@ -26,11 +26,19 @@ def _batch_normalization(attributes: dict[str, Any], node: Operator) -> Kernel:
 
     folded = factors(*(node.constants[i] for i in (1, 2, 3, 4))) if set(node.constants) >= {1, 2, 3, 4} else None
 
+    by_rank: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
     def normalize(x: np.ndarray, *parameters: np.ndarray) -> np.ndarray:
-        factor, offset = folded or factors(*parameters)
-        if x.ndim == 1:
-            return x * factor + offset
-        return x * _per_channel(factor, x.ndim) + _per_channel(offset, x.ndim)
+        shaped = by_rank.get(x.ndim)
+        if shaped is None:
+            shaped = folded or factors(*parameters)
+            if x.ndim > 1:
+                shaped = _per_channel(shaped[0], x.ndim), _per_channel(shaped[1], x.ndim)
+            if folded:
+                by_rank[x.ndim] = shaped
+        y = x * shaped[0]
+        y += shaped[1]
+        return y
     return normalize
 
 

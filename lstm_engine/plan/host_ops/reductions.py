@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ Axes = tuple[int, ...]
 
 
 def _mean(x: np.ndarray, axes: Axes, keep: bool) -> np.ndarray:
-    return x.mean(axis=axes, keepdims=keep)
+    if x.dtype.kind != "f":
+        return x.mean(axis=axes, keepdims=keep)
+    return np.add.reduce(x, axis=axes, keepdims=keep) / x.dtype.type(prod(x.shape[axis] for axis in axes))
 
 
 def _sum(x: np.ndarray, axes: Axes, keep: bool) -> np.ndarray:
