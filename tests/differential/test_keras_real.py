@@ -18,13 +18,9 @@ from lstm_engine.importers import ImportOptions, import_graph
 
 
 def test_har(real):
-    """A classifier of Keras 3.10, optimizer state inside; the golden outputs are Keras' in float32."""
+    """A classifier of Keras 3.10, optimizer state inside; its outputs: test_real_models.py."""
     graph = import_graph(real / "har_keras3" / "lstm_model.keras")
-    golden = np.load(real / "har_keras3" / "golden.npz")
-    made = reference.run(graph, {graph.inputs[0].name: golden["x"]})
-    assert made.keys() == {"dense_3"}
-    np.testing.assert_allclose(made["dense_3"], golden["y"], rtol=0, atol=1e-6)   # float32 rounding, 100 steps
-    assert [node.op for node in graph.nodes] == ["LSTM", "LSTM", "Dense", "Dense"]
+    assert [node.op for node in graph.nodes] == ["LSTM", "LSTM", "Dense", "Dense"] and graph.outputs == ("dense_3",)
 
 
 FRUGALLY = {"lstm_2": 3, "lstm_3": 3, "bidirectional_2": 12, "lstm_6": 3, "bidirectional_3": 6, "lstm_9": 3,
