@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+import cell_cases
 import numpy as np
 import pytest
 from cell_cases import ISAS, assert_as_exact, generator, label, sizes
@@ -21,8 +22,8 @@ pytest.importorskip("h5py")
 keras = pytest.importorskip("keras")
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
 
-CASES, PER_TEST = 96, 8
-STATEFUL, PER_STATEFUL_TEST = 18, 6
+CASES, PER_TEST = cell_cases.CASES["keras"], 8
+STATEFUL, PER_STATEFUL_TEST = cell_cases.CASES["keras stateful"], 6
 VOCABULARY = 50
 KINDS = ("LSTM", "GRU", "SimpleRNN")
 ACTIVATIONS = ("tanh", "relu", "linear", "elu", "softsign", "gelu", "silu", "selu", "hard_sigmoid")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cell_cases
 import numpy as np
 import pytest
 from cell_cases import ISAS, assert_as_exact, generator, label, lengths, sizes, uniform
@@ -29,7 +30,7 @@ ACTIVATIONS = {"Relu": ("relu", ()), "Tanh": ("tanh", ()), "Sigmoid": ("sigmoid"
 # Gates beyond these bounds make a cell grow without limit: in a long sequence, and where 1 - i is the forget gate.
 GATE_FUNCTIONS = ("Sigmoid", "HardSigmoid", "Tanh", "Softsign", "ScaledTanh")
 STRICT_GATE_FUNCTIONS = ("Sigmoid", "HardSigmoid")
-CASES, PER_TEST = 312, 24
+CASES, PER_TEST = cell_cases.CASES["onnxruntime"], 24
 
 
 class Case:

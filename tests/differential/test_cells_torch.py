@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import cell_cases
 import numpy as np
 import pytest
 from cell_cases import ISAS, assert_as_exact, generator, label, lengths, sizes
@@ -17,8 +18,8 @@ import lstm_engine as le
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 
-CASES, PER_TEST = 168, 14
-CELLS, PER_CELL_TEST = 45, 15
+CASES, PER_TEST = cell_cases.CASES["torch"], 14
+CELLS, PER_CELL_TEST = cell_cases.CASES["torch cell"], 15
 # torch's gate order as blocks of the weights, in ONNX's order: LSTM i,f,g,o -> i,o,f,c; GRU r,z,n -> z,r,h.
 GATE_ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
 LAYERS = {"LSTM": le.LSTM, "GRU": le.GRU, "RNN": le.RNN}
