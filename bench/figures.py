@@ -12,7 +12,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.colors import LogNorm, Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
 from .cells import GRID_BATCH, GRID_HIDDEN, GRID_STEPS
 from .engines import OWN
@@ -126,7 +126,7 @@ def share_map(found: Iterable[Mapping[str, Any]], threads: int) -> Figure:
 def speed_up_bars(chosen: Sequence[Line]) -> Figure:
     """Speed-ups of cells outside the grid, one bar each."""
     shown = [line for line in chosen if line.speed_up]
-    figure, axis = plt.subplots(figsize=(9, 0.6 + 0.2 * len(shown)))
+    figure, axis = plt.subplots(figsize=(9, 0.8 + 0.2 * max(4, len(shown))))
     for at, line in enumerate(shown):
         assert line.speed_up is not None
         axis.barh(at, line.speed_up - 1, left=1, color=COLOURS[_engine(str(line.best_peer))], height=0.7)
@@ -137,7 +137,7 @@ def speed_up_bars(chosen: Sequence[Line]) -> Figure:
     axis.set(
         xlabel="times faster than the best peer",
         ylim=(len(shown) - 0.4, -0.6),
-        xlim=(min(0.8, min(ratios) * 0.9), max(2.0, max(ratios) * 1.2)),
+        xlim=(min(0.8, min(ratios) * 0.9), max(2.0, max(ratios) * 1.35)),
     )
     axis.xaxis.set_major_formatter(_plain)
     axis.axvline(1, color="black", linewidth=0.8)
@@ -146,7 +146,8 @@ def speed_up_bars(chosen: Sequence[Line]) -> Figure:
         [plt.Rectangle((0, 0), 1, 1, color=COLOURS[name]) for name in peers],
         peers,
         title="best peer",
-        loc="lower right",
+        loc="center left",
+        bbox_to_anchor=(1.01, 0.5),             # beside the bars: they may reach into any corner
     )
     return figure
 
@@ -284,12 +285,14 @@ def memory(rows: Sequence[Row]) -> Figure:
         axis.set_xticks(range(len(cells)), cells)
         axis.set(title=title, yscale="log")
         axis.yaxis.set_major_formatter(_plain)
+        axis.yaxis.set_minor_formatter(NullFormatter())
         axis.margins(y=0.15)
     for at, cell in enumerate(cells):
         weights = next(row["weights_bytes"] for row in rows if row["cell"] == cell) / 2**20
         axes[0].plot([at - 0.42, at + 0.42], [weights, weights], color="black", linewidth=1)
     handles = [plt.Rectangle((0, 0), 1, 1, color=COLOURS[name], label=name) for name in engines]
-    axes[0].legend(handles=[*handles, plt.Line2D([], [], color="black", label="the weights")], fontsize=7)
+    handles.append(plt.Line2D([], [], color="black", label="the weights"))
+    figure.legend(handles=handles, fontsize=7, loc="outside lower center", ncols=len(handles))
     return figure
 
 

@@ -110,9 +110,12 @@ static void pack_columns_member(int member, int members, void *context)
     }
 }
 
-static int team_for(const le_packed *packed, int threads)
+static void run_packing(packing *job, le_team_work work, int threads)
 {
-    return packed->panels * packed->panel_bytes < TEAM_FROM ? 1 : threads;
+    const int large = job->packed->panels * job->packed->panel_bytes >= TEAM_FROM;
+    const int taken = le_threads_take(large && threads > 1 ? threads : 1);
+    le_team_run(taken, work, job);
+    le_threads_give(taken);
 }
 
 le_status le_pack_rows(const le_kernels *kernels, le_panel_order order, int gates, size_t units, size_t k,
@@ -124,7 +127,7 @@ le_status le_pack_rows(const le_kernels *kernels, le_panel_order order, int gate
     if (status != LE_OK)
         return status;
     packing job = {order, kernels->dtype, (size_t)kernels->lanes, units, out, weights, NULL};
-    le_team_run(team_for(out, threads), pack_rows_member, &job);
+    run_packing(&job, pack_rows_member, threads);
     return LE_OK;
 }
 
@@ -136,7 +139,7 @@ le_status le_pack_columns(const le_kernels *kernels, size_t units, size_t k, con
     if (status != LE_OK)
         return status;
     packing job = {LE_ORDER_UNITS, kernels->dtype, (size_t)kernels->lanes, units, out, kernel, NULL};
-    le_team_run(team_for(out, threads), pack_columns_member, &job);
+    run_packing(&job, pack_columns_member, threads);
     return LE_OK;
 }
 

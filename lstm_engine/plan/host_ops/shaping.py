@@ -57,9 +57,17 @@ def _squeeze(attributes: dict[str, Any], node: Operator) -> Kernel:
 def _unsqueeze(attributes: dict[str, Any], node: Operator) -> Kernel:
     if 1 in node.constants:
         known = ints(node.constants[1])
-        if len(known) == 1:
-            return lambda x, axes: np.expand_dims(x, known[0])
-        return lambda x, axes: np.expand_dims(x, known)
+        by_rank: dict[int, tuple[slice | None, ...]] = {}
+
+        def widen(x: np.ndarray, axes: np.ndarray) -> np.ndarray:
+            index = by_rank.get(x.ndim)
+            if index is None:
+                new = {axis % (x.ndim + len(known)) for axis in known}
+                np.expand_dims(x, known)            # what it refuses is refused
+                index = by_rank[x.ndim] = tuple(None if axis in new else slice(None)
+                                                for axis in range(x.ndim + len(known)))
+            return x[index]
+        return widen
     return lambda x, axes: np.expand_dims(x, ints(axes))
 
 
@@ -188,7 +196,28 @@ def _pad(attributes: dict[str, Any], node: Operator) -> Kernel:
         result = np.full([a + size + b for (a, b), size in zip(around, x.shape)], value, x.dtype)
         result[tuple(slice(a, a + size) for (a, b), size in zip(around, x.shape))] = x
         return result
-    return pad_fixed if mode == "constant" and fixed(node, 1, 3) else pad
+
+    taken: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = {}
+
+    def pad_by_index(x: np.ndarray, pads: np.ndarray, fill: np.ndarray | None = None,
+                     axes: np.ndarray | None = None) -> np.ndarray:
+        """Modes that repeat elements: which ones follows from the sizes, and np.pad tells it for each axis."""
+        indices = taken.get(x.shape)
+        if indices is None:
+            if len(taken) > 16:
+                taken.clear()
+            around = widths(x.ndim, pads, axes)
+            if not x.size or any(a < 0 or b < 0 for a, b in around):
+                return pad(x, pads, fill, axes)
+            indices = taken[x.shape] = [(axis, np.pad(np.arange(x.shape[axis]), ends, mode=mode))
+                                        for axis, ends in enumerate(around) if any(ends)]
+        for axis, index in indices:
+            x = x.take(index, axis)
+        return x
+
+    if not fixed(node, 1, 3):
+        return pad
+    return pad_fixed if mode == "constant" else pad_by_index
 
 
 @builder("Shape")
