@@ -88,6 +88,15 @@ def headers() -> list[str]:
     return sorted(path.as_posix() for path in Path("csrc").rglob("*.h"))
 
 
+def settings_file(settings: list[list[str]]) -> str:
+    """A file newer than every object compiled with other flags, so that a change of the environment recompiles."""
+    path, text = Path("build", "settings.txt"), "\n".join(map(shlex.join, settings)) + "\n"
+    if not path.exists() or path.read_text() != text:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return path.as_posix()
+
+
 def main() -> None:
     import numpy
     from Cython.Build import cythonize
@@ -101,10 +110,11 @@ def main() -> None:
     flags = FLAGS + ([f"-fsanitize={sanitizers}", "-g", "-fno-omit-frame-pointer"] if sanitizers else quiet)
     openmp = openmp_flags()
     blas_compile, blas_link = linked_blas()
+    settings = settings_file([flags, openmp, blas_compile, blas_link])
 
     def library(name: str, files: list[str], own_flags: list[str]) -> tuple[str, dict]:
         return name, {"sources": files, "include_dirs": INCLUDE, "macros": isa_macros(machine),
-                      "obj_deps": {"": headers()}, "cflags": flags + own_flags}
+                      "obj_deps": {"": [*headers(), settings]}, "cflags": flags + own_flags}
 
     libraries = [library("le_core", core_sources(), openmp + blas_compile)]
     libraries += [library(f"le_{isa}", isa_sources(isa), own) for isa, own in isa_flags(machine).items()]
@@ -125,7 +135,8 @@ def main() -> None:
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=flags,
         extra_link_args=openmp + blas_link + ([f"-fsanitize={sanitizers}"] if sanitizers else []),
-        depends=headers() + core_sources() + [file for isa in isa_flags(machine) for file in isa_sources(isa)],
+        depends=[settings, *headers(), *core_sources(),
+                 *(file for isa in isa_flags(machine) for file in isa_sources(isa))],
     )
     setup(libraries=libraries, ext_modules=cythonize([extension]), cmdclass={"build_ext": BuildExtension})
 
