@@ -301,11 +301,11 @@ static void softmax(int log_form, size_t n, void *values)
             v_store_n(x + whole, v_sub(v_load_n(x + whole, rest), shift), rest);
         return;
     }
-    const vec scale = v_set1(total);
+    const vec scale = v_set1(1 / total);
     for (size_t i = 0; i < whole; i += LANES)
-        v_store(x + i, v_div(v_load(x + i), scale));
+        v_store(x + i, v_mul(v_load(x + i), scale));
     if (rest)
-        v_store_n(x + whole, v_div(v_load_n(x + whole, rest), scale), rest);
+        v_store_n(x + whole, v_mul(v_load_n(x + whole, rest), scale), rest);
 }
 
 #endif

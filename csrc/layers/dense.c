@@ -5,10 +5,6 @@
 #include "base/status.h"
 #include "blas/blas.h"
 
-/* Rows that go through all panels before the next ones do: few enough for their outputs to stay in the cache until
- * a softmax has read them, enough to pay for streaming the weights once more. */
-enum { LE_DENSE_CHUNK = 96 };
-
 static int row_wise(le_activation activation)
 {
     return activation.kind == LE_ACT_SOFTMAX || activation.kind == LE_ACT_LOG_SOFTMAX;
@@ -113,8 +109,8 @@ void le_dense_block(const le_dense_layer *layer, const le_crew *crew, const le_b
 
     if (layer->gemm == LE_GEMM_BLAS)
         apply_blas(layer, count, work);
-    for (size_t chunk = 0; chunk < count; chunk += LE_DENSE_CHUNK) {
-        const size_t rows = count - chunk < LE_DENSE_CHUNK ? count - chunk : LE_DENSE_CHUNK;
+    for (size_t chunk = 0; chunk < count; chunk += work->chunk) {
+        const size_t rows = count - chunk < work->chunk ? count - chunk : work->chunk;
         le_dense_panel part = {
             .rows = rows,
             .k = layer->features,

@@ -23,6 +23,8 @@ le_status le_dense_pack(const le_kernels *kernels, le_gemm gemm, size_t features
 void le_dense_free(le_dense_layer *layer);
 size_t le_dense_bytes(const le_dense_layer *layer);
 
+enum { LE_DENSE_CHUNK = 96 };
+
 /* What one member needs. */
 typedef struct le_dense_work {
     const void **in;        /* [block rows] */
@@ -30,6 +32,7 @@ typedef struct le_dense_work {
     char *scratch;          /* [LE_DENSE_CHUNK][LE_MAX_NV*lanes] */
     char *gathered, *plain; /* gemm = blas: [block rows, features], [block rows, units] */
     int fetch;              /* fetch weights ahead of their use */
+    size_t chunk;           /* rows that go through all panels before the next ones do, at most LE_DENSE_CHUNK */
 } le_dense_work;
 
 void le_dense_lay_work(const le_dense_layer *layer, size_t block_rows, le_arena *arena, le_dense_work *work);

@@ -106,3 +106,13 @@ int le_choose_fetch(const le_op *op, size_t block_steps, int members)
         bytes = (double)le_recurrent_bytes(&op->as.recurrent);
     return bytes / members > LE_RESIDENT_SHARE * (double)le_cpu_l2_bytes();
 }
+
+size_t le_choose_dense_rows(const le_dense_layer *layer)
+{
+    enum { LEAST = 24 };
+    if (layer->activation.kind != LE_ACT_SOFTMAX && layer->activation.kind != LE_ACT_LOG_SOFTMAX)
+        return LE_DENSE_CHUNK;
+    /* Few enough for a softmax to find their outputs in the cache; enough to pay for streaming the weights once more. */
+    const size_t rows = le_cpu_l2_bytes() / 2 / (layer->units * le_dtype_size(layer->kernels->dtype));
+    return rows < LEAST ? LEAST : rows < LE_DENSE_CHUNK ? rows : LE_DENSE_CHUNK;
+}

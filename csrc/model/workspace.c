@@ -66,6 +66,7 @@ static void lay_member(const le_model *model, const le_workspace *workspace, siz
         } else {
             le_dense_lay_work(&op->as.dense, le_mul(rows, block), arena, &work.dense);
             work.dense.fetch = fetch;
+            work.dense.chunk = le_choose_dense_rows(&op->as.dense);
         }
         end = arena->used > end ? arena->used : end;
         if (works)
