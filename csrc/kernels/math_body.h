@@ -135,11 +135,25 @@ LE_INLINE vec v_sigmoid(vec x)
     return v_divide(sigmoid_quotient(x));
 }
 
+#if defined(LE_REAL_DOUBLE)
 /* With the sign of x also where it is 0. */
 LE_INLINE vec v_tanh(vec x)
 {
     return v_with_sign(v_abs(v_divide(tanh_quotient(x))), x);
 }
+#else
+/* Below 0.625, where most candidates are, an odd polynomial has half the quotient's rounding error. */
+LE_INLINE vec v_tanh(vec x)
+{
+    static const real odd[] = {-3.33332819422e-1f, 1.33314422036e-1f, -5.37397155531e-2f, 2.06390887954e-2f, -5.70498872745e-3f};
+    const vec a = v_abs(x), z = v_mul(a, a);
+    vec p = v_set1(odd[4]);
+    for (int i = 3; i >= 0; i--)
+        p = v_fma(p, z, v_set1(odd[i]));
+    const vec small = v_fma(v_mul(a, z), p, a);
+    return v_with_sign(v_select(v_less(a, v_set1((real)0.625)), small, v_abs(v_divide(tanh_quotient(x)))), x);
+}
+#endif
 
 /* log(1 + z) for 0 <= z <= 1, as 2 atanh(z / (2 + z)). */
 LE_INLINE vec v_log1p(vec z)
