@@ -1,22 +1,26 @@
 """lstm-engine: run trained recurrent networks on CPUs, without the framework that trained them."""
 
-from . import ops
-from .errors import (
-                     ArgumentError,
-                     ArgumentTypeError,
-                     CoreError,
-                     FileError,
-                     FormatError,
-                     GraphError,
-                     LstmEngineError,
-                     MissingDependencyError,
-                     OutOfMemoryError,
-                     UnsupportedError,
-)
-from .layers import GRU, LSTM, RNN, Activate, Dense, Embedding, Pool
-from .model import Model, convert, load
-from .runtime import info, set_isa, set_num_threads
-from .stream import Stream, StreamError
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from . import ops
+    from .errors import (
+        ArgumentError,
+        ArgumentTypeError,
+        CoreError,
+        FileError,
+        FormatError,
+        GraphError,
+        LstmEngineError,
+        MissingDependencyError,
+        OutOfMemoryError,
+        UnsupportedError,
+    )
+    from .layers import GRU, LSTM, RNN, Activate, Dense, Embedding, Pool
+    from .model import Model, convert, load
+    from .runtime import info, set_isa, set_num_threads
+    from .stream import Stream, StreamError
 
 __version__ = "0.1.0"
 
@@ -24,3 +28,23 @@ __all__ = ["GRU", "LSTM", "RNN", "Activate", "ArgumentError", "ArgumentTypeError
            "FileError", "FormatError", "GraphError", "LstmEngineError", "MissingDependencyError", "Model",
            "OutOfMemoryError", "Pool", "Stream", "StreamError", "UnsupportedError", "convert", "info", "load", "ops",
            "set_isa", "set_num_threads"]
+
+_HOMES = {"layers": ("GRU", "LSTM", "RNN", "Activate", "Dense", "Embedding", "Pool"),
+          "model": ("Model", "convert", "load"),
+          "runtime": ("info", "set_isa", "set_num_threads"),
+          "stream": ("Stream", "StreamError")}
+
+
+def __getattr__(name: str) -> object:
+    """Public names are imported when they are first used: importing the package costs a program next to nothing."""
+    if name == "ops":
+        return import_module(".ops", __name__)
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = next((module for module, names in _HOMES.items() if name in names), "errors")
+    value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

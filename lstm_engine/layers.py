@@ -74,7 +74,8 @@ class Dense(Layer):
 
     def nodes(self, name: str, x: str, y: str) -> list[g.Node]:
         bias = None if self.bias is None else _array(self.bias, f"{name}.bias", 1)
-        return [g.Dense(name=name, inputs=(x,), outputs=(y,), kernel=_array(self.kernel, f"{name}.kernel", 2), bias=bias,
+        kernel = _array(self.kernel, f"{name}.kernel", 2)
+        return [g.Dense(name=name, inputs=(x,), outputs=(y,), kernel=kernel, bias=bias,
                         activation=activation(self.activation))]
 
     def input(self) -> tuple[g.Shape, str]:
@@ -192,8 +193,8 @@ def chain(layers: Sequence[Layer], names: Sequence[str] | None = None) -> g.Grap
         raise ArgumentError("a model needs at least one layer")
     for number, layer in enumerate(layers):
         if not isinstance(layer, Layer):
-            raise ArgumentTypeError(f"layer {number}: expected one of le.Embedding, LSTM, GRU, RNN, Dense, Activate, Pool; "
-                                    f"got {type(layer).__name__}")
+            raise ArgumentTypeError(f"layer {number}: expected one of le.Embedding, LSTM, GRU, RNN, Dense, Activate, "
+                                    f"Pool; got {type(layer).__name__}")
     first = layers[0].input()
     if first is None:
         raise UnsupportedError(f"layer 0: a {layers[0].kind} layer cannot be the first: its input's size is not known")

@@ -19,8 +19,9 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
-import lstm_engine as le  # noqa: E402
 from ulps import WIDTH, Bound, documented_bounds, errors, exact, excess, runner, ulp  # noqa: E402
+
+import lstm_engine as le  # noqa: E402
 
 PORTION = WIDTH * 1024       # numbers looked at in one go
 

@@ -61,7 +61,8 @@ def check() -> tuple[list[str], str]:
     if missing := [name for name in ("gcc", "objdump", "nm") if shutil.which(name) is None]:
         return [], f"{', '.join(missing)} not installed"
     # The slowest to compile first: the portable kernels, whose vectors are arrays.
-    tasks = [(source, isa, flags) for isa, flags in isa_flags(platform.machine()).items() for source in isa_sources(isa)]
+    tasks = [(source, isa, flags)
+             for isa, flags in isa_flags(platform.machine()).items() for source in isa_sources(isa)]
     tasks += [(source, "core", []) for source in core_sources()]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         found = pool.map(lambda task: offences(*task, Path(folder)), tasks)
@@ -71,8 +72,8 @@ def check() -> tuple[list[str], str]:
 def main() -> int:
     os.chdir(ROOT)
     found, reason = check()
-    print(f"skipped: {reason}" if reason else "\n".join(found) or "core and scalar objects hold no AVX, AVX2 objects no AVX-512; "
-          "each kernel object defines its table alone")
+    clean = "core and scalar objects hold no AVX, AVX2 objects no AVX-512; each kernel object defines its table alone"
+    print(f"skipped: {reason}" if reason else "\n".join(found) or clean)
     return bool(found)
 
 

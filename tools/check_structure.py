@@ -1,4 +1,4 @@
-"""Checks the tree against its own design: which way includes and imports may point, and what belongs to one place alone.
+"""Checks the tree against its own design: which way includes and imports may point, what belongs to one place alone.
 
     python tools/check_structure.py
 
@@ -20,7 +20,8 @@ MAX_LINES = 450                        # about 400, and some air for a table
 # Folder of csrc -> folders it may include from, besides its own and the public header.
 C_ARROWS = {"base": set(), "kernels": {"base"}, "blas": {"base"}, "layers": {"kernels", "blas", "base"},
             "model": {"layers", "kernels", "blas", "base"}}
-ISA_MARKS = re.compile(r"__AVX\w*|__SSE\w*|__ARM\w*|__FMA__|LE_HAVE_\w+|__x86_64__|__aarch64__|_M_X64|immintrin|arm_neon")
+ISA_MARKS = re.compile(r"__AVX\w*|__SSE\w*|__ARM\w*|__FMA__|LE_HAVE_\w+|__x86_64__|__aarch64__|_M_X64|immintrin"
+                       r"|arm_neon")
 ISA_FOLDERS = ("kernels", "base")
 # Calls that one file alone may make: memory comes from the arena, and the core never prints, exits or looks around.
 ONLY_IN = {"arena.c": re.compile(r"\b(malloc|calloc|realloc|posix_memalign|aligned_alloc)\s*\("),

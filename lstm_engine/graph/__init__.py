@@ -1,8 +1,23 @@
 """The graph: plain dataclasses and NumPy arrays that say what a model computes, checked before anything runs."""
 
 from .activations import ACTIVATIONS, LINEAR, RELU, SIGMOID, TANH, Activation
-from .nodes import (DTYPES, GRU, LSTM, NODE_TYPES, RNN, Activate, Dense, Embedding, Graph, Mask, Node, Operator, Pool,
-                    Recurrent, Value)
+from .nodes import (
+                    DTYPES,
+                    GRU,
+                    LSTM,
+                    NODE_TYPES,
+                    RNN,
+                    Activate,
+                    Dense,
+                    Embedding,
+                    Graph,
+                    Mask,
+                    Node,
+                    Operator,
+                    Pool,
+                    Recurrent,
+                    Value,
+)
 from .shapes import infer_shapes
 from .validate import validate
 

@@ -6,8 +6,8 @@ Source of the equations: the ONNX operator documentation (LSTM, "Equations"), ke
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 from ..errors import ArgumentError, UnsupportedError
 
@@ -51,7 +51,7 @@ class Activation:
     beta: float | None = None
 
     @classmethod
-    def of(cls, name: str, alpha: float | None = None, beta: float | None = None) -> "Activation":
+    def of(cls, name: str, alpha: float | None = None, beta: float | None = None) -> Activation:
         """The activation called `name` in this vocabulary, with defaults filled in.
 
         Raises UnsupportedError for a name that is not in `ACTIVATIONS`.
@@ -87,8 +87,8 @@ def from_onnx(names: Sequence[str], alphas: Sequence[float] = (), betas: Sequenc
                                        left_alphas.pop(0) if default_alpha is not None and left_alphas else None,
                                        left_betas.pop(0) if default_beta is not None and left_betas else None))
     if left_alphas or left_betas:
-        raise ArgumentError(f"activation_{'alpha' if left_alphas else 'beta'} has more values than the activations take "
-                            f"({', '.join(names)})")
+        raise ArgumentError(f"activation_{'alpha' if left_alphas else 'beta'} has more values than the activations "
+                            f"take ({', '.join(names)})")
     return functions
 
 

@@ -1,7 +1,8 @@
 """The only place that knows the gate orders of other frameworks.
 
 Each order lists the gates as that framework stacks them; `reorder` brings a stacked array to ONNX's order.
-Names of the LSTM gates: i input, o output, f forget, c candidate (g or j elsewhere); GRU: z update, r reset, h candidate.
+Names of the LSTM gates: i input, o output, f forget, c candidate (g or j elsewhere); GRU: z update, r reset, h
+candidate.
 """
 
 from __future__ import annotations

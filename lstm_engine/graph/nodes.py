@@ -8,8 +8,9 @@ LSTM i,o,f,c, GRU z,r,h, and the weight shapes given below; importers permute to
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 

@@ -19,7 +19,7 @@ def _importers() -> list[Importer]:
     return [importlib.import_module(f"{__package__}.{name}") for name in IMPORTERS]  # type: ignore[misc]
 
 
-def import_graph(source: object, options: ImportOptions = ImportOptions()) -> Graph:
+def import_graph(source: object, options: ImportOptions = ImportOptions()) -> Graph:  # noqa: B008  (frozen)
     """The checked graph of a checkpoint (a path) or of a live model.
 
     Raises FileError if the file cannot be read, FormatError if no importer knows it or its bytes are wrong,

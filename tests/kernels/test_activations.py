@@ -36,7 +36,8 @@ def test_error_is_within_the_documented_bound(name, isa):
 
 
 # The limits that each function has at -inf and +inf; 0 * inf has none, as in PyTorch.
-LIMITS = {"linear": (-np.inf, np.inf), "sigmoid": (0, 1), "tanh": (-1, 1), "relu": (0, np.inf), "affine": (-np.inf, np.inf),
+LIMITS = {"linear": (-np.inf, np.inf), "sigmoid": (0, 1), "tanh": (-1, 1), "relu": (0, np.inf),
+          "affine": (-np.inf, np.inf),
           "leaky_relu": (-np.inf, np.inf), "thresholded_relu": (0, np.inf), "scaled_tanh": (-1.25, 1.25),
           "hard_sigmoid": (0, 1), "elu": (-1.5, np.inf), "softsign": (-1, 1), "softplus": (0, np.inf),
           "selu": (np.float32(-1.7580993408473766), np.inf), "gelu": (np.nan, np.inf), "gelu_tanh": (np.nan, np.inf),

@@ -1,4 +1,4 @@
-"""Every instruction set gives the networks' values, on sizes beside the vector widths; a forced one is the active one."""
+"""Every instruction set gives the networks' values, on sizes beside the vector widths; a forced one is active."""
 
 import os
 import subprocess

@@ -12,7 +12,7 @@ from keras_files import layer, random, sequential, zipped
 from lstm_engine.errors import LstmEngineError
 from lstm_engine.importers import import_graph
 
-H, I = 3, 2
+H, I = 3, 2        # noqa: E741  (units and inputs, as ONNX calls them)
 SHAPE = [None, None, I]
 ARRAYS = {"layers/lstm/cell/vars/0": random(1, I, 4 * H), "layers/lstm/cell/vars/1": random(2, H, 4 * H),
           "layers/lstm/cell/vars/2": random(3, 4 * H), "layers/dense/vars/0": random(4, H, 2),

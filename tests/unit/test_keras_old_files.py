@@ -15,7 +15,7 @@ from lstm_engine.graph import GRU, LSTM, Graph
 from lstm_engine.graph.gates import KERAS_GRU, KERAS_LSTM, reorder
 from lstm_engine.importers import import_graph
 
-I, H = 3, 4
+I, H = 3, 4        # noqa: E741  (inputs and units, as ONNX calls them)
 KERNEL, RECURRENT, BIAS = random(1, I, 4 * H), random(2, H, 4 * H), random(3, 4 * H)
 X = random(9, 2, 5, I)
 TRIPLE = {"lstm/kernel:0": KERNEL, "lstm/recurrent_kernel:0": RECURRENT, "lstm/bias:0": BIAS}
