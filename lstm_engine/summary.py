@@ -57,7 +57,8 @@ def summary(model: Model) -> str:
     if hosts:
         lines.append(f"{len(hosts)} operators run in NumPy: {', '.join(sorted({describe(s.node) for s in hosts}))}")
     if model.gemm == "blas" or model.dtype == "float64" or hosts:
-        causes = {"gemm is blas": model.gemm == "blas", "float64": model.dtype == "float64", "host operators": bool(hosts)}
+        causes = {"gemm is blas": model.gemm == "blas", "float64": model.dtype == "float64",
+                  "host operators": bool(hosts)}
         reasons = [cause for cause, holds in causes.items() if holds]
         lines.append(f"Equal sequences may differ in their last bits between batches ({', '.join(reasons)}).")
     else:
