@@ -110,6 +110,7 @@ cdef extern from "le.h" nogil:
         LE_SPLIT_AUTO
         LE_SPLIT_ROWS
         LE_SPLIT_UNITS
+        LE_SPLIT_LAYERS
     ctypedef struct le_run:
         size_t batch
         const le_axis *axes
@@ -201,7 +202,7 @@ _CELLS = {"LSTM": 0, "GRU": 1, "RNN": 2}
 _DIRECTIONS = {"forward": 0, "reverse": 1, "bidirectional": 2}
 _POOLS = {"last": 0, "mean": 1, "max": 2}
 _WEIGHTS = {"W": 0, "R": 1, "projection": 2, "kernel": 3, "table": 4}
-_SPLITS = {"auto": LE_SPLIT_AUTO, "rows": LE_SPLIT_ROWS, "units": LE_SPLIT_UNITS}
+_SPLITS = {"auto": LE_SPLIT_AUTO, "rows": LE_SPLIT_ROWS, "units": LE_SPLIT_UNITS, "layers": LE_SPLIT_LAYERS}
 cdef enum:
     MAX_PORTS = 64
     MOST = 2147483647      # rows and steps of a run

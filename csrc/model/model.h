@@ -68,6 +68,9 @@ static inline int le_op_whole(const le_op *op)
     return op->kind == LE_OP_RECURRENT && (op->as.recurrent.dirs == 2 || op->as.recurrent.direction[0].reverse);
 }
 
+/* Arithmetic of an operation, per row and step. */
+double le_op_flops(const le_model *model, const le_op *op);
+
 /* Whether the operation takes a sequence. */
 static inline int le_op_sequential(const le_model *model, const le_op *op)
 {

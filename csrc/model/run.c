@@ -94,6 +94,7 @@ typedef struct walker {
     running *all;
     le_group *group;
     le_crew crew;
+    int member;             /* whose scratch is used; also the crew's, unless this member works on layers of its own */
     double since_poll;
 } walker;
 
@@ -118,9 +119,16 @@ static le_rows rows_of(const walker *w, le_value value, int axis, size_t first_s
         return (le_rows){.base = (char *)outer, .step_bytes = sequence ? bytes : 0,
                          .row_bytes = sequence ? bytes * run->axes[info->axis].steps : bytes, .order = outside};
     const size_t stored = le_stored_row(model, value);
+    if (sequence && !info->crosses && first_step > 0) {
+        /* Members that follow each other through the layers each have their block of it. */
+        const le_stage *stage = &model->stages[producer->stage];
+        const size_t block = w->all->workspace->blocks[producer->stage];
+        const size_t slots = le_slots(model, stage, &w->all->workspace->shape.deal);
+        return (le_rows){.base = w->group->storage[value] + first_step / block % slots * block * stored * w->group->rows,
+                         .step_bytes = stored * w->group->rows, .row_bytes = stored, .first_step = first_step};
+    }
     if (sequence)
-        return (le_rows){.base = w->group->storage[value], .step_bytes = stored * w->group->rows, .row_bytes = stored,
-                         .first_step = info->crosses ? 0 : first_step};
+        return (le_rows){.base = w->group->storage[value], .step_bytes = stored * w->group->rows, .row_bytes = stored};
     return (le_rows){.base = w->group->storage[value], .row_bytes = stored,
                      .order = axis < 0 ? NULL : w->group->order_local[axis]};
 }
@@ -191,7 +199,7 @@ static void run_op(walker *w, const le_op *op, int number, const le_block *block
     le_rows y = {0};
     if (op->y != LE_NONE)
         y = rows_of(w, op->y, axis, block->begin);
-    const le_op_work *work = &w->group->work[w->crew.member][number];
+    const le_op_work *work = &w->group->work[w->member][number];
     switch (op->kind) {
     case LE_OP_EMBEDDING:
         break;
@@ -220,7 +228,7 @@ static void finish_op(walker *w, const le_op *op, int number, const le_block *wh
     if (op->kind != LE_OP_RECURRENT)
         return;
     /* The next run begins with the panels that this one read last. */
-    le_recurrent_work *work = &w->group->work[w->crew.member][number].recurrent;
+    le_recurrent_work *work = &w->group->work[w->member][number].recurrent;
     work->turn = (int)(((size_t)work->turn + whole->steps) % 2);
     if (op->y_h == LE_NONE && op->y_c == LE_NONE)
         return;
@@ -263,6 +271,45 @@ static int should_stop(walker *w, int caller, double flops)
     return w->group->stop;
 }
 
+static int run_blocks(walker *w, const le_stage *stage, const le_block *whole, size_t block_steps, int caller)
+{
+    for (size_t begin = 0; begin < whole->steps; begin += block_steps) {
+        le_block block = *whole;
+        block.begin = begin;
+        block.end = begin + block_steps < whole->steps ? begin + block_steps : whole->steps;
+        if (should_stop(w, caller, stage->flops * (double)block.rows * (double)(block.end - begin)))
+            return 1;
+        for (int i = stage->first; i < stage->last; i++)
+            run_op(w, &w->all->model->ops[i], i, &block, stage->axis);
+    }
+    return 0;
+}
+
+/* Each member takes layers of its own, one block of steps behind the member before it. */
+static int run_layers(walker *w, const le_stage *stage, const le_block *whole, size_t block_steps, int caller)
+{
+    static const le_crew alone = {.members = 1};
+    const le_crew all = w->crew;
+    const size_t blocks = (whole->steps + block_steps - 1) / block_steps, member = (size_t)all.member;
+    int first, last;
+    le_stage_share(w->all->model, stage, all.member, all.members, &first, &last);
+    for (size_t turn = 0; turn + 1 < blocks + (size_t)all.members; turn++) {
+        if (should_stop(w, caller, stage->flops * (double)whole->rows * (double)block_steps))
+            return 1;
+        if (turn >= member && turn - member < blocks) {
+            le_block block = *whole;
+            block.begin = (turn - member) * block_steps;
+            block.end = block.begin + block_steps < whole->steps ? block.begin + block_steps : whole->steps;
+            w->crew = alone;
+            for (int i = first; i < last; i++)
+                run_op(w, &w->all->model->ops[i], i, &block, stage->axis);
+            w->crew = all;
+        }
+        le_meet(&all);
+    }
+    return 0;
+}
+
 static void run_group(running *all, int g, int member, int caller)
 {
     const le_model *model = all->model;
@@ -272,26 +319,21 @@ static void run_group(running *all, int g, int member, int caller)
         .group = group,
         .crew = {.member = member, .members = all->workspace->shape.deal.members, .barrier = &group->barriers[0],
                  .directions = &group->barriers[1]},
+        .member = member,
     };
     for (int s = 0; s < model->stage_count; s++) {
         const le_stage *stage = &model->stages[s];
         const int axis = stage->axis;
         const le_axis *time = axis < 0 ? NULL : &all->run->axes[axis];
-        const size_t steps = time ? time->steps : 1, block_steps = all->workspace->blocks[s];
+        const size_t steps = time ? time->steps : 1;
         const le_block whole = {.end = steps, .rows = group->rows, .steps = steps,
                                 .lengths = time && time->lengths ? group->lengths[axis] : NULL};
         for (int i = stage->first; i < stage->last; i++)
             begin_op(&w, &model->ops[i], i, &whole, axis);
         le_meet(&w.crew);
-        for (size_t begin = 0; begin < steps; begin += block_steps) {
-            le_block block = whole;
-            block.begin = begin;
-            block.end = begin + block_steps < steps ? begin + block_steps : steps;
-            if (should_stop(&w, caller, stage->flops * (double)group->rows * (double)(block.end - begin)))
-                return;
-            for (int i = stage->first; i < stage->last; i++)
-                run_op(&w, &model->ops[i], i, &block, axis);
-        }
+        const int by_layers = le_stage_by_layers(model, stage, &all->workspace->shape.deal);
+        if ((by_layers ? run_layers : run_blocks)(&w, stage, &whole, all->workspace->blocks[s], caller))
+            return;
         for (int i = stage->first; i < stage->last; i++)
             finish_op(&w, &model->ops[i], i, &whole, axis);
         le_meet(&w.crew);
@@ -360,7 +402,7 @@ static le_status run_dealt(le_model *model, const le_run *run, le_deal deal, le_
             break;
         /* The team was granted fewer threads than asked for: deal the units to those. */
         le_workspace_give(model, all.workspace);
-        deal = (le_deal){1, all.granted};
+        deal = (le_deal){1, all.granted, 0};
     }
     if (atomic_load(&all.cancelled))
         status = le_fail(error, LE_ERROR_CANCELLED, "cancelled");

@@ -8,7 +8,7 @@
 #include "base/status.h"
 #include "model/model.h"
 
-static double op_flops(const le_model *model, const le_op *op)
+double le_op_flops(const le_model *model, const le_op *op)
 {
     switch (op->kind) {
     case LE_OP_RECURRENT: {
@@ -66,7 +66,7 @@ le_status le_model_finish(le_model *model, le_error *error)
         if (op->kind == LE_OP_EMBEDDING)
             continue; /* a table is read in place by whoever needs its rows */
         model->stages[open].last = i + 1;
-        model->stages[open].flops += op_flops(model, op);
+        model->stages[open].flops += le_op_flops(model, op);
         mark_crossing(model, op->x, open);
         mark_crossing(model, op->initial_h, open);
         mark_crossing(model, op->initial_c, open);

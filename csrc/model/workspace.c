@@ -43,7 +43,10 @@ static size_t stored_steps(const le_model *model, const le_run *run, const le_wo
         return 0;
     if (info->rank == LE_VECTOR)
         return 1;
-    return info->crosses ? run->axes[info->axis].steps : workspace->blocks[model->ops[info->producer].stage];
+    if (info->crosses)
+        return run->axes[info->axis].steps;
+    const int stage = model->ops[info->producer].stage;
+    return le_mul(workspace->blocks[stage], le_slots(model, &model->stages[stage], &workspace->shape.deal));
 }
 
 static void lay_member(const le_model *model, const le_workspace *workspace, size_t rows, le_arena *arena,
@@ -59,7 +62,9 @@ static void lay_member(const le_model *model, const le_workspace *workspace, siz
         const size_t block = model->stages[op->stage].axis < 0 ? 1 : workspace->blocks[op->stage];
         le_op_work work;
         arena->used = start;
-        const int members = workspace->shape.deal.members, fetch = le_choose_fetch(op, block, members);
+        const le_deal *deal = &workspace->shape.deal;
+        const int members = le_stage_by_layers(model, &model->stages[op->stage], deal) ? 1 : deal->members;
+        const int fetch = le_choose_fetch(op, block, members);
         if (op->kind == LE_OP_RECURRENT) {
             le_recurrent_lay_work(&op->as.recurrent, rows, le_mul(rows, block), members, arena, &work.recurrent);
             work.recurrent.fetch = fetch;
@@ -150,7 +155,7 @@ static le_workspace *create(const le_model *model, const le_run *run, const le_s
     for (int i = 0; i < model->stage_count; i++) {
         const le_stage *stage = &model->stages[i];
         const size_t steps = stage->axis < 0 ? 1 : run->axes[stage->axis].steps;
-        workspace->blocks[i] = le_choose_block(model, run, stage, rows, steps, shape->deal.members);
+        workspace->blocks[i] = le_choose_block(model, run, stage, rows, steps, &shape->deal);
     }
     le_arena count = {NULL, 0};
     lay(model, run, workspace, &count);

@@ -38,6 +38,12 @@ static inline size_t le_stored_row(const le_model *model, le_value value)
     return le_round_up(model->values[value].features * model->element, LE_ALIGN);
 }
 
+/* Blocks of a value that stand side by side: one for each member that may be at another block. */
+static inline size_t le_slots(const le_model *model, const le_stage *stage, const le_deal *deal)
+{
+    return le_stage_by_layers(model, stage, deal) ? (size_t)deal->members : 1;
+}
+
 /* What decides the layout; runs with equal keys share workspaces. */
 typedef struct le_shape {
     size_t batch, block_steps;

@@ -69,16 +69,16 @@ static void rows_alone(const net *n, le_model *model, const feed *f, const resul
 }
 
 /* Every number of threads with every split. The time block goes round the list as `shift` does: over the nets, each of
- * the 105 combinations is tried twice or more. */
+ * the 140 combinations is tried twice or more. */
 static void all_ways(const net *n, le_model *model, const feed *f, const results *whole, size_t shift)
 {
     static const int threads[] = {1, 2, 3, 5, 8};
-    static const le_split splits[] = {LE_SPLIT_AUTO, LE_SPLIT_ROWS, LE_SPLIT_UNITS};
+    static const le_split splits[] = {LE_SPLIT_AUTO, LE_SPLIT_ROWS, LE_SPLIT_UNITS, LE_SPLIT_LAYERS};
     static const size_t blocks[] = {0, 1, 2, 3, 7, STEPS, 100};
     char what[64];
     for (size_t t = 0; t < sizeof threads / sizeof threads[0]; t++)
-        for (size_t s = 0; s < 3; s++) {
-            const size_t block = blocks[(3 * t + s + shift) % (sizeof blocks / sizeof blocks[0])];
+        for (size_t s = 0; s < 4; s++) {
+            const size_t block = blocks[(4 * t + s + shift) % (sizeof blocks / sizeof blocks[0])];
             results got = net_must_run(n, model, f, (way){threads[t], splits[s], block});
             snprintf(what, sizeof what, "%d threads, split %d, blocks of %zu", threads[t], (int)splits[s], block);
             for (size_t row = 0; row < f->batch; row++)

@@ -39,7 +39,7 @@ static void same_bits(const net *n, le_model *model)
     feed f = feed_new(n, BITS_BATCH, BITS_STEPS, 1, 1);
     results whole = net_must_run(n, model, &f, (way){1, LE_SPLIT_ROWS, 0});
     for (int threads = 1; threads < 6; threads++)
-        for (int split = 0; split < 3; split++) {
+        for (int split = 0; split < 4; split++) {
             results got = net_must_run(n, model, &f, (way){threads, (le_split)split, (size_t)(threads + split) % 4});
             for (size_t row = 0; row < f.batch; row++)
                 check_same_row(n, &got, row, f.steps, &whole, row, f.steps, f.steps, "another way to run");

@@ -167,7 +167,7 @@ def padding(model, x, rng):
     wide = np.concatenate([x, x[:, :3]], axis=1)
     wide[np.arange(wide.shape[1]) >= lengths[:, None]] = np.nan if x.ndim == 3 else VOCABULARY - 1
     sequence = is_sequence(model)
-    for threads, split in ((1, "rows"), (2, "rows"), (2, "units")):
+    for threads, split in ((1, "rows"), (2, "rows"), (2, "units"), (2, "layers")):
         padded = run(model, wide, lengths, threads=threads, split=split)
         for i, length in enumerate(lengths):
             alone = run(model, x[i:i + 1, :length])
@@ -188,7 +188,7 @@ def neighbours(model, x, rng):
             mixed[others] = strange
         else:
             mixed[others] = rng.integers(0, VOCABULARY, mixed[others].shape)
-        for threads, split in ((1, "rows"), (2, "units")):
+        for threads, split in ((1, "rows"), (2, "units"), (2, "layers")):
             got = run(model, mixed, threads=threads, split=split)
             same(got[~others], wanted[~others], f"beside rows of {strange}")
 
@@ -219,10 +219,10 @@ def chunks(model, x, rng):
 
 
 def threads(model, x, rng):
-    """1 to 5 threads, rows or units dealt."""
+    """1 to 5 threads, rows, units or layers dealt."""
     wanted = run(model, x)
     for count in (1, 2, 3, 5):
-        for split in ("auto", "rows", "units"):
+        for split in ("auto", "rows", "units", "layers"):
             same(run(model, x, threads=count, split=split), wanted, f"{count} threads, {split} dealt")
 
 
@@ -230,7 +230,7 @@ def time_blocks(model, x, rng):
     """Blocks of time of every length."""
     wanted = run(model, x)
     for steps in (1, 2, 3, 5, x.shape[1], x.shape[1] + 9):
-        for split in ("rows", "units"):
+        for split in ("rows", "units", "layers"):
             same(run(model, x, threads=2, split=split, block_steps=steps), wanted, f"{steps} steps a block, {split}")
 
 
