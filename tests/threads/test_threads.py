@@ -208,7 +208,8 @@ def test_flush_to_zero_of_the_caller_changes_no_bits():
 # ---- Ctrl-C ------------------------------------------------------------------------------------------------------
 
 LONG = """
-    import sys, numpy as np, lstm_engine as le
+    import signal, sys, numpy as np, lstm_engine as le
+    signal.signal(signal.SIGINT, signal.default_int_handler)      # a shell's background jobs begin with it ignored
     rng = np.random.default_rng(0)
     def w(*shape): return rng.standard_normal(shape).astype("f") * 0.05
     model = le.Model([le.LSTM(w(1, 2048, 64), w(1, 2048, 512), return_sequences=False)])
@@ -241,7 +242,8 @@ def test_ctrl_c_ends_a_long_prediction(threads):
 
 def test_ctrl_c_leaves_a_stream_where_it_was():
     code = textwrap.dedent("""
-        import numpy as np, lstm_engine as le
+        import signal, numpy as np, lstm_engine as le
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         rng = np.random.default_rng(0)
         def w(*shape): return rng.standard_normal(shape).astype("f") * 0.05
         model = le.Model([le.LSTM(w(1, 2048, 64), w(1, 2048, 512))])
