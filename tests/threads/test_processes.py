@@ -32,7 +32,7 @@ def python(code: str, **environment: str) -> str:
                                     if method in multiprocessing.get_all_start_methods()])
 def test_children_started_afresh_take_the_model(method):
     """The model travels by pickle; the parent's threads have run."""
-    model, x = BIG.model(le.info()["isas"][-1]), BIG.input()[:8]
+    model, x = BIG.model(le.info()["isa"]), BIG.input()[:8]
     wanted = model.predict(x, threads=2).tobytes()
     context = multiprocessing.get_context(method)
     here, there = context.Pipe(duplex=False)
@@ -52,7 +52,7 @@ def test_children_started_afresh_take_the_model(method):
 def test_workers_forked_ahead_and_replaced():
     """As web servers do: workers forked by a parent that has used the model, each replaced when it ends; and
     grandchildren forked by a worker that has used it too."""
-    model, x = BIG.model(le.info()["isas"][-1]), BIG.input()[:8]
+    model, x = BIG.model(le.info()["isa"]), BIG.input()[:8]
     wanted = model.predict(x, threads=2).tobytes()
 
     def worker(generations: int) -> tuple[int, int]:
@@ -136,7 +136,7 @@ def test_bits_beside_a_busy_process():
     """Runs that back off to fewer threads say the same."""
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
     try:
-        model, x = BIG.model(le.info()["isas"][-1]), BIG.input()[:1]
+        model, x = BIG.model(le.info()["isa"]), BIG.input()[:1]
         wanted = model.predict(x, threads=1)
         assert all(np.array_equal(model.predict(x, threads=2), wanted) for _ in range(30))
     finally:

@@ -30,7 +30,7 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess:
 
 @pytest.mark.parametrize("network", [BIG, TOKENS], ids=["floats", "tokens"])
 def test_concurrent_predictions_give_the_same_bits(network):
-    model, x = network.model(le.info()["isas"][-1]), network.input()
+    model, x = network.model(le.info()["isa"]), network.input()
     inputs = [x[: 4 + 5 * i, : 10 + 5 * i] for i in range(4)]
     wanted = [model.predict(part, threads=1) for part in inputs]
 
@@ -44,7 +44,7 @@ def test_concurrent_predictions_give_the_same_bits(network):
 
 def test_concurrent_building_and_predicting():
     """Models built, run and dropped by several threads at once do not get into each other's way."""
-    x, isa = BIG.input(), le.info()["isas"][-1]
+    x, isa = BIG.input(), le.info()["isa"]
     wanted = BIG.model(isa).predict(x)
 
     def build_and_run(_: int) -> bool:
@@ -57,7 +57,7 @@ def test_concurrent_building_and_predicting():
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 7, 64])
 def test_the_threads_argument_changes_no_bits(threads):
-    model, x = BIG.model(le.info()["isas"][-1]), BIG.input()
+    model, x = BIG.model(le.info()["isa"]), BIG.input()
     assert np.array_equal(model.predict(x, threads=threads), model.predict(x, threads=1))
 
 
@@ -118,7 +118,7 @@ def predict_in_child(model, x, connection):
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")       # Python 3.12 warns of what is tested here
 def test_fork_after_many_threads_have_run():
-    model, x = BIG.model(le.info()["isas"][-1]), BIG.input()
+    model, x = BIG.model(le.info()["isa"]), BIG.input()
     wanted = model.predict(x, threads=2).tobytes()          # OpenMP's pool is there now
     context = multiprocessing.get_context("fork")
     for _ in range(5):
@@ -140,7 +140,7 @@ def test_fork_after_many_threads_have_run():
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_fork_while_other_threads_predict():
     """The lock of the workspaces is never held by a thread that the child does not have."""
-    model, x = BIG.model(le.info()["isas"][-1]), BIG.input()[:4]
+    model, x = BIG.model(le.info()["isa"]), BIG.input()[:4]
     wanted = model.predict(x, threads=1).tobytes()
     context = multiprocessing.get_context("fork")
     stop = False
