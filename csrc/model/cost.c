@@ -67,7 +67,7 @@ int le_stage_by_layers(const le_model *model, const le_stage *stage, const le_de
 
 /* Whether layers are a fair deal: two or more that take about the same, in the stage that nearly all the work is in,
  * many steps, and each layer's weights in its core's cache. Then nobody meets within a block, where sharing units costs a
- * meeting at every step (two LSTM of 100 units, one row: 1.0 us a step and layer in place of 1.7). */
+ * meeting at every step (two LSTM of 100 units, one row: 1.1 us a step and layer in place of 1.7). */
 static int layers_pay(const le_model *model, const le_run *run, int members)
 {
     enum { LEAST_STEPS = 64 };
