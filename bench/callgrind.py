@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -24,6 +23,9 @@ from typing import Any
 from .ceilings import compiler
 from .innerloops import inner_loops
 from .worker import ROOT
+
+sys.path.insert(0, str(ROOT / "tools"))
+from cbuild import Build, BuildError, compile_core  # noqa: E402
 
 COUNTS = Path(__file__).parent / "instructions.json"
 DRIVER = Path(__file__).parent / "native" / "counted_run.c"
@@ -74,57 +76,9 @@ def stamp() -> dict[str, str]:
     }
 
 
-def build(folder: Path) -> Path:
-    """The folder of the static libraries, built by the project's setup.py from a copy of the sources."""
-    source = folder / "source"
-    shutil.copytree(ROOT / "csrc", source / "csrc")
-    (source / "lstm_engine").mkdir()
-    for name in (
-        "setup.py",
-        "pyproject.toml",
-        "README.md",
-        "LICENSE",
-        "lstm_engine/_core.pyx",
-        "lstm_engine/_core.c",
-    ):
-        if (ROOT / name).exists():
-            shutil.copy2(ROOT / name, source / name)
-    libraries = folder / "libraries"
-    _output(
-        [
-            sys.executable,
-            "setup.py",
-            "-q",
-            "build_clib",
-            "--build-clib",
-            str(libraries),
-            "--build-temp",
-            str(folder / "objects"),
-        ],
-        cwd=source,
-        env=os.environ | {"LSTM_ENGINE_NO_OPENMP": "1"},
-    )
-    return libraries
-
-
-def link(libraries: Path, driver: Path) -> None:
-    archives = sorted(str(path) for path in libraries.glob("*.a"))
-    _output(
-        [
-            *compiler(),
-            "-std=c11",
-            "-O1",
-            f"-I{ROOT / 'csrc/include'}",
-            str(DRIVER),
-            "-o",
-            str(driver),
-            "-Wl,--start-group",
-            *archives,
-            "-Wl,--end-group",
-            "-lm",
-            "-lpthread",
-        ]
-    )
+def link(objects: Sequence[Path], driver: Path) -> None:
+    flags = ["-std=c11", "-O1", f"-I{ROOT / 'csrc/include'}"]
+    _output([*compiler(), *flags, str(DRIVER), *map(str, objects), "-lm", "-lpthread", "-o", str(driver)])
 
 
 def count(driver: Path, isa: str, case: Sequence[Any]) -> int | None:
@@ -155,14 +109,17 @@ def count(driver: Path, isa: str, case: Sequence[Any]) -> int | None:
 
 def measure() -> dict[str, Any]:
     """Counts by name, with the stamp. Raises Unable, RuntimeError for what cannot be built or run."""
-    made: dict[str, Any] = {"stamp": stamp(), "callgrind": {}, "inner_loops": {}}
+    here = stamp()
+    made: dict[str, Any] = {"stamp": here, "callgrind": {}, "inner_loops": {}}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        libraries, driver = build(folder), folder / "counted_run"
-        link(libraries, driver)
-        for isa in ISAS:
-            if not (libraries / f"lible_{isa}.a").exists():
-                continue
+        driver = folder / "counted_run"
+        try:
+            objects = compile_core(Build("counted", compiler=compiler()), folder)
+        except BuildError as error:
+            raise RuntimeError(str(error)) from None
+        link(objects, driver)
+        for isa in here["instruction sets"].split():
             for case in CASES:
                 counted = count(driver, isa, case)
                 if counted is not None:
@@ -170,14 +127,12 @@ def measure() -> dict[str, Any]:
                     made["callgrind"][
                         f"{isa} {kind} {activation} {dtype} I{inputs} H{hidden} B{batch} T{steps}"
                     ] = counted
-        archive = libraries / "lible_avx512.a"
-        if archive.exists():
-            for function, loops in inner_loops(archive).items():
-                made["inner_loops"][function] = {
-                    "loops": len(loops),
-                    "fmas": sum(loop.fmas for loop in loops),
-                    "instructions": sum(loop.instructions for loop in loops),
-                }
+        for function, loops in inner_loops([path for path in objects if "kernels_avx512" in path.name]).items():
+            made["inner_loops"][function] = {
+                "loops": len(loops),
+                "fmas": sum(loop.fmas for loop in loops),
+                "instructions": sum(loop.instructions for loop in loops),
+            }
     return made
 
 

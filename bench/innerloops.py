@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,10 +42,10 @@ def _innermost(body: list[tuple[int, str, str]]) -> list[Loop]:
     return loops
 
 
-def inner_loops(archive: Path) -> dict[str, list[Loop]]:
-    """The product loops of a static library of AVX-512 code, by "object:function"."""
+def inner_loops(objects: Sequence[Path]) -> dict[str, list[Loop]]:
+    """The product loops of objects of AVX-512 code, by "object:function"."""
     text = subprocess.run(
-        ["objdump", "-d", "--no-show-raw-insn", str(archive)], capture_output=True, text=True, check=True
+        ["objdump", "-d", "--no-show-raw-insn", *map(str, objects)], capture_output=True, text=True, check=True
     ).stdout
     found: dict[str, list[Loop]] = {}
     unit, name = "", ""
@@ -61,7 +62,7 @@ def inner_loops(archive: Path) -> dict[str, list[Loop]]:
     for line in text.splitlines():
         if match := _OBJECT.match(line):
             close()
-            unit, body = match["name"].removesuffix(".o"), []
+            unit, body = Path(match["name"]).stem.rpartition("__")[2], []
         elif match := _FUNCTION.match(line):
             close()
             name, body = match["name"], []

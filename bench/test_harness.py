@@ -188,7 +188,7 @@ def test_inner_loops(monkeypatch, tmp_path):
 """
     )
     monkeypatch.setattr(innerloops.subprocess, "run", lambda *_, **__: type("Done", (), {"stdout": listing}))
-    assert innerloops.inner_loops(tmp_path) == {"kernel:product": [innerloops.Loop(7, 4)]}
+    assert innerloops.inner_loops([tmp_path]) == {"kernel:product": [innerloops.Loop(7, 4)]}
 
 
 def test_peers_from_end_to_end(tmp_path, capsys):

@@ -1,4 +1,5 @@
-"""Compiles the C core with the C tests (tests/csrc), with the flags that setup.py has; used by the other tools."""
+"""Compiles the C core, alone or with the C tests (tests/csrc), with the flags that setup.py has; used by the other
+tools and by bench/callgrind.py. A compiler is all it needs: no Cython, no setuptools."""
 
 from __future__ import annotations
 
@@ -57,30 +58,37 @@ def _in_root(setup: ModuleType, names: str, *args: str) -> list[str]:
         os.chdir(here)
 
 
-def commands(build: Build, folder: Path) -> tuple[list[list[str]], list[Path]]:
-    """The compile commands of core and tests, and the objects they make in `folder`."""
+def _sources(machine: str, tests: bool) -> list[tuple[str, list[str]]]:
+    """C files relative to the project's folder, each with its own flags."""
     setup = setup_module()
-    isas = setup.isa_flags(build.machine)
+    files = [(file, []) for file in _in_root(setup, "core_sources")]
+    files += [(file, flags) for isa, flags in setup.isa_flags(machine).items()
+              for file in _in_root(setup, "isa_sources", isa)]
+    if tests:
+        files += [(path.relative_to(ROOT).as_posix(), ["-Itests/csrc"])
+                  for path in sorted((ROOT / "tests" / "csrc").glob("*.c"))]
+    return files
+
+
+def compile_core(build: Build, folder: Path, tests: bool = False) -> list[Path]:
+    """The core's objects (with `tests` also those of the C tests), compiled in `folder`. Raises BuildError with the
+    compiler's words."""
+    setup = setup_module()
+    folder.mkdir(parents=True, exist_ok=True)
     macros = [f"-D{name}={value}" for name, value in setup.isa_macros(build.machine)]
     common = [*setup.FLAGS, *WARNINGS, *macros, *(f"-I{path}" for path in setup.INCLUDE), *build.extra]
-    files = [(file, []) for file in _in_root(setup, "core_sources")]
-    files += [(file, flags) for isa, flags in isas.items() for file in _in_root(setup, "isa_sources", isa)]
-    files += [(path.relative_to(ROOT).as_posix(), ["-Itests/csrc"])
-              for path in sorted((ROOT / "tests" / "csrc").glob("*.c"))]
-    result, objects = [], []
-    for file, flags in files:
-        target = folder / (file.replace("/", "__") + ".o")
-        result.append([*build.compiler, *common, *flags, "-c", file, "-o", str(target)])
-        objects.append(target)
-    return result, objects
+    compiles, objects = [], []
+    for file, flags in _sources(build.machine, tests):
+        objects.append(folder / (file.replace("/", "__").removesuffix(".c") + ".o"))
+        compiles.append([*build.compiler, *common, *flags, "-c", file, "-o", str(objects[-1])])
+    with ThreadPoolExecutor(cpu_count() or 1) as pool:
+        list(pool.map(_run, compiles))
+    return objects
 
 
 def compile_tests(build: Build, folder: Path) -> Path:
     """The test program, compiled in `folder`. Raises BuildError with the compiler's words."""
-    folder.mkdir(parents=True, exist_ok=True)
-    compiles, objects = commands(build, folder)
-    with ThreadPoolExecutor(cpu_count() or 1) as pool:
-        list(pool.map(_run, compiles))
+    objects = compile_core(build, folder, tests=True)
     program = folder / "le_tests"
     _run([*build.compiler, *build.extra, *map(str, objects), *build.link, "-lm", "-lpthread", "-o", str(program)])
     return program
