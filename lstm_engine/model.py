@@ -104,16 +104,17 @@ class Model:
         return summary(self)
 
     def memory(self) -> dict[str, int]:
-        """Bytes of packed weights, of idle workspaces, of the constants of host operators, and of weights that stand
-        as arrays beside the packed ones ("raw": biases, peepholes, tables that NumPy reads)."""
-        weights = workspace = host = 0
+        """Bytes of packed weights, of idle workspaces, of memory kept for large outputs to come, of the constants of
+        host operators, and of weights that stand as arrays beside the packed ones ("raw": biases, peepholes, tables
+        that NumPy reads)."""
+        weights = workspace = outputs = host = 0
         for step in self._plan.steps:
             if isinstance(step, Segment):
-                packed, idle = step.core.memory()
-                weights, workspace = weights + packed, workspace + idle
+                packed, idle, kept = step.core.memory()
+                weights, workspace, outputs = weights + packed, workspace + idle, outputs + kept
             else:
                 host += sum(array.nbytes for array in step.node.tensors().values() if isinstance(step.node, Operator))
-        return {"weights": weights, "workspace": workspace, "host_operators": host,
+        return {"weights": weights, "workspace": workspace, "outputs": outputs, "host_operators": host,
                 "raw": held_bytes(self._plan.light)}
 
     def __repr__(self) -> str:

@@ -106,8 +106,9 @@ typedef struct le_kernels {
 
     /* x[0..n) = activation(x), element-wise kinds only. */
     void (*activate)(le_activation activation, size_t n, void *x);
-    /* Softmax or log-softmax of one row of n, in place. */
-    void (*softmax)(int log, size_t n, void *x);
+    /* out = softmax or log-softmax of x, one row of n; x is overwritten, and may be `out`. past_cache: write `out` around
+     * the cache. */
+    void (*softmax)(int log, size_t n, void *x, void *out, int past_cache);
 } le_kernels;
 
 /* The variant called `isa` (null: the best this CPU has) for a dtype; LE_ERROR_ISA or LE_ERROR_ARGUMENT else. */

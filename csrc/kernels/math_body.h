@@ -281,7 +281,36 @@ LE_INLINE vec v_load_filled(const real *p, size_t n, real fill)
     return v_load(lane);
 }
 
-static void softmax(int log_form, size_t n, void *values)
+/* out[i] = x[i] * scale, or x[i] - shift for the logarithm. */
+LE_INLINE vec softmax_end(int log_form, vec x, vec last)
+{
+    return log_form ? v_sub(x, last) : v_mul(x, last);
+}
+
+static void softmax_write(int log_form, size_t n, const real *x, vec last, real *out, int past_cache)
+{
+    size_t i = 0;
+    if (past_cache) {
+        /* What goes around the cache goes in whole lines. */
+        const size_t before = (size_t)(-(uintptr_t)out % LE_STREAM_ALIGN) / sizeof *out;
+        for (size_t count; i < before && i < n; i += count) {
+            count = before - i < n - i ? before - i : n - i;
+            count = count < LANES ? count : LANES;
+            v_store_n(out + i, softmax_end(log_form, v_load_n(x + i, count), last), count);
+        }
+        for (; i + LANES <= n; i += LANES)
+            v_stream(out + i, softmax_end(log_form, v_load(x + i), last));
+    } else {
+        for (; i + LANES <= n; i += LANES)
+            v_store(out + i, softmax_end(log_form, v_load(x + i), last));
+    }
+    if (i < n)
+        v_store_n(out + i, softmax_end(log_form, v_load_n(x + i, n - i), last), n - i);
+    if (past_cache)
+        v_stream_end();
+}
+
+static void softmax(int log_form, size_t n, void *values, void *out, int past_cache)
 {
     real *x = values, lane[LANES], largest = (real)-INFINITY, total = 0;
     const size_t whole = n / LANES * LANES, rest = n - whole;
@@ -307,19 +336,7 @@ static void softmax(int log_form, size_t n, void *values)
     v_store(lane, sum);
     for (int l = 0; l < LANES; l++)
         total += lane[l];
-    if (log_form) {
-        const vec shift = v_set1((real)log(total));
-        for (size_t i = 0; i < whole; i += LANES)
-            v_store(x + i, v_sub(v_load(x + i), shift));
-        if (rest)
-            v_store_n(x + whole, v_sub(v_load_n(x + whole, rest), shift), rest);
-        return;
-    }
-    const vec scale = v_set1(1 / total);
-    for (size_t i = 0; i < whole; i += LANES)
-        v_store(x + i, v_mul(v_load(x + i), scale));
-    if (rest)
-        v_store_n(x + whole, v_mul(v_load_n(x + whole, rest), scale), rest);
+    softmax_write(log_form, n, x, v_set1(log_form ? (real)log(total) : 1 / total), out, past_cache);
 }
 
 #endif

@@ -65,4 +65,9 @@ LE_INLINE vec v_pow2(vec a) { return V_UNCAST(V_SHIFT_MANTISSA(V_CAST(a))); }
 LE_INLINE vmask v_less(vec a, vec b) { return V(cmp)(a, b, _CMP_LT_OQ); }
 LE_INLINE vec v_select(vmask m, vec a, vec b) { return V(blendv)(b, a, m); }
 
+/* Stores around the cache, to addresses of whole vectors; they are seen by others only after v_stream_end. */
+#define LE_STREAM_ALIGN 32
+LE_INLINE void v_stream(real *p, vec a) { V(stream)(p, a); }
+LE_INLINE void v_stream_end(void) { _mm_sfence(); }
+
 #endif

@@ -63,4 +63,9 @@ LE_INLINE vec v_scale(vec p, vec n) { return V(scalef)(p, n); }
 LE_INLINE vmask v_less(vec a, vec b) { return V_LESS(a, b, _CMP_LT_OQ); }
 LE_INLINE vec v_select(vmask m, vec a, vec b) { return V(mask_mov)(b, m, a); }
 
+/* Stores around the cache, to addresses of whole lines; they are seen by others only after v_stream_end. */
+#define LE_STREAM_ALIGN 64
+LE_INLINE void v_stream(real *p, vec a) { V(stream)(p, a); }
+LE_INLINE void v_stream_end(void) { _mm_sfence(); }
+
 #endif

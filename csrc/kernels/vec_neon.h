@@ -75,4 +75,9 @@ LE_INLINE vec v_with_sign(vec a, vec b) { return V_UNBITS(V_OR(V_BITS(a), V_AND(
 /* 2^n, the biased exponent n + bias standing in the lowest bits of the number. */
 LE_INLINE vec v_pow2(vec a) { return V_UNBITS(V_SHIFT_MANTISSA(V_BITS(a))); }
 
+/* No stores around the cache here. */
+#define LE_STREAM_ALIGN sizeof(real)
+LE_INLINE void v_stream(real *p, vec a) { v_store(p, a); }
+LE_INLINE void v_stream_end(void) { }
+
 #endif

@@ -81,4 +81,9 @@ LE_INLINE vmask v_less(vec a, vec b)
 LE_INLINE vec v_select(vmask m, vec a, vec b) { LE_EACH(m.v[l] ? a.v[l] : b.v[l]); }
 
 #undef LE_EACH
+/* No stores around the cache here. */
+#define LE_STREAM_ALIGN sizeof(real)
+LE_INLINE void v_stream(real *p, vec a) { v_store(p, a); }
+LE_INLINE void v_stream_end(void) { }
+
 #endif

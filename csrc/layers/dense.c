@@ -49,13 +49,19 @@ size_t le_dense_bytes(const le_dense_layer *layer)
            (layer->w_plain ? layer->features * layer->units * es : 0);
 }
 
-void le_dense_lay_work(const le_dense_layer *layer, size_t block_rows, le_arena *arena, le_dense_work *work)
+void le_dense_lay_work(const le_dense_layer *layer, size_t block_rows, size_t chunk, le_arena *arena,
+                       le_dense_work *work)
 {
     const size_t es = le_dtype_size(layer->kernels->dtype);
     work->in = le_arena_take(arena, block_rows, sizeof *work->in);
     work->out = le_arena_take(arena, block_rows, sizeof *work->out);
+    work->sums = le_arena_take(arena, chunk, sizeof *work->sums);
     work->scratch = le_arena_take(arena, LE_DENSE_CHUNK * LE_MAX_NV * (size_t)layer->kernels->lanes, es);
-    work->gathered = work->plain = NULL;
+    work->chunk = chunk;
+    work->gathered = work->plain = work->logits = NULL;
+    work->logits_stride = le_round_up(le_mul(layer->units, es), LE_ALIGN);
+    if (row_wise(layer->activation) && layer->gemm == LE_GEMM_PACKED)
+        work->logits = le_arena_take(arena, block_rows < chunk ? block_rows : chunk, work->logits_stride);
     if (layer->gemm == LE_GEMM_BLAS) {
         work->gathered = le_arena_take(arena, le_mul(block_rows, layer->features), es);
         work->plain = le_arena_take(arena, le_mul(block_rows, layer->units), es);
@@ -106,16 +112,20 @@ void le_dense_block(const le_dense_layer *layer, const le_crew *crew, const le_b
     const int by_row = row_wise(layer->activation);
     size_t first_panel, last_panel;
     le_share(crew, layer->w.panels, &first_panel, &last_panel);
+    /* One member alone takes a softmax of rows that stay in its cache; several write theirs where all can read them. */
+    char *const logits = crew->members == 1 ? work->logits : NULL;
 
     if (layer->gemm == LE_GEMM_BLAS)
         apply_blas(layer, count, work);
     for (size_t chunk = 0; chunk < count; chunk += work->chunk) {
         const size_t rows = count - chunk < work->chunk ? count - chunk : work->chunk;
+        for (size_t row = 0; logits && row < rows; row++)
+            work->sums[row] = logits + row * work->logits_stride;
         le_dense_panel part = {
             .rows = rows,
             .k = layer->features,
             .a = work->in + chunk,
-            .out = work->out + chunk,
+            .out = logits ? work->sums : work->out + chunk,
             .activation = by_row ? (le_activation){LE_ACT_LINEAR, 0, 0} : layer->activation,
             .scratch = work->scratch,
         };
@@ -133,7 +143,8 @@ void le_dense_block(const le_dense_layer *layer, const le_crew *crew, const le_b
             le_meet(crew); /* a row is whole only when every member has written its units */
             le_share(crew, rows, &row, &last_row);
             for (; row < last_row; row++)
-                kernels->softmax(layer->activation.kind == LE_ACT_LOG_SOFTMAX, layer->units, work->out[chunk + row]);
+                kernels->softmax(layer->activation.kind == LE_ACT_LOG_SOFTMAX, layer->units, part.out[row],
+                                 work->out[chunk + row], logits && work->past_cache);
         }
     }
     le_meet(crew);
@@ -150,7 +161,7 @@ void le_activate_block(const le_kernels *kernels, le_activation activation, size
             void *out = le_row(y, step, row);
             memcpy(out, le_row(x, step, row), features * le_dtype_size(kernels->dtype));
             if (row_wise(activation))
-                kernels->softmax(activation.kind == LE_ACT_LOG_SOFTMAX, features, out);
+                kernels->softmax(activation.kind == LE_ACT_LOG_SOFTMAX, features, out, out, 0);
             else
                 kernels->activate(activation, features, out);
         }

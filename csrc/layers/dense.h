@@ -31,11 +31,16 @@ typedef struct le_dense_work {
     void **out;             /* [block rows] */
     char *scratch;          /* [LE_DENSE_CHUNK][LE_MAX_NV*lanes] */
     char *gathered, *plain; /* gemm = blas: [block rows, features], [block rows, units] */
+    void **sums;            /* [chunk]: rows of logits */
+    char *logits;           /* [chunk rows][logits_stride]: what a softmax is taken of */
+    size_t logits_stride;   /* bytes */
     int fetch;              /* fetch weights ahead of their use */
+    int past_cache;         /* a softmax is written around the cache */
     size_t chunk;           /* rows that go through all panels before the next ones do, at most LE_DENSE_CHUNK */
 } le_dense_work;
 
-void le_dense_lay_work(const le_dense_layer *layer, size_t block_rows, le_arena *arena, le_dense_work *work);
+void le_dense_lay_work(const le_dense_layer *layer, size_t block_rows, size_t chunk, le_arena *arena,
+                       le_dense_work *work);
 
 /* y = activation(x kernel + bias) for the active rows of the block. The crew has met when it returns. */
 void le_dense_block(const le_dense_layer *layer, const le_crew *crew, const le_block *block, const le_rows *x,

@@ -270,6 +270,15 @@ size_t le_recurrent_step_bytes(const le_recurrent_layer *layer)
     return bytes;
 }
 
+size_t le_recurrent_idle_bytes(const le_recurrent_layer *layer)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < layer->direction[0].phases; i++)
+        if (le_phase_idle(&layer->direction[0].phase[i]))
+            bytes += le_packed_bytes(&layer->direction[0].phase[i].r);
+    return bytes;
+}
+
 size_t le_recurrent_panels(const le_recurrent_layer *layer)
 {
     size_t fewest = layer->direction[0].phase[0].r.panels;

@@ -1,5 +1,6 @@
 #include "layers/packed.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -33,6 +34,7 @@ typedef struct packing {
     const le_packed *packed;
     const char *from;
     char *to;        /* of an unpacking */
+    atomic_int *not_finite;
 } packing;
 
 /* The rows that stand in vector j of a panel: the first, and their number (the lanes after them are zero). */
@@ -70,6 +72,21 @@ DEFINE_INTERLEAVE(interleave_f64, double)
 DEFINE_SEPARATE(separate_f32, float)
 DEFINE_SEPARATE(separate_f64, double)
 
+/* Whether no exponent is all ones. The bits are compared, not the numbers: gcc makes vectors of this. */
+#define DEFINE_FINITE(name, bits, exponent)                                                                 \
+    static int name(size_t count, const void *numbers)                                                     \
+    {                                                                                                       \
+        int found = 0;                                                                                      \
+        for (size_t i = 0; i < count; i++) {                                                                \
+            bits number;                                                                                    \
+            memcpy(&number, (const char *)numbers + i * sizeof number, sizeof number);                      \
+            found |= (number & (exponent)) == (exponent);                                                   \
+        }                                                                                                   \
+        return !found;                                                                                      \
+    }
+DEFINE_FINITE(finite_f32, uint32_t, UINT32_C(0x7f800000))
+DEFINE_FINITE(finite_f64, uint64_t, UINT64_C(0x7ff0000000000000))
+
 static size_t panel_share(size_t panels, int member, int members)
 {
     return panels * (size_t)member / (size_t)members;
@@ -80,8 +97,8 @@ static void pack_rows_member(int member, int members, void *context)
     const packing *job = context;
     const le_packed *packed = job->packed;
     const size_t es = le_dtype_size(job->dtype), nv = (size_t)packed->nv, stride = nv * job->lanes;
-    const size_t end = panel_share(packed->panels, member + 1, members);
-    for (size_t panel = panel_share(packed->panels, member, members); panel < end; panel++)
+    const size_t end = panel_share(packed->panels, member + 1, members), numbers = packed->panel_bytes / es;
+    for (size_t panel = panel_share(packed->panels, member, members); panel < end; panel++) {
         for (size_t j = 0; j < nv; j++) {
             size_t first;
             const size_t rows = rows_of_vector(job, panel, j, &first);
@@ -92,6 +109,10 @@ static void pack_rows_member(int member, int members, void *context)
             else
                 interleave_f32(rows, job->lanes, packed->k, from, to, stride);
         }
+        const char *made = packed->data + panel * packed->panel_bytes;
+        if (!(job->dtype == LE_FLOAT64 ? finite_f64 : finite_f32)(numbers, made))
+            atomic_store_explicit(job->not_finite, 1, memory_order_relaxed);
+    }
 }
 
 static void pack_columns_member(int member, int members, void *context)
@@ -126,8 +147,11 @@ le_status le_pack_rows(const le_kernels *kernels, le_panel_order order, int gate
     const le_status status = allocate(kernels, nv, (units + width - 1) / width, k, out);
     if (status != LE_OK)
         return status;
-    packing job = {order, kernels->dtype, (size_t)kernels->lanes, units, out, weights, NULL};
+    atomic_int not_finite;
+    atomic_init(&not_finite, 0);
+    packing job = {order, kernels->dtype, (size_t)kernels->lanes, units, out, weights, NULL, &not_finite};
     run_packing(&job, pack_rows_member, threads);
+    out->finite = !atomic_load(&not_finite);
     return LE_OK;
 }
 
@@ -138,7 +162,7 @@ le_status le_pack_columns(const le_kernels *kernels, size_t units, size_t k, con
     const le_status status = allocate(kernels, LE_MAX_NV, (units + width - 1) / width, k, out);
     if (status != LE_OK)
         return status;
-    packing job = {LE_ORDER_UNITS, kernels->dtype, (size_t)kernels->lanes, units, out, kernel, NULL};
+    packing job = {LE_ORDER_UNITS, kernels->dtype, (size_t)kernels->lanes, units, out, kernel, NULL, NULL};
     run_packing(&job, pack_columns_member, threads);
     return LE_OK;
 }
@@ -146,7 +170,7 @@ le_status le_pack_columns(const le_kernels *kernels, size_t units, size_t k, con
 void le_unpack_rows(const le_kernels *kernels, le_panel_order order, size_t units, const le_packed *packed,
                     void *weights)
 {
-    const packing job = {order, kernels->dtype, (size_t)kernels->lanes, units, packed, NULL, weights};
+    const packing job = {order, kernels->dtype, (size_t)kernels->lanes, units, packed, NULL, weights, NULL};
     const size_t es = le_dtype_size(kernels->dtype), nv = (size_t)packed->nv, stride = nv * job.lanes;
     for (size_t panel = 0; panel < packed->panels; panel++)
         for (size_t j = 0; j < nv; j++) {

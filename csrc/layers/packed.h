@@ -13,6 +13,7 @@ typedef struct le_packed {
     int nv;
     size_t panel_bytes; /* of one panel */
     char *data;         /* 64-byte aligned; null when k is 0 */
+    int finite;         /* no weight is infinite or NaN: a product with zeros is zero (le_pack_rows alone sets it) */
 } le_packed;
 
 size_t le_dtype_size(le_dtype dtype);

@@ -74,6 +74,15 @@ void le_recurrent_put(const le_recurrent_layer *layer, le_recurrent_state *state
     }
 }
 
+void le_recurrent_zero(const le_recurrent_layer *layer, le_recurrent_state *state, size_t rows)
+{
+    for (int d = 0; d < layer->dirs; d++) {
+        memset(state->h[d], 0, rows * layer->h_stride);
+        if (layer->cell == LE_LSTM)
+            memset(state->c[d], 0, rows * layer->lanes_hidden * element(layer));
+    }
+}
+
 void le_recurrent_get(const le_recurrent_layer *layer, const le_recurrent_state *state, size_t rows, size_t row, void *h,
                       void *c)
 {
@@ -205,6 +214,7 @@ typedef struct projected {
     char *rows;
     size_t at, count;
     int late; /* a block of one step projects each panel just before it is used, while its rows are in the nearest cache */
+    int from_zero; /* this step's h_prev is zero */
 } projected;
 
 /* One row by this member's panels of a matrix. */
@@ -227,7 +237,8 @@ static void run_row(const le_recurrent_layer *layer, const le_phase *phase, cons
     le_share(crew, phase->r.panels, &first, &last);
     if (x->late && !backwards)
         row_panels(layer, &phase->w, crew, work->x_rows[x->at], layer->features, 0, x->rows);
-    row_panels(layer, &phase->r, crew, step->h_prev[0], phase->r.k, backwards, step->scratch);
+    row_panels(layer, &phase->r, crew, step->h_prev[0], x->from_zero && le_phase_idle(phase) ? 0 : phase->r.k, backwards,
+               step->scratch);
     if (x->late && backwards)
         row_panels(layer, &phase->w, crew, work->x_rows[x->at], layer->features, 1, x->rows);
     step->first = first * phase->panel_units;
@@ -246,16 +257,18 @@ static void run_phase(const le_recurrent_layer *layer, const le_phase *phase, co
     const size_t es = element(layer), lanes = (size_t)layer->kernels->lanes, width = width_bytes(layer, &phase->r);
     size_t first, last;
     le_share(crew, phase->r.panels, &first, &last);
-    step->k = phase->r.k;
+    const int idle = x->from_zero && le_phase_idle(phase);
+    const le_packed *reads = x->late && phase->w.panels ? &phase->w : &phase->r; /* first in each panel's turn */
+    step->k = idle ? 0 : phase->r.k;
     for (size_t i = first; i < last; i++) {
         const size_t panel = backwards ? first + last - 1 - i : i;
         const size_t after = i + 1 == last ? panel : backwards ? panel - 1 : panel + 1;
         step->first = panel * phase->panel_units;
         step->units = phase->units - step->first < phase->panel_units ? phase->units - step->first : phase->panel_units;
         step->panel = panel_at(&phase->r, panel);
-        step->next = work->fetch ? panel_at(x->late && phase->w.panels ? &phase->w : &phase->r, after) : NULL;
+        step->next = work->fetch && !idle ? panel_at(reads, after) : NULL;
         if (phase->w.panels && x->late)
-            project_panel(layer, &phase->w, panel, x->count, work, step->panel, x->rows);
+            project_panel(layer, &phase->w, panel, x->count, work, idle ? panel_at(&phase->w, after) : step->panel, x->rows);
         step->x_part = x->late ? x->rows : x->rows + ((panel - first) * x->count + x->at) * width;
         step->bias = phase->bias ? phase->bias + panel * phase->bias_bytes : NULL;
         step->peephole = phase->peephole ? phase->peephole + panel * 3 * lanes * es : NULL;
@@ -266,7 +279,8 @@ static void run_phase(const le_recurrent_layer *layer, const le_phase *phase, co
 }
 
 static void run_direction(const le_recurrent_layer *layer, int d, const le_crew *crew, const le_block *block,
-                          const le_rows *x, const le_rows *y, le_recurrent_state *state, const le_recurrent_work *work)
+                          const le_rows *x, const le_rows *y, le_recurrent_state *state, const le_recurrent_work *work,
+                          int from_zero)
 {
     const le_recurrent_direction *direction = &layer->direction[d];
     const size_t count = list_inputs(direction, block, x, work->x_rows);
@@ -303,7 +317,8 @@ static void run_direction(const le_recurrent_layer *layer, int d, const le_crew 
             const le_phase *phase = &direction->phase[i];
             step.h_prev = phase->from_middle ? work->middle_in : work->h_prev;
             step.h_out = phase->to_middle ? work->middle_out : work->h_out;
-            const projected inputs = {.rows = work->x_part[i], .at = at, .count = count, .late = late};
+            const projected inputs = {.rows = work->x_part[i], .at = at, .count = count, .late = late,
+                                      .from_zero = from_zero && s == 0};
             const int alone = active == 1 && phase->kernel == layer->kernels->lstm;
             (alone ? run_row : run_phase)(layer, phase, crew, &step, &inputs, work, state->c[d], (int)((s + (size_t)work->turn) % 2));
         }
@@ -324,7 +339,7 @@ static void run_direction(const le_recurrent_layer *layer, int d, const le_crew 
 }
 
 void le_recurrent_block(const le_recurrent_layer *layer, const le_crew *crew, const le_block *block, const le_rows *x,
-                        const le_rows *y, le_recurrent_state *state, const le_recurrent_work *work)
+                        const le_rows *y, le_recurrent_state *state, const le_recurrent_work *work, int from_zero)
 {
     if (layer->dirs == 2 && crew->members > 1) {
         const int half = crew->members / 2, d = crew->member >= half;
@@ -333,10 +348,10 @@ void le_recurrent_block(const le_recurrent_layer *layer, const le_crew *crew, co
             .members = d ? crew->members - half : half,
             .barrier = &crew->directions[d],
         };
-        run_direction(layer, d, &mine, block, x, y, state, work);
+        run_direction(layer, d, &mine, block, x, y, state, work, from_zero);
         le_meet(crew);
         return;
     }
     for (int d = 0; d < layer->dirs; d++)
-        run_direction(layer, d, crew, block, x, y, state, work);
+        run_direction(layer, d, crew, block, x, y, state, work, from_zero);
 }

@@ -23,6 +23,12 @@ typedef struct le_phase {
     int from_middle, to_middle;
 } le_phase;
 
+/* Whether a zero state leaves this phase without a product: the sums of zeros with finite weights are +0, to the bit. */
+static inline int le_phase_idle(const le_phase *phase)
+{
+    return !phase->from_middle && phase->r.finite;
+}
+
 typedef struct le_recurrent_direction {
     int reverse;
     int phases;
@@ -52,6 +58,8 @@ void le_recurrent_free(le_recurrent_layer *layer);
 size_t le_recurrent_bytes(const le_recurrent_layer *layer);
 /* Bytes of weights that every step reads, one direction. */
 size_t le_recurrent_step_bytes(const le_recurrent_layer *layer);
+/* Bytes of those among them that a step from a zero state does not read. */
+size_t le_recurrent_idle_bytes(const le_recurrent_layer *layer);
 /* Panels of the phase with the fewest: how many members can share a step. */
 size_t le_recurrent_panels(const le_recurrent_layer *layer);
 
@@ -66,7 +74,9 @@ void le_recurrent_lay_state(const le_recurrent_layer *layer, size_t rows, le_are
 /* Set the carried state of one of `rows` rows from plain h [dirs*output] and c [dirs*H]; null means zeros. */
 void le_recurrent_put(const le_recurrent_layer *layer, le_recurrent_state *state, size_t rows, size_t row, const void *h,
                       const void *c);
-/* The reverse: either may be null. */
+/* All rows at once, as `le_recurrent_put` without h and c. */
+void le_recurrent_zero(const le_recurrent_layer *layer, le_recurrent_state *state, size_t rows);
+/* The reverse of put: either may be null. */
 void le_recurrent_get(const le_recurrent_layer *layer, const le_recurrent_state *state, size_t rows, size_t row, void *h,
                       void *c);
 
@@ -87,8 +97,8 @@ void le_recurrent_lay_work(const le_recurrent_layer *layer, size_t rows, size_t 
                            le_recurrent_work *work);
 
 /* Steps block->begin..end. y: where h of each step goes ([.., dirs*output]), or null when only the state is wanted.
- * Every member of the crew calls it; they have met when it returns. */
+ * from_zero: h is zero in every row before step 0. Every member of the crew calls it; they have met when it returns. */
 void le_recurrent_block(const le_recurrent_layer *layer, const le_crew *crew, const le_block *block, const le_rows *x,
-                        const le_rows *y, le_recurrent_state *state, const le_recurrent_work *work);
+                        const le_rows *y, le_recurrent_state *state, const le_recurrent_work *work, int from_zero);
 
 #endif

@@ -9,6 +9,13 @@
 /* Weights per step above which one core no longer finds them in its own cache, as a share of L2. */
 #define LE_RESIDENT_SHARE 0.75
 
+/* Bytes of a recurrent layer's weights that a run of one step reads. */
+static double single_bytes(const le_op *op, const le_run *run)
+{
+    const le_recurrent_layer *layer = &op->as.recurrent;
+    return (double)(le_recurrent_bytes(layer) - (le_op_from_zero(op, run) ? (size_t)layer->dirs * le_recurrent_idle_bytes(layer) : 0));
+}
+
 static double total_flops(const le_model *model, const le_run *run)
 {
     double total = 0;
@@ -17,7 +24,13 @@ static double total_flops(const le_model *model, const le_run *run)
         const double steps = stage->axis < 0 ? 1 : (double)run->axes[stage->axis].steps;
         total += stage->flops * (double)run->batch * steps;
     }
-    return total;
+    /* A first step from a zero state has no product with it. */
+    for (int i = 0; i < model->op_count; i++)
+        if (model->ops[i].kind == LE_OP_RECURRENT && le_op_from_zero(&model->ops[i], run)) {
+            const le_recurrent_layer *layer = &model->ops[i].as.recurrent;
+            total -= 2.0 * layer->dirs * (double)(le_recurrent_idle_bytes(layer) / model->element) * (double)run->batch;
+        }
+    return total > 0 ? total : 0;
 }
 
 /* Bytes of recurrent layers' weights that are read again and again: those of h in the largest layer, at every step; in
@@ -32,8 +45,8 @@ static double step_bytes(const le_model *model, const le_run *run)
             if (model->ops[j].kind == LE_OP_RECURRENT) {
                 const le_recurrent_layer *layer = &model->ops[j].as.recurrent;
                 const double bytes = (double)le_recurrent_step_bytes(layer);
-                largest = bytes > largest ? bytes : largest;
-                single += once ? (double)le_recurrent_bytes(layer) : 0;
+                largest = bytes > largest && !once ? bytes : largest;
+                single += once ? single_bytes(&model->ops[j], run) : 0;
             }
     }
     return largest > single ? largest : single;
@@ -154,7 +167,7 @@ size_t le_choose_block(const le_model *model, const le_run *run, const le_stage 
     return block < steps ? block : steps;
 }
 
-int le_choose_fetch(const le_op *op, size_t block_steps, int members)
+int le_choose_fetch(const le_op *op, const le_run *run, size_t block_steps, int members)
 {
     double bytes;
     if (op->kind == LE_OP_DENSE)
@@ -162,7 +175,7 @@ int le_choose_fetch(const le_op *op, size_t block_steps, int members)
     else if (block_steps > 1)
         bytes = (double)le_recurrent_step_bytes(&op->as.recurrent);
     else
-        bytes = (double)le_recurrent_bytes(&op->as.recurrent);
+        bytes = single_bytes(op, run);
     return bytes / members > LE_RESIDENT_SHARE * (double)le_cpu_l2_bytes();
 }
 
@@ -174,4 +187,12 @@ size_t le_choose_dense_rows(const le_dense_layer *layer)
     /* Few enough for a softmax to find their outputs in the cache; enough to pay for streaming the weights once more. */
     const size_t rows = le_cpu_l2_bytes() / 2 / (layer->units * le_dtype_size(layer->kernels->dtype));
     return rows < LEAST ? LEAST : rows < LE_DENSE_CHUNK ? rows : LE_DENSE_CHUNK;
+}
+
+int le_choose_past_cache(const le_model *model, const le_run *run, const le_op *op)
+{
+    const le_value_info *y = &model->values[op->y];
+    const double steps = y->rank == LE_SEQUENCE ? (double)run->axes[y->axis].steps : 1;
+    return y->output >= 0 && run->outputs[y->output] != NULL &&
+           steps * (double)run->batch * (double)(y->features * model->element) > 4 * (double)le_cpu_l2_bytes();
 }

@@ -24,7 +24,10 @@ size_t le_choose_block(const le_model *model, const le_run *run, const le_stage 
                        const le_deal *deal);
 
 /* Whether a layer fetches its weights ahead of their use: a member's share of them does not stay in its cache. */
-int le_choose_fetch(const le_op *op, size_t block_steps, int members);
+int le_choose_fetch(const le_op *op, const le_run *run, size_t block_steps, int members);
+
+/* Whether a Dense layer's output goes around the cache. */
+int le_choose_past_cache(const le_model *model, const le_run *run, const le_op *op);
 
 /* Rows that go through all panels of a Dense layer before the next ones do. */
 size_t le_choose_dense_rows(const le_dense_layer *layer);

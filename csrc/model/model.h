@@ -71,6 +71,12 @@ static inline int le_op_whole(const le_op *op)
 /* Arithmetic of an operation, per row and step. */
 double le_op_flops(const le_model *model, const le_op *op);
 
+/* Whether a recurrent operation begins the run with a zero state. */
+static inline int le_op_from_zero(const le_op *op, const le_run *run)
+{
+    return op->initial_h == LE_NONE && op->initial_c == LE_NONE && run->state_in == NULL;
+}
+
 /* Whether the operation takes a sequence. */
 static inline int le_op_sequential(const le_model *model, const le_op *op)
 {

@@ -139,6 +139,11 @@ static void begin_recurrent(walker *w, const le_op *op, int number, int axis)
     const le_model *model = w->all->model;
     const le_run *run = w->all->run;
     le_rows h = {0}, c = {0};
+    if (le_op_from_zero(op, run)) {
+        if (w->crew.member == 0)
+            le_recurrent_zero(&op->as.recurrent, &w->group->states[number], w->group->rows);
+        return;
+    }
     if (op->initial_h != LE_NONE)
         h = rows_of(w, op->initial_h, axis, 0);
     if (op->initial_c != LE_NONE)
@@ -205,7 +210,7 @@ static void run_op(walker *w, const le_op *op, int number, const le_block *block
         break;
     case LE_OP_RECURRENT:
         le_recurrent_block(&op->as.recurrent, &w->crew, block, &x, y.base ? &y : NULL, &w->group->states[number],
-                           &work->recurrent);
+                           &work->recurrent, le_op_from_zero(op, w->all->run));
         break;
     case LE_OP_DENSE:
         le_dense_block(&op->as.dense, &w->crew, block, &x, &y, &work->dense);

@@ -15,6 +15,7 @@ static le_shape shape_of(const le_model *model, const le_run *run, le_deal deal)
     shape.block_steps = run->block_steps;
     shape.threads = run->threads;
     shape.split = run->split;
+    shape.resumes = run->state_in != NULL;
     shape.deal = deal;
     for (int axis = 0; axis < model->axes; axis++)
         shape.has_lengths |= run->axes[axis].lengths != NULL;
@@ -49,8 +50,8 @@ static size_t stored_steps(const le_model *model, const le_run *run, const le_wo
     return le_mul(workspace->blocks[stage], le_slots(model, &model->stages[stage], &workspace->shape.deal));
 }
 
-static void lay_member(const le_model *model, const le_workspace *workspace, size_t rows, le_arena *arena,
-                       le_group *group, int member)
+static void lay_member(const le_model *model, const le_run *run, const le_workspace *workspace, size_t rows,
+                       le_arena *arena, le_group *group, int member)
 {
     le_op_work *works = le_arena_take(arena, (size_t)model->op_count, sizeof *works);
     const size_t start = arena->used;
@@ -64,14 +65,14 @@ static void lay_member(const le_model *model, const le_workspace *workspace, siz
         arena->used = start;
         const le_deal *deal = &workspace->shape.deal;
         const int members = le_stage_by_layers(model, &model->stages[op->stage], deal) ? 1 : deal->members;
-        const int fetch = le_choose_fetch(op, block, members);
+        const int fetch = le_choose_fetch(op, run, block, members);
         if (op->kind == LE_OP_RECURRENT) {
             le_recurrent_lay_work(&op->as.recurrent, rows, le_mul(rows, block), members, arena, &work.recurrent);
             work.recurrent.fetch = fetch;
         } else {
-            le_dense_lay_work(&op->as.dense, le_mul(rows, block), arena, &work.dense);
+            le_dense_lay_work(&op->as.dense, le_mul(rows, block), le_choose_dense_rows(&op->as.dense), arena, &work.dense);
             work.dense.fetch = fetch;
-            work.dense.chunk = le_choose_dense_rows(&op->as.dense);
+            work.dense.past_cache = le_choose_past_cache(model, run, op);
         }
         end = arena->used > end ? arena->used : end;
         if (works)
@@ -119,7 +120,7 @@ static void lay_group(const le_model *model, const le_run *run, const le_workspa
                 laid.states[i] = state;
         }
     for (int m = 0; m < members; m++)
-        lay_member(model, workspace, rows, arena, &laid, m);
+        lay_member(model, run, workspace, rows, arena, &laid, m);
     if (arena->base)
         *group = laid;
 }

@@ -47,7 +47,7 @@ static inline size_t le_slots(const le_model *model, const le_stage *stage, cons
 /* What decides the layout; runs with equal keys share workspaces. */
 typedef struct le_shape {
     size_t batch, block_steps;
-    int threads, has_lengths;
+    int threads, has_lengths, resumes; /* resumes: with states of a run before */
     le_split split;
     uint64_t wanted;         /* bit of each output that is not null; outputs past 64 count as wanted or all differ */
     le_deal deal;

@@ -85,7 +85,7 @@ def _run_segment(plan: Plan, segment: Segment, values: dict[str, np.ndarray], ba
         axis = None if port.axis is None else axes[port.axis]
         shape = (batch, port.features) if axis is None else (batch, axis.steps, port.features)
         array = out.get(port.value) if axis is None or axis.mask is None else None
-        outputs.append(np.empty(shape, plan.dtype) if array is None else array)
+        outputs.append(segment.core.empty(shape) if array is None else array)
     segment.core.run(batch, [axis.steps for axis in axes], [axis.lengths for axis in axes], inputs, outputs, state_in,
                      state_out, threads, split, block_steps, carry)
     for port, array in zip(segment.outputs, outputs):

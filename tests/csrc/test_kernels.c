@@ -143,6 +143,7 @@ static void dense_panels(const le_kernels *kernels, size_t depth, size_t units, 
 
 static void softmax_rows(const le_kernels *kernels, size_t n, rng *random)
 {
+    const size_t es = dtype_size(kernels->dtype);
     for (int log_form = 0; log_form < 2; log_form++) {
         void *x = random_array(random, kernels->dtype, n + 1, 20);
         double *expected = must_alloc(n * sizeof *expected);
@@ -150,7 +151,25 @@ static void softmax_rows(const le_kernels *kernels, size_t n, rng *random)
             expected[i] = element_at(kernels->dtype, x, i);
         const double beside = element_at(kernels->dtype, x, n);
         oracle_softmax(log_form, n, expected);
-        kernels->softmax(log_form, n, x);
+        /* Out of place, around the cache or not, from any address: the same bits as in place. */
+        enum { AWAY = 17 };
+        void *in = must_alloc((n + 1) * es), *out = must_alloc((n + AWAY + 1) * es), *before = must_alloc((n + AWAY + 1) * es);
+        for (int way = 0; way < 2 * AWAY; way++) {
+            const size_t at = (size_t)(way / 2) * es;
+            memcpy(in, x, (n + 1) * es);
+            memset(out, 7, (n + AWAY + 1) * es);
+            memset(before, 7, (n + AWAY + 1) * es);
+            kernels->softmax(log_form, n, in, (char *)out + at, way % 2);
+            memcpy(in, x, (n + 1) * es);
+            kernels->softmax(log_form, n, in, in, 0);
+            memcpy((char *)before + at, in, n * es);
+            CHECK(memcmp(before, out, (n + AWAY + 1) * es) == 0, "%s: softmax of %zu to element %d%s", kernels->name, n,
+                  way / 2, way % 2 ? ", around the cache" : "");
+        }
+        free(in);
+        free(out);
+        free(before);
+        kernels->softmax(log_form, n, x, x, 0);
         /* Log-softmax here reaches -40 (so 64 ulp of 1); softmax is at most 1, its sum of n terms the main error. */
         const double ulp = kernels->dtype == LE_FLOAT64 ? 0x1p-52 : 0x1p-23, difference =
             largest_difference(kernels->dtype, x, expected, n);
