@@ -71,7 +71,7 @@ LE_INLINE void tile_two_blocks(const int rows, const int nv, const real *const *
 }
 
 /* out (+)= sums; `first` says that nothing is there yet. */
-LE_INLINE void tile_add(const int rows, const int nv, tile_sums sums, int first, real *out)
+LE_INLINE void tile_add(const int rows, const int nv, vec (*sums)[LE_MAX_NV], int first, real *out)
 {
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
@@ -237,6 +237,24 @@ LE_INLINE void product_all(const int nv, size_t rows, const real *const *a, size
     product_until(nv, rows, a, k, w, next, out);
 }
 
+static void product(int nv, size_t rows, const void *const *a, size_t k, const void *panel, const void *next, void *out)
+{
+    const real *const *const in = (const real *const *)a;
+    switch (nv) {
+    case 1:
+        product_all(1, rows, in, k, panel, next, out);
+        break;
+    case 2:
+        product_all(2, rows, in, k, panel, next, out);
+        break;
+    case 3:
+        product_all(3, rows, in, k, panel, next, out);
+        break;
+    default:
+        product_all(4, rows, in, k, panel, next, out);
+    }
+}
+
 /* The block k0..k0+count of one row by two panels: chains enough, where one panel's would wait for each other. */
 LE_INLINE void tile_two_panels(const int nv, const real *a, size_t k0, size_t count, const real *w, const real *v,
                                tile_sums first, tile_sums second)
@@ -256,19 +274,88 @@ LE_INLINE void tile_two_panels(const int nv, const real *a, size_t k0, size_t co
     }
 }
 
+/* The block k0..k0+count of one row by one or two panels and the last, narrow one: that one's few chains alone would
+ * wait for each other. */
+LE_INLINE void tile_with_last(const int panels, const int nv, const int last_nv, const real *a, size_t k0, size_t count,
+                              const real *const *panel, const real *last, vec (*sums)[LE_MAX_NV])
+{
+    const real *w = panel[0] + k0 * (size_t)(nv * LANES), *v = panels == 2 ? panel[1] + k0 * (size_t)(nv * LANES) : NULL;
+    last += k0 * (size_t)(last_nv * LANES);
+    for (int i = 0; i < 3; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < LE_MAX_NV; j++)
+            sums[i][j] = v_set1(0);
+    for (size_t end = k0 + count; k0 < end; k0++, w += nv * LANES, last += last_nv * LANES) {
+        const vec x = v_set1(a[k0]);
+#pragma GCC unroll 4
+        for (int j = 0; j < nv; j++)
+            sums[0][j] = v_fma(x, v_load(w + j * LANES), sums[0][j]);
+#pragma GCC unroll 4
+        for (int j = 0; j < last_nv; j++)
+            sums[2][j] = v_fma(x, v_load(last + j * LANES), sums[2][j]);
+        if (panels == 2) {
+#pragma GCC unroll 4
+            for (int j = 0; j < nv; j++)
+                sums[1][j] = v_fma(x, v_load(v + j * LANES), sums[1][j]);
+            v += nv * LANES;
+        }
+    }
+}
+
+LE_INLINE void row_with_last(const int panels, const int nv, const int last_nv, const real *a, size_t k,
+                             const real *const *w, const real *last, real *const *to, real *to_last)
+{
+    for (size_t k0 = 0; k0 < k; k0 += LE_K_BLOCK) {
+        vec sums[3][LE_MAX_NV]; /* of one or two panels, then of the last one */
+        tile_with_last(panels, nv, last_nv, a, k0, k - k0 < LE_K_BLOCK ? k - k0 : LE_K_BLOCK, w, last, sums);
+        for (int i = 0; i < panels; i++)
+            tile_add(1, nv, sums + i, k0 == 0, to[i]);
+        tile_add(1, last_nv, sums + 2, k0 == 0, to_last);
+    }
+}
+
+/* The last one or two of the whole panels together with the narrow one. */
+static LE_NOINLINE void row_end(int panels, int last_nv, const real *a, size_t k, const real *const *w, const real *last,
+                                real *const *to, real *to_last)
+{
+    switch (panels * LE_MAX_NV + last_nv) {
+#define LE_CASE(PANELS, LAST)                                                                                         \
+    case PANELS * LE_MAX_NV + LAST:                                                                                   \
+        row_with_last(PANELS, LE_MAX_NV, LAST, a, k, w, last, to, to_last);                                           \
+        break;
+        LE_CASE(1, 1)
+        LE_CASE(1, 2)
+        LE_CASE(1, 3)
+        LE_CASE(2, 1)
+        LE_CASE(2, 2)
+        LE_CASE(2, 3)
+#undef LE_CASE
+    }
+}
+
 /* One row by all panels, two at a time: whole pairs of blocks of each, then what is left of both. */
 LE_INLINE void row_product_all(const int nv, const le_panels *p, const real *a, size_t k, real *out)
 {
     const size_t paired = k / (2 * LE_K_BLOCK) * (2 * LE_K_BLOCK);
-    for (size_t i = 0; i < p->count; i += 2) {
-        const size_t at[2] = {p->backwards ? p->count - 1 - i : i, p->backwards ? p->count - 2 - i : i + 1};
-        const int pair = i + 1 < p->count ? 2 : 1;
+    const size_t narrow = nv == LE_MAX_NV && p->last_nv > 0 && p->last_nv < nv, whole = p->count - narrow;
+    const real *const last = (const real *)((const char *)p->first + whole * p->bytes);
+    real *const to_last = out + whole * (size_t)(nv * LANES);
+    if (narrow && whole == 0)
+        product(p->last_nv, 1, (const void *const *)&a, k, last, NULL, to_last);
+    for (size_t i = 0; i < whole; i += 2) {
+        const size_t at[2] = {p->backwards ? whole - 1 - i : i, p->backwards ? whole - 2 - i : i + 1};
+        const int pair = i + 1 < whole ? 2 : 1, with_last = narrow && i + 2 >= whole;
         const real *w[2] = {NULL, NULL};
         real *to[2] = {NULL, NULL};
         for (int n = 0; n < pair; n++) {
             w[n] = (const real *)((const char *)p->first + at[n] * p->bytes);
             to[n] = out + at[n] * (size_t)(nv * LANES);
-            product_until(nv, 1, &a, paired, w[n], NULL, to[n]);
+            if (!with_last)
+                product_until(nv, 1, &a, paired, w[n], NULL, to[n]);
+        }
+        if (with_last) {
+            row_end(pair, p->last_nv, a, k, w, last, to, to_last);
+            continue;
         }
         for (size_t k0 = paired; k0 < k; k0 += LE_K_BLOCK) {
             const size_t count = k - k0 < LE_K_BLOCK ? k - k0 : LE_K_BLOCK;
@@ -300,24 +387,6 @@ static void row_product(int nv, const le_panels *panels, const void *a, size_t k
         break;
     default:
         row_product_all(4, panels, a, k, out);
-    }
-}
-
-static void product(int nv, size_t rows, const void *const *a, size_t k, const void *panel, const void *next, void *out)
-{
-    const real *const *const in = (const real *const *)a;
-    switch (nv) {
-    case 1:
-        product_all(1, rows, in, k, panel, next, out);
-        break;
-    case 2:
-        product_all(2, rows, in, k, panel, next, out);
-        break;
-    case 3:
-        product_all(3, rows, in, k, panel, next, out);
-        break;
-    default:
-        product_all(4, rows, in, k, panel, next, out);
     }
 }
 

@@ -37,12 +37,15 @@ typedef struct le_step {
     size_t units;              /* real units of the panel: 1..lanes for gates, 1..4*lanes for columns */
     size_t first;              /* the panel's first unit: where it reads h_old and writes h_out */
     size_t k;                  /* columns of h_prev: H, or the projected size */
+    int nv;                    /* LSTM: vectors of the panel, 4, or fewer where it has its gates side by side: gate j of
+                                  unit u is then column j * units + u of panel, x_part and scratch */
     const void *panel;         /* [k][nv][lanes] */
     const void *next;          /* the weights read after these, to be fetched meanwhile; null where they are in cache */
     const void *const *h_prev; /* [rows] -> [k], what is multiplied */
     const void *const *h_old;  /* [rows] -> [H], the state of the step before (GRU) */
     void *const *h_out;        /* [rows] -> [H] */
     const void *x_part;        /* [rows][nv*lanes] */
+    const void *x_last;        /* lstm_row: x_part of the last panel */
     const void *bias;          /* [nv*lanes]; GRU with reset after: [4*lanes], z, r, Wb_h, Rb_h */
     const void *peephole;      /* [3*lanes] i,o,f, or null */
     void *c;                   /* [rows][lanes]: c of an LSTM, z of a GRU with reset before */
@@ -59,6 +62,7 @@ typedef struct le_panels {
     size_t count;
     const void *first;  /* the first panel */
     size_t bytes;       /* from one panel to the next */
+    int last_nv;        /* vectors of the last panel; 0: as many as of the others */
     int backwards;      /* read the weights from the last panel to the first */
 } le_panels;
 
@@ -85,7 +89,7 @@ typedef struct le_kernels {
 
     /* out[r][nv*lanes] = a[r] * panel, r < rows; out is dense. nv 1..4. next: as in le_step. */
     void (*product)(int nv, size_t rows, const void *const *a, size_t k, const void *panel, const void *next, void *out);
-    /* One row by several panels: out[panel][nv*lanes]. */
+    /* One row by several panels: out[panel][nv*lanes], of the last panel the first last_nv*lanes. */
     void (*row_product)(int nv, const le_panels *panels, const void *a, size_t k, void *out);
     void (*dense)(const le_dense_panel *panel);
     /* LSTM with sigmoid, tanh, tanh and no extras: the cell follows each tile of the product. */

@@ -11,32 +11,72 @@
 
 enum { GATE_I, GATE_O, GATE_F, GATE_C, LSTM_GATES, WIDTH = LSTM_GATES * LANES };
 
-/* The common cell of one row, sigmoid, tanh, tanh, in two parts: first c, and the output gate in place of the sums; then
- * h. The whole is one long chain; in two, several rows are under way in the CPU at a time. */
-LE_INLINE void lstm_state(const real *x, const real *bias, real *sums, real *c)
+/* Pre-activation j of one row. nv: vectors of the panel, constant where this is inlined. */
+LE_INLINE vec lstm_gate(const int nv, int j, size_t units, const real *x, const real *sums, const real *bias)
+{
+    if (nv == LSTM_GATES)
+        return v_add(v_add(v_load(x + j * LANES), v_load(sums + j * LANES)), v_load(bias + j * LANES));
+    const size_t at = (size_t)j * units;
+    return v_add(v_add(v_load_n(x + at, units), v_load_n(sums + at, units)), v_load(bias + j * LANES));
+}
+
+/* The common cell of one row, sigmoid, tanh, tanh, in two parts: first c, and the output gate; then h. */
+LE_INLINE quotient lstm_state(const int nv, size_t units, const real *x, const real *bias, const real *sums, real *c)
 {
     vec gate[LSTM_GATES];
 #pragma GCC unroll 4
     for (int j = 0; j < LSTM_GATES; j++)
-        gate[j] = v_add(v_add(v_load(x + j * LANES), v_load(sums + j * LANES)), v_load(bias + j * LANES));
+        gate[j] = lstm_gate(nv, j, units, x, sums, bias);
     const vec f = v_sigmoid(gate[GATE_F]);
     const vec ig = v_divide_product(sigmoid_quotient(gate[GATE_I]), tanh_quotient(gate[GATE_C]));
     v_store(c, v_fma(f, v_load(c), ig));
-    const quotient o = sigmoid_quotient(gate[GATE_O]);
+    return sigmoid_quotient(gate[GATE_O]);
+}
+
+/* The whole is one long chain; with the parts apart, several rows are under way in the CPU at a time. The output gate
+ * waits in place of the sums. */
+LE_INLINE void lstm_state_apart(const real *x, const real *bias, real *sums, real *c)
+{
+    const quotient o = lstm_state(LSTM_GATES, LANES, x, bias, sums, c);
     v_store(sums, o.over);
     v_store(sums + LANES, o.under);
 }
 
-LE_INLINE void lstm_output(const real *sums, const real *c, real *h, size_t units)
+LE_INLINE void lstm_output(quotient o, const real *c, real *h, size_t units)
+{
+    store_units(h, v_divide_product(o, tanh_quotient(v_load(c))), units);
+}
+
+LE_INLINE void lstm_output_apart(const real *sums, const real *c, real *h, size_t units)
 {
     const quotient o = {v_load(sums), v_load(sums + LANES)};
-    store_units(h, v_divide_product(o, tanh_quotient(v_load(c))), units);
+    lstm_output(o, c, h, units);
+}
+
+/* A panel with its gates side by side: its sums have no room for the output gate to wait in. */
+LE_INLINE void lstm_close(size_t units, const real *x, const real *bias, const real *sums, real *c, real *h)
+{
+    const quotient o = lstm_state(1, units, x, bias, sums, c);
+    lstm_output(o, c, h, units);
+}
+
+static void lstm_close_panel(const le_step *s)
+{
+    const size_t width = (size_t)s->nv * LANES;
+    product(s->nv, s->rows, s->h_prev, s->k, s->panel, s->next, s->scratch);
+    for (size_t r = 0; r < s->rows; r++)
+        lstm_close(s->units, (const real *)s->x_part + r * width, s->bias, (const real *)s->scratch + r * width,
+                   (real *)s->c + r * LANES, (real *)s->h_out[r] + s->first);
 }
 
 /* The last block of k a tile at a time, each followed by its cells: their inputs are then in the nearest cache, and the
  * cells' long chains run beside the next tile's products. */
 static void lstm(const le_step *s)
 {
+    if (s->nv < LSTM_GATES) {
+        lstm_close_panel(s);
+        return;
+    }
     const size_t last = s->k > 0 ? (s->k - 1) / LE_K_BLOCK * LE_K_BLOCK : 0;
     const real *const *const h = (const real *const *)s->h_prev;
     const real *const panel = s->panel;
@@ -49,9 +89,9 @@ static void lstm(const le_step *s)
         tile_any(LSTM_GATES, end - row, h + row, last, s->k - last, panel, t.next, scratch + row * WIDTH);
         tile_fetched(&t, s->k - last);
         for (size_t r = row; r < end; r++)
-            lstm_state((const real *)s->x_part + r * WIDTH, s->bias, scratch + r * WIDTH, c + r * LANES);
+            lstm_state_apart((const real *)s->x_part + r * WIDTH, s->bias, scratch + r * WIDTH, c + r * LANES);
         for (; row < end; row++)
-            lstm_output(scratch + row * WIDTH, c + row * LANES, (real *)s->h_out[row] + s->first, s->units);
+            lstm_output_apart(scratch + row * WIDTH, c + row * LANES, (real *)s->h_out[row] + s->first, s->units);
     }
 }
 
@@ -60,23 +100,27 @@ static void lstm_row(const le_step *s, size_t panels, size_t x_panel)
 {
     const real *x = s->x_part, *bias = s->bias;
     real *const sums = s->scratch, *const c = s->c, *const h = (real *)s->h_out[0] + s->first;
-    for (size_t i = 0; i < panels; i++)
-        lstm_state(x + i * x_panel, bias + i * WIDTH, sums + i * WIDTH, c + i * s->c_panel);
-    for (size_t i = 0; i < panels; i++)
-        lstm_output(sums + i * WIDTH, c + i * s->c_panel, h + i * LANES, s->units - i * LANES);
+    const size_t whole = s->nv < LSTM_GATES ? panels - 1 : panels;
+    for (size_t i = 0; i < whole; i++)
+        lstm_state_apart(x + i * x_panel, bias + i * WIDTH, sums + i * WIDTH, c + i * s->c_panel);
+    if (whole < panels)
+        lstm_close(s->units - whole * LANES, s->x_last, bias + whole * WIDTH, sums + whole * WIDTH, c + whole * s->c_panel,
+                   h + whole * LANES);
+    for (size_t i = 0; i < whole; i++)
+        lstm_output_apart(sums + i * WIDTH, c + i * s->c_panel, h + i * LANES, s->units - i * LANES);
 }
 
 /* Any LSTM cell for one row: sums of the h part come from scratch. */
-static void lstm_cell_general(const le_step *s, size_t row)
+LE_INLINE void lstm_cell_general(const int nv, const le_step *s, size_t row)
 {
-    const size_t at = row * (LSTM_GATES * LANES);
+    const size_t at = row * (size_t)(s->nv * LANES);
     const real *x = (const real *)s->x_part + at, *sums = (const real *)s->scratch + at;
     const real *bias = s->bias, *peephole = s->peephole;
     const le_cell_config *cell = s->cell;
     real *c = (real *)s->c + row * LANES;
     vec gate[LSTM_GATES];
     for (int j = 0; j < LSTM_GATES; j++)
-        gate[j] = v_add(v_add(v_load(x + j * LANES), v_load(sums + j * LANES)), v_load(bias + j * LANES));
+        gate[j] = lstm_gate(nv, j, s->units, x, sums, bias);
     const vec c_old = v_load(c);
     if (peephole) {
         gate[GATE_I] = v_fma(v_load(peephole), c_old, gate[GATE_I]);
@@ -94,7 +138,7 @@ static void lstm_cell_general(const le_step *s, size_t row)
     v_store(c, next);
     store_units((real *)s->h_out[row] + s->first, v_mul(o, v_activate(cell->h, next)), s->units);
     if (s->trace) {
-        real *trace = (real *)s->trace + at;
+        real *trace = (real *)s->trace + row * WIDTH;
         v_store(trace + GATE_I * LANES, i);
         v_store(trace + GATE_O * LANES, o);
         v_store(trace + GATE_F * LANES, f);
@@ -104,9 +148,13 @@ static void lstm_cell_general(const le_step *s, size_t row)
 
 static void lstm_general(const le_step *s)
 {
-    product_all(LSTM_GATES, s->rows, (const real *const *)s->h_prev, s->k, s->panel, s->next, s->scratch);
-    for (size_t row = 0; row < s->rows; row++)
-        lstm_cell_general(s, row);
+    product(s->nv, s->rows, s->h_prev, s->k, s->panel, s->next, s->scratch);
+    if (s->nv == LSTM_GATES)
+        for (size_t row = 0; row < s->rows; row++)
+            lstm_cell_general(LSTM_GATES, s, row);
+    else
+        for (size_t row = 0; row < s->rows; row++)
+            lstm_cell_general(1, s, row);
 }
 
 #endif

@@ -43,11 +43,12 @@ static le_status pack_gate_phase(const le_kernels *kernels, const plain_weights 
     phase->units = plain->hidden;
     phase->panel_units = (size_t)kernels->lanes;
     phase->bias_bytes = (size_t)gates * phase->panel_units * plain->es;
-    phase->order = LE_ORDER_GATES;
-    le_status status = le_pack_rows(kernels, LE_ORDER_GATES, gates, plain->hidden, plain->features,
+    /* The kernels of an LSTM take a last panel of close gates. */
+    phase->order = gates == LE_MAX_NV ? LE_ORDER_CLOSE_GATES : LE_ORDER_GATES;
+    le_status status = le_pack_rows(kernels, phase->order, gates, plain->hidden, plain->features,
                                     plain->w + skip * plain->features, plain->threads, &phase->w);
     if (status == LE_OK)
-        status = le_pack_rows(kernels, LE_ORDER_GATES, gates, plain->hidden, plain->output,
+        status = le_pack_rows(kernels, phase->order, gates, plain->hidden, plain->output,
                               plain->r + skip * plain->output, plain->threads, &phase->r);
     if (status == LE_OK)
         status = le_pack_bias(kernels, gates, plain->hidden, bias_of(plain, 0, first_gate), bias_of(plain, 1, first_gate),

@@ -15,11 +15,12 @@ size_t le_dtype_size(le_dtype dtype)
 /* Below this a team costs more than it saves. */
 #define TEAM_FROM ((size_t)1 << 20)
 
-static le_status allocate(const le_kernels *kernels, int nv, size_t panels, size_t k, le_packed *out)
+static le_status allocate(const le_kernels *kernels, int nv, int last_nv, size_t panels, size_t k, le_packed *out)
 {
-    const size_t width = (size_t)nv * (size_t)kernels->lanes * le_dtype_size(kernels->dtype);
-    *out = (le_packed){.k = k, .panels = panels, .nv = nv, .panel_bytes = le_mul(k, width)};
-    const size_t bytes = le_mul(out->panel_bytes, panels);
+    const size_t vector = (size_t)kernels->lanes * le_dtype_size(kernels->dtype);
+    *out = (le_packed){.k = k, .panels = panels, .nv = nv, .last_nv = last_nv, .panel_bytes = le_mul(k, (size_t)nv * vector),
+                       .last_bytes = le_mul(k, (size_t)last_nv * vector)};
+    const size_t bytes = panels ? le_add(le_mul(out->panel_bytes, panels - 1), out->last_bytes) : 0;
     if (bytes == SIZE_MAX)
         return LE_ERROR_OVERFLOW;
     out->data = le_alloc(bytes);
@@ -40,7 +41,7 @@ typedef struct packing {
 /* The rows that stand in vector j of a panel: the first, and their number (the lanes after them are zero). */
 static size_t rows_of_vector(const packing *job, size_t panel, size_t j, size_t *first)
 {
-    const int gates = job->order == LE_ORDER_GATES;
+    const int gates = job->order != LE_ORDER_UNITS;
     const size_t unit = (gates ? panel : panel * (size_t)job->packed->nv + j) * job->lanes;
     *first = unit + (gates ? j * job->units : 0);
     return unit >= job->units ? 0 : job->units - unit < job->lanes ? job->units - unit : job->lanes;
@@ -72,6 +73,13 @@ DEFINE_INTERLEAVE(interleave_f64, double)
 DEFINE_SEPARATE(separate_f32, float)
 DEFINE_SEPARATE(separate_f64, double)
 
+/* Whether a panel has its gates side by side, and then how many units it has. */
+static size_t close_units(const packing *job, size_t panel)
+{
+    const le_packed *packed = job->packed;
+    return panel + 1 == packed->panels && packed->last_nv < packed->nv ? job->units - panel * job->lanes : 0;
+}
+
 /* Whether no exponent is all ones. The bits are compared, not the numbers: gcc makes vectors of this. */
 #define DEFINE_FINITE(name, bits, exponent)                                                                 \
     static int name(size_t count, const void *numbers)                                                     \
@@ -92,24 +100,31 @@ static size_t panel_share(size_t panels, int member, int members)
     return panels * (size_t)member / (size_t)members;
 }
 
+static void interleave(const packing *job, size_t rows, size_t lanes, const void *from, void *to, size_t to_stride)
+{
+    if (job->dtype == LE_FLOAT64)
+        interleave_f64(rows, lanes, job->packed->k, from, to, to_stride);
+    else
+        interleave_f32(rows, lanes, job->packed->k, from, to, to_stride);
+}
+
 static void pack_rows_member(int member, int members, void *context)
 {
     const packing *job = context;
     const le_packed *packed = job->packed;
     const size_t es = le_dtype_size(job->dtype), nv = (size_t)packed->nv, stride = nv * job->lanes;
-    const size_t end = panel_share(packed->panels, member + 1, members), numbers = packed->panel_bytes / es;
+    const size_t end = panel_share(packed->panels, member + 1, members);
     for (size_t panel = panel_share(packed->panels, member, members); panel < end; panel++) {
+        const size_t close = close_units(job, panel), lanes = close ? close : job->lanes;
+        const size_t all = close ? (size_t)packed->last_nv * job->lanes : stride;
+        char *const made = packed->data + panel * packed->panel_bytes;
         for (size_t j = 0; j < nv; j++) {
             size_t first;
             const size_t rows = rows_of_vector(job, panel, j, &first);
-            const void *from = job->from + (rows ? first * packed->k * es : 0);
-            void *to = packed->data + panel * packed->panel_bytes + j * job->lanes * es;
-            if (job->dtype == LE_FLOAT64)
-                interleave_f64(rows, job->lanes, packed->k, from, to, stride);
-            else
-                interleave_f32(rows, job->lanes, packed->k, from, to, stride);
+            interleave(job, rows, j + 1 == nv ? all - j * lanes : lanes, job->from + (rows ? first * packed->k * es : 0),
+                       made + j * lanes * es, all);
         }
-        const char *made = packed->data + panel * packed->panel_bytes;
+        const size_t numbers = packed->k * all;
         if (!(job->dtype == LE_FLOAT64 ? finite_f64 : finite_f32)(numbers, made))
             atomic_store_explicit(job->not_finite, 1, memory_order_relaxed);
     }
@@ -142,14 +157,16 @@ static void run_packing(packing *job, le_team_work work, int threads)
 le_status le_pack_rows(const le_kernels *kernels, le_panel_order order, int gates, size_t units, size_t k,
                        const void *weights, int threads, le_packed *out)
 {
-    const int nv = order == LE_ORDER_GATES ? gates : LE_MAX_NV;
-    const size_t width = (size_t)kernels->lanes * (order == LE_ORDER_GATES ? 1 : LE_MAX_NV);
-    const le_status status = allocate(kernels, nv, (units + width - 1) / width, k, out);
+    const size_t lanes = (size_t)kernels->lanes;
+    const int nv = order == LE_ORDER_UNITS ? LE_MAX_NV : gates;
+    const size_t width = order == LE_ORDER_UNITS ? LE_MAX_NV * lanes : lanes;
+    const int close = order == LE_ORDER_CLOSE_GATES && units % lanes ? (int)(((size_t)gates * (units % lanes) + lanes - 1) / lanes) : nv;
+    const le_status status = allocate(kernels, nv, close, (units + width - 1) / width, k, out);
     if (status != LE_OK)
         return status;
     atomic_int not_finite;
     atomic_init(&not_finite, 0);
-    packing job = {order, kernels->dtype, (size_t)kernels->lanes, units, out, weights, NULL, &not_finite};
+    packing job = {order, kernels->dtype, lanes, units, out, weights, NULL, &not_finite};
     run_packing(&job, pack_rows_member, threads);
     out->finite = !atomic_load(&not_finite);
     return LE_OK;
@@ -159,7 +176,7 @@ le_status le_pack_columns(const le_kernels *kernels, size_t units, size_t k, con
                           le_packed *out)
 {
     const size_t width = LE_MAX_NV * (size_t)kernels->lanes;
-    const le_status status = allocate(kernels, LE_MAX_NV, (units + width - 1) / width, k, out);
+    const le_status status = allocate(kernels, LE_MAX_NV, LE_MAX_NV, (units + width - 1) / width, k, out);
     if (status != LE_OK)
         return status;
     packing job = {LE_ORDER_UNITS, kernels->dtype, (size_t)kernels->lanes, units, out, kernel, NULL, NULL};
@@ -171,18 +188,21 @@ void le_unpack_rows(const le_kernels *kernels, le_panel_order order, size_t unit
                     void *weights)
 {
     const packing job = {order, kernels->dtype, (size_t)kernels->lanes, units, packed, NULL, weights, NULL};
-    const size_t es = le_dtype_size(kernels->dtype), nv = (size_t)packed->nv, stride = nv * job.lanes;
-    for (size_t panel = 0; panel < packed->panels; panel++)
+    const size_t es = le_dtype_size(kernels->dtype), nv = (size_t)packed->nv;
+    for (size_t panel = 0; panel < packed->panels; panel++) {
+        const size_t close = close_units(&job, panel), lanes = close ? close : job.lanes;
+        const size_t stride = (size_t)(close ? packed->last_nv : packed->nv) * job.lanes;
         for (size_t j = 0; j < nv; j++) {
             size_t first;
             const size_t rows = rows_of_vector(&job, panel, j, &first);
-            const void *from = packed->data + panel * packed->panel_bytes + j * job.lanes * es;
+            const void *from = packed->data + panel * packed->panel_bytes + j * lanes * es;
             void *to = job.to + (rows ? first * packed->k * es : 0);
             if (kernels->dtype == LE_FLOAT64)
                 separate_f64(rows, packed->k, from, stride, to);
             else
                 separate_f32(rows, packed->k, from, stride, to);
         }
+    }
 }
 
 void le_unpack_columns(const le_kernels *kernels, size_t units, const le_packed *packed, void *kernel)

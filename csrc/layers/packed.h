@@ -10,8 +10,9 @@
 typedef struct le_packed {
     size_t k;
     size_t panels;
-    int nv;
+    int nv, last_nv;    /* vectors of a panel, and of the last one: fewer where that one is packed close */
     size_t panel_bytes; /* of one panel */
+    size_t last_bytes;  /* of the last one */
     char *data;         /* 64-byte aligned; null when k is 0 */
     int finite;         /* no weight is infinite or NaN: a product with zeros is zero (le_pack_rows alone sets it) */
 } le_packed;
@@ -20,8 +21,10 @@ size_t le_dtype_size(le_dtype dtype);
 
 /* How the rows of a weight matrix [columns, k] stand in panels. Gates: panel p, vector j, lane l is row
  * j * units + p * lanes + l, units being those of one gate and nv their number. Units: panel p, vector j, lane l is row
- * (p * nv + j) * lanes + l, and nv is LE_MAX_NV. */
-typedef enum le_panel_order { LE_ORDER_GATES, LE_ORDER_UNITS } le_panel_order;
+ * (p * nv + j) * lanes + l, and nv is LE_MAX_NV.
+ * Close gates: the last panel, of u < lanes units, has its gates side by side instead, gate j of its unit l being column
+ * j * u + l (H = 100, 16 lanes: 25 vectors in place of 28). */
+typedef enum le_panel_order { LE_ORDER_GATES, LE_ORDER_CLOSE_GATES, LE_ORDER_UNITS } le_panel_order;
 
 /* Pack the rows of `weights` [gates*units, k] (gates is 1 for LE_ORDER_UNITS) on a team of at most `threads`. */
 le_status le_pack_rows(const le_kernels *kernels, le_panel_order order, int gates, size_t units, size_t k,
@@ -45,7 +48,7 @@ le_status le_pack_units(const le_kernels *kernels, size_t units, const void *fir
 
 static inline size_t le_packed_bytes(const le_packed *packed)
 {
-    return packed->panels * packed->panel_bytes;
+    return packed->panels ? (packed->panels - 1) * packed->panel_bytes + packed->last_bytes : 0;
 }
 
 void le_packed_free(le_packed *packed);

@@ -23,6 +23,17 @@ static size_t width_bytes(const le_recurrent_layer *layer, const le_packed *pack
     return (size_t)packed->nv * (size_t)layer->kernels->lanes * element(layer);
 }
 
+/* Vectors of a panel, and bytes of a row of it. */
+static int panel_nv(const le_packed *packed, size_t panel)
+{
+    return panel + 1 == packed->panels ? packed->last_nv : packed->nv;
+}
+
+static size_t panel_width(const le_recurrent_layer *layer, const le_packed *packed, size_t panel)
+{
+    return (size_t)panel_nv(packed, panel) * (size_t)layer->kernels->lanes * element(layer);
+}
+
 /* ---- carried state ---------------------------------------------------------------------------------- */
 
 void le_recurrent_lay_state(const le_recurrent_layer *layer, size_t rows, le_arena *arena, le_recurrent_state *state)
@@ -157,7 +168,8 @@ static void scatter_panels(const le_recurrent_layer *layer, const le_phase *phas
     const size_t es = element(layer), lanes = (size_t)layer->kernels->lanes;
     const size_t row_bytes = (size_t)layer->gates * layer->hidden * es;
     const int columns = phase->panel_units != lanes;
-    for (size_t panel = 0; panel < phase->w.panels; panel++)
+    const int close = phase->w.last_nv < phase->w.nv;
+    for (size_t panel = 0; panel < phase->w.panels - (size_t)close; panel++)
         for (size_t i = 0; i < count; i++)
             for (size_t j = 0; j < (size_t)phase->w.nv; j++, to += lanes * es) {
                 const size_t unit = panel * phase->panel_units + (columns ? j * lanes : 0);
@@ -166,6 +178,12 @@ static void scatter_panels(const le_recurrent_layer *layer, const le_phase *phas
                 memcpy(to, work->plain + i * row_bytes + (gate * layer->hidden + unit) * es, units * es);
                 memset(to + units * es, 0, (lanes - units) * es);
             }
+    const size_t left = layer->hidden % lanes, width = panel_width(layer, &phase->w, phase->w.panels - 1);
+    for (size_t i = 0; close && i < count; i++, to += width) {
+        for (size_t j = 0; j < (size_t)phase->w.nv; j++)
+            memcpy(to + j * left * es, work->plain + i * row_bytes + ((j + 1) * layer->hidden - left) * es, left * es);
+        memset(to + (size_t)phase->w.nv * left * es, 0, width - (size_t)phase->w.nv * left * es);
+    }
 }
 
 /* The whole projection as one BLAS product. Only a crew of one calls this. */
@@ -191,7 +209,7 @@ static const char *panel_at(const le_packed *packed, size_t panel)
 static void project_panel(const le_recurrent_layer *layer, const le_packed *w, size_t panel, size_t count,
                           const le_recurrent_work *work, const char *next, char *to)
 {
-    layer->kernels->product(w->nv, count, work->x_rows, layer->features, panel_at(w, panel), work->fetch ? next : NULL, to);
+    layer->kernels->product(panel_nv(w, panel), count, work->x_rows, layer->features, panel_at(w, panel), work->fetch ? next : NULL, to);
 }
 
 static void project_packed(const le_recurrent_layer *layer, const le_recurrent_direction *direction, const le_crew *crew,
@@ -224,7 +242,7 @@ static void row_panels(const le_recurrent_layer *layer, const le_packed *packed,
     size_t first, last;
     le_share(crew, packed->panels, &first, &last);
     const le_panels panels = {.count = last - first, .first = panel_at(packed, first), .bytes = packed->panel_bytes,
-                              .backwards = backwards};
+                              .backwards = backwards, .last_nv = last == packed->panels ? packed->last_nv : 0};
     layer->kernels->row_product(packed->nv, &panels, row, k, to);
 }
 
@@ -244,6 +262,12 @@ static void run_row(const le_recurrent_layer *layer, const le_phase *phase, cons
     step->first = first * phase->panel_units;
     step->units = phase->units - step->first;
     step->x_part = x->late ? x->rows : x->rows + x->at * width;
+    step->nv = phase->r.nv;
+    if (first < last) {
+        step->nv = panel_nv(&phase->r, last - 1);
+        step->x_last = x->rows + (last - 1 - first) * (x->late ? 1 : x->count) * width +
+                       (x->late ? 0 : x->at * panel_width(layer, &phase->r, last - 1));
+    }
     step->bias = phase->bias + first * phase->bias_bytes;
     step->c = c + first * step->c_panel * es;
     layer->kernels->lstm_row(step, last - first, (x->late ? 1 : x->count) * (width / es));
@@ -266,10 +290,12 @@ static void run_phase(const le_recurrent_layer *layer, const le_phase *phase, co
         step->first = panel * phase->panel_units;
         step->units = phase->units - step->first < phase->panel_units ? phase->units - step->first : phase->panel_units;
         step->panel = panel_at(&phase->r, panel);
+        step->nv = panel_nv(&phase->r, panel);
         step->next = work->fetch && !idle ? panel_at(reads, after) : NULL;
         if (phase->w.panels && x->late)
             project_panel(layer, &phase->w, panel, x->count, work, idle ? panel_at(&phase->w, after) : step->panel, x->rows);
-        step->x_part = x->late ? x->rows : x->rows + ((panel - first) * x->count + x->at) * width;
+        step->x_part = x->late ? x->rows
+                               : x->rows + (panel - first) * x->count * width + x->at * panel_width(layer, &phase->r, panel);
         step->bias = phase->bias ? phase->bias + panel * phase->bias_bytes : NULL;
         step->peephole = phase->peephole ? phase->peephole + panel * 3 * lanes * es : NULL;
         step->c = c ? c + step->first / lanes * step->c_panel * es : NULL;

@@ -11,16 +11,13 @@ import textwrap
 
 import numpy as np
 import pytest
+from children import answer
 from same_bits import Network
 
 import lstm_engine as le
 
 BIG = Network("stack of ways", 40, 70, 24, 30, 0)      # enough work for several threads
 HANG = 120       # seconds after which something that should end has hung, however loaded the machine
-
-
-def answer(model, x, connection):
-    connection.send_bytes(model.predict(x, threads=2).tobytes())
 
 
 def python(code: str, **environment: str) -> str:
