@@ -390,18 +390,39 @@ static void row_product(int nv, const le_panels *panels, const void *a, size_t k
     }
 }
 
+/* Activate the sums of some rows and write them out. */
+LE_INLINE void dense_rows(const le_dense_panel *p, int linear, size_t row, size_t end)
+{
+    enum { NV = LE_MAX_NV };
+    const real *sums = (const real *)p->scratch + row * (NV * LANES);
+    for (; row < end; row++, sums += NV * LANES) {
+        real *out = (real *)p->out[row] + p->first;
+        for (size_t at = 0; at < p->units; at += LANES) {
+            const vec sum = v_add(v_load(sums + at), v_load((const real *)p->bias + at));
+            store_units(out + at, linear ? sum : v_activate(p->activation, sum), p->units - at);
+        }
+    }
+}
+
+/* The last block of k a tile at a time, each written out at once: a few lines that miss the cache are on their way while
+ * the next tile is multiplied, where those of all rows together would be waited for. */
 static void dense(const le_dense_panel *p)
 {
-    enum { NV = 4 };
-    real *scratch = p->scratch;
-    product_all(NV, p->rows, (const real *const *)p->a, p->k, p->panel, p->next, scratch);
-    for (size_t r = 0; r < p->rows; r++, scratch += NV * LANES) {
-        real *out = (real *)p->out[r] + p->first;
-        for (size_t at = 0; at < p->units; at += LANES) {
-            const vec sum = v_add(v_load(scratch + at), v_load((const real *)p->bias + at));
-            const vec y = v_activate(p->activation, sum);
-            store_units(out + at, y, p->units - at);
-        }
+    enum { NV = LE_MAX_NV };
+    const size_t last = p->k > 0 ? (p->k - 1) / LE_K_BLOCK * LE_K_BLOCK : 0;
+    const real *const *const a = (const real *const *)p->a;
+    const real *const panel = p->panel;
+    real *const scratch = p->scratch;
+    product_until(NV, p->rows, a, last, panel, p->next ? panel + last * (NV * LANES) : NULL, scratch);
+    tiling t = tiles_of(NV, p->rows, p->next, p->k - last);
+    for (size_t tile = 0, row = 0, end; tile < t.tiles; tile++, row = end) {
+        end = row + tile_rows(&t, tile);
+        tile_any(NV, end - row, a + row, last, p->k - last, panel, t.next, scratch + row * (NV * LANES));
+        tile_fetched(&t, p->k - last);
+        if (p->activation.kind == LE_ACT_LINEAR)
+            dense_rows(p, 1, row, end);
+        else
+            dense_rows(p, 0, row, end);
     }
 }
 
