@@ -181,7 +181,7 @@ int le_choose_fetch(const le_op *op, const le_run *run, size_t block_steps, int 
 
 size_t le_choose_dense_rows(const le_dense_layer *layer)
 {
-    enum { LEAST = 24 };
+    enum { LEAST = 36 };
     if (layer->activation.kind != LE_ACT_SOFTMAX && layer->activation.kind != LE_ACT_LOG_SOFTMAX)
         return LE_DENSE_CHUNK;
     /* Few enough for a softmax to find their outputs in the cache; enough to pay for streaming the weights once more. */
