@@ -161,6 +161,22 @@ def openmp_max_threads():
     return le_openmp_max_threads()
 
 
+# What a call without `threads` uses: `fixed`, or (0) OpenMP's limit at that time and the machine's, whichever is less.
+cdef int fixed_threads = 0
+cdef int machine_threads = 1
+
+
+def set_default_threads(int fixed, int machine):
+    """`default_threads` from now on: fixed, or for 0 the lesser of OpenMP's limit then and `machine`."""
+    global fixed_threads, machine_threads
+    fixed_threads, machine_threads = fixed, machine
+
+
+cpdef int default_threads() noexcept:
+    """Threads of a call that does not say how many."""
+    return fixed_threads if fixed_threads > 0 else min(le_openmp_max_threads(), machine_threads)
+
+
 _BLAS_KINDS = {"lp64": 0, "ilp64": 1, "fortran": 2}
 
 
@@ -684,7 +700,8 @@ cdef class CoreModel:
 
     def quick(self, x, int threads, out=None, lengths=None):
         """One input to one output with no more than a cast: x a C-contiguous array of the input's shape, `out` of the
-        output's shape and dtype, lengths [batch] whole numbers. None where the caller has to take the long way."""
+        output's shape and dtype, lengths [batch] whole numbers; threads as many as the default for 0. None where the
+        caller has to take the long way."""
         cdef le_run run
         cdef le_axis axis
         cdef cnp.npy_intp batch = self.fixed_batch, steps = self.fixed_steps[0], i
@@ -716,7 +733,7 @@ cdef class CoreModel:
         run.axes = &axis
         run.inputs = &data
         run.outputs = &target
-        run.threads = threads
+        run.threads = threads or default_threads()
         run.poll = _poll
         self.go(&run)
         return out

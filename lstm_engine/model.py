@@ -161,11 +161,14 @@ class Model:
         when the input was a list. With return_state, a pair (output, states).
         Raises ArgumentError (a ValueError) and ArgumentTypeError (a TypeError) naming the argument.
         """
+        plain = batch_size is None and not progress and initial_state is None and not return_state and nan == "propagate"
+        if plain and threads is None and lengths is None and self._direct is not None and runtime.threads_known:
+            y = self._direct(x, 0, out)
+            if y is not None:
+                return y
         count = runtime.num_threads(threads)
-        if self._quick is not None and batch_size is None and not progress and initial_state is None \
-                and not return_state and nan == "propagate":
-            direct = self._direct if type(x) is np.ndarray and lengths is None and type(out) is not dict else None
-            y = direct(x, count, out) if direct else self._quick.predict(x, lengths, out, count)
+        if plain and self._quick is not None:
+            y = self._quick.predict(x, lengths, out, count)
             if y is not None:
                 return y
         axes = self._plan.axes

@@ -34,17 +34,33 @@ def num_threads(threads: int | None = None) -> int:
     (which threadpoolctl can lower) or the CPUs this process may use, whichever is less."""
     if threads is not None:
         return _positive(threads, "threads")
-    if _threads is not None:
-        return _threads
-    if _environment_threads:
+    if not threads_known:
         return _positive(_environment_threads, "LSTM_ENGINE_NUM_THREADS", text=True)
-    return min(_core.openmp_max_threads(), _machine_threads)
+    return _core.default_threads()
 
 
 def set_num_threads(threads: int | None) -> None:
     """Threads of every later call; None goes back to the default. Raises ArgumentError for less than 1."""
     global _threads
     _threads = None if threads is None else _positive(threads, "threads")
+    _tell_core()
+
+
+def _tell_core() -> None:
+    """The core counts for itself: a call of one step has no time to ask."""
+    global threads_known
+    fixed = _threads or 0
+    threads_known = True
+    if not fixed and _environment_threads:
+        try:
+            fixed = _positive(_environment_threads, "LSTM_ENGINE_NUM_THREADS", text=True)
+        except ArgumentError:
+            threads_known = False
+    _core.set_default_threads(fixed, _machine_threads)
+
+
+threads_known = True        # not so after a bad LSTM_ENGINE_NUM_THREADS, until `set_num_threads`
+_tell_core()
 
 
 def set_isa(name: str | None) -> None:

@@ -44,4 +44,5 @@ def same_settings():
 
     before = runtime._isa, runtime._threads
     yield
-    runtime._isa, runtime._threads = before
+    runtime._isa = before[0]
+    runtime.set_num_threads(before[1])
