@@ -161,7 +161,8 @@ class Model:
         when the input was a list. With return_state, a pair (output, states).
         Raises ArgumentError (a ValueError) and ArgumentTypeError (a TypeError) naming the argument.
         """
-        plain = batch_size is None and not progress and initial_state is None and not return_state and nan == "propagate"
+        plain = (batch_size is None and not progress and initial_state is None and not return_state
+                 and nan == "propagate")
         if plain and threads is None and lengths is None and self._direct is not None and runtime.threads_known:
             y = self._direct(x, 0, out)
             if y is not None:

@@ -370,7 +370,7 @@ LE_INLINE void row_product_all(const int nv, const le_panels *p, const real *a, 
         }
     }
     if (k == 0)
-        memset(out, 0, p->count * (size_t)(nv * LANES) * sizeof *out);
+        memset(out, 0, (whole * (size_t)nv + (narrow ? (size_t)p->last_nv : 0)) * LANES * sizeof *out);
 }
 
 static void row_product(int nv, const le_panels *panels, const void *a, size_t k, void *out)

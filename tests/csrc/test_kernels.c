@@ -93,13 +93,27 @@ static void row_products(const le_kernels *kernels, int nv, size_t depth, rng *r
         kernels->product(nv, 1, &row, depth, panels + p * panel_bytes, NULL, alone + p * width_bytes);
     }
     for (size_t count = 1; count <= PANELS; count++)
-        for (int backwards = 0; backwards < 2; backwards++) {
-            const le_panels some = {.count = count, .first = panels, .bytes = panel_bytes, .backwards = backwards};
+        for (int way = 0; way < 2 * (nv == LE_MAX_NV ? LE_MAX_NV : 1); way++) {
+            /* Gates side by side leave the last panel with fewer vectors. */
+            const int backwards = way % 2, last_nv = nv == LE_MAX_NV ? way / 2 + 1 : nv;
+            const size_t whole = count - (last_nv < nv), last_bytes = (size_t)last_nv * (size_t)kernels->lanes * es;
+            const le_panels some = {
+                .count = count, .first = panels, .bytes = panel_bytes, .backwards = backwards, .last_nv = last_nv};
+            char *const end = together + (count - 1) * width_bytes + last_bytes;
             memset(together, 0x5a, (PANELS + 1) * width_bytes);
             kernels->row_product(nv, &some, row, depth, together);
-            CHECK(memcmp(alone, together, count * width_bytes) == 0,
-                  "%s: a row by %zu panels, nv %d, k %zu: other bits than one by one", kernels->name, count, nv, depth);
-            CHECK(together[count * width_bytes] == 0x5a, "%s: a row by %zu panels writes past its end", kernels->name, count);
+            CHECK(memcmp(alone, together, whole * width_bytes) == 0,
+                  "%s: a row by %zu panels, nv %d, last %d, k %zu: other bits than one by one", kernels->name, count, nv,
+                  last_nv, depth);
+            if (last_nv < nv) {
+                void *last = must_alloc(last_bytes);
+                kernels->product(last_nv, 1, &row, depth, panels + whole * panel_bytes, NULL, last);
+                CHECK(memcmp(last, end - last_bytes, last_bytes) == 0,
+                      "%s: the last of %zu panels, of %d vectors, k %zu: other bits than alone", kernels->name, count,
+                      last_nv, depth);
+                free(last);
+            }
+            CHECK(*end == 0x5a, "%s: a row by %zu panels writes past its end", kernels->name, count);
         }
     free(panels);
     free(alone);

@@ -1,4 +1,4 @@
-"""What tests run in another process: here, where a process started afresh finds it by name, however pytest imports tests."""
+"""What tests run in another process: a process started afresh finds it here by name, however pytest imports tests."""
 
 
 def answer(model, x, connection) -> None:

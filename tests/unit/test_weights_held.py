@@ -163,11 +163,44 @@ def test_memory_counts_what_is_held():
     # 64 units fill whole panels on every instruction set; 3 columns of Dense take a panel of up to 64.
     least = 4 * (4 * 64 * (8 + 64) + 4 * 64)
     assert least <= memory["weights"] <= least + 4 * 65 * 64
-    assert memory["raw"] == 8 * 64 * 4 and memory["host_operators"] == memory["workspace"] == 0
+    assert memory["raw"] == 8 * 64 * 4
+    assert memory["host_operators"] == memory["workspace"] == memory["outputs"] == 0
     model.predict(np.zeros((2, 5, 8), "f4"))
     assert model.memory()["workspace"] > 0
     assert set(model._plan.light.nodes[0].tensors()) == set(model.graph.nodes[0].tensors())
     assert model.summary().count("\n") >= 5
+
+
+def test_memory_of_large_outputs_is_used_again():
+    """As soon as nobody holds the array it was given to, and never before."""
+    rng = np.random.default_rng(3)
+    model = small_model(rng, hidden=64)
+    x = rng.standard_normal((200, 1000, 8)).astype("f4")
+    wanted = model.predict(x[:2])
+
+    def address(y: np.ndarray) -> int:
+        return y.__array_interface__["data"][0]
+
+    first = model.predict(x)
+    assert first.nbytes >= 2**20 and address(first) % 64 == 0 and first.flags.c_contiguous and first.flags.writeable
+    assert model.memory()["outputs"] == 0
+    held = first[:2]                    # a view of it holds it as well
+    place = address(first)
+    del first
+    second = model.predict(x)
+    assert address(second) != place and np.array_equal(held, wanted)
+    del held
+    assert model.memory()["outputs"] >= second.nbytes
+    third = model.predict(x)
+    assert address(third) == place
+    fourth = model.predict(x)           # both blocks are held: memory of its own
+    assert len({address(y) for y in (second, third, fourth)}) == 3
+    for y in (second, third, fourth):
+        assert np.array_equal(y[:2], wanted)
+    del second, third, fourth, y
+    smaller = model.predict(x[:90])     # less than half of a block: not wasted on it
+    assert smaller.nbytes >= 2**20 and address(smaller) % 64 == 0 and np.array_equal(smaller[:2], wanted)
+    del smaller, model
 
 
 def test_packed_weights_are_refused_as_numbers():
