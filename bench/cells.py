@@ -156,8 +156,10 @@ def _variations() -> Iterable[Cell]:
     for hidden in (100, 50, 30):
         for batch in (1, 32):
             yield layer_cell("odd", "lstm", hidden, batch, 50)
-    for hidden in (32, 64, 128, 256):
-        yield layer_cell("stream", "lstm", hidden, 1, 1, STREAM)
+    # The single steps of the grid begin with a zero state, which spares the product with it: these carry theirs on.
+    for hidden in GRID_HIDDEN:
+        for batch in GRID_BATCH:
+            yield layer_cell("stream", "lstm", hidden, batch, 1, STREAM)
     make = partial(networks.layers, kind="lstm", features=128, hidden=128)
     for title, lengths in (("", unequal_lengths), ("uniform-", uniform_lengths)):
         name = f"lengths/{title}H128-B64-T256"

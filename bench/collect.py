@@ -35,7 +35,7 @@ QUICK = {
     "peers": (
         "lstm/H[36]*-B[18]-*",
         "gru/H64-B1-*",
-        "stream/H[36]*",
+        "stream/H[36]*-B1-*",
         "lengths",
         "real/activities-B1-*",
         "steps/H128-B1-*",
@@ -117,7 +117,7 @@ def collect(
         made = run("peers", engines, [threads])
         peers = {"rows": made.rows, "unsupported": made.unsupported, "wrong": made.wrong}
     print("-- latency", file=sys.stderr)
-    streams = [cell for cell in _cells(chosen["peers"]) if cell.group == "stream"]
+    streams = [cell for cell in _cells(chosen["peers"]) if cell.group == "stream" and cell.batch == 1]
     latency = percentiles(streams, engines, 1, 3000 if quick else 30000)
     scaling = run("threads", engines, sorted({1, threads}))
     products = run("products", [*OWN, *(name for name in engines if name not in OWN)], [threads])

@@ -5,7 +5,8 @@ The limit of a recurrent layer, per step, on n cores (B rows, H units, I inputs,
     t = max(2g B H^2 / (n P), g H^2 s / (n BW(g H^2 s / n))) + 2g B H I / (n P) + B H cell / n + barrier
 
 P: multiply-add rate of a core; BW(size): what a core reads from a working set of that size; cell: the time of
-a hidden unit's activations. A step on its own reads the input weights as well. A call of T steps: T t + call.
+a hidden unit's activations. A step on its own reads the input weights as well; a first step begins with a zero
+state and needs nothing of R. A call of T steps: T t + call.
 The best of 1 to n cores. Each constant is the better of the one measured now and the one below, so that noise
 cannot make a limit easy.
 """
@@ -95,12 +96,14 @@ class Limit:
         *,
         kind: str = "lstm",
         alone: bool = False,
+        first: bool = False,
         weight_bytes: int = 4,
         rate: float | None = None,
     ) -> float:
-        """us of one step. rate: operations per ns of a core, if not the float32 multiply-adds'."""
+        """us of one step. alone: a call of its own. first: from a zero state. rate: operations per ns of a core, if not
+        the float32 multiply-adds'."""
         return min(
-            self._step(n, batch, hidden, inputs, GATES[kind], alone, weight_bytes, rate)
+            self._step(n, batch, hidden, inputs, GATES[kind], alone, first, weight_bytes, rate)
             for n in range(1, self.threads + 1)
         )
 
@@ -112,6 +115,7 @@ class Limit:
         inputs: int,
         gates: int,
         alone: bool,
+        first: bool,
         weight_bytes: int,
         rate: float | None,
     ) -> float:
@@ -120,29 +124,36 @@ class Limit:
             2 * gates * batch * hidden * hidden / per_us,
             2 * gates * batch * hidden * inputs / per_us,
         )
-        weights = gates * hidden * (hidden + inputs if alone else hidden) * weight_bytes
+        recurrent = 0.0 if first else recurrent
+        weights = gates * hidden * ((0 if first else hidden) + (inputs if alone else 0)) * weight_bytes
         reading = weights / (1e3 * n * self.read(n, weights / n))
         arithmetic = max(recurrent + projected, reading) if alone else max(recurrent, reading) + projected
         return arithmetic + batch * hidden * self.cell_ns(n) * 1e-3 / n + self.barrier(n)
 
     def call(self, batch: int, hidden: int, inputs: int, steps: int, kind: str = "lstm") -> float:
         """us of one call of `steps` steps from Python."""
-        return steps * self.step(batch, hidden, inputs, kind=kind, alone=steps == 1) + min(
-            self.measured.call, self.known.call
-        )
+        first = self.step(batch, hidden, inputs, kind=kind, alone=steps == 1, first=True)
+        others = (steps - 1) * self.step(batch, hidden, inputs, kind=kind)
+        return first + others + min(self.measured.call, self.known.call)
+
+    def carried(self, batch: int, hidden: int, inputs: int) -> float:
+        """us of a call of one step of an LSTM, its state that of the step before."""
+        return self.step(batch, hidden, inputs, alone=True) + min(self.measured.call, self.known.call)
 
 
 def shares(rows: Sequence[Row], limit: Limit) -> list[dict[str, Any]]:
-    """Our rows of single layers (groups lstm, gru, odd) with `limit_us` and `share` of it.
+    """Our rows of single layers (groups lstm, gru, odd, stream) with `limit_us` and `share` of it.
 
     Where peers are among the rows, `most` is the speed-up over the best of them that the limit allows.
     """
     found = []
     made = {line.cell: line for line in lines(rows) if line.threads == limit.threads}
     for row in rows:
-        kind = {"lstm": "lstm", "odd": "lstm", "gru": "gru"}.get(row["cell"].split("/")[0])
+        group = row["cell"].split("/")[0]
+        kind = {"lstm": "lstm", "odd": "lstm", "stream": "lstm", "gru": "gru"}.get(group)
         if kind and row["engine"] == OWN[0] and row["threads"] == limit.threads:
-            at_best = limit.call(row["batch"], row["hidden"], row["inputs"], row["steps"], kind)
+            sizes = row["batch"], row["hidden"], row["inputs"]
+            at_best = limit.carried(*sizes) if group == "stream" else limit.call(*sizes, row["steps"], kind)
             line = made[row["cell"]]
             most = line.us[line.best_peer] / at_best if line.best_peer else None
             found.append(

@@ -147,10 +147,12 @@ def test_interpolation_and_share():
     assert [interpolate(rates, size) for size in (1, 1024, 2048, 4096, 1e9)] == pytest.approx(
         [100, 100, 50, 25, 25]
     )
-    row = _row("lstm_engine", 34.0, cell="lstm/H64-B128-T1", batch=128, hidden=64, inputs=64, steps=1)
+    row = _row("lstm_engine", 34.0, cell="stream/H64-B128-T1", batch=128, hidden=64, inputs=64, steps=1)
     peer = {**row, "engine": "torch", "median_us": 68.0}
     found = shares([row, peer, {**row, "threads": 1}], Limit(KNOWN, 2))
     assert len(found) == 1 and found[0]["share"] == pytest.approx(1, rel=0.08)
+    first = shares([{**row, "cell": "lstm/H64-B128-T1"}], Limit(KNOWN, 2))
+    assert 0.5 < first[0]["share"] / found[0]["share"] < 0.6  # from a zero state: no product with R
     assert found[0]["speed_up"] == 2 and found[0]["most"] == pytest.approx(2, rel=0.08)
 
 

@@ -106,8 +106,9 @@ def _stream(
     """One step a call; the states that come out go in again."""
     graph = with_states(case.graph)
     x_name, states_in = graph.inputs[0].name, [value.name for value in graph.inputs[1:]]
-    zeros = {value.name: np.zeros((1, 1, int(value.shape[1])), dtype) for value in graph.inputs[1:]}
     xs = [x_t[None] for x_t in next(iter(feeds.values()))]
+    batch = xs[0].shape[1]
+    zeros = {value.name: np.zeros((1, batch, int(value.shape[1])), dtype) for value in graph.inputs[1:]}
     current = {x_name: xs[0], **zeros}
     run = session.run
 
@@ -122,7 +123,7 @@ def _stream(
         ys = []
         for x_t in xs:
             current[x_name] = x_t
-            ys.append(step()[0, 0])
+            ys.append(step()[0, 0])  # [time, dirs, batch, H]
         return {case.graph.outputs[0]: np.stack(ys, axis=1)}
 
     return Variant("", step, outputs)

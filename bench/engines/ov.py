@@ -88,7 +88,7 @@ class OpenVino:
     def _stream(self, case: Case, x: np.ndarray, threads: int, dtype: str) -> Variant:
         """One step a call; the states that come out are copied into the inputs."""
         graph = with_states(case.graph)
-        inputs = {value.name: np.zeros((1, 1, int(value.shape[1])), dtype) for value in graph.inputs[1:]}
+        inputs = {value.name: np.zeros((1, x.shape[1], int(value.shape[1])), dtype) for value in graph.inputs[1:]}
         x_t = x[:1].copy()
         request = self._request(case, {graph.inputs[0].name: x_t, **inputs}, threads, dtype, states=True)
         request.infer()

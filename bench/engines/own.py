@@ -62,7 +62,7 @@ def _named(model: le.Model, answer: np.ndarray | Outputs) -> Outputs:
 
 def _stream(model: le.Model, case: Case, dtype: str) -> Variant:
     try:
-        stream = model.stream(batch=1)
+        stream = model.stream(batch=len(next(iter(case.inputs.values()))))
     except le.UnsupportedError as error:
         raise NotSupported(str(error)) from error
     steps = next(iter(case.inputs.values())).astype(dtype).transpose(1, 0, 2).copy()

@@ -220,7 +220,7 @@ def _stream(network: Network, case: Case, x: torch.Tensor, dtype: torch.dtype) -
     """One step a call; the states that come out go in again."""
     x_name, *states_in = (value.name for value in network.graph.inputs)
     zeros = {
-        value.name: torch.zeros(1, int(value.shape[1]), dtype=dtype) for value in network.graph.inputs[1:]
+        value.name: torch.zeros(x.shape[1], int(value.shape[1]), dtype=dtype) for value in network.graph.inputs[1:]
     }
     current = {x_name: x[:1], **zeros}
 

@@ -4,13 +4,13 @@
  * does its member's share and meets the others. Groups never meet, so rows dealt to threads never wait.
  */
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/status.h"
 #include "base/threads.h"
 #include "model/check_run.h"
 #include "model/cost.h"
+#include "model/deal_rows.h"
 #include "model/model.h"
 #include "model/workspace.h"
 
@@ -24,69 +24,6 @@ typedef struct running {
     int granted;             /* members that the team really has; 0 until known */
     atomic_int cancelled;
 } running;
-
-/* ---- dealing rows ---------------------------------------------------------------------------------- */
-
-typedef struct weighed_row {
-    uint64_t steps;
-    uint32_t row;
-} weighed_row;
-
-/* Longest first; equal rows in their own order, so that the dealing is the same every time. */
-static int by_falling_steps(const void *a, const void *b)
-{
-    const weighed_row *x = a, *y = b;
-    if (x->steps != y->steps)
-        return x->steps < y->steps ? 1 : -1;
-    return x->row < y->row ? -1 : x->row > y->row;
-}
-
-static le_status deal_rows(running *all)
-{
-    const le_model *model = all->model;
-    const le_run *run = all->run;
-    le_workspace *workspace = all->workspace;
-    const size_t groups = (size_t)workspace->shape.deal.groups;
-    weighed_row *sorted = NULL;
-    if (workspace->shape.has_lengths) {
-        sorted = le_alloc(le_mul(run->batch ? run->batch : 1, sizeof *sorted));
-        if (sorted == NULL)
-            return LE_ERROR_MEMORY;
-        for (size_t row = 0; row < run->batch; row++) {
-            sorted[row] = (weighed_row){0, (uint32_t)row};
-            for (int axis = 0; axis < model->axes; axis++)
-                sorted[row].steps += run->axes[axis].lengths ? (uint64_t)run->axes[axis].lengths[row] : 0;
-        }
-        qsort(sorted, run->batch, sizeof *sorted, by_falling_steps);
-    }
-    /* Round robin over rows by falling length gives every group the same share of the work; equal rows stay in order. */
-    size_t first = 0;
-    for (size_t g = 0; g < groups; g++) {
-        le_group *group = &workspace->groups[g];
-        for (size_t i = 0; i < group->rows; i++)
-            group->batch_row[i] = sorted ? sorted[i * groups + g].row : (uint32_t)(first + i);
-        first += group->rows;
-    }
-    for (size_t g = 0; g < groups; g++) {
-        le_group *group = &workspace->groups[g];
-        for (int axis = 0; axis < model->axes; axis++) {
-            const int32_t *lengths = run->axes[axis].lengths;
-            for (size_t i = 0; sorted && i < group->rows; i++)
-                sorted[i] = (weighed_row){lengths ? (uint64_t)lengths[group->batch_row[i]] : 0, (uint32_t)i};
-            if (lengths)
-                qsort(sorted, group->rows, sizeof *sorted, by_falling_steps);
-            for (size_t i = 0; i < group->rows; i++) {
-                const uint32_t local = sorted ? sorted[i].row : (uint32_t)i;
-                group->order_local[axis][i] = local;
-                group->order_batch[axis][i] = group->batch_row[local];
-                if (lengths)
-                    group->lengths[axis][i] = (uint32_t)sorted[i].steps;
-            }
-        }
-    }
-    le_free(sorted);
-    return LE_OK;
-}
 
 /* ---- one member ------------------------------------------------------------------------------------ */
 
@@ -391,7 +328,7 @@ static le_status run_dealt(le_model *model, const le_run *run, le_deal deal, le_
     atomic_init(&all.cancelled, 0);
     for (;;) {
         all.workspace = le_workspace_take(model, run, deal);
-        if (all.workspace == NULL || deal_rows(&all) != LE_OK) {
+        if (all.workspace == NULL || le_deal_rows(model, run, all.workspace) != LE_OK) {
             if (all.workspace)
                 le_workspace_give(model, all.workspace);
             return le_fail(error, LE_ERROR_MEMORY, "no memory for a workspace of %zu rows", run->batch);

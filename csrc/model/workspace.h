@@ -59,6 +59,7 @@ struct le_workspace {
     size_t *steps;           /* [axes] */
     size_t *blocks;          /* [stages]: steps of a time block */
     le_group *groups;        /* [deal.groups] */
+    int dealt;               /* the groups know their rows: see le_deal_rows */
     size_t bytes;
     char *memory;
 };
