@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -25,3 +26,30 @@ def plain_array(given: Any, what: str, dtype: Any = None) -> np.ndarray:
     if array.dtype.kind == "O":
         raise ArgumentTypeError(f"{what}: expected numbers, got an array of Python objects")
     return array
+
+
+class Owners:
+    """What owns the memory of some arrays, to tell soon whether another array shares it.
+
+    For arrays that were made later than these: such an array shares memory where it has the same owner, or one that
+    says nothing about its memory (a buffer of another library).
+    """
+
+    def __init__(self, arrays: Iterable[np.ndarray]) -> None:
+        self._arrays = list(arrays)
+        self._owners = {id(_owner(array)) for array in self._arrays}
+
+    def share(self, array: np.ndarray) -> bool:
+        """Whether the array may share memory with one of these."""
+        owner = _owner(array)
+        if type(owner) is np.ndarray and owner.flags.owndata:
+            return id(owner) in self._owners
+        return any(np.may_share_memory(array, other) for other in self._arrays)
+
+
+def _owner(array: np.ndarray) -> object:
+    """The array or other object at the end of the chain of bases."""
+    base: object = array
+    while isinstance(base, np.ndarray) and base.base is not None:
+        base = base.base
+    return base

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from . import runtime
+from .arrays import Owners
 from .errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from .graph import Graph, Operator, Value, validate
 from .graph.cast import cast
-from .inputs import Checked, check_inputs, find_missing
+from .inputs import Checked, InputCheck, find_missing
 from .layers import Layer, chain
 from .plan import HostStep, Plan, Segment, StateLayout, compute_dtype, lower
 from .plan.execute import execute
@@ -50,11 +51,12 @@ class Model:
         self._plan: Plan = lower(graph, isa=runtime.isa(), gemm=gemm, dtype=dtype, threads=runtime.num_threads())
         self._whole: Callable[[], Graph | None] = lambda: None          # the graph, while someone holds it
         self._states = StateLayout(self._plan)
+        self._check = InputCheck(self._plan.inputs, self._plan.axes, self._plan.dtype)
         self._quick = QuickCalls.of(self._plan)
         self._direct = self._quick and self._quick.only
         # A host operator may pass on a caller's input or a constant of the model, as it is or in another shape.
-        self._constants = [array for step in self._plan.steps if isinstance(step, HostStep)
-                           for array in step.node.tensors().values()]
+        self._constants = Owners(array for step in self._plan.steps if isinstance(step, HostStep)
+                                 for array in step.node.tensors().values())
         made = {port.value for step in self._plan.steps if isinstance(step, Segment) for port in step.outputs}
         self._may_alias = [name for name in self._plan.outputs if name not in made]
 
@@ -172,15 +174,14 @@ class Model:
             y = self._quick.predict(x, lengths, out, count)
             if y is not None:
                 return y
-        axes = self._plan.axes
-        checked = check_inputs(self._plan.inputs, axes, x, lengths, self.dtype)
-        masks = find_missing(self._plan.inputs, axes, checked, nan)
+        checked = self._check(x, lengths)
+        masks = find_missing(self._plan.inputs, self._plan.axes, checked, nan) if nan != "propagate" else {}
         state_in = self._states.pack(initial_state, checked.batch) if initial_state is not None else {}
         state_out = self._states.empty(checked.batch) if return_state else {}
         targets = self._targets(out, checked)
         if batch_size is None and not progress:
-            results = execute(self._plan, checked.arrays, checked.batch, lengths=checked.lengths, state_in=state_in,
-                              state_out=state_out, threads=count, out=targets, masks=masks)
+            results = execute(self._plan, dict(checked.arrays), checked.batch, lengths=checked.lengths,
+                              state_in=state_in, state_out=state_out, threads=count, out=targets, masks=masks)
         else:
             results = self._in_parts(checked, masks, batch_size, progress, state_in, state_out, count, targets)
         return self._answer(checked, results, state_out if return_state else None, targets)
@@ -255,9 +256,9 @@ class Model:
             if results[name] is not array:          # an output of a host operator, or of an input passed through
                 array[...] = results[name]
                 results[name] = array
+        given = Owners(checked.arrays.values()) if self._may_alias else None
         for name in self._may_alias:
-            if name not in targets and any(np.may_share_memory(results[name], other)
-                                           for other in (*checked.arrays.values(), *self._constants)):
+            if name not in targets and (given.share(results[name]) or self._constants.share(results[name])):
                 results[name] = results[name].copy()
         if checked.lengths:
             for name, array in results.items():

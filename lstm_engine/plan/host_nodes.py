@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import _core
 from ..errors import UnsupportedError
-from ..graph import Activate, Dense, Embedding, Mask, Node, Operator, Value
+from ..graph import LINEAR, Activate, Dense, Embedding, Mask, Node, Operator, Value
 from .axes import Axes
 
 # Operators whose output at a time step depends on that step alone, whatever their attributes.
@@ -50,7 +50,7 @@ def host_step(node: Node, values: dict[str, Value], dtype: str, isa: str) -> Cal
     if isinstance(node, Operator):
         from .host_ops import compile_step
 
-        return compile_step(node)
+        return compile_step(node, _convolution(node, dtype, isa) if node.op_type == "Conv" else None)
     function, x, y = _function(node, values, dtype, isa), node.inputs[0], node.outputs[0]
 
     def run(arrays: dict[str, np.ndarray]) -> None:
@@ -71,6 +71,25 @@ def _function(node: Node, values: dict[str, Value], dtype: str, isa: str) -> Cal
         return _rows_through_core(node, features[0], dtype, isa)
     raise UnsupportedError(f"node {node.name!r} ({node.op}) cannot be run: its input is not a [batch, time, features] "
                            "sequence, or it needs a mask, which is not supported yet")
+
+
+def _convolution(node: Operator, dtype: str, isa: str) -> Callable[..., np.ndarray] | None:
+    """The kernel of a Conv whose weight is fixed and that has one group, few windows through the core; else None."""
+    from ..graph.operators import operator_attributes
+    from .host_ops.convolution import small_convolution
+
+    attributes, weight, bias = operator_attributes(node), node.constants.get(1), node.constants.get(2)
+    has_bias = len(node.inputs) > 2 and bool(node.inputs[2])
+    if attributes["group"] != 1 or weight is None or weight.dtype != dtype or weight.ndim < 3 or weight.size == 0 \
+            or has_bias and (bias is None or bias.shape != weight.shape[:1]):
+        return None
+    core = _core.CoreModel(isa, dtype, "packed")
+    x = core.input(False, 0, weight.size // len(weight))
+    kernel = np.ascontiguousarray(np.moveaxis(weight, 1, -1).reshape(len(weight), -1).T)
+    core.output(core.dense(x, kernel, bias, LINEAR), False, len(weight))
+    core.finish()
+
+    return small_convolution(attributes, weight.shape, lambda rows: core.quick(np.ascontiguousarray(rows), 1))
 
 
 def _rows_through_core(node: Dense | Activate, features: int, dtype: str, isa: str

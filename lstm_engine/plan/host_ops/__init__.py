@@ -65,13 +65,13 @@ def _failure(node: Operator, inputs: list, error: Exception) -> Exception:
     return ArgumentError(f"{label} cannot run on inputs {shapes}: {error}")
 
 
-def compile_step(node: Operator) -> Callable[[Values], None]:
-    """As `compile_operator`, on values by name, to which the outputs are added.
+def compile_step(node: Operator, kernel: Kernel | None = None) -> Callable[[Values], None]:
+    """As `compile_operator`, on values by name, to which the outputs are added. kernel: in place of NumPy's.
 
     A model of small layers spends more time between its operators than in them, so the usual forms (one output; one
     input or two) go without lists.
     """
-    kernel = BUILDERS[node.op_type](operator_attributes(node), node)
+    kernel = kernel or BUILDERS[node.op_type](operator_attributes(node), node)
     names = node.inputs
     rest = tuple(node.constants.get(i) for i in range(1, len(names)))
     call: Callable[[Values], Any]

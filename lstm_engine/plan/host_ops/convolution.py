@@ -64,6 +64,11 @@ class _Layouts(dict):
 
 @builder("Conv")
 def _conv(attributes: dict[str, Any], node: Operator) -> Kernel:
+    return convolution(attributes)
+
+
+def convolution(attributes: dict[str, Any]) -> Kernel:
+    """The kernel of a Conv: for each group a matrix product of the weight with the windows as columns."""
     group = attributes["group"]
 
     def layout(sizes: tuple[int, ...]) -> tuple:
@@ -92,6 +97,57 @@ def _conv(attributes: dict[str, Any], node: Operator) -> Kernel:
         if bias is not None:
             result += bias[:, None]
         return result.reshape(batch, out, *counts)
+    return conv
+
+
+# Above this many windows the BLAS of NumPy has enough to do; below, it takes several times as long as our kernels.
+MOST_ROWS = 64
+
+
+def small_convolution(attributes: dict[str, Any], weight: Sequence[int],
+                      rows_product: Callable[[np.ndarray], np.ndarray]) -> Kernel:
+    """The kernel of a Conv of one group with a fixed weight of this shape, for few windows; others take `convolution`.
+
+    rows_product: windows as rows [n, prod(kernel) * C] to [n, out], the bias added. Inputs are laid out channels last,
+    which makes a window a few runs of memory, and so are results: the next convolution finds its input in place.
+    """
+    out, channels, *kernel = weight
+    strides, dilations = windows(attributes, len(kernel))
+    general = convolution(attributes)
+    to_last, to_first = (0, *range(2, len(weight)), 1), (0, len(weight) - 1, *range(1, len(weight) - 1))
+
+    def layout(shape: tuple[int, ...]) -> tuple | None:
+        """The padded input, where the input stands in it, its windows' shape and strides in elements, their number."""
+        if len(shape) != len(weight) or shape[1] != channels:
+            return None
+        pads, counts = geometry(attributes, shape[2:], kernel)
+        if shape[0] * prod(counts) > MOST_ROWS or not shape[0]:
+            return None
+        wide = (shape[0], *(a + size + b for (a, b), size in zip(pads, shape[2:])), channels)
+        inside = (slice(None), *(slice(a, a + size) for (a, _), size in zip(pads, shape[2:])))
+        steps = [prod(wide[axis + 1:]) for axis in range(len(wide))]
+        view = (shape[0], *counts, *kernel, channels)
+        jumps = (steps[0], *(step * s for step, s in zip(steps[1:], strides)),
+                 *(step * d for step, d in zip(steps[1:], dilations)), 1)
+        return (wide if any(a or b for a, b in pads) else None, inside, view, jumps, shape[0] * prod(counts),
+                (shape[0], *counts, out))
+
+    layouts = _Layouts(layout)
+    rows = prod(kernel) * channels
+
+    def conv(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
+        found = layouts[x.shape]
+        if found is None:
+            return general(x, weight, bias)
+        wide, inside, view, jumps, count, made = found
+        if wide is None:
+            last = np.ascontiguousarray(x.transpose(to_last))
+        else:
+            last = np.zeros(wide, x.dtype)
+            last[inside] = x.transpose(to_last)
+        size = x.itemsize
+        columns = np.ndarray(view, x.dtype, last, 0, [jump * size for jump in jumps])
+        return rows_product(columns.reshape(count, rows)).reshape(made).transpose(to_first)
     return conv
 
 
