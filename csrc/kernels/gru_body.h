@@ -1,4 +1,4 @@
-/* GRU, simple RNN and projection steps of one panel.
+/* The cells of one panel of a GRU, a simple RNN and a projection.
  *
  * https://onnx.ai/onnx/operators/onnx__GRU.html:
  *   z = f(Xz + Hz), r = f(Xr + Hr), h = (1 - z) h~ + z h'
@@ -9,7 +9,6 @@
 #ifndef LE_GRU_BODY_H
 #define LE_GRU_BODY_H
 
-#include "kernels/gemm_body.h"
 #include "kernels/math_body.h"
 
 enum { GATE_Z, GATE_R, GATE_H, GRU_GATES };
@@ -60,7 +59,6 @@ LE_INLINE void gru_after_rows(const int common, const le_step *s)
 
 static void gru_after(const le_step *s)
 {
-    product_all(GRU_GATES, s->rows, (const real *const *)s->h_prev, s->k, s->panel, s->next, s->scratch);
     if (is_common_gru(s->cell))
         gru_after_rows(1, s);
     else
@@ -72,7 +70,6 @@ static void gru_before_gates(const le_step *s)
     enum { GATES = 2 };
     const le_cell_config *cell = s->cell;
     const int common = is_common_gru(cell);
-    product_all(GATES, s->rows, (const real *const *)s->h_prev, s->k, s->panel, s->next, s->scratch);
     for (size_t row = 0; row < s->rows; row++) {
         const real *x = (const real *)s->x_part + row * (GATES * LANES), *bias = s->bias;
         const real *sums = (const real *)s->scratch + row * (GATES * LANES);
@@ -99,7 +96,6 @@ static void gru_before_candidate(const le_step *s)
 {
     const le_cell_config *cell = s->cell;
     const int common = is_common_gru(cell);
-    product_all(COLUMNS, s->rows, (const real *const *)s->h_prev, s->k, s->panel, s->next, s->scratch);
     for (size_t row = 0; row < s->rows; row++)
         for (size_t unit = 0; unit < s->units; unit += LANES) {
             const vec candidate = candidate_function(common, cell->g, cell->clip, column_input(s, row, unit));
@@ -113,7 +109,6 @@ static void rnn(const le_step *s)
 {
     const le_cell_config *cell = s->cell;
     const int common = cell->f.kind == LE_ACT_TANH && cell->clip <= 0;
-    product_all(COLUMNS, s->rows, (const real *const *)s->h_prev, s->k, s->panel, s->next, s->scratch);
     for (size_t row = 0; row < s->rows; row++)
         for (size_t unit = 0; unit < s->units; unit += LANES)
             store_units((real *)s->h_out[row] + s->first + unit,
@@ -122,7 +117,6 @@ static void rnn(const le_step *s)
 
 static void projection(const le_step *s)
 {
-    product_all(COLUMNS, s->rows, (const real *const *)s->h_prev, s->k, s->panel, s->next, s->scratch);
     for (size_t row = 0; row < s->rows; row++)
         for (size_t unit = 0; unit < s->units; unit += LANES)
             store_units((real *)s->h_out[row] + s->first + unit,

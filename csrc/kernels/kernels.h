@@ -97,7 +97,7 @@ typedef struct le_kernels {
     /* Its cells for one row and all panels: `scratch` [panels][nv*lanes] holds the h part; `units` and `bias` are those
      * of all; `x_panel`: elements of x_part from one panel to the next. */
     void (*lstm_row)(const le_step *step, size_t panels, size_t x_panel);
-    /* Any LSTM: product to scratch, then a general cell on the tile. */
+    /* The cells of a panel alone; `scratch` holds the h part, as `product` makes it. */
     le_step_kernel lstm_general;
     /* h of a projected LSTM: columns, no inputs and no bias. */
     le_step_kernel projection;

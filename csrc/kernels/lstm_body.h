@@ -148,7 +148,6 @@ LE_INLINE void lstm_cell_general(const int nv, const le_step *s, size_t row)
 
 static void lstm_general(const le_step *s)
 {
-    product(s->nv, s->rows, s->h_prev, s->k, s->panel, s->next, s->scratch);
     if (s->nv == LSTM_GATES)
         for (size_t row = 0; row < s->rows; row++)
             lstm_cell_general(LSTM_GATES, s, row);

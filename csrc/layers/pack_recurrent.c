@@ -35,10 +35,10 @@ static char *transpose(size_t es, const char *matrix, size_t rows, size_t column
 
 /* A phase of `gates` gates side by side, from `first_gate` on. */
 static le_status pack_gate_phase(const le_kernels *kernels, const plain_weights *plain, size_t first_gate, int gates,
-                                 le_step_kernel kernel, le_phase *phase)
+                                 le_step_kernel cells, le_phase *phase)
 {
     const size_t skip = first_gate * plain->hidden * plain->es;
-    phase->kernel = kernel;
+    phase->cells = cells;
     phase->first_gate = (int)first_gate;
     phase->units = plain->hidden;
     phase->panel_units = (size_t)kernels->lanes;
@@ -60,10 +60,10 @@ static le_status pack_gate_phase(const le_kernels *kernels, const plain_weights 
 
 /* A phase of one gate, its units as columns. */
 static le_status pack_column_phase(const le_kernels *kernels, const plain_weights *plain, size_t gate,
-                                   le_step_kernel kernel, le_phase *phase)
+                                   le_step_kernel cells, le_phase *phase)
 {
     const size_t skip = gate * plain->hidden * plain->es;
-    phase->kernel = kernel;
+    phase->cells = cells;
     phase->first_gate = (int)gate;
     phase->units = plain->hidden;
     phase->panel_units = LE_MAX_NV * (size_t)kernels->lanes;
@@ -115,15 +115,15 @@ static int is_common_lstm(const le_recurrent *spec, const le_cell_config *config
 static le_status pack_lstm(const le_kernels *kernels, const le_recurrent *spec, const plain_weights *plain,
                            le_recurrent_direction *direction)
 {
-    const le_step_kernel kernel = is_common_lstm(spec, &direction->config) ? kernels->lstm : kernels->lstm_general;
     le_phase *gates = &direction->phase[0], *projection = &direction->phase[1];
     direction->phases = 1;
-    le_status status = pack_gate_phase(kernels, plain, 0, 4, kernel, gates);
+    gates->fused = is_common_lstm(spec, &direction->config) ? kernels->lstm : NULL;
+    le_status status = pack_gate_phase(kernels, plain, 0, 4, kernels->lstm_general, gates);
     if (status != LE_OK || !spec->projection)
         return status;
     direction->phases = 2;
     gates->to_middle = projection->from_middle = 1;
-    projection->kernel = kernels->projection;
+    projection->cells = kernels->projection;
     projection->units = spec->projection;
     projection->panel_units = LE_MAX_NV * (size_t)kernels->lanes;
     projection->order = LE_ORDER_UNITS;

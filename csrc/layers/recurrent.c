@@ -129,7 +129,11 @@ void le_recurrent_lay_work(const le_recurrent_layer *layer, size_t rows, size_t 
         work->x_part[i] = le_arena_take(arena, le_mul(own_panels(layer, w, members), block_rows), width_bytes(layer, w));
     }
     /* Sums of all rows of a panel, or of all panels of a row. */
-    const size_t panels = own_panels(layer, &layer->direction[0].phase[0].r, members);
+    size_t panels = 0;
+    for (int i = 0; i < layer->direction[0].phases; i++) {
+        const size_t own = own_panels(layer, &layer->direction[0].phase[i].r, members);
+        panels = own > panels ? own : panels;
+    }
     work->scratch = le_arena_take(arena, le_mul(rows > panels ? rows : panels, LE_MAX_NV * (size_t)layer->kernels->lanes),
                                   es);
     work->gathered = work->plain = NULL;
@@ -246,31 +250,52 @@ static void row_panels(const le_recurrent_layer *layer, const le_packed *packed,
     layer->kernels->row_product(packed->nv, &panels, row, k, to);
 }
 
+/* The panel that `step` is about to take: its weights' place, not what they are multiplied with. */
+static void set_panel(const le_recurrent_layer *layer, const le_phase *phase, size_t panel, char *c, le_step *step)
+{
+    const size_t es = element(layer), lanes = (size_t)layer->kernels->lanes;
+    step->first = panel * phase->panel_units;
+    step->units = phase->units - step->first < phase->panel_units ? phase->units - step->first : phase->panel_units;
+    step->nv = panel_nv(&phase->r, panel);
+    step->bias = phase->bias ? phase->bias + panel * phase->bias_bytes : NULL;
+    step->peephole = phase->peephole ? phase->peephole + panel * 3 * lanes * es : NULL;
+    step->c = c ? c + step->first / lanes * step->c_panel * es : NULL;
+}
+
+/* The projected inputs of a panel, the `own`-th of this member's, from this step's first row on. */
+static char *inputs_of(const le_recurrent_layer *layer, const le_phase *phase, const projected *x, size_t own, size_t panel)
+{
+    return x->rows + own * x->count * width_bytes(layer, &phase->r) + x->at * panel_width(layer, &phase->r, panel);
+}
+
 /* One step of one row: all panels this member owns at once. Backwards, what was read last comes first here too. */
 static void run_row(const le_recurrent_layer *layer, const le_phase *phase, const le_crew *crew, le_step *step,
                     const projected *x, const le_recurrent_work *work, char *c, int backwards)
 {
-    const size_t es = element(layer), width = width_bytes(layer, &phase->r);
+    const size_t width = width_bytes(layer, &phase->r), k = x->from_zero && le_phase_idle(phase) ? 0 : phase->r.k;
+    const int inputs = x->late && phase->w.panels > 0;
     size_t first, last;
     le_share(crew, phase->r.panels, &first, &last);
-    if (x->late && !backwards)
-        row_panels(layer, &phase->w, crew, work->x_rows[x->at], layer->features, 0, x->rows);
-    row_panels(layer, &phase->r, crew, step->h_prev[0], x->from_zero && le_phase_idle(phase) ? 0 : phase->r.k, backwards,
-               step->scratch);
-    if (x->late && backwards)
-        row_panels(layer, &phase->w, crew, work->x_rows[x->at], layer->features, 1, x->rows);
-    step->first = first * phase->panel_units;
-    step->units = phase->units - step->first;
-    step->x_part = x->late ? x->rows : x->rows + x->at * width;
-    step->nv = phase->r.nv;
-    if (first < last) {
+    if (inputs && !backwards)
+        row_panels(layer, &phase->w, crew, work->x_rows[0], layer->features, 0, x->rows);
+    row_panels(layer, &phase->r, crew, step->h_prev[0], k, backwards, work->scratch);
+    if (inputs && backwards)
+        row_panels(layer, &phase->w, crew, work->x_rows[0], layer->features, 1, x->rows);
+    if (phase->fused && first < last) {
+        set_panel(layer, phase, first, c, step);
+        step->units = phase->units - step->first;
         step->nv = panel_nv(&phase->r, last - 1);
-        step->x_last = x->rows + (last - 1 - first) * (x->late ? 1 : x->count) * width +
-                       (x->late ? 0 : x->at * panel_width(layer, &phase->r, last - 1));
+        step->x_part = inputs_of(layer, phase, x, 0, first);
+        step->x_last = inputs_of(layer, phase, x, last - 1 - first, last - 1);
+        layer->kernels->lstm_row(step, last - first, x->count * (width / element(layer)));
     }
-    step->bias = phase->bias + first * phase->bias_bytes;
-    step->c = c + first * step->c_panel * es;
-    layer->kernels->lstm_row(step, last - first, (x->late ? 1 : x->count) * (width / es));
+    for (size_t panel = first; panel < last && !phase->fused; panel++) {
+        set_panel(layer, phase, panel, c, step);
+        step->x_part = inputs_of(layer, phase, x, panel - first, panel);
+        step->scratch = work->scratch + (panel - first) * width;
+        phase->cells(step);
+    }
+    step->scratch = work->scratch;
     le_meet(crew);
 }
 
@@ -278,28 +303,27 @@ static void run_row(const le_recurrent_layer *layer, const le_phase *phase, cons
 static void run_phase(const le_recurrent_layer *layer, const le_phase *phase, const le_crew *crew, le_step *step,
                       const projected *x, const le_recurrent_work *work, char *c, int backwards)
 {
-    const size_t es = element(layer), lanes = (size_t)layer->kernels->lanes, width = width_bytes(layer, &phase->r);
+    const le_kernels *kernels = layer->kernels;
+    const int idle = x->from_zero && le_phase_idle(phase), inputs = x->late && phase->w.panels > 0;
+    const le_packed *reads = inputs ? &phase->w : &phase->r; /* first in each panel's turn */
     size_t first, last;
     le_share(crew, phase->r.panels, &first, &last);
-    const int idle = x->from_zero && le_phase_idle(phase);
-    const le_packed *reads = x->late && phase->w.panels ? &phase->w : &phase->r; /* first in each panel's turn */
     step->k = idle ? 0 : phase->r.k;
     for (size_t i = first; i < last; i++) {
         const size_t panel = backwards ? first + last - 1 - i : i;
         const size_t after = i + 1 == last ? panel : backwards ? panel - 1 : panel + 1;
-        step->first = panel * phase->panel_units;
-        step->units = phase->units - step->first < phase->panel_units ? phase->units - step->first : phase->panel_units;
+        set_panel(layer, phase, panel, c, step);
         step->panel = panel_at(&phase->r, panel);
-        step->nv = panel_nv(&phase->r, panel);
         step->next = work->fetch && !idle ? panel_at(reads, after) : NULL;
-        if (phase->w.panels && x->late)
+        if (inputs)
             project_panel(layer, &phase->w, panel, x->count, work, idle ? panel_at(&phase->w, after) : step->panel, x->rows);
-        step->x_part = x->late ? x->rows
-                               : x->rows + (panel - first) * x->count * width + x->at * panel_width(layer, &phase->r, panel);
-        step->bias = phase->bias ? phase->bias + panel * phase->bias_bytes : NULL;
-        step->peephole = phase->peephole ? phase->peephole + panel * 3 * lanes * es : NULL;
-        step->c = c ? c + step->first / lanes * step->c_panel * es : NULL;
-        phase->kernel(step);
+        step->x_part = x->late ? x->rows : inputs_of(layer, phase, x, panel - first, panel);
+        if (phase->fused) {
+            phase->fused(step);
+            continue;
+        }
+        kernels->product(step->nv, step->rows, step->h_prev, step->k, step->panel, step->next, step->scratch);
+        phase->cells(step);
     }
     le_meet(crew);
 }
@@ -345,8 +369,7 @@ static void run_direction(const le_recurrent_layer *layer, int d, const le_crew 
             step.h_out = phase->to_middle ? work->middle_out : work->h_out;
             const projected inputs = {.rows = work->x_part[i], .at = at, .count = count, .late = late,
                                       .from_zero = from_zero && s == 0};
-            const int alone = active == 1 && phase->kernel == layer->kernels->lstm;
-            (alone ? run_row : run_phase)(layer, phase, crew, &step, &inputs, work, state->c[d], (int)((s + (size_t)work->turn) % 2));
+            (active == 1 ? run_row : run_phase)(layer, phase, crew, &step, &inputs, work, state->c[d], (int)((s + (size_t)work->turn) % 2));
         }
         for (size_t row = 0; row < active; row++)
             work->h_prev[row] = work->h_out[row];

@@ -10,7 +10,8 @@
 /* A step is one product and what follows it, or two with a meeting of the crew in between: a GRU that resets h
  * before its product, and an LSTM that projects h. What passes between the two is the layer's middle row. */
 typedef struct le_phase {
-    le_step_kernel kernel;
+    le_step_kernel fused; /* the product and what follows it in one, or null: then the product, and `cells` */
+    le_step_kernel cells;
     le_panel_order order; /* of w and r */
     le_packed w;        /* inputs; no panels when the phase reads none */
     le_packed r;        /* what is multiplied in each step */
