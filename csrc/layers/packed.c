@@ -18,8 +18,8 @@ size_t le_dtype_size(le_dtype dtype)
 static le_status allocate(const le_kernels *kernels, int nv, int last_nv, size_t panels, size_t k, le_packed *out)
 {
     const size_t vector = (size_t)kernels->lanes * le_dtype_size(kernels->dtype);
-    *out = (le_packed){.k = k, .panels = panels, .nv = nv, .last_nv = last_nv, .panel_bytes = le_mul(k, (size_t)nv * vector),
-                       .last_bytes = le_mul(k, (size_t)last_nv * vector)};
+    *out = (le_packed){.k = k, .panels = panels, .nv = nv, .last_nv = last_nv,
+                       .panel_bytes = le_mul(k, (size_t)nv * vector), .last_bytes = le_mul(k, (size_t)last_nv * vector)};
     const size_t bytes = panels ? le_add(le_mul(out->panel_bytes, panels - 1), out->last_bytes) : 0;
     if (bytes == SIZE_MAX)
         return LE_ERROR_OVERFLOW;
@@ -160,8 +160,9 @@ le_status le_pack_rows(const le_kernels *kernels, le_panel_order order, int gate
     const size_t lanes = (size_t)kernels->lanes;
     const int nv = order == LE_ORDER_UNITS ? LE_MAX_NV : gates;
     const size_t width = order == LE_ORDER_UNITS ? LE_MAX_NV * lanes : lanes;
-    const int close = order == LE_ORDER_CLOSE_GATES && units % lanes ? (int)(((size_t)gates * (units % lanes) + lanes - 1) / lanes) : nv;
-    const le_status status = allocate(kernels, nv, close, (units + width - 1) / width, k, out);
+    const size_t left = order == LE_ORDER_CLOSE_GATES ? units % lanes : 0;
+    const int last_nv = left ? (int)(((size_t)gates * left + lanes - 1) / lanes) : nv;
+    const le_status status = allocate(kernels, nv, last_nv, (units + width - 1) / width, k, out);
     if (status != LE_OK)
         return status;
     atomic_int not_finite;

@@ -213,7 +213,8 @@ static const char *panel_at(const le_packed *packed, size_t panel)
 static void project_panel(const le_recurrent_layer *layer, const le_packed *w, size_t panel, size_t count,
                           const le_recurrent_work *work, const char *next, char *to)
 {
-    layer->kernels->product(panel_nv(w, panel), count, work->x_rows, layer->features, panel_at(w, panel), work->fetch ? next : NULL, to);
+    layer->kernels->product(panel_nv(w, panel), count, work->x_rows, layer->features, panel_at(w, panel),
+                            work->fetch ? next : NULL, to);
 }
 
 static void project_packed(const le_recurrent_layer *layer, const le_recurrent_direction *direction, const le_crew *crew,
@@ -316,7 +317,8 @@ static void run_phase(const le_recurrent_layer *layer, const le_phase *phase, co
         step->panel = panel_at(&phase->r, panel);
         step->next = work->fetch && !idle ? panel_at(reads, after) : NULL;
         if (inputs)
-            project_panel(layer, &phase->w, panel, x->count, work, idle ? panel_at(&phase->w, after) : step->panel, x->rows);
+            project_panel(layer, &phase->w, panel, x->count, work, idle ? panel_at(&phase->w, after) : step->panel,
+                          x->rows);
         step->x_part = x->late ? x->rows : inputs_of(layer, phase, x, panel - first, panel);
         if (phase->fused) {
             phase->fused(step);
@@ -369,7 +371,10 @@ static void run_direction(const le_recurrent_layer *layer, int d, const le_crew 
             step.h_out = phase->to_middle ? work->middle_out : work->h_out;
             const projected inputs = {.rows = work->x_part[i], .at = at, .count = count, .late = late,
                                       .from_zero = from_zero && s == 0};
-            (active == 1 ? run_row : run_phase)(layer, phase, crew, &step, &inputs, work, state->c[d], (int)((s + (size_t)work->turn) % 2));
+            const int backwards = (int)((s + (size_t)work->turn) % 2);
+            /* From two blocks of k on a panel has chains enough alone, and its cells run beside the next one's product. */
+            const int side_by_side = active == 1 && (phase->fused || phase->r.k < 2 * LE_K_BLOCK);
+            (side_by_side ? run_row : run_phase)(layer, phase, crew, &step, &inputs, work, state->c[d], backwards);
         }
         for (size_t row = 0; row < active; row++)
             work->h_prev[row] = work->h_out[row];
