@@ -1,0 +1,114 @@
+# cython: language_level=3
+"""The public C API of csrc/include/le.h, as the bindings see it."""
+
+from libc.stdint cimport int32_t, int64_t
+
+cdef extern from "le.h" nogil:
+    ctypedef enum le_status:
+        LE_OK
+        LE_ERROR_ARGUMENT
+        LE_ERROR_SHAPE
+        LE_ERROR_TOKEN
+        LE_ERROR_OVERFLOW
+        LE_ERROR_UNSUPPORTED
+        LE_ERROR_ISA
+        LE_ERROR_MEMORY
+        LE_ERROR_STATE
+        LE_ERROR_CANCELLED
+    ctypedef struct le_error:
+        le_status status
+        int64_t index
+        char message[232]
+    const char *le_status_text(le_status)
+    size_t le_isa_count()
+    const char *le_isa_name(size_t)
+    const char *le_isa_description(size_t)
+    int le_isa_supported(size_t)
+    int le_has_openmp()
+    int le_openmp_max_threads()
+    le_status le_threads_init()
+    ctypedef int le_blas_kind
+    void le_blas_set(void *, void *, le_blas_kind)
+    int le_blas_linked()
+    void le_blas_sgemm(size_t, size_t, size_t, const float *, const float *, float *)
+    void le_blas_dgemm(size_t, size_t, size_t, const double *, const double *, double *)
+    ctypedef enum le_dtype:
+        LE_FLOAT32
+        LE_FLOAT64
+    ctypedef enum le_gemm:
+        LE_GEMM_PACKED
+        LE_GEMM_BLAS
+    ctypedef int le_act_kind
+    ctypedef struct le_activation:
+        le_act_kind kind
+        double alpha, beta
+    int le_activation_find(const char *)
+    ctypedef struct le_model
+    ctypedef int32_t le_value
+    le_value LE_NONE
+    ctypedef struct le_model_options:
+        const char *isa
+        le_dtype dtype
+        le_gemm gemm
+        int threads
+    le_status le_model_new(const le_model_options *, le_model **, le_error *)
+    void le_model_free(le_model *)
+    ctypedef enum le_rank:
+        LE_VECTOR
+        LE_SEQUENCE
+    le_status le_model_input(le_model *, le_rank, int, size_t, le_value *, le_error *)
+    le_status le_model_input_ids(le_model *, le_rank, int, le_value *, le_error *)
+    le_status le_model_embedding(le_model *, le_value, const void *, size_t, size_t, le_value *, le_error *)
+    le_status le_model_dense(le_model *, le_value, const void *, const void *, size_t, le_activation, le_value *, le_error *)
+    le_status le_model_activate(le_model *, le_value, le_activation, le_value *, le_error *)
+    ctypedef int le_pool_kind
+    le_status le_model_pool(le_model *, le_value, le_pool_kind, le_value *, le_error *)
+    ctypedef int le_cell
+    ctypedef int le_direction
+    ctypedef struct le_recurrent:
+        le_cell cell
+        le_direction direction
+        size_t hidden, projection
+        le_value x, initial_h, initial_c
+        const void *w
+        const void *r
+        const void *b
+        const void *p
+        const void *proj
+        le_activation activations[2][3]
+        double clip, cell_clip
+        int input_forget, linear_before_reset, empty_zero, peephole_previous
+    le_status le_model_recurrent(le_model *, const le_recurrent *, le_value *, le_value *, le_value *, le_error *)
+    ctypedef int le_weight
+    le_status le_model_unpack(const le_model *, size_t, le_weight, void *, size_t, le_error *)
+    le_status le_model_output(le_model *, le_value, le_error *)
+    le_status le_model_finish(le_model *, le_error *)
+    size_t le_model_state_size(const le_model *)
+    size_t le_model_layer_count(const le_model *)
+    le_status le_model_state_slot(const le_model *, size_t, size_t *, size_t *, size_t *, size_t *)
+    size_t le_model_weight_bytes(const le_model *)
+    size_t le_model_workspace_bytes(const le_model *)
+    const char *le_model_isa(const le_model *)
+    int le_model_causal(const le_model *)
+    ctypedef struct le_axis:
+        size_t steps
+        const int32_t *lengths
+    ctypedef enum le_split:
+        LE_SPLIT_AUTO
+        LE_SPLIT_ROWS
+        LE_SPLIT_UNITS
+        LE_SPLIT_LAYERS
+    ctypedef struct le_run:
+        size_t batch
+        const le_axis *axes
+        const void *const *inputs
+        void *const *outputs
+        const void *const *state_in
+        void *const *state_out
+        int threads
+        int resumed
+        le_split split
+        size_t block_steps
+        int (*poll)(void *) noexcept nogil
+        void *poll_context
+    le_status le_model_run(le_model *, const le_run *, le_error *)
