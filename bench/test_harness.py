@@ -152,7 +152,8 @@ def test_interpolation_and_share():
     found = shares([row, peer, {**row, "threads": 1}], Limit(KNOWN, 2))
     assert len(found) == 1 and found[0]["share"] == pytest.approx(1, rel=0.08)
     first = shares([{**row, "cell": "lstm/H64-B128-T1"}], Limit(KNOWN, 2))
-    assert 0.5 < first[0]["share"] / found[0]["share"] < 0.6  # from a zero state: no product with R
+    # From a zero state there is no product with R: half of the arithmetic, all of the cells.
+    assert 0.5 < first[0]["share"] / found[0]["share"] < 0.65
     assert found[0]["speed_up"] == 2 and found[0]["most"] == pytest.approx(2, rel=0.08)
 
 
