@@ -80,7 +80,7 @@ class InputCheck:
             checked = check_inputs(self._inputs, self._axes, x, None, self._dtype)
             if len(self._known) >= 64:
                 self._known.clear()
-            self._known[shapes] = checked.batch, checked.sizes
+            self._known[shapes] = checked.batch, dict(checked.sizes)
             return checked
         batch, sizes = self._known[shapes]
         return Checked(dict(zip(self._names, arrays)), batch, {}, dict(sizes), False)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import lstm_engine as le
-from lstm_engine import model as model_module
 from lstm_engine import stream as stream_module
 from lstm_engine.graph import LSTM, Dense, Graph, Value
+from lstm_engine.inputs import InputCheck
 
 rng = np.random.default_rng(0)
 H, F = 12, 5
@@ -100,7 +100,7 @@ def test_the_long_way_is_not_taken(name, monkeypatch):
     def refuse(*args):
         raise AssertionError("took the long way")
 
-    monkeypatch.setattr(model_module, "check_inputs", refuse)
+    monkeypatch.setattr(InputCheck, "__call__", refuse)
     for call in own.values():
         call()
 
@@ -163,7 +163,7 @@ def test_several_inputs_and_outputs(batch, monkeypatch):
     def refuse(*args):
         raise AssertionError("took the long way")
 
-    monkeypatch.setattr(model_module, "check_inputs", refuse)
+    monkeypatch.setattr(InputCheck, "__call__", refuse)
     y = model.predict(given)
     assert list(y) == list(wanted) == ["c2", "y", "h2"]
     assert all(y[name].tobytes() == wanted[name].tobytes() for name in wanted)
