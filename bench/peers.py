@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -24,6 +25,10 @@ from .table import format_table
 from .worker import Worker, WorkerDied
 
 Row = dict[str, Any]
+
+# Threads of an engine may spin on after its last call, on a core that the next one needs: with two cores an engine that
+# followed ONNX Runtime at once took up to 1.8 times as long.
+CALM_SECONDS = 0.03
 
 
 @dataclass
@@ -134,6 +139,7 @@ def measure(
                 # Another order each round, so that no engine always follows the same one.
                 shift = number % len(own) if own else 0
                 for job in own[shift:] + own[:shift]:
+                    time.sleep(CALM_SECONDS)
                     job.rounds.append(
                         workers[job.engine].ask(
                             "time", job.cell.name, job.threads, dtype, job.variant, seconds
