@@ -11,22 +11,22 @@
 
 enum { GATE_I, GATE_O, GATE_F, GATE_C, LSTM_GATES, WIDTH = LSTM_GATES * LANES };
 
-/* Pre-activation j of one row. nv: vectors of the panel, constant where this is inlined. */
-LE_INLINE vec lstm_gate(const int nv, int j, size_t units, const real *x, const real *sums, const real *bias)
+/* Pre-activation j of one row. close: the gates stand side by side; constant where this is inlined. */
+LE_INLINE vec lstm_gate(const int close, int j, size_t units, const real *x, const real *sums, const real *bias)
 {
-    if (nv == LSTM_GATES)
+    if (!close)
         return v_add(v_add(v_load(x + j * LANES), v_load(sums + j * LANES)), v_load(bias + j * LANES));
     const size_t at = (size_t)j * units;
     return v_add(v_add(v_load_n(x + at, units), v_load_n(sums + at, units)), v_load(bias + j * LANES));
 }
 
 /* The common cell of one row, sigmoid, tanh, tanh, in two parts: first c, and the output gate; then h. */
-LE_INLINE quotient lstm_state(const int nv, size_t units, const real *x, const real *bias, const real *sums, real *c)
+LE_INLINE quotient lstm_state(const int close, size_t units, const real *x, const real *bias, const real *sums, real *c)
 {
     vec gate[LSTM_GATES];
 #pragma GCC unroll 4
     for (int j = 0; j < LSTM_GATES; j++)
-        gate[j] = lstm_gate(nv, j, units, x, sums, bias);
+        gate[j] = lstm_gate(close, j, units, x, sums, bias);
     const vec f = v_sigmoid(gate[GATE_F]);
     const vec ig = v_divide_product(sigmoid_quotient(gate[GATE_I]), tanh_quotient(gate[GATE_C]));
     v_store(c, v_fma(f, v_load(c), ig));
@@ -37,7 +37,7 @@ LE_INLINE quotient lstm_state(const int nv, size_t units, const real *x, const r
  * waits in place of the sums. */
 LE_INLINE void lstm_state_apart(const real *x, const real *bias, real *sums, real *c)
 {
-    const quotient o = lstm_state(LSTM_GATES, LANES, x, bias, sums, c);
+    const quotient o = lstm_state(0, LANES, x, bias, sums, c);
     v_store(sums, o.over);
     v_store(sums + LANES, o.under);
 }
@@ -111,7 +111,7 @@ static void lstm_row(const le_step *s, size_t panels, size_t x_panel)
 }
 
 /* Any LSTM cell for one row: sums of the h part come from scratch. */
-LE_INLINE void lstm_cell_general(const int nv, const le_step *s, size_t row)
+LE_INLINE void lstm_cell_general(const int close, const le_step *s, size_t row)
 {
     const size_t at = row * (size_t)(s->nv * LANES);
     const real *x = (const real *)s->x_part + at, *sums = (const real *)s->scratch + at;
@@ -120,7 +120,7 @@ LE_INLINE void lstm_cell_general(const int nv, const le_step *s, size_t row)
     real *c = (real *)s->c + row * LANES;
     vec gate[LSTM_GATES];
     for (int j = 0; j < LSTM_GATES; j++)
-        gate[j] = lstm_gate(nv, j, s->units, x, sums, bias);
+        gate[j] = lstm_gate(close, j, s->units, x, sums, bias);
     const vec c_old = v_load(c);
     if (peephole) {
         gate[GATE_I] = v_fma(v_load(peephole), c_old, gate[GATE_I]);
@@ -150,7 +150,7 @@ static void lstm_general(const le_step *s)
 {
     if (s->nv == LSTM_GATES)
         for (size_t row = 0; row < s->rows; row++)
-            lstm_cell_general(LSTM_GATES, s, row);
+            lstm_cell_general(0, s, row);
     else
         for (size_t row = 0; row < s->rows; row++)
             lstm_cell_general(1, s, row);
