@@ -2,10 +2,12 @@
 #include <string.h>
 
 #include "base/cpu.h"
+#include "kernels/dense_body.h"
 #include "kernels/gemm_body.h"
 #include "kernels/gru_body.h"
 #include "kernels/lstm_body.h"
 #include "kernels/math_body.h"
+#include "kernels/row_body.h"
 
 const le_kernels LE_TABLE = {
     .name = LE_TABLE_NAME,

@@ -165,6 +165,17 @@ le_deal le_choose_deal(const le_model *model, const le_run *run)
     return (le_deal){rows, 1, 0};
 }
 
+/* Members that follow each other through the layers wait a block at the beginning and at the end, and meet after each:
+ * at most a sixteenth of the time, and no longer than the meeting is small beside it (two LSTM of 100 units, one row, 500
+ * steps: 1.04 ms with blocks of 12 steps, 1.08 of 32), but two full tiles for the inputs' product. */
+static size_t layers_block(const le_stage *stage, size_t rows, size_t steps, int members)
+{
+    const double flops_of_a_block = 2e6, flops = stage->flops * (double)(rows ? rows : 1) / members;
+    const size_t least = 12, most = (steps + 15) / 16;
+    const size_t enough = flops * (double)most > flops_of_a_block ? (size_t)(flops_of_a_block / flops) : most;
+    return most < least ? most : enough > least ? enough : least;
+}
+
 size_t le_choose_block(const le_model *model, const le_run *run, const le_stage *stage, size_t rows, size_t steps,
                        const le_deal *deal)
 {
@@ -185,9 +196,8 @@ size_t le_choose_block(const le_model *model, const le_run *run, const le_stage 
      * once more (H = 512, 8 rows: 13.4 ms with blocks of 16 steps, 15.4 with 8). */
     const size_t l2 = le_cpu_l2_bytes();
     size_t block = (2 * step_bytes(model, run) > (double)l2 ? l2 / 2 : l2 / 4) / bytes;
-    /* Members that follow each other wait a block at the beginning and at the end: a sixteenth of the time. */
-    if (by_layers && block > (steps + 15) / 16)
-        block = (steps + 15) / 16;
+    if (by_layers && block > layers_block(stage, rows, steps, deal->members))
+        block = layers_block(stage, rows, steps, deal->members);
     block = block < 1 ? 1 : block;
     return block < steps ? block : steps;
 }

@@ -195,8 +195,8 @@ static void finish_op(walker *w, const le_op *op, int number, const le_block *wh
     }
 }
 
-/* Whether to stop: the caller's thread asks it now and then, the first member of each crew decides for the crew. */
-static int should_stop(walker *w, int caller, double flops)
+/* The caller's thread asks now and then whether to go on. */
+static void ask_caller(walker *w, int caller, double flops)
 {
     const le_run *run = w->all->run;
     w->since_poll += flops;
@@ -205,26 +205,33 @@ static int should_stop(walker *w, int caller, double flops)
         if (run->poll(run->poll_context))
             atomic_store(&w->all->cancelled, 1);
     }
-    if (w->crew.members == 1)
-        return atomic_load_explicit(&w->all->cancelled, memory_order_relaxed);
-    if (w->crew.member == 0)
-        w->group->stop = atomic_load(&w->all->cancelled);
-    le_meet(&w->crew);
-    return w->group->stop;
+}
+
+/* Meet, and learn whether to stop: member 0 decides for the crew. It decides twice before it writes to the same place
+ * again, and by then all have met once more: nobody still reads it. */
+static int meet_to_go_on(walker *w, const le_crew *crew, size_t turn)
+{
+    if (crew->members == 1)
+        return !atomic_load_explicit(&w->all->cancelled, memory_order_relaxed);
+    if (crew->member == 0)
+        w->group->stop[turn % 2] = atomic_load(&w->all->cancelled);
+    le_meet(crew);
+    return !w->group->stop[turn % 2];
 }
 
 static int run_blocks(walker *w, const le_stage *stage, const le_block *whole, size_t block_steps, int caller)
 {
-    for (size_t begin = 0; begin < whole->steps; begin += block_steps) {
+    for (size_t begin = 0, turn = 0; begin < whole->steps; begin += block_steps, turn++) {
         le_block block = *whole;
         block.begin = begin;
         block.end = begin + block_steps < whole->steps ? begin + block_steps : whole->steps;
-        if (should_stop(w, caller, stage->flops * (double)block.rows * (double)(block.end - begin)))
-            return 1;
+        ask_caller(w, caller, stage->flops * (double)block.rows * (double)(block.end - begin));
+        if ((turn > 0 || w->crew.members == 1) && !meet_to_go_on(w, &w->crew, turn))
+            return 0;
         for (int i = stage->first; i < stage->last; i++)
             run_op(w, &w->all->model->ops[i], i, &block, stage->axis);
     }
-    return 0;
+    return 1;
 }
 
 /* Each member takes layers of its own, one block of steps behind the member before it. */
@@ -236,8 +243,7 @@ static int run_layers(walker *w, const le_stage *stage, const le_block *whole, s
     int first, last;
     le_stage_share(w->all->model, stage, all.member, all.members, &first, &last);
     for (size_t turn = 0; turn + 1 < blocks + (size_t)all.members; turn++) {
-        if (should_stop(w, caller, stage->flops * (double)whole->rows * (double)block_steps))
-            return 1;
+        ask_caller(w, caller, stage->flops * (double)whole->rows * (double)block_steps);
         if (turn >= member && turn - member < blocks) {
             le_block block = *whole;
             block.begin = (turn - member) * block_steps;
@@ -247,9 +253,10 @@ static int run_layers(walker *w, const le_stage *stage, const le_block *whole, s
                 run_op(w, &w->all->model->ops[i], i, &block, stage->axis);
             w->crew = all;
         }
-        le_meet(&all);
+        if (!meet_to_go_on(w, &all, turn))
+            return 0;
     }
-    return 0;
+    return 1;
 }
 
 static void run_group(running *all, int g, int member, int caller)
@@ -274,11 +281,12 @@ static void run_group(running *all, int g, int member, int caller)
             begin_op(&w, &model->ops[i], i, &whole, axis);
         le_meet(&w.crew);
         const int by_layers = le_stage_by_layers(model, stage, &all->workspace->shape.deal);
-        if ((by_layers ? run_layers : run_blocks)(&w, stage, &whole, all->workspace->blocks[s], caller))
+        if (!(by_layers ? run_layers : run_blocks)(&w, stage, &whole, all->workspace->blocks[s], caller))
             return;
         for (int i = stage->first; i < stage->last; i++)
             finish_op(&w, &model->ops[i], i, &whole, axis);
-        le_meet(&w.crew);
+        if (s + 1 < model->stage_count)
+            le_meet(&w.crew);
     }
 }
 

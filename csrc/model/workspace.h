@@ -29,7 +29,7 @@ typedef struct le_group {
     le_recurrent_state *states; /* [ops] */
     le_op_work **work;       /* [members][ops] */
     le_barrier *barriers;    /* [3]: all, and each direction */
-    int stop;                /* member 0's decision for the crew */
+    int stop[2];             /* member 0's decisions for the crew, this one and the one before */
 } le_group;
 
 /* Bytes from one row of a stored value to the next: rows begin on cache lines. */
