@@ -49,19 +49,18 @@ size_t le_dense_bytes(const le_dense_layer *layer)
            (layer->w_plain ? layer->features * layer->units * es : 0);
 }
 
-void le_dense_lay_work(const le_dense_layer *layer, size_t block_rows, size_t chunk, le_arena *arena,
-                       le_dense_work *work)
+void le_dense_lay_work(const le_dense_layer *layer, size_t block_rows, le_arena *arena, le_dense_work *work)
 {
     const size_t es = le_dtype_size(layer->kernels->dtype);
     work->in = le_arena_take(arena, block_rows, sizeof *work->in);
     work->out = le_arena_take(arena, block_rows, sizeof *work->out);
+    const size_t chunk = block_rows < LE_DENSE_CHUNK ? block_rows : LE_DENSE_CHUNK;
     work->sums = le_arena_take(arena, chunk, sizeof *work->sums);
-    work->scratch = le_arena_take(arena, LE_DENSE_CHUNK * LE_MAX_NV * (size_t)layer->kernels->lanes, es);
-    work->chunk = chunk;
+    work->scratch = le_arena_take(arena, chunk * LE_MAX_NV * (size_t)layer->kernels->lanes, es);
     work->gathered = work->plain = work->logits = NULL;
     work->logits_stride = le_round_up(le_mul(layer->units, es), LE_ALIGN);
     if (row_wise(layer->activation) && layer->gemm == LE_GEMM_PACKED)
-        work->logits = le_arena_take(arena, block_rows < chunk ? block_rows : chunk, work->logits_stride);
+        work->logits = le_arena_take(arena, chunk, work->logits_stride);
     if (layer->gemm == LE_GEMM_BLAS) {
         work->gathered = le_arena_take(arena, le_mul(block_rows, layer->features), es);
         work->plain = le_arena_take(arena, le_mul(block_rows, layer->units), es);
@@ -117,8 +116,9 @@ void le_dense_block(const le_dense_layer *layer, const le_crew *crew, const le_b
 
     if (layer->gemm == LE_GEMM_BLAS)
         apply_blas(layer, count, work);
-    for (size_t chunk = 0; chunk < count; chunk += work->chunk) {
-        const size_t rows = count - chunk < work->chunk ? count - chunk : work->chunk;
+    const size_t chunks = (count + LE_DENSE_CHUNK - 1) / LE_DENSE_CHUNK, most = chunks ? (count + chunks - 1) / chunks : 0;
+    for (size_t chunk = 0; chunk < count; chunk += most) {
+        const size_t rows = count - chunk < most ? count - chunk : most;
         for (size_t row = 0; logits && row < rows; row++)
             work->sums[row] = logits + row * work->logits_stride;
         le_dense_panel part = {

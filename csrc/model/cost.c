@@ -165,6 +165,15 @@ le_deal le_choose_deal(const le_model *model, const le_run *run)
     return (le_deal){rows, 1, 0};
 }
 
+/* Whether a later operation of the stage reads `value`: what only leaves the model need not stay in the cache. */
+static int read_in_stage(const le_model *model, const le_stage *stage, le_value value)
+{
+    for (int i = stage->first; i < stage->last; i++)
+        if (value != LE_NONE && model->ops[i].x == value)
+            return 1;
+    return 0;
+}
+
 /* Members that follow each other through the layers wait a block at the beginning and at the end, and meet after each:
  * at most a sixteenth of the time, and no longer than the meeting is small beside it (two LSTM of 100 units, one row, 500
  * steps: 1.04 ms with blocks of 12 steps, 1.08 of 32), but two full tiles for the inputs' product. */
@@ -186,9 +195,11 @@ size_t le_choose_block(const le_model *model, const le_run *run, const le_stage 
     size_t bytes = 1;
     for (int i = stage->first; i < stage->last; i++) {
         const le_op *op = &model->ops[i];
-        size_t width = op->y == LE_NONE ? 0 : model->values[op->y].features;
+        size_t width = read_in_stage(model, stage, op->y) ? model->values[op->y].features : 0;
         if (op->kind == LE_OP_RECURRENT)
             width += (size_t)op->as.recurrent.gates * op->as.recurrent.lanes_hidden / (size_t)members;
+        else if (model->values[op->x].features > width)
+            width = model->values[op->x].features;
         width *= model->element * (rows ? rows : 1);
         bytes = width > bytes ? width : bytes;
     }
@@ -212,16 +223,6 @@ int le_choose_fetch(const le_op *op, const le_run *run, size_t block_steps, int 
     else
         bytes = single_bytes(op, run);
     return bytes / members > LE_RESIDENT_SHARE * (double)le_cpu_l2_bytes();
-}
-
-size_t le_choose_dense_rows(const le_dense_layer *layer)
-{
-    enum { LEAST = 36 };
-    if (layer->activation.kind != LE_ACT_SOFTMAX && layer->activation.kind != LE_ACT_LOG_SOFTMAX)
-        return LE_DENSE_CHUNK;
-    /* Few enough for a softmax to find their outputs in the cache; enough to pay for streaming the weights once more. */
-    const size_t rows = le_cpu_l2_bytes() / 2 / (layer->units * le_dtype_size(layer->kernels->dtype));
-    return rows < LEAST ? LEAST : rows < LE_DENSE_CHUNK ? rows : LE_DENSE_CHUNK;
 }
 
 int le_choose_past_cache(const le_model *model, const le_run *run, const le_op *op)

@@ -29,7 +29,4 @@ int le_choose_fetch(const le_op *op, const le_run *run, size_t block_steps, int 
 /* Whether a Dense layer's output goes around the cache. */
 int le_choose_past_cache(const le_model *model, const le_run *run, const le_op *op);
 
-/* Rows that go through all panels of a Dense layer before the next ones do. */
-size_t le_choose_dense_rows(const le_dense_layer *layer);
-
 #endif

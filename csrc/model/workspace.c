@@ -70,7 +70,7 @@ static void lay_member(const le_model *model, const le_run *run, const le_worksp
             le_recurrent_lay_work(&op->as.recurrent, rows, le_mul(rows, block), members, arena, &work.recurrent);
             work.recurrent.fetch = fetch;
         } else {
-            le_dense_lay_work(&op->as.dense, le_mul(rows, block), le_choose_dense_rows(&op->as.dense), arena, &work.dense);
+            le_dense_lay_work(&op->as.dense, le_mul(rows, block), arena, &work.dense);
             work.dense.fetch = fetch;
             work.dense.past_cache = le_choose_past_cache(model, run, op);
         }
