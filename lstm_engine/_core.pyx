@@ -631,38 +631,47 @@ cdef class CoreModel:
 
     def quick_many(self, list arrays, int threads):
         """The outputs for inputs in order, each as `quick` takes one; None where the caller has to take the long way."""
-        cdef le_run run
-        cdef le_axis axes[MAX_PORTS]
+        cdef CoreCall call = self.call(arrays, threads)
+        if call is None:
+            return None
+        self.go(&call.run)
+        return call.outputs
+
+    def call(self, list arrays, int threads, out=None):
+        """A run on these inputs that can be made again and again, its outputs new arrays, or `out` where there is one
+        of one input; None where an array is not what the core reads or writes. An input that needs a cast is cast now:
+        the call's `inputs` tell."""
+        cdef CoreCall call = CoreCall.__new__(CoreCall)
         cdef cnp.npy_intp batch = self.fixed_batch
         cdef cnp.npy_intp steps[MAX_PORTS]
-        cdef const void *input_data[MAX_PORTS]
-        cdef void *output_data[MAX_PORTS]
         cdef int i
         memcpy(steps, self.fixed_steps, sizeof(steps))
-        inputs = []
+        call.model, call.inputs, call.outputs = self, [], []
         for i in range(self.input_count):
             x = self.input_array(i, arrays[i], &batch, steps)
             if x is None:
                 return None
-            inputs.append(x)
-            input_data[i] = cnp.PyArray_DATA(x)
+            call.inputs.append(x)
+            call.input_data[i] = cnp.PyArray_DATA(x)
         for i in range(self.axis_count):
-            axes[i].steps = max(steps[i], 0)
-            axes[i].lengths = NULL
-        outputs = []
+            call.axes[i].steps = max(steps[i], 0)
+            call.axes[i].lengths = NULL
         for i in range(self.output_count):
-            y = self.output_array(i, batch, steps[self.output_axis[i]])
-            outputs.append(y)
-            output_data[i] = cnp.PyArray_DATA(y)
-        memset(&run, 0, sizeof(run))
-        run.batch = batch
-        run.axes = axes
-        run.inputs = input_data
-        run.outputs = output_data
-        run.threads = threads
-        run.poll = _poll
-        self.go(&run)
-        return outputs
+            if out is None:
+                y = self.output_array(i, batch, steps[self.output_axis[i]])
+            elif self.input_count == self.output_count == 1 and self.takes(out, call.inputs[0], batch, steps[0]):
+                y = out
+            else:
+                return None
+            call.outputs.append(y)
+            call.output_data[i] = cnp.PyArray_DATA(y)
+        call.run.batch = batch
+        call.run.axes = call.axes
+        call.run.inputs = call.input_data
+        call.run.outputs = call.output_data
+        call.run.threads = threads
+        call.run.poll = _poll
+        return call
 
     def pad(self, list items):
         """(the sequences in one array with zeros behind them, their lengths), or None where one is not a C-contiguous
@@ -688,6 +697,20 @@ cdef class CoreModel:
                                 cnp.PyArray_DATA(x), cnp.PyArray_SIZE(x)):
                 return None
         return padded, lengths
+
+
+cdef class CoreCall:
+    """A run on arrays that stay where they are; calling it makes it once more."""
+
+    cdef CoreModel model
+    cdef readonly list inputs, outputs
+    cdef le_run run
+    cdef le_axis axes[MAX_PORTS]
+    cdef const void *input_data[MAX_PORTS]
+    cdef void *output_data[MAX_PORTS]
+
+    def __call__(self):
+        self.model.go(&self.run)
 
 
 cdef class CoreStream:

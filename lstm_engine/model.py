@@ -116,6 +116,8 @@ class Model:
                 weights, workspace, outputs = weights + packed, workspace + idle, outputs + kept
             else:
                 host += sum(array.nbytes for array in step.node.tensors().values() if isinstance(step.node, Operator))
+        if self._plan.replays is not None:
+            workspace += self._plan.replays.bytes()
         return {"weights": weights, "workspace": workspace, "outputs": outputs, "host_operators": host,
                 "raw": held_bytes(self._plan.light)}
 

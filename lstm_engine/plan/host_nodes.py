@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -45,16 +46,26 @@ def keeps_time(node: Node, values: Mapping[str, Value], axes: Axes) -> bool:
         along % rank == rank - 1 != timed[name] for name, rank in ranks.items())
 
 
-def host_step(node: Node, values: dict[str, Value], dtype: str, isa: str) -> Callable[[dict[str, np.ndarray]], None]:
+def host_kernel(node: Node, values: dict[str, Value], dtype: str, isa: str) -> Callable[..., Any]:
+    """What makes a node's output of its inputs; see `host_ops.registry.Kernel`."""
+    if isinstance(node, Operator):
+        from .host_ops import operator_kernel
+
+        kernel = _convolution(node, dtype, isa) if node.op_type == "Conv" else None
+        return kernel or operator_kernel(node)
+    return _function(node, values, dtype, isa)
+
+
+def host_step(node: Node, kernel: Callable[..., Any]) -> Callable[[dict[str, np.ndarray]], None]:
     """A function that reads a node's inputs out of a dict of values by name, and puts its outputs there."""
     if isinstance(node, Operator):
         from .host_ops import compile_step
 
-        return compile_step(node, _convolution(node, dtype, isa) if node.op_type == "Conv" else None)
-    function, x, y = _function(node, values, dtype, isa), node.inputs[0], node.outputs[0]
+        return compile_step(node, kernel)
+    x, y = node.inputs[0], node.outputs[0]
 
     def run(arrays: dict[str, np.ndarray]) -> None:
-        arrays[y] = function(arrays[x])
+        arrays[y] = kernel(arrays[x])
 
     return run
 
@@ -89,12 +100,14 @@ def _convolution(node: Operator, dtype: str, isa: str) -> Callable[..., np.ndarr
     core.output(core.dense(x, kernel, bias, LINEAR), False, len(weight))
     core.finish()
 
-    return small_convolution(attributes, weight.shape, lambda rows: core.quick(np.ascontiguousarray(rows), 1))
+    return small_convolution(attributes, weight.shape, core)
 
 
 def _rows_through_core(node: Dense | Activate, features: int, dtype: str, isa: str
                        ) -> Callable[[np.ndarray], np.ndarray]:
     """Dense or Activate on a value of any rank: its rows, as a batch of vectors for the C core."""
+    from .host_ops.registry import Call, repeatable
+
     core = _core.CoreModel(isa, dtype, "packed")
     x = core.input(False, 0, features)
     if isinstance(node, Dense):
@@ -112,4 +125,9 @@ def _rows_through_core(node: Dense | Activate, features: int, dtype: str, isa: s
         core.run(rows.size // features, [], [], [rows], [out], None, None, 1)
         return out
 
-    return run
+    def again(out: np.ndarray, x: np.ndarray) -> list[Call] | None:
+        rows = x if x.flags.c_contiguous and x.dtype == dtype else np.empty(x.shape, dtype)
+        call = core.call([rows.reshape(-1, features)], 1, out.reshape(-1, units))
+        return None if call is None else [*([] if rows is x else [(np.copyto, (rows, x))]), (call, ())]
+
+    return repeatable(run, again)

@@ -2,52 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import _core
 from ..graph import Activate, Dense, Embedding, Graph, Node, Operator, Pool, Recurrent, Value, infer_shapes
 from .axes import Axes
-from .host_nodes import host_step, keeps_time
+from .host_nodes import host_kernel, host_step, keeps_time
 from .partition import AxisKey, Part, optional, partition
+from .steps import HostStep, Port, Segment, Step
 from .weights import Lightener
 
-
-@dataclass(frozen=True)
-class Port:
-    """An input or output of a segment: the value, the time axis it stands on (None: a vector), and what makes it."""
-
-    value: str
-    axis: int | None
-    ids: bool
-    features: int
-    maker: Node | None = None
-
-
-@dataclass
-class Segment:
-    """One call of the C core. Outputs are [batch, time, features] on an axis, or [batch, features]."""
-
-    core: _core.CoreModel
-    ports: list[Port] = field(default_factory=list)
-    axes: list[AxisKey] = field(default_factory=list)
-    outputs: list[Port] = field(default_factory=list)
-    layers: list[Recurrent] = field(default_factory=list)
-    nodes: list[Node] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class HostStep:
-    """One node in NumPy. `keeps_time`: no step of the output depends on another step of the input."""
-
-    node: Node
-    run: Callable[[dict[str, np.ndarray]], None]      # on values by name, under np.errstate(all="ignore")
-    keeps_time: bool
-
-
-Step = Segment | HostStep
+if TYPE_CHECKING:
+    from .replay import Replays
 
 
 @dataclass(frozen=True)
@@ -66,6 +35,7 @@ class Plan:
     isa: str
     gemm: str
     axes: Axes
+    replays: Replays | None = field(default=None, compare=False)     # where host operators take part
 
 
 def compute_dtype(graph: Graph) -> str:
@@ -89,11 +59,17 @@ def lower(graph: Graph, *, isa: str, gemm: str = "packed", dtype: str | None = N
     steps = [_segment(part, values, _core.CoreModel(isa, dtype, gemm, threads), lightener) if part.core
              else _host_step(lightener.host(part.nodes[0]), values, axes, dtype, isa) for part in parts]
     inputs = tuple(values[value.name] for value in graph.inputs)
-    return Plan(lightener.light(), inputs, graph.outputs, values, tuple(steps), dtype, isa, gemm, axes)
+    replays = None
+    if any(isinstance(step, HostStep) for step in steps):
+        from .replay import Replays
+
+        replays = Replays(steps, [value.name for value in inputs], graph.outputs)
+    return Plan(lightener.light(), inputs, graph.outputs, values, tuple(steps), dtype, isa, gemm, axes, replays)
 
 
 def _host_step(node: Node, values: dict[str, Value], axes: Axes, dtype: str, isa: str) -> HostStep:
-    return HostStep(node, host_step(node, values, dtype, isa), keeps_time(node, values, axes))
+    kernel = host_kernel(node, values, dtype, isa)
+    return HostStep(node, kernel, host_step(node, kernel), keeps_time(node, values, axes))
 
 
 def _segment(part: Part, values: dict[str, Value], core: _core.CoreModel, lightener: Lightener) -> Segment:

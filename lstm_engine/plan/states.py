@@ -9,8 +9,9 @@ import numpy as np
 
 from ..arrays import plain_array
 from ..errors import ArgumentError, ArgumentTypeError
-from .lower import Plan, Segment
+from .lower import Plan
 from .partition import optional
+from .steps import Segment
 
 States = dict[str, dict[str, np.ndarray]]
 

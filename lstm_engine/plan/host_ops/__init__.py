@@ -20,13 +20,11 @@ from . import (  # noqa: F401  (each registers its operators)
     reductions,
     shaping,
 )
-from .registry import BUILDERS, Kernel
+from .registry import BUILDERS, MISFITS, Kernel
 
-__all__ = ["compile_operator", "compile_step", "run_operator"]
+__all__ = ["compile_operator", "compile_step", "operator_kernel", "run_operator"]
 
 Values = dict[str, np.ndarray]
-
-_MISFITS = (ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError, AttributeError)
 
 
 def compile_operator(node: Operator) -> Callable[[list], list]:
@@ -37,15 +35,14 @@ def compile_operator(node: Operator) -> Callable[[list], list]:
     call it under `np.errstate(all="ignore")` to keep NumPy from warning about it.
     Raises what `operator_attributes` raises; the function raises ArgumentError where the arrays do not fit.
     """
-    attributes = operator_attributes(node)
-    kernel = BUILDERS[node.op_type](attributes, node)
+    kernel = operator_kernel(node)
     several = OPERATORS[node.op_type].outputs[1] > 1
     call = _bound(node, kernel)
 
     def run(inputs: list) -> list:
         try:
             result = call(inputs)
-        except (*_MISFITS, MemoryError) as error:
+        except (*MISFITS, MemoryError) as error:
             raise _failure(node, inputs, error) from error
         if several:
             return list(result)
@@ -65,13 +62,18 @@ def _failure(node: Operator, inputs: list, error: Exception) -> Exception:
     return ArgumentError(f"{label} cannot run on inputs {shapes}: {error}")
 
 
-def compile_step(node: Operator, kernel: Kernel | None = None) -> Callable[[Values], None]:
-    """As `compile_operator`, on values by name, to which the outputs are added. kernel: in place of NumPy's.
+def operator_kernel(node: Operator) -> Kernel:
+    """NumPy's kernel of an operator: a function of one array for each of `node.inputs`, constants among them, None
+    where an input is left out."""
+    return BUILDERS[node.op_type](operator_attributes(node), node)
+
+
+def compile_step(node: Operator, kernel: Kernel) -> Callable[[Values], None]:
+    """As `compile_operator`, on values by name, to which the outputs are added.
 
     A model of small layers spends more time between its operators than in them, so the usual forms (one output; one
     input or two) go without lists.
     """
-    kernel = kernel or BUILDERS[node.op_type](operator_attributes(node), node)
     names = node.inputs
     rest = tuple(node.constants.get(i) for i in range(1, len(names)))
     call: Callable[[Values], Any]
@@ -99,7 +101,7 @@ def compile_step(node: Operator, kernel: Kernel | None = None) -> Callable[[Valu
     def run(values: Values) -> None:
         try:
             result = call(values)
-        except (*_MISFITS, MemoryError) as error:
+        except (*MISFITS, MemoryError) as error:
             raise _failure(node, [values[name] if name else None for name in names], error) from error
         if not several:
             values[outputs[0]] = result if type(result) is np.ndarray else np.asarray(result)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..._core import CoreModel
 from ...graph.nodes import Operator
 from ...graph.operator_rules_windows import transposed_size, window_count, window_pads, windows
-from .registry import Kernel, builder
+from .registry import Call, Kernel, builder, repeatable
 
 
 def padded(x: np.ndarray, pads: Sequence[tuple[int, int]], fill: float = 0) -> np.ndarray:
@@ -97,18 +98,53 @@ def convolution(attributes: dict[str, Any]) -> Kernel:
         if bias is not None:
             result += bias[:, None]
         return result.reshape(batch, out, *counts)
-    return conv
+
+    def again(result: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None
+              ) -> list[Call] | None:
+        if not result.flags.c_contiguous or weight.dtype != x.dtype:
+            return None
+        batch, (out, _, *kernel) = len(x), weight.shape
+        pads, counts, positions, plain, strides, dilations = layouts[x.shape[2:] + weight.shape[2:]]
+        rows = weight.size // out
+        calls, wide = _padded_again(x, pads)
+        columns = x if plain else window_view(wide, kernel, counts, strides, dilations)
+        parts = (batch, group) if group > 1 else (batch,)
+        product = result.reshape(*parts, -1, positions)
+        more, columns = _reshaped_again(columns, (*parts, rows, positions))
+        calls = [*([] if plain else calls), *more,
+                 (np.matmul, (weight.reshape(*parts[1:], -1, rows), columns, product))]
+        if bias is not None:
+            made = result.reshape(batch, out, positions)
+            calls.append((np.add, (made, bias[:, None], made)))
+        return calls
+    return repeatable(conv, again)
+
+
+def _padded_again(x: np.ndarray, pads: Sequence[tuple[int, int]]) -> tuple[list[Call], np.ndarray]:
+    """What repeats `padded`, and where its result is."""
+    if not any(a or b for a, b in pads) and x.flags.c_contiguous:
+        return [], x
+    wide = np.zeros(x.shape[:2] + tuple(a + size + b for (a, b), size in zip(pads, x.shape[2:])), x.dtype)
+    inside = (slice(None), slice(None)) + tuple(slice(a, a + size) for (a, _), size in zip(pads, x.shape[2:]))
+    return [(np.copyto, (wide[inside], x))], wide
+
+
+def _reshaped_again(x: np.ndarray, shape: tuple[int, ...]) -> tuple[list[Call], np.ndarray]:
+    """What repeats a reshape to C-contiguous memory, and where its result is."""
+    made = np.ascontiguousarray(x.reshape(shape))
+    if np.may_share_memory(made, x):
+        return [], made
+    return [(np.copyto, (made.reshape(x.shape), x))], made
 
 
 # Above this many windows the BLAS of NumPy has enough to do; below, it takes several times as long as our kernels.
 MOST_ROWS = 64
 
 
-def small_convolution(attributes: dict[str, Any], weight: Sequence[int],
-                      rows_product: Callable[[np.ndarray], np.ndarray]) -> Kernel:
+def small_convolution(attributes: dict[str, Any], weight: Sequence[int], core: CoreModel) -> Kernel:
     """The kernel of a Conv of one group with a fixed weight of this shape, for few windows; others take `convolution`.
 
-    rows_product: windows as rows [n, prod(kernel) * C] to [n, out], the bias added. Inputs are laid out channels last,
+    core: makes [n, out], the bias added, of windows as rows [n, prod(kernel) * C]. Inputs are laid out channels last,
     which makes a window a few runs of memory, and so are results: the next convolution finds its input in place.
     """
     out, channels, *kernel = weight
@@ -147,8 +183,31 @@ def small_convolution(attributes: dict[str, Any], weight: Sequence[int],
             last[inside] = x.transpose(to_last)
         size = x.itemsize
         columns = np.ndarray(view, x.dtype, last, 0, [jump * size for jump in jumps])
-        return rows_product(columns.reshape(count, rows)).reshape(made).transpose(to_first)
-    return conv
+        product = core.quick(np.ascontiguousarray(columns.reshape(count, rows)), 1)
+        return product.reshape(made).transpose(to_first)
+
+    def again(out: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None
+              ) -> list[Call] | None:
+        found = layouts[x.shape]
+        if found is None:
+            return general.repetition(out, x, weight, bias)         # type: ignore[attr-defined]
+        wide, inside, view, jumps, count, made = found
+        first = x.transpose(to_last)
+        calls: list[Call] = []
+        if wide is not None:
+            last = np.zeros(wide, x.dtype)
+            calls.append((np.copyto, (last[inside], first)))
+        elif first.flags.c_contiguous:
+            last = first
+        else:
+            last = np.empty(first.shape, x.dtype)
+            calls.append((np.copyto, (last, first)))
+        columns = np.ndarray(view, x.dtype, last, 0, [jump * x.itemsize for jump in jumps])
+        more, columns = _reshaped_again(columns, (count, rows))
+        product = out.transpose(to_last)
+        call = core.call([columns], 1, product.reshape(count, made[-1])) if product.flags.c_contiguous else None
+        return None if call is None else [*calls, *more, (call, ())]
+    return repeatable(conv, again)
 
 
 @builder("ConvTranspose")
@@ -184,7 +243,23 @@ def _conv_transpose(attributes: dict[str, Any], node: Operator) -> Kernel:
             wide[target] += columns[source]
         result = wide[crop]
         return result if bias is None else result + bias.reshape((-1,) + (1,) * len(sizes))
-    return conv_transpose
+
+    def again(result: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None
+              ) -> list[Call] | None:
+        if weight.dtype != x.dtype or bias is None:
+            return None
+        batch, channels, *sizes = x.shape
+        targets, full, crop = layouts[x.shape[2:] + weight.shape[2:]]
+        out = group * weight.shape[1]
+        turned = weight.reshape(group, channels // group, -1).transpose(0, 2, 1)
+        calls, rows = _reshaped_again(x, (batch, group, channels // group, prod(sizes)))
+        product = np.matmul(turned, rows)
+        columns = product.reshape(batch, out, *weight.shape[2:], *sizes)
+        wide = np.zeros((batch, out, *full), x.dtype)
+        return [*calls, (np.matmul, (turned, rows, product)), (wide.fill, (0,)),
+                *((np.add, (wide[target], columns[source], wide[target])) for source, target in targets),
+                (np.add, (wide[crop], bias.reshape((-1,) + (1,) * len(sizes)), result))]
+    return repeatable(conv_transpose, again)
 
 
 def _conv_transpose_by_ones(attributes: dict[str, Any], node: Operator) -> Kernel:
@@ -225,7 +300,21 @@ def _conv_transpose_by_ones(attributes: dict[str, Any], node: Operator) -> Kerne
         result = np.matmul(rows, columns.reshape(batch, group, rows.shape[2], positions))
         result = result.reshape(batch, group * weight.shape[1], *made)
         return result if bias is None else result + bias.reshape((-1,) + (1,) * len(made))
-    return conv_transpose
+
+    def again(result: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None
+              ) -> list[Call] | None:
+        if turned is None or turned.dtype != x.dtype or not result.flags.c_contiguous:
+            return None
+        crop, pads, made, positions, plain, strides, dilations = layouts[x.shape[2:] + weight.shape[2:]]
+        calls, wide = _padded_again(x[crop], pads)
+        columns = x if plain else window_view(wide, weight.shape[2:], made, strides, dilations)
+        more, columns = _reshaped_again(columns, (len(x), group, turned.shape[2], positions))
+        product = result.reshape(len(x), group, turned.shape[1], positions)
+        calls = [*([] if plain else calls), *more, (np.matmul, (turned, columns, product))]
+        if bias is not None:
+            calls.append((np.add, (result, bias.reshape((-1,) + (1,) * len(made)), result)))
+        return calls
+    return repeatable(conv_transpose, again)
 
 
 def _transposed(attributes: dict[str, Any], sizes: Sequence[int], kernel: Sequence[int], strides: Sequence[int],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.polynomial import chebyshev
 
 from ...graph.nodes import Operator
 from ...graph.operator_rules import DATA_TYPES
-from .registry import Kernel, builder, plain
+from .registry import Call, Kernel, builder, plain, repeatable
 
 
 @functools.lru_cache(maxsize=1)
@@ -73,12 +74,45 @@ def _clip(x: np.ndarray, low: np.ndarray | None = None, high: np.ndarray | None 
     return x
 
 
+def _divide_again(out: np.ndarray, a: np.ndarray, b: np.ndarray) -> list[Call] | None:
+    return [(np.divide, (a, b, out))] if a.dtype.kind == "f" else None
+
+
 def _prelu(x: np.ndarray, slope: np.ndarray) -> np.ndarray:
     return np.where(x < 0, x * slope, x)
 
 
+def _prelu_again(out: np.ndarray, x: np.ndarray, slope: np.ndarray) -> list[Call] | None:
+    if out.shape != x.shape or out.dtype != np.result_type(x, slope):
+        return None
+    below = np.empty_like(x, bool)
+    return [(np.less, (x, 0, below)), (np.copyto, (out, x)), (partial(np.multiply, x, slope, out, where=below), ())]
+
+
+def _where_again(out: np.ndarray, condition: np.ndarray, a: np.ndarray, b: np.ndarray) -> list[Call] | None:
+    return [(np.copyto, (out, b)), (partial(np.copyto, out, a, where=condition), ())] if a.dtype == b.dtype else None
+
+
 def _relu(x: np.ndarray) -> np.ndarray:
     return np.maximum(x, x.dtype.type(0))
+
+
+def _relu_again(out: np.ndarray, x: np.ndarray) -> list[Call]:
+    return [(partial(np.maximum, x, x.dtype.type(0), out=out), ())]     # its third place is no longer for `out`
+
+
+def _sigmoid_again(out: np.ndarray, x: np.ndarray) -> list[Call] | None:
+    if x.dtype != out.dtype:
+        return None
+    return [(np.negative, (x, out)), (np.exp, (out, out)), (np.add, (1, out, out)), (np.divide, (1, out, out))]
+
+
+def _clip_again(out: np.ndarray, x: np.ndarray, low: np.ndarray | None = None, high: np.ndarray | None = None
+                ) -> list[Call] | None:
+    if low is None or high is None or not low.dtype == high.dtype == x.dtype == out.dtype:
+        return None
+    return [(partial(np.maximum, x, low.reshape(()), out=out), ()),
+            (partial(np.minimum, out, high.reshape(()), out=out), ())]
 
 
 def _hard_sigmoid(x: np.ndarray, alpha: float, beta: float) -> np.ndarray:
@@ -87,13 +121,16 @@ def _hard_sigmoid(x: np.ndarray, alpha: float, beta: float) -> np.ndarray:
 
 
 plain({
-    "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": _divide, "Neg": np.negative,
-    "Abs": np.abs, "Sqrt": np.sqrt, "Exp": np.exp, "Log": np.log, "Erf": erf, "Floor": np.floor, "Ceil": np.ceil,
-    "Round": np.rint, "Sin": np.sin, "Cos": np.cos, "Tan": np.tan, "Asin": np.arcsin, "Acos": np.arccos,
-    "Atan": np.arctan, "Sinh": np.sinh, "Cosh": np.cosh, "Tanh": np.tanh, "Sign": np.sign, "Not": np.logical_not,
+    "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": repeatable(_divide, _divide_again),
+    "Neg": np.negative, "Abs": np.abs, "Sqrt": np.sqrt, "Exp": np.exp, "Log": np.log, "Erf": erf,
+    "Floor": np.floor, "Ceil": np.ceil, "Round": np.rint, "Sin": np.sin, "Cos": np.cos, "Tan": np.tan,
+    "Asin": np.arcsin, "Acos": np.arccos, "Atan": np.arctan, "Sinh": np.sinh, "Cosh": np.cosh, "Tanh": np.tanh, "Sign": np.sign, "Not": np.logical_not,
     "And": np.logical_and, "Or": np.logical_or, "Xor": np.logical_xor, "Equal": np.equal, "Greater": np.greater,
     "GreaterOrEqual": np.greater_equal, "Less": np.less, "LessOrEqual": np.less_equal, "IsNaN": np.isnan,
-    "Where": np.where, "Clip": _clip, "Relu": _relu, "PRelu": _prelu, "Sigmoid": sigmoid, "Softplus": softplus,
+    "Where": repeatable(lambda condition, a, b: np.where(condition, a, b), _where_again),
+    "Clip": repeatable(_clip, _clip_again), "Relu": repeatable(_relu, _relu_again),
+    "PRelu": repeatable(_prelu, _prelu_again), "Sigmoid": repeatable(lambda x: sigmoid(x), _sigmoid_again),
+    "Softplus": softplus,
     "Identity": lambda x: x,
     "Reciprocal": lambda x: 1 / x,
     "Softsign": lambda x: x / (1 + np.abs(x)),
@@ -115,7 +152,10 @@ def _pow(attributes: dict[str, Any], node: Operator) -> Kernel:
 
     def square(x: np.ndarray, two: np.ndarray) -> np.ndarray:
         return np.multiply(x, x) if x.dtype == two.dtype and x.ndim >= two.ndim else _power(x, two)
-    return square
+
+    def again(out: np.ndarray, x: np.ndarray, two: np.ndarray) -> list[Call] | None:
+        return [(np.multiply, (x, x, out))] if x.dtype == two.dtype and x.ndim >= two.ndim else None
+    return repeatable(square, again)
 
 
 @builder("Mod")
@@ -126,7 +166,8 @@ def _mod(attributes: dict[str, Any], node: Operator) -> Kernel:
 @builder("Cast")
 def _cast(attributes: dict[str, Any], node: Operator) -> Kernel:
     dtype = np.dtype(DATA_TYPES[attributes["to"]])
-    return lambda x: x if x.dtype == dtype else x.astype(dtype)
+    return repeatable(lambda x: x if x.dtype == dtype else x.astype(dtype),
+                      lambda out, x: [(np.copyto, (out, x, "unsafe"))])
 
 
 @builder("IsInf")

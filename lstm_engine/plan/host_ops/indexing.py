@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...graph.nodes import Operator
-from .registry import Kernel, builder, scalar
+from .registry import Call, Kernel, builder, repeatable, scalar
 
 _COMBINE = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
 
@@ -89,7 +89,10 @@ def _scatter_nd(attributes: dict[str, Any], node: Operator) -> Kernel:
         result = _copy_for(x, updates)
         result[box] = updates
         return result
-    return put_box
+
+    def again(out: np.ndarray, x: np.ndarray, indices: np.ndarray, updates: np.ndarray) -> list[Call]:
+        return [(np.copyto, (out, x)), (np.copyto, (out[box], updates))]
+    return repeatable(put_box, again)
 
 
 def _box(indices: np.ndarray) -> tuple[slice, ...] | None:

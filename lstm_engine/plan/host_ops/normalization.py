@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...graph.nodes import Operator
-from .registry import Kernel, builder
+from .registry import Call, Kernel, builder, repeatable
 
 
 def _per_channel(array: np.ndarray, rank: int) -> np.ndarray:
@@ -39,7 +39,11 @@ def _batch_normalization(attributes: dict[str, Any], node: Operator) -> Kernel:
         y = x * shaped[0]
         y += shaped[1]
         return y
-    return normalize
+
+    def again(out: np.ndarray, x: np.ndarray, *parameters: np.ndarray) -> list[Call] | None:
+        shaped = by_rank.get(x.ndim)
+        return None if shaped is None else [(np.multiply, (x, shaped[0], out)), (np.add, (out, shaped[1], out))]
+    return repeatable(normalize, again)
 
 
 def _standardize(x: np.ndarray, axes: tuple[int, ...], epsilon: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...graph.nodes import Operator
-from .registry import Kernel, builder, fixed, ints
+from .registry import Call, Kernel, builder, fixed, ints, repeatable
 
 Axes = tuple[int, ...]
 
@@ -18,6 +18,11 @@ def _mean(x: np.ndarray, axes: Axes, keep: bool) -> np.ndarray:
     if x.dtype.kind != "f":
         return x.mean(axis=axes, keepdims=keep)
     return np.add.reduce(x, axis=axes, keepdims=keep) / x.dtype.type(prod(x.shape[axis] for axis in axes))
+
+
+def _mean_again(out: np.ndarray, x: np.ndarray, axes: Axes, keep: bool) -> list[Call]:
+    count = x.dtype.type(prod(x.shape[axis] for axis in axes))
+    return [(np.add.reduce, (x, axes, None, out, keep)), (np.divide, (out, count, out))]
 
 
 def _sum(x: np.ndarray, axes: Axes, keep: bool) -> np.ndarray:
@@ -76,7 +81,12 @@ def _reduce(attributes: dict[str, Any], node: Operator) -> Kernel:
                 return function(x[None], (0,), False).astype(x.dtype, copy=False)
             chosen = tuple(range(x.ndim))
         return np.asarray(function(x, chosen, keep)).astype(x.dtype, copy=False)
-    return reduce
+
+    def again(out: np.ndarray, x: np.ndarray, axes: np.ndarray | None = None) -> list[Call] | None:
+        if function is not _mean or x.dtype.kind != "f" or known is None or not known and noop:
+            return None
+        return _mean_again(out, x, known or tuple(range(x.ndim)), keep)
+    return repeatable(reduce, again)
 
 
 @builder("ArgMax", "ArgMin")

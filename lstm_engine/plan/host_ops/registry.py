@@ -15,7 +15,23 @@ from ...graph.nodes import Operator
 Kernel = Callable[..., Any]
 Builder = Callable[[dict[str, Any], Operator], Kernel]
 
+# One step of a repetition: a function and its arguments.
+Call = tuple[Callable[..., Any], tuple]
+# How a kernel is repeated on arrays that stay where they are while what is in them changes: a function of an array for
+# the result, laid out as the kernel lays out its own, and the inputs; it gives the calls that put the result there, or
+# None where only the kernel itself can. Element by element they do the same arithmetic: results have the same bits.
+Repetition = Callable[..., "list[Call] | None"]
+
+# What NumPy raises for arrays that do not fit.
+MISFITS = (ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError, AttributeError)
+
 BUILDERS: dict[str, Builder] = {}
+
+
+def repeatable(kernel: Kernel, repetition: Repetition) -> Kernel:
+    """`kernel`, with what plan.replay asks of it."""
+    kernel.repetition = repetition          # type: ignore[attr-defined]
+    return kernel
 
 
 def builder(*names: str) -> Callable[[Builder], Builder]:

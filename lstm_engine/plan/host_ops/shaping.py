@@ -9,7 +9,7 @@ import numpy as np
 
 from ...graph.nodes import Operator
 from ...graph.operator_rules_shaping import span
-from .registry import Kernel, builder, fixed, ints, plain, scalar
+from .registry import Call, Kernel, builder, fixed, ints, plain, repeatable, scalar
 
 
 def _target(x: np.ndarray, target: tuple[int, ...], allow_zero: int) -> tuple[int, ...]:
@@ -24,9 +24,13 @@ def _reshape(attributes: dict[str, Any], node: Operator) -> Kernel:
     if not fixed(node, 1):
         return lambda x, shape: x.reshape(_target(x, ints(shape), allow_zero))
     target = ints(node.constants[1])
+
+    def again(out: np.ndarray, x: np.ndarray, shape: np.ndarray) -> list[Call] | None:
+        return [(np.copyto, (out.reshape(x.shape), x))] if out.flags.c_contiguous else None
+
     if allow_zero or 0 not in target:
-        return lambda x, shape: x.reshape(target)
-    return lambda x, shape: x.reshape(_target(x, target, 0))
+        return repeatable(lambda x, shape: x.reshape(target), again)
+    return repeatable(lambda x, shape: x.reshape(_target(x, target, 0)), again)
 
 
 @builder("Flatten")
@@ -95,7 +99,8 @@ def _tile(attributes: dict[str, Any], node: Operator) -> Kernel:
 @builder("Concat")
 def _concat(attributes: dict[str, Any], node: Operator) -> Kernel:
     axis = attributes["axis"]
-    return lambda *xs: np.concatenate(xs, axis=axis)
+    return repeatable(lambda *xs: np.concatenate(xs, axis=axis),
+                      lambda out, *xs: [(np.concatenate, (xs, axis, out))])
 
 
 @builder("Split")
@@ -185,6 +190,14 @@ def _pad(attributes: dict[str, Any], node: Operator) -> Kernel:
         result[inside] = x
         return result
 
+    def pad_fixed_again(out: np.ndarray, x: np.ndarray, pads: np.ndarray, fill: np.ndarray | None = None,
+                        axes: np.ndarray | None = None) -> list[Call] | None:
+        layout = known.get(x.shape)
+        if layout is None:
+            return None
+        out[...] = 0 if fill is None else fill.reshape(())          # once: nothing else writes there
+        return [(np.copyto, (out[layout[1]], x))]
+
     def pad(x: np.ndarray, pads: np.ndarray, fill: np.ndarray | None = None,
             axes: np.ndarray | None = None) -> np.ndarray:
         around = widths(x.ndim, pads, axes)
@@ -215,9 +228,15 @@ def _pad(attributes: dict[str, Any], node: Operator) -> Kernel:
             x = x.take(index, axis)
         return x
 
+    def pad_by_index_again(out: np.ndarray, x: np.ndarray, *parameters: np.ndarray) -> list[Call] | None:
+        indices = taken.get(x.shape, ())
+        return [(x.take, (indices[0][1], indices[0][0], out, "clip"))] if len(indices) == 1 else None
+
     if not fixed(node, 1, 3):
         return pad
-    return pad_fixed if mode == "constant" else pad_by_index
+    if mode == "constant":
+        return repeatable(pad_fixed, pad_fixed_again) if fixed(node, 2) else pad_fixed
+    return repeatable(pad_by_index, pad_by_index_again)
 
 
 @builder("Shape")
