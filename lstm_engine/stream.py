@@ -12,7 +12,7 @@ from . import runtime
 from .arrays import plain_array
 from .errors import ArgumentError, ArgumentTypeError, LstmEngineError, UnsupportedError
 from .graph import Operator, Pool, Recurrent, Value
-from .inputs import check_inputs
+from .inputs import InputCheck
 from .plan import HostStep, Plan
 from .plan.axes import Axes
 from .plan.execute import execute
@@ -42,6 +42,7 @@ class Stream:
         self._pairs = dict(states or {})
         self._axes = self._plan.axes
         self._inputs = _stepped_inputs(self._plan, self._pairs)
+        self._check = InputCheck(self._inputs, self._axes, self._plan.dtype)
         self._busy = threading.Lock()
         self._closed = False
         self._layout = model._states
@@ -122,7 +123,7 @@ class Stream:
 
     def _checked(self, x: Any) -> dict[str, np.ndarray]:
         """The inputs by name, each with this stream's rows; sequences of one length."""
-        checked = check_inputs(self._inputs, self._axes, x, None, self._plan.dtype)
+        checked = self._check(x, None)
         for name, array in checked.arrays.items():
             axis = self._axes.batch_axis(name)
             if axis is not None and array.shape[axis] != self.batch:

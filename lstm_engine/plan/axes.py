@@ -7,7 +7,7 @@ stand in another order, such as ONNX's [time, batch, features]. Symbols tell: th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,6 +23,7 @@ class Axes:
     batch: Dim
     times: frozenset[Dim]
     turned: bool
+    _found: dict[tuple[str, int], int | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, graph: Graph, values: Mapping[str, Value]) -> Axes:
@@ -37,11 +38,11 @@ class Axes:
 
     def batch_axis(self, name: str) -> int | None:
         """The axis of a value along which its rows stand; None if it has none, or sizes alone do not tell."""
-        return self._find(name, (self.batch,), 0)
+        return self._known(name, (self.batch,), 0)
 
     def time_axis(self, name: str) -> int | None:
         """The axis of a value along which its steps stand; None if it has none, or sizes alone do not tell."""
-        return self._find(name, self.times, 1)
+        return self._known(name, self.times, 1)
 
     def time(self, name: str) -> Dim | None:
         """The symbol (or size) of a value's time axis."""
@@ -52,6 +53,12 @@ class Axes:
         """A view [batch, time, ...] of a value that has both axes."""
         axes = self.batch_axis(name), self.time_axis(name)
         return array if axes == (0, 1) else np.moveaxis(array, axes, (0, 1))  # type: ignore[arg-type]
+
+    def _known(self, name: str, dims: Iterable[Dim], usual: int) -> int | None:
+        """What `_find` says, asked once: a stream asks at every step."""
+        if (name, usual) not in self._found:
+            self._found[name, usual] = self._find(name, dims, usual)
+        return self._found[name, usual]
 
     def _find(self, name: str, dims: Iterable[Dim], usual: int) -> int | None:
         value = self.values[name]

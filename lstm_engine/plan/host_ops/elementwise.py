@@ -122,11 +122,12 @@ def _hard_sigmoid(x: np.ndarray, alpha: float, beta: float) -> np.ndarray:
 
 plain({
     "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": repeatable(_divide, _divide_again),
-    "Neg": np.negative, "Abs": np.abs, "Sqrt": np.sqrt, "Exp": np.exp, "Log": np.log, "Erf": erf,
+    "Neg": np.negative, "Abs": np.abs, "Sqrt": np.sqrt, "Exp": np.exp, "Log": np.log, "Erf": erf, "Sign": np.sign,
     "Floor": np.floor, "Ceil": np.ceil, "Round": np.rint, "Sin": np.sin, "Cos": np.cos, "Tan": np.tan,
-    "Asin": np.arcsin, "Acos": np.arccos, "Atan": np.arctan, "Sinh": np.sinh, "Cosh": np.cosh, "Tanh": np.tanh, "Sign": np.sign, "Not": np.logical_not,
-    "And": np.logical_and, "Or": np.logical_or, "Xor": np.logical_xor, "Equal": np.equal, "Greater": np.greater,
-    "GreaterOrEqual": np.greater_equal, "Less": np.less, "LessOrEqual": np.less_equal, "IsNaN": np.isnan,
+    "Asin": np.arcsin, "Acos": np.arccos, "Atan": np.arctan, "Sinh": np.sinh, "Cosh": np.cosh, "Tanh": np.tanh,
+    "Not": np.logical_not, "And": np.logical_and, "Or": np.logical_or, "Xor": np.logical_xor, "Equal": np.equal,
+    "Greater": np.greater, "GreaterOrEqual": np.greater_equal, "Less": np.less, "LessOrEqual": np.less_equal,
+    "IsNaN": np.isnan,
     "Where": repeatable(lambda condition, a, b: np.where(condition, a, b), _where_again),
     "Clip": repeatable(_clip, _clip_again), "Relu": repeatable(_relu, _relu_again),
     "PRelu": repeatable(_prelu, _prelu_again), "Sigmoid": repeatable(lambda x: sigmoid(x), _sigmoid_again),
