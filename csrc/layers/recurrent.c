@@ -12,17 +12,6 @@
 
 #include "blas/blas.h"
 
-static size_t element(const le_recurrent_layer *layer)
-{
-    return le_dtype_size(layer->kernels->dtype);
-}
-
-/* Bytes of one row of a panel: nv vectors. */
-static size_t width_bytes(const le_recurrent_layer *layer, const le_packed *packed)
-{
-    return (size_t)packed->nv * (size_t)layer->kernels->lanes * element(layer);
-}
-
 /* Vectors of a panel, and bytes of a row of it. */
 static int panel_nv(const le_packed *packed, size_t panel)
 {
@@ -31,117 +20,7 @@ static int panel_nv(const le_packed *packed, size_t panel)
 
 static size_t panel_width(const le_recurrent_layer *layer, const le_packed *packed, size_t panel)
 {
-    return (size_t)panel_nv(packed, panel) * (size_t)layer->kernels->lanes * element(layer);
-}
-
-/* ---- carried state ---------------------------------------------------------------------------------- */
-
-void le_recurrent_lay_state(const le_recurrent_layer *layer, size_t rows, le_arena *arena, le_recurrent_state *state)
-{
-    const int keeps_c = layer->cell == LE_LSTM || layer->direction[0].phases == 2;
-    for (int d = 0; d < layer->dirs; d++) {
-        state->h[d] = le_arena_take(arena, le_mul(2, rows), layer->h_stride);
-        state->c[d] = keeps_c ? le_arena_take(arena, le_mul(rows, layer->lanes_hidden), element(layer)) : NULL;
-        state->middle[d] = layer->middle_stride ? le_arena_take(arena, rows, layer->middle_stride) : NULL;
-    }
-}
-
-/* Copy one row of c between its plain form [H] and the panels it is carried in. */
-static void copy_c(const le_recurrent_layer *layer, char *panels, size_t rows, size_t row, char *plain, int to_panels)
-{
-    const size_t es = element(layer), lanes = (size_t)layer->kernels->lanes;
-    for (size_t unit = 0; unit < layer->hidden; unit += lanes) {
-        const size_t bytes = (layer->hidden - unit < lanes ? layer->hidden - unit : lanes) * es;
-        char *panel = panels + (unit / lanes * rows + row) * lanes * es;
-        if (to_panels)
-            memcpy(panel, plain + unit * es, bytes);
-        else
-            memcpy(plain + unit * es, panel, bytes);
-    }
-}
-
-static void zero_c(const le_recurrent_layer *layer, char *panels, size_t rows, size_t row)
-{
-    const size_t lane_bytes = (size_t)layer->kernels->lanes * element(layer);
-    for (size_t panel = 0; panel < layer->lanes_hidden / (size_t)layer->kernels->lanes; panel++)
-        memset(panels + (panel * rows + row) * lane_bytes, 0, lane_bytes);
-}
-
-void le_recurrent_put(const le_recurrent_layer *layer, le_recurrent_state *state, size_t rows, size_t row, const void *h,
-                      const void *c)
-{
-    const size_t es = element(layer), h_bytes = layer->output * es, c_bytes = layer->hidden * es;
-    for (int d = 0; d < layer->dirs; d++) {
-        char *to = state->h[d] + row * layer->h_stride;
-        if (h)
-            memcpy(to, (const char *)h + (size_t)d * h_bytes, h_bytes);
-        else
-            memset(to, 0, h_bytes);
-        if (layer->cell != LE_LSTM)
-            continue;
-        zero_c(layer, state->c[d], rows, row); /* the lanes past H too */
-        if (c)
-            copy_c(layer, state->c[d], rows, row, (char *)c + (size_t)d * c_bytes, 1);
-    }
-}
-
-void le_recurrent_zero(const le_recurrent_layer *layer, le_recurrent_state *state, size_t rows)
-{
-    for (int d = 0; d < layer->dirs; d++) {
-        memset(state->h[d], 0, rows * layer->h_stride);
-        if (layer->cell == LE_LSTM)
-            memset(state->c[d], 0, rows * layer->lanes_hidden * element(layer));
-    }
-}
-
-void le_recurrent_get(const le_recurrent_layer *layer, const le_recurrent_state *state, size_t rows, size_t row, void *h,
-                      void *c)
-{
-    const size_t es = element(layer), h_bytes = layer->output * es, c_bytes = layer->hidden * es;
-    for (int d = 0; d < layer->dirs; d++) {
-        if (h)
-            memcpy((char *)h + (size_t)d * h_bytes, state->h[d] + row * layer->h_stride, h_bytes);
-        if (c && layer->cell == LE_LSTM)
-            copy_c(layer, state->c[d], rows, row, (char *)c + (size_t)d * c_bytes, 0);
-    }
-}
-
-/* ---- scratch ---------------------------------------------------------------------------------------- */
-
-/* The largest number of panels one member of the crew can own. */
-static size_t own_panels(const le_recurrent_layer *layer, const le_packed *packed, int members)
-{
-    const size_t crew = layer->dirs == 2 && members > 1 ? (size_t)members / 2 : (size_t)members;
-    return (packed->panels + crew - 1) / crew;
-}
-
-void le_recurrent_lay_work(const le_recurrent_layer *layer, size_t rows, size_t block_rows, int members, le_arena *arena,
-                           le_recurrent_work *work)
-{
-    const size_t es = element(layer);
-    work->x_rows = le_arena_take(arena, block_rows, sizeof *work->x_rows);
-    work->h_prev = le_arena_take(arena, rows, sizeof *work->h_prev);
-    work->h_out = le_arena_take(arena, rows, sizeof *work->h_out);
-    work->middle_in = le_arena_take(arena, rows, sizeof *work->middle_in);
-    work->middle_out = le_arena_take(arena, rows, sizeof *work->middle_out);
-    for (int i = 0; i < layer->direction[0].phases; i++) {
-        const le_packed *w = &layer->direction[0].phase[i].w;
-        work->x_part[i] = le_arena_take(arena, le_mul(own_panels(layer, w, members), block_rows), width_bytes(layer, w));
-    }
-    /* Sums of all rows of a panel, or of all panels of a row. */
-    size_t panels = 0;
-    for (int i = 0; i < layer->direction[0].phases; i++) {
-        const size_t own = own_panels(layer, &layer->direction[0].phase[i].r, members);
-        panels = own > panels ? own : panels;
-    }
-    work->scratch = le_arena_take(arena, le_mul(rows > panels ? rows : panels, LE_MAX_NV * (size_t)layer->kernels->lanes),
-                                  es);
-    work->gathered = work->plain = NULL;
-    work->turn = 0;
-    if (layer->gemm == LE_GEMM_BLAS) {
-        work->gathered = le_arena_take(arena, le_mul(block_rows, layer->features), es);
-        work->plain = le_arena_take(arena, le_mul(block_rows, (size_t)layer->gates * layer->hidden), es);
-    }
+    return (size_t)panel_nv(packed, panel) * (size_t)layer->kernels->lanes * le_recurrent_element(layer);
 }
 
 /* ---- input projection ------------------------------------------------------------------------------- */
@@ -169,7 +48,7 @@ static size_t list_inputs(const le_recurrent_direction *direction, const le_bloc
 static void scatter_panels(const le_recurrent_layer *layer, const le_phase *phase, size_t count,
                            const le_recurrent_work *work, char *to)
 {
-    const size_t es = element(layer), lanes = (size_t)layer->kernels->lanes;
+    const size_t es = le_recurrent_element(layer), lanes = (size_t)layer->kernels->lanes;
     const size_t row_bytes = (size_t)layer->gates * layer->hidden * es;
     const int columns = phase->panel_units != lanes;
     const int close = phase->w.last_nv < phase->w.nv;
@@ -194,7 +73,7 @@ static void scatter_panels(const le_recurrent_layer *layer, const le_phase *phas
 static void project_blas(const le_recurrent_layer *layer, const le_recurrent_direction *direction, size_t count,
                          const le_recurrent_work *work)
 {
-    const size_t es = element(layer);
+    const size_t es = le_recurrent_element(layer);
     for (size_t i = 0; i < count; i++)
         memcpy(work->gathered + i * layer->features * es, work->x_rows[i], layer->features * es);
     le_blas_gemm(layer->kernels->dtype, count, (size_t)layer->gates * layer->hidden, layer->features, work->gathered,
@@ -226,7 +105,7 @@ static void project_packed(const le_recurrent_layer *layer, const le_recurrent_d
         le_share(crew, w->panels, &first, &last);
         for (size_t panel = first; panel < last; panel++)
             project_panel(layer, w, panel, count, work, panel_at(w, panel + 1 < last ? panel + 1 : panel),
-                          work->x_part[i] + (panel - first) * count * width_bytes(layer, w));
+                          work->x_part[i] + (panel - first) * count * le_recurrent_width(layer, w));
     }
 }
 
@@ -254,7 +133,7 @@ static void row_panels(const le_recurrent_layer *layer, const le_packed *packed,
 /* The panel that `step` is about to take: its weights' place, not what they are multiplied with. */
 static void set_panel(const le_recurrent_layer *layer, const le_phase *phase, size_t panel, char *c, le_step *step)
 {
-    const size_t es = element(layer), lanes = (size_t)layer->kernels->lanes;
+    const size_t es = le_recurrent_element(layer), lanes = (size_t)layer->kernels->lanes;
     step->first = panel * phase->panel_units;
     step->units = phase->units - step->first < phase->panel_units ? phase->units - step->first : phase->panel_units;
     step->nv = panel_nv(&phase->r, panel);
@@ -266,14 +145,14 @@ static void set_panel(const le_recurrent_layer *layer, const le_phase *phase, si
 /* The projected inputs of a panel, the `own`-th of this member's, from this step's first row on. */
 static char *inputs_of(const le_recurrent_layer *layer, const le_phase *phase, const projected *x, size_t own, size_t panel)
 {
-    return x->rows + own * x->count * width_bytes(layer, &phase->r) + x->at * panel_width(layer, &phase->r, panel);
+    return x->rows + own * x->count * le_recurrent_width(layer, &phase->r) + x->at * panel_width(layer, &phase->r, panel);
 }
 
 /* One step of one row: all panels this member owns at once. Backwards, what was read last comes first here too. */
 static void run_row(const le_recurrent_layer *layer, const le_phase *phase, const le_crew *crew, le_step *step,
                     const projected *x, const le_recurrent_work *work, char *c, int backwards)
 {
-    const size_t width = width_bytes(layer, &phase->r), k = x->from_zero && le_phase_idle(phase) ? 0 : phase->r.k;
+    const size_t width = le_recurrent_width(layer, &phase->r), k = x->from_zero && le_phase_idle(phase) ? 0 : phase->r.k;
     const int inputs = x->late && phase->w.panels > 0;
     size_t first, last;
     le_share(crew, phase->r.panels, &first, &last);
@@ -288,7 +167,7 @@ static void run_row(const le_recurrent_layer *layer, const le_phase *phase, cons
         step->nv = panel_nv(&phase->r, last - 1);
         step->x_part = inputs_of(layer, phase, x, 0, first);
         step->x_last = inputs_of(layer, phase, x, last - 1 - first, last - 1);
-        layer->kernels->lstm_row(step, last - first, x->count * (width / element(layer)));
+        layer->kernels->lstm_row(step, last - first, x->count * (width / le_recurrent_element(layer)));
     }
     for (size_t panel = first; panel < last && !phase->fused; panel++) {
         set_panel(layer, phase, panel, c, step);
@@ -360,7 +239,7 @@ static void run_direction(const le_recurrent_layer *layer, int d, const le_crew 
         if (active == 0)
             break;
         char *const target = (s - block->begin) % 2 == 0 ? other : carried;
-        const size_t offset = (size_t)d * layer->output * element(layer);
+        const size_t offset = (size_t)d * layer->output * le_recurrent_element(layer);
         for (size_t row = 0; row < active; row++)
             work->h_out[row] = y ? le_row(y, time_of(direction, block, s, row), row) + offset
                                  : target + row * layer->h_stride;
@@ -387,7 +266,7 @@ static void run_direction(const le_recurrent_layer *layer, int d, const le_crew 
     for (size_t row = first_row; row < last_row; row++) {
         char *home = carried + row * layer->h_stride;
         if (work->h_prev[row] != home)
-            memcpy(home, work->h_prev[row], layer->output * element(layer));
+            memcpy(home, work->h_prev[row], layer->output * le_recurrent_element(layer));
     }
     le_meet(crew);
 }

@@ -50,6 +50,17 @@ typedef struct le_recurrent_layer {
     le_recurrent_direction direction[2];
 } le_recurrent_layer;
 
+static inline size_t le_recurrent_element(const le_recurrent_layer *layer)
+{
+    return le_dtype_size(layer->kernels->dtype);
+}
+
+/* Bytes of one row of a panel: nv vectors. */
+static inline size_t le_recurrent_width(const le_recurrent_layer *layer, const le_packed *packed)
+{
+    return (size_t)packed->nv * (size_t)layer->kernels->lanes * le_recurrent_element(layer);
+}
+
 /* Pack the weights of `spec` for `kernels`, on at most `threads`. On failure the layer holds nothing. */
 le_status le_recurrent_pack(const le_kernels *kernels, le_gemm gemm, size_t features, const le_recurrent *spec,
                             int threads, le_recurrent_layer *layer, le_error *error);
@@ -64,7 +75,7 @@ size_t le_recurrent_idle_bytes(const le_recurrent_layer *layer);
 /* Panels of the phase with the fewest: how many members can share a step. */
 size_t le_recurrent_panels(const le_recurrent_layer *layer);
 
-/* The state of one group of rows between blocks. */
+/* The state of one group of rows between blocks (recurrent_memory.c). */
 typedef struct le_recurrent_state {
     char *h[2];      /* per direction: [2][rows][h_stride]; the first half is the carried one */
     char *c[2];      /* per direction: [lanes_hidden / lanes][rows][lanes]; LSTM: carried; GRU: z of this step */

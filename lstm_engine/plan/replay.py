@@ -188,10 +188,12 @@ class Replays:
         self._idle[key] = [*self._idle.pop(key, ()), recording]
         while len(self) > self.MOST_KEPT:
             oldest = next(iter(self._idle), None)
-            if oldest is None or not self._idle.get(oldest):
+            rest = self._idle.get(oldest, [])[1:]
+            if rest:
+                self._idle[oldest] = rest
+            else:                           # more shapes than recordings: it would have to be made again and again
                 self._idle.pop(oldest, None)
-            else:
-                self._idle[oldest] = self._idle[oldest][1:]
+                self._seen[oldest] = False
 
     def __len__(self) -> int:
         """Recordings kept for runs to come."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import lstm_engine as le
+from lstm_engine.plan import replay
 from lstm_engine.plan.execute import execute
 
 onnx = pytest.importorskip("onnx")
@@ -145,6 +146,17 @@ def test_many_shapes_keep_a_few_recordings() -> None:
     for steps in [*range(1, 20), *range(1, 20)]:
         model.predict(floats(steps, 2, 4))
     assert recordings(model) == model._plan.replays.MOST_KEPT
+
+
+def test_more_shapes_than_recordings_are_not_recorded_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, made = lstm_chain(), []
+    original = replay.Recording.__init__
+    monkeypatch.setattr(replay.Recording, "__init__", lambda *args: made.append(original(*args)))
+    for _ in range(6):
+        for steps in range(1, 20):
+            x = floats(steps, 2, 4)
+            np.testing.assert_array_equal(model.predict(x), step_by_step(model, {"x": x})["y"])
+    assert len(made) == 19
 
 
 def test_large_values_are_not_recorded() -> None:

@@ -1,0 +1,115 @@
+/* What a recurrent layer keeps: the state it carries, in and out of the panels it is carried in, and its scratch. */
+#include <string.h>
+
+#include "layers/recurrent.h"
+
+/* ---- carried state ---------------------------------------------------------------------------------- */
+
+void le_recurrent_lay_state(const le_recurrent_layer *layer, size_t rows, le_arena *arena, le_recurrent_state *state)
+{
+    const int keeps_c = layer->cell == LE_LSTM || layer->direction[0].phases == 2;
+    for (int d = 0; d < layer->dirs; d++) {
+        state->h[d] = le_arena_take(arena, le_mul(2, rows), layer->h_stride);
+        state->c[d] = keeps_c ? le_arena_take(arena, le_mul(rows, layer->lanes_hidden), le_recurrent_element(layer)) : NULL;
+        state->middle[d] = layer->middle_stride ? le_arena_take(arena, rows, layer->middle_stride) : NULL;
+    }
+}
+
+/* Copy one row of c between its plain form [H] and the panels it is carried in. */
+static void copy_c(const le_recurrent_layer *layer, char *panels, size_t rows, size_t row, char *plain, int to_panels)
+{
+    const size_t es = le_recurrent_element(layer), lanes = (size_t)layer->kernels->lanes;
+    for (size_t unit = 0; unit < layer->hidden; unit += lanes) {
+        const size_t bytes = (layer->hidden - unit < lanes ? layer->hidden - unit : lanes) * es;
+        char *panel = panels + (unit / lanes * rows + row) * lanes * es;
+        if (to_panels)
+            memcpy(panel, plain + unit * es, bytes);
+        else
+            memcpy(plain + unit * es, panel, bytes);
+    }
+}
+
+static void zero_c(const le_recurrent_layer *layer, char *panels, size_t rows, size_t row)
+{
+    const size_t lane_bytes = (size_t)layer->kernels->lanes * le_recurrent_element(layer);
+    for (size_t panel = 0; panel < layer->lanes_hidden / (size_t)layer->kernels->lanes; panel++)
+        memset(panels + (panel * rows + row) * lane_bytes, 0, lane_bytes);
+}
+
+void le_recurrent_put(const le_recurrent_layer *layer, le_recurrent_state *state, size_t rows, size_t row, const void *h,
+                      const void *c)
+{
+    const size_t es = le_recurrent_element(layer), h_bytes = layer->output * es, c_bytes = layer->hidden * es;
+    for (int d = 0; d < layer->dirs; d++) {
+        char *to = state->h[d] + row * layer->h_stride;
+        if (h)
+            memcpy(to, (const char *)h + (size_t)d * h_bytes, h_bytes);
+        else
+            memset(to, 0, h_bytes);
+        if (layer->cell != LE_LSTM)
+            continue;
+        zero_c(layer, state->c[d], rows, row); /* the lanes past H too */
+        if (c)
+            copy_c(layer, state->c[d], rows, row, (char *)c + (size_t)d * c_bytes, 1);
+    }
+}
+
+void le_recurrent_zero(const le_recurrent_layer *layer, le_recurrent_state *state, size_t rows)
+{
+    for (int d = 0; d < layer->dirs; d++) {
+        memset(state->h[d], 0, rows * layer->h_stride);
+        if (layer->cell == LE_LSTM)
+            memset(state->c[d], 0, rows * layer->lanes_hidden * le_recurrent_element(layer));
+    }
+}
+
+void le_recurrent_get(const le_recurrent_layer *layer, const le_recurrent_state *state, size_t rows, size_t row, void *h,
+                      void *c)
+{
+    const size_t es = le_recurrent_element(layer), h_bytes = layer->output * es, c_bytes = layer->hidden * es;
+    for (int d = 0; d < layer->dirs; d++) {
+        if (h)
+            memcpy((char *)h + (size_t)d * h_bytes, state->h[d] + row * layer->h_stride, h_bytes);
+        if (c && layer->cell == LE_LSTM)
+            copy_c(layer, state->c[d], rows, row, (char *)c + (size_t)d * c_bytes, 0);
+    }
+}
+
+/* ---- scratch ---------------------------------------------------------------------------------------- */
+
+/* The largest number of panels one member of the crew can own. */
+static size_t own_panels(const le_recurrent_layer *layer, const le_packed *packed, int members)
+{
+    const size_t crew = layer->dirs == 2 && members > 1 ? (size_t)members / 2 : (size_t)members;
+    return (packed->panels + crew - 1) / crew;
+}
+
+void le_recurrent_lay_work(const le_recurrent_layer *layer, size_t rows, size_t block_rows, int members, le_arena *arena,
+                           le_recurrent_work *work)
+{
+    const size_t es = le_recurrent_element(layer);
+    work->x_rows = le_arena_take(arena, block_rows, sizeof *work->x_rows);
+    work->h_prev = le_arena_take(arena, rows, sizeof *work->h_prev);
+    work->h_out = le_arena_take(arena, rows, sizeof *work->h_out);
+    work->middle_in = le_arena_take(arena, rows, sizeof *work->middle_in);
+    work->middle_out = le_arena_take(arena, rows, sizeof *work->middle_out);
+    for (int i = 0; i < layer->direction[0].phases; i++) {
+        const le_packed *w = &layer->direction[0].phase[i].w;
+        const size_t panels = own_panels(layer, w, members);
+        work->x_part[i] = le_arena_take(arena, le_mul(panels, block_rows), le_recurrent_width(layer, w));
+    }
+    /* Sums of all rows of a panel, or of all panels of a row. */
+    size_t panels = 0;
+    for (int i = 0; i < layer->direction[0].phases; i++) {
+        const size_t own = own_panels(layer, &layer->direction[0].phase[i].r, members);
+        panels = own > panels ? own : panels;
+    }
+    work->scratch = le_arena_take(arena, le_mul(rows > panels ? rows : panels, LE_MAX_NV * (size_t)layer->kernels->lanes),
+                                  es);
+    work->gathered = work->plain = NULL;
+    work->turn = 0;
+    if (layer->gemm == LE_GEMM_BLAS) {
+        work->gathered = le_arena_take(arena, le_mul(block_rows, layer->features), es);
+        work->plain = le_arena_take(arena, le_mul(block_rows, (size_t)layer->gates * layer->hidden), es);
+    }
+}
