@@ -631,16 +631,25 @@ cdef class CoreModel:
 
     def quick_many(self, list arrays, int threads):
         """The outputs for inputs in order, each as `quick` takes one; None where the caller has to take the long way."""
-        cdef CoreCall call = self.call(arrays, threads)
+        cdef CoreCall call = self.prepared(arrays, threads, None)
         if call is None:
             return None
         self.go(&call.run)
         return call.outputs
 
     def call(self, list arrays, int threads, out=None):
-        """A run on these inputs that can be made again and again, its outputs new arrays, or `out` where there is one
-        of one input; None where an array is not what the core reads or writes. An input that needs a cast is cast now:
-        the call's `inputs` tell."""
+        """A run that can be made again when what is in these inputs has changed, its outputs new arrays, or `out` where
+        there is one of one input; None where an array is not what the core itself reads or writes."""
+        cdef CoreCall call = self.prepared(arrays, threads, out)
+        if call is None:
+            return None
+        for given, read in zip(arrays, call.inputs):
+            if given is not read:
+                return None
+        return call
+
+    cdef CoreCall prepared(self, list arrays, int threads, out):
+        """A run on these inputs, those that need it cast; None where one needs more."""
         cdef CoreCall call = CoreCall.__new__(CoreCall)
         cdef cnp.npy_intp batch = self.fixed_batch
         cdef cnp.npy_intp steps[MAX_PORTS]

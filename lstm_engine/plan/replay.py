@@ -8,11 +8,14 @@ the next ones read. Results have the bits of `execute.execute`, step by step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from .._core import CoreCall
 from ..graph import Operator
 from .host_ops.registry import MISFITS, Call
 from .steps import HostStep, Segment, Step
@@ -33,23 +36,28 @@ class Unrepeatable(Exception):
 class Recording:
     """The calls of one run; `inputs` are to be filled before they are made, `outputs` are filled by them.
 
-    Raises Unrepeatable for a plan in which the shape or place of a value depends on more than the inputs' shapes.
+    Raises Unrepeatable for a plan in which the shape or place of a value depends on more than the inputs' shapes, or
+    whose values take more than `most_bytes`.
     """
 
     def __init__(self, steps: Sequence[Step], outputs: Sequence[str], arrays: Mapping[str, np.ndarray], threads: int,
                  most_bytes: int) -> None:
-        self._most = most_bytes
         self.bytes = 0
+        self._most = most_bytes
+        weights = [array for step in steps if isinstance(step, HostStep) for array in step.node.tensors().values()]
+        self._counted = {id(_owner(array)) for array in weights}
         self.inputs: _Values = {name: array.copy() for name, array in arrays.items()}
         self.calls: list[Call] = []
         self._values: _Values = dict(self.inputs)
         self._fixed: set[str] = set()               # values that no input changes
-        self._own(*self.inputs.values())
+        self._count(*self.inputs.values())
         for step in steps:
+            before = len(self.calls)
             if isinstance(step, HostStep):
                 self._add_host(step)
             else:
                 self._add_segment(step, threads)
+            self._count(*_arrays(self.calls[before:]))
         self.outputs = {name: self._values[name] for name in outputs}
 
     def __call__(self, arrays: Mapping[str, np.ndarray]) -> _Values:
@@ -60,8 +68,11 @@ class Recording:
             function(*arguments)
         return {name: array.copy() for name, array in self.outputs.items()}
 
-    def _own(self, *arrays: np.ndarray) -> None:
-        self.bytes += sum(array.nbytes for array in arrays)
+    def _count(self, *arrays: np.ndarray) -> None:
+        for array in map(_owner, arrays):
+            if id(array) not in self._counted:
+                self._counted.add(id(array))
+                self.bytes += array.nbytes
         if self.bytes > self._most:
             raise Unrepeatable
 
@@ -72,16 +83,15 @@ class Recording:
         for port in segment.ports:
             array = self._values[port.value]
             if not array.flags.c_contiguous:
-                placed = self._place(np.ascontiguousarray(array))
+                placed = np.ascontiguousarray(array)
                 self.calls.append((np.copyto, (placed, array)))
                 array = placed
             ready.append(array)
         call = segment.core.call(ready, threads)
-        if call is None or any(given is not read for given, read in zip(ready, call.inputs)):
+        if call is None:
             raise Unrepeatable
         call()
         self.calls.append((call, ()))
-        self._own(*call.outputs)
         self._values.update((port.value, array) for port, array in zip(segment.outputs, call.outputs))
 
     def _add_host(self, step: HostStep) -> None:
@@ -95,13 +105,11 @@ class Recording:
         names = [name for name in node.inputs if name]
         if isinstance(node, Operator) and (self._fixed.issuperset(names) or node.op_type in _OF_SHAPES):
             self._fixed.update(node.outputs)
-            placed = [array.copy() for array in results]
-        elif self._views(node, inputs, results):
-            placed = results
-        else:
-            placed = [self._place(array) for array in results]
-            self.calls += self._repetition(kernel, inputs, placed, several)
-        self._values.update((name, array) for name, array in zip(node.outputs, placed) if name)
+        elif not self._views(node, inputs, results):
+            results = [_placed(array) for array in results]
+            self.calls += _repetition(kernel, inputs, results, several)
+        self._count(*results)
+        self._values.update((name, array) for name, array in zip(node.outputs, results) if name)
 
     def _views(self, node: Any, inputs: Sequence[np.ndarray | None], results: Sequence[np.ndarray]) -> bool:
         """Whether the results only show the first input, the same places of it every time."""
@@ -109,37 +117,67 @@ class Recording:
             and self._fixed.issuperset(name for name in node.inputs[1:] if name) \
             and all(array.size and np.may_share_memory(array, inputs[0]) for array in results)
 
-    def _place(self, array: np.ndarray) -> np.ndarray:
-        """Memory for a value laid out like `array`, with what is in it."""
-        placed = np.empty_like(array)
-        placed[...] = array
-        self._own(placed)
-        return placed
 
-    @staticmethod
-    def _repetition(kernel: Callable[..., Any], inputs: list, placed: list[np.ndarray], several: bool) -> list[Call]:
-        if not several:
-            if isinstance(kernel, np.ufunc):
-                return [(kernel, (*inputs, placed[0]))]
-            repetition = getattr(kernel, "repetition", None)
-            calls = repetition(placed[0], *inputs) if repetition is not None else None
-            if calls is not None:
-                return list(calls)
+def _owner(array: np.ndarray) -> np.ndarray:
+    """The array whose memory `array` shows."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
 
-        def again() -> None:
-            made = kernel(*inputs)
-            for array, target in zip(made if several else (made,), placed):
-                if np.shape(array) != target.shape:
-                    raise Unrepeatable
-                target[...] = array
-        return [(again, ())]
+
+def _arrays(calls: Sequence[Call]) -> Iterator[np.ndarray]:
+    """The arrays that calls read and write."""
+    for function, arguments in calls:
+        parts: list[Any] = [*arguments, getattr(function, "__self__", None)]
+        if isinstance(function, partial):
+            parts += [*function.args, *function.keywords.values()]
+        if isinstance(function, CoreCall):
+            parts += [*function.inputs, *function.outputs]
+        for part in parts:
+            yield from (array for array in (part if isinstance(part, tuple) else (part,))
+                        if isinstance(array, np.ndarray))
+
+
+def _placed(array: np.ndarray) -> np.ndarray:
+    """Memory for a value, with what is in it; laid out like `array`: the layout decides how NumPy goes on to sum."""
+    placed = np.empty_like(array)
+    if not _same_layout(placed, array):
+        before = sum((1 - size) * stride for size, stride in zip(array.shape, array.strides) if stride < 0)
+        after = sum((size - 1) * stride for size, stride in zip(array.shape, array.strides) if stride > 0)
+        memory = np.empty(before + after + array.itemsize, np.uint8)
+        placed = np.ndarray(array.shape, array.dtype, memory.data, before, array.strides)
+    placed[...] = array
+    return placed
+
+
+def _same_layout(a: np.ndarray, b: np.ndarray) -> bool:
+    return not a.size or all(p == q for size, p, q in zip(a.shape, a.strides, b.strides) if size > 1)
+
+
+def _repetition(kernel: Callable[..., Any], inputs: list, placed: list[np.ndarray], several: bool) -> list[Call]:
+    """The calls that put a kernel's results for these inputs where they are placed."""
+    if not several and _same_layout(placed[0], np.empty_like(placed[0])):
+        if isinstance(kernel, np.ufunc):
+            return [(kernel, (*inputs, placed[0]))]
+        repetition = getattr(kernel, "repetition", None)
+        calls = repetition(placed[0], *inputs) if repetition is not None else None
+        if calls is not None:
+            return list(calls)
+
+    def again() -> None:
+        made = kernel(*inputs)
+        for array, target in zip(made if several else (made,), placed):
+            if np.shape(array) != target.shape or not _same_layout(np.asarray(array), target):
+                raise Unrepeatable
+            target[...] = array
+    return [(again, ())]
 
 
 class Replays:
     """Recordings of one plan, made the second time that shapes come; each is used by one call at a time.
 
-    Without locks, which a fork could find held: dictionaries and lists change whole, and what two threads do at once
-    costs a recording at most.
+    Without a lock, which a fork could find held: a recording is in one list of `_idle`, or in the hands of the one call
+    that popped it. What two threads do at once costs a recording at most.
     """
 
     MOST_BYTES = 4 << 20        # of a recording: with larger values calling is not what takes the time
@@ -148,8 +186,8 @@ class Replays:
 
     def __init__(self, steps: Sequence[Step], inputs: Sequence[str], outputs: Sequence[str]) -> None:
         self._steps, self._inputs, self._outputs = steps, inputs, outputs
-        self._seen: dict[_Key, bool] = {}                       # whether a recording of these shapes is of use
-        self._idle: dict[_Key, list[Recording]] = {}            # the shapes used last stand last
+        self._left: dict[_Key, int] = {}                                # recordings that may still be made of shapes
+        self._idle: OrderedDict[_Key, list[Recording]] = OrderedDict()  # the shapes used last stand last
 
     def run(self, values: _Values, threads: int) -> _Values | None:
         """The plan's outputs; None where it has to run step by step. Call under `np.errstate(all="ignore")`."""
@@ -162,42 +200,50 @@ class Replays:
         try:
             recording = self._idle[key].pop()
         except (KeyError, IndexError):
+            left = self._left.get(key)
+            if not left:
+                if left is None:
+                    self._first_sight(key)
+                return None
             recording = None
-        if recording is None and not self._seen.get(key):
-            if key not in self._seen:
-                if len(self._seen) >= self.MOST_SEEN:
-                    self._seen.clear()
-                self._seen[key] = True
-            return None
+            self._left[key] = left - 1
         try:
             if recording is None:
-                self._seen[key] = False     # unless it proves good
                 arrays = {name: values[name] for name in self._inputs}
                 recording = Recording(self._steps, self._outputs, arrays, threads, self.MOST_BYTES)
             results = recording(values)
-            self._seen[key] = True
         except Unrepeatable:
-            self._seen[key] = False
+            self._left[key] = 0
+            self._idle.pop(key, None)
             return None
-        except MISFITS:
+        except (*MISFITS, MemoryError):
             return None                     # what is wrong with these values, running step by step tells
         self._keep(key, recording)
         return results
 
+    def _first_sight(self, key: _Key) -> None:
+        if len(self._left) >= self.MOST_SEEN:
+            self._left.clear()
+        self._left[key] = self.MOST_KEPT
+
     def _keep(self, key: _Key, recording: Recording) -> None:
-        self._idle[key] = [*self._idle.pop(key, ()), recording]
-        while len(self) > self.MOST_KEPT:
-            oldest = next(iter(self._idle), None)
-            rest = self._idle.get(oldest, [])[1:]
-            if rest:
-                self._idle[oldest] = rest
-            else:                           # more shapes than recordings: it would have to be made again and again
+        self._idle.setdefault(key, []).append(recording)
+        try:
+            self._idle.move_to_end(key)
+        except KeyError:                    # dropped by another thread meanwhile
+            return
+        for oldest in tuple(self._idle):
+            kept = self._idle.get(oldest)
+            while kept and len(self) > self.MOST_KEPT:
+                kept[:1] = []
+                if not kept:                # more shapes than recordings: it would have to be made again and again
+                    self._left[oldest] = 0
+            if not kept and oldest != key:
                 self._idle.pop(oldest, None)
-                self._seen[oldest] = False
 
     def __len__(self) -> int:
         """Recordings kept for runs to come."""
-        return sum(len(kept) for kept in tuple(self._idle.values()))
+        return sum(map(len, tuple(self._idle.values())))
 
     def bytes(self) -> int:
         """Of the recordings kept for runs to come."""

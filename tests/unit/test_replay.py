@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any
 
@@ -116,6 +117,76 @@ def test_same_bits(chain: str, moved: tuple[int, ...]) -> None:
     assert recordings(model) == 1
 
 
+DYNAMIC: dict[str, tuple[list, dict[str, tuple], dict[str, np.ndarray]]] = {
+    "weight moved": ([node("Transpose", "w", "v", perm=[1, 0, 2]), node("Conv", "x v", "y")],
+                     {"x": (2, 3, 7), "w": (3, 4, 2)}, {}),
+    "weight sliced": ([node("Slice", "w one two axes", "v"), node("Conv", "x v", "y")],
+                      {"x": (2, 3, 7), "w": (4, 3, 4)},
+                      {"one": np.array([1]), "two": np.array([3]), "axes": np.array([2])}),
+    "grouped weight moved": ([node("Transpose", "w", "v", perm=[1, 0, 2]), node("Conv", "x v", "y", group=2)],
+                             {"x": (2, 6, 7), "w": (3, 4, 2)}, {}),
+    "transposed weight moved": ([node("Transpose", "w", "v", perm=[1, 0, 2]),
+                                 node("ConvTranspose", "x v b", "y", strides=[2])],
+                                {"x": (2, 3, 7), "w": (4, 3, 2), "b": (4,)}, {}),
+    "slope moved": ([node("Transpose", "s", "r"), node("PRelu", "x r", "y")], {"x": (4, 5), "s": (5, 4)}, {}),
+    "rows past the core's": ([node("Transpose", "x", "t", perm=[0, 2, 1]), node("Conv", "t w", "y")],
+                             {"x": (2, 100, 33)}, {"w": floats(40, 33, 1)}),
+    "sums of a broadcast": ([node("Expand", "x shape", "w"), node("ReduceMean", "w axes", "y", keepdims=0)],
+                            {"x": (1, 1, 60)}, {"shape": np.array([2, 40, 60]), "axes": np.array([0, 1])}),
+}
+
+
+@pytest.mark.parametrize("case", DYNAMIC)
+def test_what_changes_is_read_anew_and_layouts_stay(case: str) -> None:
+    nodes, shapes, weights = DYNAMIC[case]
+    model = model_of(nodes, shapes, ["y"], **weights)
+    for seed in range(4):
+        arrays = {name: floats(*shape, seed=seed + i) for i, (name, shape) in enumerate(shapes.items())}
+        np.testing.assert_array_equal(answers(model, arrays)["y"], step_by_step(model, arrays)["y"])
+    assert recordings(model) == 1
+
+
+def test_what_shapes_say_keeps_its_layout() -> None:
+    model = model_of([node("Shape", "x", "s"), node("ConstantOfShape", "s", "o"), node("Cos", "o", "c"),
+                      node("Mul", "c k", "d"), node("Transpose", "d", "e", perm=[1, 0]), node("MatMul", "x e", "y")],
+                     {"x": ("n", 70)}, ["y"], k=floats(1, 70))
+    for seed in range(4):
+        x = {"x": floats(40, 70, seed=seed)}
+        np.testing.assert_array_equal(answers(model, x)["y"], step_by_step(model, x)["y"])
+    assert recordings(model) == 1
+
+
+@pytest.mark.parametrize("shape", ["full", "from an input"])
+def test_a_broadcast_that_values_decide_keeps_its_layout(shape: str) -> None:
+    model = model_of([node("Expand", "x n", "w"), node("ReduceMean", "w axes", "y", keepdims=0)],
+                     {"x": (1, 1, 60), "n": (3,)}, ["y"], types={"n": onnx.TensorProto.INT64}, axes=np.array([0, 1]))
+    for seed in range(4):
+        rows = 40 if shape == "full" else 40 + seed
+        arrays = {"x": floats(1, 1, 60, seed=seed), "n": np.array([2, rows, 60])}
+        np.testing.assert_array_equal(answers(model, arrays)["y"], step_by_step(model, arrays)["y"])
+
+
+def test_scratch_counts() -> None:
+    """Windows as columns are 16 times the input: no value of the plan, but memory of the recording."""
+    model = model_of([node("Conv", "x w", "c", pads=[0, 15]), node("Sin", "c", "y")], {"x": (1, 2, "n")}, ["y"],
+                     w=floats(3, 2, 16))
+    for _ in range(3):
+        model.predict(floats(1, 2, 4000))
+    assert recordings(model) == 1 and model._plan.replays.bytes() > 4 * 16 * 2 * 4000
+    for _ in range(4):
+        model.predict(floats(1, 2, 40000))          # 5 MB of columns
+    assert recordings(model) == 1
+
+
+def test_shapes_that_cannot_be_recorded_leave_nothing_behind() -> None:
+    model = model_of([node("NonZero", "x", "y")], {"x": ("b", "n")}, ["y"])
+    for n in range(1, 200):
+        for value in (0, 1, 0):
+            model.predict(np.full((1, n), value, "f4"))
+    replays = model._plan.replays
+    assert recordings(model) == 0 and len(replays._idle) <= 1 and len(replays._left) <= replays.MOST_SEEN
+
+
 def lstm_chain() -> le.Model:
     """x [batch, time, 4] -> doubled -> LSTM 5 -> negated: a segment between host operators."""
     return model_of([node("Add", "x x", "d"), node("LSTM", "d w r", "l"), node("Squeeze", "l axes", "s"),
@@ -215,6 +286,31 @@ def test_not_contiguous_inputs() -> None:
     wanted = step_by_step(model, {"x": np.ascontiguousarray(x.T)})["y"]
     for _ in range(4):
         assert model.predict(x.T) == wanted
+
+
+def test_threads_with_shapes_of_their_own() -> None:
+    model = model_of([node("Add", "x x", "d"), node("Sin", "d", "y")], {"x": (1, "n")}, ["y"])
+    failures: list[BaseException] = []
+
+    def call(number: int) -> None:
+        try:
+            for i in range(1500):
+                x = floats(1, (i * (number + 1)) % 13 + 1, seed=i)
+                np.testing.assert_array_equal(model.predict(x, threads=1), np.sin(x + x))
+        except BaseException as error:      # noqa: BLE001  (whatever it is, the test shows it)
+            failures.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=call, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert not failures
 
 
 def test_threads_at_once() -> None:

@@ -109,10 +109,11 @@ def convolution(attributes: dict[str, Any]) -> Kernel:
         calls, wide = _padded_again(x, pads)
         columns = x if plain else window_view(wide, kernel, counts, strides, dilations)
         parts = (batch, group) if group > 1 else (batch,)
-        product = result.reshape(*parts, -1, positions)
+        product, matrix = result.reshape(*parts, -1, positions), weight.reshape(*parts[1:], -1, rows)
+        if not np.may_share_memory(matrix, weight):
+            return None
         more, columns = _reshaped_again(columns, (*parts, rows, positions))
-        calls = [*([] if plain else calls), *more,
-                 (np.matmul, (weight.reshape(*parts[1:], -1, rows), columns, product))]
+        calls = [*([] if plain else calls), *more, (np.matmul, (matrix, columns, product))]
         if bias is not None:
             made = result.reshape(batch, out, positions)
             calls.append((np.add, (made, bias[:, None], made)))
@@ -130,8 +131,8 @@ def _padded_again(x: np.ndarray, pads: Sequence[tuple[int, int]]) -> tuple[list[
 
 
 def _reshaped_again(x: np.ndarray, shape: tuple[int, ...]) -> tuple[list[Call], np.ndarray]:
-    """What repeats a reshape to C-contiguous memory, and where its result is."""
-    made = np.ascontiguousarray(x.reshape(shape))
+    """What repeats a reshape, and where its result is."""
+    made = x.reshape(shape)
     if np.may_share_memory(made, x):
         return [], made
     return [(np.copyto, (made.reshape(x.shape), x))], made
@@ -204,6 +205,9 @@ def small_convolution(attributes: dict[str, Any], weight: Sequence[int], core: C
             calls.append((np.copyto, (last, first)))
         columns = np.ndarray(view, x.dtype, last, 0, [jump * x.itemsize for jump in jumps])
         more, columns = _reshaped_again(columns, (count, rows))
+        if not columns.flags.c_contiguous:
+            packed = np.empty((count, rows), x.dtype)
+            more, columns = [*more, (np.copyto, (packed, columns))], packed
         product = out.transpose(to_last)
         call = core.call([columns], 1, product.reshape(count, made[-1])) if product.flags.c_contiguous else None
         return None if call is None else [*calls, *more, (call, ())]
@@ -252,6 +256,8 @@ def _conv_transpose(attributes: dict[str, Any], node: Operator) -> Kernel:
         targets, full, crop = layouts[x.shape[2:] + weight.shape[2:]]
         out = group * weight.shape[1]
         turned = weight.reshape(group, channels // group, -1).transpose(0, 2, 1)
+        if not np.may_share_memory(turned, weight):
+            return None
         calls, rows = _reshaped_again(x, (batch, group, channels // group, prod(sizes)))
         product = np.matmul(turned, rows)
         columns = product.reshape(batch, out, *weight.shape[2:], *sizes)
