@@ -100,7 +100,8 @@ typedef struct le_recurrent_work {
     char *x_part[2];              /* per phase: [own panels][block rows][width] */
     char *scratch;                /* [rows][LE_MAX_NV*lanes] */
     char *gathered, *plain;       /* gemm = blas: [block rows, features], [block rows, gates*H] */
-    int fetch;                    /* fetch weights ahead of their use: they do not stay in the cache from step to step */
+    int fetch;                    /* fetch weights of h ahead of their use: they leave the cache from step to step */
+    int fetch_inputs;             /* the same of weights of x, from block to block */
     int turn;                     /* 0 or 1: from which end the first step goes through the panels */
 } le_recurrent_work;
 

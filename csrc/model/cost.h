@@ -23,8 +23,10 @@ void le_stage_share(const le_model *model, const le_stage *stage, int member, in
 size_t le_choose_block(const le_model *model, const le_run *run, const le_stage *stage, size_t rows, size_t steps,
                        const le_deal *deal);
 
-/* Whether a layer fetches its weights ahead of their use: a member's share of them does not stay in its cache. */
+/* Whether a layer fetches its weights ahead of their use: a member's share of them does not stay in its cache from step
+ * to step. Inputs: the weights of a recurrent layer's x, read once a block. */
 int le_choose_fetch(const le_op *op, const le_run *run, size_t block_steps, int members);
+int le_choose_fetch_inputs(const le_op *op, const le_run *run, size_t block_steps, int members);
 
 /* Whether a Dense layer's output goes around the cache. */
 int le_choose_past_cache(const le_model *model, const le_run *run, const le_op *op);

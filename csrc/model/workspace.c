@@ -69,6 +69,7 @@ static void lay_member(const le_model *model, const le_run *run, const le_worksp
         if (op->kind == LE_OP_RECURRENT) {
             le_recurrent_lay_work(&op->as.recurrent, rows, le_mul(rows, block), members, arena, &work.recurrent);
             work.recurrent.fetch = fetch;
+            work.recurrent.fetch_inputs = le_choose_fetch_inputs(op, run, block, members);
         } else {
             le_dense_lay_work(&op->as.dense, le_mul(rows, block), arena, &work.dense);
             work.dense.fetch = fetch;
