@@ -207,16 +207,16 @@ static void ask_caller(walker *w, int caller, double flops)
     }
 }
 
-/* Meet, and learn whether to stop: member 0 decides for the crew. It decides twice before it writes to the same place
- * again, and by then all have met once more: nobody still reads it. */
-static int meet_to_go_on(walker *w, const le_crew *crew, size_t turn)
+/* Meet, and learn whether to stop: member 0 decides for the crew. Before it writes to the same place again all have met
+ * once more, and nobody still reads it: blocks have two places in turn, stages a third, and a meeting at their end. */
+static int meet_to_go_on(walker *w, const le_crew *crew, size_t place)
 {
     if (crew->members == 1)
         return !atomic_load_explicit(&w->all->cancelled, memory_order_relaxed);
     if (crew->member == 0)
-        w->group->stop[turn % 2] = atomic_load(&w->all->cancelled);
+        w->group->stop[place] = atomic_load(&w->all->cancelled);
     le_meet(crew);
-    return !w->group->stop[turn % 2];
+    return !w->group->stop[place];
 }
 
 static int run_blocks(walker *w, const le_stage *stage, const le_block *whole, size_t block_steps, int caller)
@@ -226,7 +226,7 @@ static int run_blocks(walker *w, const le_stage *stage, const le_block *whole, s
         block.begin = begin;
         block.end = begin + block_steps < whole->steps ? begin + block_steps : whole->steps;
         ask_caller(w, caller, stage->flops * (double)block.rows * (double)(block.end - begin));
-        if ((turn > 0 || w->crew.members == 1) && !meet_to_go_on(w, &w->crew, turn))
+        if ((turn > 0 || w->crew.members == 1) && !meet_to_go_on(w, &w->crew, turn % 2))
             return 0;
         for (int i = stage->first; i < stage->last; i++)
             run_op(w, &w->all->model->ops[i], i, &block, stage->axis);
@@ -253,7 +253,7 @@ static int run_layers(walker *w, const le_stage *stage, const le_block *whole, s
                 run_op(w, &w->all->model->ops[i], i, &block, stage->axis);
             w->crew = all;
         }
-        if (!meet_to_go_on(w, &all, turn))
+        if (!meet_to_go_on(w, &all, turn % 2))
             return 0;
     }
     return 1;
@@ -279,7 +279,8 @@ static void run_group(running *all, int g, int member, int caller)
                                 .lengths = time && time->lengths ? group->lengths[axis] : NULL};
         for (int i = stage->first; i < stage->last; i++)
             begin_op(&w, &model->ops[i], i, &whole, axis);
-        le_meet(&w.crew);
+        if (!meet_to_go_on(&w, &w.crew, 2))
+            return;
         const int by_layers = le_stage_by_layers(model, stage, &all->workspace->shape.deal);
         if (!(by_layers ? run_layers : run_blocks)(&w, stage, &whole, all->workspace->blocks[s], caller))
             return;
