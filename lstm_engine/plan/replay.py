@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -33,32 +34,14 @@ class Unrepeatable(Exception):
     """This run cannot be made, or repeated, in memory laid out beforehand."""
 
 
+@dataclass(frozen=True)
 class Recording:
-    """The calls of one run; `inputs` are to be filled before they are made, `outputs` are filled by them.
+    """The calls of one run, in memory of their own: `inputs` are filled before they are made, `outputs` by them."""
 
-    Raises Unrepeatable for a plan in which the shape or place of a value depends on more than the inputs' shapes, or
-    whose values take more than `most_bytes`.
-    """
-
-    def __init__(self, steps: Sequence[Step], outputs: Sequence[str], arrays: Mapping[str, np.ndarray], threads: int,
-                 most_bytes: int) -> None:
-        self.bytes = 0
-        self._most = most_bytes
-        weights = [array for step in steps if isinstance(step, HostStep) for array in step.node.tensors().values()]
-        self._counted = {id(_owner(array)) for array in weights}
-        self.inputs: _Values = {name: array.copy() for name, array in arrays.items()}
-        self.calls: list[Call] = []
-        self._values: _Values = dict(self.inputs)
-        self._fixed: set[str] = set()               # values that no input changes
-        self._count(*self.inputs.values())
-        for step in steps:
-            before = len(self.calls)
-            if isinstance(step, HostStep):
-                self._add_host(step)
-            else:
-                self._add_segment(step, threads)
-            self._count(*_arrays(self.calls[before:]))
-        self.outputs = {name: self._values[name] for name in outputs}
+    inputs: _Values
+    calls: list[Call]
+    outputs: _Values
+    bytes: int
 
     def __call__(self, arrays: Mapping[str, np.ndarray]) -> _Values:
         """The outputs for inputs of the shapes recorded, as new arrays."""
@@ -67,6 +50,39 @@ class Recording:
         for function, arguments in self.calls:
             function(*arguments)
         return {name: array.copy() for name, array in self.outputs.items()}
+
+
+def record(steps: Sequence[Step], outputs: Sequence[str], arrays: Mapping[str, np.ndarray], threads: int,
+           most_bytes: int) -> Recording:
+    """A run of a plan's steps on inputs of these shapes.
+
+    Raises Unrepeatable for a plan in which the shape or place of a value depends on more than the inputs' shapes, or
+    whose values take more than `most_bytes`.
+    """
+    inputs = {name: array.copy() for name, array in arrays.items()}
+    recorder = _Recorder(steps, inputs, threads, most_bytes)
+    return Recording(inputs, recorder.calls, {name: recorder.values[name] for name in outputs}, recorder.bytes)
+
+
+class _Recorder:
+    """Runs the steps once, and notes what has to be called to run them again."""
+
+    def __init__(self, steps: Sequence[Step], inputs: _Values, threads: int, most_bytes: int) -> None:
+        self.bytes = 0
+        self.calls: list[Call] = []
+        self.values: _Values = dict(inputs)
+        self._fixed: set[str] = set()               # values that no input changes
+        self._most = most_bytes
+        weights = [array for step in steps if isinstance(step, HostStep) for array in step.node.tensors().values()]
+        self._counted = {id(_owner(array)) for array in weights}
+        self._count(*inputs.values())
+        for step in steps:
+            before = len(self.calls)
+            if isinstance(step, HostStep):
+                self._add_host(step)
+            else:
+                self._add_segment(step, threads)
+            self._count(*_arrays(self.calls[before:]))
 
     def _count(self, *arrays: np.ndarray) -> None:
         for array in map(_owner, arrays):
@@ -81,7 +97,7 @@ class Recording:
             raise Unrepeatable
         ready = []
         for port in segment.ports:
-            array = self._values[port.value]
+            array = self.values[port.value]
             if not array.flags.c_contiguous:
                 placed = np.ascontiguousarray(array)
                 self.calls.append((np.copyto, (placed, array)))
@@ -92,12 +108,12 @@ class Recording:
             raise Unrepeatable
         call()
         self.calls.append((call, ()))
-        self._values.update((port.value, array) for port, array in zip(segment.outputs, call.outputs))
+        self.values.update((port.value, array) for port, array in zip(segment.outputs, call.outputs))
 
     def _add_host(self, step: HostStep) -> None:
         node, kernel = step.node, step.kernel
         constants = node.constants if isinstance(node, Operator) else {}
-        inputs = [constants[i] if i in constants else self._values[name] if name else None
+        inputs = [constants[i] if i in constants else self.values[name] if name else None
                   for i, name in enumerate(node.inputs)]
         made = kernel(*inputs)
         several = isinstance(made, (list, tuple))
@@ -109,7 +125,7 @@ class Recording:
             results = [_placed(array) for array in results]
             self.calls += _repetition(kernel, inputs, results, several)
         self._count(*results)
-        self._values.update((name, array) for name, array in zip(node.outputs, results) if name)
+        self.values.update((name, array) for name, array in zip(node.outputs, results) if name)
 
     def _views(self, node: Any, inputs: Sequence[np.ndarray | None], results: Sequence[np.ndarray]) -> bool:
         """Whether the results only show the first input, the same places of it every time."""
@@ -145,7 +161,7 @@ def _placed(array: np.ndarray) -> np.ndarray:
         before = sum((1 - size) * stride for size, stride in zip(array.shape, array.strides) if stride < 0)
         after = sum((size - 1) * stride for size, stride in zip(array.shape, array.strides) if stride > 0)
         memory = np.empty(before + after + array.itemsize, np.uint8)
-        placed = np.ndarray(array.shape, array.dtype, memory.data, before, array.strides)
+        placed = np.ndarray(array.shape, array.dtype, memory, before, array.strides)
     placed[...] = array
     return placed
 
@@ -210,7 +226,7 @@ class Replays:
         try:
             if recording is None:
                 arrays = {name: values[name] for name in self._inputs}
-                recording = Recording(self._steps, self._outputs, arrays, threads, self.MOST_BYTES)
+                recording = record(self._steps, self._outputs, arrays, threads, self.MOST_BYTES)
             results = recording(values)
         except Unrepeatable:
             self._left[key] = 0

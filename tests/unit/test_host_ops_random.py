@@ -13,7 +13,7 @@ from lstm_engine.graph import Operator
 from lstm_engine.plan import HostStep
 from lstm_engine.plan.host_nodes import host_kernel, host_step
 from lstm_engine.plan.host_ops import run_operator
-from lstm_engine.plan.replay import Recording, Unrepeatable
+from lstm_engine.plan.replay import Unrepeatable, record
 
 onnx = pytest.importorskip("onnx")
 
@@ -117,7 +117,7 @@ def in_a_plan(operator: Operator, arrays: list) -> list[np.ndarray]:
     others = {name: array[::-1] if array.dtype.kind == "f" and array.ndim else array for name, array in given.items()}
     with np.errstate(all="ignore"):
         try:
-            replayed = Recording([step], operator.outputs, others, 1, 1 << 30)(given)
+            replayed = record([step], operator.outputs, others, 1, 1 << 30)(given)
         except Unrepeatable:        # what a value says, such as the k of TopK, may decide the shape
             assert not set(operator.inputs[1:]) <= {""}
         else:

@@ -18,10 +18,17 @@ def padded(x: np.ndarray, pads: Sequence[tuple[int, int]], fill: float = 0) -> n
     """`x` [N, C, ...] with its spatial axes padded, C-contiguous."""
     if not any(a or b for a, b in pads):
         return np.ascontiguousarray(x)
-    shape = x.shape[:2] + tuple(a + size + b for (a, b), size in zip(pads, x.shape[2:]))
+    shape, inside = _room(x.shape, pads)
     result = np.full(shape, fill, x.dtype) if fill else np.zeros(shape, x.dtype)
-    result[(slice(None), slice(None)) + tuple(slice(a, a + size) for (a, _), size in zip(pads, x.shape[2:]))] = x
+    result[inside] = x
     return result
+
+
+def _room(shape: tuple[int, ...], pads: Sequence[tuple[int, int]]) -> tuple[tuple[int, ...], tuple[slice, ...]]:
+    """The shape of an array with its spatial axes padded, and where the array stands in it."""
+    sizes = shape[2:]
+    return (shape[:2] + tuple(a + size + b for (a, b), size in zip(pads, sizes)),
+            (slice(None), slice(None)) + tuple(slice(a, a + size) for (a, _), size in zip(pads, sizes)))
 
 
 def window_view(x: np.ndarray, kernel: Sequence[int], counts: Sequence[int], strides: Sequence[int],
@@ -125,8 +132,8 @@ def _padded_again(x: np.ndarray, pads: Sequence[tuple[int, int]]) -> tuple[list[
     """What repeats `padded`, and where its result is."""
     if not any(a or b for a, b in pads) and x.flags.c_contiguous:
         return [], x
-    wide = np.zeros(x.shape[:2] + tuple(a + size + b for (a, b), size in zip(pads, x.shape[2:])), x.dtype)
-    inside = (slice(None), slice(None)) + tuple(slice(a, a + size) for (a, _), size in zip(pads, x.shape[2:]))
+    shape, inside = _room(x.shape, pads)
+    wide = np.zeros(shape, x.dtype)
     return [(np.copyto, (wide[inside], x))], wide
 
 
