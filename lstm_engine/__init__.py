@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from .layers import GRU, LSTM, RNN, Activate, Dense, Embedding, Pool
     from .model import Model, convert, load
+    from .padding import pad_sequences
     from .runtime import info, set_isa, set_num_threads
     from .stream import Stream, StreamError
 
@@ -27,10 +28,11 @@ __version__ = "0.1.0"
 __all__ = ["GRU", "LSTM", "RNN", "Activate", "ArgumentError", "ArgumentTypeError", "CoreError", "Dense", "Embedding",
            "FileError", "FormatError", "GraphError", "LstmEngineError", "MissingDependencyError", "Model",
            "OutOfMemoryError", "Pool", "Stream", "StreamError", "UnsupportedError", "convert", "info", "load", "ops",
-           "set_isa", "set_num_threads"]
+           "pad_sequences", "set_isa", "set_num_threads"]
 
 _HOMES = {"layers": ("GRU", "LSTM", "RNN", "Activate", "Dense", "Embedding", "Pool"),
           "model": ("Model", "convert", "load"),
+          "padding": ("pad_sequences",),
           "runtime": ("info", "set_isa", "set_num_threads"),
           "stream": ("Stream", "StreamError")}
 

@@ -42,6 +42,7 @@ PY_ARROWS: dict[str, set[str] | None] = {
     "layers": {"graph", "errors", "arrays"},
     "plan": {"graph", "errors", "arrays", "_core"},
     "inputs": {"graph", "errors", "arrays", "plan"},
+    "padding": {"errors", "arrays"},
     "blas": {"_core"},
     "cpus": set(),
     "runtime": {"errors", "_core", "blas", "cpus", "__version__"},
