@@ -154,6 +154,9 @@ class Model:
         x: [batch, time] token ids, [batch, time, features] numbers (or the layout that `inputs` shows), a list of
             sequences of any lengths, or a dict of these by input name. Numbers are cast to the model's dtype.
         lengths: [batch], the real steps of each row of a padded array; the rest costs nothing and comes out as 0.
+            A list and lengths leave padding out. A model without a mask that was trained on padded sequences has learnt
+            from the padding: give it an array padded the same way (`le.pad_sequences`) and no lengths, or its answers
+            change. `lstm-engine inspect` says whether a mask is in the model.
         batch_size: rows to run at a time (default: all). progress: show a bar on stderr.
         out: where to write the output, of its exact shape and dtype (a dict by name where there are several).
         threads: at most this many.

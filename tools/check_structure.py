@@ -43,6 +43,7 @@ PY_ARROWS: dict[str, set[str] | None] = {
     "plan": {"graph", "errors", "arrays", "_core"},
     "inputs": {"graph", "errors", "arrays", "plan"},
     "padding": {"errors", "arrays"},
+    "ragged": {"graph", "plan"},
     "blas": {"_core"},
     "cpus": set(),
     "runtime": {"errors", "_core", "blas", "cpus", "__version__"},

@@ -37,6 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     facts = [(kind, f"{value.name} {value.dtype} {shape(value)}")
              for kind, values in (("input", model.inputs), ("output", model.outputs)) for value in values.values()]
     facts += list(model.graph.metadata.items())
+    if (padding := _padding(model)) is not None:
+        facts.append(("mask", padding["note"]))
     facts.append(("memory", ", ".join(f"{size:,} bytes of {name.replace('_', ' ')}"
                                       for name, size in model.memory().items() if size)))
     width = max(len(name) for name, _ in facts)
@@ -86,7 +88,17 @@ def describe(model: Model) -> dict[str, Any]:
         "gemm": model.gemm,
         "memory": model.memory(),
         "metadata": dict(model.graph.metadata),
+        "padding": _padding(model),
     }
+
+
+def _padding(model: Model) -> dict[str, Any] | None:
+    """Whether a mask tells padding from data, layer by layer; None for a model without sequences."""
+    from ..ragged import padding_of
+
+    padding = padding_of(model._plan.light, model._plan.values)
+    return padding and {"mask": padding.mask, "masked": list(padding.masked), "unmasked": list(padding.unmasked),
+                        "note": padding.note}
 
 
 def _value(value: Value) -> dict[str, Any]:

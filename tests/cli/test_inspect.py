@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+
 import lstm_engine as le
 
 
@@ -24,6 +26,21 @@ def test_json_describes_the_graph(cli, models):
     assert [value["name"] for value in told["outputs"]] == ["y", "h"]
     assert told["parameters"] == 16 * 2 + 16 * 4 == told["layers"][0]["parameters"]
     assert told["layers"][0]["op"] == "LSTM" and told["layers"][0]["shape"] == ["batch", "time", 4]
+
+
+def test_what_padding_is_to_the_model(cli, models):
+    told = json.loads(cli("inspect", models / "ids.lstm", "--json").out)["padding"]
+    assert (told["mask"], told["masked"], len(told["unmasked"])) == ("none", [], 1)
+    assert told["note"].startswith("no mask is in the model: a list of unequal sequences (or lengths) leaves padding")
+    line, = [line for line in cli("inspect", models / "ids.lstm").out.splitlines() if line.startswith("mask ")]
+    assert line.split(maxsplit=1)[1] == told["note"]
+
+
+def test_a_model_without_sequences_says_nothing_of_padding(cli, tmp_path):
+    node = le.graph.Dense(name="d", inputs=("x",), outputs=("y",), kernel=np.ones((2, 1), np.float32))
+    le.Model(le.graph.Graph((le.graph.Value("x", ("batch", 2)),), (node,), ("y",))).save(tmp_path / "m.lstm")
+    assert "mask" not in cli("inspect", tmp_path / "m.lstm").out
+    assert json.loads(cli("inspect", tmp_path / "m.lstm", "--json").out)["padding"] is None
 
 
 def test_a_checkpoint_is_shown_without_converting_it_first(cli, checkpoint):
