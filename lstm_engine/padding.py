@@ -75,10 +75,10 @@ def _length(length: Any) -> int:
 
 
 def _features(items: list[np.ndarray]) -> tuple[int, ...]:
-    """The sizes behind time, which all sequences share; those of an empty one do not count."""
+    """The sizes behind time, which all sequences share; those of an empty one count only where all are empty."""
     first = next((number for number, item in enumerate(items) if len(item)), None)
     if first is None:
-        return ()
+        return items[0].shape[1:] if items else ()
     tail = items[first].shape[1:]
     for number, item in enumerate(items):
         if len(item) and item.shape[1:] != tail:

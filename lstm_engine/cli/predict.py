@@ -1,7 +1,8 @@
 """Run a model on data from a file or stdin.
 
 INPUT is an .npy array, an .npz of arrays by input name, or CSV ("-": CSV from stdin): a row of token ids is one
-sequence; numbers come one step a row (docs/cli.md). The answer is CSV on stdout, or the file named by -o: .npy,
+sequence; numbers come one step a row (docs/cli.md). How a CSV was read is said on stderr; what can be read in two
+ways is an error that names the option for each. The answer is CSV on stdout, or the file named by -o: .npy,
 .npz (also for several outputs) or .csv. A file that stands there is replaced only by a whole new one."""
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .arguments import UsageError, add_model, add_pool, add_spec, count, open_model, threads
+from .console import note
+from .csv_arguments import add_csv, add_pad, csv_options, pad_option
 
 if TYPE_CHECKING:
     from ..model import Model
-    from .reading import Sequences
+    from .sequences import Sequences
 
 BATCH_SIZE = 128            # rows between two looks at Ctrl-C, and a step of the progress bar
 LONG_JOB = 2e10             # multiplications, about a second's worth: from here on a terminal sees a progress bar
@@ -31,8 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=count, default=BATCH_SIZE, metavar="ROWS",
                         help="rows to run at a time (default: %(default)s)")
     parser.add_argument("--threads", type=threads, metavar="N", help="at most this many threads")
+    parser.add_argument("--nan", choices=("propagate", "error", "mask"),
+                        help="what a NaN, or with this option an empty cell, means: NaN from there on, an error, or a "
+                             "step to leave out (default: propagate; an empty cell is an error)")
     add_pool(parser)
     add_spec(parser)
+    add_csv(parser)
+    add_pad(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -48,9 +56,12 @@ def run(arguments: argparse.Namespace) -> int:
     model = open_model(arguments)
     if target is None or target.suffix.lower() != ".npz":
         _check_one_output(model)
-    given = read_input(arguments.input, model)
+    given = read_input(arguments.input, model, csv_options(arguments), pad_option(arguments))
+    if given.told:
+        note(given.told)
+        _warn_of_padding(model, given)
     if arguments.lengths is not None:
-        if given.lengths is not None:
+        if given.lengths is not None or arguments.pad is not None:
             raise UsageError("--lengths: the sequences in the input have their own")
         given.lengths = read_lengths(arguments.lengths)
     results = _predict(model, given, arguments)
@@ -59,6 +70,15 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         write_file(target, results, given)
     return 0
+
+
+def _warn_of_padding(model: Model, given: Sequences) -> None:
+    """Unequal sequences leave padding out, which is another question to a model that has learnt from it."""
+    from ..ragged import padding_of
+
+    if given.lengths is not None and (padding := padding_of(model.graph)) is not None and padding.mask != "all":
+        note("the sequences differ in length and are not padded, and not every layer of the model has a mask: if it "
+             "was trained on padded sequences, type --pad LENGTH")
 
 
 def _check_one_output(model: Model) -> None:
@@ -71,7 +91,7 @@ def _predict(model: Model, given: Sequences, arguments: argparse.Namespace) -> d
     progress = sys.stderr.isatty() and rows > 1 and _multiplications(model, given) > LONG_JOB
     try:
         results = model.predict(given.arrays, given.lengths, batch_size=arguments.batch_size, progress=progress,
-                                threads=arguments.threads)
+                                threads=arguments.threads, nan=arguments.nan or "propagate")
     except BaseException:
         if progress:
             sys.stderr.write("\n")          # what is said about it starts below the bar

@@ -15,7 +15,7 @@ from ..errors import FileError
 from .arguments import UsageError
 
 if TYPE_CHECKING:
-    from .reading import Sequences
+    from .sequences import Sequences
 
 KINDS = (".npy", ".npz", ".csv")
 

@@ -54,12 +54,13 @@ def test_csv_of_ids(cli, models, tmp_path, text, message):
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("1\n", ", line 1: expected 2 numbers and the name of their sequence before them, got 1 fields"),
-    ("a,1,2\na,1\n", ", line 2: expected 2 numbers and the name of their sequence before them, got 2 fields"),
-    ("1,2\na,1,2\n", ", line 2: expected 2 numbers, got 3 fields"),
-    ("a,1,2\nb,1,x\n", ", line 2, column 3: expected a number, got 'x'"),
+    ("1\n", ", line 1: expected 2 numbers, or these and the name of their sequence or an index before them; "
+            "got 1 field"),
+    ("a,1,2\na,1\n", ", line 2: expected 2 numbers and the name of their sequence; got 2 fields"),
+    ("1,2\na,1,2\n", ", line 2: expected 2 numbers; got 3 fields"),
+    ("a,1,2\na,1,x\n", ", line 2, column 3: expected a number, got 'x'"),
     ("a,1,x\n", ", line 1, column 3: expected a number, got 'x'"),
-    ("a,1,2\nb,1,2\na,1,2\n", ", line 3: the steps of sequence 'a' must stand together"),
+    ("a,1,2\na,1,2\nb,1,2\na,1,2\n", ", line 4: the steps of sequence 'a' must stand together"),
 ])
 def test_csv_of_numbers(cli, models, tmp_path, text, message):
     path = tmp_path / "x.csv"
