@@ -34,6 +34,7 @@ def columns_of(table: Table, width: int, steps: bool) -> Columns:
     options = table.options
     heading = take_heading(table, width)
     count = len(heading or table.rows[0][1])
+    _same_count(table, count, heading is not None)
     names = None if options.name_column is None else position(options.name_column, "--name-column", heading, count)
     index = 0 if options.index else None
     if index is not None and index == names:
@@ -52,7 +53,6 @@ def columns_of(table: Table, width: int, steps: bool) -> Columns:
                             f"there are {count} columns: type --no-index if the first is a feature")
     if len(values) != width:
         raise _wrong_count(table, heading, count, len(values), width, index, names)
-    _same_count(table, count, width, index, names)
     return Columns(heading, index, names, values)
 
 
@@ -92,29 +92,45 @@ def take_heading(table: Table, width: int) -> list[str] | None:
 def _is_heading(table: Table, width: int) -> bool:
     """Whether the first row only names columns: no number in it, or the numbers that pandas gives to columns."""
     (line, first), *others = table.rows
-    labels = [] if len(first) <= width else first[:1]
-    cells = first[len(labels):]
+    beside = _beside_the_numbers(table, width, len(first))
+    labels, *below = [[fields[at] for at in beside if at < len(fields)] for _, fields in table.rows]
+    cells, *rows = [[cell for at, cell in enumerate(fields) if at not in beside] for _, fields in table.rows]
     if not any(map(table.is_number, cells)):
-        if any(cell.strip().lower() not in MISSING and any(map(str.isalpha, cell)) for cell in cells) and \
-                not any(table.is_number(label) or _DATE.fullmatch(label.strip()) or
-                        (others and others[0][1][:1] == [label]) for label in labels):
-            return True
-        if all(cell.strip().lower() in MISSING for cell in cells) and table.options.missing:
-            return False
-        if all(cell.strip().lower() in MISSING for cell in cells):
-            return False                                     # the first of them is told as a missing value
-        raise table.ask(f"line {line} has no number in it but does not look like a heading either: type --header if "
-                        "it names the columns, or mend it")
+        if not any(cell.strip().lower() not in MISSING and any(map(str.isalpha, cell)) for cell in cells):
+            return False                                     # none of them is a name: told as numbers that are none
+        if any(table.is_number(label) or _DATE.fullmatch(label.strip()) for label in labels) \
+                or labels and labels in below[:1]:
+            raise table.ask(f"line {line} has no number in it, but what stands beside is no name of a column: type "
+                            "--header if it is a heading, or mend it")
+        return True
     if not others or not _counts_up(cells):
         return False
     if labels and labels[0].strip() == "" and cells[0].strip() == "0":
         return True                                          # ,0,1,2: an index of pandas before columns without names
-    if len(cells) == 1 and cells[0].strip() != "0":
-        return False
-    if any(_whole(cell) for _, fields in others for cell in fields[len(labels):]):
+    if not _unlike_the_first(cells, rows, bool(labels) and labels not in below):
         return False
     raise table.ask(f"line {line} ({','.join(first):.60}) may be the first row or a heading of counted columns, as "
                     "pandas writes it: type --header or --no-header")
+
+
+def _beside_the_numbers(table: Table, width: int, count: int) -> set[int]:
+    """The columns that are not numbers, as far as they are known before the heading is."""
+    options = table.options
+    if options.columns is not None and all(map(str.isdigit, options.columns)):
+        return set(range(count)) - {int(column) - 1 for column in options.columns}
+    beside = {0} if options.index else set()
+    if options.name_column is not None and options.name_column.isdigit():
+        beside.add(int(options.name_column) - 1)
+    return beside or ({0} if count > width else set())
+
+
+def _unlike_the_first(first: Sequence[str], others: Sequence[Sequence[str]], own_label: bool) -> bool:
+    """Whether whole numbers that count up, 0 or 2019,2020, may head the columns: the rows below are of another kind."""
+    if len(first) == 1 and first[0].strip() != "0":
+        return False
+    if not any(_whole(cell) for cells in others for cell in cells):
+        return True
+    return len(first) > (1 if own_label else 2) and not all(map(_counts_up, others))
 
 
 def _whole(cell: str) -> bool:
@@ -124,6 +140,11 @@ def _whole(cell: str) -> bool:
 def _counts_up(cells: Sequence[str]) -> bool:
     """Whether the cells are whole numbers, each one more than the cell before."""
     return all(map(_whole, cells)) and all(int(after) == int(before) + 1 for before, after in zip(cells, cells[1:]))
+
+
+def rises(cells: Sequence[str]) -> bool:
+    """Whether the cells are whole numbers, each larger than the cell before: an index, maybe with rows left out."""
+    return all(map(_whole, cells)) and all(int(before) < int(after) for before, after in zip(cells, cells[1:]))
 
 
 # ---- the first column ---------------------------------------------------------------------------------------
@@ -140,8 +161,8 @@ def _first_column(table: Table, heading: list[str] | None, width: int, steps: bo
     dates = all(map(_DATE.fullmatch, labels))
     unnamed = heading is not None and heading[0] in _UNNAMED
     is_index = table.options.index is None and (
-        dates and all(before < after for before, after in zip(labels, labels[1:])) and len(set(map(len, labels))) == 1
-        and len(labels) > 1 or unnamed and numbers and _counts_up(labels))
+        dates and len(set(map(len, labels))) == 1 and all(before < after for before, after in zip(labels, labels[1:]))
+        or unnamed and rises(labels))
     if is_index and (steps or not dates):
         return None
     if not numbers and not steps:
@@ -183,18 +204,13 @@ def spread(numbers: Sequence[int], what: str) -> str:
     return counted(high, what) if low == high else f"{low:,} to {counted(high, what)}"
 
 
-def _expected(width: int, index: int | None, names: int | None) -> str:
-    before = " and the name of their sequence" if names is not None else ""
-    before += " and an index" if index is not None else ""
-    return f"expected {counted(width, 'number')}{before}"
-
-
 def _wrong_count(table: Table, heading: list[str] | None, count: int, values: int, width: int, index: int | None,
                  names: int | None) -> FormatError:
     line, fields = table.rows[0]
     if table.options.columns is not None:
         return FormatError(f"{table.name}: --columns gives {values}, the model takes {counted(width, 'number')} a row")
-    wanted = _expected(width, index, names)
+    wanted = f"expected {counted(width, 'number')}{' and the name of their sequence' if names is not None else ''}" \
+             f"{' and an index' if index is not None else ''}"
     if index is None and names is None:
         wanted += ", or these and the name of their sequence or an index before them"
     advice = ("; --columns picks those of the features" + (f" among {','.join(heading):.100}" if heading else "")
@@ -204,8 +220,9 @@ def _wrong_count(table: Table, heading: list[str] | None, count: int, values: in
     return table.wrong(line, f"{wanted}; got {counted(count, 'field')}{advice}{table.hint_of_separator(fields)}")
 
 
-def _same_count(table: Table, count: int, width: int, index: int | None, names: int | None) -> None:
+def _same_count(table: Table, count: int, heading: bool) -> None:
+    model = "the heading" if heading else f"line {table.rows[0][0]}"
     for line, fields in table.rows:
         if len(fields) != count:
-            wanted = f"expected {counted(count, 'field')}" if table.options.columns else _expected(width, index, names)
-            raise table.wrong(line, f"{wanted}; got {counted(len(fields), 'field')}{table.hint_of_separator(fields)}")
+            raise table.wrong(line, f"expected {counted(count, 'field')}, as {model} has; got {len(fields)}"
+                                    f"{table.hint_of_separator(fields)}")

@@ -10,11 +10,12 @@ import numpy as np
 
 from ..graph import Value
 from .arguments import UsageError
-from .csv_columns import Columns, columns_of, counted, position, spread, take_heading
+from .csv_columns import Columns, columns_of, counted, position, rises, spread, take_heading
 from .csv_text import CsvOptions, Table, read_table
 from .sequences import Pad, Sequences, as_array
 
 _INTEGERS = ("int32", "int64", "uint8")
+_NAME_HINT = "; the name of a sequence needs --name-column 1, a heading --header"
 
 
 def read_csv(text: TextIO, value: Value, name: str, options: CsvOptions, pad: Pad | None) -> Sequences:
@@ -53,12 +54,14 @@ def _rows_are_steps(table: Table, value: Value, whole: bool, width: int, tail: t
     """Each row is one step; rows with the same name stand together and are one sequence, without names all are."""
     columns = columns_of(table, width, steps=True)
     labels: list[str] = []
+    seen: set[str] = set()
     steps: list[list[list[float]]] = []          # of each sequence
     for line, fields in table.rows:
         label = "0" if columns.names is None else _label(table, fields, columns.names, line)
         if not labels or label != labels[-1]:
-            if label in labels:
+            if label in seen:
                 raise table.wrong(line, f"the steps of sequence {label!r:.60} must stand together")
+            seen.add(label)
             labels.append(label)
             steps.append([])
         steps[-1].append([table.number(fields[at], line, at + 1, whole) for at in columns.values])
@@ -98,8 +101,11 @@ def _rows_are_sequences(table: Table, value: Value, whole: bool, tail: tuple[int
             if columns.names >= len(fields):
                 raise table.wrong(line, f"has no column {columns.names + 1} for the name of its sequence")
             labels.append(_label(table, fields, columns.names, line))
-        sequences.append([table.number(cell, line, at + 1, whole) for at, cell in enumerate(fields)
-                          if at not in (columns.index, columns.names)])
+        places = [at for at in range(len(fields)) if at not in (columns.index, columns.names)]
+        if places[:1] == [0] and fields[0].strip() and not table.is_number(fields[0]):
+            raise table.wrong(line, f"expected {'a whole number' if whole else 'a number'}, got {fields[0]!r:.60}"
+                                    f"{table.hint_of_separator(fields) or _NAME_HINT}", 1)
+        sequences.append([table.number(fields[at], line, at + 1, whole) for at in places])
     if table.options.rows is None and len(sequences) > 1 and all(len(own) == 1 for own in sequences):
         what = "id" if whole else "number"
         many = len(sequences)
@@ -113,36 +119,46 @@ def _rows_are_sequences(table: Table, value: Value, whole: bool, tail: tuple[int
 
 
 def _columns_of_sequences(table: Table) -> Columns:
-    """Heading, index and names of rows that may differ in length. Counted first cells are asked about."""
+    """Heading, index and names of rows that may differ in length. First cells that count up are asked about."""
     options = table.options
     if options.columns is not None:
         raise UsageError("--columns: a row is a sequence here, all of its columns are its steps")
-    first = table.rows[0][1]
+    first = [cell.strip() for cell in table.rows[0][1]]
+    cornered = len(first) > 1 and first[0] == "" and (_counts(first[1:], 0) or not any(map(table.is_number, first)))
     heading = None
-    if options.header or (options.header is None and options.name_column and not options.name_column.isdigit()):
-        heading = take_heading(Table(table.name, table.rows, replace(options, header=True)), 0)
-    elif options.header is None and len(table.rows) > 1 and len(first) > 1 and _from_zero(first) \
+    if options.header is None and (cornered or options.name_column in first and not options.name_column.isdigit()):
+        options = replace(options, header=True)
+    if options.header:
+        heading = take_heading(Table(table.name, table.rows, options), 0)
+    elif options.header is None and len(first) > 1 and _counts(first, 0) and len(table.rows) > 1 \
             and all(len(fields) == len(first) for _, fields in table.rows):
         raise table.ask(f"line 1 counts its columns ({','.join(first):.60}), as a heading of pandas does: type "
                         "--header to leave it out, or --no-header if it is the first sequence")
-    index = 0 if options.index else None
     names = None if options.name_column is None else \
         position(options.name_column, "--name-column", heading, max(len(fields) for _, fields in table.rows))
+    index = 0 if options.index else None
+    if options.index is None and names != 0:
+        index = _index_of_sequences(table, cornered and heading is not None)
     if index is not None and index == names:
         raise UsageError("--index and --name-column mean the same column: an index is left out, names are not")
-    starts = [fields[0] for _, fields in table.rows]
-    if options.index is None and names != 0 and len(starts) > 2 and (_from_zero(starts) or starts[0].strip() == "1"
-                                                                     and _from_zero(["0", *starts])) \
-            and any(len(fields) > 1 for _, fields in table.rows):
-        raise table.ask(f"column 1 counts the rows ({', '.join(starts[:3])} ...), as an index does: type --index to "
-                        "leave it out, or --no-index if the sequences begin with these")
     return Columns(heading, index, names, [])
 
 
-def _from_zero(cells: Sequence[str]) -> bool:
-    """Whether the cells are 0, 1, 2 ... (of an index or heading of pandas, whose corner is empty)."""
-    counted_cells = cells[1:] if cells[0].strip() == "" else cells
-    return [cell.strip() for cell in counted_cells] == [str(number) for number in range(len(counted_cells))]
+def _index_of_sequences(table: Table, cornered: bool) -> int | None:
+    """0 where the first column is an index without doubt: it counts below the empty corner of pandas' heading."""
+    starts = [fields[0].strip() for _, fields in table.rows]
+    if any(len(fields) < 2 for _, fields in table.rows):
+        return None
+    if cornered and rises(starts):
+        return 0
+    if cornered or len(starts) > 1 and (_counts(starts, 0) or _counts(starts, 1)):
+        raise table.ask(f"column 1 ({', '.join(starts[:3]):.60} ...) may be an index: type --index to leave it out, or "
+                        "--no-index if the sequences begin with it")
+    return None
+
+
+def _counts(cells: Sequence[str], start: int) -> bool:
+    return list(cells) == [str(number) for number in range(start, start + len(cells))]
 
 
 # ---- both ---------------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from .arguments import UsageError
 MISSING = {"", "na", "n/a", "null", "none"}                  # what spreadsheets and pandas write for no value
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?((\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|nan|inf(inity)?)", re.ASCII | re.IGNORECASE)
-_LEADING_ZERO = re.compile(r"[+-]?0\d+", re.ASCII)
+_LEADING_ZERO = re.compile(r"[+-]?0\d+(\.\d*)?", re.ASCII)
+_SWAPPED = str.maketrans(",.", ".,")
 
 Row = tuple[int, list[str]]          # line number, fields
 
@@ -61,7 +62,7 @@ class Table:
             return float("nan")
         if not (_WHOLE if whole else _NUMBER).fullmatch(text):
             raise self.wrong(line, f"expected {'a whole number' if whole else 'a number'}, got {cell!r:.60}"
-                                   f"{self._hint(cell, whole)}", column)
+                                   f"{self._hint(cell, whole, line)}", column)
         if self.options.sep is None and _LEADING_ZERO.fullmatch(text):
             raise self.ask(f"line {line}, column {column} is {cell!r:.60}, as if a comma stood inside a number "
                            "(1,000): type --sep , if commas separate the fields; thousands separators are not read, "
@@ -75,16 +76,17 @@ class Table:
         return number
 
     def _spelt(self, cell: str) -> str:
-        """A cell with a point for its decimal mark; one that holds both marks stays none of the two."""
+        """A cell with a point for its decimal mark. Where a comma is, a point is none: 1.234 may be a thousand."""
         text = cell.strip()
-        if self.options.decimal == ",":
-            return text if "." in text else text.replace(",", ".", 1)
-        return text
+        return text.translate(_SWAPPED) if self.options.decimal == "," else text
 
-    def _hint(self, cell: str, whole: bool) -> str:
+    def _hint(self, cell: str, whole: bool, line: int) -> str:
         if cell.strip().lower() in MISSING and not whole:
             return ": a missing value; type --nan mask to leave its step out, or --nan propagate to let it be NaN"
-        return self.hint_of_separator([cell])
+        hint = self.hint_of_separator([cell])
+        if not hint and line == 1 and self.options.header is None and any(map(str.isalpha, cell)):
+            return "; if line 1 is a heading, type --header"
+        return hint
 
     def hint_of_separator(self, cells: Iterable[str]) -> str:
         """What to type where other characters than --sep seem to separate, or mark decimals; "" where none do."""
@@ -93,6 +95,8 @@ class Table:
             for mark, word in ((";", "';'"), ("\t", "tab")):
                 if mark in text:
                     return f"; if {word} stands between the fields, type --sep {word}"
+        if self.options.decimal == "," and re.search(r"\d\.\d", text):
+            return "; with --decimal , a point is no part of a number: thousands separators are not read"
         if self.options.decimal is None and re.search(r"\d,\d", text):
             return ("; if the comma is the decimal mark, type --decimal , and the --sep of the file; thousands "
                     "separators are not read")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
     from .reading import read_input, read_lengths
     from .writing import check_target, write_csv, write_file
 
+    options, pad = csv_options(arguments), pad_option(arguments)
+    if pad is not None and arguments.lengths is not None:
+        raise UsageError("--lengths and --pad exclude each other: padded sequences run to their end")
     target = None if arguments.output in (None, "-") else Path(arguments.output)
     if target is not None:
         check_target(target)
@@ -56,15 +60,17 @@ def run(arguments: argparse.Namespace) -> int:
     model = open_model(arguments)
     if target is None or target.suffix.lower() != ".npz":
         _check_one_output(model)
-    given = read_input(arguments.input, model, csv_options(arguments), pad_option(arguments))
+    given = read_input(arguments.input, model, options, pad)
     if given.told:
         note(given.told)
         _warn_of_padding(model, given)
     if arguments.lengths is not None:
-        if given.lengths is not None or arguments.pad is not None:
+        if given.lengths is not None:
             raise UsageError("--lengths: the sequences in the input have their own")
         given.lengths = read_lengths(arguments.lengths)
     results = _predict(model, given, arguments)
+    if target is None or target.suffix.lower() == ".csv":
+        results, given = _rows_first(model, results, given)
     if target is None:
         write_csv(sys.stdout, results, given)
     else:
@@ -97,6 +103,19 @@ def _predict(model: Model, given: Sequences, arguments: argparse.Namespace) -> d
             sys.stderr.write("\n")          # what is said about it starts below the bar
         raise
     return results if isinstance(results, dict) else {next(iter(model.outputs)): results}
+
+
+def _rows_first(model: Model, results: dict[str, Any], given: Sequences) -> tuple[dict[str, Any], Sequences]:
+    """The one output with a row a sequence, as CSV has it; the lengths only where they are those of its steps."""
+    import numpy as np
+
+    axes = model._plan.axes
+    (name, array), = results.items()
+    batch, time = axes.batch_axis(name), axes.time(name)
+    if batch is not None:
+        array = np.moveaxis(array, batch, 0) if time is None else axes.batch_and_time_first(name, array)
+    own = time is not None and time in [axes.time(given_name) for given_name in given.arrays]
+    return {name: array}, replace(given, lengths=given.lengths if own else None)
 
 
 def _multiplications(model: Model, given: Sequences) -> float:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn
 import numpy as np
 
 from ..errors import FileError, FormatError
-from ..graph import infer_shapes
+from ..graph import Value, infer_shapes
 from .arguments import UsageError
 from .csv_sequences import read_csv
 from .csv_text import CsvOptions
@@ -117,6 +117,18 @@ def _read_csv(source: str, model: Model, options: CsvOptions, pad: Pad | None) -
         raise UsageError(f"the model has {len(model.inputs)} inputs ({', '.join(model.inputs)}), CSV holds one: give "
                          "an .npz of arrays by these names")
     value = infer_shapes(model.graph)[next(iter(model.inputs))]
+    axes = model._plan.axes.batch_axis(value.name), model._plan.axes.time_axis(value.name)
+    turned = axes == (1, 0)
+    if not turned and axes[0] not in (0, None):
+        raise UsageError(f"input {value.name!r} is {value.dtype} {list(value.shape)}, which CSV cannot hold: give an "
+                         ".npy or .npz")
+    given = _open_csv(source, value, options, pad)
+    if turned:                           # the model's own layout: time first
+        given.arrays[value.name] = given.arrays[value.name].swapaxes(0, 1)
+    return given
+
+
+def _open_csv(source: str, value: Value, options: CsvOptions, pad: Pad | None) -> Sequences:
     name = "stdin" if source == "-" else source
     try:
         if source == "-":

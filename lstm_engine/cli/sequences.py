@@ -54,4 +54,4 @@ def as_array(sequences: Sequence[Any], dtype: Any, tail: tuple[int, ...], pad: P
     steps = array.shape[1]
     shorter, longer = int((lengths < steps).sum()), int((lengths > steps).sum())
     told = f"padded to {steps:,} steps with {pad.value:g} on the {pad.side} ({shorter:,} of {len(items):,}"
-    return array, None, f"{told}{f'; {longer:,} cut on the {pad.truncate}' if longer else ''})"
+    return array, None, f"{told} sequences{f'; {longer:,} cut on the {pad.truncate}' if longer else ''})"

@@ -42,7 +42,8 @@ def refused(cli, model, path) -> str:
     ("1,2\n\n3\n", ", line 2: is empty"),
     ("1,2\n3,four\n", ", line 2, column 2: expected a whole number, got 'four'"),
     ("1,2.0\n", ", line 1, column 2: expected a whole number, got '2.0'"),
-    ("a,b\n1,2\n", ", line 1, column 1: expected a whole number, got 'a'"),
+    ("a,b\n1,2\n", ", line 1, column 1: expected a whole number, got 'a'; the name of a sequence needs "
+                  "--name-column 1, a heading --header"),
     ("1,\n", ", line 1, column 2: expected a whole number, got ''"),
     ('1,"2\n', ", line 1: unexpected end of data"),
     (f"1,{2**70}\n", ": a token id does not fit 64 bits"),
@@ -56,10 +57,10 @@ def test_csv_of_ids(cli, models, tmp_path, text, message):
 @pytest.mark.parametrize(("text", "message"), [
     ("1\n", ", line 1: expected 2 numbers, or these and the name of their sequence or an index before them; "
             "got 1 field"),
-    ("a,1,2\na,1\n", ", line 2: expected 2 numbers and the name of their sequence; got 2 fields"),
-    ("1,2\na,1,2\n", ", line 2: expected 2 numbers; got 3 fields"),
+    ("a,1,2\na,1\n", ", line 2: expected 3 fields, as line 1 has; got 2"),
+    ("1,2\na,1,2\n", ", line 2: expected 2 fields, as line 1 has; got 3"),
     ("a,1,2\na,1,x\n", ", line 2, column 3: expected a number, got 'x'"),
-    ("a,1,x\n", ", line 1, column 3: expected a number, got 'x'"),
+    ("a,1,x\n", ", line 1, column 3: expected a number, got 'x'; if line 1 is a heading, type --header"),
     ("a,1,2\na,1,2\nb,1,2\na,1,2\n", ", line 4: the steps of sequence 'a' must stand together"),
 ])
 def test_csv_of_numbers(cli, models, tmp_path, text, message):
