@@ -56,10 +56,15 @@ def columns_of(table: Table, width: int, steps: bool) -> Columns:
     return Columns(heading, index, names, values)
 
 
+def is_position(column: str) -> bool:
+    """Whether an option gives a column by its number."""
+    return re.fullmatch(r"\d{1,9}", column, re.ASCII) is not None
+
+
 def position(column: str, option: str, heading: Sequence[str] | None, count: int) -> int:
     """The place from 0 of a column that an option names: by its number from 1, or by its name in the heading."""
     found = [at for at, name in enumerate(heading or ()) if name == column]
-    if column.isascii() and column.isdigit():
+    if is_position(column):
         if found and found != [int(column) - 1]:
             raise UsageError(f"{option} {column}: the heading calls column {found[0] + 1} so; give its number")
         if not 1 <= int(column) <= count:
@@ -76,7 +81,7 @@ def position(column: str, option: str, heading: Sequence[str] | None, count: int
 def take_heading(table: Table, width: int) -> list[str] | None:
     """Take the heading off the rows, if the first is one. Raises UsageError for a first row that may be either."""
     options = table.options
-    named = [column for column in (options.name_column, *(options.columns or ())) if column and not column.isdigit()]
+    named = [column for column in (options.name_column, *(options.columns or ())) if column and not is_position(column)]
     first = table.rows[0][1]
     heading = options.header
     if heading is None:
@@ -116,10 +121,10 @@ def _is_heading(table: Table, width: int) -> bool:
 def _beside_the_numbers(table: Table, width: int, count: int) -> set[int]:
     """The columns that are not numbers, as far as they are known before the heading is."""
     options = table.options
-    if options.columns is not None and all(map(str.isdigit, options.columns)):
+    if options.columns is not None and all(map(is_position, options.columns)):
         return set(range(count)) - {int(column) - 1 for column in options.columns}
     beside = {0} if options.index else set()
-    if options.name_column is not None and options.name_column.isdigit():
+    if options.name_column is not None and is_position(options.name_column):
         beside.add(int(options.name_column) - 1)
     return beside or ({0} if count > width else set())
 
@@ -171,6 +176,11 @@ def _first_column(table: Table, heading: list[str] | None, width: int, steps: bo
     runs = [len(list(run)) for _, run in groupby(labels)]
     if not numbers and not like_dates and (len(runs) < len(labels) or len(labels) == 1):
         return 0
+    line, fields = table.rows[0]
+    for at, cell in enumerate(fields[1:], 2):
+        if not table.is_number(cell) and cell.strip().lower() not in MISSING:
+            raise table.wrong(line, f"expected a number, got {cell!r:.60}{table.hint_of_separator([cell])}; --columns "
+                                    "picks those of the features", at)
     what = "numbers" if numbers else "dates that do not rise from row to row" if dates else \
         "what look like dates" if like_dates else "a text that changes with each row"
     raise table.ask(_readings(table, heading, what, len(labels), runs, numbers and width == 1, steps))
@@ -185,7 +195,7 @@ def _readings(table: Table, heading: list[str] | None, what: str, rows: int, run
         named = f"{counted(len(runs), 'sequence')} of {spread(runs, 'step')}"
     readings = [f"--index ({left})"] if table.options.index is None else []
     readings.append(f"--name-column 1 ({named})")
-    if split and table.options.sep is None:
+    if split and heading is None and table.options.sep is None:
         readings.append("where the comma stands inside one number, --sep ';' --decimal , (0,5 is a half); thousands "
                         "separators are not read, write 1000 for 1,000")
     return f"column 1{called} holds {what}, which has {len(readings)} readings: type {'; or '.join(readings)}"

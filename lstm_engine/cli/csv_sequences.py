@@ -10,7 +10,7 @@ import numpy as np
 
 from ..graph import Value
 from .arguments import UsageError
-from .csv_columns import Columns, columns_of, counted, position, rises, spread, take_heading
+from .csv_columns import Columns, columns_of, counted, is_position, position, rises, spread, take_heading
 from .csv_text import CsvOptions, Table, read_table
 from .sequences import Pad, Sequences, as_array
 
@@ -126,7 +126,7 @@ def _columns_of_sequences(table: Table) -> Columns:
     first = [cell.strip() for cell in table.rows[0][1]]
     cornered = len(first) > 1 and first[0] == "" and (_counts(first[1:], 0) or not any(map(table.is_number, first)))
     heading = None
-    if options.header is None and (cornered or options.name_column in first and not options.name_column.isdigit()):
+    if options.header is None and (cornered or options.name_column in first and not is_position(options.name_column)):
         options = replace(options, header=True)
     if options.header:
         heading = take_heading(Table(table.name, table.rows, options), 0)
@@ -176,7 +176,8 @@ def _as_array(table: Table, sequences: Sequence, whole: bool, tail: tuple[int, .
 def _told(table: Table, told: str, columns: Columns, padded: str) -> str:
     """What was read and what was not, in one line."""
     def called(at: int) -> str:
-        return f"column {at + 1}" + (f" ({columns.heading[at]})" if columns.heading and columns.heading[at] else "")
+        name = "".join((columns.heading or [])[at:at + 1])
+        return f"column {at + 1} ({name})" if name else f"column {at + 1}"
 
     parts = [told]
     if columns.names is not None:

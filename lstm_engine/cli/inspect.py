@@ -97,8 +97,10 @@ def _padding(model: Model) -> dict[str, Any] | None:
     from ..ragged import padding_of
 
     padding = padding_of(model._plan.light, model._plan.values)
-    return padding and {"mask": padding.mask, "masked": list(padding.masked), "unmasked": list(padding.unmasked),
-                        "note": padding.note}
+    if padding is None:
+        return None
+    return {"mask": padding.mask, "masked": list(padding.masked), "unmasked": list(padding.unmasked),
+            "note": padding.note}
 
 
 def _value(value: Value) -> dict[str, Any]:

@@ -47,8 +47,8 @@ def as_array(sequences: Sequence[Any], dtype: Any, tail: tuple[int, ...], pad: P
     if pad is None:
         array = pad_sequences(items, side="right", dtype=dtype)
         return array, lengths if len(set(lengths.tolist())) > 1 else None, ""
-    if np.dtype(dtype).kind == "i" and not float(pad.value).is_integer():
-        raise UsageError(f"--pad-value {pad.value:g}: the input is token ids, expected a whole number")
+    if np.dtype(dtype).kind == "i" and not (pad.value.is_integer() and abs(pad.value) < 2**31):
+        raise UsageError(f"--pad-value {pad.value:g}: the input is token ids, expected a whole number of 32 bits")
     value = int(pad.value) if np.dtype(dtype).kind == "i" else pad.value
     array = pad_sequences(items, pad.length, side=pad.side, truncate=pad.truncate, value=value, dtype=dtype)
     steps = array.shape[1]

@@ -188,6 +188,9 @@ def test_what_may_be_read_in_several_ways_is_asked_about(text, value, options, t
     ("1,2\n", TWO, {"rows": "sequences"}, "a step of input 'x' has 2 numbers: a row is a step"),
     ("1,2\n", VECTOR, {"rows": "steps"}, "--rows: input 'x' has no steps"),
     ("r1,4,8\n", IDS, {}, "got 'r1'; the name of a sequence needs --name-column 1, a heading --header"),
+    ("v,t\n5,2020-01-01\n6,2020-01-02\n", ONE, {}, "line 2, column 2: expected a number, got '2020-01-01'; "
+                                                    "--columns picks those of the features"),
+    ("t,v\n[s],[V]\n0,1\n", ONE, {}, "line 2, column 2: expected a number, got '[V]'"),
     ("4;8\n", IDS, {}, "got '4;8'; if ';' stands between the fields, type --sep ';'"),
     ("4,,8\n", IDS, {}, "line 1, column 2: expected a whole number, got ''"),
     ("4,8\n", IDS, {"name_column": "2", "index": True, "rows": "steps"}, "expected 1 number and the name"),
@@ -302,14 +305,16 @@ def test_pad(cli, models, tmp_path, options, length, side, truncate, value):
 def test_pad_of_numbers_and_a_value_that_is_no_id(cli, models, tmp_path):
     (tmp_path / "x.csv").write_text("a,1,2\na,3,4\nb,5,6\n")
     ended = cli("predict", models / "numbers.lstm", tmp_path / "x.csv", "--pad", "3", "--pad-value", "-0.5")
-    right = le.load(models / "numbers.lstm").predict([[[-.5, -.5], [1, 2], [3, 4]], [[-.5, -.5], [-.5, -.5], [5, 6]]])
+    padded = np.array([[[-.5, -.5], [1, 2], [3, 4]], [[-.5, -.5], [-.5, -.5], [5, 6]]])
+    right = le.load(models / "numbers.lstm").predict(padded)
     assert ended.code == 0
     assert [row.split(",")[0] for row in ended.out.split()[1:]] == ["a", "b"]
     numbers = [row.split(",")[1] for row in ended.out.split()[1:]]
     np.testing.assert_array_equal(np.array(numbers, np.float32), right[:, 0])
     (tmp_path / "ids.csv").write_text("1,2\n")
     ended = cli("predict", models / "ids.lstm", tmp_path / "ids.csv", "--pad", "3", "--pad-value", "0.5")
-    assert ended.code == 2 and "--pad-value 0.5: the input is token ids, expected a whole number" in ended.err
+    assert ended.code == 2
+    assert "--pad-value 0.5: the input is token ids, expected a whole number of 32 bits" in ended.err
 
 
 def test_unequal_sequences_and_no_mask_are_told_once(cli, models, tmp_path):
