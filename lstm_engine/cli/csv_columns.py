@@ -98,13 +98,12 @@ def _is_heading(table: Table, width: int) -> bool:
     """Whether the first row only names columns: no number in it, or the numbers that pandas gives to columns."""
     (line, first), *others = table.rows
     beside = _beside_the_numbers(table, width, len(first))
-    labels, *below = [[fields[at] for at in beside if at < len(fields)] for _, fields in table.rows]
-    cells, *rows = [[cell for at, cell in enumerate(fields) if at not in beside] for _, fields in table.rows]
+    labels, cells = _apart(first, beside)
     if not any(map(table.is_number, cells)):
         if not any(cell.strip().lower() not in MISSING and any(map(str.isalpha, cell)) for cell in cells):
             return False                                     # none of them is a name: told as numbers that are none
         if any(table.is_number(label) or _DATE.fullmatch(label.strip()) for label in labels) \
-                or labels and labels in below[:1]:
+                or labels and any(_apart(fields, beside)[0] == labels for _, fields in others[:1]):
             raise table.ask(f"line {line} has no number in it, but what stands beside is no name of a column: type "
                             "--header if it is a heading, or mend it")
         return True
@@ -112,10 +111,18 @@ def _is_heading(table: Table, width: int) -> bool:
         return False
     if labels and labels[0].strip() == "" and cells[0].strip() == "0":
         return True                                          # ,0,1,2: an index of pandas before columns without names
-    if not _unlike_the_first(cells, rows, bool(labels) and labels not in below):
+    below = [_apart(fields, beside) for _, fields in others]
+    own_label = bool(labels) and all(label != labels for label, _ in below)
+    if not _unlike_the_first(cells, [numbers for _, numbers in below], own_label):
         return False
     raise table.ask(f"line {line} ({','.join(first):.60}) may be the first row or a heading of counted columns, as "
                     "pandas writes it: type --header or --no-header")
+
+
+def _apart(fields: Sequence[str], beside: set[int]) -> tuple[list[str], list[str]]:
+    """What stands beside the numbers of a row, and the numbers."""
+    return [cell for at, cell in enumerate(fields) if at in beside], \
+        [cell for at, cell in enumerate(fields) if at not in beside]
 
 
 def _beside_the_numbers(table: Table, width: int, count: int) -> set[int]:

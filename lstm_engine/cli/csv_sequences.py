@@ -15,7 +15,7 @@ from .csv_text import CsvOptions, Table, read_table
 from .sequences import Pad, Sequences, as_array
 
 _INTEGERS = ("int32", "int64", "uint8")
-_NAME_HINT = "; the name of a sequence needs --name-column 1, a heading --header"
+_NAME_HINT = "; names of sequences need --name-column 1, a heading --header, rows that are steps --rows steps"
 
 
 def read_csv(text: TextIO, value: Value, name: str, options: CsvOptions, pad: Pad | None) -> Sequences:
@@ -86,7 +86,7 @@ def _rows_are_vectors(table: Table, value: Value, width: int) -> Sequences:
 def _label(table: Table, fields: Sequence[str], at: int, line: int) -> str:
     if not fields[at].strip():
         raise table.wrong(line, "the name of the sequence is empty", at + 1)
-    return fields[at]
+    return fields[at].strip()
 
 
 # ---- a row is a sequence ------------------------------------------------------------------------------------

@@ -11,9 +11,10 @@ from typing import TextIO
 from ..errors import FormatError
 from .arguments import UsageError
 
-MISSING = {"", "na", "n/a", "null", "none"}                  # what spreadsheets and pandas write for no value
+MISSING = {"", "na", "n/a", "#n/a", "<na>", "null", "none"}  # what spreadsheets and pandas write for no value
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?((\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|nan|inf(inity)?)", re.ASCII | re.IGNORECASE)
+_PLAIN = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,18})?", re.ASCII)
 _LEADING_ZERO = re.compile(r"[+-]?0\d+(\.\d*)?", re.ASCII)
 _SWAPPED = str.maketrans(",.", ".,")
 
@@ -58,6 +59,8 @@ class Table:
     def number(self, cell: str, line: int, column: int, whole: bool = False) -> int | float:
         """The number in a cell (column from 1). Refuses what is none, is missing, or may be half of a number."""
         text = self._spelt(cell)
+        if not whole and _PLAIN.fullmatch(text):             # most cells: nothing more to look at
+            return float(text)
         if self.options.missing and not whole and text.lower() in MISSING:
             return float("nan")
         if not (_WHOLE if whole else _NUMBER).fullmatch(text):

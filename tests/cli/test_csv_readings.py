@@ -62,6 +62,8 @@ def read(text: str, value: g.Value, **options):
     (",site,v\n0,a,1\n1,a,2\n2,b,3\n", ONE, {"index": True, "name_column": "site"}, [[[1], [2]], [[3]]], ["a", "b"],
      "2 sequences of 1 to 2 steps, 1 feature; names from column 2 (site); column 1 left out as an index; "
      "heading: ,site,v"),
+    ('"so, uth",1\n"so, uth ",2\n x,3\n', ONE, {}, [[[1], [2]], [[3]]], ["so, uth", "x"],
+     "2 sequences of 1 to 2 steps, 1 feature; names from column 1"),
     # columns by choice
     ("site,t,v,note\na,1,10,x\na,2,20,\n", ONE, {"name_column": "site", "columns": ("v",)}, [[[10], [20]]], ["a"],
      "1 sequence of 2 steps, 1 feature; names from column 1 (site); features from column 3 (v); "
@@ -187,7 +189,8 @@ def test_what_may_be_read_in_several_ways_is_asked_about(text, value, options, t
     ("1,2\n", IDS, {"columns": ("1",)}, "--columns: a row is a sequence here"),
     ("1,2\n", TWO, {"rows": "sequences"}, "a step of input 'x' has 2 numbers: a row is a step"),
     ("1,2\n", VECTOR, {"rows": "steps"}, "--rows: input 'x' has no steps"),
-    ("r1,4,8\n", IDS, {}, "got 'r1'; the name of a sequence needs --name-column 1, a heading --header"),
+    ("r1,4,8\n", IDS, {}, "got 'r1'; names of sequences need --name-column 1, a heading --header, rows that are steps "
+                          "--rows steps"),
     ("v,t\n5,2020-01-01\n6,2020-01-02\n", ONE, {}, "line 2, column 2: expected a number, got '2020-01-01'; "
                                                     "--columns picks those of the features"),
     ("t,v\n[s],[V]\n0,1\n", ONE, {}, "line 2, column 2: expected a number, got '[V]'"),

@@ -42,8 +42,8 @@ def refused(cli, model, path) -> str:
     ("1,2\n\n3\n", ", line 2: is empty"),
     ("1,2\n3,four\n", ", line 2, column 2: expected a whole number, got 'four'"),
     ("1,2.0\n", ", line 1, column 2: expected a whole number, got '2.0'"),
-    ("a,b\n1,2\n", ", line 1, column 1: expected a whole number, got 'a'; the name of a sequence needs "
-                  "--name-column 1, a heading --header"),
+    ("a,b\n1,2\n", ", line 1, column 1: expected a whole number, got 'a'; names of sequences need "
+                  "--name-column 1, a heading --header, rows that are steps --rows steps"),
     ("1,\n", ", line 1, column 2: expected a whole number, got ''"),
     ('1,"2\n', ", line 1: unexpected end of data"),
     (f"1,{2**70}\n", ": a token id does not fit 64 bits"),
