@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import lstm_engine as le
+from lstm_engine.ragged import padding_of
 
 keras_pad = pytest.importorskip("keras").utils.pad_sequences
 KERAS_SIDE = {"left": "pre", "right": "post"}
@@ -57,12 +58,14 @@ def test_features(data, features, length, side, truncate, value):
     assert_as_keras(sequences, length, side, truncate, value, "float32")
 
 
-def test_a_model_trained_on_padding_gets_what_it_was_trained_on(tmp_path):
-    """The number that a list does not give: Keras pads, the model has no mask, and the padded steps count."""
+@pytest.mark.parametrize("mask", [False, True])
+def test_a_model_gets_the_padding_that_it_was_trained_on(mask):
+    """Keras pads. Without a mask the padded steps count, and a list, which has none, is another question; with a mask
+    the two are one. What `padding_of` says of the model is what is so."""
     keras = pytest.importorskip("keras")
     keras.utils.set_random_seed(5)
-    model = keras.Sequential([keras.Input((None,), dtype="int32"), keras.layers.Embedding(20, 4), keras.layers.LSTM(6),
-                              keras.layers.Dense(1, activation="sigmoid")])
+    model = keras.Sequential([keras.Input((None,), dtype="int32"), keras.layers.Embedding(20, 4, mask_zero=mask),
+                              keras.layers.LSTM(6), keras.layers.Dense(1, activation="sigmoid")])
     # A large bias moves the state while padding goes by, as training does.
     model.layers[1].set_weights([w * 3 + 0.5 for w in model.layers[1].get_weights()])
     sequences = [[3, 1, 4], [15, 9], [2, 6, 5, 3, 5]]
@@ -70,4 +73,9 @@ def test_a_model_trained_on_padding_gets_what_it_was_trained_on(tmp_path):
     ours = le.convert(model)
     # float32 rounding of values below 1 over 12 steps.
     np.testing.assert_allclose(ours.predict(le.pad_sequences(sequences, length=12)), right, rtol=0, atol=2e-6)
-    assert abs(ours.predict([np.array(row) for row in sequences]) - right).max() > 1e-3
+    assert padding_of(ours.graph).mask == ("all" if mask else "none")
+    unpadded = ours.predict([np.array(row) for row in sequences])
+    if mask:
+        np.testing.assert_allclose(unpadded, right, rtol=0, atol=2e-6)
+    else:
+        assert abs(unpadded - right).max() > 1e-3

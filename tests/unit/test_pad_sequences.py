@@ -39,6 +39,9 @@ def test_rows_of_an_array_and_iterators():
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
     assert le.pad_sequences(x, 4).tolist() == [[0, 0, 1, 2], [0, 3, 4, 5]]
     assert le.pad_sequences(iter([[1], [2, 3]])).tolist() == [[0, 1], [2, 3]]
+    lists = np.empty(2, object)                     # as keras.datasets.imdb gives them
+    lists[:] = [[1], [2, 3]]
+    assert le.pad_sequences(lists, 3).tolist() == [[0, 0, 1], [0, 2, 3]]
 
 
 @pytest.mark.parametrize(("sequences", "length", "shape"), [
