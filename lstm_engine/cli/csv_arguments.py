@@ -37,8 +37,8 @@ def add_csv(parser: argparse.ArgumentParser) -> None:
 def add_pad(parser: argparse.ArgumentParser) -> None:
     """Padding of the sequences in a CSV."""
     group = parser.add_argument_group("for models that were trained on padded sequences and have no mask")
-    group.add_argument("--pad", type=_length, metavar="LENGTH", help="pad and cut the sequences of a CSV to this many "
-                                                                     "steps, or to the longest")
+    group.add_argument("--pad", type=_length, metavar="LENGTH",
+                       help="pad and cut the sequences of a CSV to this many steps, or to those of the 'longest'")
     group.add_argument("--pad-side", choices=SIDES, help="where to pad (default: left)")
     group.add_argument("--pad-value", type=_number, metavar="V", help="what to pad with (default: 0)")
     group.add_argument("--truncate", choices=SIDES, help="where longer sequences are cut (default: left)")
