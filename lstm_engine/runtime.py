@@ -91,8 +91,9 @@ def isa() -> str:
 
 
 def info() -> dict[str, Any]:
-    """What this build and machine can do: version, isa (in use), isas (that this CPU runs), threads, openmp, blas."""
-    from . import __version__, blas
+    """What this build and machine can do: version, isa (in use), isas (that this CPU runs), threads, openmp, blas, and
+    sandbox: what confines the process in which files of others are parsed."""
+    from . import __version__, blas, confinement
 
     return {
         "version": __version__,
@@ -101,4 +102,5 @@ def info() -> dict[str, Any]:
         "threads": num_threads(),
         "openmp": _core.has_openmp(),
         "blas": blas.provider(),
+        "sandbox": confinement.missing() or "limits, and a filter of system calls",
     }

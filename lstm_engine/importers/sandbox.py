@@ -1,7 +1,8 @@
 """Runs a foreign C parser (HDF5, protobuf) in a short-lived child process: a crash or a hang there is an error here.
 
-The child imports one module of this package, without the package around it, calls one function on the path of
-the file and writes back JSON and arrays. What comes back is checked as untrusted: a hostile file may own the child.
+The child imports one module of this package, without the package around it, has it load all that it needs, opens the
+file, gives up every right that reading does not need (`confinement`), and only then calls one function on the open file
+and writes back JSON and arrays. What comes back is checked as untrusted: a hostile file may own the child.
 
 The answer on the pipe: 8 bytes MAGIC, u64 little-endian length of the header, the header (UTF-8 JSON
 `{"result": ..., "arrays": [[name, dtype, shape], ...]}` or `{"error": kind, "message": ...}`); then for each
@@ -62,8 +63,9 @@ def run(module_function: str, path: Path, *, what: str, max_bytes: int | None = 
         ) -> tuple[dict, dict[str, np.ndarray]]:
     """Call `package.module:function` on `path` in a limited child process.
 
-    The function takes the path as a string and returns (result, arrays): a dict that JSON can hold, and by name
-    anything with `shape`, `dtype` and `__array__` (read one at a time, when it is sent). what: the parser's name
+    The function takes the open file and returns (result, arrays): a dict that JSON can hold, and by name
+    anything with `shape`, `dtype` and `__array__` (read one at a time, when it is sent). Its module has a function
+    `make_ready` that loads all it will need: nothing can be opened or imported while it parses. what: the parser's name
     in messages ("the HDF5 parser"). max_bytes: the most bytes that all arrays may take together; by default 16
     times the file and at least 32 MB.
 

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from .. import errors
+from .. import confinement, errors
 from . import sandbox
 
 _CHUNK = 1 << 24
@@ -24,11 +24,16 @@ def main(request: dict) -> None:
     pipe = os.fdopen(os.dup(1), "wb")
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
+    os.close(null)
     module, _, function = request["function"].partition(":")
     try:
-        parse = getattr(importlib.import_module(module), function)
-        _limit(request["memory"], request["cpu_seconds"])
-        result, arrays = parse(request["path"])
+        parser = importlib.import_module(module)
+        parse = getattr(parser, function)
+        # From here on nothing can be opened or imported: the parser first loads all that it will need.
+        parser.make_ready()
+        file = _opened(request["path"])
+        _confine(pipe.fileno(), request["memory"], request["cpu_seconds"])
+        result, arrays = parse(file)
         _check(arrays, request["max_bytes"])
         header = _header(result, arrays)
     except Exception as error:
@@ -41,29 +46,22 @@ def main(request: dict) -> None:
     os._exit(0)
 
 
-def _limit(memory: int, cpu_seconds: float) -> None:
-    """Limit this process from here on: address space, CPU time, files written, core dumps (POSIX only)."""
+def _opened(path: str) -> BinaryIO:
     try:
-        import resource
-        import signal
-    except ImportError:
-        return
-    signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
-    limits = {"RLIMIT_CORE": 0, "RLIMIT_FSIZE": 0}
+        return open(path, "rb")
+    except OSError as error:
+        raise errors.FileError(error.errno, f"cannot read: {error.strerror}") from error
+
+
+def _confine(pipe: int, memory: int, cpu_seconds: float) -> None:
+    """From here on this process can read its file, write its answer, and little else."""
+    os.environ.clear()
     try:
-        with open("/proc/self/statm", "rb") as file:
-            limits["RLIMIT_AS"] = int(file.read().split()[0]) * resource.getpagesize() + memory
-    except OSError:
-        pass                      # no such file on macOS, which does not enforce this limit either
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    limits["RLIMIT_CPU"] = math.ceil(used.ru_utime + used.ru_stime + cpu_seconds) + 1
-    for name, value in limits.items():
-        try:
-            _, hard = resource.getrlimit(getattr(resource, name))
-            ceiling = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.setrlimit(getattr(resource, name), (ceiling, ceiling))
-        except (OSError, ValueError):
-            pass                  # a limit that the system does not know: the others still hold
+        confinement.limit(memory, cpu_seconds)
+        confinement.filter_system_calls(writable=(pipe, 1, 2))       # 1 and 2 lead nowhere
+    except (confinement.CannotConfine, OSError) as error:
+        raise errors.UnsupportedError("the process that reads untrusted bytes cannot be confined as this system "
+                                      f"promises ({error}); lstm-engine info says what it can do") from error
 
 
 def _check(arrays: dict[str, Any], max_bytes: int) -> None:

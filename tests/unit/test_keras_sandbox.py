@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import sandbox_parsers  # noqa: F401  (found here, so found in the child, which gets this process' path)
 
+import lstm_engine as le
+from lstm_engine import confinement
 from lstm_engine.errors import FileError, FormatError, MissingDependencyError, UnsupportedError
-from lstm_engine.importers import sandbox
+from lstm_engine.importers import sandbox, sandbox_child
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="limits of memory, CPU time and files are POSIX's")
 
@@ -84,11 +86,36 @@ def test_memory_is_limited(path):
         run("eats_memory", path)
 
 
-@POSIX
-def test_files_cannot_be_written(path):
-    with pytest.raises(FormatError, match="model.bin: OSError: .*File too large"):
-        run("writes", path)
-    assert path.read_bytes() == b"0123456789"
+@pytest.mark.skipif(confinement.missing() != "", reason=f"confinement: {confinement.missing()}")
+def test_what_a_parser_may_still_do(path):
+    """A parser that the file has taken over gets EPERM for everything but reading its file, memory and the answer."""
+    result, _ = run("attempts", path)
+    allowed = {name: outcome for name, outcome in result["outcome"].items() if outcome != "EPERM"}
+    assert allowed == {"start a thread": "can't start new thread"}
+    assert result["environment"] == {}
+    assert result["rest"] == "0123456789"
+    assert path.read_bytes() == b"0123456789" and os.listdir(path.parent) == ["model.bin"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of address space are Linux's")
+@pytest.mark.parametrize("refuse", ["limit", "filter_system_calls"])
+def test_a_limit_that_cannot_be_set_is_said(refuse, monkeypatch, tmp_path):
+    """The child says so, and parses nothing."""
+    monkeypatch.setattr(sandbox_child.os, "environ", {})
+
+    def refused(*_, **__):
+        raise confinement.CannotConfine("RLIMIT_AS: not permitted")
+
+    monkeypatch.setattr(confinement, "limit", lambda *_: None)
+    monkeypatch.setattr(confinement, refuse, refused)
+    with pytest.raises(UnsupportedError, match="cannot be confined as this system promises .RLIMIT_AS: not permitted."):
+        sandbox_child._confine(5, 1 << 30, 1.0)
+
+
+def test_info_says_what_confines_the_parsers(monkeypatch):
+    assert le.info()["sandbox"] == (confinement.missing() or "limits, and a filter of system calls")
+    monkeypatch.setattr(confinement.sys, "platform", "darwin")
+    assert le.info()["sandbox"] == "no filter of system calls on darwin"
 
 
 def test_most_bytes(path):
@@ -103,7 +130,8 @@ def test_the_child_sees_little(path, monkeypatch):
     assert "SECRET" not in seen["names"] and "PYTHONPATH" not in seen["names"] and seen["isolated"]
     # Neither the package around the parser nor its C extension is executed, which keeps the start short.
     assert set(seen["modules"]) <= {"lstm_engine", "lstm_engine.errors", "lstm_engine.importers",
-                                    "lstm_engine.importers.sandbox", "lstm_engine.importers.sandbox_child"}
+                                    "lstm_engine.confinement", "lstm_engine.importers.sandbox",
+                                    "lstm_engine.importers.sandbox_child"}
 
 
 def test_a_file_that_is_none(tmp_path):

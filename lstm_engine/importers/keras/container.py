@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from typing import Any, BinaryIO
 
-from ...errors import FileError, FormatError, UnsupportedError
+from ...errors import FormatError, UnsupportedError
 from . import h5
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
@@ -25,12 +25,18 @@ _CHUNK = 1 << 20
 LAYER_ROOTS = ("layers", "_layer_checkpoint_dependencies")   # the second: written by Keras 2.12 and 2.13
 
 
-def read_zip(path: str) -> tuple[dict, dict[str, Any]]:
+def make_ready() -> None:
+    """Load what the readers need, by reading a file of each kind: after it nothing has to be opened."""
+    "".encode("cp437")                           # names in zip archives
+    zipfile.ZipFile(io.BytesIO(b"PK\5\6" + bytes(18)))
+    h5.make_ready()
+
+
+def read_zip(file: BinaryIO) -> tuple[dict, dict[str, Any]]:
     """A `.keras` file: {"config", "metadata"} and the arrays of its layers by path ("layers/lstm/cell/vars/0").
 
     Raises FormatError, naming the member, for anything but the three members Keras writes, whole.
     """
-    file = _open(path)
     try:
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
@@ -46,13 +52,13 @@ def read_zip(path: str) -> tuple[dict, dict[str, Any]]:
     return {"config": config, "metadata": metadata}, _layer_arrays(weights)
 
 
-def read_h5(path: str) -> tuple[dict, dict[str, Any]]:
+def read_h5(source: BinaryIO) -> tuple[dict, dict[str, Any]]:
     """A legacy `.h5` file: {"config", "metadata", "layers": [[name, [weight name, ...]], ...]} and the arrays.
 
     The arrays are called "layer name/weight name", in the order of "layers".
     Raises UnsupportedError for a file of weights alone, FormatError for attributes that do not fit.
     """
-    file = h5.open_file(_open(path))
+    file = h5.open_file(source)
     config = h5.attribute(file, "model_config")
     if config is None:
         raise UnsupportedError("the HDF5 file holds no model_config: weights alone do not say what the model is; "
@@ -67,17 +73,10 @@ def read_h5(path: str) -> tuple[dict, dict[str, Any]]:
     return {"config": h5.parse_json(config, "model_config"), "metadata": metadata, "layers": layers}, arrays
 
 
-def read_arrays(path: str) -> tuple[dict, dict[str, Any]]:
+def read_arrays(source: BinaryIO) -> tuple[dict, dict[str, Any]]:
     """Any HDF5 file as its datasets by path alone: {} and the arrays, for a spec to say what they are."""
-    file = h5.open_file(_open(path))
+    file = h5.open_file(source)
     return {}, {name: h5.checked_dataset(name, dataset) for name, dataset in h5.walk(file)}
-
-
-def _open(path: str) -> BinaryIO:
-    try:
-        return open(path, "rb")
-    except OSError as error:
-        raise FileError(error.errno, f"cannot read: {error.strerror}") from error
 
 
 def _checked_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:

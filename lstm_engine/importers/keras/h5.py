@@ -5,6 +5,7 @@ Runs in the sandbox's child process only: HDF5 is a C library that hostile files
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Iterator
@@ -21,12 +22,30 @@ FREE_BYTES = 1 << 20             # what a dataset may declare in any case
 FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
 
 
-def open_file(file: BinaryIO) -> Any:
-    """The h5py.File behind an open binary file."""
+def make_ready() -> None:
+    """Load what reading needs: after it nothing has to be opened. Raises MissingDependencyError."""
+    h5py = _library()
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
+        file.attrs["names"] = ["a"]
+        file.create_dataset("group/data", data=np.zeros((4, 4), np.float32), compression="gzip", shuffle=True)
+    with open_file(memory) as file:
+        text_list(file, "names")
+        for path, dataset in walk(file):
+            np.asarray(checked_dataset(path, dataset)[()])
+
+
+def _library() -> Any:
     try:
         import h5py
     except ImportError as error:
         raise MissingDependencyError("reading Keras files needs h5py: pip install 'lstm-engine[keras]'") from error
+    return h5py
+
+
+def open_file(file: BinaryIO) -> Any:
+    """The h5py.File behind an open binary file."""
+    h5py = _library()
     try:
         return h5py.File(file, "r")
     except (OSError, RuntimeError, ValueError) as error:

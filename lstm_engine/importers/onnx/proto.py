@@ -11,9 +11,10 @@ attribute of the function around the node) or "?" (a kind that is not supported,
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -40,20 +41,31 @@ _ATTRIBUTE_NAMES = {9: "tensors", 10: "graphs", 11: "sparse_tensor", 12: "sparse
                     14: "type_protos"}
 
 
-def parse(path: str) -> tuple[dict, dict[str, Any]]:
+def make_ready() -> None:
+    """Load what `parse` needs; after it nothing has to be opened. Raises MissingDependencyError."""
+    model = _model_class()()
+    model.graph.name = "ready"
+    parse(io.BytesIO(model.SerializeToString()))
+
+
+def parse(file: BinaryIO) -> tuple[dict, dict[str, Any]]:
     """(description, arrays) of a file; see `describe`. Raises FormatError, MissingDependencyError."""
+    model_class = _model_class()
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
     try:
-        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-        from onnx import ModelProto
-    except ImportError as error:
-        raise MissingDependencyError("reading ONNX files needs onnx: pip install 'lstm-engine[onnx]'") from error
-    with open(path, "rb") as file:
-        data = file.read()
-    try:
-        model = ModelProto.FromString(data)
+        model = model_class.FromString(file.read())
     except DecodeError as error:
         raise FormatError(f"not an ONNX model, or a damaged one: {error}") from error
     return describe(model)
+
+
+def _model_class() -> Any:
+    try:
+        from onnx import ModelProto
+    except ImportError as error:
+        raise MissingDependencyError("reading ONNX files needs onnx: pip install 'lstm-engine[onnx]'") from error
+    return ModelProto
 
 
 def describe(model: Any) -> tuple[dict, dict[str, Any]]:
