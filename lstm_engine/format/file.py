@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import queue
-import stat
 import threading
 import zlib
 from collections.abc import Iterator
@@ -12,7 +11,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..errors import FileError, FormatError, GraphError, OutOfMemoryError, UnsupportedError
+from ..errors import FormatError, GraphError, OutOfMemoryError, UnsupportedError
+from ..files import cannot_read, open_regular
 from ..graph import Graph, validate
 from . import header
 from .atomic import atomic_write
@@ -56,7 +56,7 @@ def load(path: str | os.PathLike[str]) -> Graph:
     node or activation this version does not know, FileError if it cannot be read, OutOfMemoryError.
     """
     try:
-        with open(path, "rb", buffering=0, opener=_open) as file:
+        with open_regular(path, buffering=0) as file:
             return _read(file)
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
@@ -65,23 +65,17 @@ def load(path: str | os.PathLike[str]) -> Graph:
     except MemoryError as error:
         raise OutOfMemoryError(f"{path}: not enough memory for its tensors") from error
     except OSError as error:
-        raise FileError(error.errno, f"cannot read {path}: {error.strerror}") from error
-
-
-def _open(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))      # a named pipe must not make this wait
+        cannot_read(path, error)
 
 
 def _read(file: BinaryIO) -> Graph:
-    status = os.fstat(file.fileno())
-    if not stat.S_ISREG(status.st_mode):
-        raise FormatError("an .lstm file must be a regular file")
+    size = os.fstat(file.fileno()).st_size
     prefix = _read_exactly(file, 8, "header length")
     length = int.from_bytes(prefix, "little")
     header.check_length(length)
     raw = _read_exactly(file, length, "header")
     parsed = header.parse(raw)
-    held = status.st_size - 8 - length
+    held = size - 8 - length
     if held != parsed.data_size:
         problem = "the file is truncated" if held < parsed.data_size else "trailing bytes"
         raise FormatError(f"data: the tensors need {parsed.data_size} bytes, the file holds {held}: {problem}")

@@ -6,7 +6,8 @@ import importlib
 import os
 from pathlib import Path
 
-from ..errors import ArgumentTypeError, FileError, FormatError
+from ..errors import ArgumentTypeError, FormatError
+from ..files import cannot_read, open_regular
 from ..graph import Graph, validate
 from .base import Importer, ImportOptions
 
@@ -28,10 +29,10 @@ def import_graph(source: object, options: ImportOptions = ImportOptions()) -> Gr
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
         try:
-            with open(path, "rb") as file:
+            with open_regular(path) as file:
                 head = file.read(HEAD_BYTES)
         except OSError as error:
-            raise FileError(error.errno, f"cannot read {path}: {error.strerror}") from error
+            cannot_read(path, error)
         for importer in _importers():
             if importer.claims(path, head):
                 return validate(importer.read(path, options))

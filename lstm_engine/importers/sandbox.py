@@ -1,8 +1,8 @@
 """Runs a foreign C parser (HDF5, protobuf) in a short-lived child process: a crash or a hang there is an error here.
 
-The child imports one module of this package, without the package around it, has it load all that it needs, opens the
-file, gives up every right that reading does not need (`confinement`), and only then calls one function on the open file
-and writes back JSON and arrays. What comes back is checked as untrusted: a hostile file may own the child.
+The child imports one module of this package, without the package around it, has it load all that it needs, gives up
+every right that reading does not need (`confinement`), and only then calls one function on the file, which it was given
+open, and writes back JSON and arrays. What comes back is checked as untrusted: a hostile file may own the child.
 
 The answer on the pipe: 8 bytes MAGIC, u64 little-endian length of the header, the header (UTF-8 JSON
 `{"result": ..., "arrays": [[name, dtype, shape], ...]}` or `{"error": kind, "message": ...}`); then for each
@@ -11,13 +11,11 @@ array a byte 1 and its bytes in C order, or a byte 0 and the length and text of 
 
 from __future__ import annotations
 
-import errno
 import importlib
 import json
 import math
 import os
 import signal
-import stat
 import subprocess
 import sys
 import threading
@@ -27,6 +25,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ..errors import FileError, FormatError, LstmEngineError, MissingDependencyError, UnsupportedError
+from ..files import open_regular
 
 MAGIC = b"LESANDBX"
 MAX_HEADER = 24 << 20
@@ -75,13 +74,13 @@ def run(module_function: str, path: Path, *, what: str, max_bytes: int | None = 
     if getattr(sys, "frozen", False) or not sys.executable:
         raise UnsupportedError(f"{path}: {what} runs in a separate Python process, which this frozen program "
                                "cannot start; convert the model with a plain Python and load the .lstm file")
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        raise FileError(error.errno, f"cannot read {path}: {error.strerror}") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise FileError(errno.EINVAL, f"cannot read {path}: not a regular file")
-    size = status.st_size
+    with open_regular(path) as file:
+        return _run(module_function, path, file, what, max_bytes)
+
+
+def _run(module_function: str, path: Path, file: BinaryIO, what: str, max_bytes: int | None
+         ) -> tuple[dict, dict[str, np.ndarray]]:
+    size = os.fstat(file.fileno()).st_size
     if max_bytes is None:
         max_bytes = FLOOR_BYTES + MAX_EXPANSION * size
     cpu_seconds = BASE_SECONDS + size / BYTES_PER_SECOND
@@ -90,13 +89,12 @@ def run(module_function: str, path: Path, *, what: str, max_bytes: int | None = 
         "packages": _ancestors(_CHILD, module_function.partition(":")[0]),
         "child": _CHILD,
         "function": module_function,
-        "path": os.path.abspath(path),
         "max_bytes": max_bytes,
         "memory": PARSER_BYTES + max_bytes + 3 * size,
         "cpu_seconds": cpu_seconds,
     }
     # Wall time only has to catch a child that waits for ever; a busy machine must not fail a good file.
-    with _Child(request, START_SECONDS + 10 * cpu_seconds) as child:
+    with _Child(request, file, START_SECONDS + 10 * cpu_seconds) as child:
         try:
             header = _read_header(child.pipe)
             arrays = _read_arrays(child.pipe, header["arrays"], max_bytes)
@@ -124,7 +122,7 @@ class _Refusal(Exception):
 class _Child:
     """The process, its pipe, and the clock that ends it."""
 
-    def __init__(self, request: dict, wall_seconds: float) -> None:
+    def __init__(self, request: dict, file: BinaryIO, wall_seconds: float) -> None:
         keep = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "PATH")
         environment = {name: os.environ[name] for name in keep if name in os.environ}
         # One thread is enough to parse, and each of a BLAS' threads would count against the memory limit.
@@ -134,7 +132,7 @@ class _Child:
         try:
             self.process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOTSTRAP, json.dumps(request)],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
+                stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
         except OSError as error:
             raise FileError(error.errno, f"cannot start {sys.executable}: {error.strerror}") from error
         self.pipe: BinaryIO = self.process.stdout  # type: ignore[assignment]

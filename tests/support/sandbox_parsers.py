@@ -12,6 +12,7 @@ import numpy as np
 from lstm_engine.errors import FormatError, MissingDependencyError, UnsupportedError
 
 _PARENT = os.getppid()
+_HERE = "/tmp/lstm-engine-trial"
 
 
 def make_ready():
@@ -126,16 +127,16 @@ def _trials(file) -> dict:
         "read the parent's memory": lambda: os.open(f"/proc/{parent}/mem", os.O_RDONLY),
         "read the parent's environment": lambda: os.open(f"/proc/{parent}/environ", os.O_RDONLY),
         "write the parent's memory": lambda: os.open(f"/proc/{parent}/mem", os.O_RDWR),
-        "create a file": lambda: os.open(file.name + ".new", os.O_CREAT | os.O_WRONLY),
+        "create a file": lambda: os.open(_HERE + ".new", os.O_CREAT | os.O_WRONLY),
         "write to the file it reads": lambda: os.write(descriptor, b"harm"),
         "cut the file it reads": lambda: os.ftruncate(descriptor, 0),
-        "remove the file": lambda: os.unlink(file.name),
-        "rename the file": lambda: os.rename(file.name, file.name + ".gone"),
-        "link to the file": lambda: os.link(file.name, file.name + ".link"),
-        "change the file's mode": lambda: os.chmod(file.name, 0o777),
+        "remove the file": lambda: os.unlink(_HERE),
+        "rename the file": lambda: os.rename(_HERE, _HERE + ".gone"),
+        "link to the file": lambda: os.link(_HERE, _HERE + ".link"),
+        "change the file's mode": lambda: os.chmod(_HERE, 0o777),
         "look at a file": lambda: os.stat("/etc/passwd"),
         "list a folder": lambda: os.listdir("/"),
-        "make a folder": lambda: os.mkdir(file.name + ".folder"),
+        "make a folder": lambda: os.mkdir(_HERE + ".folder"),
         "open a socket": lambda: socket.socket(),
         "open a pair of sockets": lambda: socket.socketpair(),
         "fork": lambda: os.fork() or os._exit(0),

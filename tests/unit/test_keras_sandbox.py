@@ -130,14 +130,14 @@ def test_the_child_sees_little(path, monkeypatch):
     assert "SECRET" not in seen["names"] and "PYTHONPATH" not in seen["names"] and seen["isolated"]
     # Neither the package around the parser nor its C extension is executed, which keeps the start short.
     assert set(seen["modules"]) <= {"lstm_engine", "lstm_engine.errors", "lstm_engine.importers",
-                                    "lstm_engine.confinement", "lstm_engine.importers.sandbox",
+                                    "lstm_engine.confinement", "lstm_engine.files", "lstm_engine.importers.sandbox",
                                     "lstm_engine.importers.sandbox_child"}
 
 
 def test_a_file_that_is_none(tmp_path):
     with pytest.raises(FileError, match="cannot read .*absent"):
         run("good", tmp_path / "absent")
-    with pytest.raises(FileError, match="not a regular file"):
+    with pytest.raises(FileError, match="it is a folder; expected a file"):
         run("good", tmp_path)
 
 

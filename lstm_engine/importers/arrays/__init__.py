@@ -10,7 +10,8 @@ import dataclasses
 import os
 from pathlib import Path
 
-from ...errors import ArgumentError, ArgumentTypeError, FileError, FormatError, LstmEngineError, UnsupportedError
+from ...errors import ArgumentError, ArgumentTypeError, FormatError, UnsupportedError
+from ...files import cannot_read, open_regular
 from ...graph import Graph
 from ..base import ImportOptions
 from .archive import Archive
@@ -45,16 +46,14 @@ def read(path: Path, options: ImportOptions = DEFAULT) -> Graph:
         raise ArgumentError("pool is for weights whose layers are found by name; in a spec, use a Pool node")
     spec = None if options.spec is None else load_spec(options.spec)
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             weights = Weights(npz_entries(Archive(file, os.fstat(file.fileno()).st_size)))
             if spec is None:
                 raise ArgumentError(f"{path}: arrays need a spec that says what they are (docs/spec.md); "
                                     f"there are {weights.describe(weights.names)}")
             graph = graph_from_spec(spec, weights)
     except OSError as error:
-        if isinstance(error, LstmEngineError):
-            raise
-        raise FileError(error.errno, f"cannot read {path}: {error.strerror}") from error
+        cannot_read(path, error)
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{path}: {error}") from error
     return dataclasses.replace(graph, metadata={"source": path.name, "producer": "arrays", **graph.metadata})

@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ...errors import ArgumentTypeError, FileError, FormatError
+from ...errors import ArgumentTypeError, FormatError
+from ...files import cannot_read, open_regular
 from ...format.codec import decode
 from ...graph import NODE_TYPES, Graph
 from ...graph.gates import ONNX_GRU, ONNX_LSTM, ONNX_RNN, reorder
@@ -37,10 +38,10 @@ def load_spec(source: Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
     if not isinstance(source, (str, os.PathLike)):
         raise ArgumentTypeError(f"a spec is a mapping or the path of a JSON file, not {type(source).__name__}")
     try:
-        with open(source, "rb") as file:
+        with open_regular(source) as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise FileError(error.errno, f"cannot read {source}: {error.strerror}") from error
+        cannot_read(source, error)
     if len(raw) > MAX_BYTES:
         raise FormatError(f"spec {source}: more than {MAX_BYTES} bytes")
     return parse_object(raw, f"spec {source}")

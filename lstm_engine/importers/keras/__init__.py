@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ArgumentError, FileError, FormatError, UnsupportedError
+from ...errors import ArgumentError, FormatError, UnsupportedError
+from ...files import cannot_read, open_regular
 from ...graph import Graph
 from .. import sandbox
 from ..base import ImportOptions
@@ -48,10 +49,10 @@ def read(path: Path, options: ImportOptions = DEFAULT) -> Graph:
     if options.pool is not None:
         raise ArgumentError("pool is for weights whose layers are found by name; a Keras file says how it pools")
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             head = file.read(8)
     except OSError as error:
-        raise FileError(error.errno, f"cannot read {path}: {error.strerror}") from error
+        cannot_read(path, error)
     if not head.startswith((_HDF5, _ZIP)):
         kind = "a zip archive" if path.suffix.lower() == ".keras" else "an HDF5 file"
         raise FormatError(f"{path}: not {kind}: it begins with {head!r}")

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ArgumentError, ArgumentTypeError, FileError
+from ...errors import ArgumentError, ArgumentTypeError
+from ...files import cannot_read, open_regular
 from ...graph.nodes import Dim, Value
 from ..base import ImportOptions
 from .model import OnnxModel
@@ -44,9 +45,10 @@ def apply_options(model: OnnxModel, options: ImportOptions) -> tuple[OnnxModel, 
 def _loaded(spec: Mapping[str, Any] | str | Path | None) -> Mapping[str, Any]:
     if isinstance(spec, (str, Path)):
         try:
-            spec = json.loads(Path(spec).read_text(encoding="utf-8"))
+            with open_regular(spec) as file:
+                spec = json.loads(file.read().decode())
         except OSError as error:
-            raise FileError(error.errno, f"cannot read {spec}: {error.strerror}") from error
+            cannot_read(spec, error)
         except (ValueError, RecursionError) as error:
             raise ArgumentError(f"spec {spec} is not JSON: {error}") from error
     if spec is None:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from ...errors import FileError, FormatError, LstmEngineError, UnsupportedError
+from ...errors import FormatError, UnsupportedError
+from ...files import cannot_read, open_regular
 from ..arrays.archive import Archive
 from ..arrays.weights import Entry, Weights
 from .checkpoint import named_tensors
@@ -26,12 +27,10 @@ def open_weights(path: Path) -> Iterator[Weights]:
     UnsupportedError.
     """
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             yield Weights(_entries(file, os.fstat(file.fileno()).st_size, path.suffix.lower()))
     except OSError as error:
-        if isinstance(error, LstmEngineError):
-            raise
-        raise FileError(error.errno, f"cannot read {path}: {error.strerror}") from error
+        cannot_read(path, error)
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{path}: {error}") from error
 

@@ -1,0 +1,44 @@
+"""Opening files that may be a stranger's: regular ones alone, without ever waiting for somebody to write to them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import BinaryIO, NoReturn
+
+from .errors import FileError
+
+_KINDS = {stat.S_IFDIR: (errno.EISDIR, "a folder"), stat.S_IFIFO: (errno.EINVAL, "a named pipe"),
+          stat.S_IFSOCK: (errno.EINVAL, "a socket"), stat.S_IFCHR: (errno.EINVAL, "a device"),
+          stat.S_IFBLK: (errno.EINVAL, "a device")}
+
+
+def open_regular(path: str | os.PathLike[str], buffering: int = -1) -> BinaryIO:
+    """A regular file, open for reading bytes; what is open is what was looked at.
+
+    Raises FileError, naming the path and the reason, for anything that cannot be read or is no regular file.
+    """
+    try:
+        return open(path, "rb", buffering, opener=_opener)  # type: ignore[return-value]
+    except (OSError, ValueError) as error:
+        cannot_read(path, error)
+
+
+def _opener(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+    kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
+    if kind != stat.S_IFREG:
+        os.close(descriptor)
+        number, what = _KINDS.get(kind, (errno.EINVAL, "no regular file"))
+        raise FileError(number, f"cannot read {path}: it is {what}; expected a file")
+    return descriptor
+
+
+def cannot_read(path: object, error: OSError | ValueError) -> NoReturn:
+    """Raise the FileError for what the system said of a path, which Python itself refuses if it holds a zero byte."""
+    if isinstance(error, FileError):
+        raise error
+    number = error.errno if isinstance(error, OSError) else errno.EINVAL
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    raise FileError(number, f"cannot read {path}: {reason}".replace("\0", "\\0")) from error
