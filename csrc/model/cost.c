@@ -189,6 +189,9 @@ size_t le_choose_block(const le_model *model, const le_run *run, const le_stage 
                        const le_deal *deal)
 {
     const int by_layers = le_stage_by_layers(model, stage, deal), members = by_layers ? 1 : deal->members;
+    /* An axis of no steps has blocks of one, which nobody takes: others count how many blocks go into the steps. */
+    if (steps == 0)
+        return 1;
     if (run->block_steps > 0)
         return run->block_steps < steps ? run->block_steps : steps;
     /* What a step adds to the block: projected inputs of a member's own panels, and the rows themselves. */

@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import GraphError, UnsupportedError
 from .nodes import Dim, Operator, Value
 
+MAX_RANK = 64           # axes of a value: NumPy has no more
 ANY = 1 << 30           # no upper limit: of inputs and outputs of an operator, of Shape's `end`
 
 # ONNX's TensorProto.DataType numbers of the types NumPy has.
@@ -71,7 +72,13 @@ class Call:
         shape = self.shape(position)
         if len(shape) != 1 or not isinstance(shape[0], int):
             raise self.unknown(f"input {position} has an unknown length, so the rank of the result is unknown")
-        return shape[0]
+        return self.at_most_rank(shape[0])
+
+    def at_most_rank(self, rank: int) -> int:
+        """`rank` itself. Raises UnsupportedError for one that no value can have."""
+        if rank > MAX_RANK:
+            raise self.unknown(f"a value of {rank} axes; at most {MAX_RANK} are supported")
+        return rank
 
     def axis(self, axis: int, rank: int) -> int:
         if not -rank <= axis < max(rank, 1):
@@ -133,6 +140,7 @@ def infer(node: Operator, attributes: dict[str, Any], inputs: Sequence[Value | N
         raise call.error(f"its constants or attributes do not fit its inputs ({error})") from error
     made = []
     for name, (shape, dtype) in zip(node.outputs, results):
+        call.at_most_rank(len(shape))
         dims = tuple(f"{name}_{axis}" if dim is None else dim for axis, dim in enumerate(shape))
         made.append(Value(name, dims, dtype))
     return made

@@ -52,6 +52,8 @@ def _check_members(graph: Graph) -> None:
     for key, text in graph.metadata.items():
         if not isinstance(key, str) or not isinstance(text, str):
             raise GraphError(f"metadata must map strings to strings, got {key!r}: {text!r}")
+        if not (_is_utf8(key) and _is_utf8(text)):
+            raise GraphError(f"metadata must be text that UTF-8 can hold, got {key!r:.100}: {text!r:.100}")
 
 
 def _value_names(graph: Graph) -> Iterator[str]:
@@ -65,13 +67,20 @@ def _check_unique(kind: str, names: Iterable[str]) -> None:
     for name in names:
         if not isinstance(name, str) or not name:
             raise GraphError(f"{kind} names must be strings that are not empty, got {name!r}")
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise GraphError(f"{kind} names must be text that UTF-8 can hold, got {name!r}") from None
+        if not _is_utf8(name):
+            raise GraphError(f"{kind} names must be text that UTF-8 can hold, got {name!r}")
         if name in seen:
             raise GraphError(f"{kind} names must be unique, got {name!r} twice")
         seen.add(name)
+
+
+def _is_utf8(text: str) -> bool:
+    """False for a text with half of a surrogate pair, which no file can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_input(value: Value) -> None:

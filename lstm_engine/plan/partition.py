@@ -75,8 +75,8 @@ def partition(graph: Graph, values: dict[str, Value]) -> list[Part]:
         if lookup is not None and node.inputs[0] not in parts[open_part].made:
             _add(lookup, axis, parts, made_in, open_part)
         _add(node, axis, parts, made_in, open_part)
+    read = set(graph.outputs).union(*map(_reads, parts))
     for number, part in enumerate(parts):
-        read = set(graph.outputs).union(*(_reads(other) for other in parts if other is not part))
         part.exports = [name for name in part.made if name in read and made_in.get(name) == number]
     return parts
 

@@ -21,7 +21,7 @@ import numpy as np
 from ...errors import FormatError, MissingDependencyError, UnsupportedError
 
 MAX_DEPTH = 16            # of graphs inside attributes of nodes
-MAX_RANK = 32
+MAX_RANK = 16             # of a tensor
 EXTERNAL = 1              # TensorProto.DataLocation
 
 # TensorProto.DataType -> (name of the dtype, field that holds its elements where raw_data does not)

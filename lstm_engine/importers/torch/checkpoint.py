@@ -7,7 +7,6 @@ sight; those known to be no weights (optimizer state, counters) are left out.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,9 +20,11 @@ MAX_CONTAINERS = 300_000
 # Keys under which training scripts and frameworks keep the model, and keys whose tensors are never weights of it.
 MODEL_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights",
               "params")
-NO_WEIGHTS = re.compile(r"(\w+_)?opt(im(izer)?s?)?(_\w+)?|(\w+_)?sched(uler)?s?(_\w+)?|amp|(\w+_)?rng(_\w+)?|"
-                        r"(\w+_)?random_state|callbacks|loops|history|(\w+_)?loss(es)?|metrics?|epoch|(\w+_)?step",
-                        re.IGNORECASE)
+# Compared word by word: a pattern over a stranger's text could take for ever.
+NO_WEIGHTS = frozenset(("amp", "callbacks", "loops", "history", "metric", "metrics", "epoch"))
+NO_WEIGHTS_WORD = frozenset(("opt", "optim", "optims", "optimizer", "optimizers", "sched", "scheds", "scheduler",
+                             "schedulers", "rng"))
+NO_WEIGHTS_END = ("random_state", "loss", "losses", "step")
 WRAPPERS = ("module.", "_orig_mod.")           # DataParallel, torch.compile
 # Buffers that count batches or operations and take no part in what a model computes.
 IGNORED = ("*num_batches_tracked", "*total_ops", "*total_params")
@@ -77,7 +78,12 @@ def _find_model(root: Any, path: str, walk: _Walk, depth: int) -> tuple[Any, dic
 
 
 def _is_no_weight(key: Any) -> bool:
-    return isinstance(key, str) and NO_WEIGHTS.fullmatch(key) is not None
+    """Whether a key is called as what training keeps beside the model: `lr_scheduler`, `optimizer_1`, `val_loss`."""
+    if not isinstance(key, str) or not key.replace("_", "a").isalnum():
+        return False
+    lower = key.lower()
+    return lower in NO_WEIGHTS or not NO_WEIGHTS_WORD.isdisjoint(lower.split("_")) \
+        or f"_{lower}".endswith(tuple(f"_{end}" for end in NO_WEIGHTS_END))
 
 
 def _unwrap(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from ..._core import CoreModel
 from ...graph.nodes import Operator
 from ...graph.operator_rules_windows import transposed_size, window_count, window_pads, windows
-from .registry import Call, Kernel, builder, repeatable
+from .registry import Call, Kept, Kernel, builder, repeatable
 
 
 def padded(x: np.ndarray, pads: Sequence[tuple[int, int]], fill: float = 0) -> np.ndarray:
@@ -56,20 +56,6 @@ def geometry(attributes: dict[str, Any], sizes: Sequence[int], kernel: Sequence[
     return pads, counts
 
 
-class _Layouts(dict):
-    """What depends on the sizes of the spatial axes alone, kept for the last few sizes."""
-
-    def __init__(self, make: Callable[[tuple[int, ...]], Any]) -> None:
-        super().__init__()
-        self.make = make
-
-    def __missing__(self, key: tuple[int, ...]) -> Any:
-        if len(self) > 16:
-            self.clear()
-        self[key] = made = self.make(key)
-        return made
-
-
 @builder("Conv")
 def _conv(attributes: dict[str, Any], node: Operator) -> Kernel:
     return convolution(attributes)
@@ -85,7 +71,7 @@ def convolution(attributes: dict[str, Any]) -> Kernel:
         plain = prod(kernel) == 1 and list(sizes) == counts
         return pads, counts, prod(counts), plain, *windows(attributes, len(kernel))
 
-    layouts = _Layouts(layout)
+    layouts = Kept(layout)
 
     def conv(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
         if x.ndim != weight.ndim or x.ndim < 3:
@@ -176,7 +162,7 @@ def small_convolution(attributes: dict[str, Any], weight: Sequence[int], core: C
         return (wide if any(a or b for a, b in pads) else None, inside, view, jumps, shape[0] * prod(counts),
                 (shape[0], *counts, out))
 
-    layouts = _Layouts(layout)
+    layouts = Kept(layout)
     rows = prod(kernel) * channels
 
     def conv(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
@@ -238,7 +224,7 @@ def _conv_transpose(attributes: dict[str, Any], node: Operator) -> Kernel:
                    for index in np.ndindex(*kernel)]
         return targets, full, every + tuple(slice(a, a + n) for a, n in zip(starts, made))
 
-    layouts = _Layouts(layout)
+    layouts = Kept(layout)
 
     def conv_transpose(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
         batch, channels, *sizes = x.shape
@@ -299,7 +285,7 @@ def _conv_transpose_by_ones(attributes: dict[str, Any], node: Operator) -> Kerne
         parts = back.reshape(group, -1, *weight.shape[1:]).swapaxes(1, 2)
         return np.ascontiguousarray(parts).reshape(group, weight.shape[1], -1)
 
-    layouts = _Layouts(layout)
+    layouts = Kept(layout)
     constant = node.constants.get(1)
     turned = turn(constant) if constant is not None and constant.ndim >= 3 and len(constant) % group == 0 else None
 

@@ -9,7 +9,7 @@ import numpy as np
 from ...graph.nodes import Operator
 from ...graph.operator_rules_windows import windows
 from .convolution import geometry, padded, window_view
-from .registry import Kernel, builder, plain
+from .registry import Kept, Kernel, builder, plain
 
 
 def _over_windows(x: np.ndarray, attributes: dict[str, Any], fill: float) -> tuple[np.ndarray, list, list]:
@@ -37,24 +37,26 @@ def _max_pool(attributes: dict[str, Any], node: Operator) -> Kernel:
 def _average_pool(attributes: dict[str, Any], node: Operator) -> Kernel:
     kernel = attributes["kernel_shape"]
     axes = tuple(range(2, 2 + len(kernel)))
-    counted: dict[tuple[int, ...], np.ndarray] = {}
+
+    def count(key: tuple[Any, ...]) -> np.ndarray:
+        """How many elements each window averages: the input's, and with count_include_pad the padding's, but never what
+        ceil_mode sticks out beyond it."""
+        *sizes, dtype = key
+        real = np.ones((1, 1, *sizes), dtype)
+        view, pads, wide = _over_windows(real, attributes, 0)
+        beyond = wide
+        if attributes["count_include_pad"]:
+            real = padded(real, pads, 1)
+            beyond = [(0, w - p) for (_, p), (_, w) in zip(pads, wide)]
+        strides, dilations = windows(attributes, len(kernel))
+        return window_view(padded(real, beyond), kernel, view.shape[2 + len(kernel):], strides,
+                           dilations).sum(axis=axes)
+
+    counted = Kept(count)
 
     def average_pool(x: np.ndarray) -> np.ndarray:
-        view, pads, wide = _over_windows(x, attributes, 0)
-        sizes = x.shape[2:]
-        if sizes not in counted:
-            # How many elements each window averages: the input's, and with count_include_pad the padding's,
-            # but never what ceil_mode sticks out beyond it.
-            real = np.ones((1, 1, *sizes), x.dtype)
-            if attributes["count_include_pad"]:
-                real = padded(real, pads, 1)
-                beyond = [(0, w - p) for (_, p), (_, w) in zip(pads, wide)]
-            else:
-                beyond = wide
-            strides, dilations = windows(attributes, len(kernel))
-            counted[sizes] = window_view(padded(real, beyond), kernel, view.shape[2 + len(kernel):], strides,
-                                         dilations).sum(axis=axes)
-        return (view.sum(axis=axes) / counted[sizes]).astype(x.dtype, copy=False)
+        view = _over_windows(x, attributes, 0)[0]
+        return (view.sum(axis=axes) / counted[(*x.shape[2:], x.dtype)]).astype(x.dtype, copy=False)
     return average_pool
 
 

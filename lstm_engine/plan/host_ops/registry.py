@@ -27,6 +27,24 @@ MISFITS = (ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError, 
 
 BUILDERS: dict[str, Builder] = {}
 
+# Entries of what one kernel keeps of shapes that it has seen: sizes may come without end.
+MOST_KEPT = 16
+
+
+class Kept(dict):
+    """What a kernel makes of sizes alone, kept for the last few: every cache of a kernel is one of these."""
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.make = make
+
+    def __missing__(self, key: Any) -> Any:
+        made = self.make(key)
+        if len(self) >= MOST_KEPT:
+            self.clear()
+        self[key] = made
+        return made
+
 
 def repeatable(kernel: Kernel, repetition: Repetition) -> Kernel:
     """`kernel`, with what plan.replay asks of it."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...graph.nodes import Operator
 from ...graph.operator_rules_shaping import span
-from .registry import Call, Kernel, builder, fixed, ints, plain, repeatable, scalar
+from .registry import MOST_KEPT, Call, Kernel, builder, fixed, ints, plain, repeatable, scalar
 
 
 def _target(x: np.ndarray, target: tuple[int, ...], allow_zero: int) -> tuple[int, ...]:
@@ -149,7 +149,7 @@ def _slice(attributes: dict[str, Any], node: Operator) -> Kernel:
         key = x.shape if backward else x.ndim       # forward slices are the same for any size
         picked = known.get(key)
         if picked is None:
-            if len(known) > 16:
+            if len(known) >= MOST_KEPT:
                 known.clear()
             picked = known[key] = spans(x.shape, *parameters)
         return x[picked]
@@ -176,7 +176,7 @@ def _pad(attributes: dict[str, Any], node: Operator) -> Kernel:
                   axes: np.ndarray | None = None) -> np.ndarray:
         layout = known.get(x.shape)
         if layout is None:
-            if len(known) > 16:
+            if len(known) >= MOST_KEPT:
                 known.clear()
             around = widths(x.ndim, pads, axes)
             if any(a < 0 or b < 0 for a, b in around):
@@ -217,7 +217,7 @@ def _pad(attributes: dict[str, Any], node: Operator) -> Kernel:
         """Modes that repeat elements: which ones follows from the sizes, and np.pad tells it for each axis."""
         indices = taken.get(x.shape)
         if indices is None:
-            if len(taken) > 16:
+            if len(taken) >= MOST_KEPT:
                 taken.clear()
             around = widths(x.ndim, pads, axes)
             if not x.size or any(a < 0 or b < 0 for a, b in around):
