@@ -3,8 +3,7 @@
 #endif
 #include "base/threads.h"
 
-#include <time.h>
-
+#include "base/clock.h"
 #include "base/cpu.h"
 #include "le.h"
 
@@ -39,13 +38,6 @@ static void yield_core(void)
 #endif
 }
 
-static int64_t clock_ns(void)
-{
-    struct timespec now;
-    timespec_get(&now, TIME_UTC);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 /* Threads at work in runs of this process. */
 static atomic_int at_work;
 
@@ -56,8 +48,8 @@ static atomic_int at_work;
  * share of the time, runs take fewer threads, half as many with each such sign that follows soon, for a time that
  * doubles; then they try again. No result depends on it. */
 static atomic_int crowded_level;
-static atomic_llong crowded_until; /* on clock_ns; 0: never */
-static atomic_llong given_away, given_away_at; /* ns, less what may be; on clock_ns */
+static atomic_llong crowded_until; /* on le_clock_ns; 0: never */
+static atomic_llong given_away, given_away_at; /* ns, less what may be; on le_clock_ns */
 
 enum {
     STALL_NS = 2000000,
@@ -96,7 +88,7 @@ int le_threads_take(int wanted)
     int granted = wanted;
     if (wanted > 1) {
         const long long until = atomic_load_explicit(&crowded_until, memory_order_relaxed);
-        if (until > 0 && clock_ns() < until)
+        if (until > 0 && le_clock_ns() < until)
             granted >>= atomic_load_explicit(&crowded_level, memory_order_relaxed);
         granted -= others > 0 ? others : 0;
         granted = granted > 1 ? granted : 1;
@@ -139,10 +131,10 @@ static yielded meet(le_barrier *barrier, unsigned members)
             return all;
         relax();
     }
-    int64_t last = clock_ns();
+    int64_t last = le_clock_ns();
     while (atomic_load_explicit(&barrier->phase, memory_order_acquire) == phase) {
         yield_core();
-        const int64_t now = clock_ns(), one = now - last;
+        const int64_t now = le_clock_ns(), one = now - last;
         all.waited += one;
         all.given += one > GIVEN_NS ? one : 0;
         last = now;
@@ -156,9 +148,9 @@ void le_barrier_wait(le_barrier *barrier)
         return;
     const yielded all = meet(barrier, barrier->members);
     if (all.waited > STALL_NS)
-        note_stall(clock_ns());
+        note_stall(le_clock_ns());
     else if (all.given > 0)
-        note_given_away(clock_ns(), all.given);
+        note_given_away(le_clock_ns(), all.given);
 }
 
 /* Members run in the default floating-point mode, whatever the caller's is. They leave together: OpenMP's own barrier

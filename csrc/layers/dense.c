@@ -5,6 +5,9 @@
 #include "base/status.h"
 #include "blas/blas.h"
 
+/* Operations that an activation, or a softmax, is about as long as, for each element: an exponential and a division. */
+#define ROW_WISE_COST 30.0
+
 static int row_wise(le_activation activation)
 {
     return activation.kind == LE_ACT_SOFTMAX || activation.kind == LE_ACT_LOG_SOFTMAX;
@@ -130,6 +133,8 @@ void le_dense_block(const le_dense_layer *layer, const le_crew *crew, const le_b
             .scratch = work->scratch,
         };
         for (size_t panel = first_panel; panel < last_panel && layer->gemm == LE_GEMM_PACKED; panel++) {
+            if (le_stopped(crew, 2.0 * (double)rows * (double)layer->features * (double)width))
+                break;
             part.first = panel * width;
             part.units = layer->units - part.first < width ? layer->units - part.first : width;
             part.panel = layer->w.data + panel * layer->w.panel_bytes;
@@ -142,7 +147,7 @@ void le_dense_block(const le_dense_layer *layer, const le_crew *crew, const le_b
             size_t row, last_row;
             le_meet(crew); /* a row is whole only when every member has written its units */
             le_share(crew, rows, &row, &last_row);
-            for (; row < last_row; row++)
+            for (; row < last_row && !le_stopped(crew, ROW_WISE_COST * (double)layer->units); row++)
                 kernels->softmax(layer->activation.kind == LE_ACT_LOG_SOFTMAX, layer->units, part.out[row],
                                  work->out[chunk + row], logits && work->past_cache);
         }
@@ -158,6 +163,8 @@ void le_activate_block(const le_kernels *kernels, le_activation activation, size
     for (size_t step = block->begin; step < block->end; step++) {
         active = le_active(block, step, active);
         for (size_t row = first; row < last && row < active; row++) {
+            if (le_stopped(crew, ROW_WISE_COST * (double)features))
+                break;
             void *out = le_row(y, step, row);
             memcpy(out, le_row(x, step, row), features * le_dtype_size(kernels->dtype));
             if (row_wise(activation))

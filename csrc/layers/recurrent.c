@@ -23,6 +23,12 @@ static size_t panel_width(const le_recurrent_layer *layer, const le_packed *pack
     return (size_t)panel_nv(packed, panel) * (size_t)layer->kernels->lanes * le_recurrent_element(layer);
 }
 
+/* Operations of a panel's product with `rows` rows. */
+static double panel_work(const le_recurrent_layer *layer, const le_packed *packed, size_t rows)
+{
+    return 2.0 * (double)rows * (double)packed->k * packed->nv * layer->kernels->lanes;
+}
+
 /* ---- input projection ------------------------------------------------------------------------------- */
 
 /* The step in time that a direction takes as its `step`-th for a row. */
@@ -103,7 +109,7 @@ static void project_packed(const le_recurrent_layer *layer, const le_recurrent_d
         const le_packed *w = &direction->phase[i].w;
         size_t first, last;
         le_share(crew, w->panels, &first, &last);
-        for (size_t panel = first; panel < last; panel++)
+        for (size_t panel = first; panel < last && !le_stopped(crew, panel_work(layer, w, count)); panel++)
             project_panel(layer, w, panel, count, work, panel_at(w, panel + 1 < last ? panel + 1 : panel),
                           work->x_part[i] + (panel - first) * count * le_recurrent_width(layer, w));
     }
@@ -156,6 +162,10 @@ static void run_row(const le_recurrent_layer *layer, const le_phase *phase, cons
     const int inputs = x->late && phase->w.panels > 0;
     size_t first, last;
     le_share(crew, phase->r.panels, &first, &last);
+    if (le_stopped(crew, (double)(last - first) * panel_work(layer, &phase->r, 1))) {
+        le_meet(crew);
+        return;
+    }
     if (inputs && !backwards)
         row_panels(layer, &phase->w, crew, work->x_rows[0], layer->features, 0, x->rows);
     row_panels(layer, &phase->r, crew, step->h_prev[0], k, backwards, work->scratch);
@@ -189,7 +199,8 @@ static void run_phase(const le_recurrent_layer *layer, const le_phase *phase, co
     size_t first, last;
     le_share(crew, phase->r.panels, &first, &last);
     step->k = idle ? 0 : phase->r.k;
-    for (size_t i = first; i < last; i++) {
+    const double work_of_a_panel = panel_work(layer, &phase->r, step->rows) + panel_work(layer, reads, step->rows);
+    for (size_t i = first; i < last && !le_stopped(crew, work_of_a_panel); i++) {
         const size_t panel = backwards ? first + last - 1 - i : i;
         const size_t after = i + 1 == last ? panel : backwards ? panel - 1 : panel + 1;
         set_panel(layer, phase, panel, c, step);
@@ -265,6 +276,8 @@ static void run_direction(const le_recurrent_layer *layer, int d, const le_crew 
     le_share(crew, block->rows, &first_row, &last_row);
     for (size_t row = first_row; row < last_row; row++) {
         char *home = carried + row * layer->h_stride;
+        if (le_stopped(crew, (double)layer->output))
+            break;
         if (work->h_prev[row] != home)
             memcpy(home, work->h_prev[row], layer->output * le_recurrent_element(layer));
     }
@@ -280,6 +293,8 @@ void le_recurrent_block(const le_recurrent_layer *layer, const le_crew *crew, co
             .member = d ? crew->member - half : crew->member,
             .members = d ? crew->members - half : half,
             .barrier = &crew->directions[d],
+            .watch = crew->watch,
+            .caller = crew->caller,
         };
         run_direction(layer, d, &mine, block, x, y, state, work, from_zero);
         le_meet(crew);

@@ -87,7 +87,7 @@ void le_recurrent_lay_state(const le_recurrent_layer *layer, size_t rows, le_are
 void le_recurrent_put(const le_recurrent_layer *layer, le_recurrent_state *state, size_t rows, size_t row, const void *h,
                       const void *c);
 /* All rows at once, as `le_recurrent_put` without h and c. */
-void le_recurrent_zero(const le_recurrent_layer *layer, le_recurrent_state *state, size_t rows);
+void le_recurrent_zero(const le_recurrent_layer *layer, const le_crew *crew, le_recurrent_state *state, size_t rows);
 /* The reverse of put: either may be null. */
 void le_recurrent_get(const le_recurrent_layer *layer, const le_recurrent_state *state, size_t rows, size_t row, void *h,
                       void *c);

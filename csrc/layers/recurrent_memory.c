@@ -54,12 +54,25 @@ void le_recurrent_put(const le_recurrent_layer *layer, le_recurrent_state *state
     }
 }
 
-void le_recurrent_zero(const le_recurrent_layer *layer, le_recurrent_state *state, size_t rows)
+/* Clear memory, part by part: pages fresh from the system take a second a gigabyte, and the caller may not want to wait. */
+static void clear(const le_crew *crew, char *to, size_t bytes)
+{
+    const size_t part = 8 << 20;
+    const double operations_of_a_byte = 16;
+    for (size_t at = 0; at < bytes; at += part) {
+        const size_t count = bytes - at < part ? bytes - at : part;
+        if (le_stopped(crew, operations_of_a_byte * (double)count))
+            return;
+        memset(to + at, 0, count);
+    }
+}
+
+void le_recurrent_zero(const le_recurrent_layer *layer, const le_crew *crew, le_recurrent_state *state, size_t rows)
 {
     for (int d = 0; d < layer->dirs; d++) {
-        memset(state->h[d], 0, rows * layer->h_stride);
+        clear(crew, state->h[d], rows * layer->h_stride);
         if (layer->cell == LE_LSTM)
-            memset(state->c[d], 0, rows * layer->lanes_hidden * le_recurrent_element(layer));
+            clear(crew, state->c[d], rows * layer->lanes_hidden * le_recurrent_element(layer));
     }
 }
 

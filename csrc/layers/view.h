@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/threads.h"
+#include "base/watch.h"
 
 /* Rows of a value: a sequence [steps, rows, features] in any order of axes, or a vector (step 0).
  * Row r of a group may stand anywhere in the caller's batch: `order` maps it (null: as it is).
@@ -56,7 +57,16 @@ typedef struct le_crew {
     int member, members;
     le_barrier *barrier;    /* of all members */
     le_barrier *directions; /* [2]: of the members of each direction of a bidirectional layer */
+    le_watch *watch;        /* of the run, or null: it always goes on */
+    int caller;             /* this member is the caller's thread */
 } le_crew;
+
+/* Whether to leave the rest of a piece of work undone, asked before `work` operations. Members may learn of it at
+ * different times: whoever does goes on to every meeting, and only leaves out the arithmetic between them. */
+static inline int le_stopped(const le_crew *crew, double work)
+{
+    return crew->watch != NULL && le_watch_stops(crew->watch, crew->caller, work);
+}
 
 static inline void le_meet(const le_crew *crew)
 {

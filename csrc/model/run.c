@@ -3,7 +3,6 @@
  * All members of a crew execute the same code on the same group of rows (as one program on many data); each layer
  * does its member's share and meets the others. Groups never meet, so rows dealt to threads never wait.
  */
-#include <stdatomic.h>
 #include <string.h>
 
 #include "base/status.h"
@@ -14,15 +13,12 @@
 #include "model/model.h"
 #include "model/workspace.h"
 
-/* About the arithmetic between two questions to the caller whether to go on: tens of milliseconds. */
-#define LE_POLL_FLOPS 2e9
-
 typedef struct running {
     const le_model *model;
     const le_run *run;
     le_workspace *workspace;
     int granted;             /* members that the team really has; 0 until known */
-    atomic_int cancelled;
+    le_watch watch;
 } running;
 
 /* ---- one member ------------------------------------------------------------------------------------ */
@@ -32,7 +28,6 @@ typedef struct walker {
     le_group *group;
     le_crew crew;
     int member;             /* whose scratch is used; also the crew's, unless this member works on layers of its own */
-    double since_poll;
 } walker;
 
 /* The rows of a value as a layer working on `axis` (-1: vectors) sees them; `first_step`: what its block begins with. */
@@ -78,7 +73,7 @@ static void begin_recurrent(walker *w, const le_op *op, int number, int axis)
     le_rows h = {0}, c = {0};
     if (le_op_from_zero(op, run)) {
         if (w->crew.member == 0)
-            le_recurrent_zero(&op->as.recurrent, &w->group->states[number], w->group->rows);
+            le_recurrent_zero(&op->as.recurrent, &w->crew, &w->group->states[number], w->group->rows);
         return;
     }
     if (op->initial_h != LE_NONE)
@@ -195,37 +190,26 @@ static void finish_op(walker *w, const le_op *op, int number, const le_block *wh
     }
 }
 
-/* The caller's thread asks now and then whether to go on. */
-static void ask_caller(walker *w, int caller, double flops)
-{
-    const le_run *run = w->all->run;
-    w->since_poll += flops;
-    if (caller && run->poll && w->since_poll > LE_POLL_FLOPS) {
-        w->since_poll = 0;
-        if (run->poll(run->poll_context))
-            atomic_store(&w->all->cancelled, 1);
-    }
-}
-
 /* Meet, and learn whether to stop: member 0 decides for the crew. Before it writes to the same place again all have met
  * once more, and nobody still reads it: blocks have two places in turn, stages a third, and a meeting at their end. */
 static int meet_to_go_on(walker *w, const le_crew *crew, size_t place)
 {
     if (crew->members == 1)
-        return !atomic_load_explicit(&w->all->cancelled, memory_order_relaxed);
+        return !atomic_load_explicit(&w->all->watch.cancelled, memory_order_relaxed);
     if (crew->member == 0)
-        w->group->stop[place] = atomic_load(&w->all->cancelled);
+        w->group->stop[place] = atomic_load(&w->all->watch.cancelled);
     le_meet(crew);
     return !w->group->stop[place];
 }
 
-static int run_blocks(walker *w, const le_stage *stage, const le_block *whole, size_t block_steps, int caller)
+static int run_blocks(walker *w, const le_stage *stage, const le_block *whole, size_t block_steps)
 {
+    const double least_work_of_a_block = 5e6;
     for (size_t begin = 0, turn = 0; begin < whole->steps; begin += block_steps, turn++) {
         le_block block = *whole;
         block.begin = begin;
         block.end = begin + block_steps < whole->steps ? begin + block_steps : whole->steps;
-        ask_caller(w, caller, stage->flops * (double)block.rows * (double)(block.end - begin));
+        le_stopped(&w->crew, least_work_of_a_block); /* layers that count none of their own: pools, look-ups */
         if ((turn > 0 || w->crew.members == 1) && !meet_to_go_on(w, &w->crew, turn % 2))
             return 0;
         for (int i = stage->first; i < stage->last; i++)
@@ -235,15 +219,13 @@ static int run_blocks(walker *w, const le_stage *stage, const le_block *whole, s
 }
 
 /* Each member takes layers of its own, one block of steps behind the member before it. */
-static int run_layers(walker *w, const le_stage *stage, const le_block *whole, size_t block_steps, int caller)
+static int run_layers(walker *w, const le_stage *stage, const le_block *whole, size_t block_steps)
 {
-    static const le_crew alone = {.members = 1};
-    const le_crew all = w->crew;
+    const le_crew all = w->crew, alone = {.members = 1, .watch = all.watch, .caller = all.caller};
     const size_t blocks = (whole->steps + block_steps - 1) / block_steps, member = (size_t)all.member;
     int first, last;
     le_stage_share(w->all->model, stage, all.member, all.members, &first, &last);
     for (size_t turn = 0; turn + 1 < blocks + (size_t)all.members; turn++) {
-        ask_caller(w, caller, stage->flops * (double)whole->rows * (double)block_steps);
         if (turn >= member && turn - member < blocks) {
             le_block block = *whole;
             block.begin = (turn - member) * block_steps;
@@ -267,7 +249,7 @@ static void run_group(running *all, int g, int member, int caller)
         .all = all,
         .group = group,
         .crew = {.member = member, .members = all->workspace->shape.deal.members, .barrier = &group->barriers[0],
-                 .directions = &group->barriers[1]},
+                 .directions = &group->barriers[1], .watch = &all->watch, .caller = caller},
         .member = member,
     };
     for (int s = 0; s < model->stage_count; s++) {
@@ -282,7 +264,7 @@ static void run_group(running *all, int g, int member, int caller)
         if (!meet_to_go_on(&w, &w.crew, 2))
             return;
         const int by_layers = le_stage_by_layers(model, stage, &all->workspace->shape.deal);
-        if (!(by_layers ? run_layers : run_blocks)(&w, stage, &whole, all->workspace->blocks[s], caller))
+        if (!(by_layers ? run_layers : run_blocks)(&w, stage, &whole, all->workspace->blocks[s]))
             return;
         for (int i = stage->first; i < stage->last; i++)
             finish_op(&w, &model->ops[i], i, &whole, axis);
@@ -334,7 +316,7 @@ static le_status run_dealt(le_model *model, const le_run *run, le_deal deal, le_
 {
     le_status status = LE_OK;
     running all = {.model = model, .run = run};
-    atomic_init(&all.cancelled, 0);
+    le_watch_begin(&all.watch, run->poll, run->poll_context);
     for (;;) {
         all.workspace = le_workspace_take(model, run, deal);
         if (all.workspace == NULL || le_deal_rows(model, run, all.workspace) != LE_OK) {
@@ -355,7 +337,7 @@ static le_status run_dealt(le_model *model, const le_run *run, le_deal deal, le_
         le_workspace_give(model, all.workspace);
         deal = (le_deal){1, all.granted, 0};
     }
-    if (atomic_load(&all.cancelled))
+    if (atomic_load(&all.watch.cancelled))
         status = le_fail(error, LE_ERROR_CANCELLED, "cancelled");
     else
         store_states(&all);

@@ -76,32 +76,33 @@ static int ask(void *context)
     return ++p->asked >= p->at;
 }
 
-/* Long enough that the caller is asked several times; state_out must keep what it held. */
-static void cancelled(int threads, le_split split)
+/* Long enough that the caller is asked, at the least every 20 ms: in many short blocks, or within a single step of many
+ * rows. state_out must keep what it held. */
+static void cancelled(int threads, le_split split, size_t batch, size_t steps, size_t hidden)
 {
-    enum { BATCH = 8, STEPS = 700, HIDDEN = 400 };
-    const net_spec spec = {.name = "long run", .features = 4, .layers = {{LE_LSTM, LE_FORWARD, HIDDEN, 0, 0}},
+    const net_spec spec = {.name = "long run", .features = 4, .layers = {{LE_LSTM, LE_FORWARD, hidden, 0, 0}},
                            .top = TOP_LAST_STATE};
     net n = net_new(&spec);
     le_model *model = net_must_build(&n);
-    feed f = feed_new(&n, BATCH, STEPS, 0, 0);
-    float *state = random_array(&(rng){3}, LE_FLOAT32, BATCH * n.state_size, 1), *before = must_alloc(BATCH * n.state_size * 4);
-    memcpy(before, state, BATCH * n.state_size * 4);
-    void *rows[BATCH];
-    for (size_t row = 0; row < BATCH; row++)
+    feed f = feed_new(&n, batch, steps, 0, 0);
+    float *state = random_array(&(rng){3}, LE_FLOAT32, batch * n.state_size, 1), *before = must_alloc(batch * n.state_size * 4);
+    memcpy(before, state, batch * n.state_size * 4);
+    void **rows = must_alloc(batch * sizeof *rows);
+    for (size_t row = 0; row < batch; row++)
         rows[row] = state + row * n.state_size;
-    const le_axis axis = {STEPS, NULL};
+    const le_axis axis = {steps, NULL};
     const void *const inputs[] = {f.x};
     void *const outputs[] = {NULL, NULL, NULL};
-    patience p = {0, threads == 1 ? 2 : 1}; /* with rows dealt out the caller has half the work, and is asked half as often */
-    le_run run = {.batch = BATCH, .axes = &axis, .inputs = inputs, .outputs = outputs, .state_out = rows, .threads = threads,
-                  .split = split, .block_steps = 4, .poll = ask, .poll_context = &p};
+    patience p = {0, 1};
+    le_run run = {.batch = batch, .axes = &axis, .inputs = inputs, .outputs = outputs, .state_in = (const void *const *)rows,
+                  .state_out = rows, .threads = threads, .split = split, .block_steps = 4, .poll = ask, .poll_context = &p};
     le_error error = {LE_OK, -1, ""};
     CHECK(le_model_run(model, &run, &error) == LE_ERROR_CANCELLED, "not cancelled (%d threads): %s", threads, error.message);
     CHECK(p.asked == p.at, "asked %d times", p.asked);
-    CHECK(memcmp(state, before, BATCH * n.state_size * 4) == 0, "a cancelled run changed the state (%d threads)", threads);
+    CHECK(memcmp(state, before, batch * n.state_size * 4) == 0, "a cancelled run changed the state (%d threads)", threads);
     free(state);
     free(before);
+    free(rows);
     feed_free(&f);
     le_model_free(model);
     net_free(&n);
@@ -112,7 +113,10 @@ void test_threads(void)
     const char *isa;
     for (size_t number = 0; (isa = supported_isa(number)) != NULL; number++)
         concurrent(isa);
-    cancelled(1, LE_SPLIT_AUTO);
-    cancelled(2, LE_SPLIT_ROWS);
-    cancelled(2, LE_SPLIT_UNITS);
+    cancelled(1, LE_SPLIT_AUTO, 8, 1500, 400);
+    cancelled(2, LE_SPLIT_ROWS, 8, 1500, 400);
+    cancelled(2, LE_SPLIT_UNITS, 8, 1500, 400);
+    cancelled(1, LE_SPLIT_AUTO, 10000, 1, 500);
+    cancelled(2, LE_SPLIT_ROWS, 10000, 1, 500);
+    cancelled(2, LE_SPLIT_UNITS, 10000, 1, 500);
 }

@@ -267,3 +267,33 @@ def test_ctrl_c_leaves_a_stream_where_it_was():
     finally:
         child.kill()
     assert out == "interrupted True\n", errors
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_two_time_axes_one_of_them_of_no_steps(threads):
+    """Blocks are counted in steps: none of an axis without any."""
+    from lstm_engine.graph import LSTM, Dense, Graph, Value
+
+    rng = np.random.default_rng(0)
+
+    def weights(*shape):
+        return rng.standard_normal(shape).astype(np.float32)
+
+    def layer(name):
+        return LSTM(name=name, inputs=(f"x_{name}",), outputs=(f"y_{name}", f"h_{name}"), W=weights(1, 160, 8),
+                    R=weights(1, 160, 40), B=weights(1, 320))
+
+    dense = Dense(name="dense", inputs=("y_b",), outputs=("out",), kernel=weights(40, 3))
+    graph = Graph((Value("x_a", ("batch", "time_a", 8)), Value("x_b", ("batch", "time_b", 8))),
+                  (layer("a"), layer("b"), dense), ("y_a", "h_a", "out", "h_b"))
+    model = le.Model(graph)
+    long = weights(5, 90, 8)
+    none = np.zeros((5, 0, 8), np.float32)
+    alone = model.predict({"x_a": long, "x_b": long}, threads=1)
+    for a, b in ((long, none), (none, long), (none, none)):
+        y = model.predict({"x_a": a, "x_b": b}, threads=threads)
+        for name in y:
+            x = b if name in ("out", "h_b") else a
+            expected = alone[name] if len(x[0]) else np.zeros_like(alone[name][:, :0] if alone[name].ndim == 3
+                                                                   else alone[name])
+            np.testing.assert_array_equal(y[name], expected, err_msg=name)

@@ -1,0 +1,32 @@
+#include "base/watch.h"
+
+#include <stddef.h>
+
+#include "base/clock.h"
+
+/* A caller in Python has to take the interpreter's lock to answer, which others may hold for 5 ms. */
+enum { BETWEEN_QUESTIONS = 20000000 }; /* ns */
+
+void le_watch_begin(le_watch *watch, int (*poll)(void *context), void *context)
+{
+    atomic_init(&watch->cancelled, 0);
+    watch->poll = poll;
+    watch->context = context;
+    watch->work = 0;
+    watch->asked = -1;
+}
+
+void le_watch_ask(le_watch *watch)
+{
+    watch->work = 0;
+    if (watch->poll == NULL)
+        return;
+    const int64_t now = le_clock_ns();
+    if (watch->asked < 0)
+        watch->asked = now; /* short runs never look at the clock: time counts from the first look on */
+    if (now - watch->asked < BETWEEN_QUESTIONS)
+        return;
+    watch->asked = now;
+    if (watch->poll(watch->context))
+        atomic_store(&watch->cancelled, 1);
+}
