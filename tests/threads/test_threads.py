@@ -270,30 +270,28 @@ def test_ctrl_c_leaves_a_stream_where_it_was():
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_two_time_axes_one_of_them_of_no_steps(threads):
-    """Blocks are counted in steps: none of an axis without any."""
-    from lstm_engine.graph import LSTM, Dense, Graph, Value
+@pytest.mark.parametrize("batch", [1, 5])
+def test_two_time_axes_one_of_them_of_no_steps(batch, threads):
+    """Blocks are counted in steps: none of an axis without any. One row of two layers: each thread takes a layer."""
+    from lstm_engine.graph import LSTM, Graph, Value
 
     rng = np.random.default_rng(0)
 
-    def weights(*shape):
-        return rng.standard_normal(shape).astype(np.float32)
+    def layer(name, x, features):
+        W, R = (rng.standard_normal((1, 400, k)).astype(np.float32) * 0.1 for k in (features, 100))
+        return LSTM(name=name, inputs=(x,), outputs=(f"y_{name}", f"h_{name}"), W=W, R=R)
 
-    def layer(name):
-        return LSTM(name=name, inputs=(f"x_{name}",), outputs=(f"y_{name}", f"h_{name}"), W=weights(1, 160, 8),
-                    R=weights(1, 160, 40), B=weights(1, 320))
-
-    dense = Dense(name="dense", inputs=("y_b",), outputs=("out",), kernel=weights(40, 3))
-    graph = Graph((Value("x_a", ("batch", "time_a", 8)), Value("x_b", ("batch", "time_b", 8))),
-                  (layer("a"), layer("b"), dense), ("y_a", "h_a", "out", "h_b"))
+    graph = Graph((Value("x_a", ("batch", "time_a", 100)), Value("x_b", ("batch", "time_b", 100))),
+                  (layer("a", "x_a", 100), layer("a2", "y_a", 100), layer("b", "x_b", 100), layer("b2", "y_b", 100)),
+                  ("y_a2", "h_a2", "y_b2", "h_b2"))
     model = le.Model(graph)
-    long = weights(5, 90, 8)
-    none = np.zeros((5, 0, 8), np.float32)
+    long = rng.standard_normal((batch, 500, 100)).astype(np.float32)
+    none = np.zeros((batch, 0, 100), np.float32)
     alone = model.predict({"x_a": long, "x_b": long}, threads=1)
     for a, b in ((long, none), (none, long), (none, none)):
         y = model.predict({"x_a": a, "x_b": b}, threads=threads)
         for name in y:
-            x = b if name in ("out", "h_b") else a
-            expected = alone[name] if len(x[0]) else np.zeros_like(alone[name][:, :0] if alone[name].ndim == 3
+            x = a if "a2" in name else b
+            expected = alone[name] if x is long else np.zeros_like(alone[name][:, :0] if alone[name].ndim == 3
                                                                    else alone[name])
             np.testing.assert_array_equal(y[name], expected, err_msg=name)
