@@ -6,7 +6,7 @@ import importlib
 import os
 from pathlib import Path
 
-from ..errors import ArgumentTypeError, FormatError
+from ..errors import ArgumentTypeError, FormatError, LstmEngineError, OutOfMemoryError
 from ..files import cannot_read, open_regular
 from ..graph import Graph, validate
 from .base import Importer, ImportOptions
@@ -18,6 +18,17 @@ HEAD_BYTES = 4096
 
 def _importers() -> list[Importer]:
     return [importlib.import_module(f"{__package__}.{name}") for name in IMPORTERS]  # type: ignore[misc]
+
+
+def _read(importer: Importer, path: Path, options: ImportOptions) -> Graph:
+    try:
+        return validate(importer.read(path, options))
+    except RecursionError as error:
+        raise FormatError(f"{path}: it is nested too deeply") from error
+    except MemoryError as error:
+        if isinstance(error, LstmEngineError):
+            raise
+        raise OutOfMemoryError(f"{path}: not enough memory for its tensors ({error})") from error
 
 
 def import_graph(source: object, options: ImportOptions = ImportOptions()) -> Graph:  # noqa: B008  (frozen)
@@ -35,7 +46,7 @@ def import_graph(source: object, options: ImportOptions = ImportOptions()) -> Gr
             cannot_read(path, error)
         for importer in _importers():
             if importer.claims(path, head):
-                return validate(importer.read(path, options))
+                return _read(importer, path, options)
         known = ", ".join(suffix for importer in _importers() for suffix in importer.suffixes)
         raise FormatError(f"{path}: not a checkpoint of a known kind; expected one of {known}")
     for importer in _importers():

@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -227,9 +228,14 @@ def _read_arrays(pipe: BinaryIO, entries: list, max_bytes: int) -> dict[str, np.
     return arrays
 
 
+def can_be(shape: Sequence[int]) -> bool:
+    """Whether NumPy can have an array of this shape: also of an empty one the other axes must not overflow."""
+    return math.prod(size or 1 for size in shape) < 2**59
+
+
 def _checked_entry(entry: object) -> tuple[str, str, tuple[int, ...]]:
     match entry:
         case [str(name), str(dtype), list(shape)] if dtype in DTYPES and len(shape) <= 32:
-            if all(type(size) is int and 0 <= size < 2**62 for size in shape):
+            if all(type(size) is int and size >= 0 for size in shape) and can_be(shape):
                 return name, dtype, tuple(shape)
     raise _Nonsense("an array that is not described")

@@ -64,6 +64,8 @@ def _check(arrays: dict[str, Any], max_bytes: int) -> None:
         if dtype.name not in sandbox.DTYPES:
             raise errors.UnsupportedError(f"{name}: arrays of type {dtype} are not supported; "
                                           f"supported: {', '.join(sandbox.DTYPES)}")
+        if not sandbox.can_be([int(size) for size in array.shape]):
+            raise errors.FormatError(f"{name}: the size of {tuple(array.shape)} overflows")
         total += math.prod(map(int, array.shape)) * dtype.itemsize
     if total > max_bytes:
         raise errors.FormatError(f"its arrays claim {total} bytes, far beyond the size of the file")

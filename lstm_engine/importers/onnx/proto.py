@@ -178,7 +178,7 @@ def _tensor(tensor: Any, label: str, arrays: dict[str, Any]) -> dict:
         raise UnsupportedError(f"{where}: tensors in segments are not supported")
     dtype, field = _TYPES[number]
     count = math.prod(dims)
-    if count >= 2**62:
+    if math.prod(dim or 1 for dim in dims) >= 2**59:           # NumPy counts empty axes as 1
         raise FormatError(f"{where}: the size of dims {dims} overflows")
     described: dict[str, Any] = {"dtype": dtype, "dims": dims}
     if tensor.data_location == EXTERNAL:
