@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -12,6 +12,7 @@ from ..errors import FormatError
 from .arguments import UsageError
 
 MISSING = {"", "na", "n/a", "#n/a", "<na>", "null", "none"}  # what spreadsheets and pandas write for no value
+MAX_LINE = 1 << 26                   # characters
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?((\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|nan|inf(inity)?)", re.ASCII | re.IGNORECASE)
 _PLAIN = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,18})?", re.ASCII)
@@ -106,13 +107,23 @@ class Table:
         return ""
 
 
+def _lines(text: TextIO, name: str) -> Iterator[str]:
+    """The lines of a text, which may come from a device that never ends one."""
+    number = 0
+    while line := text.readline(MAX_LINE + 1):
+        number += 1
+        if len(line) > MAX_LINE:
+            raise FormatError(f"{name}, line {number}: more than {MAX_LINE:,} characters in one line")
+        yield line
+
+
 def read_table(text: TextIO, name: str, options: CsvOptions) -> Table:
     """The lines of a CSV. Empty lines may only stand at the end. Raises FormatError naming the line."""
     sep = options.sep or ","
     if options.decimal == sep:
         raise UsageError(f"--decimal {options.decimal}: the fields are separated by it; say by --sep what separates "
                          "them (usually --sep ';')")
-    reader = csv.reader(text, delimiter=sep, strict=True, skipinitialspace=True)
+    reader = csv.reader(_lines(text, name), delimiter=sep, strict=True, skipinitialspace=True)
     rows: list[Row] = []
     blank = 0
     try:

@@ -12,11 +12,12 @@ import zipfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from ..errors import FileError, FormatError
+from ..errors import FormatError
+from ..files import cannot_read, open_regular
 from ..graph import Value, infer_shapes
 from .arguments import UsageError
 from .csv_sequences import read_csv
@@ -69,11 +70,11 @@ def read_lengths(text: str) -> np.ndarray:
 def load_npy(path: Path) -> np.ndarray:
     """The array of an .npy file, never unpickled; a header that promises more than the file holds is refused."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             _check_npy_size(path, file)
             return np.lib.format.read_array(file, allow_pickle=False)
     except OSError as error:
-        _cannot_read(path, error)
+        cannot_read(path, error)
     except _BROKEN as error:
         raise _broken(path, "an .npy file", error) from error
 
@@ -92,10 +93,10 @@ def _check_npy_size(path: Path, file: BinaryIO) -> None:
 def load_npz(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an .npz file by name, never unpickled."""
     try:
-        with open(path, "rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
+        with open_regular(path) as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except OSError as error:
-        _cannot_read(path, error)
+        cannot_read(path, error)
     except _BROKEN as error:
         raise _broken(path, "an .npz file", error) from error
     for name, array in arrays.items():
@@ -106,10 +107,6 @@ def load_npz(path: Path) -> dict[str, np.ndarray]:
 
 def _broken(path: Path, kind: str, error: BaseException) -> FormatError:
     return FormatError(f"{path}: not {kind} of plain numbers: {error}")
-
-
-def _cannot_read(path: object, error: OSError) -> NoReturn:
-    raise FileError(error.errno, f"cannot read {path}: {error.strerror}") from error
 
 
 def _read_csv(source: str, model: Model, options: CsvOptions, pad: Pad | None) -> Sequences:
@@ -140,8 +137,6 @@ def _open_csv(source: str, value: Value, options: CsvOptions, pad: Pad | None) -
         with open(source, encoding="utf-8-sig", newline="") as text:
             return read_csv(text, value, name, options, pad)
     except OSError as error:
-        if isinstance(error, FileError):
-            raise
-        _cannot_read(name, error)
+        cannot_read(name, error)
     except UnicodeDecodeError as error:
         raise FormatError(f"{name}: not UTF-8 text: {error.reason} at byte {error.start}") from error

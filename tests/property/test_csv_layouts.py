@@ -85,7 +85,7 @@ def test_named_sequences(data, width, words, headed):
 def test_european_numbers(data, width):
     frame = data.draw(frames(width))
     lines = [[str(cell).replace(".", ",") for cell in step] for step in frame]
-    same(read(lines, width, ";", sep=";", decimal=","), [frame])
+    same(read(lines, width, ";", sep=";", decimal=",", header=False), [frame])
     found = read(lines, width, ";")
     if found is not None:                        # a file of whole numbers in one column has no mark in it
         same(found, [frame])
