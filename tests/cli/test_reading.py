@@ -161,3 +161,17 @@ def test_npz_arrays_go_by_the_inputs_names(cli, models, tmp_path):
     np.savez(tmp_path / "x.npz", tokens=np.ones((1, 2), np.int32))
     ended = cli("predict", models / "ids.lstm", tmp_path / "x.npz")
     assert ended.code == 1 and "inputs must be named input; got tokens" in ended.err
+
+
+def test_a_line_that_never_ends(monkeypatch):
+    """Such as /dev/zero gives: it is not read to its end, which never comes."""
+    from lstm_engine.cli import csv_text
+
+    class Endless(io.StringIO):
+        def readline(self, size=-1):
+            assert 0 < size < 2000, "an endless line is asked for"
+            return "0" * size
+
+    monkeypatch.setattr(csv_text, "MAX_LINE", 1000)
+    with pytest.raises(le.LstmEngineError, match="f.csv, line 1: more than 1,000 characters in one line"):
+        csv_text.read_table(Endless(), "f.csv", csv_text.CsvOptions())
