@@ -148,7 +148,7 @@ def test_a_checkpoint_is_converted_on_the_way(cli, checkpoint, tmp_path):
     (["x.npy", "--threads", "0"], "argument --threads: '0' is not a whole number of at least 1"),
     (["x.npy", "--threads", "2000"], "'2000' is more than 1024 threads"),
     (["x.npy", "--batch-size", "two"], "argument --batch-size: 'two' is not a whole number of at least 1"),
-    (["x.npy", "--pool", "last"], "--pool and --spec are for checkpoints"),
+    (["x.npy", "--pool", "last"], "--pool is for checkpoints"),
     ([], "the following arguments are required: INPUT"),
 ])
 def test_wrong_usage(cli, models, argv, message):
