@@ -162,6 +162,13 @@ def test_a_state_dict_beside_optimizer_state_is_weights_alone(tmp_path):
     assert importer.read(path).metadata["assumptions"].splitlines()[-1] == "every sequence begins with a zero state"
 
 
+def test_tensors_without_axes_beside_the_weights_are_said(tmp_path):
+    path = saved(tmp_path, {"state_dict": Net().state_dict(), "scale": torch.tensor(2.0), "loss": torch.tensor(0.5)})
+    assert importer.read(path).metadata["assumptions"].splitlines()[-1] \
+        == "tensors without axes beside the weights take no part: 'scale'"
+    assert "'scale' []" in refused(tmp_path, {**Net().state_dict(), "scale": torch.tensor(2.0)})
+
+
 @pytest.mark.parametrize("change", [{"num_layers": 2}, {"bidirectional": True}, {"mode": "GRU"}, {"hidden_size": 9},
                                     {"batch_first": "yes"}, {"num_layers": None}], ids=str)
 def test_attributes_that_contradict_the_weights(tmp_path, change):

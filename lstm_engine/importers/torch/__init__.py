@@ -66,10 +66,14 @@ def read_live(source: object, options: ImportOptions = DEFAULT) -> Graph:
     The graph is batch first whatever the module's `batch_first` says, and takes whole sequences.
     """
     spec = _given(options)
+    if options.activations is not None or options.order is not None:
+        raise ArgumentError("activations and order are for files of weights alone; a live module says what it computes")
     module: Any = source
     weights = weights_of(module)
-    graph = graph_from_spec(spec_of_module(module, weights, options.pool) if spec is None else spec, weights, IGNORED)
-    return _sourced(graph, type(source).__qualname__, {})
+    if spec is None:
+        spec = spec_of_module(module, weights, options.pool)
+    graph = graph_from_spec(spec, weights, IGNORED)
+    return _sourced(graph, type(source).__qualname__, spec if options.spec is None else {})
 
 
 def propose_spec(path: Path | str) -> dict[str, Any]:
@@ -92,7 +96,11 @@ def _spec_of(contents: Contents, options: ImportOptions) -> dict[str, Any]:
     if contents.program is not None:
         raise UnsupportedError(f"{contents.program}, so what it computes is not known. {EXPORT}")
     if contents.module is None:
-        return propose(contents.weights, options.pool, None, options.activations, options.order)
+        spec = propose(contents.weights, options.pool, None, options.activations, options.order)
+        if contents.aside:
+            spec["notes"].append("tensors without axes beside the weights take no part: "
+                                 f"{', '.join(f'{name!r:.100}' for name in contents.aside[:8])}")
+        return spec
     spec = spec_of_pickled(contents.module, contents.weights)
     if given := options.readings():
         raise ArgumentError(f"{are(given)} for weights alone; this file holds a whole module that says what it "

@@ -37,11 +37,13 @@ _Item = TypeVar("_Item")
 @dataclass(frozen=True)
 class Found:
     """The weights of a checkpoint by name, in the file's order; `module` if a whole pickled module holds them,
-    `inner` if whole modules lie among them (where one is, and its class)."""
+    `inner` if whole modules lie among them (where one is, and its class); `aside`: tensors without axes beside the
+    model, such as the best score of a training, which are left out."""
 
     tensors: dict[str, Tensor]
     module: Instance | None = None
     inner: str | None = None
+    aside: tuple[str, ...] = ()
 
 
 def find_weights(root: Any) -> Found:
@@ -62,9 +64,10 @@ def find_weights(root: Any) -> Found:
     for name in beside:
         if name in tensors:
             raise FormatError(f"two tensors are named {name!r:.100}")
+    aside = tuple(walk.aside)
     if is_module(model):
-        return Found(tensors | beside, module=model)
-    return Found(tensors | beside, inner=walk.modules[0] if walk.modules else None)
+        return Found(tensors | beside, module=model, aside=aside)
+    return Found(tensors | beside, inner=walk.modules[0] if walk.modules else None, aside=aside)
 
 
 def is_module(value: Any) -> bool:
@@ -90,6 +93,8 @@ def _find_model(root: Any, path: str, walk: _Walk, depth: int) -> tuple[Any, dic
     if len(known) != 1 and (single or len(boxes) != 1):
         return root, {}
     chosen = (known or boxes)[0]
+    walk.aside += [f"{path}{key}" for key, value in root.items()
+                   if isinstance(value, Tensor) and not value.shape and not _is_no_weight(key)]
     for key in boxes:
         if key != chosen:
             single.update((f"{path}{key}.{name}", tensor) for name, tensor in inside[key].items())
@@ -121,6 +126,7 @@ class _Walk:
     def __init__(self) -> None:
         self.arrays: list[str] = []            # names of pickled NumPy arrays that were met
         self.modules: list[str] = []           # whole modules that were met: where, and of which class
+        self.aside: list[str] = []             # names of tensors without axes beside the model
         self._items = 0
         self._containers = 0
         self._open: set[int] = set()           # containers that are being walked through

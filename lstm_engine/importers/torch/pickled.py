@@ -172,7 +172,10 @@ def _activation(part: _Part) -> Any:
     if kind == "Softplus" and (state.get("beta") != 1 or not _number(part, "threshold") >= 20):
         part.refuse("beta is not 1, or threshold below 20")     # above 20 float32 cannot tell it from x
     if kind == "GELU":
-        return "gelu_tanh" if state.get("approximate", "none") == "tanh" else name
+        approximate = state.get("approximate", "none")          # files of old versions have no such attribute
+        if approximate not in ("none", "tanh"):
+            part.refuse(f"approximate={approximate!r:.50} is not known")
+        return "gelu_tanh" if approximate == "tanh" else name
     if kind in ("LeakyReLU", "ELU"):
         return {"name": name, "alpha": _number(part, "negative_slope" if kind == "LeakyReLU" else "alpha")}
     return {"name": name, "alpha": 1 / 6, "beta": 0.5} if kind == "Hardsigmoid" else name
