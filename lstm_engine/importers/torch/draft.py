@@ -42,7 +42,7 @@ def _draft(weights: Weights, reason: str) -> dict[str, Any]:
 
 def _any_chain(layers: Layers) -> Chain:
     """The first chain whose sizes fit; else tables, recurrent modules and matrices by name."""
-    found = readings(layers, None) if len(layers.stacks) + len(layers.matrices) <= MAX_UNORDERED else []
+    found = readings(layers, None) if len(layers.parts) <= MAX_UNORDERED else []
     if found:
         return found[0]
     tables = [matrix for matrix in layers.matrices if _looks_like_a_table(matrix, layers)]

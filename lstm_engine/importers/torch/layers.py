@@ -66,6 +66,11 @@ class Layers:
     matrices: list[Matrix] = field(default_factory=list)
     rest: list[str] = field(default_factory=list)
 
+    @property
+    def parts(self) -> list[Stack | Matrix]:
+        """The recurrent modules, then the matrices."""
+        return [*self.stacks, *self.matrices]
+
     def __str__(self) -> str:
         return "; ".join([*map(str, self.stacks), *(f"matrix {matrix}" for matrix in self.matrices)])
 

@@ -125,10 +125,14 @@ def _stack(part: _Part, weights: Weights) -> Stack:
     kind = _RECURRENT[part.kind]
     modes = ("RNN_TANH", "RNN_RELU") if kind == "RNN" else (kind,)
     said = {"kind": kind, "layers": part.state.get("num_layers"), "bidirectional": part.state.get("bidirectional"),
-            "features": part.state.get("input_size"), "hidden": part.state.get("hidden_size")}
-    has = {} if stack is None else {
-        "kind": stack.op, "layers": len(stack.layers), "bidirectional": stack.bidirectional,
-        "features": stack.features, "hidden": stack.layers[0].hidden}
+            "features": part.state.get("input_size"), "hidden": part.state.get("hidden_size"),
+            "bias": part.state.get("bias"), "proj_size": part.state.get("proj_size", 0)}      # 0 before there was any
+    has: dict[str, Any] = {}
+    if stack is not None:
+        names, first = names_of_layer(weights, stack.path, 0), stack.layers[0]
+        has = {"kind": stack.op, "layers": len(stack.layers), "bidirectional": stack.bidirectional,
+               "features": stack.features, "hidden": first.hidden, "bias": "bias_ih" in names,
+               "proj_size": first.output if "weight_hr" in names else 0}
     if stack is None or stack.cell or said != has or part.state.get("mode") not in modes:
         raise FormatError(f"the module {part.path!r:.100} ({part.kind!r:.100}) says {str(said):.300}, mode "
                           f"{part.state.get('mode')!r:.50}, and its weights {str(has):.300}")

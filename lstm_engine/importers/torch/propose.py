@@ -57,7 +57,7 @@ def _chain(layers: Layers, settled: Settled) -> Chain:
     if settled.order is None:
         if len(layers.stacks) > 1 and any(_TWO_PARTS.search(stack.path) for stack in layers.stacks):
             _uncertain(layers, "an encoder and a decoder are no chain")
-        if len(layers.stacks) + len(layers.matrices) > MAX_UNORDERED:
+        if len(layers.parts) > MAX_UNORDERED:
             _uncertain(layers, f"there are more than {MAX_UNORDERED} layers",
                        "name them from the input to the output (--order a,b,c; in Python order=[...])")
     found = readings(layers, settled.order)
@@ -125,6 +125,7 @@ def write_spec(weights: Weights, chain: Chain, settled: Settled) -> dict[str, An
     """The spec of a chain: layers by their paths in PyTorch's naming."""
     first = chain[0]
     last = _last_stack(chain) if any(isinstance(step.part, Stack) for step in chain) else None
+    inputs: dict[str, Any]
     if first.op == "Embedding":
         inputs = {"name": "ids", "shape": ["batch", "time"], "dtype": "int32"}
     else:

@@ -85,7 +85,7 @@ class Settled:
 
     def check_names(self, layers: Layers) -> None:
         """Raise ArgumentError for a name that is no layer's, or an order that leaves one out or has it twice."""
-        labels = {step.label for part in (*layers.stacks, *layers.matrices) for step in roles(part)}
+        labels = {step.label for part in layers.parts for step in roles(part)}
         for option, names in (("activations", self.activations), ("order", self.order)):
             for name in names or ():
                 if name not in labels:
@@ -93,7 +93,7 @@ class Settled:
                                         f"{', '.join(f'{label!r:.100}' for label in sorted(labels))}")
         if self.order is not None:
             twice = [name for name in self.order if self.order.count(name) > 1]
-            left_out = [part for part in (*layers.stacks, *layers.matrices)
+            left_out = [part for part in layers.parts
                         if not any(step.label in self.order for step in roles(part))]
             if twice or left_out:
                 raise ArgumentError("order: every layer must stand in it once; "
@@ -110,7 +110,7 @@ def roles(part: Stack | Matrix) -> list[Step]:
 def readings(layers: Layers, order: tuple[str, ...] | None) -> list[Chain]:
     """The chains of all layers that fit, in the given order if there is one; at most SHOWN + 1 are looked for."""
     found = []
-    for chain in _extend((), [*layers.stacks, *layers.matrices], order):
+    for chain in _extend((), layers.parts, order):
         found.append(chain)
         if len(found) > SHOWN:
             break
@@ -124,9 +124,7 @@ def _extend(chain: Chain, left: list[Stack | Matrix], order: tuple[str, ...] | N
         for step in roles(part):
             if order is not None and step.label != order[len(chain)]:
                 continue
-            if step.features is None if chain else False:          # token ids enter at the beginning alone
-                continue
-            if not chain or chain[-1].output == step.features:
+            if not chain or chain[-1].output == step.features:      # token ids enter at the beginning alone
                 yield from _extend((*chain, step), [other for other in left if other is not part], order)
 
 
