@@ -226,3 +226,49 @@ def test_a_program_that_the_weights_do_not_show_is_never_converted_silently(tmp_
         torch.save(module, tmp_path / "a.pt")
     with pytest.raises(LstmEngineError, match="torch.export.export"):
         le.convert(tmp_path / "a.pt")
+
+FUNCTIONS = {"none": lambda y: y, "relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid,
+             "softmax": lambda y: y.softmax(-1)}
+POOLS = {"none": lambda y: y, "step": lambda y: y[:, -1], "mean": lambda y: y.mean(1), "max": lambda y: y.max(1).values}
+
+
+def random_chain(rng):
+    """Layers by name in the order in which they run, the module that runs them, and what has to be said of it."""
+    kinds = [*rng.choice(["LSTM", "GRU", "RNN", "Linear"], rng.integers(1, 5)), rng.choice(["LSTM", "GRU"])]
+    rng.shuffle(kinds)
+    last = max(place for place, kind in enumerate(kinds) if kind != "Linear")
+    pool = str(rng.choice(list(POOLS)))
+    layers, steps, activations, size = {}, [], {}, 5
+    for place, (kind, name) in enumerate(zip(kinds, rng.permutation([f"l{number}" for number in range(len(kinds))]))):
+        units, function = int(rng.integers(3, 6)), str(rng.choice(list(FUNCTIONS)))
+        if kind == "Linear":
+            layers[name] = nn.Linear(size, units, bias=bool(rng.integers(2)) or place == 0)
+        else:
+            more = {"nonlinearity": str(rng.choice(["tanh", "relu"]))} if kind == "RNN" else {}
+            layers[name] = getattr(nn, kind)(size, units, int(rng.integers(1, 3)), batch_first=True,
+                                             bidirectional=bool(rng.integers(2)), **more)
+            units *= 2 if layers[name].bidirectional else 1
+            function = "none" if kind == "RNN" else function
+        activations[name] = layers[name].nonlinearity if kind == "RNN" else function
+        steps += [name, FUNCTIONS[function], *([POOLS[pool]] if place == last else [])]
+        size = units
+    shuffled = {name: layers[name] for name in rng.permutation(list(layers))}
+    return list(layers), Parts(steps, **shuffled), {"pool": pool, "activations": activations}
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_chains(tmp_path, seed):
+    """Said in full, they are what torch computes; without the order they are that too, or a question."""
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    order, module, said = random_chain(rng)
+    torch.save(module.state_dict(), tmp_path / "a.pt")
+    x = torch.randn(BATCH, TIME, 5, dtype=torch.float64)
+    expected = module.double()(x)
+    check(importer.read(tmp_path / "a.pt", ImportOptions(order=order, **said)), x, expected)
+    try:
+        graph = importer.read(tmp_path / "a.pt", ImportOptions(**said))
+    except UnsupportedError as error:
+        assert "possible: " in str(error) and f"--order {','.join(order)}" in str(error) or "more than" in str(error)
+    else:
+        check(graph, x, expected)

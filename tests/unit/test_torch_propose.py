@@ -202,15 +202,16 @@ def test_the_activation_of_an_rnn_is_inside_it(name):
 
 @pytest.mark.parametrize("kind, said, message", [
     (ArgumentError, {"activations": {"head": "relu"}},
-     "activations: there is no layer 'head'; the layers are 'fc', 'rnn'"),
+     "activations: there is no layer, or more than one, called 'head'; the layers are 'fc', 'rnn'"),
     (ArgumentError, {"activations": {"fc": "rectify"}},
      "activations: 'fc' has 'rectify'; known: none, linear, sigmoid"),
     (ArgumentError, {"activations": {"rnn": "sigmoid"}},
      "activations: the RNN 'rnn' has tanh or relu inside, not 'sigmoid'"),
     (ArgumentTypeError, {"activations": "fc=relu"}, "activations must map names of layers to activations, got str"),
     (ArgumentTypeError, {"order": "rnn,fc"}, "order must be a list of names of layers, got 'rnn,fc'"),
-    (ArgumentError, {"order": ["rnn", "head"]}, "order: there is no layer 'head'; the layers are 'fc', 'rnn'"),
-    (ArgumentError, {"order": ["rnn"]}, "order: every layer must stand in it once; 'fc' [2, 3] is left out"),
+    (ArgumentError, {"order": ["rnn", "head"]},
+     "order: there is no layer, or more than one, called 'head'; the layers are 'fc', 'rnn'"),
+    (ArgumentError, {"order": ["rnn"]}, "order: every layer must stand in it once; 'fc' [2, 3] does not"),
     (ArgumentError, {"order": ["rnn", "fc", "rnn"]}, "order: every layer must stand in it once; 'rnn' stands twice"),
     (UnsupportedError, {"order": ["fc", "rnn"]},
      "how the layers are connected is not certain: in the order 'fc', 'rnn' a layer reads another number of features"),
@@ -219,6 +220,18 @@ def test_options_that_do_not_fit(kind, said, message):
     with pytest.raises(kind) as caught:
         propose(weights(**stack("rnn", 5, 3, gates=1), **linear("fc", 3, 2)), **said)
     assert str(caught.value).startswith(message)
+
+
+def test_two_layers_of_one_name_cannot_be_told_apart():
+    """The module that is the whole file is called by its kind, which another may be called too."""
+    found = weights(**stack("", 3, 3), **stack("lstm", 3, 3))
+    for said in ({"order": ["lstm", "lstm"]}, {"order": ["lstm"]}, {"activations": {"lstm": "relu"}}):
+        with pytest.raises(ArgumentError, match="there is no layer, or more than one, called 'lstm'"):
+            propose(found, **said)
+    with pytest.raises(ArgumentError, match="every layer must stand in it once; '' \\[5, 4\\] without bias does not"):
+        propose(weights(**stack("rnn", 4, 3), weight=(5, 4)), order=["embedding", "linear", "rnn"])
+    assert nodes(propose(weights(**stack("rnn", 4, 3), weight=(5, 4)), order=["embedding", "rnn"])) \
+        == [("Embedding", "embedding"), ("LSTM", "rnn")]
 
 
 def test_pool_last_after_a_bidirectional_layer_is_asked():

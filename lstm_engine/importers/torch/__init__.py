@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ...errors import ArgumentError, UnsupportedError
@@ -117,7 +118,7 @@ def _given(options: ImportOptions) -> Any:
     return load_spec(options.spec)
 
 
-def _sourced(graph: Graph, source: str, spec: Mapping[str, Any]) -> Graph:
+def _sourced(graph: Graph, source: str, spec: Mapping[str, Any] = MappingProxyType({})) -> Graph:
     """The graph with its origin, and the notes of a spec that was made here: one assumption a line."""
     origin = {"source": source, "producer": "torch"}
     if spec.get("notes"):

@@ -84,20 +84,21 @@ class Settled:
         return "linear" if isinstance(given, str) and given in NOTHING else given
 
     def check_names(self, layers: Layers) -> None:
-        """Raise ArgumentError for a name that is no layer's, or an order that leaves one out or has it twice."""
-        labels = {step.label for part in layers.parts for step in roles(part)}
+        """Raise ArgumentError for a name that is not one layer's, or an order that has not every layer once."""
+        labels = [label for part in layers.parts for label in labels_of(part)]
         for option, names in (("activations", self.activations), ("order", self.order)):
             for name in names or ():
-                if name not in labels:
-                    raise ArgumentError(f"{option}: there is no layer {name!r:.100}; the layers are "
-                                        f"{', '.join(f'{label!r:.100}' for label in sorted(labels))}")
-        if self.order is not None:
-            twice = [name for name in self.order if self.order.count(name) > 1]
-            left_out = [part for part in layers.parts
-                        if not any(step.label in self.order for step in roles(part))]
-            if twice or left_out:
-                raise ArgumentError("order: every layer must stand in it once; "
-                                    + (f"{twice[0]!r:.100} stands twice" if twice else f"{left_out[0]} is left out"))
+                if labels.count(name) != 1:
+                    raise ArgumentError(f"{option}: there is no layer, or more than one, called {name!r:.100}; the "
+                                        f"layers are {', '.join(f'{label!r:.100}' for label in sorted(labels))}")
+        if self.order is None:
+            return
+        for name in self.order:
+            if self.order.count(name) > 1:
+                raise ArgumentError(f"order: every layer must stand in it once; {name!r:.100} stands twice")
+        for part in layers.parts:
+            if len(labels_of(part) & set(self.order)) != 1:
+                raise ArgumentError(f"order: every layer must stand in it once; {part} does not")
 
 
 def roles(part: Stack | Matrix) -> list[Step]:
@@ -105,6 +106,11 @@ def roles(part: Stack | Matrix) -> list[Step]:
     if isinstance(part, Stack):
         return [Step(part, part.op)]
     return [Step(part, "Dense")] if part.bias else [Step(part, "Dense"), Step(part, "Embedding")]
+
+
+def labels_of(part: Stack | Matrix) -> set[str]:
+    """What a layer can be called."""
+    return {step.label for step in roles(part)}
 
 
 def readings(layers: Layers, order: tuple[str, ...] | None) -> list[Chain]:
