@@ -13,6 +13,7 @@ from lstm_engine.importers.arrays.spec import graph_from_spec
 from lstm_engine.importers.arrays.weights import Entry, Weights
 from lstm_engine.importers.torch.checkpoint import IGNORED
 from lstm_engine.importers.torch.draft import propose_or_draft
+from lstm_engine.importers.torch.layers import find_layers
 from lstm_engine.importers.torch.propose import propose
 
 HOW = ("say it in a spec: `lstm-engine inspect FILE --spec > net.json` proposes one, convert takes it as spec= or "
@@ -110,7 +111,7 @@ NO_CHAIN = "in no order of the layers does each read as many features as the one
     (stack() | linear("fc1", 3, 4) | linear("fc2", 4, 2),
      "an activation can stand between the linear layer 'fc1' and 'fc2', which weights do not show",
      f"{FOUND_LSTM}; matrix 'fc1' [4, 3]; matrix 'fc2' [2, 4]",
-     "say which: --activation fc1=relu or --activation fc1=none; or "),
+     "say which: --activation fc1=relu or --activation fc1=none (in Python activations={...}, pool=...); or "),
     (stack() | linear("fc", 4, 2), NO_CHAIN, f"{FOUND_LSTM}; matrix 'fc' [2, 4]", ""),
     (linear("emb", 4, 9, bias=False) | stack(), NO_CHAIN, f"{FOUND_LSTM}; matrix 'emb' [9, 4] without bias", ""),
     (linear("emb_a", 5, 9, bias=False) | linear("emb_b", 5, 9, bias=False) | stack(), NO_CHAIN,
@@ -127,7 +128,7 @@ NO_CHAIN = "in no order of the layers does each read as many features as the one
     (linear("first", 7, 5) | stack(),
      "an activation can stand between the linear layer 'first' and 'lstm', which weights do not show",
      f"{FOUND_LSTM}; matrix 'first' [5, 7]",
-     "say which: --activation first=relu or --activation first=none; or "),
+     "say which: --activation first=relu or --activation first=none (in Python activations={...}, pool=...); or "),
     (stack("a", 3, 3) | stack("b", 3, 3), "2 orders of the layers are possible: 'a' -> 'b'; 'b' -> 'a'",
      "LSTM 'a' 3 -> 3, 1 layer(s); LSTM 'b' 3 -> 3, 1 layer(s)",
      "say which: --order a,b or --order b,a (in Python order=[...]); or "),
@@ -144,7 +145,7 @@ NO_CHAIN = "in no order of the layers does each read as many features as the one
     (stack("net__rnn", gates=1),
      "the RNN 'net.rnn' can have tanh, PyTorch's default, or relu inside, which weights do not show",
      "RNN 'net.rnn' 5 -> 3, 1 layer(s)",
-     "say which: --activation net.rnn=tanh or --activation net.rnn=relu; or "),
+     "say which: --activation net.rnn=tanh or --activation net.rnn=relu (in Python activations={...}, pool=...); or "),
 ])
 def test_what_could_be_read_in_two_ways_is_asked(shapes, reason, parts, line):
     """The same question whatever the order of the tensors in the file."""
@@ -160,7 +161,7 @@ def test_all_questions_come_at_once():
     with pytest.raises(UnsupportedError) as caught:
         propose(weights(**shapes), "last")
     assert ("say which: --activation rnn=tanh or --activation rnn=relu; --activation fc1=relu or --activation "
-            "fc1=none; --pool step for output[:, -1] or --pool state for h_n; or say it") in str(caught.value)
+            "fc1=none; --pool step for output[:, -1] or --pool state for h_n (in Python ") in str(caught.value)
 
 
 @pytest.mark.parametrize("order, first", [(["lstm", "fc"], "LSTM"), (("fc", "lstm"), "Dense")])
@@ -176,6 +177,7 @@ def test_an_order_of_many_layers():
         shapes |= stack(f"lstm{number}", 3, 3)
     with pytest.raises(UnsupportedError, match=r"more than 8 layers.*--order a,b,c"):
         propose(weights(**shapes))
+    assert str(find_layers(weights(**shapes, **linear("fc", 3, 3)))).endswith("; and 1 more")
     order = [f"lstm{number}" for number in (*range(6, 12), *range(6))]
     assert [name for _, name in nodes(propose(weights(**shapes), order=order))] == order
 

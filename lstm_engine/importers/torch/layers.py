@@ -16,6 +16,7 @@ from ..arrays.torch_layers import names_of_layer
 from ..arrays.weights import Weights
 from .checkpoint import IGNORED
 
+MAX_SHOWN = 12             # layers that a message lists
 _RECURRENT = re.compile(r"(?:(?P<path>.*)\.)?(?:weight|bias)_(?:ih|hh|hr)(?:_l(?P<layer>[0-9]{1,4})(?:_reverse)?)?")
 _MATRIX = re.compile(r"(?:(?P<path>.*)\.)?weight")
 
@@ -72,7 +73,9 @@ class Layers:
         return [*self.stacks, *self.matrices]
 
     def __str__(self) -> str:
-        return "; ".join([*map(str, self.stacks), *(f"matrix {matrix}" for matrix in self.matrices)])
+        shown = [*map(str, self.stacks), *(f"matrix {matrix}" for matrix in self.matrices)]
+        more = [f"and {len(shown) - MAX_SHOWN} more"] if len(shown) > MAX_SHOWN else []
+        return "; ".join(shown[:MAX_SHOWN] + more)
 
 
 def find_layers(weights: Weights) -> Layers:

@@ -114,7 +114,8 @@ def _ask(layers: Layers, chain: Chain, settled: Settled) -> None:
                          "reverse direction has seen one step, or the last states of both directions, h_n")
         lines.append("--pool step for output[:, -1] or --pool state for h_n")
     if questions:
-        _uncertain(layers, "; ".join(questions), f"say which: {'; '.join(lines)}" if lines else "")
+        said = f"say which: {'; '.join(lines)} (in Python activations={{...}}, pool=...)"
+        _uncertain(layers, "; ".join(questions), said if lines else "")
 
 
 def _last_stack(chain: Chain) -> Stack:
