@@ -215,11 +215,14 @@ SPEC = {"inputs": [{"name": "x", "shape": ["batch", "time", FEATURES], "dtype": 
                   {"op": "Dense", "name": "fc2", "torch": "fc2", "activation": "sigmoid"}]}
 
 
-@pytest.mark.parametrize("live", [False, True])
-def test_a_spec_says_what_the_state_dict_cannot(tmp_path, live):
+OPTIONS = {"activations": {"rnn": "relu", "fc1": "relu", "fc2": "sigmoid"}, "pool": "state"}
+
+
+@pytest.mark.parametrize("said, live", [({"spec": SPEC}, False), ({"spec": SPEC}, True), (OPTIONS, False)])
+def test_a_spec_or_options_say_what_the_state_dict_cannot(tmp_path, said, live):
     module = Regressor()
     path = save(module.state_dict(), tmp_path / "a.pt", "zip")
-    options = ImportOptions(spec=SPEC)
+    options = ImportOptions(**said)
     graph = importer.read_live(module, options) if live else importer.read(path, options)
     x = floats()
     check(graph, x, in_float64(module)(x))

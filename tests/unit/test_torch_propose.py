@@ -295,13 +295,13 @@ def test_another_pool_is_an_argument_error():
         propose(weights(**stack()), "first")
 
 
-KNOWN = ("known by the names and sizes of its weights ({} rows a unit), which a cell of another kind could have too")
+KNOWN = ("known by the names and sizes of its weights ({} a unit), which a cell of another kind could have too")
 
 
 def test_notes_say_what_is_taken_for_granted():
     found = weights(**linear("emb", 5, 9, bias=False), **stack("gru", gates=3), **linear("fc", 3, 2))
     assert propose(found)["notes"] == [
-        "'emb' is an embedding", f"'gru' is PyTorch's GRU: {KNOWN.format(3)}",
+        "'emb' is an embedding", f"'gru' is PyTorch's GRU: {KNOWN.format('3 rows')}",
         "the layers run in the order 'emb' -> 'gru' -> 'fc', each once", "there is nothing between 'emb' and 'gru'",
         "there is nothing between 'gru' and 'fc'", "there is no activation after 'fc'",
         "every step is given: no last step, mean or maximum is taken", "sequences are batch first: [batch, time]",
@@ -311,7 +311,8 @@ def test_notes_say_what_is_taken_for_granted():
 def test_what_an_option_settles_is_not_taken_for_granted():
     found = weights(**stack("rnn", gates=1), **linear("fc", 3, 2))
     assert propose(found, "last", activations={"fc": "sigmoid", "rnn": "tanh"}, order=["rnn", "fc"])["notes"] == [
-        f"'rnn' is PyTorch's RNN: {KNOWN.format(1)}", "there is nothing before 'rnn': it reads the input as it is",
+        f"'rnn' is PyTorch's RNN: {KNOWN.format('1 row')}",
+        "there is nothing before 'rnn': it reads the input as it is",
         "there is nothing else between 'rnn' and 'fc'", "sequences are batch first: [batch, time, features]",
         "every sequence begins with a zero state"]
 
@@ -319,7 +320,7 @@ def test_what_an_option_settles_is_not_taken_for_granted():
 def test_cells_are_said_to_be_stepped():
     found = weights(cell__weight_ih=(12, 5), cell__weight_hh=(12, 3))
     assert propose(found)["notes"][0] == ("'cell' is PyTorch's LSTMCell, stepped from the first step of a sequence to "
-                                          f"its last: {KNOWN.format(4)}")
+                                          f"its last: {KNOWN.format('4 rows')}")
 
 
 def test_notes_are_printable_lines_whatever_a_layer_is_called():

@@ -12,7 +12,7 @@ from itertools import pairwise
 from .layers import Stack
 from .readings import Chain, Settled, Step
 
-GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+ROWS = {"LSTM": "4 rows", "GRU": "3 rows", "RNN": "1 row"}       # of weights, for each unit
 
 
 def assumptions(chain: Chain, settled: Settled) -> list[str]:
@@ -29,7 +29,7 @@ def _kinds(chain: Chain) -> Iterator[str]:
         if isinstance(step.part, Stack):
             cell = "Cell, stepped from the first step of a sequence to its last" if step.part.cell else ""
             yield (f"{_said(step)} is PyTorch's {step.op}{cell}: known by the names and sizes of its weights "
-                   f"({GATES[step.op]} rows a unit), which a cell of another kind could have too")
+                   f"({ROWS[step.op]} a unit), which a cell of another kind could have too")
         elif not step.part.bias:
             yield f"{_said(step)} is {'an embedding' if step.op == 'Embedding' else 'a linear layer without a bias'}"
 

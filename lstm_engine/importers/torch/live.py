@@ -14,8 +14,7 @@ import numpy as np
 from ...errors import UnsupportedError
 from ..arrays.weights import Entry, Weights
 from .layers import Stack, find_layers
-from .propose import connected, propose, stack_nodes
-from .ways import HOW
+from .propose import HOW, connected, propose, stack_nodes
 
 RECURRENT = ("LSTM", "GRU", "RNN")
 NOTHING = ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout", "Identity")
