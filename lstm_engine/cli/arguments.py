@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,14 +107,17 @@ def open_model(arguments: argparse.Namespace, say: bool = True) -> Model:
 
     say: tell on stderr what a conversion assumed.
     """
-    from ..importers import import_graph
-    from ..model import Model, load
+    from ..errors import AssumptionWarning
+    from ..model import convert, load
 
     if is_lstm(arguments.model):
         refuse_options(arguments)
         return load(arguments.model, gemm=arguments.gemm, dtype=arguments.dtype)
-    graph = import_graph(arguments.model, import_options(arguments))
-    model = Model(graph, gemm=arguments.gemm, dtype=arguments.dtype)
+    said = import_options(arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AssumptionWarning)       # said below, in lines of the program's own
+        model = convert(arguments.model, gemm=arguments.gemm, dtype=arguments.dtype, pool=said.pool, spec=said.spec,
+                        activations=said.activations, order=said.order)
     if say:
         say_assumptions(model)
     return model
