@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from .errors import (
         ArgumentError,
         ArgumentTypeError,
+        AssumptionWarning,
         CoreError,
         FileError,
         FormatError,
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["GRU", "LSTM", "RNN", "Activate", "ArgumentError", "ArgumentTypeError", "CoreError", "Dense", "Embedding",
-           "FileError", "FormatError", "GraphError", "LstmEngineError", "MissingDependencyError", "Model",
-           "OutOfMemoryError", "Pool", "Stream", "StreamError", "UnsupportedError", "convert", "info", "load", "ops",
-           "pad_sequences", "set_isa", "set_num_threads"]
+__all__ = ["GRU", "LSTM", "RNN", "Activate", "ArgumentError", "ArgumentTypeError", "AssumptionWarning", "CoreError",
+           "Dense", "Embedding", "FileError", "FormatError", "GraphError", "LstmEngineError", "MissingDependencyError",
+           "Model", "OutOfMemoryError", "Pool", "Stream", "StreamError", "UnsupportedError", "convert", "info", "load",
+           "ops", "pad_sequences", "set_isa", "set_num_threads"]
 
 _HOMES = {"layers": ("GRU", "LSTM", "RNN", "Activate", "Dense", "Embedding", "Pool"),
           "model": ("Model", "convert", "load"),

@@ -35,6 +35,10 @@ class MissingDependencyError(LstmEngineError, ImportError):
     """An optional package is needed for this; the message names the extra that installs it."""
 
 
+class AssumptionWarning(UserWarning):
+    """A file holds weights alone, and what a converted model assumes of the program around them is listed."""
+
+
 class CoreError(LstmEngineError, RuntimeError):
     """The C core refused a call for a reason that no argument check foresaw."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from . import runtime
 from .arrays import Owners
-from .errors import ArgumentError, ArgumentTypeError, UnsupportedError
+from .errors import ArgumentError, ArgumentTypeError, AssumptionWarning, UnsupportedError
 from .graph import Graph, Operator, Value, validate
 from .graph.cast import cast
 from .inputs import Checked, InputCheck, find_missing
@@ -98,6 +99,11 @@ class Model:
     def gemm(self) -> str:
         """What computes Dense and the input projections: "packed" or "blas"."""
         return self._plan.gemm
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What was assumed when the model was made from weights alone (docs/spec.md): sentences, kept in its file."""
+        return tuple(self._plan.light.metadata.get("assumptions", "").splitlines())
 
     def summary(self) -> str:
         """A table of the layers, their output shapes and parameters, and how the model will run."""
@@ -313,14 +319,27 @@ def load(path: str | os.PathLike, *, gemm: str = "packed", dtype: str | None = N
     return Model(format.load(path), gemm=gemm, dtype=dtype)
 
 
-def convert(source: Any, *, gemm: str = "packed", dtype: str | None = None, pool: str | None = None,
-            spec: Any = None) -> Model:
+def convert(source: Any, *, gemm: str = "packed", dtype: str | None = None, spec: Any = None, pool: str | None = None,
+            activations: Mapping[str, Any] | None = None, order: Sequence[str] | None = None) -> Model:
     """A model from a checkpoint of another framework, or from a live keras.Model, torch.nn.Module or onnx.ModelProto.
 
-    source: a path (.keras, .h5, .pt, .pth, .safetensors, .onnx, .npz) or a live model. pool ("last", "mean", "max") and
-    spec (a mapping, or the path of a JSON file; docs/spec.md) say what a file of weights alone cannot.
-    Raises FileError, FormatError, UnsupportedError (naming the layer), MissingDependencyError (naming the extra).
+    source: a path (.keras, .h5, .pt, .pth, .safetensors, .onnx, .npz) or a live model.
+    What a file of weights alone cannot say (docs/spec.md): spec (a mapping, or the path of a JSON file), or
+    pool: how the sequence is reduced behind the last recurrent layer: "last", "step" (output[:, -1]), "state" (h_n),
+        "mean", "max"; "none" gives every step.
+    activations: {layer: activation}: {"fc": "relu"}, "none" for none; of an nn.RNN "tanh" or "relu".
+    order: the layers by name, from the input to the output.
+    What stays open and has a usual meaning is assumed: an AssumptionWarning lists it, `Model.assumptions` keeps it.
+    Raises FileError, FormatError, UnsupportedError (naming the layer, or the readings that are possible),
+    MissingDependencyError (naming the extra).
     """
     from .importers import ImportOptions, import_graph
 
-    return Model(import_graph(source, ImportOptions(pool=pool, spec=spec)), gemm=gemm, dtype=dtype)
+    options = ImportOptions(pool=pool, spec=spec, activations=activations, order=order)
+    model = Model(import_graph(source, options), gemm=gemm, dtype=dtype)
+    if model.assumptions:
+        warnings.warn(f"{source} holds weights alone, not the program around them. Assumed: "
+                      f"{'; '.join(model.assumptions)}. Settle it with pool=, activations=, order= or spec= "
+                      "(docs/spec.md), or convert the program itself: a .pt2 file of torch.export", AssumptionWarning,
+                      stacklevel=2)
+    return model

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .console import note
+
 if TYPE_CHECKING:
+    from ..importers import ImportOptions
     from ..model import Model
 
 MODEL_HELP = "a .lstm file, or any checkpoint that convert reads (.keras .h5 .pt .pth .safetensors .onnx .npz)"
-POOLS = ("last", "mean", "max")
+POOLS = ("last", "step", "state", "mean", "max", "none")
 DTYPES = ("float32", "float64")
 GEMMS = ("packed", "blas")
 
@@ -62,8 +66,27 @@ def positive(text: str) -> float:
     return number
 
 
-def add_pool(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pool", choices=POOLS, help="reduce the sequence before the head (files of weights alone)")
+def layer_activation(text: str) -> tuple[str, str]:
+    """LAYER=NAME: fc=relu, head.net.0=none."""
+    layer, equals, name = text.rpartition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not LAYER=NAME, such as fc=relu or fc=none")
+    return layer, name
+
+
+def names(text: str) -> list[str]:
+    """Names with commas between: lstm,fc1,fc2."""
+    return text.split(",")
+
+
+def add_readings(parser: argparse.ArgumentParser) -> None:
+    """How weights alone are to be read."""
+    group = parser.add_argument_group("files of weights alone", "what they do not hold (docs/spec.md)")
+    group.add_argument("--pool", choices=POOLS,
+                       help="reduce the sequence behind the last recurrent layer; none: give every step")
+    group.add_argument("--activation", type=layer_activation, action="append", metavar="LAYER=NAME",
+                       help="the activation of a layer, such as fc=relu, fc=none or rnn=tanh; may be repeated")
+    group.add_argument("--order", type=names, metavar="A,B,C", help="the layers from the input to the output")
 
 
 def add_spec(parser: argparse.ArgumentParser) -> None:
@@ -79,16 +102,59 @@ def add_model(parser: argparse.ArgumentParser) -> None:
                         help="what multiplies matrices: our kernels, or a BLAS (default: packed)")
 
 
-def open_model(arguments: argparse.Namespace) -> Model:
-    """MODEL, as `add_model`, `add_pool` and `add_spec` describe it: a .lstm file loaded, anything else converted."""
+def open_model(arguments: argparse.Namespace, say: bool = True) -> Model:
+    """MODEL, as `add_model`, `add_readings` and `add_spec` describe it: a .lstm file loaded, anything else converted.
+
+    say: tell on stderr what a conversion assumed.
+    """
+    from ..errors import AssumptionWarning
     from ..model import convert, load
 
-    pool, spec = arguments.pool, getattr(arguments, "spec", None)
     if is_lstm(arguments.model):
-        if pool or spec:
-            raise UsageError("--pool and --spec are for checkpoints; a .lstm file says itself what it computes")
+        refuse_options(arguments)
         return load(arguments.model, gemm=arguments.gemm, dtype=arguments.dtype)
-    return convert(arguments.model, gemm=arguments.gemm, dtype=arguments.dtype, pool=pool, spec=spec)
+    said = import_options(arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AssumptionWarning)       # said below, in lines of the program's own
+        model = convert(arguments.model, gemm=arguments.gemm, dtype=arguments.dtype, pool=said.pool, spec=said.spec,
+                        activations=said.activations, order=said.order)
+    if say:
+        say_assumptions(model)
+    return model
+
+
+def import_options(arguments: argparse.Namespace) -> ImportOptions:
+    """What the command line says of a checkpoint. Raises UsageError for a layer that has two activations."""
+    from ..importers import ImportOptions
+
+    activations: dict[str, str] | None = None
+    for layer, name in arguments.activation or ():
+        activations = activations or {}
+        if activations.setdefault(layer, name) != name:
+            raise UsageError(f"--activation: layer {layer!r} is given {activations[layer]} and {name}")
+    return ImportOptions(pool=arguments.pool, spec=getattr(arguments, "spec", None), activations=activations,
+                         order=arguments.order)
+
+
+def given_options(arguments: argparse.Namespace) -> list[str]:
+    """The options about a checkpoint that the command line has."""
+    return [f"--{name}" for name in ("pool", "activation", "order", "spec") if getattr(arguments, name, None)]
+
+
+def refuse_options(arguments: argparse.Namespace) -> None:
+    """Raise UsageError if options about a checkpoint are given for a .lstm file."""
+    from ..importers.base import are
+
+    if given := given_options(arguments):
+        raise UsageError(f"{are(given)} for checkpoints; a .lstm file says itself what it computes")
+
+
+def say_assumptions(model: Model) -> None:
+    """On stderr, what was assumed of weights alone: one line each, and how it is settled."""
+    for sentence in model.assumptions:
+        note(f"assumed: {sentence}")
+    if model.assumptions:
+        note("the file holds weights alone; --pool, --activation, --order or --spec settle what it does not say")
 
 
 def is_lstm(path: Path) -> bool:

@@ -10,7 +10,7 @@ import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .arguments import UsageError, add_model, add_pool, add_spec, counts, open_model, positive, print_json, seed
+from .arguments import UsageError, add_model, add_readings, add_spec, counts, open_model, positive, print_json, seed
 from .console import note, table
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="to spend on each figure (default: %(default)s)")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of the inputs (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    add_pool(parser)
+    add_readings(parser)
     add_spec(parser)
 
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .arguments import DTYPES, UsageError, add_pool, add_spec, is_lstm
+from .arguments import DTYPES, UsageError, add_readings, add_spec, import_options, is_lstm, say_assumptions
 from .console import note, one_line
 
 if TYPE_CHECKING:
@@ -22,14 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="a checkpoint: .keras .h5 .pt .pth .pt2 .safetensors .onnx .npz")
     parser.add_argument("-o", "--output", type=Path, metavar="OUT.lstm",
                         help="where to write (default: SRC with the ending .lstm, in its folder)")
-    add_pool(parser)
+    add_readings(parser)
     add_spec(parser)
     parser.add_argument("--dtype", choices=DTYPES,
                         help="store the weights in this type, which the model then computes in (default: as they are)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from ..importers import ImportOptions, import_graph
+    from ..importers import import_graph
     from ..model import Model
 
     target = arguments.output or arguments.source.with_suffix(".lstm")
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--output {target}: the name must end in .lstm")
     if is_lstm(arguments.source):
         raise UsageError(f"{arguments.source} is a .lstm file already")
-    graph = import_graph(arguments.source, ImportOptions(pool=arguments.pool, spec=arguments.spec))
+    graph = import_graph(arguments.source, import_options(arguments))
     if arguments.dtype:
         from ..graph.cast import cast
 
@@ -45,5 +45,6 @@ def run(arguments: argparse.Namespace) -> int:
     model = Model(graph)                # a graph that cannot be run here is refused before anything is written
     model.save(target)
     sys.stderr.write("".join(one_line(line) + "\n" for line in model.summary().split("\n")))
+    say_assumptions(model)
     note(f"wrote {target}, {target.stat().st_size:,} bytes")
     return 0

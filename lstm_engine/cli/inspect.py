@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from .arguments import UsageError, add_model, add_pool, is_lstm, open_model, print_json
+from .arguments import UsageError, add_model, add_readings, given_options, is_lstm, open_model, print_json
 from .console import one_line
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ WEIGHTS_ALONE = (".pt", ".pth", ".pt2", ".safetensors")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
-    add_pool(parser)
+    add_readings(parser)
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="print JSON")
     shown.add_argument("--spec", dest="propose", action="store_true", help="print a spec for a file of weights alone")
@@ -30,13 +30,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.propose:
         print_json(_spec(arguments))
         return 0
-    model = open_model(arguments)
+    model = open_model(arguments, say=False)          # it shows what was assumed among the facts
     if arguments.json:
         print_json(describe(model))
         return 0
     facts = [(kind, f"{value.name} {value.dtype} {shape(value)}")
              for kind, values in (("input", model.inputs), ("output", model.outputs)) for value in values.values()]
-    facts += list(model.graph.metadata.items())
+    facts += [(key, text) for key, text in model.graph.metadata.items() if key != "assumptions"]
+    facts += [("assumed", sentence) for sentence in model.assumptions]
     if (padding := _padding(model)) is not None:
         facts.append(("mask", padding["note"]))
     facts.append(("memory", ", ".join(f"{size:,} bytes of {name.replace('_', ' ')}"
@@ -56,8 +57,8 @@ def _spec(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.model.suffix.lower() not in WEIGHTS_ALONE:
         why = "says itself what it computes" if is_lstm(arguments.model) else "is none"
         raise UsageError(f"--spec is for files of weights alone ({' '.join(WEIGHTS_ALONE)}); {arguments.model} {why}")
-    if arguments.pool:
-        raise UsageError("--pool and --spec exclude each other: in a spec, a Pool node says how a sequence is reduced")
+    if given := given_options(arguments):
+        raise UsageError(f"{' and '.join(given)} and --spec exclude each other: a spec says it in its nodes")
     return propose_spec(arguments.model)
 
 
@@ -89,6 +90,7 @@ def describe(model: Model) -> dict[str, Any]:
         "memory": model.memory(),
         "metadata": dict(model.graph.metadata),
         "padding": _padding(model),
+        "assumptions": list(model.assumptions),
     }
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .arguments import UsageError, add_model, add_pool, add_spec, count, open_model, threads
+from .arguments import UsageError, add_model, add_readings, add_spec, count, open_model, threads
 from .console import note
 from .csv_arguments import add_csv, add_pad, csv_options, pad_option
 
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nan", choices=("propagate", "error", "mask"),
                         help="what a NaN, or with this option an empty cell, means: NaN from there on, an error, or a "
                              "step to leave out (default: propagate; an empty cell is an error)")
-    add_pool(parser)
+    add_readings(parser)
     add_spec(parser)
     add_csv(parser)
     add_pad(parser)

@@ -11,13 +11,26 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .arguments import UsageError, add_model, add_pool, add_spec, is_lstm, open_model, positive, print_json, seed
+from .arguments import (
+    UsageError,
+    add_model,
+    add_readings,
+    add_spec,
+    import_options,
+    is_lstm,
+    open_model,
+    positive,
+    print_json,
+    refuse_options,
+    seed,
+)
 from .console import note, table
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ..graph import Graph
+    from ..importers import ImportOptions
     from ..model import Model
     from .differences import Difference
 
@@ -37,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="largest difference: absolute, relative above 1 (default: %(default)s)")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of inputs made up (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    add_pool(parser)
+    add_readings(parser)
     add_spec(parser)
 
 
@@ -46,15 +59,15 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--outputs needs the --inputs that they belong to")
     if arguments.outputs and (arguments.source or arguments.reference):
         raise UsageError("--outputs excludes --source and --reference: one of them says what is right")
-    source_options = arguments.pool, arguments.spec
+    source_options = import_options(arguments)
     if is_lstm(arguments.model):                 # then they speak of the source
-        if any(source_options) and not arguments.source:
-            raise UsageError("--pool and --spec are for checkpoints; a .lstm file says itself what it computes")
-        arguments.pool = arguments.spec = None
+        if not arguments.source:
+            refuse_options(arguments)
+        arguments.pool = arguments.spec = arguments.activation = arguments.order = None
     model = open_model(arguments)
     cases = _cases(arguments, model)
     ours = [_run_ours(model, case) for case in cases]
-    against, expected = _expected(arguments, model, cases, *source_options)
+    against, expected = _expected(arguments, model, cases, source_options)
     differences = _compare(ours, expected, against)
     worst = max(differences, key=lambda name: differences[name].scaled)
     passed = differences[worst].scaled <= arguments.tolerance
@@ -82,8 +95,8 @@ def _run_ours(model: Model, case: Arrays) -> Arrays:
     return results if isinstance(results, dict) else {next(iter(model.outputs)): results}
 
 
-def _expected(arguments: argparse.Namespace, model: Model, cases: list[Arrays], pool: str | None,
-              spec: Path | None) -> tuple[str, list[Arrays]]:
+def _expected(arguments: argparse.Namespace, model: Model, cases: list[Arrays],
+              options: ImportOptions) -> tuple[str, list[Arrays]]:
     """What the outputs are compared with, in words, and the outputs that they should be."""
     from . import frameworks
     from .reading import load_npz
@@ -93,19 +106,19 @@ def _expected(arguments: argparse.Namespace, model: Model, cases: list[Arrays], 
     source = arguments.source
     framework = frameworks.framework_of(source) if source and not arguments.reference else None
     if framework and frameworks.installed(framework):
-        name, answers = frameworks.run(framework, source, cases, spec=spec)
+        name, answers = frameworks.run(framework, source, cases, spec=options.spec)
         return f"{source} in {name}", [frameworks.by_our_names(list(model.outputs), answer, framework)
                                        for answer in answers]
     if framework:
         note(f"{framework} is not installed; comparing with the float64 reference of {source}")
-    return _reference(_source_graph(source, pool, spec) if source else model.graph, source, cases)
+    return _reference(_source_graph(source, options) if source else model.graph, source, cases)
 
 
-def _source_graph(source: Path, pool: str | None, spec: Path | None) -> Graph:
+def _source_graph(source: Path, options: ImportOptions) -> Graph:
     from .. import format
-    from ..importers import ImportOptions, import_graph
+    from ..importers import import_graph
 
-    return format.load(source) if is_lstm(source) else import_graph(source, ImportOptions(pool=pool, spec=spec))
+    return format.load(source) if is_lstm(source) else import_graph(source, options)
 
 
 def _reference(graph: Graph, source: Path | None, cases: list[Arrays]) -> tuple[str, list[Arrays]]:

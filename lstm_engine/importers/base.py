@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,12 +14,26 @@ from ..graph import Graph
 class ImportOptions:
     """What the caller says about a source that the source cannot say itself.
 
-    pool: "last" | "mean" | "max": reduce the sequence before the head (weights-only sources).
     spec: a mapping or the path of a JSON file: the graph with weight names in place of arrays.
+    Readings of weights alone (docs/spec.md), where no spec is given:
+    pool: how the sequence is reduced behind the last recurrent layer: "last", "step", "state", "mean", "max", "none".
+    activations: {layer: activation}, "none" for a layer that has none.
+    order: the layers by name, from the input to the output.
     """
 
     pool: str | None = None
     spec: Mapping[str, Any] | str | Path | None = None
+    activations: Mapping[str, Any] | None = None
+    order: Sequence[str] | None = None
+
+    def readings(self) -> list[str]:
+        """The names of the options given that say how weights alone are read."""
+        return [name for name in ("pool", "activations", "order") if getattr(self, name) is not None]
+
+
+def are(names: Sequence[str]) -> str:
+    """The beginning of a sentence about options: "pool is", "pool and order are"."""
+    return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'}"
 
 
 class Importer(Protocol):

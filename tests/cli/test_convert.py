@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 
 import numpy as np
 import pytest
+from torch_bytes import safetensors
 
 import lstm_engine as le
 from lstm_engine import format as lstm_format
@@ -18,7 +20,8 @@ def test_the_file_computes_what_the_checkpoint_does(cli, checkpoint, tmp_path):
     assert ended.code == 0 and ended.out == ""
     assert "LSTM(48)" in ended.err and f"wrote {tmp_path / 'out.lstm'}" in ended.err
     x = np.random.default_rng(1).standard_normal((3, 9, 1)).astype(np.float32)
-    expected = le.convert(checkpoint, pool="last").predict(x)
+    with pytest.warns(le.AssumptionWarning):
+        expected = le.convert(checkpoint, pool="last").predict(x)
     np.testing.assert_array_equal(le.load(tmp_path / "out.lstm").predict(x), expected)
 
 
@@ -51,7 +54,61 @@ def test_casting_reaches_constants_of_operators():
     assert y.dtype == np.float64 and (y == 1.5).all()
 
 
+ASSUMED = ["the layers run in the order 'lstm' -> 'head', each once",
+           "there is nothing before 'lstm': it reads the input as it is", "there is nothing between 'lstm' and 'head'",
+           "there is no activation after 'head'", "every step is given: no last step, mean or maximum is taken",
+           "sequences are batch first: [batch, time, features]", "every sequence begins with a zero state"]
+
+
+def test_what_is_assumed_of_weights_alone_is_said_and_kept(cli, checkpoint, tmp_path):
+    ended = cli("convert", checkpoint, "-o", tmp_path / "out.lstm")
+    said = [line.removeprefix("lstm-engine: assumed: ") for line in ended.err.splitlines() if "assumed: " in line]
+    assert said[0].startswith("'lstm' is PyTorch's LSTM: known by") and said[1:] == ASSUMED
+    assert "--pool, --activation, --order or --spec settle what it does not say" in ended.err
+    model = le.load(tmp_path / "out.lstm")
+    assert list(model.assumptions) == said == list(pickle.loads(pickle.dumps(model)).assumptions)
+    assert model.graph.metadata["assumptions"].split("\n") == said
+    shown = cli("inspect", tmp_path / "out.lstm")
+    assert [line.removeprefix("assumed   ") for line in shown.out.splitlines() if line.startswith("assumed")] == said
+    assert json.loads(cli("inspect", tmp_path / "out.lstm", "--json").out)["assumptions"] == said
+
+
+def test_options_say_what_weights_do_not(cli, checkpoint, tmp_path):
+    ended = cli("convert", checkpoint, "--pool", "last", "--activation", "head=tanh", "--order", "lstm,head", "-o",
+                tmp_path / "out.lstm")
+    model = le.load(tmp_path / "out.lstm")
+    assert list(model.assumptions[1:]) == ["there is nothing before 'lstm': it reads the input as it is",
+                                           "there is nothing else between 'lstm' and 'head'", *ASSUMED[-2:]]
+    x = np.random.default_rng(1).standard_normal((3, 9, 1)).astype(np.float32)
+    with pytest.warns(le.AssumptionWarning, match="forecast.pt holds weights alone, .*no activation after 'head'"):
+        plain = le.convert(checkpoint, pool="last").predict(x)
+    assert ended.code == 0
+    # 1e-6: tanh of numbers below 2 in float32, here and in NumPy.
+    np.testing.assert_allclose(model.predict(x), np.tanh(plain), rtol=0, atol=1e-6)
+
+
+def test_a_spec_leaves_nothing_to_assume(cli, checkpoint, tmp_path):
+    (tmp_path / "net.json").write_text(cli("inspect", checkpoint, "--spec").out)
+    ended = cli("convert", checkpoint, "--spec", tmp_path / "net.json", "-o", tmp_path / "out.lstm")
+    assert ended.code == 0 and "assumed" not in ended.err and le.load(tmp_path / "out.lstm").assumptions == ()
+
+
+def test_names_from_a_file_cannot_write_to_the_terminal(cli, tmp_path):
+    layer = "\x1b[2J\x07\u202e"
+    header = {f"{layer}.weight_ih_l0": {"dtype": "F32", "shape": [12, 5], "data_offsets": [0, 240]},
+              f"{layer}.weight_hh_l0": {"dtype": "F32", "shape": [12, 3], "data_offsets": [240, 384]}}
+    (tmp_path / "a.safetensors").write_bytes(safetensors(json.dumps(header).encode(), bytes(384)))
+    ended = cli("convert", tmp_path / "a.safetensors")
+    shown = cli("inspect", tmp_path / "a.lstm")
+    for text in (ended.err, shown.out):
+        assert r"\x1b[2J\x07\u202e' is PyTorch's LSTM" in text
+        assert all(character.isprintable() for character in text.replace("\n", ""))
+
+
 @pytest.mark.parametrize(("argv", "message"), [
+    (["--activation", "head"], "argument --activation: 'head' is not LAYER=NAME, such as fc=relu or fc=none"),
+    (["--activation", "head=relu", "--activation", "head=tanh"],
+     "--activation: layer 'head' is given relu and tanh"),
     (["-o", "model.h5"], "--output model.h5: the name must end in .lstm"),
     (["--pool", "first"], "argument --pool: invalid choice"),
     (["--dtype", "float16"], "argument --dtype: invalid choice"),

@@ -183,7 +183,7 @@ def test_a_process_that_dies_is_an_error(tmp_path, monkeypatch):
     (["--tolerance", "0"], "'0' is not a number above 0"),
     (["--tolerance", "nan"], "'nan' is not a number above 0"),
     (["--seed", "-1"], "argument --seed"),
-    (["--pool", "last"], "--pool and --spec are for checkpoints"),
+    (["--pool", "last"], "--pool is for checkpoints"),
 ])
 def test_wrong_usage(cli, models, argv, message):
     ended = cli("verify", models / "two.lstm", *argv)

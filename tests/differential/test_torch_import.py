@@ -20,6 +20,7 @@ from lstm_engine.reference import run  # noqa: E402
 nn = torch.nn
 TOLERANCE = 1e-12
 BATCH, TIME, FEATURES, HIDDEN = 3, 7, 5, 4
+TANH = ImportOptions(activations={"rnn": "tanh"})
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +70,7 @@ def test_recurrent_stacks(tmp_path, kind, layers, bidirectional, bias, projectio
     path = save(module.state_dict(), tmp_path / f"a.{'safetensors' if suffix == 'safetensors' else 'pt'}", suffix)
     x = floats()
     expected = in_float64(module)(x)[0]
-    check(importer.read(path), x, expected)
+    check(importer.read(path, TANH if kind == "RNN" else importer.DEFAULT), x, expected)
     check(importer.read_live(module), x, expected)
 
 
@@ -99,7 +100,8 @@ def test_cells(tmp_path, kind):
             return torch.stack(steps, 1)
 
     module = Loop()
-    graph = importer.read(save(module.state_dict(), tmp_path / "a.pt", "zip"))
+    options = ImportOptions(activations={"cell": "tanh"} if kind == "RNN" else None)
+    graph = importer.read(save(module.state_dict(), tmp_path / "a.pt", "zip"), options)
     x = floats()
     check(graph, x, in_float64(module)(x))
 
@@ -139,7 +141,8 @@ def test_torchscript_and_exported_programs(tmp_path):
     ids = torch.randint(0, 11, (BATCH, TIME))
     torch.jit.save(torch.jit.trace(module, ids), tmp_path / "a.pt")
     torch.export.save(torch.export.export(module, (ids,)), tmp_path / "a.pt2")
-    graphs = [importer.read(tmp_path / name) for name in ("a.pt", "a.pt2")]
+    spec = importer.propose_spec(tmp_path / "a.pt")         # TorchScript is code: the caller says what it computes
+    graphs = [importer.read(tmp_path / "a.pt", ImportOptions(spec=spec)), importer.read(tmp_path / "a.pt2")]
     for graph in graphs:
         check(graph, ids, in_float64(module)(ids))
 
@@ -212,11 +215,14 @@ SPEC = {"inputs": [{"name": "x", "shape": ["batch", "time", FEATURES], "dtype": 
                   {"op": "Dense", "name": "fc2", "torch": "fc2", "activation": "sigmoid"}]}
 
 
-@pytest.mark.parametrize("live", [False, True])
-def test_a_spec_says_what_the_state_dict_cannot(tmp_path, live):
+OPTIONS = {"activations": {"rnn": "relu", "fc1": "relu", "fc2": "sigmoid"}, "pool": "state"}
+
+
+@pytest.mark.parametrize("said, live", [({"spec": SPEC}, False), ({"spec": SPEC}, True), (OPTIONS, False)])
+def test_a_spec_or_options_say_what_the_state_dict_cannot(tmp_path, said, live):
     module = Regressor()
     path = save(module.state_dict(), tmp_path / "a.pt", "zip")
-    options = ImportOptions(spec=SPEC)
+    options = ImportOptions(**said)
     graph = importer.read_live(module, options) if live else importer.read(path, options)
     x = floats()
     check(graph, x, in_float64(module)(x))

@@ -123,6 +123,8 @@ def test_pool_is_not_for_arrays(tmp_path):
     path = write(tmp_path, npz(w=np.ones((3, 2))), "a.npz")
     with pytest.raises(ArgumentError, match="^pool is for weights whose layers are found by name"):
         arrays.read(path, ImportOptions(pool="last", spec=SPEC))
+    with pytest.raises(ArgumentError, match="^activations and order are for weights whose layers are found by name"):
+        arrays.read(path, ImportOptions(activations={"w": "relu"}, order=["w"], spec=SPEC))
 
 
 def test_no_file(tmp_path):

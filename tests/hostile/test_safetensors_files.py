@@ -90,8 +90,8 @@ def test_a_header_over_the_cap(tmp_path):
 
 
 def test_a_dtype_without_plain_numbers_is_refused_when_it_is_used(tmp_path):
-    assert refused(tmp_path, file(bytes(15 + 9), **{
-        "rnn.weight_ih_l0": entry(0, 15, (3, 5), "I8"), "rnn.weight_hh_l0": entry(15, 24, (3, 3), "I8")})) \
+    assert refused(tmp_path, file(bytes(60 + 36), **{
+        "rnn.weight_ih_l0": entry(0, 60, (12, 5), "I8"), "rnn.weight_hh_l0": entry(60, 96, (12, 3), "I8")})) \
         == "tensor 'rnn.weight_ih_l0' is int8; weights must be one of float16, bfloat16, float32, float64"
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from ...errors import ArgumentError, ArgumentTypeError, FormatError, UnsupportedError
 from ...files import cannot_read, open_regular
 from ...graph import Graph
-from ..base import ImportOptions
+from ..base import ImportOptions, are
 from .archive import Archive
 from .npy import npz_entries
 from .spec import graph_from_spec, load_spec
@@ -42,8 +42,8 @@ def read(path: Path, options: ImportOptions = DEFAULT) -> Graph:
     Raises FileError, FormatError, UnsupportedError with messages that begin with the path; ArgumentError
     without a spec, or with a pool.
     """
-    if options.pool is not None:
-        raise ArgumentError("pool is for weights whose layers are found by name; in a spec, use a Pool node")
+    if given := options.readings():
+        raise ArgumentError(f"{are(given)} for weights whose layers are found by name; a spec says it in its nodes")
     spec = None if options.spec is None else load_spec(options.spec)
     try:
         with open_regular(path) as file:

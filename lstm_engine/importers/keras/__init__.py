@@ -13,7 +13,7 @@ from ...errors import ArgumentError, FormatError, UnsupportedError
 from ...files import cannot_read, open_regular
 from ...graph import Graph
 from .. import sandbox
-from ..base import ImportOptions
+from ..base import ImportOptions, are
 
 DEFAULT = ImportOptions()
 
@@ -46,8 +46,8 @@ def read(path: Path, options: ImportOptions = DEFAULT) -> Graph:
     the layer, for a layer or option that is not supported; MissingDependencyError without h5py; FileError;
     ArgumentError for options that do not fit.
     """
-    if options.pool is not None:
-        raise ArgumentError("pool is for weights whose layers are found by name; a Keras file says how it pools")
+    if given := options.readings():
+        raise ArgumentError(f"{are(given)} for weights whose layers are found by name; a Keras file says how it pools")
     try:
         with open_regular(path) as file:
             head = file.read(8)
@@ -73,7 +73,7 @@ def read_live(source: object, options: ImportOptions = DEFAULT) -> Graph:
     """
     from .live import contents_of
 
-    if options.pool is not None or options.spec is not None:
+    if options.readings() or options.spec is not None:
         raise ArgumentError("pool and spec are for weights alone; a live model says what it computes")
     return _graph(*contents_of(source))
 

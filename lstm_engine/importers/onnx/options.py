@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import ArgumentError, ArgumentTypeError
 from ...files import cannot_read, open_regular
 from ...graph.nodes import Dim, Value
-from ..base import ImportOptions
+from ..base import ImportOptions, are
 from .model import OnnxModel
 
 
@@ -22,8 +22,9 @@ def apply_options(model: OnnxModel, options: ImportOptions) -> tuple[OnnxModel, 
 
     Raises ArgumentError for a name, size or value that does not fit the model's inputs.
     """
-    if options.pool is not None:
-        raise ArgumentError("pool is for sources that hold weights alone; an ONNX model says itself what it computes")
+    if given := options.readings():
+        raise ArgumentError(f"{are(given)} for sources that hold weights alone; an ONNX model says itself what it "
+                            "computes")
     spec = _loaded(options.spec)
     unknown = set(spec) - {"fixed", "shapes"}
     if unknown:

@@ -1,26 +1,31 @@
 """PyTorch checkpoints and live modules, read without torch.
 
 Reading (bytes -> names and arrays): `files`, and below it `zipped`, `legacy`, `safetensors`, `exported`,
-`unpickle`, `checkpoint`. Mapping (names and arrays -> graph): `layers`, `propose`, `draft`, `live`, each of which
-ends in a spec that `importers.arrays.spec` turns into the graph.
+`unpickle`, `checkpoint`. Mapping (names and arrays -> graph): for weights alone `layers`, `readings`, `assumptions`,
+`propose`, `draft`; for whole modules `pickled`; `live`. Each ends in a spec that `importers.arrays.spec` turns into the
+graph.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from ...errors import ArgumentError
+from ...errors import ArgumentError, UnsupportedError
 from ...graph import Graph
 from ..arrays.spec import graph_from_spec, load_spec
-from ..base import ImportOptions
+from ..base import ImportOptions, are
 from .checkpoint import IGNORED
 from .draft import propose_or_draft
-from .files import open_weights
+from .files import Contents, open_contents
 from .legacy import MAGIC
 from .live import is_torch, spec_of_module, weights_of
+from .pickled import spec_of_pickled
 from .propose import propose
+from .ways import EXPORT
 
 name = "torch"
 suffixes = (".pt", ".pth", ".pt2", ".safetensors")
@@ -43,14 +48,17 @@ def claims_live(source: object) -> bool:
 
 
 def read(path: Path, options: ImportOptions = DEFAULT) -> Graph:
-    """The graph of a checkpoint: by `options.spec`, or the only chain that its names and shapes allow.
+    """The graph of a checkpoint: by `options.spec`; of a whole pickled module, what its classes prove; of weights
+    alone, the only chain that their names and shapes allow, with what it assumes in the graph's metadata.
 
     Raises FileError, FormatError, UnsupportedError, ArgumentError; the message begins with the path.
     """
     spec = _given(options)
-    with open_weights(path) as weights:
-        graph = graph_from_spec(propose(weights, options.pool) if spec is None else spec, weights, IGNORED)
-    return _sourced(graph, path.name)
+    with open_contents(path) as contents:
+        if spec is None:
+            spec = _spec_of(contents, options)
+        graph = graph_from_spec(spec, contents.weights, IGNORED)
+    return _sourced(graph, path.name, spec if options.spec is None else {})
 
 
 def read_live(source: object, options: ImportOptions = DEFAULT) -> Graph:
@@ -59,10 +67,14 @@ def read_live(source: object, options: ImportOptions = DEFAULT) -> Graph:
     The graph is batch first whatever the module's `batch_first` says, and takes whole sequences.
     """
     spec = _given(options)
+    if options.activations is not None or options.order is not None:
+        raise ArgumentError("activations and order are for files of weights alone; a live module says what it computes")
     module: Any = source
     weights = weights_of(module)
-    graph = graph_from_spec(spec_of_module(module, weights, options.pool) if spec is None else spec, weights, IGNORED)
-    return _sourced(graph, type(source).__qualname__)
+    if spec is None:
+        spec = spec_of_module(module, weights, options.pool)
+    graph = graph_from_spec(spec, weights, IGNORED)
+    return _sourced(graph, type(source).__qualname__, spec if options.spec is None else {})
 
 
 def propose_spec(path: Path | str) -> dict[str, Any]:
@@ -70,17 +82,45 @@ def propose_spec(path: Path | str) -> dict[str, Any]:
 
     Raises FileError, FormatError, UnsupportedError (no layer was found).
     """
-    with open_weights(Path(path)) as weights:
-        return propose_or_draft(weights)
+    with open_contents(Path(path)) as contents:
+        module, program = contents.module, contents.program
+        if module is not None:
+            try:
+                return spec_of_pickled(module, contents.weights) | {"notes": []}
+            except UnsupportedError:
+                program = f"it holds a whole module, {str(module.symbol)!r:.100}, which is not read"
+        return propose_or_draft(contents.weights, program)
+
+
+def _spec_of(contents: Contents, options: ImportOptions) -> dict[str, Any]:
+    """The spec of a file that is given none."""
+    if contents.program is not None:
+        raise UnsupportedError(f"{contents.program}, so what it computes is not known. {EXPORT}")
+    if contents.module is None:
+        spec = propose(contents.weights, options.pool, None, options.activations, options.order)
+        if contents.aside:
+            spec["notes"].append("tensors without axes beside the weights take no part: "
+                                 f"{', '.join(f'{name!r:.100}' for name in contents.aside[:8])}")
+        return spec
+    spec = spec_of_pickled(contents.module, contents.weights)
+    if given := options.readings():
+        raise ArgumentError(f"{are(given)} for weights alone; this file holds a whole module that says what it "
+                            "computes (a spec can say otherwise)")
+    return spec
 
 
 def _given(options: ImportOptions) -> Any:
     if options.spec is None:
         return None
-    if options.pool is not None:
-        raise ArgumentError("pool and spec exclude each other: in a spec, a Pool node says how a sequence is reduced")
+    if given := options.readings():
+        raise ArgumentError(f"{' and '.join(given)} and spec exclude each other: in a spec, a Pool node says how a "
+                            "sequence is reduced, each node has its activation, and nodes stand in their order")
     return load_spec(options.spec)
 
 
-def _sourced(graph: Graph, source: str) -> Graph:
-    return dataclasses.replace(graph, metadata={"source": source, "producer": "torch", **graph.metadata})
+def _sourced(graph: Graph, source: str, spec: Mapping[str, Any] = MappingProxyType({})) -> Graph:
+    """The graph with its origin, and the notes of a spec that was made here: one assumption a line."""
+    origin = {"source": source, "producer": "torch"}
+    if spec.get("notes"):
+        origin["assumptions"] = "\n".join(spec["notes"])
+    return dataclasses.replace(graph, metadata={**origin, **graph.metadata})

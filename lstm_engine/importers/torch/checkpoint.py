@@ -7,8 +7,9 @@ sight; those known to be no weights (optimizer state, counters) are left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from ...errors import FormatError, UnsupportedError
 from .symbols import Instance, Opaque, Tensor
@@ -31,17 +32,31 @@ IGNORED = ("*num_batches_tracked", "*total_ops", "*total_params")
 
 _MODULE_PARTS = ("_parameters", "_buffers", "_modules")
 _REPEATED = "_flat_weights"                    # nn.LSTM's own list of the weights it also has by name
+_Item = TypeVar("_Item")
 
 
-def named_tensors(root: Any) -> dict[str, Tensor]:
-    """The weights of a checkpoint by name, in the file's order.
+@dataclass(frozen=True)
+class Found:
+    """The weights of a checkpoint by name, in the file's order; `module` if a whole pickled module holds them,
+    `inner` if whole modules lie among them (where one is, and its class); `aside`: tensors without axes beside the
+    model, such as the best score of a training, which are left out."""
+
+    tensors: dict[str, Tensor]
+    module: Instance | None = None
+    inner: str | None = None
+    aside: tuple[str, ...] = ()
+
+
+def find_weights(root: Any) -> Found:
+    """The weights of a checkpoint, and what holds them.
 
     Raises UnsupportedError if there are none or some are NumPy arrays, FormatError for data without an end.
     """
     walk = _Walk()
     model, beside = _find_model(root, "", walk, 0)
     walk.arrays.clear()
-    tensors = _unwrap(dict(walk.tensors(model, "", 0)))
+    walk.modules.clear()
+    tensors = without_wrappers(dict(walk.tensors(model, "", 0)))
     if walk.arrays:
         raise UnsupportedError(f"{walk.arrays[0]!r:.100} is a pickled NumPy array; save the model's state_dict with "
                                "torch.save, or the arrays with numpy.savez")
@@ -50,7 +65,16 @@ def named_tensors(root: Any) -> dict[str, Tensor]:
     for name in beside:
         if name in tensors:
             raise FormatError(f"two tensors are named {name!r:.100}")
-    return tensors | beside
+    aside = tuple(walk.aside)
+    if is_module(model):
+        return Found(tensors | beside, module=model, aside=aside)
+    return Found(tensors | beside, inner=walk.modules[0] if walk.modules else None, aside=aside)
+
+
+def is_module(value: Any) -> bool:
+    """Whether an object is a whole pickled nn.Module, or the object of a TorchScript archive."""
+    return isinstance(value, Instance) and (value.symbol.module.partition(".")[0] == "__torch__" or (
+        isinstance(value.state, dict) and any(part in value.state for part in _MODULE_PARTS)))
 
 
 def _find_model(root: Any, path: str, walk: _Walk, depth: int) -> tuple[Any, dict[str, Tensor]]:
@@ -70,6 +94,8 @@ def _find_model(root: Any, path: str, walk: _Walk, depth: int) -> tuple[Any, dic
     if len(known) != 1 and (single or len(boxes) != 1):
         return root, {}
     chosen = (known or boxes)[0]
+    walk.aside += [f"{path}{key}" for key, value in root.items()
+                   if isinstance(value, Tensor) and not value.shape and not _is_no_weight(key)]
     for key in boxes:
         if key != chosen:
             single.update((f"{path}{key}.{name}", tensor) for name, tensor in inside[key].items())
@@ -86,14 +112,14 @@ def _is_no_weight(key: Any) -> bool:
         or f"_{lower}".endswith(tuple(f"_{end}" for end in NO_WEIGHTS_END))
 
 
-def _unwrap(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Take off the prefixes that wrappers put before every name."""
+def without_wrappers(tensors: Mapping[str, _Item]) -> dict[str, _Item]:
+    """What is named, without the prefixes that wrappers put before every name."""
     while tensors:
         prefix = next((wrapper for wrapper in WRAPPERS if all(name.startswith(wrapper) for name in tensors)), None)
         if prefix is None:
             break
         tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    return tensors
+    return dict(tensors)
 
 
 _CONTAINERS = (dict, list, tuple, Instance)
@@ -105,6 +131,8 @@ class _Walk:
 
     def __init__(self) -> None:
         self.arrays: list[str] = []            # names of pickled NumPy arrays that were met
+        self.modules: list[str] = []           # whole modules that were met: where, and of which class
+        self.aside: list[str] = []             # names of tensors without axes beside the model
         self._items = 0
         self._containers = 0
         self._open: set[int] = set()           # containers that are being walked through
@@ -115,6 +143,8 @@ class _Walk:
             return
         if isinstance(value, Opaque) and value.symbol.name == "_reconstruct":
             self.arrays.append(path)
+        if is_module(value):
+            self.modules.append(f"{path!r:.100} ({str(value.symbol)!r:.100})")
         if not isinstance(value, _CONTAINERS):
             return
         if id(value) in self._open:

@@ -1,4 +1,8 @@
-"""The layers that the names and shapes of a state dict show."""
+"""From names and shapes to layers: the recurrent modules and matrices of a state dict, whatever their order in it.
+
+Layers come in the order of their names (numbers by value): the order in a file is that of registration in one kind of
+container and of the alphabet in another, and says nothing of the order in which layers run.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from ..arrays.torch_layers import names_of_layer
 from ..arrays.weights import Weights
 from .checkpoint import IGNORED
 
+MAX_SHOWN = 12             # layers that a message lists
 _RECURRENT = re.compile(r"(?:(?P<path>.*)\.)?(?:weight|bias)_(?:ih|hh|hr)(?:_l(?P<layer>[0-9]{1,4})(?:_reverse)?)?")
 _MATRIX = re.compile(r"(?:(?P<path>.*)\.)?weight")
 
@@ -23,6 +28,7 @@ class Stack:
     path: str
     layers: tuple[Sizes, ...]
     bidirectional: bool
+    cell: bool = False     # named as LSTMCell, GRUCell and RNNCell name their weights: one step at a time
 
     @property
     def op(self) -> str:
@@ -48,7 +54,6 @@ class Matrix:
     path: str
     shape: tuple[int, int]
     bias: bool
-    index: int             # of its weight among the tensors of the file
 
     def __str__(self) -> str:
         return f"{self.path!r:.100} {list(self.shape)}{'' if self.bias else ' without bias'}"
@@ -56,30 +61,38 @@ class Matrix:
 
 @dataclass
 class Layers:
-    """What was found, in the file's order; `rest` are the tensors that belong to none of it."""
+    """What was found, by name; `rest` are the tensors that belong to none of it."""
 
     stacks: list[Stack] = field(default_factory=list)
     matrices: list[Matrix] = field(default_factory=list)
     rest: list[str] = field(default_factory=list)
-    first_recurrent: int = 0           # index of the first recurrent tensor
+
+    @property
+    def parts(self) -> list[Stack | Matrix]:
+        """The recurrent modules, then the matrices."""
+        return [*self.stacks, *self.matrices]
+
+    def __str__(self) -> str:
+        shown = [*map(str, self.stacks), *(f"matrix {matrix}" for matrix in self.matrices)]
+        more = [f"and {len(shown) - MAX_SHOWN} more"] if len(shown) > MAX_SHOWN else []
+        return "; ".join(shown[:MAX_SHOWN] + more)
 
 
 def find_layers(weights: Weights) -> Layers:
     """Group the tensors of a state dict into modules. Raises FormatError if a recurrent module is inconsistent."""
-    names = [name for name in weights.names if not any(fnmatch.fnmatchcase(name, pattern) for pattern in IGNORED)]
+    names = sorted((name for name in weights.names
+                    if not any(fnmatch.fnmatchcase(name, pattern) for pattern in IGNORED)), key=_by_name)
     layers = Layers()
     claimed: set[str] = set()
     counts: dict[str, int] = {}
-    for index, name in enumerate(names):
+    for name in names:
         match = _RECURRENT.fullmatch(name)
         if match:
-            if not counts:
-                layers.first_recurrent = index
             path = match["path"] or ""
             counts[path] = max(counts.get(path, 0), int(match["layer"] or 0) + 1)
     for path, count in counts.items():
         layers.stacks.append(_stack(weights, path, count, claimed))
-    for index, name in enumerate(names):
+    for name in names:
         match = _MATRIX.fullmatch(name)
         if match and len(weights.shape(name)) == 2 and 0 not in weights.shape(name):
             bias = name.removesuffix("weight") + "bias"
@@ -88,14 +101,21 @@ def find_layers(weights: Weights) -> Layers:
                 continue
             claimed.update((name, bias))
             rows, columns = weights.shape(name)
-            layers.matrices.append(Matrix(match["path"] or "", (rows, columns), has_bias, index))
+            layers.matrices.append(Matrix(match["path"] or "", (rows, columns), has_bias))
     layers.rest = [name for name in names if name not in claimed]
     return layers
+
+
+def _by_name(name: str) -> list[tuple[int, str]]:
+    """A key that puts layers.2 before layers.10."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(len(part.lstrip("0")), part.lstrip("0")) if place % 2 else (0, part) for place, part in enumerate(parts)]
 
 
 def _stack(weights: Weights, path: str, count: int, claimed: set[str]) -> Stack:
     bidirectional = bool(names_of_layer(weights, path, 0, True))
     sizes: list[Sizes] = []
+    cell = False
     for layer in range(count):
         where = f"recurrent module {path!r:.100}, layer {layer}"
         directions = [names_of_layer(weights, path, layer, reverse) for reverse in (False, True)[:1 + bidirectional]]
@@ -108,6 +128,7 @@ def _stack(weights: Weights, path: str, count: int, claimed: set[str]) -> Stack:
             raise FormatError(f"{where}: it reads {found[0].features} features and the layer below gives "
                               f"{sizes[-1].output * len(directions)}")
         sizes.append(found[0])
+        cell = cell or directions[0]["weight_ih"].endswith("weight_ih")
         for names in directions:
             claimed.update(names.values())
-    return Stack(path, tuple(sizes), bidirectional)
+    return Stack(path, tuple(sizes), bidirectional, cell)
