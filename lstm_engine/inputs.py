@@ -14,7 +14,6 @@ from .graph import Value
 from .plan.axes import Axes
 
 _KINDS = {"f": "fiub", "i": "iu", "u": "iu", "b": "b"}      # dtype kinds accepted for each kind of input
-_FLOATS = ("float32", "float64")
 _MOST = 2**31 - 1                                           # what the core counts rows and steps with
 
 
@@ -29,10 +28,10 @@ class Checked:
     listed: bool             # sequences came as a list, so sequence outputs go out as one
 
 
-def check_inputs(inputs: tuple[Value, ...], axes: Axes, x: Any, lengths: Any, dtype: str) -> Checked:
+def check_inputs(inputs: tuple[Value, ...], axes: Axes, x: Any, lengths: Any) -> Checked:
     """Check `x` (an array, a list of sequences, or a dict of them by input name) against the inputs of a model.
 
-    Floating-point inputs are cast to `dtype`, the model's. Raises ArgumentTypeError for a wrong dtype or container,
+    Each is cast to the dtype that the model declares for it. Raises ArgumentTypeError for a wrong dtype or container,
     ArgumentError for a wrong rank, size or name; messages name the input, what was expected and what came.
     """
     arrays: dict[str, np.ndarray] = {}
@@ -40,7 +39,7 @@ def check_inputs(inputs: tuple[Value, ...], axes: Axes, x: Any, lengths: Any, dt
     listed = False
     for value, given in _by_name(inputs, x):
         if lengths is None and _is_list_of_sequences(value, axes, given):
-            arrays[value.name], own = _pad(value, axes, given, dtype)
+            arrays[value.name], own = _pad(value, axes, given)
             listed = True
             _agree(found, axes.time(value.name), own, value.name)
         elif lengths is not None and isinstance(given, list) and any(isinstance(item, np.ndarray) for item in given):
@@ -55,29 +54,29 @@ def check_inputs(inputs: tuple[Value, ...], axes: Axes, x: Any, lengths: Any, dt
             found[symbol] = _check_lengths(own, batch, arrays, inputs, axes, symbol)
     for value in inputs:
         array = arrays[value.name]
-        if value.dtype not in _FLOATS and array.dtype != value.dtype:
+        if not value.dtype.startswith("float") and array.dtype != value.dtype:
             array = _without_padding(value, axes, array, found)      # a number there need not fit
-        arrays[value.name] = _convert(value, array, dtype, f"input {value.name!r}")
+        arrays[value.name] = _convert(value, array, f"input {value.name!r}")
     return Checked(arrays, batch, found, sizes, listed)
 
 
 class InputCheck:
     """`check_inputs` for one model. It remembers the shapes that it found right: for arrays of those shapes, in the
-    dtypes that run, there is nothing left to look at. A model of small layers is called thousands of times a second."""
+    dtypes declared, there is nothing left to look at. A model of small layers is called thousands of times a second."""
 
-    def __init__(self, inputs: tuple[Value, ...], axes: Axes, dtype: str) -> None:
-        self._inputs, self._axes, self._dtype = inputs, axes, dtype
+    def __init__(self, inputs: tuple[Value, ...], axes: Axes) -> None:
+        self._inputs, self._axes = inputs, axes
         self._names = [value.name for value in inputs]
-        self._dtypes = [np.dtype(dtype if value.dtype in _FLOATS else value.dtype) for value in inputs]
+        self._dtypes = [np.dtype(value.dtype) for value in inputs]
         self._known: dict[tuple, tuple[int, dict[str, int]]] = {}
 
     def __call__(self, x: Any, lengths: Any) -> Checked:
         arrays = self._plain(x) if lengths is None else None
         if arrays is None:
-            return check_inputs(self._inputs, self._axes, x, lengths, self._dtype)
+            return check_inputs(self._inputs, self._axes, x, lengths)
         shapes = tuple([array.shape for array in arrays])
         if shapes not in self._known:
-            checked = check_inputs(self._inputs, self._axes, x, None, self._dtype)
+            checked = check_inputs(self._inputs, self._axes, x, None)
             if len(self._known) >= 64:
                 self._known.clear()
             self._known[shapes] = checked.batch, dict(checked.sizes)
@@ -125,7 +124,7 @@ def _is_list_of_sequences(value: Value, axes: Axes, given: Any) -> bool:
     return isinstance(axes.time(value.name), str) and axes.batch_axis(value.name) is not None
 
 
-def _pad(value: Value, axes: Axes, given: list, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+def _pad(value: Value, axes: Axes, given: list) -> tuple[np.ndarray, np.ndarray]:
     """The sequences in one array of the input's layout, zeros behind them, and their lengths."""
     order = [axis for axis in range(len(value.shape)) if axis != axes.batch_axis(value.name)]
     time = order.index(axes.time_axis(value.name))          # type: ignore[arg-type]
@@ -140,12 +139,11 @@ def _pad(value: Value, axes: Axes, given: list, dtype: str) -> tuple[np.ndarray,
                                                    for dim, size in zip(expected, array.shape, strict=True))
         if not fits:
             raise ArgumentError(f"{what}: expected shape {_shape_text(expected)}, got {_shape_text(array.shape)}")
-        items.append(np.moveaxis(_convert(value, array, dtype, what), time, 0))
+        items.append(np.moveaxis(_convert(value, array, what), time, 0))
     lengths = np.array([len(item) for item in items], np.int32)
     tail = [dim for axis, dim in enumerate(expected) if axis != time]
     sizes = items[0].shape[1:] if items else [0 if isinstance(dim, str) else dim for dim in tail]
-    padded = np.zeros((len(items), int(lengths.max(initial=0)), *sizes),
-                      dtype if value.dtype in _FLOATS else value.dtype)
+    padded = np.zeros((len(items), int(lengths.max(initial=0)), *sizes), value.dtype)
     for row, item in enumerate(items):
         if item.shape[1:] != padded.shape[2:]:
             raise ArgumentError(f"sequence {row} of input {value.name!r}: expected {list(padded.shape[2:])} features, "
@@ -163,9 +161,9 @@ def _agree(found: dict[object, np.ndarray], symbol: object, lengths: np.ndarray,
 
 # ---- dtypes and shapes --------------------------------------------------------------------------------------
 
-def _convert(value: Value, array: np.ndarray, dtype: str, what: str) -> np.ndarray:
-    """The array in the dtype that runs, C-contiguous."""
-    target = np.dtype(dtype if value.dtype in _FLOATS else value.dtype)
+def _convert(value: Value, array: np.ndarray, what: str) -> np.ndarray:
+    """The array in the dtype that the model declares, C-contiguous."""
+    target = np.dtype(value.dtype)
     if array.size and array.dtype.kind not in _KINDS[target.kind]:
         wanted = "whole numbers (token ids)" if target.kind in "iu" else "numbers"
         raise ArgumentTypeError(f"{what}: expected {wanted} of a kind that {target} holds, got dtype {array.dtype}")

@@ -15,7 +15,7 @@ from . import runtime
 from .arrays import Owners
 from .errors import ArgumentError, ArgumentTypeError, AssumptionWarning, UnsupportedError
 from .graph import Graph, Operator, Value, validate
-from .graph.cast import cast
+from .graph.cast import cast, settled
 from .inputs import Checked, InputCheck, find_missing
 from .layers import Layer, chain
 from .plan import HostStep, Plan, Segment, StateLayout, compute_dtype, lower
@@ -33,7 +33,8 @@ class Model:
 
     Model([le.Embedding(table), le.LSTM(W, R, B), le.Dense(kernel, bias)]) from arrays; `le.load` and `le.convert` from
     files. gemm: "packed" (our kernels; the same bits for a sequence whatever stands around it) or "blas".
-    dtype: "float32" or "float64"; None: float64 if any weight is.
+    dtype: what the layers compute in, "float32" or "float64"; None: that of the
+    weights; float64 where arrays of both kinds are given.
     A model is immutable; any number of threads may call it at the same time. Models pickle.
     """
 
@@ -47,12 +48,13 @@ class Model:
 
             blas.provider()
         graph = validate(layers) if isinstance(layers, Graph) else chain(layers)
-        if dtype is not None and dtype != compute_dtype(graph):
-            graph = cast(graph, dtype)
-        self._plan: Plan = lower(graph, isa=runtime.isa(), gemm=gemm, dtype=dtype, threads=runtime.num_threads())
+        if dtype is None and not isinstance(layers, Graph):
+            dtype = compute_dtype(graph)             # arrays declare no more than what they are themselves
+        graph = settled(graph if dtype is None else cast(graph, dtype))
+        self._plan: Plan = lower(graph, isa=runtime.isa(), gemm=gemm, threads=runtime.num_threads())
         self._whole: Callable[[], Graph | None] = lambda: None          # the graph, while someone holds it
         self._states = StateLayout(self._plan)
-        self._check = InputCheck(self._plan.inputs, self._plan.axes, self._plan.dtype)
+        self._check = InputCheck(self._plan.inputs, self._plan.axes)
         self._quick = QuickCalls.of(self._plan)
         self._direct = self._quick and self._quick.only
         # A host operator may pass on a caller's input or a constant of the model, as it is or in another shape.
@@ -87,7 +89,7 @@ class Model:
 
     @property
     def dtype(self) -> str:
-        """The compute dtype, "float32" or "float64"; inputs are cast to it."""
+        """What the layers compute in, "float32" or "float64"; `inputs` and `outputs` say what goes in and comes out."""
         return self._plan.dtype
 
     @property
@@ -133,7 +135,7 @@ class Model:
         return f"<lstm_engine.Model {ins} -> {outs}>"
 
     def __reduce__(self):
-        return _rebuild, (self.graph, self.gemm, self.dtype)
+        return _rebuild, (self.graph, self.gemm)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the model as a `*.lstm` file (docs/format.md); an existing file is replaced only by a whole one."""
@@ -158,7 +160,8 @@ class Model:
         """Run the model on a batch.
 
         x: [batch, time] token ids, [batch, time, features] numbers (or the layout that `inputs` shows), a list of
-            sequences of any lengths, or a dict of these by input name. Numbers are cast to the model's dtype.
+            sequences of any lengths, or a dict of these by input name. Numbers are cast to the dtype
+            that `inputs` shows.
         lengths: [batch], the real steps of each row of a padded array; the rest costs nothing and comes out as 0.
             A list and lengths leave padding out. A model without a mask that was trained on padded sequences has learnt
             from the padding: give it an array padded the same way (`le.pad_sequences`) and no lengths, or its answers
@@ -216,9 +219,9 @@ class Model:
             if not isinstance(array, np.ndarray):
                 raise ArgumentTypeError(f"out {name!r}: expected an array, got {type(array).__name__}")
             shape = tuple(checked.sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in value.shape)
-            if array.shape != shape or array.dtype != self.dtype:
-                raise ArgumentError(f"out {name!r}: expected {self.dtype} of shape {list(shape)}, got {array.dtype} of "
-                                    f"shape {list(array.shape)}")
+            if array.shape != shape or array.dtype != value.dtype:
+                raise ArgumentError(f"out {name!r}: expected {value.dtype} of shape {list(shape)}, got {array.dtype} "
+                                    f"of shape {list(array.shape)}")
             if not (array.flags.c_contiguous and array.flags.writeable and array.flags.aligned):
                 raise ArgumentError(f"out {name!r}: must be writeable and C-contiguous")
             if any(np.may_share_memory(array, given) for given in checked.arrays.values()):
@@ -291,8 +294,8 @@ class Model:
         return array
 
 
-def _rebuild(graph: Graph, gemm: str, dtype: str) -> Model:
-    return Model(graph, gemm=gemm, dtype=dtype)
+def _rebuild(graph: Graph, gemm: str) -> Model:
+    return Model(graph, gemm=gemm)
 
 
 def _rows(array: np.ndarray, axis: int | None, rows: slice) -> np.ndarray:

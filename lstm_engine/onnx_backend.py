@@ -34,8 +34,6 @@ class Rep(base.BackendRep):
     def __init__(self, proto: onnx.ModelProto, options: Mapping[str, Any]) -> None:
         stored = {tensor.name for tensor in proto.graph.initializer}
         self._proto, self._options = proto, dict(options)
-        if any(_dtype(value) == np.float64 for value in proto.graph.input):
-            self._options.setdefault("dtype", "float64")      # also where no weight says so
         self._inputs = [value.name for value in proto.graph.input if value.name not in stored]
         self._outputs = {value.name: _dtype(value) for value in proto.graph.output}
         needed = _needed_for_weights(proto.graph)

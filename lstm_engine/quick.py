@@ -34,7 +34,7 @@ class QuickCalls:
         segment = plan.steps[0] if len(plan.steps) == 1 else None
         if not isinstance(segment, Segment) or any(axis.lengths or axis.mask for axis in segment.axes) \
                 or {port.value for port in segment.ports} != {value.name for value in plan.inputs} \
-                or len(segment.ports) != len(plan.inputs) \
+                or len(segment.ports) != len(plan.inputs) or not segment.takes_declared(plan.values) \
                 or sorted(port.value for port in segment.outputs) != sorted(plan.outputs):
             return None
         batches = {plan.values[port.value].shape[0] for port in segment.ports}

@@ -42,7 +42,7 @@ class Stream:
         self._pairs = dict(states or {})
         self._axes = self._plan.axes
         self._inputs = _stepped_inputs(self._plan, self._pairs)
-        self._check = InputCheck(self._inputs, self._axes, self._plan.dtype)
+        self._check = InputCheck(self._inputs, self._axes)
         self._busy = threading.Lock()
         self._closed = False
         self._layout = model._states
@@ -208,7 +208,8 @@ class Stream:
             return None
         segment = self._plan.steps[0]
         if len(segment.ports) != 1 or len(segment.outputs) != 1 \
-                or any(axis.mask or axis.lengths for axis in segment.axes):
+                or any(axis.mask or axis.lengths for axis in segment.axes) \
+                or not segment.takes_declared(self._plan.values):
             return None
         rows = self._rows.get(0)
         return _core.CoreStream(segment.core, self.batch, rows, runtime.num_threads(self._threads), self._busy)
@@ -218,7 +219,7 @@ class Stream:
         if any(isinstance(dim, str) and dim != self._axes.batch for dim in value.shape):
             raise ArgumentError(f"stream: the size of state {name!r} {list(value.shape)} is not known")
         shape = [self.batch if dim == self._axes.batch and isinstance(dim, str) else dim for dim in value.shape]
-        return np.zeros(shape, self._plan.dtype if value.dtype.startswith("float") else value.dtype)
+        return np.zeros(shape, value.dtype)
 
     def _own_outputs(self) -> list[str]:
         return [name for name in self._plan.outputs if name not in self._pairs.values()]
@@ -227,9 +228,9 @@ class Stream:
         return self._axes.time_axis(name) is not None
 
     def _no_steps(self, name: str, along: int) -> np.ndarray:
-        dims = self._plan.values[name].shape
-        shape = [self.batch if dim == self._axes.batch else dim if isinstance(dim, int) else 0 for dim in dims]
-        return np.empty(shape if self._sequence(name) else [*shape[:along], 0, *shape[along:]], self._plan.dtype)
+        value = self._plan.values[name]
+        shape = [self.batch if dim == self._axes.batch else dim if isinstance(dim, int) else 0 for dim in value.shape]
+        return np.empty(shape if self._sequence(name) else [*shape[:along], 0, *shape[along:]], value.dtype)
 
     def _with_time(self, x: Any) -> Any:
         """Step inputs with their time axis of 1 put in."""

@@ -36,7 +36,7 @@ PY_ARROWS: dict[str, set[str] | None] = {
     "arrays": {"errors"},
     "graph": {"errors"},
     "format": {"graph", "errors", "files"},
-    "reference": {"graph", "errors", "plan.host_ops"},
+    "reference": {"graph", "errors"},
     "importers": {"graph", "format", "errors", "plan.host_ops", "confinement", "files"},
     "quantize": {"graph", "errors"},
     "layers": {"graph", "errors", "arrays"},

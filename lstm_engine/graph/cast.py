@@ -1,24 +1,116 @@
-"""A graph in another floating-point dtype."""
+"""A graph in another floating-point dtype: what its layers compute in, and what its operators keep.
+
+Every value has the dtype that the graph declares for it. Asked for float64, everything becomes float64. Asked for
+float32, the layers do, and whatever follows from them alone; an input that an operator reads (a clock of 1.7e9 seconds,
+from which the graph takes the first) keeps its digits until the graph casts it or a layer takes it.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
-from .nodes import Graph, Node, Operator
+import numpy as np
+
+from .nodes import Graph, Node, Operator, Value
+from .shapes import infer_shapes
+
+FLOAT32, FLOAT64 = 1, 11          # ONNX's numbers of the data types, for Cast
 
 
 def cast(graph: Graph, dtype: str) -> Graph:
-    """The graph with every floating-point weight, constant and input in `dtype`."""
-    inputs = tuple(dataclasses.replace(value, dtype=dtype) if value.dtype.startswith("float") else value
+    """The graph with its layers in `dtype`, "float32" or "float64"."""
+    return _widened(graph) if dtype == "float64" else _Narrowing(graph).graph()
+
+
+def settled(graph: Graph) -> Graph:
+    """The graph, its float32 inputs that float64 layers alone read declared as what those layers take."""
+    if not any(value.dtype == "float32" for value in graph.inputs):
+        return graph
+    values = infer_shapes(graph)
+    wide, other = set[str](), set(graph.outputs)
+    for node in graph.nodes:
+        layer = not isinstance(node, Operator) and any(array.dtype == np.float64 for array in node.tensors().values())
+        (wide if layer else other).update(node.inputs)
+    inputs = tuple(dataclasses.replace(value, dtype="float64")
+                   if values[value.name].dtype == "float32" and value.name in wide - other else value
                    for value in graph.inputs)
-    return dataclasses.replace(graph, inputs=inputs, nodes=tuple(_cast_node(node, dtype) for node in graph.nodes))
+    return dataclasses.replace(graph, inputs=inputs)
 
 
-def _cast_node(node: Node, dtype: str) -> Node:
-    if isinstance(node, Operator):
-        constants = {position: array.astype(dtype) if array.dtype.kind == "f" else array
-                     for position, array in node.constants.items()}
-        return dataclasses.replace(node, constants=constants)
+def _widened(graph: Graph) -> Graph:
+    inputs = tuple(dataclasses.replace(value, dtype="float64") if value.dtype.startswith("float") else value
+                   for value in graph.inputs)
+    return dataclasses.replace(graph, inputs=inputs, nodes=tuple(map(_wide_node, graph.nodes)))
+
+
+def _wide_node(node: Node) -> Node:
+    if not isinstance(node, Operator):
+        return _with_tensors(node, "float64")
+    constants = {position: array.astype("float64") if array.dtype.kind == "f" else array
+                 for position, array in node.constants.items()}
+    attributes = dict(node.attributes)
+    if node.op_type == "Cast" and attributes.get("to") == FLOAT32:
+        attributes["to"] = FLOAT64
+    return dataclasses.replace(node, constants=constants, attributes=attributes)
+
+
+def _with_tensors(node: Node, dtype: str) -> Node:
     changed: dict[str, Any] = {name: array.astype(dtype) for name, array in node.tensors().items()}
     return dataclasses.replace(node, **changed)
+
+
+class _Narrowing:
+    """Goes through a graph with the set of those float64 values that are float32 now."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.whole = graph
+        self.values: Mapping[str, Value] = infer_shapes(graph)
+        by_operators = {name for node in graph.nodes if isinstance(node, Operator) for name in node.inputs}
+        by_layers = {name for node in graph.nodes if not isinstance(node, Operator) for name in node.inputs}
+        self.narrow = {value.name for value in graph.inputs
+                       if value.dtype == "float64" and value.name in by_layers - by_operators}
+        self.nodes: list[Node] = []
+        self.taken = set(self.values) | {node.name for node in graph.nodes}
+        self.again: dict[str, str] = {}                 # a narrow value -> the same in float64, where one is needed
+
+    def graph(self) -> Graph:
+        inputs = tuple(dataclasses.replace(value, dtype="float32") if value.name in self.narrow else value
+                       for value in self.whole.inputs)
+        for node in self.whole.nodes:
+            self.nodes.append(self._operator(node) if isinstance(node, Operator) else self._layer(node))
+        return dataclasses.replace(self.whole, inputs=inputs, nodes=tuple(self.nodes))
+
+    def _is_wide(self, name: str) -> bool:
+        return bool(name) and self.values[name].dtype == "float64"
+
+    def _layer(self, node: Node) -> Node:
+        if node.tensors() or self.narrow.intersection(node.inputs):
+            self.narrow.update(filter(self._is_wide, node.outputs))
+        return _with_tensors(node, "float32")
+
+    def _operator(self, node: Operator) -> Operator:
+        wide = set(filter(self._is_wide, node.inputs))
+        if not wide & self.narrow:
+            return node
+        if wide - self.narrow:
+            names = tuple(self._float64(name) if name in self.narrow else name for name in node.inputs)
+            return dataclasses.replace(node, inputs=names)
+        constants = {position: array.astype("float32") if array.dtype == np.float64 else array
+                     for position, array in node.constants.items()}
+        if node.op_type != "Cast" and not (node.op_type == "CastLike" and node.inputs[1] not in self.narrow):
+            self.narrow.update(filter(self._is_wide, node.outputs))
+        return dataclasses.replace(node, constants=constants)
+
+    def _float64(self, name: str) -> str:
+        """A narrow value in float64, to meet one that is not narrow."""
+        if name not in self.again:
+            made = f"{name}/float64"
+            while made in self.taken:
+                made += "_"
+            self.taken.add(made)
+            self.again[name] = made
+            self.nodes.append(Operator(name=made, inputs=(name,), outputs=(made,), op_type="Cast",
+                                       attributes={"to": FLOAT64}))
+        return self.again[name]

@@ -83,7 +83,7 @@ def _run_segment(plan: Plan, segment: Segment, values: dict[str, np.ndarray], ba
             axes[port.axis].full_steps = array.shape[1]
             array = axes[port.axis].compact(array)
             axes[port.axis].steps = array.shape[1]
-        inputs.append(token_ids(array, port.value) if port.ids else np.ascontiguousarray(array, plan.dtype))
+        inputs.append(token_ids(array, port.value) if port.ids else np.ascontiguousarray(array, segment.core.dtype))
     outputs = []
     for port in segment.outputs:
         axis = None if port.axis is None else axes[port.axis]

@@ -11,6 +11,7 @@ from .. import _core
 from ..errors import UnsupportedError
 from ..graph import LINEAR, Activate, Dense, Embedding, Mask, Node, Operator, Value
 from .axes import Axes
+from .partition import FLOATS
 
 # Operators whose output at a time step depends on that step alone, whatever their attributes.
 _POINTWISE = frozenset("""Abs Add And Cast Ceil Clip Cos Div Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual
@@ -46,14 +47,14 @@ def keeps_time(node: Node, values: Mapping[str, Value], axes: Axes) -> bool:
         along % rank == rank - 1 != timed[name] for name, rank in ranks.items())
 
 
-def host_kernel(node: Node, values: dict[str, Value], dtype: str, isa: str) -> Callable[..., Any]:
+def host_kernel(node: Node, values: dict[str, Value], isa: str) -> Callable[..., Any]:
     """What makes a node's output of its inputs; see `host_ops.registry.Kernel`."""
     if isinstance(node, Operator):
         from .host_ops import operator_kernel
 
-        kernel = _convolution(node, dtype, isa) if node.op_type == "Conv" else None
+        kernel = _convolution(node, isa) if node.op_type == "Conv" else None
         return kernel or operator_kernel(node)
-    return _function(node, values, dtype, isa)
+    return _function(node, values, isa)
 
 
 def host_step(node: Node, kernel: Callable[..., Any]) -> Callable[[dict[str, np.ndarray]], None]:
@@ -70,7 +71,8 @@ def host_step(node: Node, kernel: Callable[..., Any]) -> Callable[[dict[str, np.
     return run
 
 
-def _function(node: Node, values: dict[str, Value], dtype: str, isa: str) -> Callable[[np.ndarray], np.ndarray]:
+def _function(node: Node, values: dict[str, Value], isa: str) -> Callable[[np.ndarray], np.ndarray]:
+    dtype = values[node.outputs[0]].dtype
     if isinstance(node, Embedding):
         table = np.ascontiguousarray(node.table, dtype)
         return lambda ids: table[ids]
@@ -84,17 +86,17 @@ def _function(node: Node, values: dict[str, Value], dtype: str, isa: str) -> Cal
                            "sequence, or it needs a mask, which is not supported yet")
 
 
-def _convolution(node: Operator, dtype: str, isa: str) -> Callable[..., np.ndarray] | None:
+def _convolution(node: Operator, isa: str) -> Callable[..., np.ndarray] | None:
     """The kernel of a Conv whose weight is fixed and that has one group, few windows through the core; else None."""
     from ..graph.operators import operator_attributes
     from .host_ops.convolution import small_convolution
 
     attributes, weight, bias = operator_attributes(node), node.constants.get(1), node.constants.get(2)
     has_bias = len(node.inputs) > 2 and bool(node.inputs[2])
-    if attributes["group"] != 1 or weight is None or weight.dtype != dtype or weight.ndim < 3 or weight.size == 0 \
-            or has_bias and (bias is None or bias.shape != weight.shape[:1]):
+    if attributes["group"] != 1 or weight is None or weight.dtype.name not in FLOATS or weight.ndim < 3 \
+            or weight.size == 0 or has_bias and (bias is None or bias.shape != weight.shape[:1]):
         return None
-    core = _core.CoreModel(isa, dtype, "packed")
+    core = _core.CoreModel(isa, weight.dtype.name, "packed")
     x = core.input(False, 0, weight.size // len(weight))
     kernel = np.ascontiguousarray(np.moveaxis(weight, 1, -1).reshape(len(weight), -1).T)
     core.output(core.dense(x, kernel, bias, LINEAR), False, len(weight))

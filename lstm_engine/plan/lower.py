@@ -39,36 +39,40 @@ class Plan:
 
 
 def compute_dtype(graph: Graph) -> str:
-    """float64 if any weight is, else float32."""
-    wide = any(array.dtype == np.float64 for node in graph.nodes if not isinstance(node, Operator)
-               for array in node.tensors().values())
+    """What the layers of a graph compute in: float64 if any of them does, else float32."""
+    return _compute_dtype(graph, infer_shapes(graph))
+
+
+def _compute_dtype(graph: Graph, values: dict[str, Value]) -> str:
+    wide = any(values[name].dtype == "float64" for node in graph.nodes if not isinstance(node, Operator)
+               for name in node.outputs if name)
     return "float64" if wide else "float32"
 
 
-def lower(graph: Graph, *, isa: str, gemm: str = "packed", dtype: str | None = None, threads: int = 1) -> Plan:
+def lower(graph: Graph, *, isa: str, gemm: str = "packed", threads: int = 1) -> Plan:
     """Split the graph into steps and pack the weights of the C segments for one instruction set, on `threads`.
 
     The plan holds no array of the graph that it can do without.
     Raises UnsupportedError for a node that neither the core nor NumPy runs, by name.
     """
-    dtype = dtype or compute_dtype(graph)
     values = infer_shapes(graph)
     axes = Axes.of(graph, values)
     parts = partition(graph, values)
     lightener = Lightener(graph, [part.nodes[0] for part in parts if not part.core])
-    steps = [_segment(part, values, _core.CoreModel(isa, dtype, gemm, threads), lightener) if part.core
-             else _host_step(lightener.host(part.nodes[0]), values, axes, dtype, isa) for part in parts]
+    steps = [_segment(part, values, _core.CoreModel(isa, part.dtype, gemm, threads), lightener) if part.core
+             else _host_step(lightener.host(part.nodes[0]), values, axes, isa) for part in parts]
     inputs = tuple(values[value.name] for value in graph.inputs)
     replays = None
     if any(isinstance(step, HostStep) for step in steps):
         from .replay import Replays
 
         replays = Replays(steps, [value.name for value in inputs], graph.outputs)
-    return Plan(lightener.light(), inputs, graph.outputs, values, tuple(steps), dtype, isa, gemm, axes, replays)
+    return Plan(lightener.light(), inputs, graph.outputs, values, tuple(steps), _compute_dtype(graph, values), isa,
+                gemm, axes, replays)
 
 
-def _host_step(node: Node, values: dict[str, Value], axes: Axes, dtype: str, isa: str) -> HostStep:
-    kernel = host_kernel(node, values, dtype, isa)
+def _host_step(node: Node, values: dict[str, Value], axes: Axes, isa: str) -> HostStep:
+    kernel = host_kernel(node, values, isa)
     return HostStep(node, kernel, host_step(node, kernel), keeps_time(node, values, axes))
 
 

@@ -32,6 +32,7 @@ class Part:
     """Nodes that run in one step. `made` maps a segment's values to the time axis they stand on (None: a vector)."""
 
     core: bool
+    dtype: str = ""                                              # what a segment computes in
     nodes: list[Node] = field(default_factory=list)
     axes: list[AxisKey | None] = field(default_factory=list)     # of each node of a segment
     made: dict[str, AxisKey | None] = field(default_factory=dict)
@@ -58,7 +59,8 @@ def partition(graph: Graph, values: dict[str, Value]) -> list[Part]:
             continue
         runs = core_runs(node, values)
         for name in node.inputs:
-            if name in lookups and name not in made_in and (not runs or name != node.inputs[0]):
+            own = runs and name == node.inputs[0] and values[name].dtype == computes_in(node, values)
+            if name in lookups and name not in made_in and not own:
                 _place(lookups[name], values, parts, made_in)
                 open_part = len(parts) - 1
         if not runs:
@@ -66,10 +68,13 @@ def partition(graph: Graph, values: dict[str, Value]) -> list[Part]:
             made_in |= {name: len(parts) - 1 for name in node.outputs if name}
             continue
         lookup = lookups.get(node.inputs[0])
+        if lookup is not None and values[node.inputs[0]].dtype != computes_in(node, values):
+            lookup = None
         reads = [*node.inputs[1:], *(lookup.inputs if lookup else node.inputs[:1])]
         axis = _axis(node, values, parts[open_part].made if open_part >= 0 else {})
-        if open_part < 0 or not _joins(node, reads, axis, parts[open_part], made_in, open_part):
-            parts.append(Part(core=True))
+        if open_part < 0 or parts[open_part].dtype != computes_in(node, values) \
+                or not _joins(node, reads, axis, parts[open_part], made_in, open_part):
+            parts.append(Part(True, computes_in(node, values)))
             open_part = len(parts) - 1
             axis = _axis(node, values, {})
         if lookup is not None and node.inputs[0] not in parts[open_part].made:
@@ -88,7 +93,7 @@ def _reads(part: Part) -> set[str]:
 
 def _place(node: Node, values: dict[str, Value], parts: list[Part], made_in: dict[str, int]) -> None:
     """A segment of its own for an embedding that NumPy reads."""
-    parts.append(Part(core=True))
+    parts.append(Part(True, computes_in(node, values)))
     _add(node, _axis(node, values, {}), parts, made_in, len(parts) - 1)
 
 
@@ -102,6 +107,11 @@ def _add(node: Node, axis: AxisKey | None, parts: list[Part], made_in: dict[str,
             # A lookup under a mask or lengths of its own is no full value for others to read.
             if not (isinstance(node, Embedding) and axis is not None and (axis.mask or axis.lengths)):
                 made_in.setdefault(name, number)
+
+
+def computes_in(node: Node, values: dict[str, Value]) -> str:
+    """The dtype that a layer computes in, and its outputs have: that of its weights, or of its input."""
+    return next(values[name].dtype for name in node.outputs if name)
 
 
 def core_runs(node: Node, values: dict[str, Value]) -> bool:

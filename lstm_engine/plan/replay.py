@@ -98,9 +98,10 @@ class _Recorder:
         ready = []
         for port in segment.ports:
             array = self.values[port.value]
-            if not array.flags.c_contiguous:
-                placed = np.ascontiguousarray(array)
-                self.calls.append((np.copyto, (placed, array)))
+            dtype = array.dtype if port.ids else segment.core.dtype
+            if not array.flags.c_contiguous or array.dtype != dtype:
+                placed = np.ascontiguousarray(array, dtype)
+                self.calls.append((partial(np.copyto, casting="same_kind"), (placed, array)))
                 array = placed
             ready.append(array)
         call = segment.core.call(ready, threads)

@@ -33,13 +33,14 @@ class StateLayout:
     """Where each layer's h and c stand in the state rows [batch, state_size] of the plan's segments."""
 
     def __init__(self, plan: Plan) -> None:
-        self.dtype = plan.dtype
         self.sizes = {number: step.core.state_size for number, step in enumerate(plan.steps)
                       if isinstance(step, Segment) and step.core.state_size}
+        self.dtypes: dict[int, str] = {}
         self.slots: list[Slot] = []
         for number in self.sizes:
             segment = plan.steps[number]
             assert isinstance(segment, Segment)
+            self.dtypes[number] = segment.core.dtype
             for layer, (name, dirs, h, h_size, c, c_size) in zip(segment.layers, segment.core.state_slots()):
                 self.slots.append(Slot(name, "h", number, h, dirs, h_size // dirs, bool(optional(layer.inputs, 2))))
                 if c is not None:
@@ -47,11 +48,11 @@ class StateLayout:
 
     def zeros(self, batch: int) -> dict[int, np.ndarray]:
         """State rows of zeros, by segment."""
-        return {number: np.zeros((batch, size), self.dtype) for number, size in self.sizes.items()}
+        return {number: np.zeros((batch, size), self.dtypes[number]) for number, size in self.sizes.items()}
 
     def empty(self, batch: int) -> dict[int, np.ndarray]:
         """State rows to be written, by segment."""
-        return {number: np.empty((batch, size), self.dtype) for number, size in self.sizes.items()}
+        return {number: np.empty((batch, size), self.dtypes[number]) for number, size in self.sizes.items()}
 
     def unpack(self, rows: Mapping[int, np.ndarray], given: bool = True) -> States:
         """{layer: {"h": [batch, dirs, hidden], "c": ...}}, copies. given: also those that cannot be set."""

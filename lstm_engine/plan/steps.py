@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from .. import _core
-from ..graph import Node, Recurrent
+from ..graph import Node, Recurrent, Value
 from .partition import AxisKey
 
 
@@ -34,6 +34,10 @@ class Segment:
     outputs: list[Port] = field(default_factory=list)
     layers: list[Recurrent] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
+
+    def takes_declared(self, values: Mapping[str, Value]) -> bool:
+        """Whether every number comes in the dtype that the segment computes in."""
+        return all(port.ids or values[port.value].dtype == self.core.dtype for port in self.ports)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from ..graph import (
 )
 from ..graph.nodes import Dim
 from .activations import activate
+from .operators import run_operator
 from .recurrent import gru, lstm, rnn, rows_with_steps
 
 States = dict[str, dict[str, np.ndarray]]      # node name -> {"h": [batch, dirs, H], "c": [batch, dirs, H]}
@@ -52,7 +53,7 @@ def run(graph: Graph, inputs: Mapping[str, np.ndarray], lengths=None, initial_st
         if isinstance(node, Recurrent):
             outputs, states[node.name] = _recurrent(node, arguments, steps, given.pop(node.name, {}), empty)
         elif isinstance(node, Operator):
-            outputs = _operator(node, arguments)
+            outputs = run_operator(node, arguments)
         else:
             outputs = [_layer(node, arguments[0], steps)]
         values.update((name, output) for name, output in zip(node.outputs, outputs, strict=False) if name)
@@ -146,12 +147,6 @@ def _pool(kind: str, x: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
             pooled[row] = {"last": lambda steps: steps[-1], "mean": lambda steps: steps.mean(axis=0),
                            "max": lambda steps: steps.max(axis=0)}[kind](real)
     return pooled
-
-
-def _operator(node: Operator, arguments: list[np.ndarray | None]) -> list[np.ndarray]:
-    from ..plan.host_ops import run_operator
-
-    return [array.astype(np.float64) if array.dtype.kind == "f" else array for array in run_operator(node, arguments)]
 
 
 def _recurrent(node: Recurrent, arguments: list[np.ndarray | None], steps: np.ndarray | None,

@@ -103,7 +103,7 @@ class Network:
 
 def run(model: le.Model, x, lengths=None, *, threads: int = 1, split: str = "rows", block_steps: int = 0) -> np.ndarray:
     """What predict does, with every choice of how the work is dealt."""
-    checked = check_inputs(model._plan.inputs, model._plan.axes, x, lengths, model.dtype)
+    checked = check_inputs(model._plan.inputs, model._plan.axes, x, lengths)
     return execute(model._plan, checked.arrays, checked.batch, lengths=checked.lengths, state_in={}, state_out={},
                    threads=threads, split=split, block_steps=block_steps)["output"]
 

@@ -23,7 +23,7 @@ def given(batch: int = 4, time: int = 5) -> dict[str, np.ndarray]:
 @pytest.fixture
 def check() -> InputCheck:
     """It knows the shapes of `given` already."""
-    made = InputCheck(INPUTS, AXES, "float32")
+    made = InputCheck(INPUTS, AXES)
     for batch, time in ((4, 5), (1, 1)):
         made(given(batch, time), None)
     return made
@@ -33,7 +33,7 @@ def check() -> InputCheck:
 def test_the_same_as_the_long_way(check, sizes):
     x = given(*sizes)
     for _ in range(2):
-        short, long = check(x, None), check_inputs(INPUTS, AXES, x, None, "float32")
+        short, long = check(x, None), check_inputs(INPUTS, AXES, x, None)
         assert (short.batch, short.sizes, short.lengths, short.listed) == (long.batch, long.sizes, {}, False)
         assert list(short.arrays) == list(long.arrays)
         assert all(short.arrays[name] is x[name] for name in x)

@@ -33,7 +33,7 @@ class Tensor:
 class Builder:
     """Nodes in order, with names that are used once.
 
-    float_type: the dtype of all floating-point values, "float32" or "float64".
+    float_type: the dtype of the weights, and of floating-point values that declare no other, "float32" or "float64".
     """
 
     def __init__(self, float_type: str) -> None:
@@ -51,9 +51,9 @@ class Builder:
         """An input of the graph; None in the shape becomes a symbol, the first axis is always "batch"."""
         dims = ["batch"] + [self.symbol() if size is None else size for size in shape[1:]]
         if dtype.startswith(("int", "uint")):
-            dtype = "int32"
+            dtype = "int64" if dtype in ("int64", "uint32", "uint64") else "int32"
         elif dtype != "bool":
-            dtype = self.float_type
+            dtype = "float64" if dtype == "float64" else self.float_type
         value = Value(self.unique(name), tuple(dims), dtype)
         self._inputs.append(value)
         return Tensor(value.name, value.shape, value.dtype)
@@ -108,7 +108,14 @@ class Builder:
         return replace(made, mask=x.mask)
 
     def as_float(self, x: Tensor, name: str) -> Tensor:
-        return self.cast(x, self.float_type, name)
+        """x as floating-point numbers, in the dtype that it has where it is one of them."""
+        return x if x.dtype.startswith("float") else self.cast(x, self.float_type, name)
+
+    def in_one_dtype(self, inputs: Sequence[Tensor], name: str) -> list[Tensor]:
+        """Inputs of an operation as floating-point numbers of the widest dtype among them, as Keras promotes them."""
+        inputs = [self.as_float(x, name) for x in inputs]
+        wide = "float64" if any(x.dtype == "float64" for x in inputs) else self.float_type
+        return [self.cast(x, wide, name) for x in inputs]
 
     def slice(self, x: Tensor, name: str, axis: int, start: int, end: int | None, step: int = 1) -> Tensor:
         """x[..., start:end:step, ...] on one axis; end None: to the end."""

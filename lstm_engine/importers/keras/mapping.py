@@ -149,10 +149,27 @@ def _arguments(context: Context, layer: Layer, args: list, kwargs: dict) -> Argu
         masks = [None] * len(x)
     else:
         masks = [tensor.mask for tensor in x]
+    x, states = ([_autocast(context, layer, tensor) for tensor in tensors] for tensors in (x, states))
     previous = next((tensor.mask for tensor in x if tensor.mask), None)
     if explicit and context.version.passes_on_given_masks:
         previous = explicit[0]
     return Arguments(x, states, masks, previous)
+
+
+def _autocast(context: Context, layer: Layer, x: Tensor) -> Tensor:
+    """A floating-point input in the dtype that the layer computes in, to which Keras casts it before the layer runs."""
+    if not x.dtype.startswith("float") or layer.is_model or layer.kind in ("Embedding", "InputLayer"):
+        return x
+    dtype = "float64" if policy_name(layer) == "float64" else context.builder.float_type
+    return context.builder.cast(x, dtype, layer.where)
+
+
+def policy_name(layer: Layer) -> str:
+    """What a layer's configuration says of its dtype: "float32", "mixed_float16", ...; "" where it says nothing."""
+    policy = layer.config.get("dtype")
+    if isinstance(policy, dict):
+        policy = (policy.get("config") or {}).get("name")
+    return policy if isinstance(policy, str) else ""
 
 
 def check_plain_dtype(layer: Layer) -> None:

@@ -22,7 +22,7 @@ def merge(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     if len(arguments.x) < 2 or layer.kind == "Subtract" and len(arguments.x) != 2:
         raise FormatError(f"{layer} is called with {len(arguments.x)} inputs; expected "
                           f"{'2' if layer.kind == 'Subtract' else 'at least 2'}")
-    inputs = _equal_ranks(builder, name, [_float(builder, x, name) for x in arguments.x])
+    inputs = _equal_ranks(builder, name, builder.in_one_dtype(arguments.x, name))
     masks = [x.mask for x in arguments.x]
     if context.version.merges_heed_masks and layer.kind in ("Multiply", "Maximum", "Minimum") and any(masks):
         fold = _masked_product if layer.kind == "Multiply" else _masked_extreme
@@ -35,10 +35,6 @@ def merge(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
         if layer.kind == "Average":
             made = builder.operator("Div", name, [made, np.array(len(inputs), made.dtype)], made.shape)
     return replace(made, mask=_merged_mask(context, name, masks))
-
-
-def _float(builder: Builder, x: Tensor, name: str) -> Tensor:
-    return x if x.dtype == builder.float_type else builder.as_float(x, name)
 
 
 def _equal_ranks(builder: Builder, name: str, inputs: list[Tensor]) -> list[Tensor]:
@@ -136,7 +132,7 @@ def _masked_extreme(builder: Builder, layer: Layer, inputs: list[Tensor]) -> Ten
 def concatenate(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """Along one axis; masks are joined over features, and laid end to end over time."""
     builder, name = context.builder, layer.where
-    inputs = [_float(builder, x, name) for x in arguments.x]
+    inputs = builder.in_one_dtype(arguments.x, name)
     rank = inputs[0].rank if inputs else 0
     axis = layer.get("axis", int, -1)
     axis = axis + rank if axis < 0 else axis

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from ...errors import FormatError, UnsupportedError
 from ...graph import Graph
 from .builder import Builder, Tensor
 from .config import MAX_SIZE, Call, Layer, Ref, flatten
-from .mapping import OWN, Arguments, Context, apply, maps
+from .mapping import OWN, Arguments, Context, apply, maps, policy_name
 
 
 def to_graph(context: Context, model: Layer, metadata: dict[str, str]) -> Graph:
@@ -30,7 +30,22 @@ def run(context: Context, model: Layer, inputs: list[Tensor]) -> list[Tensor]:
 def nested(context: Context, layer: Layer, arguments: Arguments) -> list[Tensor]:
     """A model used as a layer; masks flow in, through and out."""
     masks = arguments.masks + [None] * (len(arguments.x) - len(arguments.masks))
-    return run(context, layer, [replace(x, mask=mask) for x, mask in zip(arguments.x, masks)])
+    inputs = _as_declared(context.builder, layer, arguments.x)
+    return run(context, layer, [replace(x, mask=mask) for x, mask in zip(inputs, masks)])
+
+
+def _as_declared(builder: Builder, model: Layer, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """The inputs of a model inside a model as its own InputLayers declare them: float64 stays where they say so."""
+    layers = {layer.name: layer for layer in model.layers}
+    own = [layers.get(ref.layer) for ref in flatten(model.inputs)] if model.kind == "Functional" else model.layers[:1]
+    made = []
+    for number, x in enumerate(inputs):
+        layer = own[number] if number < len(own) else None
+        declares = layer is not None and layer.kind == "InputLayer"
+        if declares and x.dtype == "float64" and policy_name(layer) != "float64":     # type: ignore[arg-type]
+            x = builder.cast(x, builder.float_type, model.where)
+        made.append(x)
+    return made
 
 
 def _sequential_inputs(builder: Builder, model: Layer) -> Iterator[Tensor]:

@@ -83,7 +83,8 @@ def binary(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
                 for value in values)
     like = arguments.x[0]
     if not whole or kind in ("TrueDivide", "Divide"):
-        values = [builder.as_float(value, name) if isinstance(value, Tensor) else value for value in values]
+        floats = iter(builder.in_one_dtype([value for value in values if isinstance(value, Tensor)], name))
+        values = [next(floats) if isinstance(value, Tensor) else value for value in values]
         like = next(value for value in values if isinstance(value, Tensor))
     operands = [_operand(layer, value, like) for value in values]
     tensors = [value for value in operands if isinstance(value, Tensor)]
@@ -98,9 +99,9 @@ def not_equal(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """Also the mask that Keras makes of token ids."""
     builder = context.builder
     x, value = arguments.x[0], next((value for value in arguments.args if not isinstance(value, Tensor)), None)
-    if len(arguments.x) == 1 and type(value) is int and abs(value) < 2**31 and x.rank == 2:
-        ids = x if x.dtype.startswith(("int", "uint")) else builder.cast(x, "int32", layer.where)
-        return builder.mask_of(ids, value, layer.where)
+    if len(arguments.x) == 1 and type(value) is int and abs(value) < 2**31 and x.rank == 2 \
+            and x.dtype.startswith(("int", "uint")):
+        return builder.mask_of(x, value, layer.where)
     equal = Layer(layer.name, "ops.Equal", layer.config, f"{layer.where}/equal", layer.path)
     same = binary(context, equal, arguments)
     return builder.operator("Not", layer.where, [same], same.shape, "bool")
@@ -183,7 +184,7 @@ def cast(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 
 def _dtype(context: Context, layer: Layer, dtype: Any) -> str:
     if isinstance(dtype, str) and dtype.startswith(("float", "bfloat")):
-        return context.builder.float_type
+        return "float64" if dtype == "float64" else context.builder.float_type
     if dtype not in ONNX_TYPES:
         raise UnsupportedError(f"{layer}: dtype {dtype!r:.80} is not supported; supported: {', '.join(ONNX_TYPES)}")
     return dtype
@@ -197,7 +198,7 @@ def concatenate(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
         raise UnsupportedError(f"{layer} of {' and '.join(show(each.shape) for each in x)} on axis {axis} is not "
                                "supported; supported: equal ranks, another axis than the batch")
     if len({each.dtype for each in x}) > 1:
-        x = [context.builder.as_float(each, layer.where) for each in x]
+        x = context.builder.in_one_dtype(x, layer.where)
     return concat(context.builder, layer, layer.where, x, axis)
 
 

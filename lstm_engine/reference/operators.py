@@ -1,0 +1,106 @@
+"""ONNX's operators in float64 through `onnx.reference`, which nobody here wrote.
+
+Numbers are float64 whatever the graph declares, integers and truth values as they are. A Cast rounds to the type that
+it names, as the standard says (a clock of 1.7e9 seconds has lost its fractions after a Cast to float32), and its result
+is float64 again. What `onnx.reference` lacks or has wrong is in `OWN`, written here from the text of the standard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, MissingDependencyError
+from ..graph.nodes import Operator
+from ..graph.operator_rules import DATA_TYPES
+from ..graph.operators import OPERATORS, operator_attributes
+from . import movement, pointwise, windows
+
+OPSET = 21
+IR_VERSION = 10
+
+# Operator -> its own float64 form here, a function of the attributes and the inputs.
+OWN: dict[str, Callable[..., Any]] = {
+    # The reference computes these in float32: by its table of Erf, constants of float32, or stash_type.
+    "Erf": pointwise.erf,
+    "Gelu": pointwise.gelu,
+    "HardSwish": pointwise.hard_swish,
+    "GroupNormalization": pointwise.group_normalization,
+    # The reference slices as Python does for a negative step, and cannot cut with negative pads.
+    "Pad": movement.pad,
+    "Slice": movement.cut,
+    # The reference has no ceil_mode beside auto_pad, and fails on uneven pads.
+    "AveragePool": windows.average_pool,
+    "MaxPool": windows.max_pool,
+    # The reference fails on auto_pad VALID with groups.
+    "ConvTranspose": windows.transposed_convolution,
+}
+
+
+def run_operator(node: Operator, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+    """The outputs of one operator, floats as float64. inputs: one for each of `node.inputs`, None where one is left
+    out or a constant.
+
+    Raises ArgumentError where the arrays do not fit, MissingDependencyError without the onnx package.
+    """
+    attributes = operator_attributes(node)
+    given = [node.constants.get(position, array) for position, array in enumerate(inputs)]
+    given += [node.constants.get(position) for position in range(len(given), len(node.inputs))]
+    wide = [array if array is None else _wide(np.asarray(array)) for array in given]
+    try:
+        with np.errstate(all="ignore"):
+            if node.op_type in OWN:
+                made = OWN[node.op_type](attributes, *wide)
+            else:
+                made = _by_onnx(node, attributes, wide)
+    except (ArithmeticError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        shapes = ", ".join("none" if x is None else f"{x.dtype}{list(x.shape)}" for x in wide)
+        raise ArgumentError(f"node {node.name!r} ({node.op_type}) cannot run on inputs {shapes}: {error}") from error
+    several = made if isinstance(made, (list, tuple)) else [made]
+    return [_wide(np.asarray(array)) for array in several][:len(node.outputs)]
+
+
+def _wide(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
+
+
+def _by_onnx(node: Operator, attributes: dict[str, Any], inputs: list[np.ndarray | None]) -> list[np.ndarray]:
+    if node.op_type == "ConstantOfShape":
+        fill = inputs[1] if len(inputs) > 1 and inputs[1] is not None else np.zeros(1, np.float64)
+        return [np.full([int(size) for size in np.ravel(inputs[0])], fill.reshape(-1)[0])]
+    if node.op_type == "CastLike":
+        return [inputs[0].astype(inputs[1].dtype)]                 # type: ignore[union-attr]
+    while inputs and inputs[-1] is None:
+        inputs = inputs[:-1]
+    types = tuple(None if array is None else (array.dtype.name, array.ndim) for array in inputs)
+    # Attributes that are left as they were are not written: an empty `pads` is none, not one of no axes.
+    written = tuple((name, value) for name, value in sorted(attributes.items())
+                    if name in node.attributes or value != OPERATORS[node.op_type].attributes[name])
+    names = tuple(f"y{i}" if name else "" for i, name in enumerate(node.outputs))
+    evaluator = _evaluator(node.op_type, written, types, names)
+    made = iter(evaluator.run(None, {f"x{i}": array for i, array in enumerate(inputs) if array is not None}))
+    return [next(made) if name else np.zeros(0) for name in names]
+
+
+@lru_cache(maxsize=1024)
+def _evaluator(op_type: str, attributes: tuple[tuple[str, Any], ...], types: tuple[tuple[str, int] | None, ...],
+               outputs: tuple[str, ...]) -> Any:
+    """A model of one node, ready to run."""
+    try:
+        from onnx import TensorProto, helper
+        from onnx.reference import ReferenceEvaluator
+    except ImportError as error:
+        raise MissingDependencyError("the float64 reference runs ONNX's operators through the onnx package: "
+                                     "pip install 'lstm-engine[onnx]'") from error
+    number = {name: data_type for data_type, name in DATA_TYPES.items()}
+    inputs = [helper.make_tensor_value_info(f"x{i}", number[kind[0]], [None] * kind[1])
+              for i, kind in enumerate(types) if kind is not None]
+    made = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in outputs if name]
+    node = helper.make_node(op_type, ["" if kind is None else f"x{i}" for i, kind in enumerate(types)], list(outputs),
+                            **{name: list(value) if isinstance(value, tuple) else value for name, value in attributes})
+    graph = helper.make_graph([node], "operator", inputs, made)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    return ReferenceEvaluator(model)
