@@ -43,5 +43,9 @@ class CoreError(LstmEngineError, RuntimeError):
     """The C core refused a call for a reason that no argument check foresaw."""
 
 
+class CheckError(LstmEngineError, ArithmeticError):
+    """LSTM_ENGINE_CHECK=1 found a step further from its float64 reference than rounding explains."""
+
+
 class OutOfMemoryError(LstmEngineError, MemoryError):
     """The C core could not allocate the memory a model or a run needs."""

@@ -52,6 +52,10 @@ class Model:
             dtype = compute_dtype(graph)             # arrays declare no more than what they are themselves
         graph = settled(graph if dtype is None else cast(graph, dtype))
         self._plan: Plan = lower(graph, isa=runtime.isa(), gemm=gemm, threads=runtime.num_threads())
+        if runtime.checking_wanted():
+            from .checking import guarded
+
+            self._plan = guarded(self._plan, graph)
         self._whole: Callable[[], Graph | None] = lambda: None          # the graph, while someone holds it
         self._states = StateLayout(self._plan)
         self._check = InputCheck(self._plan.inputs, self._plan.axes)

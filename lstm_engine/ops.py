@@ -149,6 +149,10 @@ def _run(kind: type[g.Recurrent], X: Any, weights: dict[str, Any], sequence_lens
             values[name] = _state_rows(value, name, x.dtype, batch, dirs, node.hidden, layout, compute)
     lengths = _lengths(sequence_lens, batch, steps)
     plan = lower(graph, isa=runtime.isa())
+    if runtime.checking_wanted():
+        from .checking import guarded
+
+        plan = guarded(plan, graph)
     out = execute(plan, values, batch, lengths={} if lengths is None else {"time": lengths}, state_in={}, state_out={},
                   threads=runtime.num_threads(threads))
     results = [out["Y"].reshape(batch, steps, dirs, node.hidden)]

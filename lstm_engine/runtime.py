@@ -29,6 +29,11 @@ _environment_threads = os.environ.get("LSTM_ENGINE_NUM_THREADS")
 _isa = os.environ.get("LSTM_ENGINE_ISA") or None
 
 
+def checking_wanted() -> bool:
+    """Whether LSTM_ENGINE_CHECK=1 asks that every step of a run be repeated beside the reference; see `checking`."""
+    return os.environ.get("LSTM_ENGINE_CHECK", "") not in ("", "0")
+
+
 def num_threads(threads: int | None = None) -> int:
     """Threads a call uses: the argument, else `set_num_threads`, else LSTM_ENGINE_NUM_THREADS, else OpenMP's limit
     (which threadpoolctl can lower) or the CPUs this process may use, whichever is less."""

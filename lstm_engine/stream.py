@@ -202,8 +202,6 @@ class Stream:
 
     def _fast_core(self) -> Any:
         """The C core's own stream, for a plan that is one segment with one input and one output."""
-        from . import _core
-
         if len(self._plan.steps) != 1 or self._pairs or isinstance(self._plan.steps[0], HostStep):
             return None
         segment = self._plan.steps[0]
@@ -212,7 +210,7 @@ class Stream:
                 or not segment.takes_declared(self._plan.values):
             return None
         rows = self._rows.get(0)
-        return _core.CoreStream(segment.core, self.batch, rows, runtime.num_threads(self._threads), self._busy)
+        return segment.stream(self.batch, rows, runtime.num_threads(self._threads), self._busy)
 
     def _zero_input(self, name: str) -> np.ndarray:
         value = self._model.inputs[name]

@@ -137,6 +137,8 @@ class _SegmentBuilder:
             numbers = core.recurrent(self._cast(node), x, *states, *wanted)
         light = self.lightener.core(node, core, len(self.segment.nodes))
         self.segment.nodes.append(light)
+        stands = self.part.made[node.inputs[0]] if node.inputs[0] in self.part.made else axis
+        self.segment.node_axes.append(None if stands is None else self._axis_number(stands))
         if isinstance(light, Recurrent):
             self.segment.layers.append(light)
         for name, number in zip(node.outputs, numbers):

@@ -34,6 +34,11 @@ class Segment:
     outputs: list[Port] = field(default_factory=list)
     layers: list[Recurrent] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
+    node_axes: list[int | None] = field(default_factory=list)        # where each node's first input stands
+
+    def stream(self, batch: int, rows: np.ndarray | None, threads: int, busy: Any) -> Any:
+        """The core's own stream, for a segment of one input and one output."""
+        return _core.CoreStream(self.core, batch, rows, threads, busy)
 
     def takes_declared(self, values: Mapping[str, Value]) -> bool:
         """Whether every number comes in the dtype that the segment computes in."""

@@ -51,11 +51,11 @@ def run(graph: Graph, inputs: Mapping[str, np.ndarray], lengths=None, initial_st
         arguments = [values[name] if name else None for name in node.inputs]
         steps = _steps_of(node, shapes, by_axis)
         if isinstance(node, Recurrent):
-            outputs, states[node.name] = _recurrent(node, arguments, steps, given.pop(node.name, {}), empty)
+            outputs, states[node.name] = run_recurrent(node, arguments, steps, given.pop(node.name, {}), empty)
         elif isinstance(node, Operator):
             outputs = run_operator(node, arguments)
         else:
-            outputs = [_layer(node, arguments[0], steps)]
+            outputs = [run_layer(node, arguments[0], steps)]
         values.update((name, output) for name, output in zip(node.outputs, outputs, strict=False) if name)
     if given:
         raise ArgumentError(f"initial_state names no recurrent node of the graph: {', '.join(map(repr, given))}")
@@ -121,7 +121,7 @@ def _zero_padding(array: np.ndarray, value: Value, by_axis: dict[Dim, np.ndarray
     return np.where(real.reshape(real.shape + (1,) * (array.ndim - 2)), array, np.zeros((), array.dtype))
 
 
-def _layer(node: Node, x: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
+def run_layer(node: Node, x: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
     if isinstance(node, Embedding):
         if x.size and not 0 <= x.min() <= x.max() < len(node.table):
             raise ArgumentError(f"node {node.name!r}: ids must be from 0 to {len(node.table) - 1}, "
@@ -149,8 +149,8 @@ def _pool(kind: str, x: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
     return pooled
 
 
-def _recurrent(node: Recurrent, arguments: list[np.ndarray | None], steps: np.ndarray | None,
-               state: dict[str, np.ndarray], empty: str | None) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+def run_recurrent(node: Recurrent, arguments: list[np.ndarray | None], steps: np.ndarray | None,
+                  state: dict[str, np.ndarray], empty: str | None) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
     x, lengths, initial_h, initial_c, mask = arguments + [None] * (5 - len(arguments))
     if state and (initial_h is not None or initial_c is not None):
         raise ArgumentError(f"initial_state of {node.name!r}: its states are already inputs of the graph")

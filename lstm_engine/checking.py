@@ -1,0 +1,362 @@
+"""The engine beside its reference: with LSTM_ENGINE_CHECK=1 in the environment every step of every run is made twice.
+
+A run of the C core is repeated by `reference/` in float64 on the same inputs, lengths and states, a host operator by
+`onnx.reference`. Each step starts from what the step before it really gave, so errors do not add up over a model, and
+an operator with jumps (Floor, ArgMax, a comparison) sees the same bits on both sides and must give the same result.
+
+How far two results may be apart: a sum of n products in floating point is the exact sum of products that are each off
+by some sqrt(n) roundings. So the reference runs again with every weight and input off by as much, at random: what that
+changes, times MARGIN, is what rounding can do, however well or badly conditioned the step is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ._core import CoreModel, CoreStream
+from .errors import CheckError, MissingDependencyError
+from .graph import Embedding, Graph, Node, Operator, Recurrent
+from .plan import HostStep, Plan, Segment
+from .plan.execute import execute
+from .reference.operators import run_operator
+from .reference.runner import run_layer, run_recurrent
+
+MARGIN = 32          # from the typical to the worst case; kernels approximate exp and tanh to a few roundings more
+_DRAWS = 2           # of the roundings: one could leave a place untouched by chance
+# Operators that jump, choose or move: the same bits in, the same numbers out.
+_EXACT = frozenset("""Abs And ArgMax ArgMin Cast CastLike Ceil Concat ConstantOfShape Equal Expand Flatten Floor
+    Gather GatherElements GatherND GlobalMaxPool Greater GreaterOrEqual Identity IsInf IsNaN Less LessOrEqual Max
+    MaxPool Min Neg NonZero Not OneHot Or Pad ReduceMax ReduceMin Relu Reshape ReverseSequence Round Shape Sign Size
+    Slice Split Squeeze Tile TopK Transpose Trilu Unsqueeze Where Xor""".split())
+
+
+def guarded(plan: Plan, graph: Graph) -> Plan:
+    """The plan of a graph with every step checked as it runs; CheckError names the node that differs."""
+    whole = {node.name: node for node in graph.nodes}
+    steps = tuple(_host(step, whole) if isinstance(step, HostStep) else _segment(step, whole) for step in plan.steps)
+    made = dataclasses.replace(plan, steps=steps, replays=None)
+    return made if plan.replays is None else dataclasses.replace(made, replays=_Recorded(plan.replays, made))
+
+
+class _Recorded:
+    """Recorded runs, each held to the bits of one that goes step by step, checked."""
+
+    def __init__(self, replays: Any, plan: Plan) -> None:
+        self._replays, self._plan = replays, plan
+
+    def run(self, values: dict[str, np.ndarray], threads: int) -> dict[str, np.ndarray] | None:
+        results = self._replays.run(values, threads)
+        if results is None:
+            return None
+        again = execute(self._plan, dict(values), 0, lengths={}, state_in={}, state_out={}, threads=threads)
+        for name, array in results.items():
+            if not np.array_equal(array, again[name], equal_nan=array.dtype.kind == "f"):
+                raise CheckError(f"output {name!r}: a recorded run has other bits than one step by step")
+        return results
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._replays, name)
+
+    def __len__(self) -> int:
+        return len(self._replays)
+
+
+# ---- comparing ----------------------------------------------------------------------------------------------
+
+Run = Callable[[Callable[[np.ndarray], np.ndarray]], list[np.ndarray]]
+
+
+def compare(what: str, made: Sequence[np.ndarray], run: Run, dtype: Any, terms: int, exact: bool = False,
+            largest: float = 0.0) -> None:
+    """Raise CheckError where `made` is further from the reference than rounding explains.
+
+    run: the reference, each of its weights and inputs passed through a function first. dtype: what was computed in.
+    terms: products in the longest sum. largest: a bound of what is added up, from which overflow may come.
+    """
+    limits = np.finfo(dtype)
+    with np.errstate(all="ignore"):
+        right = run(lambda array: array)
+        jitters = [] if exact else [run(_off_by(math.sqrt(terms) * float(limits.eps) / 2, seed))
+                                    for seed in range(_DRAWS)]
+        for number, (ours, exactly) in enumerate(zip(made, right, strict=True)):
+            if ours.shape != exactly.shape:
+                raise CheckError(f"{what}: shape {list(ours.shape)}, by the reference {list(exactly.shape)}")
+            if ours.dtype.kind != "f":
+                if not np.array_equal(ours, exactly):
+                    raise CheckError(f"{what}: other {ours.dtype} values than the reference")
+                continue
+            others = [jitter[number] for jitter in jitters if jitter[number].shape == exactly.shape]
+            _close(what, ours, exactly, others, limits, exact, largest)
+
+
+def _close(what: str, ours: np.ndarray, right: np.ndarray, others: list[np.ndarray], limits: Any, exact: bool,
+           largest: float) -> None:
+    wide = ours.astype(np.float64)
+    expected = right.astype(ours.dtype).astype(np.float64)        # beyond the largest float: infinity
+    agree = (wide == expected) | (np.isnan(wide) & np.isnan(expected))
+    if agree.all():
+        return
+    tolerance = np.zeros(right.shape)
+    if not exact:
+        moved = np.max([np.abs(other - right) for other in others] or [np.zeros(right.shape)], axis=0)
+        if moved.ndim:                                            # neighbours in a row are sums of the same terms
+            moved = np.broadcast_to(np.nanmax(np.where(np.isfinite(moved), moved, 0), axis=-1, keepdims=True,
+                                              initial=0), moved.shape)
+        tolerance = MARGIN * (moved + limits.eps * np.abs(right) + limits.tiny)
+    gap = np.abs(wide - expected)
+    bad = ~agree & ~(gap <= tolerance)
+    if not exact and max(largest, float(np.nanmax(np.where(np.isfinite(right), np.abs(right), np.inf), initial=0))) \
+            > float(limits.max) / 16:
+        bad &= np.isfinite(wide)                                  # a sum on the way there may overflow
+    if bad.any():
+        place = np.unravel_index(int(np.argmax(np.where(bad, np.nan_to_num(gap, nan=np.inf), -1))), bad.shape)
+        raise CheckError(f"{what}: {wide[place]:.9g} at {[int(i) for i in place]}, by the reference "
+                         f"{right[place]:.9g}: a difference of {gap[place]:.3g}, where "
+                         f"rounding explains {tolerance[place]:.3g}; {int(bad.sum())} of {bad.size} numbers differ")
+
+
+def _off_by(relative: float, seed: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Each number a little larger or smaller, at random but the same way for the same array."""
+    rng = np.random.default_rng(seed)
+    seen: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def change(array: np.ndarray) -> np.ndarray:
+        if array.dtype.kind != "f":
+            return array
+        if id(array) not in seen:
+            seen[id(array)] = array, array.astype(np.float64) * (1 + relative * rng.choice([-1.0, 1.0], array.shape))
+        return seen[id(array)][1]
+    return change
+
+
+def _with(node: Any, change: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """A layer with its weights changed."""
+    return dataclasses.replace(node, **{name: change(array) for name, array in node.tensors().items()})
+
+
+def _largest(arrays: Sequence[Any]) -> float:
+    return max((float(np.nanmax(np.abs(array), initial=0)) for array in arrays
+                if array is not None and array.dtype.kind == "f"), default=0.0)
+
+
+# ---- host operators -----------------------------------------------------------------------------------------
+
+def _host(step: HostStep, whole: dict[str, Node]) -> HostStep:
+    node = whole.get(step.node.name, step.node)
+
+    def run(values: dict[str, np.ndarray]) -> None:
+        inputs = [values[name] if name else None for name in node.inputs]
+        step.run(values)
+        _check_host(node, inputs, [values[name] for name in node.outputs if name])
+    return dataclasses.replace(step, run=run)
+
+
+def _check_host(node: Node, inputs: list[np.ndarray | None], made: list[np.ndarray]) -> None:
+    what = f"node {node.name!r} ({getattr(node, 'op_type', node.op)})"
+    constants = node.constants if isinstance(node, Operator) else {}
+    given = [constants.get(position, array) for position, array in enumerate(inputs)]
+    floats = [array.dtype for array in (*(array for array in given if array is not None), *made)
+              if array.dtype.kind == "f"]
+    dtype = min(floats, key=lambda kind: kind.itemsize, default=np.dtype(np.float64))
+    sizes = [array for array in given if array is not None]
+    terms = max([1, *(size for array in sizes for size in array.shape),
+                 *(array.size // max(made[0].size, 1) for array in sizes)])
+    if isinstance(node, Operator):
+        if node.op_type == "Cast" and made[0].dtype.kind in "iu" and given[0].dtype.kind == "f":   # type: ignore
+            limits = np.iinfo(made[0].dtype)
+            if not ((given[0] >= limits.min) & (given[0] <= limits.max)).all():       # type: ignore[operator]
+                return                                       # the standard leaves it open what these become
+        names = tuple("" if array is None else f"x{i}" for i, array in enumerate(given))
+        bare = dataclasses.replace(node, inputs=names, constants={})
+
+        def run(change: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:
+            results = run_operator(bare, [None if array is None else change(array) for array in given])
+            return [array for array, name in zip(results, node.outputs) if name]
+    else:
+        def run(change: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:
+            return [run_layer(_with(node, change), change(_wide(given[0])), None)]     # type: ignore[arg-type]
+    exact = isinstance(node, Operator) and node.op_type in _EXACT
+    try:
+        compare(what, made, run, dtype, terms, exact, _largest(given) ** 2 * terms)
+    except MissingDependencyError:
+        _say_unchecked()
+
+
+_said = False
+
+
+def _say_unchecked() -> None:
+    global _said
+    if not _said:
+        _said = True
+        warnings.warn("LSTM_ENGINE_CHECK: host operators went unchecked, as the onnx package is missing: "
+                      "pip install 'lstm-engine[onnx]'", RuntimeWarning, stacklevel=2)
+
+
+def _wide(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
+
+
+# ---- segments of the C core ---------------------------------------------------------------------------------
+
+def _segment(segment: Segment, whole: dict[str, Node]) -> Segment:
+    fields = {field.name: getattr(segment, field.name) for field in dataclasses.fields(segment)}
+    made = _GuardedSegment(**fields)
+    made.core = _Core(segment, [whole[node.name] for node in segment.nodes])      # type: ignore[assignment]
+    return made
+
+
+class _GuardedSegment(Segment):
+    def stream(self, batch: int, rows: np.ndarray | None, threads: int, busy: Any) -> Any:
+        return self.core.stream(batch, rows, threads, busy)      # type: ignore[attr-defined]
+
+
+class _Core:
+    """A CoreModel whose runs are checked. What it does not name goes to the model itself."""
+
+    def __init__(self, segment: Segment, nodes: list[Node]) -> None:
+        self._core: CoreModel = segment.core
+        self._segment, self._nodes = segment, nodes
+        self._slots = [slot for slot in segment.core.state_slots()] if segment.core.state_size else []
+        self._terms = max([1, *(size for node in nodes for array in node.tensors().values() for size in array.shape
+                                if not isinstance(node, Embedding))])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._core, name)
+
+    def run(self, batch: int, steps: list, lengths: list, inputs: list, outputs: list, state_in: Any, state_out: Any,
+            threads: int, split: str = "auto", block_steps: int = 0, resumed: bool = False) -> None:
+        before = None if state_in is None else state_in.copy()       # a stream's rows may be written in place
+        self._core.run(batch, steps, lengths, inputs, outputs, state_in, state_out, threads, split, block_steps,
+                       resumed)
+        self._check(inputs, lengths, outputs, before, state_out, resumed)
+
+    def quick(self, x: Any, threads: int, out: Any = None, lengths: Any = None) -> Any:
+        y = self._core.quick(x, threads, out, lengths)
+        if y is not None:
+            self._check([x], [lengths] * len(self._segment.axes), [y])
+        return y
+
+    def quick_many(self, arrays: list, threads: int) -> Any:
+        results = self._core.quick_many(arrays, threads)
+        if results is not None:
+            self._check(arrays, [None] * len(self._segment.axes), results)
+        return results
+
+    def stream(self, batch: int, rows: np.ndarray | None, threads: int, busy: Any) -> _Stream:
+        return _Stream(self, CoreStream(self._core, batch, rows, threads, busy), rows)
+
+    def _check(self, inputs: list, lengths: list, outputs: list, state_in: Any = None, state_out: Any = None,
+               resumed: bool = False) -> None:
+        given = [self._input(port, np.asarray(array), lengths) for port, array in zip(self._segment.ports, inputs)]
+        made, shown = [], []
+        for port, array in zip(self._segment.outputs, outputs):
+            if array is not None:
+                shown.append(port)
+                made.append(self._real(port.axis, array, lengths, resumed))
+        slots = list(self._state_parts())
+        if state_out is not None:
+            made += [state_out[:, at:at + size] for _, _, at, size in slots]
+
+        def run(change: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:
+            values, states = self._reference(given, lengths, state_in, change)
+            results = [self._real(port.axis, values[port.value], lengths, resumed) for port in shown]
+            if state_out is not None:
+                results += [states[name][part].reshape(len(state_out), -1) for name, part, _, _ in slots]
+            return results
+
+        if not self._nodes or not made:
+            return
+        names = ", ".join(f"{node.name!r} ({node.op})" for node in self._nodes)
+        weights = [array for node in self._nodes for array in node.tensors().values()]
+        largest = max(_largest(given), _largest(outputs), 1.0) * max(_largest(weights), 1.0) * self._terms
+        compare(f"segment of {names}", made, run, self._core.dtype, self._terms, largest=largest)
+
+    def _input(self, port: Any, array: np.ndarray, lengths: list) -> np.ndarray:
+        """An input as the core reads it, zeros past the end of each sequence, where anything may stand."""
+        array = array.astype(np.int64 if port.ids else self._core.dtype)
+        own = None if port.axis is None else lengths[port.axis]
+        if own is not None:
+            array[np.arange(array.shape[1]) >= np.asarray(own)[:, None]] = 0
+        return array if port.ids else array.astype(np.float64)
+
+    @staticmethod
+    def _real(axis: int | None, array: np.ndarray, lengths: list, resumed: bool) -> np.ndarray:
+        """Zeros at what does not count: steps past the end; rows that had none, whose vectors a resumed run carries."""
+        if axis is not None and lengths[axis] is not None:
+            array = array.copy()
+            array[np.arange(array.shape[1]) >= np.asarray(lengths[axis])[:, None]] = 0
+        return array
+
+    def _state_parts(self) -> Iterator[tuple[str, str, int, int]]:
+        """(layer, "h" or "c", place, size) of each array in a state row."""
+        for layer, (_, _, h, h_size, c, c_size) in zip(self._segment.layers, self._slots):
+            yield layer.name, "h", h, h_size
+            if c is not None:
+                yield layer.name, "c", c, c_size
+
+    def _reference(self, given: list, lengths: list, state_in: Any, change: Callable[[np.ndarray], np.ndarray]
+                   ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
+        """The values and final states of the segment's nodes in float64."""
+        ports = {(port.value, port.axis): change(array) for port, array in zip(self._segment.ports, given)}
+        parts = {(name, part): slice(at, at + size) for name, part, at, size in self._state_parts()}
+        values: dict[str, np.ndarray] = {}
+        states: dict[str, dict[str, np.ndarray]] = {}
+        for node, axis in zip(self._nodes, self._segment.node_axes):
+            x = values[node.inputs[0]] if node.inputs[0] in values else ports[node.inputs[0], axis]
+            own = None if axis is None else lengths[axis]
+            if not isinstance(node, Recurrent):
+                values[node.outputs[0]] = run_layer(_with(node, change), x, own)
+                continue
+            arguments: list[np.ndarray | None] = [x, own, None, None, None]
+            for position, part in ((2, "h"), (3, "c")):
+                name = node.inputs[position] if position < len(node.inputs) else ""
+                if name:
+                    arguments[position] = values[name] if name in values else ports[name, None]
+                elif state_in is not None and (node.name, part) in parts:
+                    arguments[position] = state_in[:, parts[node.name, part]].astype(np.float64)
+            outputs, states[node.name] = run_recurrent(_with(node, change), arguments, own, {}, None)
+            values.update((name, array) for name, array in zip(node.outputs, outputs) if name)
+        return values, states
+
+
+class _Stream:
+    """A CoreStream whose steps are checked, from the state that it had before each."""
+
+    def __init__(self, core: _Core, stream: CoreStream, rows: np.ndarray | None) -> None:
+        self._core, self._stream, self._rows = core, stream, rows
+
+    def step(self, x: Any) -> Any:
+        return self._checked(self._stream.step, x, True)
+
+    def chunk(self, x: Any) -> Any:
+        return self._checked(self._stream.chunk, x, False)
+
+    def _checked(self, run: Callable[[Any], Any], x: Any, single: bool) -> Any:
+        before = None if self._rows is None else self._rows.copy()
+        y = run(x)
+        if y is None:
+            return None
+        segment = self._core._segment
+        given, made = x, y
+        if single:
+            given = np.expand_dims(x, 1) if segment.ports[0].axis is not None else x
+            made = np.expand_dims(y, 1) if segment.outputs[0].axis is not None else y
+        elif segment.outputs[0].axis is None:
+            return y if not x.shape[1] else self._steps(x, y, before)
+        self._core._check([given], [None] * len(segment.axes), [made], before, self._rows)
+        return y
+
+    def _steps(self, x: np.ndarray, y: np.ndarray, before: np.ndarray | None) -> np.ndarray:
+        """A layer that gives its last step alone gave every step: each is the last of the steps up to it."""
+        lengths = [None] * len(self._core._segment.axes)
+        for t in range(x.shape[1]):
+            last = self._rows if t == x.shape[1] - 1 else None
+            self._core._check([x[:, :t + 1]], lengths, [y[:, t]], before, last)
+        return y

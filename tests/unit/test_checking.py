@@ -1,0 +1,158 @@
+"""LSTM_ENGINE_CHECK=1: right runs pass in every way to run; a wrong kernel or weight is caught and named."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lstm_engine as le
+from lstm_engine import checking
+from lstm_engine.errors import CheckError, LstmEngineError
+from lstm_engine.graph import LSTM, Dense, Graph, Operator, Value
+
+RNG = np.random.default_rng(0)
+
+
+def numbers(*shape: int) -> np.ndarray:
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def layers() -> list:
+    return [le.LSTM(numbers(1, 20, 3), numbers(1, 20, 5), numbers(1, 40)), le.Dense(numbers(5, 2), numbers(2))]
+
+
+def graph_with_operators() -> Graph:
+    lstm = LSTM(name="lstm", inputs=("scaled",), outputs=("y",), W=numbers(1, 20, 3), R=numbers(1, 20, 5))
+    return Graph((Value("x", ("batch", "time", 3)),), (
+        Operator(name="scale", inputs=("x", ""), outputs=("scaled",), op_type="Mul", constants={1: numbers(3)}), lstm,
+        Operator(name="sum", inputs=("y", ""), outputs=("summed",), op_type="ReduceSum", constants={1: np.array([1])},
+                 attributes={"keepdims": 0}),
+        Operator(name="most", inputs=("y",), outputs=("place",), op_type="ArgMax", attributes={"axis": 2}),
+        Dense(name="head", inputs=("summed",), outputs=("z",), kernel=numbers(5, 2))), ("z", "place"))
+
+
+@pytest.fixture
+def check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LSTM_ENGINE_CHECK", "1")
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of what is compared."""
+    seen: list[str] = []
+    original = checking.compare
+
+    def compare(what: str, *rest: Any, **options: Any) -> None:
+        seen.append(what)
+        original(what, *rest, **options)
+    monkeypatch.setattr(checking, "compare", compare)
+    return seen
+
+
+def test_off_by_default(monkeypatch: pytest.MonkeyPatch, compared: list[str]) -> None:
+    monkeypatch.delenv("LSTM_ENGINE_CHECK", raising=False)
+    le.Model(layers()).predict(numbers(2, 4, 3))
+    assert not compared
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_way_to_run_is_checked(check: None, compared: list[str], dtype: str) -> None:
+    model = le.Model(layers(), dtype=dtype)
+    x = numbers(3, 6, 3).astype(dtype)
+    stream, states = model.stream(3), model.stream(3)
+    state = {"lstm": {"h": numbers(3, 1, 5), "c": numbers(3, 1, 5)}}
+    for number, run in enumerate((
+            lambda: model(x), lambda: model(list(x)), lambda: model(x, lengths=[6, 0, 3]), lambda: model(x, threads=2),
+            lambda: model(x, batch_size=2), lambda: model(x, out=np.empty((3, 6, 2), dtype)),
+            lambda: model(x, initial_state=state, return_state=True),
+            lambda: model(np.where(x > 1.5, np.nan, x), nan="mask"), lambda: model(x[:0]), lambda: model(x[:, :0]),
+            lambda: stream.step(x[:, 0]), lambda: stream.run(x), lambda: states.run(x[:, :2]))):
+        before = len(compared)
+        run()
+        assert len(compared) > before, number
+
+
+def test_last_steps_embeddings_and_pools(check: None, compared: list[str]) -> None:
+    ids = RNG.integers(0, 9, (4, 7))
+    for last in (le.Pool("mean"), le.Pool("max"), le.Pool("last")):
+        model = le.Model([le.Embedding(numbers(9, 3)), le.LSTM(numbers(2, 20, 3), numbers(2, 20, 5),
+                                                               direction="bidirectional"), last])
+        for _ in range(3):
+            model.predict(ids, lengths=[7, 1, 0, 4])
+    model = le.Model([le.GRU(numbers(1, 15, 3), numbers(1, 15, 5), return_sequences=False)])
+    stream = model.stream(2)
+    stream.run(numbers(2, 4, 3))
+    stream.step(numbers(2, 3))
+    assert compared
+
+
+def test_operators_and_recordings(check: None, compared: list[str]) -> None:
+    pytest.importorskip("onnx")
+    model = le.Model(graph_with_operators())
+    x = numbers(2, 4, 3)
+    for _ in range(4):
+        compared.clear()
+        model.predict(x)
+        assert [name.split("'")[1] for name in compared] == ["scale", "lstm", "sum", "most", "head"]
+    recording = next(iter(model._plan.replays._idle.values()))[0]       # type: ignore[union-attr]
+    recording.calls.append((np.add, (recording.outputs["z"], np.float32(1e-6), recording.outputs["z"])))
+    with pytest.raises(CheckError, match="'z': a recorded run has other bits"):
+        model.predict(x)
+
+
+def test_a_wrong_host_kernel_is_named(check: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnx")
+    from lstm_engine.plan.host_ops.registry import BUILDERS
+
+    for name, op_type, kernel in (("scale", "Mul", lambda x, y: x * y * np.float32(1 + 3e-5)),
+                                  ("most", "ArgMax", lambda x: x.argmax(2)[..., None] * 0)):
+        with monkeypatch.context() as patch:
+            patch.setitem(BUILDERS, op_type, lambda attributes, node, kernel=kernel: kernel)
+            model = le.Model(graph_with_operators())
+            with pytest.raises(CheckError, match=f"node '{name}' \\({op_type}\\)") as caught:
+                model.predict(numbers(2, 4, 3))
+            assert isinstance(caught.value, LstmEngineError)
+
+
+@pytest.mark.parametrize("way", ["predict", "lengths", "stream", "operators"])
+def test_a_wrong_packed_weight_is_named(check: None, way: str) -> None:
+    """The core holds other numbers than the graph: one weight of 100 off by a hundredth."""
+    from lstm_engine import runtime
+    from lstm_engine.graph import validate
+    from lstm_engine.layers import chain
+    from lstm_engine.plan import lower
+
+    graph = validate(graph_with_operators()) if way == "operators" else chain(layers())
+    model = le.Model(graph)
+    lstm = next(node for node in graph.nodes if isinstance(node, LSTM))
+    wrong = lstm.R.copy()
+    wrong[0, 7, 2] += 0.01
+    other = replace(graph, nodes=tuple(replace(node, R=wrong) if node is lstm else node for node in graph.nodes))
+    model._plan = checking.guarded(lower(other, isa=runtime.isa()), graph)
+    model._quick = model._direct = None
+    x = numbers(2, 5, 3)
+    run = {"predict": lambda: model(x), "operators": lambda: model(x), "lengths": lambda: model(x, lengths=[5, 2]),
+           "stream": lambda: model.stream(2).run(x)}[way]
+    with pytest.raises(CheckError, match=r"'lstm' \(LSTM\).*a difference of .*where rounding explains"):
+        run()
+
+
+def test_without_onnx_it_says_so_once(check: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lstm_engine.reference import operators
+
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    monkeypatch.setattr(checking, "_said", False)
+    operators._evaluator.cache_clear()
+    model = le.Model(graph_with_operators())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            model.predict(numbers(2, 4, 3))
+    assert [str(warning.message) for warning in caught if "unchecked" in str(warning.message)] == [
+        "LSTM_ENGINE_CHECK: host operators went unchecked, as the onnx package is missing: "
+        "pip install 'lstm-engine[onnx]'"]
