@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -250,7 +251,7 @@ class _Core:
         return results
 
     def stream(self, batch: int, rows: np.ndarray | None, threads: int, busy: Any) -> _Stream:
-        return _Stream(self, CoreStream(self._core, batch, rows, threads, busy), rows)
+        return _Stream(self, CoreStream(self._core, batch, rows, threads, threading.Lock()), rows, busy)
 
     def _check(self, inputs: list, lengths: list, outputs: list, state_in: Any = None, state_out: Any = None,
                resumed: bool = False) -> None:
@@ -259,16 +260,16 @@ class _Core:
         for port, array in zip(self._segment.outputs, outputs):
             if array is not None:
                 shown.append(port)
-                made.append(self._real(port.axis, array, lengths, resumed))
+                made.append(self._real(port.axis, array, lengths))
         slots = list(self._state_parts())
         if state_out is not None:
             made += [state_out[:, at:at + size] for _, _, at, size in slots]
 
         def run(change: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:
-            values, states = self._reference(given, lengths, state_in, change)
-            results = [self._real(port.axis, values[port.value], lengths, resumed) for port in shown]
+            values, states = self._reference(given, lengths, state_in, resumed, change)
+            results = [self._real(port.axis, values[port.value], lengths) for port in shown]
             if state_out is not None:
-                results += [states[name][part].reshape(len(state_out), -1) for name, part, _, _ in slots]
+                results += [states[name][part].reshape(len(state_out), size) for name, part, _, size in slots]
             return results
 
         if not self._nodes or not made:
@@ -280,15 +281,16 @@ class _Core:
 
     def _input(self, port: Any, array: np.ndarray, lengths: list) -> np.ndarray:
         """An input as the core reads it, zeros past the end of each sequence, where anything may stand."""
-        array = array.astype(np.int64 if port.ids else self._core.dtype)
+        with np.errstate(over="ignore"):                     # a number beyond float32 is infinite to the core
+            array = array.astype(np.int64 if port.ids else self._core.dtype)
         own = None if port.axis is None else lengths[port.axis]
         if own is not None:
             array[np.arange(array.shape[1]) >= np.asarray(own)[:, None]] = 0
         return array if port.ids else array.astype(np.float64)
 
     @staticmethod
-    def _real(axis: int | None, array: np.ndarray, lengths: list, resumed: bool) -> np.ndarray:
-        """Zeros at what does not count: steps past the end; rows that had none, whose vectors a resumed run carries."""
+    def _real(axis: int | None, array: np.ndarray, lengths: list) -> np.ndarray:
+        """Zeros at the steps past the end, which do not count."""
         if axis is not None and lengths[axis] is not None:
             array = array.copy()
             array[np.arange(array.shape[1]) >= np.asarray(lengths[axis])[:, None]] = 0
@@ -301,9 +303,13 @@ class _Core:
             if c is not None:
                 yield layer.name, "c", c, c_size
 
-    def _reference(self, given: list, lengths: list, state_in: Any, change: Callable[[np.ndarray], np.ndarray]
-                   ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
-        """The values and final states of the segment's nodes in float64."""
+    def _reference(self, given: list, lengths: list, state_in: Any, resumed: bool,
+                   change: Callable[[np.ndarray], np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
+        """The values and final states of the segment's nodes in float64.
+
+        A run that goes on from another shows what that left, in a row without steps too.
+        """
+        empty = "initial" if resumed else None
         ports = {(port.value, port.axis): change(array) for port, array in zip(self._segment.ports, given)}
         parts = {(name, part): slice(at, at + size) for name, part, at, size in self._state_parts()}
         values: dict[str, np.ndarray] = {}
@@ -321,7 +327,7 @@ class _Core:
                     arguments[position] = values[name] if name in values else ports[name, None]
                 elif state_in is not None and (node.name, part) in parts:
                     arguments[position] = state_in[:, parts[node.name, part]].astype(np.float64)
-            outputs, states[node.name] = run_recurrent(_with(node, change), arguments, own, {}, None)
+            outputs, states[node.name] = run_recurrent(_with(node, change), arguments, own, {}, empty)
             values.update((name, array) for name, array in zip(node.outputs, outputs) if name)
         return values, states
 
@@ -329,8 +335,8 @@ class _Core:
 class _Stream:
     """A CoreStream whose steps are checked, from the state that it had before each."""
 
-    def __init__(self, core: _Core, stream: CoreStream, rows: np.ndarray | None) -> None:
-        self._core, self._stream, self._rows = core, stream, rows
+    def __init__(self, core: _Core, stream: CoreStream, rows: np.ndarray | None, busy: Any) -> None:
+        self._core, self._stream, self._rows, self._busy = core, stream, rows, busy
 
     def step(self, x: Any) -> Any:
         return self._checked(self._stream.step, x, True)
@@ -339,6 +345,14 @@ class _Stream:
         return self._checked(self._stream.chunk, x, False)
 
     def _checked(self, run: Callable[[Any], Any], x: Any, single: bool) -> Any:
+        if not self._busy.acquire(blocking=False):
+            return None                                      # the long way says what is wrong
+        try:
+            return self._alone(run, x, single)
+        finally:
+            self._busy.release()
+
+    def _alone(self, run: Callable[[Any], Any], x: Any, single: bool) -> Any:
         before = None if self._rows is None else self._rows.copy()
         y = run(x)
         if y is None:
