@@ -304,7 +304,8 @@ class _Core:
                 yield layer.name, "c", c, c_size
 
     def _reference(self, given: list, lengths: list, state_in: Any, resumed: bool,
-                   change: Callable[[np.ndarray], np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
+                   change: Callable[[np.ndarray], np.ndarray]
+                   ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
         """The values and final states of the segment's nodes in float64.
 
         A run that goes on from another shows what that left, in a row without steps too.
