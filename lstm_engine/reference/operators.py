@@ -103,4 +103,8 @@ def _evaluator(op_type: str, attributes: tuple[tuple[str, Any], ...], types: tup
                             **{name: list(value) if isinstance(value, tuple) else value for name, value in attributes})
     graph = helper.make_graph([node], "operator", inputs, made)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-    return ReferenceEvaluator(model)
+    evaluator = ReferenceEvaluator(model)
+    for name, value in attributes:
+        if isinstance(value, float):                  # a message holds a float32: an epsilon of Keras has more digits
+            setattr(evaluator.rt_nodes_[0], name, value)
+    return evaluator
