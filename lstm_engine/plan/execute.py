@@ -11,6 +11,7 @@ from ..graph import Node, Recurrent
 from .lower import Plan
 from .masks import AxisRun
 from .partition import AxisKey
+from .ports import graph_lengths, graph_mask, sizes, whole_numbers
 from .steps import HostStep, Segment
 
 Rows = Mapping[int, np.ndarray]
@@ -22,7 +23,7 @@ def execute(plan: Plan, values: dict[str, np.ndarray], batch: int, *, lengths: M
             ) -> dict[str, np.ndarray]:
     """The values of the plan's outputs, by name.
 
-    values: the checked inputs by name, in the graph's dtypes; it is added to. lengths: int32 [batch] by the symbol of a
+    batch: the rows of the model. values: the checked inputs by name, in the graph's dtypes; it is added to. lengths: int32 [batch] by the symbol of a
     time axis. state_in, state_out: state rows by segment, see StateLayout; may be empty. out: arrays of the
     right shape and dtype to write outputs to. masks: bool [batch, time] by the symbol of a time axis: steps that are
     not there, which leave every state alone and repeat the output before them. carry: the sequences began before these
@@ -42,8 +43,7 @@ def execute(plan: Plan, values: dict[str, np.ndarray], batch: int, *, lengths: M
             before, after = state_in.get(number), state_out.get(number)
             if lengths or masks or out or split != "auto" or block_steps or before is not None or after is not None \
                     or not _run_plain(step, values, threads):
-                _run_segment(plan, step, values, batch, lengths, masks, before, after, threads, out, split,
-                             block_steps, carry)
+                _run_segment(plan, step, values, lengths, masks, before, after, threads, out, split, block_steps, carry)
     return {name: values[name] for name in plan.outputs}
 
 
@@ -55,6 +55,9 @@ def _check_steps_apply(plan: Plan, axes: Mapping[object, np.ndarray], what: str)
             if any(symbol in shape for shape in shapes for symbol in axes):
                 raise UnsupportedError(f"{what} cannot be used with this model: node {step.node.name!r} "
                                        f"({getattr(step.node, 'op_type', step.node.op)}) works across time")
+        elif isinstance(step, Segment) and step.rows != plan.axes.batch and any(axis.time in axes for axis in step.axes):
+            raise UnsupportedError(f"{what} cannot be used with this model: {step.nodes[0].name!r} runs over other rows "
+                                   f"({step.rows}) than the batch ({plan.axes.batch})")
 
 
 def _run_plain(segment: Segment, values: dict[str, np.ndarray], threads: int) -> bool:
@@ -70,20 +73,22 @@ def _run_plain(segment: Segment, values: dict[str, np.ndarray], threads: int) ->
     return True
 
 
-def _run_segment(plan: Plan, segment: Segment, values: dict[str, np.ndarray], batch: int,
-                 lengths: Mapping[object, np.ndarray], masks: Mapping[object, np.ndarray], state_in: np.ndarray | None,
-                 state_out: np.ndarray | None, threads: int, out: Mapping[str, np.ndarray], split: str,
-                 block_steps: int, carry: bool) -> None:
-    axes = [_axis_run(axis, lengths, masks, values) for axis in segment.axes]
+def _run_segment(plan: Plan, segment: Segment, values: dict[str, np.ndarray], lengths: Mapping[object, np.ndarray],
+                 masks: Mapping[object, np.ndarray], state_in: np.ndarray | None, state_out: np.ndarray | None,
+                 threads: int, out: Mapping[str, np.ndarray], split: str, block_steps: int, carry: bool) -> None:
+    batch, steps = sizes(segment, values)
+    for rows in (state_in, state_out):
+        if rows is not None and len(rows) != batch:
+            raise ArgumentError(f"layer {segment.layers[0].name!r} runs over {batch} rows, not over the {len(rows)} of "
+                                "the batch: its state can neither be given nor returned")
+    axes = [_axis_run(axis, lengths, masks, values, batch, full) for axis, full in zip(segment.axes, steps)]
     inputs = []
     for port in segment.ports:
         array = values[port.value]
-        batch = array.shape[0]
         if port.axis is not None:
-            axes[port.axis].full_steps = array.shape[1]
             array = axes[port.axis].compact(array)
             axes[port.axis].steps = array.shape[1]
-        inputs.append(token_ids(array, port.value) if port.ids else np.ascontiguousarray(array, plan.dtype))
+        inputs.append(whole_numbers(array, port.value) if port.ids else np.ascontiguousarray(array, plan.dtype))
     outputs = []
     for port in segment.outputs:
         axis = None if port.axis is None else axes[port.axis]
@@ -109,23 +114,17 @@ def _carried(segment: Segment, maker: Node | None, state_in: np.ndarray | None) 
 
 
 def _axis_run(axis: AxisKey, lengths: Mapping[object, np.ndarray], masks: Mapping[object, np.ndarray],
-              values: dict[str, np.ndarray]) -> AxisRun:
-    own = _lengths_of(axis.lengths, values) if axis.lengths else lengths.get(axis.time)
-    mask = values[axis.mask] if axis.mask else None
+              values: dict[str, np.ndarray], batch: int, steps: int) -> AxisRun:
+    own = lengths.get(axis.time)
+    if own is not None and own.shape != (batch,):
+        raise ArgumentError(f"lengths: expected {batch} of them, the rows of a value with time axis {axis.time!r}, "
+                            f"got {len(own)}")
+    if axis.lengths:
+        own = graph_lengths(axis.lengths, values[axis.lengths], batch, steps, own)
+    mask = graph_mask(axis.mask, values[axis.mask], batch, steps) if axis.mask else None
     if axis.time in masks:
-        mask = masks[axis.time] if mask is None else mask & masks[axis.time]
-    return AxisRun(own, mask)
-
-
-def _lengths_of(name: str, values: dict[str, np.ndarray]) -> np.ndarray:
-    """Lengths that the graph itself computes or takes as an input."""
-    return token_ids(values[name], name)
-
-
-def token_ids(array: np.ndarray, name: str) -> np.ndarray:
-    """Whole numbers as C-contiguous int32; ArgumentError for one that does not fit."""
-    if array.dtype == np.int32:
-        return np.ascontiguousarray(array)
-    if array.dtype.itemsize >= 4 and array.size and (array.max() > 2**31 - 1 or array.min() < -2**31):
-        raise ArgumentError(f"{name}: a token id does not fit 32 bits")
-    return np.ascontiguousarray(array, np.int32)
+        given = masks[axis.time]
+        if given.shape != (batch, steps):
+            raise ArgumentError(f'nan="mask": expected a mask {[batch, steps]}, got {list(given.shape)}')
+        mask = given if mask is None else mask & given
+    return AxisRun(own, mask, steps)

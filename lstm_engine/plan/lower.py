@@ -83,7 +83,7 @@ class _SegmentBuilder:
     """Adds the nodes of one part to a C model."""
 
     def __init__(self, core: _core.CoreModel, part: Part, values: dict[str, Value], lightener: Lightener) -> None:
-        self.segment = Segment(core)
+        self.segment = Segment(core, part.rows)
         self.part, self.values, self.dtype, self.lightener = part, values, core.dtype, lightener
         self.numbers: dict[tuple[str, AxisKey | None], int] = {}      # a value on an axis -> its number in the core
 
@@ -100,8 +100,8 @@ class _SegmentBuilder:
             core = self.segment.core
             sequence, index = axis is not None, 0 if axis is None else self._axis_number(axis)
             features = 0 if ids else self.values[name].shape[-1]
-            self.numbers[name, axis] = (core.input_ids(sequence, index) if ids
-                                        else core.input(sequence, index, features))
+            self.numbers[name, axis] = (core.input_ids(sequence, index, name) if ids
+                                        else core.input(sequence, index, features, name))
             self.segment.ports.append(Port(name, index if sequence else None, ids, int(features)))
         return self.numbers[name, axis]
 
@@ -146,7 +146,7 @@ class _SegmentBuilder:
             axis = self.part.made[name]
             features = int(self.values[name].shape[-1])
             index = None if axis is None else segment.axes.index(axis)
-            segment.core.output(self.numbers[name, axis], axis is not None, features, index or 0)
+            segment.core.output(self.numbers[name, axis], axis is not None, features, index or 0, name)
             segment.outputs.append(Port(name, index, False, features, makers[name]))
         segment.core.finish()
         return segment
