@@ -23,7 +23,8 @@ def execute(plan: Plan, values: dict[str, np.ndarray], batch: int, *, lengths: M
             ) -> dict[str, np.ndarray]:
     """The values of the plan's outputs, by name.
 
-    batch: the rows of the model. values: the checked inputs by name, in the graph's dtypes; it is added to. lengths: int32 [batch] by the symbol of a
+    batch: rows of the model, which those of a segment may differ from.
+    values: the checked inputs by name, in the graph's dtypes; it is added to. lengths: int32 [batch] by the symbol of a
     time axis. state_in, state_out: state rows by segment, see StateLayout; may be empty. out: arrays of the
     right shape and dtype to write outputs to. masks: bool [batch, time] by the symbol of a time axis: steps that are
     not there, which leave every state alone and repeat the output before them. carry: the sequences began before these
@@ -43,7 +44,8 @@ def execute(plan: Plan, values: dict[str, np.ndarray], batch: int, *, lengths: M
             before, after = state_in.get(number), state_out.get(number)
             if lengths or masks or out or split != "auto" or block_steps or before is not None or after is not None \
                     or not _run_plain(step, values, threads):
-                _run_segment(plan, step, values, lengths, masks, before, after, threads, out, split, block_steps, carry)
+                _run_segment(plan, step, values, batch, lengths, masks, before, after, threads, out, split,
+                             block_steps, carry)
     return {name: values[name] for name in plan.outputs}
 
 
@@ -55,9 +57,10 @@ def _check_steps_apply(plan: Plan, axes: Mapping[object, np.ndarray], what: str)
             if any(symbol in shape for shape in shapes for symbol in axes):
                 raise UnsupportedError(f"{what} cannot be used with this model: node {step.node.name!r} "
                                        f"({getattr(step.node, 'op_type', step.node.op)}) works across time")
-        elif isinstance(step, Segment) and step.rows != plan.axes.batch and any(axis.time in axes for axis in step.axes):
-            raise UnsupportedError(f"{what} cannot be used with this model: {step.nodes[0].name!r} runs over other rows "
-                                   f"({step.rows}) than the batch ({plan.axes.batch})")
+        elif isinstance(step, Segment) and step.rows != plan.axes.batch \
+                and any(axis.time in axes for axis in step.axes):
+            raise UnsupportedError(f"{what} cannot be used with this model: node {step.nodes[0].name!r} runs over "
+                                   f"other rows ({step.rows}) than the batch ({plan.axes.batch})")
 
 
 def _run_plain(segment: Segment, values: dict[str, np.ndarray], threads: int) -> bool:
@@ -73,15 +76,15 @@ def _run_plain(segment: Segment, values: dict[str, np.ndarray], threads: int) ->
     return True
 
 
-def _run_segment(plan: Plan, segment: Segment, values: dict[str, np.ndarray], lengths: Mapping[object, np.ndarray],
-                 masks: Mapping[object, np.ndarray], state_in: np.ndarray | None, state_out: np.ndarray | None,
-                 threads: int, out: Mapping[str, np.ndarray], split: str, block_steps: int, carry: bool) -> None:
-    batch, steps = sizes(segment, values)
-    for rows in (state_in, state_out):
-        if rows is not None and len(rows) != batch:
-            raise ArgumentError(f"layer {segment.layers[0].name!r} runs over {batch} rows, not over the {len(rows)} of "
-                                "the batch: its state can neither be given nor returned")
-    axes = [_axis_run(axis, lengths, masks, values, batch, full) for axis, full in zip(segment.axes, steps)]
+def _run_segment(plan: Plan, segment: Segment, values: dict[str, np.ndarray], batch: int,
+                 lengths: Mapping[object, np.ndarray], masks: Mapping[object, np.ndarray], state_in: np.ndarray | None,
+                 state_out: np.ndarray | None, threads: int, out: Mapping[str, np.ndarray], split: str,
+                 block_steps: int, carry: bool) -> None:
+    rows, steps = sizes(segment, values)
+    if rows != batch and (state_in is not None or state_out is not None):
+        raise UnsupportedError(f"layer {segment.layers[0].name!r} runs on {rows} rows, not over the batch of {batch}; "
+                               "its state can neither be given nor returned")
+    axes = [_axis_run(axis, lengths, masks, values, rows, full) for axis, full in zip(segment.axes, steps)]
     inputs = []
     for port in segment.ports:
         array = values[port.value]
@@ -92,10 +95,10 @@ def _run_segment(plan: Plan, segment: Segment, values: dict[str, np.ndarray], le
     outputs = []
     for port in segment.outputs:
         axis = None if port.axis is None else axes[port.axis]
-        shape = (batch, port.features) if axis is None else (batch, axis.steps, port.features)
+        shape = (rows, port.features) if axis is None else (rows, axis.steps, port.features)
         array = out.get(port.value) if axis is None or axis.mask is None else None
         outputs.append(segment.core.empty(shape) if array is None else array)
-    segment.core.run(batch, [axis.steps for axis in axes], [axis.lengths for axis in axes], inputs, outputs, state_in,
+    segment.core.run(rows, [axis.steps for axis in axes], [axis.lengths for axis in axes], inputs, outputs, state_in,
                      state_out, threads, split, block_steps, carry)
     for port, array in zip(segment.outputs, outputs):
         axis = None if port.axis is None else axes[port.axis]
@@ -114,17 +117,18 @@ def _carried(segment: Segment, maker: Node | None, state_in: np.ndarray | None) 
 
 
 def _axis_run(axis: AxisKey, lengths: Mapping[object, np.ndarray], masks: Mapping[object, np.ndarray],
-              values: dict[str, np.ndarray], batch: int, steps: int) -> AxisRun:
+              values: dict[str, np.ndarray], rows: int, steps: int) -> AxisRun:
+    """A time axis of a segment of so many rows and steps: the lengths and masks of the caller, and the graph's own."""
     own = lengths.get(axis.time)
-    if own is not None and own.shape != (batch,):
-        raise ArgumentError(f"lengths: expected {batch} of them, the rows of a value with time axis {axis.time!r}, "
+    if own is not None and own.shape != (rows,):
+        raise ArgumentError(f"lengths: expected {rows} of them, the rows of a value with time axis {axis.time!r}, "
                             f"got {len(own)}")
     if axis.lengths:
-        own = graph_lengths(axis.lengths, values[axis.lengths], batch, steps, own)
-    mask = graph_mask(axis.mask, values[axis.mask], batch, steps) if axis.mask else None
+        own = graph_lengths(axis.lengths, values[axis.lengths], rows, steps, own)
+    mask = graph_mask(axis.mask, values[axis.mask], rows, steps) if axis.mask else None
     if axis.time in masks:
         given = masks[axis.time]
-        if given.shape != (batch, steps):
-            raise ArgumentError(f'nan="mask": expected a mask {[batch, steps]}, got {list(given.shape)}')
+        if given.shape != (rows, steps):
+            raise ArgumentError(f'nan="mask": expected a mask {[rows, steps]}, got {list(given.shape)}')
         mask = given if mask is None else mask & given
     return AxisRun(own, mask, steps)

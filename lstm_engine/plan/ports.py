@@ -1,6 +1,6 @@
 """What comes to a segment in a run: the sizes of its inputs, lengths and masks, looked at before every call.
 
-Shapes inferred when a graph is loaded are what must hold if the graph is right for these inputs. What a run brings may be
+Shapes inferred when a graph is loaded are what must hold if the graph fits its inputs. What a run brings may be
 otherwise: a Reshape whose target the graph computes, a state with rows of its own, lengths past the end.
 """
 
@@ -45,8 +45,8 @@ def sizes(segment: Segment, values: Mapping[str, np.ndarray]) -> tuple[int, list
 def graph_lengths(name: str, array: np.ndarray, rows: int, steps: int, given: np.ndarray | None) -> np.ndarray:
     """Lengths that the graph itself computes or takes as an input, as int32 [rows].
 
-    given: those that the caller of `predict` gave for the same axis. They say that there are no more steps than that, so
-    the graph's cannot reach past them.
+    given: those that the caller of `predict` gave for the same axis. They say that there are no more steps than that,
+    so the graph's cannot reach past them.
     """
     if array.dtype.kind not in "iu":
         raise ArgumentTypeError(f"lengths {name!r}: expected whole numbers, got {array.dtype}")
