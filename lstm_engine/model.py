@@ -230,11 +230,12 @@ class Model:
         size = checked.batch if batch_size is None else batch_size
         if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or (size < 1 and batch_size is not None):
             raise ArgumentError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
-        step = min(int(size), -(-checked.batch // 20)) if progress and self._divisible() else int(size)
+        divisible = not self._plan.mixes_rows
+        step = min(int(size), -(-checked.batch // 20)) if progress and divisible else int(size)
         parts = range(0, checked.batch, max(1, step))
-        if len(parts) > 1 and not self._divisible():
-            raise UnsupportedError("batch_size: this model fixes its batch, or has an output without one, so its rows "
-                                   "cannot run in parts")
+        if len(parts) > 1 and not divisible:
+            raise UnsupportedError(f"batch_size: this model {self._plan.mixes_rows}, so its rows cannot run in parts; "
+                                   "leave batch_size out")
         row_axes = {name: self._plan.axes.batch_axis(name) for name in (*checked.arrays, *self._plan.outputs)}
         collected: dict[str, list[np.ndarray]] = {name: [] for name in self._plan.outputs}
         starts = parts or range(1)                               # no rows run as one part
@@ -255,11 +256,6 @@ class Model:
         return {name: targets[name] if name in targets and row_axes[name] == 0 else
                 arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=row_axes[name])
                 for name, arrays in collected.items()}
-
-    def _divisible(self) -> bool:
-        """Whether rows can run in parts: the batch is of any size, and every output has it."""
-        axes = self._plan.axes
-        return isinstance(axes.batch, str) and all(axes.batch_axis(name) is not None for name in self._plan.outputs)
 
     def _answer(self, checked: Checked, results: dict[str, np.ndarray], state: dict | None,
                 targets: dict[str, np.ndarray]) -> Any:

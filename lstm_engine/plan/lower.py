@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +37,22 @@ class Plan:
     gemm: str
     axes: Axes
     replays: Replays | None = field(default=None, compare=False)     # where host operators take part
+
+    @cached_property
+    def mixes_rows(self) -> str:
+        """What keeps the rows of the batch from running in parts, "" where they can."""
+        from .row_axes import Mixed, row_places
+
+        if not isinstance(self.axes.batch, str):
+            return f"fixes its batch ({self.axes.batch})"
+        places = row_places(self.light.nodes, self.inputs, self.values, self.axes.batch)
+        for name in self.outputs:
+            place = places[name]
+            if isinstance(place, Mixed):
+                return f"makes {name!r} of all rows at once, in {place.node}"
+            if place is None or place != self.axes.batch_axis(name):
+                return f"has an output without a batch ({name})"
+        return ""
 
 
 def compute_dtype(graph: Graph) -> str:

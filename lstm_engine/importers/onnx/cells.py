@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...errors import UnsupportedError
 from ...graph import GRU, LSTM, RNN, Recurrent, Value
 from ...graph.nodes import Shape
 from .recurrent import Cell
@@ -97,7 +98,8 @@ def _onnx_view(root: str, shape: Shape, cell: Cell) -> View:
     """What ONNX shows of a value [batch, (time,) dirs*H]: [time, dirs, batch, H] or [dirs, batch, H], layout 0."""
     apart = (*shape[:-1], cell.dirs, cell.hidden)
     view = View.whole(root, shape).reshape(apart)
-    assert view is not None         # the last axis is dirs*H by construction
+    if view is None:                # the last axis is dirs*H by construction, so another one is 0
+        raise UnsupportedError(f"{cell.node.label}: makes {list(shape)}, of no elements whatever comes")
     if cell.layout:
         return view
     return view.transpose((1, 2, 0, 3) if len(apart) == 4 else (1, 0, 2))
