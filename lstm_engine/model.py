@@ -163,7 +163,8 @@ class Model:
             A list and lengths leave padding out. A model without a mask that was trained on padded sequences has learnt
             from the padding: give it an array padded the same way (`le.pad_sequences`) and no lengths, or its answers
             change. `lstm-engine inspect` says whether a mask is in the model.
-        batch_size: rows to run at a time (default: all). progress: show a bar on stderr.
+        batch_size: rows to run at a time (default: all); refused where a node mixes rows. progress: show a bar on
+            stderr.
         out: where to write the output, of its exact shape and dtype (a dict by name where there are several).
         threads: at most this many.
         initial_state: {layer: {"h": [batch, dirs, hidden], "c": ...}}; zeros where left out.
