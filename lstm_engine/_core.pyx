@@ -252,6 +252,7 @@ cdef class CoreModel:
     cdef readonly object dtype
     cdef readonly size_t state_size
     cdef readonly list layers
+    cdef list input_names, output_names     # what errors call them
     cdef readonly bint causal
     cdef OutputMemory outputs
 
@@ -269,7 +270,7 @@ cdef class CoreModel:
         self.kind = cnp.NPY_FLOAT64 if dtype == "float64" else cnp.NPY_FLOAT32
         self.dtype = dtype
         self.isa = le_model_isa(self.model).decode()
-        self.layers = []
+        self.layers, self.input_names, self.output_names = [], [], []
         self.outputs = OutputMemory()
         self.fixed_batch = -1
         for i in range(MAX_PORTS):
@@ -287,15 +288,15 @@ cdef class CoreModel:
             raise errors.ArgumentError(f"{what}: expected a C-contiguous {self.dtype} array of shape {shape}")
         return cnp.PyArray_DATA(array)
 
-    def input(self, bint sequence, int axis, size_t features):
-        """Add a float input [batch, features] or [batch, time, features]; returns its value."""
-        return self._input(sequence, axis, features, False)
+    def input(self, bint sequence, int axis, size_t features, name=None):
+        """Add a float input [batch, features] or [batch, time, features]; returns its value. name: for errors."""
+        return self._input(sequence, axis, features, False, name)
 
-    def input_ids(self, bint sequence, int axis):
-        """Add an int32 input [batch] or [batch, time]; returns its value."""
-        return self._input(sequence, axis, 0, True)
+    def input_ids(self, bint sequence, int axis, name=None):
+        """Add an int32 input [batch] or [batch, time]; returns its value. name: for errors."""
+        return self._input(sequence, axis, 0, True, name)
 
-    cdef _input(self, bint sequence, int axis, size_t features, bint ids):
+    cdef _input(self, bint sequence, int axis, size_t features, bint ids, name):
         cdef le_value out
         cdef le_error error
         cdef le_status status
@@ -312,6 +313,7 @@ cdef class CoreModel:
         self.input_sequence[self.input_count] = sequence
         self.input_features[self.input_count] = features
         self.input_axis[self.input_count] = axis
+        self.input_names.append(f"input {self.input_count}" if name is None else f"value {name!r}")
         self.input_count += 1
         if sequence and axis == self.axis_count:
             self.axis_count += 1
@@ -398,9 +400,9 @@ cdef class CoreModel:
         self.layers.append((node.name, node.dirs))
         return y, y_h, y_c
 
-    def output(self, le_value value, bint sequence, size_t features, int axis=0):
-        """Name a value as an output: a sequence [batch, time, features] on time axis `axis`, or a vector
-        [batch, features]."""
+    def output(self, le_value value, bint sequence, size_t features, int axis=0, name=None):
+        """Make a value an output: a sequence [batch, time, features] on time axis `axis`, or a vector
+        [batch, features]. name: for errors."""
         cdef le_error error
         if self.output_count == MAX_PORTS:
             raise errors.UnsupportedError(f"more than {MAX_PORTS} outputs in one segment")
@@ -410,6 +412,7 @@ cdef class CoreModel:
         self.output_sequence[self.output_count] = sequence
         self.output_features[self.output_count] = features
         self.output_axis[self.output_count] = axis
+        self.output_names.append(f"output {self.output_count}" if name is None else f"value {name!r}")
         self.output_count += 1
 
     def finish(self):
@@ -455,12 +458,27 @@ cdef class CoreModel:
             raise errors.ArgumentTypeError(f"{what}: expected an aligned, C-contiguous array of the model's dtype")
         return 0
 
+    cdef int check_shape(self, object array, str what, tuple expected) except -1:
+        """Rank, rows, steps and features as they are now: what was inferred when the model was made is no proof."""
+        cdef int i
+        cdef bint fits = cnp.PyArray_NDIM(array) == <int>len(expected)
+        for i in range(<int>len(expected) if fits else 0):
+            fits = fits and cnp.PyArray_DIM(array, i) == <cnp.npy_intp>expected[i]
+        if not fits:
+            raise errors.ArgumentError(f"{what}: expected shape {list(expected)}, got {list(array.shape)}")
+        return 0
+
+    cdef tuple port_shape(self, size_t batch, list steps, bint sequence, int axis, bint ids, size_t features):
+        cdef tuple leading = (batch, steps[axis]) if sequence else (batch,)
+        return leading if ids else (*leading, features)
+
     def run(self, size_t batch, list steps, list lengths, list inputs, list outputs, state_in, state_out, int threads,
             split="auto", size_t block_steps=0, bint resumed=False):
-        """Run on checked arrays. Shapes are the caller's (model.py) to check against the graph; sizes are checked here.
+        """Run on arrays of `batch` rows and `steps`, one entry per time axis. Whatever the caller has checked, the dtype
+        and every size of each array are checked here: memory is read and written by them.
 
-        steps, lengths: one entry per time axis (a lengths entry: int32 [batch] or None). inputs, outputs: one array per
-        port (an output may be None). state_in, state_out: [batch, state_size] or None. resumed: see le_run.
+        lengths: an int32 [batch] or None per time axis. inputs, outputs: one array per port (an output may be None).
+        state_in, state_out: [batch, state_size] or None. resumed: see le_run. Raises ArgumentError, ArgumentTypeError.
         """
         cdef le_run run
         cdef le_error error
@@ -479,16 +497,19 @@ cdef class CoreModel:
             axes[i].lengths = NULL
             if lengths[i] is not None:
                 self.check(lengths[i], cnp.NPY_INT32, "lengths", False)
-                if cnp.PyArray_SIZE(lengths[i]) != <cnp.npy_intp>batch:
-                    raise errors.ArgumentError(f"lengths: expected {batch} of them, got {cnp.PyArray_SIZE(lengths[i])}")
+                self.check_shape(lengths[i], "lengths", (batch,))
                 axes[i].lengths = <const int32_t *>cnp.PyArray_DATA(lengths[i])
         for i in range(len(inputs)):
-            self.check(inputs[i], cnp.NPY_INT32 if self.input_is_ids[i] else self.kind, f"input {i}", False)
+            self.check(inputs[i], cnp.NPY_INT32 if self.input_is_ids[i] else self.kind, self.input_names[i], False)
+            self.check_shape(inputs[i], self.input_names[i], self.port_shape(
+                batch, steps, self.input_sequence[i], self.input_axis[i], self.input_is_ids[i], self.input_features[i]))
             input_data[i] = cnp.PyArray_DATA(inputs[i])
         for i in range(len(outputs)):
             output_data[i] = NULL
             if outputs[i] is not None:
-                self.check(outputs[i], self.kind, f"output {i}", True)
+                self.check(outputs[i], self.kind, self.output_names[i], True)
+                self.check_shape(outputs[i], self.output_names[i], self.port_shape(
+                    batch, steps, self.output_sequence[i], self.output_axis[i], False, self.output_features[i]))
                 output_data[i] = cnp.PyArray_DATA(outputs[i])
         run.batch = batch
         run.axes = axes
@@ -508,8 +529,7 @@ cdef class CoreModel:
                 for state, writable in ((state_in, False), (state_out, True)):
                     if state is not None:
                         self.check(state, self.kind, "state", writable)
-                        if <size_t>cnp.PyArray_SIZE(state) != batch * self.state_size:
-                            raise errors.ArgumentError(f"state: expected shape ({batch}, {self.state_size})")
+                        self.check_shape(state, "state", (batch, self.state_size))
                 if state_in is not None:
                     for i in range(batch):
                         rows[i] = <char *>cnp.PyArray_DATA(state_in) + i * stride
@@ -654,6 +674,8 @@ cdef class CoreModel:
         cdef cnp.npy_intp batch = self.fixed_batch
         cdef cnp.npy_intp steps[MAX_PORTS]
         cdef int i
+        if <int>len(arrays) != self.input_count:
+            raise errors.CoreError("run: a port is missing")
         memcpy(steps, self.fixed_steps, sizeof(steps))
         call.model, call.inputs, call.outputs = self, [], []
         for i in range(self.input_count):
@@ -739,6 +761,7 @@ cdef class CoreStream:
         self.run.threads = threads
         if rows is not None:
             owner.check(rows, owner.kind, "state", True)
+            owner.check_shape(rows, "state", (batch, owner.state_size))
             self.row_pointers = <void **>malloc(batch * sizeof(void *))
             if self.row_pointers == NULL:
                 raise errors.OutOfMemoryError("no memory for a stream")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import warnings
@@ -170,7 +171,8 @@ class Model:
             A list and lengths leave padding out. A model without a mask that was trained on padded sequences has learnt
             from the padding: give it an array padded the same way (`le.pad_sequences`) and no lengths, or its answers
             change. `lstm-engine inspect` says whether a mask is in the model.
-        batch_size: rows to run at a time (default: all). progress: show a bar on stderr.
+        batch_size: rows to run at a time (default: all); refused where a node mixes rows. progress: show a bar on
+            stderr.
         out: where to write the output, of its exact shape and dtype (a dict by name where there are several).
         threads: at most this many.
         initial_state: {layer: {"h": [batch, dirs, hidden], "c": ...}}; zeros where left out.
@@ -223,13 +225,19 @@ class Model:
             if not isinstance(array, np.ndarray):
                 raise ArgumentTypeError(f"out {name!r}: expected an array, got {type(array).__name__}")
             shape = tuple(checked.sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in value.shape)
-            if array.shape != shape or array.dtype != value.dtype:
+            # A symbol that is left stands for a size that only the run tells; `_answer` and the core look at it then.
+            fits = array.ndim == len(shape) and all(isinstance(dim, str) or dim == size
+                                                    for dim, size in zip(shape, array.shape, strict=True))
+            if not fits or array.dtype != value.dtype:
                 raise ArgumentError(f"out {name!r}: expected {value.dtype} of shape {list(shape)}, got {array.dtype} "
                                     f"of shape {list(array.shape)}")
             if not (array.flags.c_contiguous and array.flags.writeable and array.flags.aligned):
                 raise ArgumentError(f"out {name!r}: must be writeable and C-contiguous")
             if any(np.may_share_memory(array, given) for given in checked.arrays.values()):
                 raise ArgumentError(f"out {name!r}: shares memory with an input")
+        for (name, array), (other, second) in itertools.combinations(out.items(), 2):
+            if np.may_share_memory(array, second):
+                raise ArgumentError(f"out {name!r} and {other!r} share memory")
         return dict(out)
 
     def _in_parts(self, checked: Checked, masks: dict, batch_size: int | None, progress: bool, state_in: dict,
@@ -237,11 +245,12 @@ class Model:
         size = checked.batch if batch_size is None else batch_size
         if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or (size < 1 and batch_size is not None):
             raise ArgumentError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
-        step = min(int(size), -(-checked.batch // 20)) if progress and self._divisible() else int(size)
+        divisible = not self._plan.mixes_rows
+        step = min(int(size), -(-checked.batch // 20)) if progress and divisible else int(size)
         parts = range(0, checked.batch, max(1, step))
-        if len(parts) > 1 and not self._divisible():
-            raise UnsupportedError("batch_size: this model fixes its batch, or has an output without one, so its rows "
-                                   "cannot run in parts")
+        if len(parts) > 1 and not divisible:
+            raise UnsupportedError(f"batch_size: this model {self._plan.mixes_rows}, so its rows cannot run in parts; "
+                                   "leave batch_size out")
         row_axes = {name: self._plan.axes.batch_axis(name) for name in (*checked.arrays, *self._plan.outputs)}
         collected: dict[str, list[np.ndarray]] = {name: [] for name in self._plan.outputs}
         starts = parts or range(1)                               # no rows run as one part
@@ -257,22 +266,17 @@ class Model:
                               out=out)
             for name, array in results.items():
                 if name in out and array is not out[name]:           # made by a host operator
-                    out[name][...] = array
+                    _put(name, array, out[name])
                 collected[name].append(array)
         return {name: targets[name] if name in targets and row_axes[name] == 0 else
                 arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=row_axes[name])
                 for name, arrays in collected.items()}
 
-    def _divisible(self) -> bool:
-        """Whether rows can run in parts: the batch is of any size, and every output has it."""
-        axes = self._plan.axes
-        return isinstance(axes.batch, str) and all(axes.batch_axis(name) is not None for name in self._plan.outputs)
-
     def _answer(self, checked: Checked, results: dict[str, np.ndarray], state: dict | None,
                 targets: dict[str, np.ndarray]) -> Any:
         for name, array in targets.items():
             if results[name] is not array:          # an output of a host operator, or of an input passed through
-                array[...] = results[name]
+                _put(name, results[name], array)
                 results[name] = array
         given = Owners(checked.arrays.values()) if self._may_alias else None
         for name in self._may_alias:
@@ -296,6 +300,13 @@ class Model:
         for row, length in enumerate(own):
             rows[row, length:] = 0
         return array
+
+
+def _put(name: str, result: np.ndarray, target: np.ndarray) -> None:
+    """Write an output where the caller wants it, whose size may be known only now."""
+    if result.shape != target.shape:
+        raise ArgumentError(f"out {name!r}: expected shape {list(result.shape)}, got {list(target.shape)}")
+    target[...] = result
 
 
 def _rebuild(graph: Graph, gemm: str) -> Model:

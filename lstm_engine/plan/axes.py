@@ -33,7 +33,11 @@ class Axes:
         # An inner layer may run over rows of its own, such as the words of a batch of sentences.
         batches = [shape[0] for shape in sequences if shape[0] in outside]
         first = next((values[value.name].shape[:1] for value in graph.inputs), ()) or (1,)
-        return cls(values, batches[0] if batches else first[0], frozenset(shape[1] for shape in sequences),
+        batch = batches[0] if batches else first[0]
+        times = {shape[1] for shape in sequences}
+        if isinstance(batch, str):
+            times.discard(batch)        # one name for both: lengths could not say which of the two they mean
+        return cls(values, batch, frozenset(times),
                    any(isinstance(node, Operator) and node.op_type == "Transpose" for node in graph.nodes))
 
     def batch_axis(self, name: str) -> int | None:

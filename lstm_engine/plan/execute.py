@@ -11,6 +11,7 @@ from ..graph import Node, Recurrent
 from .lower import Plan
 from .masks import AxisRun
 from .partition import AxisKey
+from .ports import graph_lengths, graph_mask, sizes, whole_numbers
 from .steps import HostStep, Segment
 
 Rows = Mapping[int, np.ndarray]
@@ -22,6 +23,7 @@ def execute(plan: Plan, values: dict[str, np.ndarray], batch: int, *, lengths: M
             ) -> dict[str, np.ndarray]:
     """The values of the plan's outputs, by name.
 
+    batch: rows of the model, which those of a segment may differ from.
     values: the checked inputs by name, in the graph's dtypes; it is added to. lengths: int32 [batch] by the symbol of a
     time axis. state_in, state_out: state rows by segment, see StateLayout; may be empty. out: arrays of the
     right shape and dtype to write outputs to. masks: bool [batch, time] by the symbol of a time axis: steps that are
@@ -55,6 +57,10 @@ def _check_steps_apply(plan: Plan, axes: Mapping[object, np.ndarray], what: str)
             if any(symbol in shape for shape in shapes for symbol in axes):
                 raise UnsupportedError(f"{what} cannot be used with this model: node {step.node.name!r} "
                                        f"({getattr(step.node, 'op_type', step.node.op)}) works across time")
+        elif isinstance(step, Segment) and step.rows != plan.axes.batch \
+                and any(axis.time in axes for axis in step.axes):
+            raise UnsupportedError(f"{what} cannot be used with this model: node {step.nodes[0].name!r} runs over "
+                                   f"other rows ({step.rows}) than the batch ({plan.axes.batch})")
 
 
 def _run_plain(segment: Segment, values: dict[str, np.ndarray], threads: int) -> bool:
@@ -74,23 +80,25 @@ def _run_segment(plan: Plan, segment: Segment, values: dict[str, np.ndarray], ba
                  lengths: Mapping[object, np.ndarray], masks: Mapping[object, np.ndarray], state_in: np.ndarray | None,
                  state_out: np.ndarray | None, threads: int, out: Mapping[str, np.ndarray], split: str,
                  block_steps: int, carry: bool) -> None:
-    axes = [_axis_run(axis, lengths, masks, values) for axis in segment.axes]
+    rows, steps = sizes(segment, values)
+    if rows != batch and (state_in is not None or state_out is not None):
+        raise UnsupportedError(f"layer {segment.layers[0].name!r} runs on {rows} rows, not over the batch of {batch}; "
+                               "its state can neither be given nor returned")
+    axes = [_axis_run(axis, lengths, masks, values, rows, full) for axis, full in zip(segment.axes, steps)]
     inputs = []
     for port in segment.ports:
         array = values[port.value]
-        batch = array.shape[0]
         if port.axis is not None:
-            axes[port.axis].full_steps = array.shape[1]
             array = axes[port.axis].compact(array)
             axes[port.axis].steps = array.shape[1]
-        inputs.append(token_ids(array, port.value) if port.ids else np.ascontiguousarray(array, segment.core.dtype))
+        inputs.append(whole_numbers(array, port.value) if port.ids else np.ascontiguousarray(array, segment.core.dtype))
     outputs = []
     for port in segment.outputs:
         axis = None if port.axis is None else axes[port.axis]
-        shape = (batch, port.features) if axis is None else (batch, axis.steps, port.features)
+        shape = (rows, port.features) if axis is None else (rows, axis.steps, port.features)
         array = out.get(port.value) if axis is None or axis.mask is None else None
         outputs.append(segment.core.empty(shape) if array is None else array)
-    segment.core.run(batch, [axis.steps for axis in axes], [axis.lengths for axis in axes], inputs, outputs, state_in,
+    segment.core.run(rows, [axis.steps for axis in axes], [axis.lengths for axis in axes], inputs, outputs, state_in,
                      state_out, threads, split, block_steps, carry)
     for port, array in zip(segment.outputs, outputs):
         axis = None if port.axis is None else axes[port.axis]
@@ -109,23 +117,18 @@ def _carried(segment: Segment, maker: Node | None, state_in: np.ndarray | None) 
 
 
 def _axis_run(axis: AxisKey, lengths: Mapping[object, np.ndarray], masks: Mapping[object, np.ndarray],
-              values: dict[str, np.ndarray]) -> AxisRun:
-    own = _lengths_of(axis.lengths, values) if axis.lengths else lengths.get(axis.time)
-    mask = values[axis.mask] if axis.mask else None
+              values: dict[str, np.ndarray], rows: int, steps: int) -> AxisRun:
+    """A time axis of a segment of so many rows and steps: the lengths and masks of the caller, and the graph's own."""
+    own = lengths.get(axis.time)
+    if own is not None and own.shape != (rows,):
+        raise ArgumentError(f"lengths: expected {rows} of them, the rows of a value with time axis {axis.time!r}, "
+                            f"got {len(own)}")
+    if axis.lengths:
+        own = graph_lengths(axis.lengths, values[axis.lengths], rows, steps, own)
+    mask = graph_mask(axis.mask, values[axis.mask], rows, steps) if axis.mask else None
     if axis.time in masks:
-        mask = masks[axis.time] if mask is None else mask & masks[axis.time]
-    return AxisRun(own, mask)
-
-
-def _lengths_of(name: str, values: dict[str, np.ndarray]) -> np.ndarray:
-    """Lengths that the graph itself computes or takes as an input."""
-    return token_ids(values[name], name)
-
-
-def token_ids(array: np.ndarray, name: str) -> np.ndarray:
-    """Whole numbers as C-contiguous int32; ArgumentError for one that does not fit."""
-    if array.dtype == np.int32:
-        return np.ascontiguousarray(array)
-    if array.dtype.itemsize >= 4 and array.size and (array.max() > 2**31 - 1 or array.min() < -2**31):
-        raise ArgumentError(f"{name}: a token id does not fit 32 bits")
-    return np.ascontiguousarray(array, np.int32)
+        given = masks[axis.time]
+        if given.shape != (rows, steps):
+            raise ArgumentError(f'nan="mask": expected a mask {[rows, steps]}, got {list(given.shape)}')
+        mask = given if mask is None else mask & given
+    return AxisRun(own, mask, steps)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from ..errors import UnsupportedError
+from ..errors import ArgumentError, UnsupportedError
 from ..graph import LINEAR, Activate, Dense, Embedding, Mask, Node, Operator, Value
 from .axes import Axes
 from .partition import FLOATS
@@ -79,9 +79,9 @@ def _function(node: Node, values: dict[str, Value], isa: str) -> Callable[[np.nd
     if isinstance(node, Mask):
         unwanted = node.value
         return lambda ids: ids != unwanted
-    features = values[node.inputs[0]].shape[-1:]
-    if isinstance(node, (Dense, Activate)) and features and isinstance(features[0], int):
-        return _rows_through_core(node, features[0], dtype, isa)
+    shape = values[node.inputs[0]].shape
+    if isinstance(node, (Dense, Activate)) and shape and isinstance(shape[-1], int):
+        return _rows_through_core(node, len(shape), shape[-1], dtype, isa)
     raise UnsupportedError(f"node {node.name!r} ({node.op}) cannot be run: its input is not a [batch, time, features] "
                            "sequence, or it needs a mask, which is not supported yet")
 
@@ -105,13 +105,16 @@ def _convolution(node: Operator, isa: str) -> Callable[..., np.ndarray] | None:
     return small_convolution(attributes, weight.shape, core)
 
 
-def _rows_through_core(node: Dense | Activate, features: int, dtype: str, isa: str
+def _rows_through_core(node: Dense | Activate, rank: int, features: int, dtype: str, isa: str
                        ) -> Callable[[np.ndarray], np.ndarray]:
-    """Dense or Activate on a value of any rank: its rows, as a batch of vectors for the C core."""
+    """Dense or Activate on a value of any rank: its rows, as a batch of vectors for the C core.
+
+    Raises ArgumentError for a value of another rank or number of features.
+    """
     from .host_ops.registry import Call, repeatable
 
     core = _core.CoreModel(isa, dtype, "packed")
-    x = core.input(False, 0, features)
+    x = core.input(False, 0, features, node.inputs[0])
     if isinstance(node, Dense):
         bias = None if node.bias is None else np.ascontiguousarray(node.bias, dtype)
         units = node.kernel.shape[1]
@@ -122,12 +125,17 @@ def _rows_through_core(node: Dense | Activate, features: int, dtype: str, isa: s
     core.finish()
 
     def run(x: np.ndarray) -> np.ndarray:
-        rows = np.ascontiguousarray(x, dtype)
-        out = np.empty((*rows.shape[:-1], units), dtype)
-        core.run(rows.size // features, [], [], [rows], [out], None, None, 1)
-        return out
+        if x.ndim != rank or x.shape[-1] != features:
+            raise ArgumentError(f"node {node.name!r} ({node.op}): value {node.inputs[0]!r} must have {rank} axes, the "
+                                f"last of {features}, got {list(x.shape)}")
+        rows = np.ascontiguousarray(x, dtype).reshape(-1, features)
+        out = np.empty((len(rows), units), dtype)
+        core.run(len(rows), [], [], [rows], [out], None, None, 1)
+        return out.reshape(*x.shape[:-1], units)
 
     def again(out: np.ndarray, x: np.ndarray) -> list[Call] | None:
+        if x.ndim != rank or x.shape[-1] != features:
+            return None                         # running it says what is wrong
         rows = x if x.flags.c_contiguous and x.dtype == dtype else np.empty(x.shape, dtype)
         call = core.call([rows.reshape(-1, features)], 1, out.reshape(-1, units))
         return None if call is None else [*([] if rows is x else [(np.copyto, (rows, x))]), (call, ())]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +37,22 @@ class Plan:
     gemm: str
     axes: Axes
     replays: Replays | None = field(default=None, compare=False)     # where host operators take part
+
+    @cached_property
+    def mixes_rows(self) -> str:
+        """What keeps the rows of the batch from running in parts, "" where they can."""
+        from .row_axes import Mixed, row_places
+
+        if not isinstance(self.axes.batch, str):
+            return f"fixes its batch ({self.axes.batch})"
+        places = row_places(self.light.nodes, self.inputs, self.values, self.axes.batch)
+        for name in self.outputs:
+            place = places[name]
+            if isinstance(place, Mixed):
+                return f"makes {name!r} of all rows at once, in {place.node}"
+            if place is None or place != self.axes.batch_axis(name):
+                return f"has an output without a batch ({name})"
+        return ""
 
 
 def compute_dtype(graph: Graph) -> str:
@@ -87,7 +104,7 @@ class _SegmentBuilder:
     """Adds the nodes of one part to a C model."""
 
     def __init__(self, core: _core.CoreModel, part: Part, values: dict[str, Value], lightener: Lightener) -> None:
-        self.segment = Segment(core)
+        self.segment = Segment(core, part.rows)
         self.part, self.values, self.dtype, self.lightener = part, values, core.dtype, lightener
         self.numbers: dict[tuple[str, AxisKey | None], int] = {}      # a value on an axis -> its number in the core
 
@@ -104,8 +121,8 @@ class _SegmentBuilder:
             core = self.segment.core
             sequence, index = axis is not None, 0 if axis is None else self._axis_number(axis)
             features = 0 if ids else self.values[name].shape[-1]
-            self.numbers[name, axis] = (core.input_ids(sequence, index) if ids
-                                        else core.input(sequence, index, features))
+            self.numbers[name, axis] = (core.input_ids(sequence, index, name) if ids
+                                        else core.input(sequence, index, features, name))
             self.segment.ports.append(Port(name, index if sequence else None, ids, int(features)))
         return self.numbers[name, axis]
 
@@ -152,7 +169,7 @@ class _SegmentBuilder:
             axis = self.part.made[name]
             features = int(self.values[name].shape[-1])
             index = None if axis is None else segment.axes.index(axis)
-            segment.core.output(self.numbers[name, axis], axis is not None, features, index or 0)
+            segment.core.output(self.numbers[name, axis], axis is not None, features, index or 0, name)
             segment.outputs.append(Port(name, index, False, features, makers[name]))
         segment.core.finish()
         return segment

@@ -14,13 +14,13 @@ from ..graph import Node, Recurrent
 class AxisRun:
     """One time axis of one run. `steps` is what the core sees, `full_steps` what the values outside have."""
 
-    def __init__(self, lengths: np.ndarray | None, mask: np.ndarray | None = None) -> None:
+    def __init__(self, lengths: np.ndarray | None, mask: np.ndarray | None, steps: int) -> None:
+        """lengths: int32 [batch], mask: bool [batch, steps], both checked."""
         self.lengths, self.mask = lengths, mask
-        self.steps = self.full_steps = 0
+        self.steps = self.full_steps = steps
         self._taken: np.ndarray | None = None      # [batch, steps]: the steps that count, then any
         if mask is None:
             return
-        self.full_steps = mask.shape[1]
         if lengths is not None:
             mask = mask & (np.arange(mask.shape[1]) < lengths[:, None])
         if mask.all():

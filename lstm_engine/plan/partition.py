@@ -1,7 +1,9 @@
 """Splitting the nodes of a graph into parts: segments that the C core runs, and single nodes that NumPy runs.
 
-Nodes keep the graph's order, and a node joins the open segment unless it needs something that is made after that
-segment has run, or reads a sequence under other lengths than the segment made it with.
+A segment runs its nodes on one number of rows, so nodes join where shape inference gives them the same: a symbol, or a
+size. (What inference took for equal a run may still make different: the core's call looks at what comes.) A node joins
+the last segment of its rows and dtype, unless it needs something that is made after that segment has run, or reads a
+sequence under other lengths than the segment made it with.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..graph import Activate, Dense, Embedding, Graph, Node, Pool, Recurrent, Value
+from ..graph.nodes import Dim
 
 FLOATS = ("float32", "float64")
 IDS = ("int32", "int64", "uint8")
@@ -29,9 +32,11 @@ class AxisKey:
 
 @dataclass
 class Part:
-    """Nodes that run in one step. `made` maps a segment's values to the time axis they stand on (None: a vector)."""
+    """Nodes that run in one step. `made` maps a segment's values to the time axis they stand on (None: a vector);
+    `rows` is the first axis of all of a segment's values."""
 
     core: bool
+    rows: Dim | None = None
     dtype: str = ""                                              # what a segment computes in
     nodes: list[Node] = field(default_factory=list)
     axes: list[AxisKey | None] = field(default_factory=list)     # of each node of a segment
@@ -53,7 +58,7 @@ def partition(graph: Graph, values: dict[str, Value]) -> list[Part]:
     parts: list[Part] = []
     made_in = {value.name: -1 for value in graph.inputs}     # value -> number of the part that makes it
     lookups = {node.outputs[0]: node for node in graph.nodes if isinstance(node, Embedding) and core_runs(node, values)}
-    open_part = -1
+    opened: dict[tuple[Dim, str], int] = {}                  # rows, dtype -> number of the last segment of those
     for node in graph.nodes:
         if node.outputs[0] in lookups and node.outputs[0] not in graph.outputs:
             continue
@@ -62,7 +67,7 @@ def partition(graph: Graph, values: dict[str, Value]) -> list[Part]:
             own = runs and name == node.inputs[0] and values[name].dtype == computes_in(node, values)
             if name in lookups and name not in made_in and not own:
                 _place(lookups[name], values, parts, made_in)
-                open_part = len(parts) - 1
+                opened[_rows(lookups[name], values), computes_in(lookups[name], values)] = len(parts) - 1
         if not runs:
             parts.append(Part(core=False, nodes=[node]))
             made_in |= {name: len(parts) - 1 for name in node.outputs if name}
@@ -71,15 +76,16 @@ def partition(graph: Graph, values: dict[str, Value]) -> list[Part]:
         if lookup is not None and values[node.inputs[0]].dtype != computes_in(node, values):
             lookup = None
         reads = [*node.inputs[1:], *(lookup.inputs if lookup else node.inputs[:1])]
-        axis = _axis(node, values, parts[open_part].made if open_part >= 0 else {})
-        if open_part < 0 or parts[open_part].dtype != computes_in(node, values) \
-                or not _joins(node, reads, axis, parts[open_part], made_in, open_part):
-            parts.append(Part(True, computes_in(node, values)))
-            open_part = len(parts) - 1
+        key = _rows(node, values), computes_in(node, values)
+        number = opened.get(key, -1)
+        axis = _axis(node, values, parts[number].made if number >= 0 else {})
+        if number < 0 or not _joins(node, reads, axis, parts[number], made_in, number):
+            parts.append(Part(True, *key))
+            opened[key] = number = len(parts) - 1
             axis = _axis(node, values, {})
-        if lookup is not None and node.inputs[0] not in parts[open_part].made:
-            _add(lookup, axis, parts, made_in, open_part)
-        _add(node, axis, parts, made_in, open_part)
+        if lookup is not None and node.inputs[0] not in parts[number].made:
+            _add(lookup, axis, parts, made_in, number)
+        _add(node, axis, parts, made_in, number)
     read = set(graph.outputs).union(*map(_reads, parts))
     for number, part in enumerate(parts):
         part.exports = [name for name in part.made if name in read and made_in.get(name) == number]
@@ -93,7 +99,7 @@ def _reads(part: Part) -> set[str]:
 
 def _place(node: Node, values: dict[str, Value], parts: list[Part], made_in: dict[str, int]) -> None:
     """A segment of its own for an embedding that NumPy reads."""
-    parts.append(Part(True, computes_in(node, values)))
+    parts.append(Part(True, _rows(node, values), computes_in(node, values)))
     _add(node, _axis(node, values, {}), parts, made_in, len(parts) - 1)
 
 
@@ -130,8 +136,17 @@ def _shaped(value: Value, ranks: tuple[int, ...]) -> bool:
     return value.dtype in FLOATS and len(value.shape) in ranks and isinstance(value.shape[-1], int)
 
 
+def _rows(node: Node, values: dict[str, Value]) -> Dim:
+    """The rows a node works on. Those of its initial states, lengths and mask are the same, or no run can be right."""
+    return values[node.inputs[0]].shape[0]
+
+
 def _axis(node: Node, values: dict[str, Value], made: dict[str, AxisKey | None]) -> AxisKey | None:
-    """The time axis a node works on: the lengths it names itself, else those its input was made with."""
+    """The time axis a node works on, under the lengths and mask that it names itself.
+
+    Those of another node say only what that node made: past the end its output is 0, or under a mask what came before,
+    and a node without lengths works on these steps like on any other.
+    """
     name = node.inputs[0]
     shape = values[name].shape
     if len(shape) < (2 if isinstance(node, Embedding) else 3):
@@ -139,7 +154,7 @@ def _axis(node: Node, values: dict[str, Value], made: dict[str, AxisKey | None])
     if isinstance(node, Recurrent):
         return AxisKey(shape[1], optional(node.inputs, 1), optional(node.inputs, 4))
     inside = made.get(name)
-    return inside if inside is not None and not inside.mask else AxisKey(shape[1])
+    return inside if inside is not None and not (inside.mask or inside.lengths) else AxisKey(shape[1])
 
 
 def _joins(node: Node, reads: list[str], axis: AxisKey | None, part: Part, made_in: dict[str, int],

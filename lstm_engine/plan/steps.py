@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _core
 from ..graph import Node, Recurrent, Value
+from ..graph.nodes import Dim
 from .partition import AxisKey
 
 
@@ -26,9 +27,11 @@ class Port:
 
 @dataclass
 class Segment:
-    """One call of the C core. Outputs are [batch, time, features] on an axis, or [batch, features]."""
+    """One call of the C core, all of it on `rows` rows. Outputs are [rows, time, features] on an axis, or
+    [rows, features]."""
 
     core: _core.CoreModel
+    rows: Dim | None = None
     ports: list[Port] = field(default_factory=list)
     axes: list[AxisKey] = field(default_factory=list)
     outputs: list[Port] = field(default_factory=list)

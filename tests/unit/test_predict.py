@@ -100,7 +100,7 @@ def test_a_batch_that_cannot_be_parted_is_refused():
                     constants={1: np.array([0])})
     across = le.Model(Graph((Value("x", ("batch", "time", I)),), (cell(), mean), ("m",)))
     assert across.predict(X).shape == (T, H)
-    with pytest.raises(le.UnsupportedError, match="has an output without one"):
+    with pytest.raises(le.UnsupportedError, match=r"makes 'm' of all rows at once, in 'mean' \(ReduceMean\)"):
         across.predict(X, batch_size=2)
 
 

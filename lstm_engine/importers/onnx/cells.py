@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...errors import UnsupportedError
 from ...graph import GRU, LSTM, RNN, Recurrent, Value
 from ...graph.nodes import Shape
 from .recurrent import Cell
@@ -21,9 +22,9 @@ def add(mapper: Mapper, cell: Cell) -> None:
     """Add the node of a cell; its ONNX outputs become views of the node's."""
     build = mapper.build
     batch, time, _ = x_shape = _batch_first(mapper, cell)
-    lengths = _lengths(mapper, cell, time)
-    inputs = [build.array(_x_view(mapper, cell), x_shape), lengths, _state(mapper, cell, cell.initial_h),
-              _state(mapper, cell, cell.initial_c)]
+    lengths = _lengths(mapper, cell, batch, time)
+    inputs = [build.array(_x_view(mapper, cell), x_shape), lengths, _state(mapper, cell, cell.initial_h, batch),
+              _state(mapper, cell, cell.initial_c, batch)]
     while not inputs[-1]:
         inputs.pop()
     wide = cell.dirs * cell.hidden
@@ -62,39 +63,43 @@ def _batch_first(mapper: Mapper, cell: Cell) -> Shape:
     return tuple(shape) if cell.layout else (shape[1], shape[0], shape[2])
 
 
-def _lengths(mapper: Mapper, cell: Cell, time: int | str) -> str:
-    """The value of the lengths; "" where every row runs to the end anyway."""
+def _lengths(mapper: Mapper, cell: Cell, rows: int | str, time: int | str) -> str:
+    """The value of the lengths; "" where every one of so many rows runs to the end anyway."""
     array = mapper.constants.get(cell.lengths)
     if array is None:
         return mapper.array(cell.lengths)
-    return "" if np.all(array == time) else mapper.build.constant(cell.lengths, array)
+    return "" if array.shape == (rows,) and np.all(array == time) else mapper.build.constant(cell.lengths, array)
 
 
-def _state(mapper: Mapper, cell: Cell, name: str) -> str:
-    """The value of an initial state as [batch, dirs*H]; "" for zeros, which are the default."""
+def _state(mapper: Mapper, cell: Cell, name: str, rows: int | str) -> str:
+    """The value of an initial state as [rows, dirs*H]; "" for zeros, which are the default.
+
+    Zeros that are not known to be of so many rows stay: whether they fit x, which ONNX wants, the run must tell.
+    """
     if not name:
         return ""
     array = mapper.constants.get(name)
+    shape = mapper.shape(name) if array is None else array.shape
+    fits = tuple(shape) == ((rows, cell.dirs, cell.hidden) if cell.layout else (cell.dirs, rows, cell.hidden))
     if array is None:
-        shape = mapper.shape(name)
-        # Sizes that are known have been checked; zeros of an unknown size might not fit, which the run must tell.
-        if name in mapper.folded.zeros and shape[2] == cell.hidden and shape[1 if cell.layout else 0] == cell.dirs:
+        if name in mapper.folded.zeros and fits:
             return ""
         view = mapper.views[name]
         view = view if cell.layout else view.transpose((1, 0, 2))
         batch = shape[0 if cell.layout else 1]
         return mapper.build.array(view.merge(1, 2), (batch, cell.dirs * cell.hidden))
-    if not array.any():
+    if not array.any() and fits:
         return ""
-    rows = array if cell.layout else array.transpose(1, 0, 2)
-    return mapper.build.constant(name, np.ascontiguousarray(rows.reshape(len(rows), -1)))
+    state = array if cell.layout else array.transpose(1, 0, 2)
+    return mapper.build.constant(name, np.ascontiguousarray(state.reshape(len(state), -1)))
 
 
 def _onnx_view(root: str, shape: Shape, cell: Cell) -> View:
     """What ONNX shows of a value [batch, (time,) dirs*H]: [time, dirs, batch, H] or [dirs, batch, H], layout 0."""
     apart = (*shape[:-1], cell.dirs, cell.hidden)
     view = View.whole(root, shape).reshape(apart)
-    assert view is not None         # the last axis is dirs*H by construction
+    if view is None:                # the last axis is dirs*H by construction, so another one is 0
+        raise UnsupportedError(f"{cell.node.label}: makes {list(shape)}, of no elements whatever comes")
     if cell.layout:
         return view
     return view.transpose((1, 2, 0, 3) if len(apart) == 4 else (1, 0, 2))

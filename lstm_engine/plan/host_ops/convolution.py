@@ -178,6 +178,8 @@ def small_convolution(attributes: dict[str, Any], weight: Sequence[int], core: C
         size = x.itemsize
         columns = np.ndarray(view, x.dtype, last, 0, [jump * size for jump in jumps])
         product = core.quick(np.ascontiguousarray(columns.reshape(count, rows)), 1)
+        if product is None:                     # numbers that the core does not take
+            return general(x, weight, bias)
         return product.reshape(made).transpose(to_first)
 
     def again(out: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None

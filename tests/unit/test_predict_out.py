@@ -1,0 +1,47 @@
+"""`predict(out=)` where only the run tells a size, and arrays that may not be one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import lstm_engine as le
+from lstm_engine.errors import ArgumentError
+from lstm_engine.graph import Dense, Graph, Operator, Value
+
+
+@pytest.fixture
+def gathered() -> le.Model:
+    """Rows of x where an input is not 0, and the same through a Dense: their number is known when the model runs."""
+    x, rows = Value("x", ("batch", 3)), Value("rows", ("n",), "int64")
+    where = Operator(name="where", inputs=("rows",), outputs=("where",), op_type="NonZero")
+    flat = Operator(name="flat", inputs=("where", ""), outputs=("flat",), op_type="Squeeze",
+                    constants={1: np.array([0], np.int64)})
+    pick = Operator(name="pick", inputs=("x", "flat"), outputs=("picked",), op_type="Gather", attributes={"axis": 0})
+    dense = Dense(name="dense", inputs=("picked",), outputs=("made",), kernel=np.eye(3, 2, dtype=np.float32))
+    return le.Model(Graph((x, rows), (where, flat, pick, dense), ("picked", "made")))
+
+
+X = np.arange(12, dtype=np.float32).reshape(4, 3)
+
+
+def test_a_size_that_only_the_run_tells(gathered):
+    inputs = {"x": X, "rows": np.array([1, 0, 2, 0])}
+    out = {"picked": np.empty((2, 3), np.float32), "made": np.empty((2, 2), np.float32)}
+    y = gathered.predict(inputs, out=out)
+    assert y["picked"] is out["picked"] and y["made"] is out["made"]
+    np.testing.assert_array_equal(out["picked"], X[[0, 2]])
+    np.testing.assert_array_equal(out["made"], X[[0, 2], :2])
+
+
+@pytest.mark.parametrize("name, rows, width", [("picked", 3, 3), ("picked", 1, 3), ("made", 3, 2), ("made", 1, 2)])
+def test_another_size_is_refused_and_never_broadcast(gathered, name, rows, width):
+    with pytest.raises(ArgumentError, match=rf"'{name}'.*expected shape \[2, {width}\], got \[{rows}, {width}\]"):
+        gathered.predict({"x": X, "rows": np.array([1, 0, 2, 0])}, out={name: np.empty((rows, width), np.float32)})
+
+
+def test_outputs_in_one_memory_are_refused(gathered):
+    memory = np.empty((2, 3), np.float32)
+    with pytest.raises(ArgumentError, match="out 'picked' and 'made' share memory"):
+        gathered.predict({"x": X, "rows": np.array([1, 0, 2, 0])},
+                         out={"picked": memory, "made": memory.reshape(-1)[:4].reshape(2, 2)})
