@@ -22,12 +22,12 @@ def add(mapper: Mapper, cell: Cell) -> None:
     build = mapper.build
     batch, time, _ = x_shape = _batch_first(mapper, cell)
     lengths = _lengths(mapper, cell, time)
-    inputs = [build.array(_x_view(mapper, cell), x_shape), lengths, _state(mapper, cell, cell.initial_h),
-              _state(mapper, cell, cell.initial_c)]
+    inputs = [build.array(_x_view(mapper, cell), x_shape), lengths, _state(mapper, cell, cell.initial_h, cell.output),
+              _state(mapper, cell, cell.initial_c, cell.hidden)]
     while not inputs[-1]:
         inputs.pop()
-    wide = cell.dirs * cell.hidden
-    shapes: list[Shape] = [(batch, time, wide), (batch, wide), (batch, wide)]
+    wide = cell.dirs * cell.output
+    shapes: list[Shape] = [(batch, time, wide), (batch, wide), (batch, cell.dirs * cell.hidden)]
     outputs = []
     for name, shape in zip(cell.node.outputs, shapes):
         made = build.name(name) if name else ""
@@ -40,6 +40,7 @@ def add(mapper: Mapper, cell: Cell) -> None:
     options: dict[str, Any] = dict(cell.options)
     if cell.op == "LSTM":
         options["P"] = cell.P
+        options["projection"] = cell.projection
     build.nodes.append(_NODES[cell.op](
         name=build.node_name(cell.node.name or f"{cell.op}_{len(build.nodes)}"), inputs=tuple(inputs),
         outputs=tuple(outputs), W=cell.W, R=cell.R, B=cell.B, direction=cell.direction,
@@ -70,20 +71,20 @@ def _lengths(mapper: Mapper, cell: Cell, time: int | str) -> str:
     return "" if np.all(array == time) else mapper.build.constant(cell.lengths, array)
 
 
-def _state(mapper: Mapper, cell: Cell, name: str) -> str:
-    """The value of an initial state as [batch, dirs*H]; "" for zeros, which are the default."""
+def _state(mapper: Mapper, cell: Cell, name: str, size: int) -> str:
+    """The value of an initial state as [batch, dirs*size]; "" for zeros, which are the default."""
     if not name:
         return ""
     array = mapper.constants.get(name)
     if array is None:
         shape = mapper.shape(name)
         # Sizes that are known have been checked; zeros of an unknown size might not fit, which the run must tell.
-        if name in mapper.folded.zeros and shape[2] == cell.hidden and shape[1 if cell.layout else 0] == cell.dirs:
+        if name in mapper.folded.zeros and shape[2] == size and shape[1 if cell.layout else 0] == cell.dirs:
             return ""
         view = mapper.views[name]
         view = view if cell.layout else view.transpose((1, 0, 2))
         batch = shape[0 if cell.layout else 1]
-        return mapper.build.array(view.merge(1, 2), (batch, cell.dirs * cell.hidden))
+        return mapper.build.array(view.merge(1, 2), (batch, cell.dirs * size))
     if not array.any():
         return ""
     rows = array if cell.layout else array.transpose(1, 0, 2)
@@ -92,7 +93,9 @@ def _state(mapper: Mapper, cell: Cell, name: str) -> str:
 
 def _onnx_view(root: str, shape: Shape, cell: Cell) -> View:
     """What ONNX shows of a value [batch, (time,) dirs*H]: [time, dirs, batch, H] or [dirs, batch, H], layout 0."""
-    apart = (*shape[:-1], cell.dirs, cell.hidden)
+    wide = shape[-1]
+    assert isinstance(wide, int)
+    apart = (*shape[:-1], cell.dirs, wide // cell.dirs)
     view = View.whole(root, shape).reshape(apart)
     assert view is not None         # the last axis is dirs*H by construction
     if cell.layout:

@@ -24,6 +24,7 @@ from .files import Contents, open_contents
 from .legacy import MAGIC
 from .live import is_torch, spec_of_module, weights_of
 from .pickled import spec_of_pickled
+from .program import read_program
 from .propose import propose
 from .ways import EXPORT
 
@@ -53,6 +54,9 @@ def read(path: Path, options: ImportOptions = DEFAULT) -> Graph:
 
     Raises FileError, FormatError, UnsupportedError, ArgumentError; the message begins with the path.
     """
+    program = read_program(path, options) if options.spec is None else None
+    if program is not None:
+        return _sourced(program, path.name, {})
     spec = _given(options)
     with open_contents(path) as contents:
         if spec is None:
