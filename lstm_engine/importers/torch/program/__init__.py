@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,6 +28,7 @@ from .convert import written
 from .names import named_axes
 from .schema import parse
 
+PROGRAM = {"program": "torch.export"}           # in the metadata of a graph: it is the program itself, not weights alone
 MODEL = "/models/model.json"
 MAX_MODEL_BYTES = 64 << 20
 
@@ -70,7 +72,8 @@ def _graph(file: BinaryIO, size: int, options: ImportOptions) -> Graph | None:
     tensors, storages = read_exported(archive, stem)
     entries = storages.entries(tensors)
     graph = to_graph(written(parse(tree), lambda name: _array(entries, name)), ImportOptions())
-    return named_axes(graph)
+    metadata = {name: text for name, text in graph.metadata.items() if name != "source"}
+    return replace(named_axes(graph), metadata=metadata | PROGRAM)
 
 
 def _array(entries: Mapping[str, Entry], name: str) -> np.ndarray:
