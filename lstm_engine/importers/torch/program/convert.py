@@ -19,6 +19,7 @@ from ...onnx.model import OnnxModel
 from . import activations, elementwise, indexing, layers, recurrent, reductions, shaping, sizes  # noqa: F401
 from .arguments import HALF, Arguments
 from .emit import Emitter, Size, Tensor
+from .guards import Guards
 from .promotion import as_dtype
 from .registry import TABLE
 from .schema import Call, Program, Ref
@@ -42,6 +43,7 @@ class _Writer:
     def __init__(self, program: Program, load: Callable[[str], np.ndarray]) -> None:
         self.program, self.load = program, load
         self.e = Emitter()
+        self.guards = Guards(self.e)
         self.values: dict[str, Any] = {}
         self.owner: dict[str, int] = {}             # the memory that a tensor may share, by a number
         self.sharing: dict[int, set[str]] = {}
@@ -56,9 +58,16 @@ class _Writer:
                 self._weight(name, weight)
         for name in program.inputs:
             self._input(name)
+        given = {name: self.values[name] for name in program.inputs}
+        self.e.hint = "sizes"
+        self.guards.ranges(program, given)
+        self.guards.code(program, given)
         for at, call in enumerate(program.nodes):
             self._node(at, call)
-        return self.e.model(list(self._outputs()), f"torch {program.torch_version}")
+        outputs = list(self._outputs())
+        if outputs:
+            outputs[0] = outputs[0][0], self.guards.tie(outputs[0][1])
+        return self.e.model(outputs, f"torch {program.torch_version}")
 
     def _weight(self, name: str, weight: str) -> None:
         array = self.load(weight)
@@ -89,6 +98,9 @@ class _Writer:
         op = next((call.target.removeprefix(p) for p in PREFIXES if call.target.startswith(p)), call.target)
         if op in _SAYING_NOTHING:
             return
+        if op == "_assert_scalar.default":
+            self._assert(call)
+            return
         name, _, overload = op.rpartition(".")
         in_place = op not in TABLE and name.endswith("_") and f"{name[:-1]}.{overload}" in TABLE
         if in_place:
@@ -108,6 +120,14 @@ class _Writer:
             result = self._changed(at, call, result)
         shares = self._memory(call) if in_place or not TABLE[op].fresh else None
         self._bind(call, result, shares)
+
+    def _assert(self, call: Call) -> None:
+        """A condition that the program checks when it runs."""
+        condition = self._value(call.arguments.get("self"))
+        message = self._value(call.arguments.get("assert_msg", ""))
+        if not isinstance(condition, Tensor) or condition.rank or condition.dtype != "bool":
+            raise UnsupportedError(f"{call.label}: a condition on values is not supported")
+        self.guards.add(str(message), condition)
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, list):

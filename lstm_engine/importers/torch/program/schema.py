@@ -8,15 +8,15 @@ Source of the layout: torch/_export/serde/schema.py, versions 8.x.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from ....errors import FormatError, UnsupportedError
 from ....graph.nodes import Dim
+from ...arrays.strict_json import parse_object
 from ..exported import SCALARS
+from .guards import MOST_GUARDS, paths_of
 
 MAJOR = 8
 MOST_NODES = 20_000
@@ -81,7 +81,9 @@ class Program:
     outputs: list[Argument] = field(default_factory=list)
     metas: dict[str, Meta] = field(default_factory=dict)
     sizes: dict[str, int | str | None] = field(default_factory=dict)     # symbolic ints: a number, a symbol, unknown
-    argument_names: list[str] = field(default_factory=list)
+    ranges: dict[str, tuple[int | None, int | None]] = field(default_factory=dict)      # of symbols
+    guards: list[str] = field(default_factory=list)          # conditions on sizes, as Python expressions
+    paths: dict[str, str] = field(default_factory=dict)      # how guards write an input: "L['x']" -> its name
     torch_version: str = ""
 
 
@@ -103,7 +105,7 @@ def parse(tree: dict[str, Any]) -> Program:
         if isinstance(value, Ref):
             known.make(value.name, "the graph's inputs")
     signature = _field(module, "signature", dict, "graph_module")
-    _inputs(program, given, _field(signature, "input_specs", list, "the signature"))
+    leaves = _inputs(program, given, _field(signature, "input_specs", list, "the signature"))
     nodes = _field(graph, "nodes", list, "the graph")
     if len(nodes) > MOST_NODES:
         raise UnsupportedError(f"the program has {len(nodes)} nodes; at most {MOST_NODES} are supported")
@@ -113,7 +115,11 @@ def parse(tree: dict[str, Any]) -> Program:
     for value in results:
         known.use(value, "the graph's outputs")
     _outputs(program, results, _field(signature, "output_specs", list, "the signature"))
-    program.argument_names = _argument_names(module)
+    program.ranges = {name: _range(name, item) for name, item in
+                      _field(tree, "range_constraints", dict, "the program").items()}
+    program.guards = _guards(tree.get("guards_code", []))
+    names, structure = _call(module)
+    program.paths = paths_of(names, structure, leaves)
     return program
 
 
@@ -173,8 +179,10 @@ def _node(node: Any, known: _Names) -> Call:
     return Call(name or first, target, arguments, outputs)
 
 
-def _inputs(program: Program, given: list[Argument], specs: list[Any]) -> None:
-    """What each input of the graph is: a weight, the caller's, or a plain constant."""
+def _inputs(program: Program, given: list[Argument], specs: list[Any]) -> list[str | None]:
+    """What each input of the graph is: a weight, the caller's, or a plain constant. Gives the names of the caller's
+    inputs, None for plain constants."""
+    leaves: list[str | None] = []
     if len(given) != len(specs):
         _fail(f"{len(given)} inputs, {len(specs)} entries in input_specs")
     for value, spec in zip(given, specs):
@@ -188,10 +196,16 @@ def _inputs(program: Program, given: list[Argument], specs: list[Any]) -> None:
                 if value.name not in program.metas:
                     raise UnsupportedError(f"input {value.name!r:.100} is no tensor; only tensors can be given")
                 program.inputs.append(value.name)
-            elif value is not None and not isinstance(value, (bool, int, float, str)):
+                leaves.append(value.name)
+                continue
+            leaves.append(None)
+            if value is not None and not isinstance(value, (bool, int, float, str)):
                 raise UnsupportedError(f"an input that is {value!r:.60} is not supported")
-        elif kind != "constant_input":
+        elif kind == "constant_input":
+            leaves.append(None)
+        else:
             raise UnsupportedError(f"an input of the kind {kind!r:.60} is not supported")
+    return leaves
 
 
 _WEIGHTS = {"parameter": "parameter_name", "buffer": "buffer_name", "tensor_constant": "tensor_constant_name"}
@@ -218,14 +232,28 @@ def _outputs(program: Program, results: list[Argument], specs: list[Any]) -> Non
                                    "neither its inputs nor its weights")
 
 
-def _argument_names(module: dict[str, Any]) -> list[str]:
-    """The names of forward's arguments, where the program keeps them."""
+def _call(module: dict[str, Any]) -> tuple[list[str], Any]:
+    """The names of forward's arguments and the structure of its inputs, where the program keeps them."""
     for entry in _field(module, "module_call_graph", list, "graph_module"):
         if isinstance(entry, dict) and entry.get("fqn") == "" and isinstance(entry.get("signature"), dict):
-            names = entry["signature"].get("forward_arg_names")
-            if isinstance(names, list) and all(isinstance(name, str) for name in names):
-                return names
-    return []
+            names, spec = entry["signature"].get("forward_arg_names"), entry["signature"].get("in_spec")
+            if isinstance(names, list) and all(isinstance(name, str) for name in names) and isinstance(spec, str):
+                listed = parse_object(b'{"spec": ' + spec.encode() + b"}", "in_spec")["spec"]
+                return names, listed[1] if isinstance(listed, list) and len(listed) == 2 else None
+    return [], None
+
+
+def _range(name: str, item: Any) -> tuple[int | None, int | None]:
+    bounds = [item.get(key) for key in ("min_val", "max_val")] if isinstance(item, dict) else [""]
+    if len(bounds) != 2 or not all(bound is None or type(bound) is int for bound in bounds):
+        _fail(f"range_constraints of {name!r:.60} must hold min_val and max_val")
+    return bounds[0], bounds[1]
+
+
+def _guards(items: Any) -> list[str]:
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items) or len(items) > MOST_GUARDS:
+        _fail(f"guards_code must be at most {MOST_GUARDS} texts")
+    return items
 
 
 def _only(item: Any, where: str) -> tuple[str, Any]:
@@ -313,16 +341,3 @@ def _meta(name: str, item: Any) -> Meta:
     if any(isinstance(dim, int) and dim < 0 for dim in shape):
         _fail(f"tensor {name!r:.100} has a negative size")
     return Meta(dtype, shape)
-
-
-def finite(value: float) -> bool:
-    return math.isfinite(value)
-
-
-def merged(*tables: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables of operators put together; a name in two of them is a mistake of ours."""
-    result: dict[str, Any] = {}
-    for table in tables:
-        assert not result.keys() & table.keys(), result.keys() & table.keys()
-        result.update(table)
-    return result
