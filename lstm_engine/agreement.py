@@ -55,7 +55,7 @@ def check_agreement(model: Model, module: Any, example_inputs: Any) -> None:
             made = model.predict({name: _plain(array) for name, array in given.items()})
         except ArgumentError as error:      # a size outside what the program holds for is refused, which is right
             if case == "as given":
-                raise LstmEngineError(f"the converted module does not run on its own example_inputs: {error}") from error
+                raise LstmEngineError(f"the converted module does not run on its example_inputs: {error}") from error
             continue
         results = [made] if single else [made[name] for name in ours_names]
         _compare(dict(zip(ours_names, results)), expected, exact, f"inputs {case}")
@@ -130,8 +130,8 @@ def _compare(ours: Mapping[str, np.ndarray], expected: list[np.ndarray], exact: 
             # A choice that the module itself makes otherwise in float64 is no difference.
             differs = (got != wanted) & (wanted == best)
             if differs.any():
-                raise LstmEngineError(f"output {name!r} for {case}: {int(differs.sum())} of {differs.size} numbers differ "
-                                      "from the module's own")
+                raise LstmEngineError(f"output {name!r} for {case}: {int(differs.sum())} of {differs.size} numbers "
+                                      "differ from the module's own")
             continue
         _compare_floats(name, got.astype(np.float64), wanted, best, exact is None, case)
 

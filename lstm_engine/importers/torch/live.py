@@ -58,8 +58,8 @@ def is_chain_of_ours(module: Any) -> bool:
 def spec_of_chain(module: Any, weights: Weights, pool: str | None) -> dict[str, Any]:
     """The spec of one layer of torch.nn or an nn.Sequential of them. Raises UnsupportedError, ArgumentError."""
     if _kind(module) not in ("Sequential", *RECURRENT, "Linear", "Embedding"):
-        raise ArgumentError(f"pool is for weights alone and for plain chains of layers; {type(module).__qualname__} says "
-                            "itself what it computes: leave pool out")
+        raise ArgumentError(f"pool is for weights alone and for plain chains of layers; {type(module).__qualname__} "
+                            "says itself what it computes: leave pool out")
     return _sequence(list(_flat(module, "")), weights, pool)
 
 
@@ -73,19 +73,20 @@ def examples_of(module: Any, given: Any) -> Any:
     parts = [part for _, part in _flat(module, "", hooks=False) if _kind(part) not in NOTHING]
     first, kinds = parts[0] if parts else module, [_kind(part) for part in parts]
     if kinds and kinds[0] in RECURRENT:
-        return (np.zeros((3, 5, first.input_size), _numpy_name(module)),)
+        return (_zeros(module, 3, 5, first.input_size),)
     if kinds and kinds[0] == "Embedding":
         return (np.arange(15).reshape(3, 5) % first.num_embeddings,)
     if kinds and kinds[0] == "Linear":
         sequence = any(kind in RECURRENT for kind in kinds)
-        return (np.zeros((3, 5, first.in_features) if sequence else (3, first.in_features), _numpy_name(module)),)
+        return (_zeros(module, *((3, 5) if sequence else (3,)), first.in_features),)
     raise ArgumentError(f"what {type(module).__qualname__}.forward takes cannot be told from outside; say it with an "
                         "example of at least 2 rows and 2 steps: "
                         f"le.convert(module, example_inputs=({_suggested(module)},))")
 
 
-def _numpy_name(module: Any) -> str:
-    return next((str(p.dtype).removeprefix("torch.") for p in module.parameters()), "float32").replace("bfloat16", "float32")
+def _zeros(module: Any, *shape: int) -> Any:
+    """A tensor of zeros in the dtype of the weights."""
+    return next(module.parameters()).new_zeros(shape)
 
 
 def _suggested(module: Any) -> str:

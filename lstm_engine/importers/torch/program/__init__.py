@@ -28,7 +28,7 @@ from .convert import written
 from .names import named_axes
 from .schema import parse
 
-PROGRAM = {"program": "torch.export"}           # in the metadata of a graph: it is the program itself, not weights alone
+PROGRAM = {"program": "torch.export"}       # in the metadata of a graph: it is the program itself, not weights alone
 MODEL = "/models/model.json"
 MAX_MODEL_BYTES = 64 << 20
 
@@ -65,12 +65,14 @@ def _graph(file: BinaryIO, size: int, options: ImportOptions) -> Graph | None:
     if stem is None:
         return None
     if options.pool is not None:
-        raise ArgumentError("pool is for sources that hold weights alone; an exported program says itself what it computes")
-    if stem + MODEL not in archive.records:
-        raise UnsupportedError("an exported program without models/model.json; save one program with torch.export.save")
-    tree = parse_object(archive.read(stem + MODEL, MAX_MODEL_BYTES), stem + MODEL)
+        raise ArgumentError("pool is for sources that hold weights alone; an exported program says itself what it "
+                            "computes")
     tensors, storages = read_exported(archive, stem)
     entries = storages.entries(tensors)
+    if stem + MODEL not in archive.records:
+        raise UnsupportedError(f"an archive of torch.export without {stem}{MODEL}; save one program with "
+                               "torch.export.save")
+    tree = parse_object(archive.read(stem + MODEL, MAX_MODEL_BYTES), stem + MODEL)
     graph = to_graph(written(parse(tree), lambda name: _array(entries, name)), ImportOptions())
     metadata = {name: text for name, text in graph.metadata.items() if name != "source"}
     return replace(named_axes(graph), metadata=metadata | PROGRAM)

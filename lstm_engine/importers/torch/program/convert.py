@@ -140,7 +140,8 @@ class _Writer:
 
     def _memory(self, call: Call) -> int | None:
         """The memory of a call's first tensor, which its results may share."""
-        return next((self.owner[ref.name] for ref in _refs(list(call.arguments.values())) if ref.name in self.owner), None)
+        names = (ref.name for ref in _refs(list(call.arguments.values())))
+        return next((self.owner[name] for name in names if name in self.owner), None)
 
     def _changed(self, at: int, call: Call, result: Any) -> Tensor:
         """What a tensor is after a change in place. Raises UnsupportedError if anything else would see the change."""
@@ -188,8 +189,8 @@ class _Writer:
         fits = len(meta.shape) == value.rank and not any(
             isinstance(a, int) and isinstance(b, int) and a != b for a, b in zip(meta.shape, value.shape))
         if not fits or HALF.get(meta.dtype, meta.dtype) != value.dtype:
-            raise FormatError(f"{who}: {name!r:.100} is {value.dtype} {list(value.shape)}, the program says {meta.dtype} "
-                              f"{list(meta.shape)}")
+            raise FormatError(f"{who}: {name!r:.100} is {value.dtype} {list(value.shape)}, the program says "
+                              f"{meta.dtype} {list(meta.shape)}")
 
     def _outputs(self) -> Iterator[tuple[str, Tensor]]:
         self.e.hint = "output"

@@ -110,7 +110,8 @@ class Emitter:
             given.pop()
         names = tuple("" if tensor is None else tensor.name for tensor in given)
         outputs = tuple(self.new_name(op_type) for _ in range(count))
-        constants = {i: tensor.array for i, tensor in enumerate(given) if tensor is not None and tensor.array is not None}
+        constants = {i: tensor.array for i, tensor in enumerate(given)
+                     if tensor is not None and tensor.array is not None}
         operator = Operator(name=outputs[0], inputs=tuple("" if i in constants else n for i, n in enumerate(names)),
                             outputs=outputs, op_type=op_type, attributes=attributes, constants=constants)
         values = [None if t is None or t.array is not None else Value(t.name, t.shape, t.dtype) for t in given]

@@ -7,6 +7,7 @@ the number of steps.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import warnings
@@ -20,9 +21,9 @@ from ....graph import Graph
 
 LONGEST_REASON = 300
 LEAST = 2               # rows and steps of an example: torch takes a size of 1 for a constant
-WAY_OUT = ("Change that part of forward (a condition on values becomes torch.where; a packed sequence a padded one, with "
-           "`lengths` given to predict), or export it yourself: torch.export.save(torch.export.export(module.eval(), "
-           "example_inputs), \"model.pt2\"), and convert model.pt2")
+WAY_OUT = ("Change that part of forward (a condition on values becomes torch.where; a packed sequence a padded one, "
+           "with `lengths` given to predict), or export it yourself: torch.export.save(torch.export.export("
+           "module.eval(), example_inputs), \"model.pt2\"), and convert model.pt2")
 
 
 def graph_of_module(module: Any, example_inputs: Sequence[Any]) -> Graph:
@@ -42,8 +43,8 @@ def frozen(module: Any) -> Any:
     try:
         return copy.deepcopy(module).cpu().eval()
     except Exception as error:      # whatever the module's own classes raise
-        raise UnsupportedError(f"{type(module).__qualname__} cannot be copied ({reason(error)}), so its weights would not "
-                               "be safe from tracing it") from error
+        raise UnsupportedError(f"{type(module).__qualname__} cannot be copied ({reason(error)}), so it would not stay "
+                               "as it is while it is traced") from error
 
 
 def tensors(example_inputs: Any) -> tuple[Any, ...]:
@@ -125,7 +126,7 @@ def _quiet() -> Iterator[None]:
     level, disabled = logger.level, logger.disabled
     logger.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -136,7 +137,6 @@ def _quiet() -> Iterator[None]:
 @contextmanager
 def whole_layers() -> Iterator[None]:
     """Within it torch's recurrent layers are traced as single operators of ours, of the same arguments."""
-    import torch
     from torch.overrides import TorchFunctionMode
 
     own = _own_operators()
@@ -151,7 +151,6 @@ def whole_layers() -> Iterator[None]:
 
     with Whole():
         yield
-    assert torch is not None
 
 
 @lru_cache(maxsize=1)
@@ -168,7 +167,7 @@ def _own_operators() -> dict[Any, Any]:
              train: bool, bidirectional: bool, batch_first: bool) -> tuple[Tensor, Tensor, Tensor]:
         return torch.lstm(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 
-    def lstm_shapes(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first):  # noqa: ANN
+    def lstm_shapes(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first):
         return size(input, hx[0], bidirectional), torch.empty_like(hx[0]), torch.empty_like(hx[1])
 
     def one_state(name: str) -> Any:
@@ -178,7 +177,7 @@ def _own_operators() -> dict[Any, Any]:
                 train: bool, bidirectional: bool, batch_first: bool) -> tuple[Tensor, Tensor]:
             return function(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 
-        def shapes(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first):  # noqa: ANN
+        def shapes(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first):
             return size(input, hx, bidirectional), torch.empty_like(hx)
 
         return _operator(name, run, shapes)

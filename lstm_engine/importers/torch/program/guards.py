@@ -102,8 +102,8 @@ class Guards:
         raise SyntaxError
 
     def tie(self, output: Tensor) -> Tensor:
-        """An output that is made only where every condition holds: it is multiplied by a 1 that is looked up at index 0,
-        and there is nothing at index 1."""
+        """An output that is made only where every condition holds: it is multiplied by a 1 that is looked up at index
+        0, and there is nothing at index 1."""
         for text, condition in self.conditions:
             self.e.hint = f"the program holds only where {text:.200}"
             kind = output.dtype
@@ -142,7 +142,7 @@ def compared(e: Emitter, name: str, x: Length, y: Length) -> Tensor:
 
 
 def paths_of(names: list[str], tree: Any, inputs: list[str | None]) -> dict[str, str]:
-    """Where each input stands in a call: "L['x']", "L['state'][0]"; what the tree of arguments does not tell is left out.
+    """Where each input stands in a call: "L['x']", "L['state'][0]"; what the tree does not tell is left out.
 
     names: of forward's arguments. tree: the serialized structure of (args, kwargs). inputs: its leaves in order.
     """

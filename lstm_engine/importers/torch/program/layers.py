@@ -67,7 +67,8 @@ def _einsum(e: Emitter, a: Arguments) -> Tensor:
     return e.op("Einsum", *a.tensors("tensors"), equation=equation)
 
 
-@aten("dropout.default feature_dropout.default alpha_dropout.default feature_alpha_dropout.default native_dropout.default")
+@aten("dropout.default feature_dropout.default alpha_dropout.default feature_alpha_dropout.default"
+      " native_dropout.default")
 def _dropout(e: Emitter, a: Arguments) -> Tensor | list[Tensor | None]:
     x = a.tensor("input")
     a.ignore("p")
@@ -104,7 +105,8 @@ def _batch_norm(e: Emitter, a: Arguments) -> Tensor | list[Tensor | None]:
 def _layer_norm(e: Emitter, a: Arguments) -> Tensor | list[Tensor | None]:
     x, shape = a.tensor("input"), a.sizes("normalized_shape")
     count = len(shape)
-    if not 1 <= count <= x.rank or not all(type(s) is int and d in (s, str(d)) for s, d in zip(shape, x.shape[-count:])):
+    if not 1 <= count <= x.rank or not all(type(s) is int and (d == s or isinstance(d, str))
+                                           for s, d in zip(shape, x.shape[-count:])):
         a.wrong(f"normalized_shape {shape} for a tensor {list(x.shape)}")
     like = Tensor("", tuple(shape), x.dtype)        # type: ignore[arg-type]
     scale, bias = _channels(e, a, "weight", like, 1), a.optional("bias")

@@ -1,4 +1,4 @@
-"""Names for the open sizes of a program's inputs: torch calls them s17, s94; here the batch is "batch", steps are "time"."""
+"""Names for the open sizes of a program's inputs: torch's are s17, s94; here rows are "batch" and steps "time"."""
 
 from __future__ import annotations
 

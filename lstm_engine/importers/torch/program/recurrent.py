@@ -78,7 +78,8 @@ def _two(a: Arguments) -> list[Tensor]:
     return states
 
 
-def _layers(e: Emitter, a: Arguments, op: str, h: Tensor, c: Tensor | None = None, activation: str = "") -> list[Tensor]:
+def _layers(e: Emitter, a: Arguments, op: str, h: Tensor, c: Tensor | None = None, activation: str = ""
+            ) -> list[Tensor]:
     """(output, h_n[, c_n]) of a stack of layers."""
     x, params = a.tensor("input"), a.tensors("params")
     biased, layers, dirs = a.flag("has_biases"), a.int("num_layers"), 1 + a.flag("bidirectional")
@@ -113,7 +114,8 @@ def _layer(e: Emitter, a: Arguments, op: str, x: Tensor, sets: Sequence[Sequence
     hidden = _check(a, op, arrays, x, biased)
     order, dirs = _ORDERS[op], len(sets)
     W, R = (np.stack([reorder(weights[i], order) for weights in arrays]) for i in (0, 1))
-    B = np.stack([np.concatenate([reorder(weights[i], order) for i in (2, 3)]) for weights in arrays]) if biased else None
+    B = np.stack([np.concatenate([reorder(weights[i], order) for i in (2, 3)]) for weights in arrays]
+                 ) if biased else None
     projected = len(arrays[0]) % 2 == 1
     P = e.constant(np.stack([weights[-1] for weights in arrays])) if projected else None
     size = P.array.shape[1] if P is not None else hidden        # type: ignore[union-attr]

@@ -97,8 +97,9 @@ def parse(tree: dict[str, Any]) -> Program:
     module = _field(tree, "graph_module", dict, "the program")
     graph = _field(module, "graph", dict, "graph_module")
     program = Program(torch_version=str(tree.get("torch_version", ""))[:40])
-    program.metas = {name: _meta(name, meta) for name, meta in _field(graph, "tensor_values", dict, "the graph").items()}
-    program.sizes = {name: _size(size, name) for name, size in _field(graph, "sym_int_values", dict, "the graph").items()}
+    metas, sizes = (_field(graph, name, dict, "the graph") for name in ("tensor_values", "sym_int_values"))
+    program.metas = {name: _meta(name, meta) for name, meta in metas.items()}
+    program.sizes = {name: _size(size, name) for name, size in sizes.items()}
     given = [_argument(item, "the graph's inputs") for item in _field(graph, "inputs", list, "the graph")]
     known = _Names()
     for value in given:
@@ -150,10 +151,13 @@ def _fail(message: str) -> NoReturn:
     raise FormatError(f"model.json: {message}")
 
 
+_JSON = {dict: "object", list: "array", str: "text"}
+
+
 def _field(tree: Any, name: str, kind: type, where: str) -> Any:
     value = tree.get(name) if isinstance(tree, dict) else None
     if not isinstance(value, kind):
-        _fail(f"{where:.100} must have {name!r}, a JSON {'object' if kind is dict else 'array' if kind is list else 'text'}")
+        _fail(f"{where:.100} must have {name!r}, a JSON {_JSON[kind]}")
     return value
 
 
@@ -225,8 +229,8 @@ def _outputs(program: Program, results: list[Argument], specs: list[Any]) -> Non
             program.outputs.append(value)
         elif kind == "buffer_mutation":
             name = _field(body, "buffer_name", str, "an entry 'buffer_mutation' of output_specs")
-            raise UnsupportedError(f"the program changes its buffer {name!r:.100} with each call, so its answers depend "
-                                   "on the calls before; return the new state as an output and give it as an input")
+            raise UnsupportedError(f"the program changes its buffer {name!r:.100} with each call, so its answers "
+                                   "depend on the calls before; return the new state as an output, give it as an input")
         else:
             raise UnsupportedError(f"an output of the kind {kind!r:.60} is not supported: a converted model changes "
                                    "neither its inputs nor its weights")
