@@ -25,6 +25,7 @@ FLOOR = 2e-5            # of an output's largest number: what float32 sums of a 
                         # 2 to 4 units in the last place, may differ by through some dozen steps
 CONDITION = 16          # times the module's own distance to float64: other orders of summing come out elsewhere
 ALONE = 2e-4            # of the largest number, where no float64 copy runs to compare with
+MOST_ONES = 6           # open sizes that are set to 1, one at a time
 PRIMES = (5, 7, 11, 13, 17, 19, 23)
 
 
@@ -172,11 +173,11 @@ def _cases(model: Model, example: tuple[Any, ...]) -> Iterator[tuple[str, tuple[
     symbols = list(sizes)
     more = {symbol: sizes[symbol] + PRIMES[at % len(PRIMES)] for at, symbol in enumerate(symbols)}
     most = max(sizes.values(), default=1)
-    for changed, numbers in (({}, (1.0, 0.0)), (more, (3.0, 1.0)), (dict.fromkeys(symbols, most + 2), (1.0, 0.0)),
-                             (dict(zip(symbols[:1], (1,))), (1.0, 0.0)), (dict(zip(symbols[1:2], (1,))), (1.0, 0.0))):
-        if changed or numbers == (1.0, 0.0):
-            shown = ", ".join(f"{symbol} {size}" for symbol, size in {**sizes, **changed}.items())
-            yield f"of {shown or 'the example sizes'}", made(changed, *numbers)
+    alike = dict.fromkeys(symbols, most + 2)
+    ones = [{symbol: 1} for symbol in symbols[:MOST_ONES]]      # a size of 1 is what a branch or squeeze would ask for
+    for changed, numbers in (({}, (1.0, 0.0)), (more, (3.0, 1.0)), *((sizes_, (1.0, 0.0)) for sizes_ in (alike, *ones))):
+        shown = ", ".join(f"{symbol} {size}" for symbol, size in {**sizes, **changed}.items())
+        yield f"of {shown or 'the example sizes'}", made(changed, *numbers)
 
 
 def _filled(value: Any, chosen: Iterator[Any]) -> Any:

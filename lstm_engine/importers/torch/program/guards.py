@@ -8,6 +8,8 @@ as data; none is ever evaluated as code.
 from __future__ import annotations
 
 import ast
+import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ UNBOUNDED = 2**62           # bounds beyond it say nothing
 _ARITHMETIC = {ast.Add: "Add", ast.Sub: "Sub", ast.Mult: "Mul", ast.FloorDiv: "FloorDiv", ast.Mod: "Mod"}
 COMPARISONS = {"eq": "Equal", "ne": "NotEqual", "lt": "Less", "le": "LessOrEqual", "gt": "Greater",
                "ge": "GreaterOrEqual"}
+_MEMBER = re.compile(r"(.{1,200})_(\d{1,4})")
 _COMPARE = {ast.Eq: "eq", ast.NotEq: "ne", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge"}
 
 
@@ -89,6 +92,8 @@ class Guards:
     def _size(self, tree: ast.AST, program: Program, inputs: Mapping[str, Tensor]) -> Length:
         if isinstance(tree, ast.Constant) and type(tree.value) is int:
             return tree.value
+        if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.USub):
+            return combined(self.e, "Mul", self._size(tree.operand, program, inputs), -1)
         if isinstance(tree, ast.BinOp) and type(tree.op) in _ARITHMETIC:
             return combined(self.e, _ARITHMETIC[type(tree.op)], self._size(tree.left, program, inputs),
                             self._size(tree.right, program, inputs))
@@ -152,14 +157,13 @@ def paths_of(names: list[str], tree: Any, inputs: list[str | None]) -> dict[str,
     if args is None:
         return {}
     positional = _children(args)
-    for at, child in enumerate(positional):
-        if not names:
-            return {}
-        last = len(names) - 1
-        # The last name may be *args: then each argument from there on is one of its members.
-        places = [f"L[{names[at]!r}]"] if at <= last else []
-        if at >= last and len(positional) != len(names) or at == last:
-            places.append(f"L[{names[last]!r}][{at - last}]")
+    if len(names) < len(positional):
+        return {}
+    for name, child in zip(names, positional):
+        places = [f"L[{name!r}]"]
+        member = _MEMBER.fullmatch(name)
+        if member and member[1] not in names:       # one of *args, which torch calls args_0, args_1
+            places.append(f"L[{member[1]!r}][{int(member[2])}]")
         _walk(child, places, leaves, found)
     for key, child in zip(_keys(kwargs), _children(kwargs)):
         _walk(child, [f"L[{key!r}]"], leaves, found)
@@ -184,8 +188,6 @@ def _children(node: Any) -> list[Any]:
 
 
 def _keys(node: Any) -> list[Any]:
-    import json
-
     context = node.get("context") if isinstance(node, dict) else None
     if not isinstance(context, str) or len(context) > LONGEST_GUARD * 10 or not str(node.get("type")).endswith("dict"):
         return []
