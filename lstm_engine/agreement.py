@@ -175,8 +175,9 @@ def _cases(model: Model, example: tuple[Any, ...]) -> Iterator[tuple[str, tuple[
     most = max(sizes.values(), default=1)
     alike = dict.fromkeys(symbols, most + 2)
     ones = [{symbol: 1} for symbol in symbols[:MOST_ONES]]      # a size of 1 is what a branch or squeeze would ask for
-    for changed, numbers in (({}, (1.0, 0.0)), (more, (3.0, 1.0)), *((sizes_, (1.0, 0.0)) for sizes_ in (alike, *ones))):
+    for changed in ({}, more, alike, *ones):
         shown = ", ".join(f"{symbol} {size}" for symbol, size in {**sizes, **changed}.items())
+        numbers = (3.0, 1.0) if changed is more else (1.0, 0.0)
         yield f"of {shown or 'the example sizes'}", made(changed, *numbers)
 
 

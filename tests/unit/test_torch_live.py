@@ -1,4 +1,4 @@
-"""Live torch modules: what is traced as a program, what an nn.Sequential that torch cannot run means, what is refused."""
+"""Live torch modules: traced as programs, an nn.Sequential that torch cannot run read in parts, or refused."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from .schema import parse
 PROGRAM = {"program": "torch.export"}       # in the metadata of a graph: it is the program itself, not weights alone
 MODEL = "/models/model.json"
 MAX_MODEL_BYTES = 64 << 20
+MOST_CONTAINERS, MOST_VALUES = 600_000, 4_000_000       # of the JSON; in memory they take some 200 bytes and 32 each
 
 
 def read_program(path: Path, options: ImportOptions) -> Graph | None:
@@ -72,10 +73,18 @@ def _graph(file: BinaryIO, size: int, options: ImportOptions) -> Graph | None:
     if stem + MODEL not in archive.records:
         raise UnsupportedError(f"an archive of torch.export without {stem}{MODEL}; save one program with "
                                "torch.export.save")
-    tree = parse_object(archive.read(stem + MODEL, MAX_MODEL_BYTES), stem + MODEL)
+    tree = _tree(archive, stem + MODEL)
     graph = to_graph(written(parse(tree), lambda name: _array(entries, name)), ImportOptions())
     metadata = {name: text for name, text in graph.metadata.items() if name != "source"}
     return replace(named_axes(graph), metadata=metadata | PROGRAM)
+
+
+def _tree(archive: Archive, part: str) -> dict[str, Any]:
+    """The parsed JSON, if it is not one that takes far more memory than its bytes."""
+    raw = archive.read(part, MAX_MODEL_BYTES)
+    if raw.count(b"[") + raw.count(b"{") > MOST_CONTAINERS or raw.count(b",") > MOST_VALUES:
+        raise UnsupportedError(f"{part}: more than {MOST_CONTAINERS} lists and objects, or {MOST_VALUES} values")
+    return parse_object(raw, part)
 
 
 def _array(entries: Mapping[str, Entry], name: str) -> np.ndarray:

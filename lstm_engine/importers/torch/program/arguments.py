@@ -19,9 +19,10 @@ MISSING: Any = object()
 class Arguments:
     """Arguments of a call with the values put in: tensors, sizes and plain data."""
 
-    def __init__(self, label: str, op: str, values: Mapping[str, Any]) -> None:
-        """label: what messages call the node. op: its operator with the overload, without a mark of being in place."""
-        self.label, self.op = label, op
+    def __init__(self, label: str, op: str, values: Mapping[str, Any], outputs: int) -> None:
+        """label: what messages call the node. op: its operator with the overload, without a mark of being in place.
+        outputs: how many results the program names."""
+        self.label, self.op, self.outputs = label, op, outputs
         self._values = dict(values)
         self._taken: set[str] = set()
 

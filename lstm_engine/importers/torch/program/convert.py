@@ -7,7 +7,7 @@ are taken where nothing but the result is read afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,7 +71,7 @@ class _Writer:
 
     def _weight(self, name: str, weight: str) -> None:
         array = self.load(weight)
-        self.e.bytes_left += array.nbytes
+        self.e.allow(array.nbytes)
         self._put(name, self.e.constant(array, name=weight), own=True)
         self._check(name, f"tensor {weight!r:.100}")
 
@@ -108,7 +108,8 @@ class _Writer:
         if op not in TABLE:
             raise UnsupportedError(f"{call.label}: this operator is not supported")
         self.e.hint = call.name or "v"
-        arguments = Arguments(call.label, op, {name: self._value(value) for name, value in call.arguments.items()})
+        values = {name: self._value(value) for name, value in call.arguments.items()}
+        arguments = Arguments(call.label, op, values, len(_named(call)))
         try:
             result = TABLE[op].write(self.e, arguments)
         except (GraphError, OverflowError) as error:        # shapes or numbers that do not fit each other
@@ -162,7 +163,7 @@ class _Writer:
         return result
 
     def _bind(self, call: Call, result: Any, shares: int | None) -> None:
-        outputs = call.outputs[0] if len(call.outputs) == 1 and isinstance(call.outputs[0], list) else call.outputs
+        outputs = _named(call)
         made = list(result) if isinstance(result, (list, tuple)) else [result]
         if len(outputs) != len(made):
             raise FormatError(f"{call.label}: makes {len(made)} values, {len(outputs)} are named")
@@ -201,6 +202,11 @@ class _Writer:
                     continue
                 raise UnsupportedError(f"an output that is {type(known).__name__} and no tensor is not supported")
             yield self.e.output_name(value.name), known
+
+
+def _named(call: Call) -> Sequence[Any]:
+    """The outputs that a call names: a list of tensors stands as one."""
+    return call.outputs[0] if len(call.outputs) == 1 and isinstance(call.outputs[0], list) else call.outputs
 
 
 def _refs(values: list[Any]) -> Iterator[Ref]:

@@ -6,13 +6,13 @@ on weights alone is computed here, within the limits that folding has.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from ....errors import ArgumentError, FormatError
+from ....errors import ArgumentError, FormatError, UnsupportedError
 from ....graph.nodes import Dim, Operator, Value
 from ....graph.operator_rules import DATA_TYPES
 from ....graph.operators import operator_shapes
@@ -24,6 +24,8 @@ from ...onnx.shortcuts import cost
 
 OPSET = 21
 LARGE = 2**63 - 1
+MAX_RANK = 64
+MOST_NODES = 20_000             # what `importers.onnx.fold` takes, too
 NUMBERS = {name: number for number, name in DATA_TYPES.items()}
 
 
@@ -69,6 +71,13 @@ class Emitter:
     hint: str = "v"                 # from which new names are made
     bytes_left: int = FREE_BYTES
     work_left: int = FREE_WORK
+    copies_left: int = FREE_BYTES
+    _derived: dict[Hashable, list[Tensor]] = field(default_factory=dict)
+
+    def allow(self, size: int) -> None:
+        """Let what is made of weights take `size` more bytes: as many as the weights have, and what is free."""
+        self.bytes_left += size
+        self.copies_left += size
 
     # Values.
 
@@ -90,6 +99,19 @@ class Emitter:
         name = unused(name, self.taken, self.repeats) if name else self.new_name("constant")
         self.arrays[name] = made
         return Tensor(name, made.shape, made.dtype.name, made)
+
+    def derived(self, key: Hashable, make: Callable[[], Sequence[np.ndarray]]) -> list[Tensor]:
+        """Weights in another order, made once for each key: a cell that runs step by step has them once.
+
+        Raises UnsupportedError where weights are put together in so many ways that they take far more than the file.
+        """
+        if key not in self._derived:
+            arrays = make()
+            self.copies_left -= sum(array.nbytes for array in arrays)
+            if self.copies_left < 0:
+                raise UnsupportedError("the same weights are used in too many different ways")
+            self._derived[key] = [self.constant(array) for array in arrays]
+        return self._derived[key]
 
     def integers(self, *values: int) -> Tensor:
         return self.constant(np.array(values, np.int64))
@@ -120,6 +142,10 @@ class Emitter:
             arrays = self._evaluated(operator, made)
         except ArgumentError as error:          # a constant that an operator cannot take is the file's fault
             raise FormatError(str(error)) from error
+        if len(self.nodes) > MOST_NODES or len(self.arrays) > 8 * MOST_NODES:
+            raise UnsupportedError(f"the program takes more than {MOST_NODES} operators")
+        if any(len(value.shape) > MAX_RANK for value in made):
+            raise UnsupportedError(f"a tensor of more than {MAX_RANK} axes")
         if arrays is not None:
             self.arrays.update(zip(outputs, arrays))
             return [Tensor(name, array.shape, array.dtype.name, array) for name, array in zip(outputs, arrays)]

@@ -15,7 +15,11 @@ new = partial(aten, fresh=True)
 
 
 def _turned(e: Emitter, weight: Tensor) -> Tensor:
-    return e.swap(weight, weight.rank - 2, weight.rank - 1)
+    """A matrix with its axes exchanged; one of the weights, once."""
+    array = weight.array
+    if array is None:
+        return e.swap(weight, 0, 1)
+    return e.derived(("turned", weight.name), lambda: [np.ascontiguousarray(array.T)])[0]
 
 
 def _product(e: Emitter, a: Arguments, x: Tensor, y: Tensor) -> Tensor:

@@ -112,21 +112,19 @@ def _layer(e: Emitter, a: Arguments, op: str, x: Tensor, sets: Sequence[Sequence
     """(output [time, batch, dirs*H], Y_h, Y_c) of one layer; a set of weights for each direction."""
     arrays = [[_array(a, weight) for weight in weights] for weights in sets]
     hidden = _check(a, op, arrays, x, biased)
-    order, dirs = _ORDERS[op], len(sets)
-    W, R = (np.stack([reorder(weights[i], order) for weights in arrays]) for i in (0, 1))
-    B = np.stack([np.concatenate([reorder(weights[i], order) for i in (2, 3)]) for weights in arrays]
-                 ) if biased else None
-    projected = len(arrays[0]) % 2 == 1
-    P = e.constant(np.stack([weights[-1] for weights in arrays])) if projected else None
-    size = P.array.shape[1] if P is not None else hidden        # type: ignore[union-attr]
+    dirs = len(sets)
+    names = tuple(weight.name for weights in sets for weight in weights)
+    W, R, *rest = e.derived((op, dirs, names), lambda: _stacked(op, arrays, biased))
+    B = rest.pop(0) if biased else None
+    P = rest.pop(0) if rest else None
+    size = P.shape[1] if P is not None else hidden
     time, batch, _ = x.shape
     wanted = [(dirs, batch, size), (dirs, batch, hidden)][:2 if op == "LSTM" else 1]
     for state, shape in zip(states, wanted):
         if state is not None and not all(isinstance(d, str) or isinstance(w, str) or d == w
                                          for d, w in zip(state.shape, shape)):
             a.wrong(f"a state {list(state.shape)} where {list(shape)} is needed")
-    inputs = [x, e.constant(W), e.constant(R), None if B is None else e.constant(B), None,
-              *(state for state in states if state is not None)]
+    inputs = [x, W, R, B, None, *(state for state in states if state is not None)]
     attributes: dict = {"hidden_size": hidden, "direction": "bidirectional" if dirs == 2 else "forward"}
     if op == "GRU":
         attributes["linear_before_reset"] = 1
@@ -135,6 +133,17 @@ def _layer(e: Emitter, a: Arguments, op: str, x: Tensor, sets: Sequence[Sequence
     Y, *ends = e.recurrent(op, inputs, [(time, dirs, batch, size), *wanted], P, **attributes)
     joined = e.op("Reshape", e.transpose(Y, (0, 2, 1, 3)), e.integers(0, 0, dirs * size))
     return [Tensor(joined.name, (time, batch, dirs * size), x.dtype), *ends]
+
+
+def _stacked(op: str, arrays: list[list[np.ndarray]], biased: bool) -> list[np.ndarray]:
+    """W, R, B if there are biases and the projection if there is one, as ONNX has them: [dirs, ...]."""
+    order = _ORDERS[op]
+    made = [np.stack([reorder(weights[i], order) for weights in arrays]) for i in (0, 1)]
+    if biased:
+        made.append(np.stack([np.concatenate([reorder(weights[i], order) for i in (2, 3)]) for weights in arrays]))
+    if len(arrays[0]) % 2:
+        made.append(np.stack([weights[-1] for weights in arrays]))
+    return made
 
 
 def _array(a: Arguments, weight: Tensor) -> np.ndarray:

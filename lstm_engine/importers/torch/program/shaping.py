@@ -246,8 +246,8 @@ def _split(e: Emitter, a: Arguments) -> list[Tensor]:
         a.refuse("the number of parts of an axis whose size is open is not known")
     else:
         size = a.int("split_size") if a.has("split_size") else -(-dim // max(a.int("chunks"), 1))
-        if size < 1 or dim // size > 4096:
-            a.refuse(f"{dim} in parts of {size} is not supported")
+        if size < 1 or -(-dim // size) > max(a.outputs, 1):
+            a.wrong(f"{a.outputs} results of {dim} in parts of {size}")
         sizes = [min(size, dim - start) for start in range(0, dim, size)] or [0]
     if sizes and isinstance(dim, int) and sum(sizes) != dim:
         a.wrong(f"parts of {sizes} for {dim}")
@@ -259,8 +259,10 @@ def _unbind(e: Emitter, a: Arguments) -> list[Tensor]:
     x = a.tensor("self")
     axis = a.axis("dim", x.rank, 0)
     dim = x.shape[axis]
-    if not isinstance(dim, int) or dim > 4096:
-        a.refuse("the number of parts of an axis whose size is open (or above 4,096) is not known")
+    if not isinstance(dim, int):
+        a.refuse("the number of parts of an axis whose size is open is not known")
+    if dim != a.outputs:
+        a.wrong(f"{a.outputs} results of an axis of {dim}")
     return [e.op("Gather", x, e.constant(i, "int64"), axis=axis) for i in range(dim)]
 
 
