@@ -226,7 +226,7 @@ def causal(n):
 
 @block(SEQUENCE, SEQUENCE)
 def dropped(n):
-    return Block(lambda s, x: s.drop(x).squeeze(3).contiguous() if x.dim() == 4 else s.drop(x), n, drop=nn.Dropout(0.4))
+    return Block(lambda s, x: s.drop(x), n, drop=nn.Dropout(0.4))
 
 
 @block(SEQUENCE, SEQUENCE)
@@ -382,7 +382,6 @@ class Case:
     name: str
     module: nn.Module
     inputs: Callable[[int, int], tuple[torch.Tensor, ...]]
-    dtype: torch.dtype = torch.float32
 
 
 class Chain(nn.Module):
@@ -431,8 +430,7 @@ def composed(seed: int) -> Case:
     rng = random.Random(seed)
     torch.manual_seed(seed)
     ids, beside, time_first, several = (rng.random() < chance for chance in (0.4, 0.3, 0.3, 0.3))
-    features = 4
-    kind, width = SEQUENCE, features + (3 if beside else 0)
+    kind, width = SEQUENCE, 4 + (3 if beside else 0)
     blocks: list[Block] = []
     names: list[str] = []
     for left in range(rng.randint(2, 7), 0, -1):
@@ -447,4 +445,4 @@ def composed(seed: int) -> Case:
         if width > 40:
             break
     module = Chain(blocks, ids, beside, time_first, several)
-    return Case(f"{seed}: {' '.join(names)}", module, _inputs(ids, beside, time_first, features))
+    return Case(f"{seed}: {' '.join(names)}", module, _inputs(ids, beside, time_first, 4))
