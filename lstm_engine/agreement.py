@@ -43,7 +43,7 @@ def check_agreement(model: Model, module: Any, example_inputs: Any) -> None:
     wide = _in_float64(plain)
     seen, refusal = 0, ""
     for case, arguments in _cases(model, example):
-        given = dict(zip(model.inputs, (leaf.numpy() for leaf in leaves(arguments)), strict=True))
+        given = dict(zip(model.inputs, map(_array, leaves(arguments)), strict=True))
         with torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
@@ -53,7 +53,7 @@ def check_agreement(model: Model, module: Any, example_inputs: Any) -> None:
                 continue
             exact = _exact(wide, arguments)
         try:
-            made = model.predict({name: _plain(array) for name, array in given.items()})
+            made = model.predict(given)
         except ArgumentError as error:      # a size outside what the program holds for is refused, which is right
             if case == "as given":
                 raise LstmEngineError(f"the converted module does not run on its example_inputs: {error}") from error
@@ -66,7 +66,7 @@ def check_agreement(model: Model, module: Any, example_inputs: Any) -> None:
 
 
 def _run(module: Any, arguments: Any) -> list[np.ndarray]:
-    return [_plain(leaf.numpy()) if leaf.dtype.is_floating_point is False else leaf.double().numpy()
+    return [leaf.double().numpy() if leaf.dtype.is_floating_point else leaf.numpy()
             for leaf in leaves(_list_of(module(*_copied(arguments))))]
 
 
@@ -83,8 +83,9 @@ def _copied(value: Any) -> Any:
     return value.clone() if hasattr(value, "clone") else value
 
 
-def _plain(array: np.ndarray) -> np.ndarray:
-    return array.astype(np.float32) if array.dtype == np.float16 else array
+def _array(leaf: Any) -> np.ndarray:
+    """A tensor as our model takes it: half precision as float32."""
+    return (leaf.float() if leaf.dtype.is_floating_point and leaf.dtype.itemsize == 2 else leaf).numpy()
 
 
 def _in_float64(module: Any) -> Any:
