@@ -21,7 +21,7 @@ from ....graph import Graph
 from ...arrays.archive import Archive
 from ...arrays.strict_json import parse_object
 from ...arrays.weights import Entry
-from ...base import ImportOptions
+from ...base import ImportOptions, are
 from ...onnx.mapping import to_graph
 from ..exported import exported_stem, read_exported
 from .convert import written
@@ -65,9 +65,9 @@ def _graph(file: BinaryIO, size: int, options: ImportOptions) -> Graph | None:
     stem = exported_stem(archive)
     if stem is None:
         return None
-    if options.pool is not None:
-        raise ArgumentError("pool is for sources that hold weights alone; an exported program says itself what it "
-                            "computes")
+    if given := options.readings():
+        raise ArgumentError(f"{are(given)} for sources that hold weights alone; an exported program says itself what "
+                            "it computes")
     tensors, storages = read_exported(archive, stem)
     entries = storages.entries(tensors)
     if stem + MODEL not in archive.records:

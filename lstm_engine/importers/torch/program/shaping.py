@@ -153,6 +153,8 @@ def _repeat(e: Emitter, a: Arguments) -> Tensor:
     repeats = [1] * (x.rank - len(repeats)) + repeats
     lead = len(repeats) - x.rank
     x = e.unsqueeze(x, *range(lead)) if lead else x
+    if all(repeat == 1 or dim == 1 for repeat, dim in zip(repeats, x.shape)):
+        return e.expand(x, repeats)
     made = e.op("Tile", x, e.lengths(repeats))
     if made.array is not None:
         return made
