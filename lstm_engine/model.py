@@ -338,10 +338,14 @@ def load(path: str | os.PathLike, *, gemm: str = "packed", dtype: str | None = N
 
 
 def convert(source: Any, *, gemm: str = "packed", dtype: str | None = None, spec: Any = None, pool: str | None = None,
-            activations: Mapping[str, Any] | None = None, order: Sequence[str] | None = None) -> Model:
+            activations: Mapping[str, Any] | None = None, order: Sequence[str] | None = None,
+            example_inputs: Any = None) -> Model:
     """A model from a checkpoint of another framework, or from a live keras.Model, torch.nn.Module or onnx.ModelProto.
 
-    source: a path (.keras, .h5, .pt, .pth, .safetensors, .onnx, .npz) or a live model.
+    source: a path (.keras, .h5, .pt, .pth, .pt2, .safetensors, .onnx, .npz) or a live model.
+    example_inputs: the arguments of a torch module's forward, of at least 2 rows and 2 steps: it is traced on them by
+        torch.export, and the model is then compared with the module on other inputs and sizes; sizes that torch fixes
+        are fixed in `inputs`, and a warning names them (docs/programs.md).
     What a file of weights alone cannot say (docs/spec.md): spec (a mapping, or the path of a JSON file), or
     pool: how the sequence is reduced behind the last recurrent layer: "last", "step" (output[:, -1]), "state" (h_n),
         "mean", "max"; "none" gives every step.
@@ -349,12 +353,18 @@ def convert(source: Any, *, gemm: str = "packed", dtype: str | None = None, spec
     order: the layers by name, from the input to the output.
     What stays open and has a usual meaning is assumed: an AssumptionWarning lists it, `Model.assumptions` keeps it.
     Raises FileError, FormatError, UnsupportedError (naming the layer, or the readings that are possible),
-    MissingDependencyError (naming the extra).
+    MissingDependencyError (naming the extra), LstmEngineError where a model differs from its live module.
     """
     from .importers import ImportOptions, import_graph
 
-    options = ImportOptions(pool=pool, spec=spec, activations=activations, order=order)
-    model = Model(import_graph(source, options), gemm=gemm, dtype=dtype)
+    options = ImportOptions(pool=pool, spec=spec, activations=activations, order=order,
+                            example_inputs=example_inputs)
+    graph = import_graph(source, options)
+    model = Model(graph, gemm=gemm, dtype=dtype)
+    if graph.metadata.get("program") == "torch.export" and not isinstance(source, (str, os.PathLike)):
+        from .agreement import check_agreement
+
+        check_agreement(model, source, example_inputs)
     if model.assumptions:
         warnings.warn(f"{source} holds weights alone, not the program around them. Assumed: "
                       f"{'; '.join(model.assumptions)}. Settle it with pool=, activations=, order= or spec= "

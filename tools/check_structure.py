@@ -53,7 +53,7 @@ PY_ARROWS: dict[str, set[str] | None] = {
     "stream": {"graph", "errors", "arrays", "inputs", "model", "plan", "runtime", "_core"},
     "quick": {"plan"},
     "checking": {"graph", "errors", "plan", "reference", "_core"},
-    "model": None, "summary": None, "onnx_backend": None, "explain": None, "decode": None,
+    "model": None, "summary": None, "onnx_backend": None, "explain": None, "decode": None, "agreement": None,
     "cli": None, "__init__": None, "__main__": None,
 }
 CORE_USERS = {"plan", "model", "stream", "ops", "runtime", "blas", "checking"}

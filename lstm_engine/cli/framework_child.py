@@ -111,8 +111,8 @@ def _torch(source: str, threads: int | None) -> tuple[str, list[str], Run]:
     @torch.no_grad()
     def run(names: list[str], given: list[np.ndarray]) -> list[Any]:
         tensors = [torch.from_numpy(array.astype(np.int64) if array.dtype.kind in "iu" else array) for array in given]
-        outputs = module(*tensors)
-        return [output.numpy() for output in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
+        outputs = torch.utils._pytree.tree_leaves(module(*tensors))
+        return [output.numpy() for output in outputs if isinstance(output, torch.Tensor)]
 
     return f"torch {torch.__version__}", [], run
 

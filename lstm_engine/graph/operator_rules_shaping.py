@@ -104,8 +104,9 @@ def _unsqueeze(call: Call) -> list:
 @rule("Expand")
 def _expand(call: Call) -> list:
     x, target = call.shape(), call.ints(1)
-    if target is None:
-        return [([None] * max(len(x), call.length(1)), call.dtype())]
+    if target is None:      # a size above 1 is not changed, whatever the target will be
+        lead: Dims = [None] * max(0, call.length(1) - len(x))
+        return [(lead + [dim if isinstance(dim, int) and dim > 1 else None for dim in x], call.dtype())]
     if any(dim < 0 for dim in target):
         raise call.error(f"the shape {target} has a negative size")
     return [(call.broadcast(x, target), call.dtype())]

@@ -19,12 +19,14 @@ class ImportOptions:
     pool: how the sequence is reduced behind the last recurrent layer: "last", "step", "state", "mean", "max", "none".
     activations: {layer: activation}, "none" for a layer that has none.
     order: the layers by name, from the input to the output.
+    example_inputs: the arguments of a live torch module's forward, on which it is traced.
     """
 
     pool: str | None = None
     spec: Mapping[str, Any] | str | Path | None = None
     activations: Mapping[str, Any] | None = None
     order: Sequence[str] | None = None
+    example_inputs: Any = None
 
     def readings(self) -> list[str]:
         """The names of the options given that say how weights alone are read."""

@@ -1,4 +1,4 @@
-"""Live torch modules: what is taken from an nn.Sequential, what from a state dict, what is refused."""
+"""Live torch modules: traced as programs, an nn.Sequential that torch cannot run read in parts, or refused."""
 
 from __future__ import annotations
 
@@ -29,12 +29,18 @@ def refused(module, kind=UnsupportedError, **options):
 class Head(nn.Module):
     def __init__(self, *extra):
         super().__init__()
-        self.rnn = nn.RNN(4, 3, nonlinearity="relu")
+        self.rnn = nn.RNN(4, 3, nonlinearity="relu", batch_first=True)
         self.extra = nn.ModuleList(extra)
         self.fc = nn.Linear(3, 2)
 
     def forward(self, x):
-        return self.fc(self.rnn(x)[0])
+        x = self.rnn(x)[0]
+        for part in self.extra:
+            x = part(x)
+        return self.fc(x)
+
+
+EXAMPLE = (torch.zeros(2, 5, 4),)
 
 
 def test_claims():
@@ -43,8 +49,6 @@ def test_claims():
 
 
 @pytest.mark.parametrize("module, expected", [
-    (nn.LSTM(4, 3, num_layers=2, bidirectional=True), [("LSTM", "lstm_l0", ""), ("LSTM", "lstm_l1", "")]),
-    (nn.GRU(4, 3, batch_first=True), [("GRU", "gru", "")]),
     (nn.Sequential(nn.Embedding(9, 4, padding_idx=0), nn.Dropout(), nn.LSTM(4, 3), nn.Linear(3, 2), nn.Softmax(-1)),
      [("Embedding", "0", ""), ("LSTM", "2", ""), ("Dense", "3", "softmax")]),
     (nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Tanh(), nn.Sequential(nn.GRU(5, 3)), nn.Linear(3, 2)),
@@ -55,17 +59,64 @@ def test_claims():
       ("Activate", "4", "gelu_tanh"), ("Activate", "5", "gelu"),
       ("Activate", "6", "hard_sigmoid(0.166667, 0.5)"), ("Activate", "7", "hard_tanh"),
       ("Activate", "8", "softplus")]),
-    (Head(nn.Dropout()), [("RNN", "rnn", ""), ("Dense", "fc", "linear")]),
 ])
-def test_modules(module, expected):
+def test_sequences_of_modules_that_torch_cannot_run(module, expected):
+    """A recurrent layer gives torch's next part a tuple; here its output goes on."""
     assert parts(module) == expected
+
+
+def ops(module, *example):
+    """The nodes of a traced module, operators around the layers left out."""
+    graph = validate(importer.read_live(module, ImportOptions(example_inputs=example or None)))
+    return [(node.op, str(getattr(node, "activation", ""))) for node in graph.nodes if node.op != "Operator"]
+
+
+@pytest.mark.parametrize("module, example, expected", [
+    (nn.LSTM(4, 3, num_layers=2, bidirectional=True), (), [("LSTM", ""), ("LSTM", "")]),
+    (nn.GRU(4, 3, batch_first=True), (), [("GRU", "")]),
+    (nn.Sequential(nn.Embedding(9, 4), nn.GRU(4, 3)), (), [("Embedding", ""), ("GRU", "")]),
+    (nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)), (), [("Dense", "relu"), ("Dense", "linear")]),
+    (Head(nn.Dropout()), EXAMPLE, [("RNN", ""), ("Dense", "linear")]),
+    (Head(nn.Sigmoid()), EXAMPLE, [("RNN", ""), ("Activate", "sigmoid"), ("Dense", "linear")]),
+])
+def test_programs(module, example, expected):
+    assert ops(module, *example) == expected
+
+
+def test_layers_are_traced_in_their_own_layout():
+    time_first, batch_first = (importer.read_live(nn.GRU(4, 3, batch_first=first)) for first in (False, True))
+    assert time_first.inputs[0].shape == ("time", "batch", 4)
+    assert batch_first.inputs[0].shape == ("batch", "time", 4)
 
 
 def test_the_nonlinearity_of_an_rnn_is_known():
     relu = nn.RNN(4, 3, nonlinearity="relu", bidirectional=True)
-    for module in (relu, nn.Sequential(relu), Head()):
-        (node, *_) = importer.read_live(module).nodes
-        assert {function.name for functions in node.activations for function in functions} == {"relu"}
+    for module, example in ((relu, None), (nn.Sequential(relu), None), (Head(), EXAMPLE)):
+        nodes = importer.read_live(module, ImportOptions(example_inputs=example)).nodes
+        found = [node for node in nodes if node.op == "RNN"]
+        assert {f.name for node in found for functions in node.activations for f in functions} == {"relu"}
+
+
+def test_a_module_stays_as_it_is():
+    module = Head(nn.Dropout(), nn.BatchNorm1d(5))
+    module.train()
+    module.rnn.eval()
+    flags = [part.training for part in module.modules()]
+    state = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    importer.read_live(module, ImportOptions(example_inputs=EXAMPLE))
+    assert torch.equal(torch.rand(1), expected)
+    assert [part.training for part in module.modules()] == flags and torch.is_grad_enabled()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in module.state_dict().items())
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in module.parameters())
+
+
+def test_an_example_is_asked_for_with_the_line_to_type():
+    message = refused(Head(), ArgumentError)
+    assert message.startswith("what Head.forward takes cannot be told from outside")
+    assert message.endswith("le.convert(module, example_inputs=(torch.zeros(2, 10, 4),))")
 
 
 def test_pool_comes_after_the_last_recurrent_layer():
@@ -76,20 +127,20 @@ def test_pool_comes_after_the_last_recurrent_layer():
 
 def test_the_graph_keeps_its_own_weights():
     module = nn.LSTM(4, 3)
-    graph = importer.read_live(module)
-    before = graph.nodes[0].W.copy()
+    node, = (node for node in importer.read_live(module).nodes if node.op == "LSTM")
+    before = node.W.copy()
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.zero_()
-    np.testing.assert_array_equal(graph.nodes[0].W, before)
+    np.testing.assert_array_equal(node.W, before)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_widened(dtype):
     module = nn.GRU(4, 3).to(dtype)
-    graph = importer.read_live(module)
-    assert graph.nodes[0].W.dtype == np.float32
-    np.testing.assert_array_equal(np.sort(graph.nodes[0].W.ravel()),
+    node, = (node for node in importer.read_live(module).nodes if node.op == "GRU")
+    assert node.W.dtype == np.float32
+    np.testing.assert_array_equal(np.sort(node.W.ravel()),
                                   np.sort(module.weight_ih_l0.detach().float().numpy().ravel()))
 
 
@@ -112,16 +163,17 @@ def test_a_subclass_with_torchs_forward_is_its_parent():
     assert parts(nn.Sequential(nn.LSTM(4, 3), Renamed(3, 2))) == [("LSTM", "0", ""), ("Dense", "1", "linear")]
 
 
-def test_forward_hooks_are_refused():
+def test_forward_hooks_are_part_of_a_program():
+    module = Head()
+    module.fc.register_forward_hook(lambda module, x, y: y * 2)
+    nodes = importer.read_live(module, ImportOptions(example_inputs=EXAMPLE)).nodes
+    assert [getattr(node, "op_type", node.op) for node in nodes] == ["RNN", "Dense", "Mul"]
+
+
+def test_forward_hooks_of_a_sequence_that_torch_cannot_run_are_refused():
     module = nn.Sequential(nn.LSTM(4, 3), nn.Linear(3, 2))
     module[1].register_forward_hook(lambda module, x, y: y * 2)
     assert refused(module) == "module '1' has forward hooks, which could change what it computes"
-
-
-def test_parts_whose_place_no_weight_shows():
-    message = refused(Head(nn.ReLU()))
-    assert message.startswith("Head.forward cannot be read, and 'extra.0' (ReLU) has no weights that show its place. "
-                              "To convert it, say it in a spec")
 
 
 class Last(nn.Module):
@@ -130,15 +182,13 @@ class Last(nn.Module):
 
 
 def test_parts_of_ones_own_without_weights():
-    assert refused(Head(Last())).startswith("Head.forward cannot be read, and 'extra.0' (Last) has no weights")
     assert refused(nn.Sequential(nn.LSTM(4, 3), Last())).startswith("module '1' (Last): is not supported here")
 
 
 @pytest.mark.parametrize("module, message", [
-    (nn.Linear(3, 2), "no recurrent layer among the modules: Linear"),
-    (nn.Sequential(nn.ReLU(), nn.LSTM(4, 3)), "module '0' (ReLU): a model begins with an Embedding, a Linear or a "
-                                              "recurrent layer. To convert it, say it"),
-    (nn.Sequential(nn.Embedding(9, 4, max_norm=1.0), nn.LSTM(4, 3)), "module '0' (Embedding): max_norm rescales rows"),
+    (nn.Sequential(nn.ReLU(), nn.LSTM(4, 3), nn.ReLU()), "module '0' (ReLU): a model begins with an Embedding, a "
+                                                         "Linear or a recurrent layer. To convert it, say it"),
+    (nn.Sequential(nn.Embedding(9, 4, max_norm=1.0), nn.LSTM(4, 3)), "node 'embedding_renorm_' "),
     (nn.Sequential(nn.LSTM(4, 3), nn.Conv1d(3, 3, 1)), "module '1' (Conv1d): is not supported here"),
     (nn.Sequential(nn.LSTM(4, 3), nn.Hardtanh(0, 5)), "module '1' (Hardtanh): is not supported here"),
     (nn.LSTM(4, 3, device="meta"), "tensor 'weight_ih_l0' is meta: it has no plain values"),

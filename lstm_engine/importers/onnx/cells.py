@@ -23,12 +23,13 @@ def add(mapper: Mapper, cell: Cell) -> None:
     build = mapper.build
     batch, time, _ = x_shape = _batch_first(mapper, cell)
     lengths = _lengths(mapper, cell, batch, time)
-    inputs = [build.array(_x_view(mapper, cell), x_shape), lengths, _state(mapper, cell, cell.initial_h, batch),
-              _state(mapper, cell, cell.initial_c, batch)]
+    inputs = [build.array(_x_view(mapper, cell), x_shape), lengths,
+              _state(mapper, cell, cell.initial_h, batch, cell.output),
+              _state(mapper, cell, cell.initial_c, batch, cell.hidden)]
     while not inputs[-1]:
         inputs.pop()
-    wide = cell.dirs * cell.hidden
-    shapes: list[Shape] = [(batch, time, wide), (batch, wide), (batch, wide)]
+    wide = cell.dirs * cell.output
+    shapes: list[Shape] = [(batch, time, wide), (batch, wide), (batch, cell.dirs * cell.hidden)]
     outputs = []
     for name, shape in zip(cell.node.outputs, shapes):
         made = build.name(name) if name else ""
@@ -41,6 +42,7 @@ def add(mapper: Mapper, cell: Cell) -> None:
     options: dict[str, Any] = dict(cell.options)
     if cell.op == "LSTM":
         options["P"] = cell.P
+        options["projection"] = cell.projection
     build.nodes.append(_NODES[cell.op](
         name=build.node_name(cell.node.name or f"{cell.op}_{len(build.nodes)}"), inputs=tuple(inputs),
         outputs=tuple(outputs), W=cell.W, R=cell.R, B=cell.B, direction=cell.direction,
@@ -71,8 +73,8 @@ def _lengths(mapper: Mapper, cell: Cell, rows: int | str, time: int | str) -> st
     return "" if array.shape == (rows,) and np.all(array == time) else mapper.build.constant(cell.lengths, array)
 
 
-def _state(mapper: Mapper, cell: Cell, name: str, rows: int | str) -> str:
-    """The value of an initial state as [rows, dirs*H]; "" for zeros, which are the default.
+def _state(mapper: Mapper, cell: Cell, name: str, rows: int | str, size: int) -> str:
+    """The value of an initial state as [rows, dirs*size]; "" for zeros, which are the default.
 
     Zeros that are not known to be of so many rows stay: whether they fit x, which ONNX wants, the run must tell.
     """
@@ -80,14 +82,14 @@ def _state(mapper: Mapper, cell: Cell, name: str, rows: int | str) -> str:
         return ""
     array = mapper.constants.get(name)
     shape = mapper.shape(name) if array is None else array.shape
-    fits = tuple(shape) == ((rows, cell.dirs, cell.hidden) if cell.layout else (cell.dirs, rows, cell.hidden))
+    fits = tuple(shape) == ((rows, cell.dirs, size) if cell.layout else (cell.dirs, rows, size))
     if array is None:
         if name in mapper.folded.zeros and fits:
             return ""
         view = mapper.views[name]
         view = view if cell.layout else view.transpose((1, 0, 2))
         batch = shape[0 if cell.layout else 1]
-        return mapper.build.array(view.merge(1, 2), (batch, cell.dirs * cell.hidden))
+        return mapper.build.array(view.merge(1, 2), (batch, cell.dirs * size))
     if not array.any() and fits:
         return ""
     state = array if cell.layout else array.transpose(1, 0, 2)
@@ -96,7 +98,9 @@ def _state(mapper: Mapper, cell: Cell, name: str, rows: int | str) -> str:
 
 def _onnx_view(root: str, shape: Shape, cell: Cell) -> View:
     """What ONNX shows of a value [batch, (time,) dirs*H]: [time, dirs, batch, H] or [dirs, batch, H], layout 0."""
-    apart = (*shape[:-1], cell.dirs, cell.hidden)
+    wide = shape[-1]
+    assert isinstance(wide, int)
+    apart = (*shape[:-1], cell.dirs, wide // cell.dirs)
     view = View.whole(root, shape).reshape(apart)
     if view is None:                # the last axis is dirs*H by construction, so another one is 0
         raise UnsupportedError(f"{cell.node.label}: makes {list(shape)}, of no elements whatever comes")

@@ -214,9 +214,10 @@ class _Walk:
             raise FormatError(f"{node.label}: X must be {cell.W.dtype} [{first}, {cell.W.shape[2]}], "
                               f"got {x.dtype} {list(x.shape)}")
         time, batch = (x.shape[1], x.shape[0]) if cell.layout else x.shape[:2]
-        dirs, hidden = cell.dirs, cell.hidden
-        state = (batch, dirs, hidden) if cell.layout else (dirs, batch, hidden)
-        for name, expected, dtypes in ((cell.initial_h, state, (x.dtype,)), (cell.initial_c, state, (x.dtype,)),
+        dirs, size = cell.dirs, cell.output
+        state = (batch, dirs, size) if cell.layout else (dirs, batch, size)
+        cell_state = (*state[:2], cell.hidden)
+        for name, expected, dtypes in ((cell.initial_h, state, (x.dtype,)), (cell.initial_c, cell_state, (x.dtype,)),
                                        (cell.lengths, (batch,), ("int32", "int64"))):
             if name:
                 value = self.value(name)
@@ -224,8 +225,8 @@ class _Walk:
                 if not fits or value.dtype not in dtypes:
                     raise FormatError(f"{node.label}: {name!r} must be {dtypes[0]} {list(expected)}, "
                                       f"got {value.dtype} {list(value.shape)}")
-        Y = (batch, time, dirs, hidden) if cell.layout else (time, dirs, batch, hidden)
-        for name, shape in zip(node.outputs, (Y, state, state)):
+        Y = (batch, time, dirs, size) if cell.layout else (time, dirs, batch, size)
+        for name, shape in zip(node.outputs, (Y, state, cell_state)):
             if name:
                 self.out.values[name] = Value(name, shape, x.dtype)
         self.out.steps.append(cell)

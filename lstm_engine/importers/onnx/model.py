@@ -28,7 +28,11 @@ class Unknown:
 
 @dataclass(frozen=True, eq=False)
 class OnnxNode:
-    """One node; `opset` is the version of the operators its graph or function asks for, for its domain."""
+    """One node; `opset` is the version of the operators its graph or function asks for, for its domain.
+
+    projection: the name of an LSTM's [dirs, P, H], through which h is projected. ONNX has none: no file can ask for it,
+    PyTorch's programs, which take this way too, can.
+    """
 
     name: str
     op: str
@@ -37,6 +41,7 @@ class OnnxNode:
     attributes: dict[str, Attribute] = field(default_factory=dict)
     domain: str = ""
     opset: int = 0
+    projection: str = ""
 
     @property
     def label(self) -> str:

@@ -43,6 +43,7 @@ class Cell:
     lengths: str
     initial_h: str
     initial_c: str
+    projection: np.ndarray | None = None        # [dirs, P, H]; R is then [dirs, gates*H, P]
 
     @property
     def dirs(self) -> int:
@@ -50,6 +51,11 @@ class Cell:
 
     @property
     def hidden(self) -> int:
+        return self.R.shape[1] // GATES[self.op]
+
+    @property
+    def output(self) -> int:
+        """Features of h in one direction: H, or the projected size."""
         return self.R.shape[2]
 
 
@@ -79,7 +85,8 @@ def read_cell(node: OnnxNode, constant: Callable[[str], np.ndarray | None]) -> C
     W, R, B, P = _weights(node, names, 2 if direction == "bidirectional" else 1, constant)
     flags = {name: bool(_int(node, name, 0, (0, 1))) for name in _OWN[node.op]}
     return Cell(node, node.op, W, R, B, P, direction, _activations(node, W.shape[0]), _clip(node),
-                _int(node, "layout", 0, (0, 1)), flags, names[0], names[4], names[5], names[6])
+                _int(node, "layout", 0, (0, 1)), flags, names[0], names[4], names[5], names[6],
+                constant(node.projection) if node.projection else None)
 
 
 def _int(node: OnnxNode, name: str, default: int, allowed: tuple[int, ...]) -> int:
@@ -115,9 +122,11 @@ def _weights(node: OnnxNode, names: list[str], dirs: int, constant: Callable[[st
     if type(hidden) is not int or not 1 <= hidden < 2**31:
         _fail(node, f"hidden_size is {hidden!r}; expected a number above 0")
     features = W.shape[2] if W.ndim == 3 else 0
+    projection = constant(node.projection) if node.projection else None
+    read_back = hidden if projection is None else projection.shape[1]
     if not features:
         _fail(node, f"W must be [{dirs}, {gates * hidden}, input size], got {list(W.shape)}")
-    for letter, shape in (("W", (dirs, gates * hidden, features)), ("R", (dirs, gates * hidden, hidden)),
+    for letter, shape in (("W", (dirs, gates * hidden, features)), ("R", (dirs, gates * hidden, read_back)),
                           ("B", (dirs, 2 * gates * hidden)), ("P", (dirs, 3 * hidden))):
         array = arrays[letter]
         if array is None:

@@ -22,8 +22,10 @@ from .checkpoint import IGNORED
 from .draft import propose_or_draft
 from .files import Contents, open_contents
 from .legacy import MAGIC
-from .live import is_torch, spec_of_module, weights_of
+from .live import examples_of, is_chain_of_ours, is_torch, spec_of_chain, weights_of
 from .pickled import spec_of_pickled
+from .program import read_program
+from .program.export import graph_of_module
 from .propose import propose
 from .ways import EXPORT
 
@@ -53,6 +55,9 @@ def read(path: Path, options: ImportOptions = DEFAULT) -> Graph:
 
     Raises FileError, FormatError, UnsupportedError, ArgumentError; the message begins with the path.
     """
+    program = read_program(path, options) if options.spec is None else None
+    if program is not None:
+        return _sourced(program, path.name, {})
     spec = _given(options)
     with open_contents(path) as contents:
         if spec is None:
@@ -62,19 +67,22 @@ def read(path: Path, options: ImportOptions = DEFAULT) -> Graph:
 
 
 def read_live(source: object, options: ImportOptions = DEFAULT) -> Graph:
-    """The graph of a live module: by `options.spec`, from an nn.Sequential's parts, or as its state dict is read.
-
-    The graph is batch first whatever the module's `batch_first` says, and takes whole sequences.
+    """The graph of a live module: by `options.spec`, of an nn.Sequential that only we can run from its parts, else of
+    the program that torch.export makes of it (`example_inputs` are made up where the first layer settles them).
     """
+    module: Any = source
+    where = type(source).__qualname__
     spec = _given(options)
     if options.activations is not None or options.order is not None:
         raise ArgumentError("activations and order are for files of weights alone; a live module says what it computes")
-    module: Any = source
-    weights = weights_of(module)
+    if spec is None and (options.pool is not None or is_chain_of_ours(module)):
+        spec = spec_of_chain(module, weights_of(module), options.pool)
     if spec is None:
-        spec = spec_of_module(module, weights, options.pool)
-    graph = graph_from_spec(spec, weights, IGNORED)
-    return _sourced(graph, type(source).__qualname__, spec if options.spec is None else {})
+        return _sourced(graph_of_module(module, examples_of(module, options.example_inputs)), where, {})
+    if options.example_inputs is not None:
+        raise ArgumentError("example_inputs are for a module that is converted as the program it is; pool and spec say "
+                            "otherwise what it computes, and so do the parts of an nn.Sequential that torch cannot run")
+    return _sourced(graph_from_spec(spec, weights_of(module), IGNORED), where, {})
 
 
 def propose_spec(path: Path | str) -> dict[str, Any]:

@@ -40,6 +40,8 @@ def read_exported(archive: Archive, stem: str) -> tuple[dict[str, Tensor], Stora
         if not isinstance(config, dict):
             raise FormatError(f"{stem + suffix}: must hold an object \"config\"")
         for name, item in config.items():
+            if name in tensors:
+                raise FormatError(f"{stem + suffix}: {name!r:.100} is among the weights as well")
             tensors[name] = _tensor(archive, folder, name, item)
     return tensors, Storages(archive.read, is_big_endian(archive, stem))
 

@@ -11,14 +11,13 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ...errors import UnsupportedError
+from ...errors import ArgumentError, UnsupportedError
 from ..arrays.weights import Entry, Weights
 from .layers import Stack, find_layers
-from .propose import HOW, connected, propose, stack_nodes
+from .propose import HOW, connected, stack_nodes
 
 RECURRENT = ("LSTM", "GRU", "RNN")
 NOTHING = ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout", "Identity")
-CONTAINERS = ("Module", "Sequential")          # Module: ModuleList and ModuleDict have no forward of their own
 PLAIN = {"ReLU": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "SELU": "selu", "SiLU": "silu",
          "Mish": "mish", "Softsign": "softsign", "LogSigmoid": "log_sigmoid", "Hardswish": "hard_silu"}
 
@@ -48,24 +47,55 @@ def _entry(name: str, tensor: Any) -> Entry:
     return Entry(tuple(tensor.shape), "float32" if dtype in ("bfloat16", "float16") else dtype, load)
 
 
-def spec_of_module(module: Any, weights: Weights, pool: str | None) -> dict[str, Any]:
-    """The spec of a module whose forward is known: one layer of torch.nn, or an nn.Sequential of them.
+def is_chain_of_ours(module: Any) -> bool:
+    """Whether a module is an nn.Sequential that torch itself cannot run, for a recurrent layer gives a tuple to the
+    next part. Here such a chain has one meaning: each layer's output, batch first, goes on to the next."""
+    parts = [_kind(part) for _, part in _flat(module, "", hooks=False)] if _kind(module) == "Sequential" else []
+    return any(kind in RECURRENT for kind in parts[:-1])
 
-    Any other module is taken like its state dict, if none of its parts contradicts that. Raises UnsupportedError.
+
+def spec_of_chain(module: Any, weights: Weights, pool: str | None) -> dict[str, Any]:
+    """The spec of one layer of torch.nn or an nn.Sequential of them. Raises UnsupportedError, ArgumentError."""
+    if _kind(module) not in ("Sequential", *RECURRENT, "Linear", "Embedding"):
+        raise ArgumentError(f"pool is for weights alone and for plain chains of layers; {type(module).__qualname__} "
+                            "says itself what it computes: leave pool out")
+    return _sequence(list(_flat(module, "")), weights, pool)
+
+
+def examples_of(module: Any, given: Any) -> Any:
+    """The arguments to trace a module on: those given, or made up where its first layer settles them.
+
+    Raises ArgumentError with the line to type.
     """
-    if _kind(module) in ("Sequential", *RECURRENT, "Linear", "Embedding"):
-        return _sequence(list(_flat(module, "")), weights, pool)
-    nonlinearities = {}
-    for path, part in module.named_modules():
-        _check_hooks(path, part)
-        kind = _kind(part)
-        if kind in ("RNN", "RNNCell"):
-            nonlinearities[path] = str(part.nonlinearity)
-        elif path and kind not in (*NOTHING, *CONTAINERS) and not any(True for _ in part.parameters()):
-            raise UnsupportedError(f"{type(module).__qualname__}.forward cannot be read, and {path!r} "
-                                   f"({type(part).__qualname__}) has no weights that show its place. "
-                                   f"To convert it, {HOW}")
-    return propose(weights, pool, nonlinearities)
+    if given is not None:
+        return given
+    parts = [part for _, part in _flat(module, "", hooks=False) if _kind(part) not in NOTHING]
+    first, kinds = parts[0] if parts else module, [_kind(part) for part in parts]
+    if kinds and kinds[0] in RECURRENT:
+        return (_zeros(module, 3, 5, first.input_size),)
+    if kinds and kinds[0] == "Embedding":
+        return (np.arange(15).reshape(3, 5) % first.num_embeddings,)
+    if kinds and kinds[0] == "Linear":
+        sequence = any(kind in RECURRENT for kind in kinds)
+        return (_zeros(module, *((3, 5) if sequence else (3,)), first.in_features),)
+    raise ArgumentError(f"what {type(module).__qualname__}.forward takes cannot be told from outside; say it with an "
+                        "example of at least 2 rows and 2 steps: "
+                        f"le.convert(module, example_inputs=({_suggested(module)},))")
+
+
+def _zeros(module: Any, *shape: int) -> Any:
+    """A tensor of zeros in the dtype of the weights."""
+    return next(module.parameters()).new_zeros(shape)
+
+
+def _suggested(module: Any) -> str:
+    """An example that fits the first layer inside a module, for a message."""
+    for part in module.modules():
+        if _kind(part) in RECURRENT:
+            return f"torch.zeros(2, 10, {part.input_size})"
+        if _kind(part) == "Embedding":
+            return "torch.zeros(2, 10, dtype=torch.int64)"
+    return "torch.zeros(2, 10, 8)"
 
 
 def _kind(module: Any) -> str | None:
@@ -76,14 +106,15 @@ def _kind(module: Any) -> str | None:
     return None
 
 
-def _flat(module: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """The layers of nested nn.Sequential modules in order, by path."""
-    _check_hooks(path, module)
+def _flat(module: Any, path: str, hooks: bool = True) -> Iterator[tuple[str, Any]]:
+    """The layers of nested nn.Sequential modules in order, by path. hooks: refuse modules that have any."""
+    if hooks:
+        _check_hooks(path, module)
     if _kind(module) != "Sequential":
         yield path, module
         return
     for name, part in module._modules.items():
-        yield from _flat(part, f"{path}.{name}" if path else name)
+        yield from _flat(part, f"{path}.{name}" if path else name, hooks)
 
 
 def _check_hooks(path: str, module: Any) -> None:

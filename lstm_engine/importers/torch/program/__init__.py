@@ -1,0 +1,98 @@
+"""Programs of torch.export: what a `.pt2` archive computes, read as data, becomes a graph.
+
+    schema      model.json -> a checked `Program`
+    convert     a `Program` -> nodes in ONNX's vocabulary; operators by family: elementwise, activations, shaping,
+                indexing, reductions, layers, recurrent, sizes
+    then        the path of ONNX files: `importers.onnx.mapping`
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from ....errors import ArgumentError, FileError, FormatError, LstmEngineError, UnsupportedError
+from ....graph import Graph
+from ...arrays.archive import Archive
+from ...arrays.strict_json import parse_object
+from ...arrays.weights import Entry
+from ...base import ImportOptions, are
+from ...onnx.mapping import to_graph
+from ..exported import exported_stem, read_exported
+from .convert import written
+from .names import named_axes
+from .schema import parse
+
+PROGRAM = {"program": "torch.export"}       # in the metadata of a graph: it is the program itself, not weights alone
+MODEL = "/models/model.json"
+MAX_MODEL_BYTES = 64 << 20
+MOST_CONTAINERS, MOST_VALUES = 600_000, 4_000_000       # of the JSON; in memory they take some 200 bytes and 32 each
+
+
+def read_program(path: Path, options: ImportOptions) -> Graph | None:
+    """The graph of the program in a `.pt2` archive; None if the file is none.
+
+    Raises FileError, FormatError, UnsupportedError naming the node, ArgumentError; messages begin with the path.
+    """
+    try:
+        with open(path, "rb") as file:
+            return _graph(file, os.fstat(file.fileno()).st_size, options)
+    except OSError as error:
+        if isinstance(error, LstmEngineError):
+            raise
+        raise FileError(error.errno, f"cannot read {path}: {error.strerror}") from error
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def read_bytes(file: BinaryIO, size: int) -> Graph:
+    """The graph of the program in a `.pt2` archive of `size` bytes."""
+    graph = _graph(file, size, ImportOptions())
+    if graph is None:
+        raise FormatError("no exported program")
+    return graph
+
+
+def _graph(file: BinaryIO, size: int, options: ImportOptions) -> Graph | None:
+    if file.read(4) != b"PK\x03\x04":
+        return None
+    archive = Archive(file, size)
+    stem = exported_stem(archive)
+    if stem is None:
+        return None
+    if given := options.readings():
+        raise ArgumentError(f"{are(given)} for sources that hold weights alone; an exported program says itself what "
+                            "it computes")
+    tensors, storages = read_exported(archive, stem)
+    entries = storages.entries(tensors)
+    if stem + MODEL not in archive.records:
+        raise UnsupportedError(f"an archive of torch.export without {stem}{MODEL}; save one program with "
+                               "torch.export.save")
+    tree = _tree(archive, stem + MODEL)
+    graph = to_graph(written(parse(tree), lambda name: _array(entries, name)), ImportOptions())
+    metadata = {name: text for name, text in graph.metadata.items() if name != "source"}
+    return replace(named_axes(graph), metadata=metadata | PROGRAM)
+
+
+def _tree(archive: Archive, part: str) -> dict[str, Any]:
+    """The parsed JSON, if it is not one that takes far more memory than its bytes."""
+    raw = archive.read(part, MAX_MODEL_BYTES)
+    if raw.count(b"[") + raw.count(b"{") > MOST_CONTAINERS or raw.count(b",") > MOST_VALUES:
+        raise UnsupportedError(f"{part}: more than {MOST_CONTAINERS} lists and objects, or {MOST_VALUES} values")
+    return parse_object(raw, part)
+
+
+def _array(entries: Mapping[str, Entry], name: str) -> np.ndarray:
+    """A weight or constant in the dtype that it is computed in."""
+    if name not in entries:
+        raise FormatError(f"the program names the tensor {name!r:.100}, which the archive does not hold")
+    entry = entries[name]
+    array = entry.load()
+    if entry.dtype == "bfloat16":           # the upper half of a float32
+        return (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return array.astype(np.float32) if entry.dtype == "float16" else array

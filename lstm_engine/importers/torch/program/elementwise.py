@@ -1,0 +1,317 @@
+"""Arithmetic, comparisons and functions element by element."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+from .arguments import Arguments
+from .emit import Emitter, Size, Tensor
+from .promotion import Operand, as_dtype, promoted, result_type
+from .registry import TABLE, Known, aten
+
+new = partial(aten, fresh=True)
+_BOOLEAN = {"Add": "Or", "Mul": "And"}          # sums and products of truth values
+
+
+def operand(a: Arguments, name: str) -> Operand:
+    """A tensor, a size or a plain number."""
+    value = a.any(name)
+    if not isinstance(value, (Tensor, Size, bool, int, float)):
+        a.wrong(f"argument {name!r} must be a tensor or a number")
+    return value
+
+
+def _arithmetic(e: Emitter, a: Arguments, op_type: str, x: Operand, y: Operand, floating: bool = False) -> Tensor:
+    left, right = promoted(e, x, y, floating=floating)
+    if left.dtype == "bool":
+        if op_type not in _BOOLEAN:
+            a.refuse("differences and quotients of truth values are not supported")
+        op_type = _BOOLEAN[op_type]
+    return e.op(op_type, left, right)
+
+
+def _scaled(e: Emitter, a: Arguments, y: Operand) -> Operand:
+    """alpha * y."""
+    alpha = operand(a, "alpha") if a.has("alpha") else 1
+    a.ignore("alpha")
+    return y if not isinstance(alpha, Size) and alpha == 1 else _arithmetic(e, a, "Mul", y, alpha)
+
+
+@new("add.Tensor add.Scalar")
+def _add(e: Emitter, a: Arguments) -> Tensor:
+    return _arithmetic(e, a, "Add", a.tensor("self"), _scaled(e, a, operand(a, "other")))
+
+
+@new("sub.Tensor sub.Scalar")
+def _sub(e: Emitter, a: Arguments) -> Tensor:
+    return _arithmetic(e, a, "Sub", a.tensor("self"), _scaled(e, a, operand(a, "other")))
+
+
+@new("rsub.Tensor rsub.Scalar")
+def _rsub(e: Emitter, a: Arguments) -> Tensor:
+    return _arithmetic(e, a, "Sub", operand(a, "other"), _scaled(e, a, a.tensor("self")))
+
+
+@new("mul.Tensor mul.Scalar")
+def _mul(e: Emitter, a: Arguments) -> Tensor:
+    return _arithmetic(e, a, "Mul", a.tensor("self"), operand(a, "other"))
+
+
+@new("div.Tensor div.Scalar true_divide.Tensor")
+def _div(e: Emitter, a: Arguments) -> Tensor:
+    return _arithmetic(e, a, "Div", a.tensor("self"), operand(a, "other"), floating=True)
+
+
+@new("div.Tensor_mode div.Scalar_mode floor_divide.default floor_divide.Scalar")
+def _rounded_div(e: Emitter, a: Arguments) -> Tensor:
+    mode = a.any("rounding_mode", "floor")
+    x, y = promoted(e, a.tensor("self"), operand(a, "other"), floating=mode is None)
+    if x.dtype == "bool" or mode not in (None, "floor", "trunc"):
+        a.refuse(f"rounding_mode {mode!r} of {x.dtype} is not supported")
+    if mode is None:
+        return e.op("Div", x, y)
+    if mode == "trunc":
+        return _truncated(e, e.op("Div", x, y))
+    rest = _remainder(e, x, y)
+    whole = e.op("Div", e.op("Sub", x, rest), y)        # all but exact: what is left over has been taken away
+    return e.op("Round", whole) if x.is_float else whole
+
+
+def _truncated(e: Emitter, x: Tensor) -> Tensor:
+    return e.op("Mul", e.op("Sign", x), e.op("Floor", e.op("Abs", x))) if x.is_float else x
+
+
+def _remainder(e: Emitter, x: Tensor, y: Tensor) -> Tensor:
+    """The remainder with the sign of the divisor."""
+    if not x.is_float:
+        return e.op("Mod", x, y)
+    rest, zero = e.op("Mod", x, y, fmod=1), e.constant(0, x.dtype)
+    differs = e.op("Xor", e.op("Less", rest, zero), e.op("Less", y, zero))
+    moved = e.op("And", differs, e.op("Not", e.op("Equal", rest, zero)))
+    return e.op("Where", moved, e.op("Add", rest, y), rest)
+
+
+@new("remainder.Tensor remainder.Scalar")
+def _remainder_of(e: Emitter, a: Arguments) -> Tensor:
+    x, y = promoted(e, a.tensor("self"), operand(a, "other"))
+    return _remainder(e, x, y) if x.dtype != "bool" else a.refuse("a remainder of truth values is not supported")
+
+
+@new("fmod.Tensor fmod.Scalar")
+def _fmod(e: Emitter, a: Arguments) -> Tensor:
+    x, y = promoted(e, a.tensor("self"), operand(a, "other"))
+    return e.op("Mod", x, y, fmod=1)
+
+
+@new("pow.Tensor_Tensor pow.Tensor_Scalar pow.Scalar")
+def _pow(e: Emitter, a: Arguments) -> Tensor:
+    base, exponent = operand(a, "self"), operand(a, "exponent")
+    x, y = promoted(e, base, exponent)
+    if not x.is_float and not (type(exponent) is int and exponent >= 0):
+        a.refuse("a power of whole numbers needs a plain exponent that is not negative")
+    return e.op("Pow", x, y)
+
+
+@new("maximum.default max.other")
+def _maximum(e: Emitter, a: Arguments) -> Tensor:
+    return e.op("Max", *promoted(e, a.tensor("self"), a.tensor("other")))
+
+
+@new("minimum.default min.other")
+def _minimum(e: Emitter, a: Arguments) -> Tensor:
+    return e.op("Min", *promoted(e, a.tensor("self"), a.tensor("other")))
+
+
+_COMPARISONS = {"eq": "Equal", "lt": "Less", "le": "LessOrEqual", "gt": "Greater", "ge": "GreaterOrEqual",
+                "ne": "Equal"}
+
+
+def _comparison(name: str) -> None:
+    @new(f"{name}.Tensor {name}.Scalar")
+    def compare(e: Emitter, a: Arguments) -> Tensor:
+        x, y = promoted(e, a.tensor("self"), operand(a, "other"))
+        if x.dtype == "bool" and name not in ("eq", "ne"):
+            x, y = e.cast(x, "int32"), e.cast(y, "int32")
+        made = e.op(_COMPARISONS[name], x, y)
+        return e.op("Not", made) if name == "ne" else made
+
+
+for _name in _COMPARISONS:
+    _comparison(_name)
+
+
+_LOGIC = {"and": "And", "or": "Or", "xor": "Xor"}
+
+
+def _logic(name: str) -> None:
+    @new(f"logical_{name}.default")
+    def logical(e: Emitter, a: Arguments) -> Tensor:
+        return e.op(_LOGIC[name], *(e.cast(a.tensor(side), "bool") for side in ("self", "other")))
+
+    @new(f"bitwise_{name}.Tensor bitwise_{name}.Scalar __{name}__.Tensor __{name}__.Scalar")
+    def bitwise(e: Emitter, a: Arguments) -> Tensor:
+        x, y = promoted(e, a.tensor("self"), operand(a, "other"))
+        return e.op(_LOGIC[name], x, y) if x.dtype == "bool" else a.refuse("bits of whole numbers are not supported")
+
+
+for _name in _LOGIC:
+    _logic(_name)
+
+
+@new("logical_not.default")
+def _logical_not(e: Emitter, a: Arguments) -> Tensor:
+    return e.op("Not", e.cast(a.tensor("self"), "bool"))
+
+
+@new("bitwise_not.default")
+def _bitwise_not(e: Emitter, a: Arguments) -> Tensor:
+    x = a.tensor("self")
+    return e.op("Not", x) if x.dtype == "bool" else a.refuse("bits of whole numbers are not supported")
+
+
+@new("where.self where.ScalarSelf where.ScalarOther where.Scalar")
+def _where(e: Emitter, a: Arguments) -> Tensor:
+    return e.op("Where", e.cast(a.tensor("condition"), "bool"), *promoted(e, operand(a, "self"), operand(a, "other")))
+
+
+@new("masked_fill.Scalar masked_fill.Tensor")
+def _masked_fill(e: Emitter, a: Arguments) -> Tensor:
+    x, value = a.tensor("self"), operand(a, "value")
+    if result_type([x, value]) != x.dtype:
+        a.refuse(f"a value that {x.dtype} cannot hold")
+    return e.op("Where", e.cast(a.tensor("mask"), "bool"), as_dtype(e, value, x.dtype), x)
+
+
+def as_float(e: Emitter, x: Tensor) -> Tensor:
+    """What a function of real numbers works on: whole numbers become float32."""
+    return x if x.is_float else e.cast(x, "float32")
+
+
+_FUNCTIONS = {"exp": "Exp", "log": "Log", "sqrt": "Sqrt", "erf": "Erf", "sin": "Sin", "cos": "Cos", "tan": "Tan",
+              "asin": "Asin", "acos": "Acos", "atan": "Atan", "sinh": "Sinh", "cosh": "Cosh", "tanh": "Tanh",
+              "sigmoid": "Sigmoid", "reciprocal": "Reciprocal", "special_expit": "Sigmoid", "special_erf": "Erf"}
+_WHOLE = {"abs": "Abs", "neg": "Neg", "sign": "Sign", "floor": "Floor", "ceil": "Ceil", "round": "Round",
+          "relu": "Relu"}
+
+
+def _function(name: str, op_type: str) -> None:
+    def write(e: Emitter, a: Arguments) -> Tensor:
+        return e.op(op_type, as_float(e, a.tensor("self")))
+    TABLE[f"{name}.default"] = Known(write, True)
+
+
+def _whole(name: str, op_type: str) -> None:
+    """Functions that keep whole numbers whole."""
+    def write(e: Emitter, a: Arguments) -> Tensor:
+        x = a.tensor("self")
+        if x.dtype == "bool":
+            a.refuse("of truth values is not supported")
+        if not x.is_float and op_type in ("Floor", "Ceil", "Round"):
+            return x
+        return e.op(op_type, x)
+    TABLE[f"{name}.default"] = Known(write, True)
+
+
+for _name, _op in _FUNCTIONS.items():
+    _function(_name, _op)
+for _name, _op in _WHOLE.items():
+    _whole(_name, _op)
+
+
+@new("rsqrt.default")
+def _rsqrt(e: Emitter, a: Arguments) -> Tensor:
+    return e.op("Reciprocal", e.op("Sqrt", as_float(e, a.tensor("self"))))
+
+
+@new("square.default")
+def _square(e: Emitter, a: Arguments) -> Tensor:
+    x = a.tensor("self")
+    return e.op("Mul", x, x)
+
+
+@new("trunc.default fix.default")
+def _trunc(e: Emitter, a: Arguments) -> Tensor:
+    return _truncated(e, a.tensor("self"))
+
+
+def _log_to(name: str, base: float) -> None:
+    @new(f"{name}.default")
+    def log_to(e: Emitter, a: Arguments) -> Tensor:
+        x = e.op("Log", as_float(e, a.tensor("self")))
+        return e.op("Mul", x, e.constant(1 / math.log(base), x.dtype))
+
+
+_log_to("log2", 2)
+_log_to("log10", 10)
+
+
+def _near_zero(e: Emitter, x: Tensor, near: Tensor, far: Tensor) -> Tensor:
+    return e.op("Where", e.op("Less", e.op("Abs", x), e.constant(0.5, x.dtype)), near, far)
+
+
+@new("log1p.default")
+def _log1p(e: Emitter, a: Arguments) -> Tensor:
+    """Near 0: log(u) x / (u - 1) with u = 1 + x as it was rounded (Kahan), where u is not 1."""
+    x = as_float(e, a.tensor("self"))
+    one = e.constant(1, x.dtype)
+    u = e.op("Add", x, one)
+    log, gain = e.op("Log", u), e.op("Sub", u, one)
+    same = e.op("Equal", gain, e.constant(0, x.dtype))
+    near = e.op("Where", same, x, e.op("Div", e.op("Mul", log, x), e.op("Where", same, one, gain)))
+    return _near_zero(e, x, near, log)
+
+
+@new("expm1.default special_expm1.default")
+def _expm1(e: Emitter, a: Arguments) -> Tensor:
+    """Near 0: 2 t / (1 - t) with t = tanh(x / 2)."""
+    x = as_float(e, a.tensor("self"))
+    one, two = e.constant(1, x.dtype), e.constant(2, x.dtype)
+    t = e.op("Tanh", e.op("Div", x, two))
+    return _near_zero(e, x, e.op("Div", e.op("Mul", two, t), e.op("Sub", one, t)),
+                      e.op("Sub", e.op("Exp", x), one))
+
+
+@new("isnan.default")
+def _isnan(e: Emitter, a: Arguments) -> Tensor:
+    return e.op("IsNaN", as_float(e, a.tensor("self")))
+
+
+@new("isinf.default")
+def _isinf(e: Emitter, a: Arguments) -> Tensor:
+    return e.op("IsInf", as_float(e, a.tensor("self")))
+
+
+@new("clamp.default clip.default")
+def _clamp(e: Emitter, a: Arguments) -> Tensor:
+    return clamp(e, a.tensor("self"), a.any("min", None), a.any("max", None), a)
+
+
+@new("clamp_min.default")
+def _clamp_min(e: Emitter, a: Arguments) -> Tensor:
+    return clamp(e, a.tensor("self"), a.any("min"), None, a)
+
+
+@new("clamp_max.default")
+def _clamp_max(e: Emitter, a: Arguments) -> Tensor:
+    return clamp(e, a.tensor("self"), None, a.any("max"), a)
+
+
+def clamp(e: Emitter, x: Tensor, low: Any, high: Any, a: Arguments) -> Tensor:
+    """min(max(x, low), high); bounds are plain numbers or None."""
+    if any(bound is not None and type(bound) not in (int, float) for bound in (low, high)) or x.dtype == "bool":
+        a.refuse("bounds that are no plain numbers, or of truth values, are not supported")
+    dtype = result_type([x, *(bound for bound in (low, high) if bound is not None)])
+    bounds = [None if bound is None else e.constant(bound, dtype) for bound in (low, high)]
+    return e.op("Clip", e.cast(x, dtype), *bounds)
+
+
+@new("clamp.Tensor clamp_min.Tensor clamp_max.Tensor")
+def _clamp_tensor(e: Emitter, a: Arguments) -> Tensor:
+    x = a.tensor("self")
+    for op_type, name in (("Max", "min"), ("Min", "max")):
+        bound = a.optional(name)
+        if bound is not None:
+            x = e.op(op_type, *promoted(e, x, bound))
+    return x

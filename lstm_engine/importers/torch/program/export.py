@@ -1,0 +1,205 @@
+"""Live modules as programs: torch.export in eval mode, of a copy, so that the module stays as it is.
+
+The archive that export writes is kept in memory and read like a file: there is one way from a program to the graph.
+Recurrent layers are kept whole while torch traces: its own shape functions run through every step, which would fix
+the number of steps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+from ....errors import ArgumentError, ArgumentTypeError, UnsupportedError
+from ....graph import Graph
+
+LONGEST_REASON = 300
+LEAST = 2               # rows and steps of an example: torch takes a size of 1 for a constant
+WAY_OUT = ("Change that part of forward (a condition on values becomes torch.where; a packed sequence a padded one, "
+           "with `lengths` given to predict), or export it yourself: torch.export.save(torch.export.export("
+           "module.eval(), example_inputs), \"model.pt2\"), and convert model.pt2")
+
+
+def graph_of_module(module: Any, example_inputs: Sequence[Any]) -> Graph:
+    """The graph of a live module, traced on example inputs. Raises UnsupportedError with torch's own reason."""
+    from . import read_bytes
+
+    archive = _exported(frozen(module), tensors(example_inputs))
+    return read_bytes(archive, archive.getbuffer().nbytes)
+
+
+def frozen(module: Any) -> Any:
+    """A copy of a module on the CPU, in eval mode. Raises UnsupportedError if it cannot be copied."""
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if tensor.is_meta or tensor.is_quantized or tensor.is_sparse:
+            raise UnsupportedError(f"tensor {name!r} is {'meta' if tensor.is_meta else 'quantized or sparse'}: it has "
+                                   "no plain values")
+    try:
+        return copy.deepcopy(module).cpu().eval()
+    except Exception as error:      # whatever the module's own classes raise
+        raise UnsupportedError(f"{type(module).__qualname__} cannot be copied ({reason(error)}), so it would not stay "
+                               "as it is while it is traced") from error
+
+
+def tensors(example_inputs: Any) -> tuple[Any, ...]:
+    """Example inputs as the arguments of forward: NumPy arrays become tensors, sizes of 1 are widened by repeating.
+
+    Raises ArgumentTypeError, ArgumentError.
+    """
+    import numpy as np
+    import torch
+
+    if isinstance(example_inputs, (torch.Tensor, np.ndarray)):
+        example_inputs = (example_inputs,)
+    if not isinstance(example_inputs, (tuple, list)) or not example_inputs:
+        raise ArgumentTypeError("example_inputs must be a tuple of the arguments of forward, such as "
+                                f"(torch.zeros(2, 10, 8),), got {type(example_inputs).__name__}")
+
+    def taken(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            value = torch.from_numpy(np.ascontiguousarray(value))
+        if isinstance(value, torch.Tensor):
+            if not value.numel():
+                raise ArgumentError(f"example_inputs must not be empty, got a tensor {list(value.shape)}")
+            return value.detach().cpu().clone()
+        if isinstance(value, (tuple, list)):
+            return type(value)(map(taken, value))
+        if isinstance(value, dict):
+            return {key: taken(item) for key, item in value.items()}
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return value
+        raise ArgumentTypeError(f"example_inputs must hold tensors or arrays, got {type(value).__qualname__}")
+
+    return tuple(map(taken, example_inputs))
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """The tensors in nested tuples, lists and dicts, in torch's order."""
+    if isinstance(value, (tuple, list)):
+        for item in value:
+            yield from leaves(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from leaves(item)
+    elif hasattr(value, "detach"):
+        yield value
+
+
+def _exported(module: Any, arguments: tuple[Any, ...]) -> io.BytesIO:
+    import torch
+
+    shapes = torch.export.ShapesCollection()
+    for tensor in leaves(arguments):
+        if tensor.dim():
+            shapes[tensor] = {axis: torch.export.Dim.AUTO for axis in range(tensor.dim())}
+    file = io.BytesIO()
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), _quiet(), whole_layers():
+            program = torch.export.export(module, arguments, dynamic_shapes=shapes, strict=False)
+            torch.export.save(program, file)
+    except Exception as error:      # torch raises what it likes, and so does forward
+        raise UnsupportedError(f"torch.export cannot export {type(module).__qualname__}: {reason(error)}. "
+                               f"{WAY_OUT}") from error
+    file.seek(0)
+    return file
+
+
+def reason(error: Exception) -> str:
+    """The first paragraph of a message of torch, in one line."""
+    text = " ".join((str(error).strip() or "no reason given").split("\n\n")[0].split())
+    text = text if len(text) <= LONGEST_REASON else text[:LONGEST_REASON] + "..."
+    return f"{type(error).__name__}: {text}".rstrip(".")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warnings and log lines of tracing, which speak of torch's own insides."""
+    import logging
+
+    logger = logging.getLogger("torch")
+    level, disabled = logger.level, logger.disabled
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+        logger.disabled = disabled
+
+
+@contextmanager
+def whole_layers() -> Iterator[None]:
+    """Within it torch's recurrent layers are traced as single operators of ours, of the same arguments."""
+    from torch.overrides import TorchFunctionMode
+
+    own = _own_operators()
+
+    class Whole(TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+            replaced = own.get(function)
+            if replaced is None or kwargs or len(args) != 9 or not isinstance(args[3], bool):
+                return function(*args, **(kwargs or {}))
+            x, states, weights, *options = args
+            return replaced(x, list(states) if isinstance(states, (tuple, list)) else states, list(weights), *options)
+
+    with Whole():
+        yield
+
+
+@lru_cache(maxsize=1)
+def _own_operators() -> dict[Any, Any]:
+    """torch.lstm, gru, rnn_tanh and rnn_relu -> operators of ours that torch does not look into."""
+    import torch
+
+    Tensor = torch.Tensor
+
+    def size(x: Any, h: Any, bidirectional: bool) -> Any:
+        return x.new_empty((x.shape[0], x.shape[1], h.shape[2] * (2 if bidirectional else 1)))
+
+    def lstm(input: Tensor, hx: list[Tensor], params: list[Tensor], has_biases: bool, num_layers: int, dropout: float,
+             train: bool, bidirectional: bool, batch_first: bool) -> tuple[Tensor, Tensor, Tensor]:
+        return torch.lstm(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
+
+    def lstm_shapes(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first):
+        return size(input, hx[0], bidirectional), torch.empty_like(hx[0]), torch.empty_like(hx[1])
+
+    def one_state(name: str) -> Any:
+        function = getattr(torch, name)
+
+        def run(input: Tensor, hx: Tensor, params: list[Tensor], has_biases: bool, num_layers: int, dropout: float,
+                train: bool, bidirectional: bool, batch_first: bool) -> tuple[Tensor, Tensor]:
+            return function(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
+
+        def shapes(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first):
+            return size(input, hx, bidirectional), torch.empty_like(hx)
+
+        return _operator(name, run, shapes)
+
+    return {torch.lstm: _operator("lstm", lstm, lstm_shapes),
+            **{getattr(torch, name): one_state(name) for name in ("gru", "rnn_tanh", "rnn_relu")}}
+
+
+def _operator(name: str, run: Any, shapes: Any) -> Any:
+    import torch
+
+    run.__annotations__ = _resolved(run.__annotations__)
+    made = torch.library.custom_op(f"lstm_engine::{name}", run, mutates_args=())
+    made.register_fake(shapes)
+    return made
+
+
+def _resolved(annotations: dict[str, Any]) -> dict[str, Any]:
+    """Annotations that stand as text in this file, as the types that torch reads a schema from."""
+    import torch
+
+    names = {"Tensor": torch.Tensor, "list[Tensor]": list[torch.Tensor], "bool": bool, "int": int, "float": float,
+             "tuple[Tensor, Tensor]": tuple[torch.Tensor, torch.Tensor],
+             "tuple[Tensor, Tensor, Tensor]": tuple[torch.Tensor, torch.Tensor, torch.Tensor]}
+    return {name: names[annotation] for name, annotation in annotations.items()}

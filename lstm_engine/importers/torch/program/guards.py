@@ -1,0 +1,198 @@
+"""Where a program holds: conditions on sizes that torch found while tracing, kept when the model runs.
+
+A branch on a size (`if x.shape[1] > 4`) is traced one way; torch writes the condition beside the program and refuses
+inputs that break it. Here each condition becomes a node that fails by name. Conditions are read with Python's grammar
+as data; none is ever evaluated as code.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ....errors import FormatError, UnsupportedError
+from .emit import Emitter, Length, Size, Tensor
+
+if TYPE_CHECKING:
+    from .schema import Program
+
+MOST_GUARDS = 10_000
+LONGEST_GUARD = 2_000
+UNBOUNDED = 2**62           # bounds beyond it say nothing
+_ARITHMETIC = {ast.Add: "Add", ast.Sub: "Sub", ast.Mult: "Mul", ast.FloorDiv: "FloorDiv", ast.Mod: "Mod"}
+COMPARISONS = {"eq": "Equal", "ne": "NotEqual", "lt": "Less", "le": "LessOrEqual", "gt": "Greater",
+               "ge": "GreaterOrEqual"}
+_MEMBER = re.compile(r"(.{1,200})_(\d{1,4})")
+_COMPARE = {ast.Eq: "eq", ast.NotEq: "ne", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge"}
+
+
+class Guards:
+    """Collects the conditions of a program, and ties them to an output."""
+
+    def __init__(self, e: Emitter) -> None:
+        self.e = e
+        self.conditions: list[tuple[str, Tensor]] = []
+
+    def add(self, text: str, condition: Tensor) -> None:
+        """A condition without axes. Raises FormatError if it is known to be false."""
+        if condition.array is None:
+            self.conditions.append((text, condition))
+        elif not condition.array.all():
+            raise FormatError(f"the program holds only where {text:.200}, which its own inputs contradict")
+
+    def ranges(self, program: Program, inputs: Mapping[str, Tensor]) -> None:
+        """Bounds of symbols. Least sizes of 2 and below say that torch took 0 and 1 for special, not that it refuses
+        them: it runs such inputs through the same program."""
+        for symbol, (low, high) in program.ranges.items():
+            size = next((self.e.size(x, axis) for x in inputs.values() for axis, dim in enumerate(x.shape)
+                         if dim == symbol), None)
+            if size is None:
+                continue            # of a size that the program makes, which follows from those of its inputs
+            if low is not None and low > 2:
+                self.add(f"size {symbol} is at least {low}", compared(self.e, "ge", size, low))
+            if high is not None and high < UNBOUNDED:
+                self.add(f"size {symbol} is at most {high}", compared(self.e, "le", size, high))
+
+    def code(self, program: Program, inputs: Mapping[str, Tensor]) -> None:
+        """Conditions written as Python expressions over sizes of inputs. Raises UnsupportedError for others."""
+        for text in program.guards:
+            try:
+                tree = ast.parse(text, mode="eval").body if len(text) <= LONGEST_GUARD else None
+                self.add(text, self._condition(tree, program, inputs))
+            except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+                if isinstance(error, FormatError):
+                    raise
+                raise UnsupportedError(f"the program holds only where {text:.200}, a condition that cannot be kept "
+                                       "here") from error
+
+    def _condition(self, tree: ast.AST | None, program: Program, inputs: Mapping[str, Tensor]) -> Tensor:
+        if isinstance(tree, ast.BoolOp):
+            parts = [self._condition(value, program, inputs) for value in tree.values]
+            result = parts[0]
+            for part in parts[1:]:
+                result = self.e.op("And" if isinstance(tree.op, ast.And) else "Or", result, part)
+            return result
+        if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.Not):
+            return self.e.op("Not", self._condition(tree.operand, program, inputs))
+        if not isinstance(tree, ast.Compare):
+            raise SyntaxError
+        sides = [self._size(side, program, inputs) for side in (tree.left, *tree.comparators)]
+        result = None
+        for op, left, right in zip(tree.ops, sides, sides[1:]):
+            if type(op) not in _COMPARE:
+                raise SyntaxError
+            part = compared(self.e, _COMPARE[type(op)], left, right)
+            result = part if result is None else self.e.op("And", result, part)
+        assert result is not None
+        return result
+
+    def _size(self, tree: ast.AST, program: Program, inputs: Mapping[str, Tensor]) -> Length:
+        if isinstance(tree, ast.Constant) and type(tree.value) is int:
+            return tree.value
+        if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.USub):
+            return combined(self.e, "Mul", self._size(tree.operand, program, inputs), -1)
+        if isinstance(tree, ast.BinOp) and type(tree.op) in _ARITHMETIC:
+            return combined(self.e, _ARITHMETIC[type(tree.op)], self._size(tree.left, program, inputs),
+                            self._size(tree.right, program, inputs))
+        if isinstance(tree, ast.Subscript) and isinstance(tree.value, ast.Call) \
+                and isinstance(tree.value.func, ast.Attribute) and tree.value.func.attr == "size" \
+                and not tree.value.args and not tree.value.keywords and isinstance(tree.slice, ast.Constant):
+            name = program.paths.get(ast.unparse(tree.value.func.value))
+            axis = tree.slice.value
+            if name in inputs and type(axis) is int and 0 <= axis < inputs[name].rank:
+                return self.e.size(inputs[name], axis)
+        raise SyntaxError
+
+    def tie(self, output: Tensor) -> Tensor:
+        """An output that is made only where every condition holds: it is multiplied by a 1 that is looked up at index
+        0, and there is nothing at index 1."""
+        for text, condition in self.conditions:
+            self.e.hint = f"the program holds only where {text:.200}"
+            kind = output.dtype
+            one = self.e.constant([True] if kind == "bool" else [1], kind)
+            broken = self.e.cast(self.e.op("Not", condition), "int64")
+            output = self.e.op("And" if kind == "bool" else "Mul", output, self.e.op("Gather", one, broken, axis=0),
+                               shape=output.shape)
+        return output
+
+
+def combined(e: Emitter, op_type: str, x: Length, y: Length) -> Length:
+    """Two sizes added, subtracted, multiplied or divided; FloorDiv and Mod round down, as Python's do."""
+    if isinstance(x, int) and isinstance(y, int):
+        if op_type in ("FloorDiv", "Mod"):
+            if not y:
+                raise FormatError("a size is divided by 0")
+            return x // y if op_type == "FloorDiv" else x % y
+        return {"Add": x + y, "Sub": x - y, "Mul": x * y}[op_type]
+    neutral = {"Mul": 1, "Add": 0}.get(op_type)
+    if neutral is not None and neutral in (x, y):
+        return y if x == neutral else x
+    left, right = e.as_tensor(x), e.as_tensor(y)
+    if op_type not in ("FloorDiv", "Mod"):
+        return Size(e.op(op_type, left, right).name)
+    rest = e.op("Mod", left, right)
+    return Size((rest if op_type == "Mod" else e.op("Div", e.op("Sub", left, rest), right)).name)
+
+
+def compared(e: Emitter, name: str, x: Length, y: Length) -> Tensor:
+    """A comparison of sizes: a bool without axes."""
+    if isinstance(x, Size) and isinstance(y, Size) and x.symbol is not None and x.symbol == y.symbol:
+        return e.constant(name in ("eq", "le", "ge"), "bool")
+    op_type = COMPARISONS[name]
+    made = e.op("Equal" if op_type == "NotEqual" else op_type, e.scalar(x), e.scalar(y))
+    return e.op("Not", made) if op_type == "NotEqual" else made
+
+
+def paths_of(names: list[str], tree: Any, inputs: list[str | None]) -> dict[str, str]:
+    """Where each input stands in a call: "L['x']", "L['state'][0]"; what the tree does not tell is left out.
+
+    names: of forward's arguments. tree: the serialized structure of (args, kwargs). inputs: its leaves in order.
+    """
+    found: dict[str, str] = {}
+    leaves = iter(inputs)
+    args, kwargs = _children(tree)[:2] if len(_children(tree)) == 2 else (None, None)
+    if args is None:
+        return {}
+    positional = _children(args)
+    if len(names) < len(positional):
+        return {}
+    for name, child in zip(names, positional):
+        places = [f"L[{name!r}]"]
+        member = _MEMBER.fullmatch(name)
+        if member and member[1] not in names:       # one of *args, which torch calls args_0, args_1
+            places.append(f"L[{member[1]!r}][{int(member[2])}]")
+        _walk(child, places, leaves, found)
+    for key, child in zip(_keys(kwargs), _children(kwargs)):
+        _walk(child, [f"L[{key!r}]"], leaves, found)
+    return found
+
+
+def _walk(node: Any, places: list[str], leaves: Iterator[str | None], found: dict[str, str]) -> None:
+    children = _children(node)
+    if node.get("type") is None:
+        name = next(leaves, None)
+        if name:
+            found.update((place, name) for place in places)
+        return
+    keys = _keys(node) or list(range(len(children)))
+    for key, child in zip(keys, children):
+        _walk(child, [f"{place}[{key!r}]" for place in places], leaves, found)
+
+
+def _children(node: Any) -> list[Any]:
+    children = node.get("children_spec") if isinstance(node, dict) else None
+    return [child for child in children if isinstance(child, dict)] if isinstance(children, list) else []
+
+
+def _keys(node: Any) -> list[Any]:
+    context = node.get("context") if isinstance(node, dict) else None
+    if not isinstance(context, str) or len(context) > LONGEST_GUARD * 10 or not str(node.get("type")).endswith("dict"):
+        return []
+    try:
+        keys = json.loads(context)
+    except (ValueError, RecursionError):
+        return []
+    return keys if isinstance(keys, list) and all(isinstance(key, (str, int)) for key in keys) else []

@@ -1,0 +1,280 @@
+"""Operators that move, repeat, join and cut: shapes, axes, slices. Most may share memory with what they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from .arguments import Arguments
+from .emit import LARGE, Emitter, Length, Size, Tensor
+from .promotion import as_dtype, result_type
+from .registry import aten
+
+
+@aten("clone.default contiguous.default alias.default detach.default lift_fresh_copy.default lift_fresh.default"
+      " detach_copy.default alias_copy.default conj.default resolve_conj.default resolve_neg.default positive.default")
+def _same(e: Emitter, a: Arguments) -> Tensor:
+    return a.tensor("self")
+
+
+@aten("_to_copy.default to.dtype to.dtype_layout to.device type_as.default to.other")
+def _to(e: Emitter, a: Arguments) -> Tensor:
+    x = a.tensor("self")
+    if a.has("other"):
+        return e.cast(x, a.tensor("other").dtype)
+    return e.cast(x, a.dtype("dtype", x.dtype))
+
+
+def filled_in(e: Emitter, a: Arguments, x: Tensor, sizes: Sequence[Length]) -> list[Length]:
+    """The sizes with -1 worked out where all else is known: a size that is the input's stays a symbol."""
+    if sizes.count(-1) != 1:
+        return list(sizes)
+    given = [e.dims([size])[0] for size in sizes if size != -1]
+    left = [axis for axis, dim in enumerate(x.shape) if dim not in given or isinstance(dim, int)]
+    known = prod(dim for dim in x.shape if isinstance(dim, int))
+    wanted = prod(dim for dim in given if isinstance(dim, int))
+    symbols = [axis for axis in left if isinstance(x.shape[axis], str)]
+    if not symbols and wanted and known % wanted == 0 and len([d for d in given if isinstance(d, str)]) == \
+            len([d for d in x.shape if isinstance(d, str)]):
+        return [known // wanted if size == -1 else size for size in sizes]
+    if len(symbols) == 1 and known == wanted:
+        return [e.size(x, symbols[0]) if size == -1 else size for size in sizes]
+    return list(sizes)
+
+
+@aten("view.default _unsafe_view.default reshape.default")
+def _view(e: Emitter, a: Arguments) -> Tensor:
+    x = a.tensor("self")
+    return e.reshape(x, filled_in(e, a, x, a.sizes("size" if a.has("size") or not a.has("shape") else "shape")))
+
+
+@aten("view_as.default reshape_as.default")
+def _view_as(e: Emitter, a: Arguments) -> Tensor:
+    other = a.tensor("other")
+    return e.reshape(a.tensor("self"), [e.size(other, axis) for axis in range(other.rank)])
+
+
+@aten("flatten.using_ints")
+def _flatten(e: Emitter, a: Arguments) -> Tensor:
+    x = a.tensor("self")
+    if not x.rank:
+        return e.reshape(x, [1])
+    first, last = a.axis("start_dim", x.rank, 0), a.axis("end_dim", x.rank, -1)
+    if first == last:
+        return x
+    merged = x.shape[first:last + 1]
+    middle: Length = prod(merged) if all(isinstance(dim, int) for dim in merged) else -1      # type: ignore[arg-type]
+    sizes = [e.size(x, axis) for axis in range(x.rank)]
+    return e.reshape(x, [*sizes[:first], middle, *sizes[last + 1:]])
+
+
+@aten("unflatten.int")
+def _unflatten(e: Emitter, a: Arguments) -> Tensor:
+    x, sizes = a.tensor("self"), a.sizes("sizes")
+    axis = a.axis("dim", x.rank)
+    dim = x.shape[axis]
+    if sizes.count(-1) == 1 and isinstance(dim, int) and all(isinstance(s, int) for s in sizes):
+        rest = prod(s for s in sizes if s != -1)        # type: ignore[misc]
+        if not rest or dim % rest:
+            a.wrong(f"{dim} elements do not divide into {sizes}")
+        sizes = [dim // rest if s == -1 else s for s in sizes]
+    around = [e.size(x, i) for i in range(x.rank)]
+    return e.reshape(x, [*around[:axis], *sizes, *around[axis + 1:]])
+
+
+@aten("permute.default")
+def _permute(e: Emitter, a: Arguments) -> Tensor:
+    x = a.tensor("self")
+    perm = [a.positive(axis, x.rank) for axis in a.ints("dims")]
+    if sorted(perm) != list(range(x.rank)):
+        a.wrong(f"{perm} is no order of {x.rank} axes")
+    return e.transpose(x, perm)
+
+
+@aten("transpose.int swapaxes.default swapdims.default")
+def _transpose(e: Emitter, a: Arguments) -> Tensor:
+    x = a.tensor("self")
+    names = ("dim0", "dim1") if a.has("dim0") else ("axis0", "axis1")
+    return e.swap(x, *(a.axis(name, x.rank) for name in names)) if x.rank else x
+
+
+@aten("t.default numpy_T.default mT.default")
+def _t(e: Emitter, a: Arguments) -> Tensor:
+    x = a.tensor("self")
+    if a.op.startswith("mT."):
+        return e.swap(x, x.rank - 2, x.rank - 1) if x.rank >= 2 else a.wrong("needs two axes")
+    return e.transpose(x, list(range(x.rank))[::-1])
+
+
+@aten("movedim.int")
+def _movedim(e: Emitter, a: Arguments) -> Tensor:
+    x = a.tensor("self")
+    perm = list(range(x.rank))
+    source = perm.pop(a.axis("source", x.rank))
+    perm.insert(a.axis("destination", x.rank), source)
+    return e.transpose(x, perm)
+
+
+@aten("unsqueeze.default")
+def _unsqueeze(e: Emitter, a: Arguments) -> Tensor:
+    x = a.tensor("self")
+    return e.unsqueeze(x, a.axis("dim", x.rank + 1))
+
+
+@aten("squeeze.default squeeze.dim squeeze.dims")
+def _squeeze(e: Emitter, a: Arguments) -> Tensor:
+    """Axes of size 1 go, others stay; where a size is open the program would do both."""
+    x = a.tensor("self")
+    axes = a.axes("dim", x.rank)
+    if any(isinstance(x.shape[axis], str) for axis in axes):
+        a.refuse("an axis whose size is open is dropped only where it is 1, so the result has no fixed number of axes; "
+                 "name an axis of size 1, as in squeeze(-1)")
+    return e.squeeze(x, *(axis for axis in axes if x.shape[axis] == 1))
+
+
+@aten("expand.default")
+def _expand(e: Emitter, a: Arguments) -> Tensor:
+    x, sizes = a.tensor("self"), a.sizes("size")
+    a.ignore("implicit")
+    if len(sizes) < x.rank:
+        a.wrong(f"{len(sizes)} sizes for {x.rank} axes")
+    return e.expand(x, [1 if size == -1 else size for size in sizes])
+
+
+@aten("expand_as.default")
+def _expand_as(e: Emitter, a: Arguments) -> Tensor:
+    other = a.tensor("other")
+    return e.expand(a.tensor("self"), [e.size(other, axis) for axis in range(other.rank)])
+
+
+@aten("repeat.default tile.default", fresh=True)
+def _repeat(e: Emitter, a: Arguments) -> Tensor:
+    x, repeats = a.tensor("self"), a.sizes("repeats" if a.has("repeats") else "dims")
+    repeats = [1] * (x.rank - len(repeats)) + repeats
+    lead = len(repeats) - x.rank
+    x = e.unsqueeze(x, *range(lead)) if lead else x
+    if all(repeat == 1 or dim == 1 for repeat, dim in zip(repeats, x.shape)):
+        return e.expand(x, repeats)
+    made = e.op("Tile", x, e.lengths(repeats))
+    if made.array is not None:
+        return made
+    shape = tuple(new if old == 1 else old if new == 1 else known
+                  for old, new, known in zip(x.shape, e.dims(repeats), made.shape))
+    return Tensor(made.name, shape, made.dtype)
+
+
+@aten("cat.default concat.default concatenate.default", fresh=True)
+def _cat(e: Emitter, a: Arguments) -> Tensor:
+    given = a.tensors("tensors")
+    parts = [t for t in given if t.shape != (0,)] or given[:1]      # empty vectors do not count, whatever the rank
+    dtype = result_type(given)
+    axis = a.axis("dim", parts[0].rank, 0)
+    return e.op("Concat", *(as_dtype(e, part, dtype) for part in parts), axis=axis)
+
+
+@aten("stack.default", fresh=True)
+def _stack(e: Emitter, a: Arguments) -> Tensor:
+    parts = a.tensors("tensors")
+    dtype, axis = result_type(parts), a.axis("dim", parts[0].rank + 1, 0)
+    return e.op("Concat", *(e.unsqueeze(as_dtype(e, part, dtype), axis) for part in parts), axis=axis)
+
+
+@aten("select.int")
+def _select(e: Emitter, a: Arguments) -> Tensor:
+    x = a.tensor("self")
+    axis, index = a.axis("dim", x.rank), a.size("index")
+    return e.op("Gather", x, e.scalar(index), axis=axis)
+
+
+@aten("slice.Tensor")
+def _slice(e: Emitter, a: Arguments) -> Tensor:
+    x = a.tensor("self")
+    start, end, step = a.size("start", None), a.size("end", None), a.int("step", 1)
+    axis = a.axis("dim", x.rank, 0)
+    if step < 1:
+        a.wrong(f"a step of {step}")
+    start, end = 0 if start is None else start, LARGE if end is None else end
+    if start == 0 and end == LARGE and step == 1:
+        return x
+    made = e.slice(x, axis, start, end, step)
+    if made.array is None and start == 0 and step == 1 and isinstance(end, Size) and end.symbol == x.shape[axis]:
+        return x
+    return made
+
+
+@aten("narrow.default")
+def _narrow(e: Emitter, a: Arguments) -> Tensor:
+    x, start, length = a.tensor("self"), a.int("start"), a.int("length")
+    axis = a.axis("dim", x.rank)
+    dim = x.shape[axis]
+    if start < 0:
+        start = start + dim if isinstance(dim, int) else a.refuse("a start counted from an end that is open")
+    return e.slice(x, axis, start, start + length)
+
+
+@aten("flip.default", fresh=True)
+def _flip(e: Emitter, a: Arguments) -> Tensor:
+    x = a.tensor("self")
+    axes = a.ints("dims")
+    for axis in [a.positive(axis, x.rank) for axis in axes]:
+        x = e.op("Slice", x, e.integers(-1), e.integers(-LARGE), e.integers(axis), e.integers(-1), shape=x.shape)
+    return x
+
+
+@aten("roll.default", fresh=True)
+def _roll(e: Emitter, a: Arguments) -> Tensor:
+    x, shifts = a.tensor("self"), a.ints("shifts")
+    axes = [a.positive(axis, x.rank) for axis in a.ints("dims", [])]
+    if len(axes) != len(shifts):
+        a.refuse("without dims, over the flattened tensor, is not supported")
+    for axis, shift in zip(axes, shifts):
+        dim = x.shape[axis]
+        if not isinstance(dim, int):
+            a.refuse("along an axis whose size is open is not supported")
+        cut = -shift % dim if dim else 0
+        if cut:
+            x = e.op("Concat", e.slice(x, axis, cut, LARGE), e.slice(x, axis, 0, cut), axis=axis)
+    return x
+
+
+@aten("split.Tensor chunk.default split_with_sizes.default split.sizes")
+def _split(e: Emitter, a: Arguments) -> list[Tensor]:
+    x = a.tensor("self")
+    axis = a.axis("dim", x.rank, 0)
+    dim = x.shape[axis]
+    if a.has("split_sizes") or isinstance(a.any("split_size", None), list):
+        sizes = a.ints("split_sizes") if a.has("split_sizes") else a.ints("split_size")
+    elif not isinstance(dim, int):
+        a.refuse("the number of parts of an axis whose size is open is not known")
+    else:
+        size = a.int("split_size") if a.has("split_size") else -(-dim // max(a.int("chunks"), 1))
+        if size < 1 or -(-dim // size) > max(a.outputs, 1):
+            a.wrong(f"{a.outputs} results of {dim} in parts of {size}")
+        sizes = [min(size, dim - start) for start in range(0, dim, size)] or [0]
+    if sizes and isinstance(dim, int) and sum(sizes) != dim:
+        a.wrong(f"parts of {sizes} for {dim}")
+    return e.several("Split", len(sizes), x, e.integers(*sizes), axis=axis) if len(sizes) > 1 else [x]
+
+
+@aten("unbind.int")
+def _unbind(e: Emitter, a: Arguments) -> list[Tensor]:
+    x = a.tensor("self")
+    axis = a.axis("dim", x.rank, 0)
+    dim = x.shape[axis]
+    if not isinstance(dim, int):
+        a.refuse("the number of parts of an axis whose size is open is not known")
+    if dim != a.outputs:
+        a.wrong(f"{a.outputs} results of an axis of {dim}")
+    return [e.op("Gather", x, e.constant(i, "int64"), axis=axis) for i in range(dim)]
+
+
+@aten("constant_pad_nd.default pad.default", fresh=True)
+def _pad(e: Emitter, a: Arguments) -> Tensor:
+    x, pads, mode = a.tensor("self"), a.ints("pad"), a.text("mode", "constant")
+    modes = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+    if mode not in modes or len(pads) % 2 or len(pads) > 2 * x.rank:
+        a.refuse(f"mode {mode!r} with {len(pads)} pads is not supported")
+    value = a.number("value", 0)
+    axes = [x.rank - 1 - i for i in range(len(pads) // 2)]
+    fill = e.constant(0 if value is None else value, x.dtype) if mode == "constant" else None
+    return e.op("Pad", x, e.integers(*pads[::2], *pads[1::2]), fill, e.integers(*axes), mode=modes[mode])
