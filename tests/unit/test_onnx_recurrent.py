@@ -125,12 +125,16 @@ def test_constant_states_and_lengths() -> None:
     zeros = np.zeros((1, BATCH, H), np.float32)
     full = np.full(BATCH, TIME, np.int32)
     inputs = "X W R B lens h0 c0"
-    fixed_time = {"X": (TIME, "batch", I)}
+    free = one("LSTM", inputs, graph_inputs={"X": (TIME, "batch", I)},
+               tensors=weights("LSTM", lens=full, h0=zeros, c0=zeros))
+    kept = check(free, {"X": x()}, TOLERANCE)               # they say how many rows X must have
+    assert kept.inputs[0].name == "X" and len(next(n for n in kept.nodes if n.op == "LSTM").inputs) == 4
+    fixed_time = {"X": (TIME, BATCH, I)}
     plain = one("LSTM", inputs, graph_inputs=fixed_time, tensors=weights("LSTM", lens=full, h0=zeros, c0=zeros))
     made = check(plain, {"X": x()}, TOLERANCE)
     cell = next(n for n in made.nodes if n.op == "LSTM")
     assert len(cell.inputs) == 1 and "Identity" not in kinds(made)
-    short = one("LSTM", inputs, tensors=weights("LSTM", lens=full - 1, h0=zeros + 1, c0=zeros))
+    short = one("LSTM", inputs, graph_inputs=fixed_time, tensors=weights("LSTM", lens=full - 1, h0=zeros + 1, c0=zeros))
     made = check(short, {"X": x()}, TOLERANCE)
     cell = next(n for n in made.nodes if n.op == "LSTM")
     assert len(cell.inputs) == 3 and cell.inputs[1] and cell.inputs[2]
