@@ -52,7 +52,8 @@ PY_ARROWS: dict[str, set[str] | None] = {
     "ops": {"graph", "errors", "arrays", "plan", "runtime", "_core"},
     "stream": {"graph", "errors", "arrays", "inputs", "model", "plan", "runtime", "_core"},
     "quick": {"plan"},
-    "model": None, "summary": None, "onnx_backend": None, "explain": None, "decode": None,
+    "model": None, "verifying": {"graph", "errors", "importers", "format", "reference", "model"},
+    "summary": None, "onnx_backend": None, "explain": None, "decode": None,
     "cli": None, "__init__": None, "__main__": None,
 }
 CORE_USERS = {"plan", "model", "stream", "ops", "runtime", "blas"}
