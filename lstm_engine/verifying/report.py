@@ -64,7 +64,8 @@ class Report:
 
     def rows(self) -> list[tuple[str, ...]]:
         """A table of the outputs, its first row the heading."""
-        rows = [("output", "largest shape", "max abs", "max rel", "ours off", "theirs off", "tolerance", "used")]
+        rows: list[tuple[str, ...]] = [("output", "largest shape", "max abs", "max rel", "ours off", "theirs off",
+                                        "tolerance", "used")]
         rows += [(name, str(one.shape), f"{one.found.absolute:.2e}", f"{one.found.relative:.2e}", f"{one.ours_off:.2e}",
                   f"{one.theirs_off:.2e}", f"{one.tolerance:.2e}", f"{one.used:.0%}" if one.used < 10 else "beyond")
                  for name, one in self.outputs.items()]

@@ -21,6 +21,7 @@ ORDINARY_SIZES = ((1, 1), (1, 17), (3, 5), (5, 33), (2, 64))        # batch, ste
 OTHER_SIZES = ((3, 7), (2, 19))
 FIXED_SEEDS = 5             # inputs of a model that fixes all its sizes
 EMPTY = (0, 5)
+AMPLE = 4                   # times the least number of steps are enough for all layers
 
 
 @dataclass
@@ -75,8 +76,10 @@ def made_up_slots(model: Model, graph: Graph, seed: int, batches: Sequence[int] 
     if not maker.free:
         ordinary, others = [(1, 1)] * FIXED_SEEDS, [(1, 1)] * 2
     slots = [maker.slot(ORDINARY, *sizes, least) for sizes in ordinary]
+    if least > 1:                        # of the least steps, windows may leave no step at all to the layers behind them
+        slots += [maker.slot(ORDINARY, *sizes, AMPLE * least) for sizes in others]
     for family in made_up.families(graph):
-        slots += [maker.slot(family, *sizes, least) for sizes in others]
+        slots += [maker.slot(family, *sizes, least if least == 1 else AMPLE * least) for sizes in others]
     if maker.roles.batch is not None and batches is None and steps is None:
         slots.append(maker.slot(ORDINARY, *EMPTY, least))
         slots[-1].optional = True
