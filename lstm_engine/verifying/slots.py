@@ -76,7 +76,7 @@ def made_up_slots(model: Model, graph: Graph, seed: int, batches: Sequence[int] 
     if not maker.free:
         ordinary, others = [(1, 1)] * FIXED_SEEDS, [(1, 1)] * 2
     slots = [maker.slot(ORDINARY, *sizes, least) for sizes in ordinary]
-    if least > 1:                        # of the least steps, windows may leave no step at all to the layers behind them
+    if least > 1:                        # of these, windows may leave no step at all to the layers behind them
         slots += [maker.slot(ORDINARY, *sizes, AMPLE * least) for sizes in others]
     for family in made_up.families(graph):
         slots += [maker.slot(family, *sizes, least if least == 1 else AMPLE * least) for sizes in others]
