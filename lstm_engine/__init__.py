@@ -23,19 +23,21 @@ if TYPE_CHECKING:
     from .padding import pad_sequences
     from .runtime import info, set_isa, set_num_threads
     from .stream import Stream, StreamError
+    from .verifying import verify
 
 __version__ = "0.1.0"
 
 __all__ = ["GRU", "LSTM", "RNN", "Activate", "ArgumentError", "ArgumentTypeError", "AssumptionWarning", "CoreError",
            "Dense", "Embedding", "FileError", "FormatError", "GraphError", "LstmEngineError", "MissingDependencyError",
            "Model", "OutOfMemoryError", "Pool", "Stream", "StreamError", "UnsupportedError", "convert", "info", "load",
-           "ops", "pad_sequences", "set_isa", "set_num_threads"]
+           "ops", "pad_sequences", "set_isa", "set_num_threads", "verify"]
 
 _HOMES = {"layers": ("GRU", "LSTM", "RNN", "Activate", "Dense", "Embedding", "Pool"),
           "model": ("Model", "convert", "load"),
           "padding": ("pad_sequences",),
           "runtime": ("info", "set_isa", "set_num_threads"),
-          "stream": ("Stream", "StreamError")}
+          "stream": ("Stream", "StreamError"),
+          "verifying": ("verify",)}
 
 
 def __getattr__(name: str) -> object:

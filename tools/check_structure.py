@@ -53,7 +53,8 @@ PY_ARROWS: dict[str, set[str] | None] = {
     "stream": {"graph", "errors", "arrays", "inputs", "model", "plan", "runtime", "_core"},
     "quick": {"plan"},
     "checking": {"graph", "errors", "plan", "reference", "_core"},
-    "model": None, "summary": None, "onnx_backend": None, "explain": None, "decode": None, "agreement": None,
+    "model": None, "verifying": {"graph", "errors", "importers", "format", "reference", "model"},
+    "summary": None, "onnx_backend": None, "explain": None, "decode": None, "agreement": None,
     "cli": None, "__init__": None, "__main__": None,
 }
 CORE_USERS = {"plan", "model", "stream", "ops", "runtime", "blas", "checking"}

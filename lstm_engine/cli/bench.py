@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _frameworks(text: str) -> list[str]:
-    from .frameworks import NAMES
+    from ..verifying.frameworks import NAMES
 
     names = text.split(",")
     for name in names:
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from ..runtime import num_threads
-    from .random_inputs import random_inputs
+    from ..verifying.made_up import random_inputs
 
     engines = _engines(arguments)
     model = open_model(arguments)
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _engines(arguments: argparse.Namespace) -> list[str]:
     """The frameworks to time: each must be the one that runs the source's kind of file."""
-    from .frameworks import framework_of, installed
+    from ..verifying.frameworks import framework_of, installed
 
     source = arguments.source or arguments.model
     for name in arguments.against:
@@ -105,8 +105,8 @@ def _add_engine(engine: str, arguments: argparse.Namespace, model: Model, rows: 
                 cases: list[dict[str, np.ndarray]], outputs: list[Any], threads: int) -> None:
     """Run and time one framework; its outputs must be ours. Raises LstmEngineError where they are not."""
     from ..errors import LstmEngineError
-    from . import frameworks
-    from .differences import difference
+    from ..verifying import frameworks
+    from ..verifying.differences import difference
 
     _, answers = frameworks.run(engine, arguments.source or arguments.model, cases, spec=arguments.spec,
                                 threads=threads, seconds=arguments.seconds)

@@ -1,6 +1,7 @@
 """Finds the command, runs it, and turns what goes wrong into one line and an exit code.
 
-Exit codes: 0; 1 the job failed; 2 the command line is wrong; 130 interrupted; 141 the reader of stdout went away.
+Exit codes: 0; 1 the job failed; 2 the command line is wrong; 3 `verify` could not check everything; 130 interrupted;
+141 the reader of stdout went away.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ COMMANDS = {
     "convert": "turn a checkpoint into a .lstm file",
     "inspect": "show a model's layers, or propose a spec for a file of weights",
     "predict": "run a model on .npy, .npz or CSV data",
-    "verify": "compare a model with its framework, stored outputs or the float64 reference",
+    "verify": "compare a model with the program that it came from, run in its framework",
     "bench": "time a model, alone or against the framework it came from",
     "demo": "convert and run the three shipped models",
     "info": "show the version and what this machine can do",

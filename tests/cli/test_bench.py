@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lstm_engine as le
-from lstm_engine.cli import frameworks
+from lstm_engine.verifying import frameworks
 
 QUICK = ("--seconds", "0.001")
 

@@ -1,4 +1,4 @@
-"""lstm-engine verify: against stored outputs, the framework and the float64 reference."""
+"""lstm-engine verify: against stored outputs and the program itself, and what it says where neither could be run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 
 import lstm_engine as le
 from lstm_engine import reference
-from lstm_engine.cli import frameworks, verify
-from lstm_engine.cli.differences import difference
-from lstm_engine.cli.random_inputs import random_inputs
+from lstm_engine.verifying import frameworks
+from lstm_engine.verifying.differences import difference
+from lstm_engine.verifying.made_up import random_inputs
 
 DEMO_DATA = Path(le.__file__).parent / "demo_data"
 
@@ -33,7 +33,7 @@ def stored(models, tmp_path):
 def test_stored_outputs(cli, models, stored):
     ended = cli("verify", models / "two.lstm", "--inputs", stored / "in.npz", "--outputs", stored / "out.npz", "--json")
     told = json.loads(ended.out)
-    assert ended.code == 0 and ended.err == "" and told["passed"] and set(told["outputs"]) == {"y", "h"}
+    assert ended.code == 0 and ended.err == "" and told["ok"] and set(told["outputs"]) == {"y", "h"}
     # Values below 1 rounded to float32, after five steps of four units: a few units of 6e-8.
     assert all(0 <= output["max_abs"] < 5e-7 for output in told["outputs"].values())
 
@@ -45,18 +45,19 @@ def test_beyond_the_tolerance_fails(cli, models, stored):
     np.savez(stored / "out.npz", **outputs)
     argv = ("verify", models / "two.lstm", "--inputs", stored / "in.npz", "--outputs", stored / "out.npz")
     ended = cli(*argv)
-    assert ended.code == 1 and "beyond the tolerance of 1e-05" in ended.out and "2.50e-01" in ended.out
-    assert ended.err == "lstm-engine: error: output 'h' differs by 0.25; the tolerance is 1e-05\n"
+    assert ended.code == 1 and "tolerance: 1e-05" in ended.out and "2.50e-01" in ended.out and "beyond" in ended.out
+    assert ended.err == ("lstm-engine: error: output 'h' differs from stored outputs by up to 0.25; worst on the given "
+                         "inputs, where 1e-05 is allowed\n")
     assert cli(*argv, "--tolerance", "0.26").code == 0
     told = json.loads(cli(*argv, "--json").out)
-    assert not told["passed"] and told["outputs"]["h"]["max_abs"] == pytest.approx(0.25, abs=1e-6)
+    assert not told["ok"] and told["outputs"]["h"]["max_abs"] == pytest.approx(0.25, abs=1e-6)
     assert told["outputs"]["y"]["max_abs"] < 1e-6           # the other output is judged on its own
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ({"h": None}, "holds y; the model's outputs are y, h"),
+    ({"h": None}, "stored outputs: y; the model's outputs are y, h"),
     ({"h": np.zeros((3, 5), np.float32)},
-     "output 'h' is float32 of shape [3, 5]; the model's is float32 of shape [3, 4]"),
+     "stored output 'h' is float32 of shape [3, 5]; the model's is float32 of shape [3, 4]"),
     ({"h": np.full((3, 4), "x")}, "output 'h' is <U1 of shape [3, 4]"),
 ])
 def test_stored_outputs_that_do_not_fit(cli, models, stored, change, message):
@@ -77,11 +78,11 @@ def test_nan_is_beyond_every_tolerance_and_no_number_in_json(cli, models, stored
     assert ended.code == 1 and json.loads(ended.out)["outputs"]["h"]["max_abs"] is None
 
 
-def test_the_reference_of_the_model_itself(cli, models):
+def test_without_a_source_the_engine_alone_is_checked(cli, models):
     for name in ("ids", "numbers", "two"):
         ended = cli("verify", models / f"{name}.lstm")
-        assert ended.code == 0 and ended.err == ""
-        assert "against the float64 reference of the model itself; 5 made-up inputs, seed 0" in ended.out
+        assert ended.code == 3 and "against our own float64 reference of the graph as imported" in ended.out
+        assert "no source was given: the import was not checked" in ended.err and "the engine alone" in ended.out
 
 
 def test_the_seed_makes_the_inputs(cli, models):
@@ -90,23 +91,29 @@ def test_the_seed_makes_the_inputs(cli, models):
     assert json.loads(runs[0])["outputs"] != json.loads(runs[2])["outputs"]
 
 
-def test_the_reference_of_a_source(cli, checkpoint, tmp_path):
+def test_weights_alone_are_no_program(cli, checkpoint, tmp_path):
     cli("convert", checkpoint, "--pool", "last", "-o", tmp_path / "m.lstm")
     ended = cli("verify", tmp_path / "m.lstm", "--source", checkpoint, "--pool", "last")
-    assert ended.code == 0 and f"the float64 reference of {checkpoint}" in ended.out
+    assert ended.code == 3 and "NOT CHECKED: weights only: the program was not seen" in ended.out
+    assert "weights only" in ended.err and "checks the engine, not the import" in ended.out
     # Pooled otherwise, it is another model.
     ended = cli("verify", tmp_path / "m.lstm", "--source", checkpoint, "--pool", "max")
-    assert ended.code == 1 and "beyond the tolerance" in ended.out
+    assert ended.code == 1 and "DIFFERENT" in ended.out
 
 
-def test_a_framework_that_is_not_installed_is_told_and_replaced(cli, models, tmp_path, monkeypatch):
+def test_a_source_of_our_own_is_no_program(cli, models):
+    ended = cli("verify", models / "ids.lstm", "--source", models / "ids.lstm")
+    assert ended.code == 3 and "is a .lstm file: it holds what was imported" in ended.err
+    assert cli("verify", models / "ids.lstm", "--source", models / "numbers.lstm").code == 3
+
+
+def test_a_framework_that_is_not_installed_is_told(cli, tmp_path, monkeypatch):
     pytest.importorskip("onnx", reason="writes an ONNX model")
     path = dense_onnx(tmp_path)
     le.convert(path).save(tmp_path / "m.lstm")
     monkeypatch.setattr(frameworks, "installed", lambda name: False)
     ended = cli("verify", tmp_path / "m.lstm", "--source", path)
-    assert ended.code == 0 and "the float64 reference of" in ended.out
-    assert ended.err.startswith("lstm-engine: onnxruntime is not installed; comparing with the float64 reference")
+    assert ended.code == 3 and "not checked: onnxruntime is not installed" in ended.err
 
 
 def dense_onnx(folder, name="dense.onnx", weight=2.0):
@@ -128,13 +135,17 @@ def test_onnxruntime(cli, tmp_path):
     pytest.importorskip("onnx", reason="writes an ONNX model")
     pytest.importorskip("onnxruntime", reason="runs the model in ONNX Runtime")
     path = dense_onnx(tmp_path)
-    ended = cli("verify", path, "--source", path)
+    ended = cli("verify", path)                            # a checkpoint is its own source
     assert ended.code == 0 and f"against {path} in onnxruntime" in ended.out and ended.err == ""
-    ended = cli("verify", path, "--source", dense_onnx(tmp_path, "other.onnx", weight=3.0))
-    assert ended.code == 1 and "beyond" in ended.out
+    assert "everything was checked and nothing differs" in ended.out
+    ended = cli("verify", path, "--source", dense_onnx(tmp_path, "other.onnx", weight=2.001))
+    assert ended.code == 1 and "output 'y' differs from onnxruntime" in ended.err
+    ended = cli("verify", path, "--source", path, "--steps", "4,9", "--batch", "2", "--json")
+    told = json.loads(ended.out)
+    assert told["ok"] and told["exit_code"] == 0 and told["outputs"]["y"]["shape"] == [2, 9, 2]
     (tmp_path / "bad.onnx").write_bytes(path.read_bytes()[:-20])
     ended = cli("verify", path, "--source", tmp_path / "bad.onnx")
-    assert ended.code == 1 and "onnxruntime could not run" in ended.err and ended.err.count("\n") == 1
+    assert ended.code == 3 and "onnxruntime could not run" in ended.err
 
 
 def test_inputs_that_a_spec_fixed_are_given_to_the_framework(cli, tmp_path):
@@ -160,13 +171,11 @@ def test_keras(cli, monkeypatch):
         if not importlib.util.find_spec(package):
             pytest.skip(f"{package} {reason} and is not installed")
     monkeypatch.setenv("KERAS_BACKEND", "torch")
-    monkeypatch.setattr(verify, "CASES", ((2, 3),))
     path = DEMO_DATA / "shakespeare.keras"
-    ended = cli("verify", path, "--source", path, "--json")
+    ended = cli("verify", path, "--batch", "2", "--steps", "3", "--json")
     told = json.loads(ended.out)
     assert ended.code == 0 and ended.err == "" and "in keras" in told["against"] and "on torch" in told["against"]
-    # Probabilities after three steps, in float32: the two engines round differently by a few units of 6e-8.
-    assert told["outputs"]["next_character"]["max_abs"] < 1e-6
+    assert told["outputs"]["next_character"]["used"] <= 1
 
 
 def test_a_process_that_dies_is_an_error(tmp_path, monkeypatch):
@@ -184,6 +193,8 @@ def test_a_process_that_dies_is_an_error(tmp_path, monkeypatch):
     (["--tolerance", "nan"], "'nan' is not a number above 0"),
     (["--seed", "-1"], "argument --seed"),
     (["--pool", "last"], "--pool is for checkpoints"),
+    (["--inputs", "i.npz", "--steps", "3"], "--inputs has its own sizes"),
+    (["--steps", "0"], "'0' is not a whole number of at least 1"),
 ])
 def test_wrong_usage(cli, models, argv, message):
     ended = cli("verify", models / "two.lstm", *argv)
@@ -234,6 +245,6 @@ def test_ids_follow_operators_to_their_table():
 
 
 def test_the_child_imports_nothing_of_this_package():
-    names = {line.split()[1].partition(".")[0] for line in frameworks._PROGRAM.read_text().splitlines()
-             if line.startswith(("import ", "from "))}
-    assert names <= {*sys.stdlib_module_names, "numpy"}
+    names = {line.split()[1].partition(".")[0] for path in frameworks._PROGRAM.parent.glob("*.py")
+             for line in path.read_text().splitlines() if line.startswith(("import ", "from "))}
+    assert names <= {*sys.stdlib_module_names, "numpy", ""}             # "": its own files

@@ -18,9 +18,9 @@ import numpy as np
 
 import lstm_engine as le
 from lstm_engine import reference
-from lstm_engine.cli.differences import Difference, difference
 from lstm_engine.graph import Graph
 from lstm_engine.importers import ImportOptions, import_graph
+from lstm_engine.verifying.differences import Difference, difference
 
 Arrays = dict[str, np.ndarray]
 Engine = Callable[[Graph], Callable[[Arrays], Arrays]]

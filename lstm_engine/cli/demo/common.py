@@ -65,7 +65,7 @@ def heading(console: Console, title: str, name: str, model: Model, seconds: floa
 
 def scaled_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
     """The largest difference: absolute, relative above magnitude 1."""
-    from ..differences import difference
+    from ...verifying.differences import difference
 
     return difference(ours, theirs).scaled
 
