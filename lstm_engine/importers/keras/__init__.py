@@ -104,6 +104,7 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
     from .builder import Builder
     from .config import Tree, Version
     from .mapping import Context, known_layers, supported, walk
+    from .settings import check_all_read
     from .weights import Weights
 
     metadata = contents.get("metadata")
@@ -125,6 +126,8 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
     arrays.clear()
     context = Context(Builder(weights.float_type), weights, version, tree)
     stateful = ",".join(layer.where for layer in walk(model) if layer.config.get("stateful") is True)
-    return models.to_graph(context, model, {
+    graph = models.to_graph(context, model, {
         "source": "keras", "producer": f"keras {version.text}", "keras_version": version.text, "name": model.name,
         **({"stateful": stateful} if stateful else {})})
+    check_all_read(context.applied.values())
+    return graph

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import FormatError, UnsupportedError
+from .settings import Settings
 
 MAX_DEPTH = 32
 MAX_SIZE = 2**40
@@ -94,13 +95,16 @@ class Layer:
 
     name: str
     kind: str
-    config: dict
+    config: Settings
     where: str
     path: str
     calls: list[Call] = field(default_factory=list)
     layers: list[Layer] = field(default_factory=list)
     inputs: Any = None
     outputs: Any = None
+
+    def __post_init__(self) -> None:
+        self.config = self.config if isinstance(self.config, Settings) else Settings(self.config)
 
     def __str__(self) -> str:
         return f"layer {self.where!r} ({self.kind})"
@@ -194,7 +198,7 @@ class Tree:
         if self._version.numbers < (2,):
             renamed = {**_KERAS1_NAMES, "output_dim": "output_dim" if kind == "Embedding" else "units"}
             config = {renamed.get(key, key): value for key, value in config.items()}
-        layer = Layer(name, kind, config, where, path)
+        layer = Layer(name, kind, Settings(config), where, path)
         if layer.is_model:
             self._fill(layer, depth)
         return layer

@@ -8,7 +8,7 @@ from typing import Any
 
 from .cells import KINDS
 from .config import Layer, Tree
-from .recurrent import stacked_roles
+from .parts import parts
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def owners(tree: Tree, layer: Layer) -> list[Owner]:
 
 def is_frozen(tree: Tree, layer: Layer) -> bool:
     """Whether anything in the configuration of a layer, or of what is inside it, says that it does not train."""
-    inside = [*layer.layers, *(inner for inner, _, _ in _parts(tree, layer))]
+    inside = [*layer.layers, *(inner for inner, _, _ in parts(tree, layer))]
     return layer.config.get("trainable") is False or any(is_frozen(tree, inner) for inner in inside)
 
 
@@ -49,35 +49,12 @@ def _owners(tree: Tree, layer: Layer, anchor: str, inside: tuple[str, ...], arou
         for inner in layer.layers:
             yield from _owners(tree, inner, inner.name, (), (*around, layer.name), None)
         return
-    parts = _parts(tree, layer)
-    for inner, called, number in parts:
+    held = parts(tree, layer)
+    for inner, called, number in held:
         yield from _owners(tree, inner, anchor, (*inside, called), around, cell if number is None else number)
-    variables = () if parts else _variables(layer.kind, layer.config)
+    variables = () if held else _variables(layer.kind, layer.config)
     if variables:
         yield Owner(layer.path, layer.kind, tuple(variables), anchor, inside, around, cell)
-
-
-def _parts(tree: Tree, layer: Layer) -> list[tuple[Layer, str, int | None]]:
-    """What a wrapper holds, what Keras calls it there, and its number if it is one of several cells."""
-    config = layer.config
-    if layer.kind == "Bidirectional":
-        entry = config.get("layer")
-        sides = [(tree.child(layer, entry, "forward_layer"), "forward"),
-                 (tree.child(layer, config.get("backward_layer") or entry, "backward_layer"), "backward")]
-        return [(inner, f"{side}_{inner.name.removeprefix(f'{side}_')}", None) for inner, side in sides]
-    if layer.kind == "TimeDistributed":
-        inner = tree.child(layer, config.get("layer"), "layer")
-        return [(inner, inner.name, None)]
-    if layer.kind == "RNN":
-        cell = config.get("cell")
-        if isinstance(cell, list):
-            cell = {"class_name": "StackedRNNCells", "config": {"cells": cell}}
-        inner = tree.child(layer, cell, "cell")
-        return [(inner, inner.name, None)]
-    if layer.kind == "StackedRNNCells":
-        cells = [tree.child(layer, entry, role) for role, entry in stacked_roles(layer)]
-        return [(inner, inner.name, number) for number, inner in enumerate(cells)]
-    return []
 
 
 def _variables(kind: str, config: Mapping[str, Any]) -> list[str]:
