@@ -18,6 +18,7 @@ from .graph import Graph, Operator, Value, validate
 from .graph.cast import cast, settled
 from .inputs import Checked, InputCheck, find_missing
 from .layers import Layer, chain
+from .notes import notes
 from .plan import HostStep, Plan, Segment, StateLayout, compute_dtype, lower
 from .plan.execute import execute
 from .plan.weights import held_bytes, restore
@@ -337,13 +338,22 @@ def convert(source: Any, *, gemm: str = "packed", dtype: str | None = None, spec
     activations: {layer: activation}: {"fc": "relu"}, "none" for none; of an nn.RNN "tanh" or "relu".
     order: the layers by name, from the input to the output.
     What stays open and has a usual meaning is assumed: an AssumptionWarning lists it, `Model.assumptions` keeps it.
+    A live Keras model is compared with its own outputs on inputs made up for it. What the caller must know of a model
+    (stateful layers) is a UserWarning.
     Raises FileError, FormatError, UnsupportedError (naming the layer, or the readings that are possible),
-    MissingDependencyError (naming the extra).
+    MissingDependencyError (naming the extra), LstmEngineError where the model differs from the live one.
     """
     from .importers import ImportOptions, import_graph
 
     options = ImportOptions(pool=pool, spec=spec, activations=activations, order=order)
-    model = Model(import_graph(source, options), gemm=gemm, dtype=dtype)
+    graph = import_graph(source, options)
+    model = Model(graph, gemm=gemm, dtype=dtype)
+    if graph.metadata.get("source") == "keras" and not isinstance(source, (str, os.PathLike)):
+        from .agreement_keras import check_agreement
+
+        check_agreement(Model(graph), source)
+    for note in notes(graph.metadata):
+        warnings.warn(note, UserWarning, stacklevel=2)
     if model.assumptions:
         warnings.warn(f"{source} holds weights alone, not the program around them. Assumed: "
                       f"{'; '.join(model.assumptions)}. Settle it with pool=, activations=, order= or spec= "

@@ -49,11 +49,13 @@ PY_ARROWS: dict[str, set[str] | None] = {
     "files": {"errors"},
     "confinement": set(),
     "runtime": {"errors", "_core", "blas", "cpus", "confinement", "__version__"},
+    "notes": set(),
     "ops": {"graph", "errors", "arrays", "plan", "runtime", "checking", "_core"},
     "stream": {"graph", "errors", "arrays", "inputs", "model", "plan", "runtime", "_core"},
     "quick": {"plan"},
     "checking": {"graph", "errors", "plan", "reference", "_core"},
     "model": None, "summary": None, "onnx_backend": None, "explain": None, "decode": None,
+    "agreement_keras": None,
     "cli": None, "__init__": None, "__main__": None,
 }
 CORE_USERS = {"plan", "model", "stream", "ops", "runtime", "blas", "checking"}

@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from ..importers import import_graph
     from ..model import Model
+    from ..notes import notes
 
     target = arguments.output or arguments.source.with_suffix(".lstm")
     if not is_lstm(target):
@@ -46,5 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     model.save(target)
     sys.stderr.write("".join(one_line(line) + "\n" for line in model.summary().split("\n")))
     say_assumptions(model)
+    for sentence in notes(graph.metadata):
+        note(sentence)
     note(f"wrote {target}, {target.stat().st_size:,} bytes")
     return 0

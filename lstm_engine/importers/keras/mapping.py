@@ -7,7 +7,7 @@ or makes its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -233,10 +233,3 @@ def one(layer: Layer, arguments: Arguments, rank: int | None = None) -> Tensor:
 
 def show(shape: tuple[Dim, ...]) -> str:
     return f"[{', '.join(map(str, shape))}]"
-
-
-def walk(layer: Layer) -> Iterator[Layer]:
-    """A layer and all layers of the models inside it."""
-    yield layer
-    for inner in layer.layers:
-        yield from walk(inner)
