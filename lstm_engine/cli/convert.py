@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .arguments import DTYPES, UsageError, add_readings, add_spec, import_options, is_lstm, say_assumptions
+from .arguments import DTYPES, UsageError, add_readings, add_spec, import_options, is_lstm, say_assumptions, say_notes
 from .console import note, one_line
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from ..importers import import_graph
     from ..model import Model
-    from ..notes import notes
 
     target = arguments.output or arguments.source.with_suffix(".lstm")
     if not is_lstm(target):
@@ -47,7 +46,6 @@ def run(arguments: argparse.Namespace) -> int:
     model.save(target)
     sys.stderr.write("".join(one_line(line) + "\n" for line in model.summary().split("\n")))
     say_assumptions(model)
-    for sentence in notes(graph.metadata):
-        note(sentence)
+    say_notes(graph.metadata)
     note(f"wrote {target}, {target.stat().st_size:,} bytes")
     return 0

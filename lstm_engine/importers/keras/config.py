@@ -90,7 +90,8 @@ class Layer:
     """A layer, a cell, or a model inside a model.
 
     name: as configured; where: with the models around it ("encoder/lstm"); path: the prefix of its arrays
-    ("layers/functional/layers/lstm"); layers, inputs, outputs: of a model.
+    ("layers/functional/layers/lstm"); layers, inputs, outputs: of a model; shared: the same number in several models
+    means one layer.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Layer:
     layers: list[Layer] = field(default_factory=list)
     inputs: Any = None
     outputs: Any = None
+    shared: int | None = None
 
     def __post_init__(self) -> None:
         self.config = self.config if isinstance(self.config, Settings) else Settings(self.config)
@@ -175,7 +177,9 @@ class Tree:
             if entry["class_name"] not in _MODEL_NAMES:
                 raise UnsupportedError(f"a model of class {entry['class_name']!r} is not supported: its own code says "
                                        "what it computes; supported: Sequential, Functional")
-        return self._layer(entry, "", "", 0)
+        model = self._layer(entry, "", "", 0)
+        _share_paths(model, {})
+        return model
 
     def child(self, parent: Layer, entry: Any, role: str) -> Layer:
         """A layer inside another: the layer of a wrapper, the cell of an RNN."""
@@ -238,6 +242,7 @@ class Tree:
             if layer.name in names:
                 raise FormatError(f"two layers are called {where!r}")
             names.add(layer.name)
+            layer.shared = entry.get("shared_object_id") if type(entry.get("shared_object_id")) is int else None
             if not layer.kind.startswith("ops."):
                 group = snake_case(entry["class_name"])
                 index = counts[group] = counts.get(group, -1) + 1
@@ -265,6 +270,23 @@ def _set_path(layer: Layer, path: str) -> None:
     for inner in layer.layers:
         if inner.path:
             _set_path(inner, f"{path}/{inner.path[len(old):].lstrip('/')}")
+
+
+def _share_paths(model: Layer, first: dict[int, Layer]) -> None:
+    """A layer that stands in several models is written once, where it comes first."""
+    for layer in model.layers:
+        if layer.shared is not None and first.setdefault(layer.shared, layer) is not layer:
+            _become(layer, first[layer.shared])
+        else:
+            _share_paths(layer, first)
+
+
+def _become(layer: Layer, other: Layer) -> None:
+    """Give a layer the settings and the arrays of the one that it is, and the layers inside it theirs."""
+    if layer.kind == other.kind and len(layer.layers) == len(other.layers):
+        layer.path, layer.config = other.path, other.config
+        for inner, one in zip(layer.layers, other.layers):
+            _become(inner, one)
 
 
 def _is_ref(value: Any) -> bool:
