@@ -257,10 +257,9 @@ class _Comparison:
         stream = self.ours.stream(ROWS)
         given = self.inputs if len(self.inputs) > 1 else next(iter(self.inputs.values()))
         made = self._named(stream.run(given))
-        steps = next(iter(made.values())).shape[1]
-        for step in range(steps):
-            before = {name: array[:, : step + 1] if len(array.shape) > 1 and array.shape[1] == steps else array
-                      for name, array in self.inputs.items()}
+        timed = {value.name for value in self.graph.inputs if isinstance(value.shape[1], str)}
+        for step in range(min(array.shape[1] for array in made.values())):
+            before = {name: array[:, : step + 1] if name in timed else array for name, array in self.inputs.items()}
             wanted = self._named(self.ours.predict(before))
             for name, want in wanted.items():
                 last = want[:, -1] if want.ndim == made[name].ndim else want
