@@ -6,10 +6,10 @@
 
 Run it with TensorFlow 2.3 to 2.15 (its Keras is the last of its kind of that version), with Keras 2.2 on TensorFlow 1
 (frozen models only), or with Keras 3 on any backend. For version V it writes V.zip, which holds model.keras and
-model.h5 as that Keras laid them out, and arrays.npz: inputs x0, x1, ... and outputs y0, y1, ... in order. The model holds what
-changed from version to version: the names of groups, masks through merges and beside initial states, the slope of
-hard_sigmoid, models inside models. --frozen writes V-frozen.zip instead: small models with frozen parts as HDF5, whose
-arrays Keras puts in another order, each with its x and y.
+model.h5 as that Keras laid them out, and arrays.npz: inputs x0, x1, ... and outputs y0, y1, ... in order. The model
+holds what changed from version to version: the names of groups, masks through merges and beside initial states, the
+slope of hard_sigmoid, models inside models. --frozen writes V-frozen.zip instead: small models with frozen parts as
+HDF5, whose arrays Keras puts in another order, each with its x and y.
 """
 
 from __future__ import annotations
