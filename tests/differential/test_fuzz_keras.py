@@ -13,9 +13,9 @@ pytest.importorskip("keras")
 
 from keras_fuzz import check
 
-# The first sixteen, and seeds that once found something: layers shared with an inner model (16, 45), models without
-# weights (18, 131), frozen parts in every position.
-SEEDS = [*range(16), 16, 18, 45, 131]
+# The first sixteen, and some that once found something: a layer shared with an inner model (16), models without
+# weights (18, 131), frozen parts.
+SEEDS = [*range(18), 18, 131]
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -104,7 +104,7 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
     """
     from . import core, legacy, merging, models, normalization, operations, recurrent, shaping  # noqa: F401  (mappings)
     from .builder import Builder
-    from .config import Tree, Version
+    from .config import Tree, Version, share
     from .mapping import Context, known_layers, supported
     from .settings import check_all_read
     from .weights import Weights
@@ -123,6 +123,7 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
         placed = legacy.by_path(tree, model, contents["layers"], arrays)
     elif zipped and version.numbers < (2, 14):
         placed = legacy.renumbered(tree, model, arrays)
+    share(model, placed)
     weights = Weights(placed)
     del placed
     arrays.clear()

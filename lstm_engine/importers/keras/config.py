@@ -6,7 +6,8 @@ Read as data: a class is a name to look up in our own table, never something to 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -177,9 +178,7 @@ class Tree:
             if entry["class_name"] not in _MODEL_NAMES:
                 raise UnsupportedError(f"a model of class {entry['class_name']!r} is not supported: its own code says "
                                        "what it computes; supported: Sequential, Functional")
-        model = self._layer(entry, "", "", 0)
-        _share_paths(model, {})
-        return model
+        return self._layer(entry, "", "", 0)
 
     def child(self, parent: Layer, entry: Any, role: str) -> Layer:
         """A layer inside another: the layer of a wrapper, the cell of an RNN."""
@@ -272,13 +271,37 @@ def _set_path(layer: Layer, path: str) -> None:
             _set_path(inner, f"{path}/{inner.path[len(old):].lstrip('/')}")
 
 
-def _share_paths(model: Layer, first: dict[int, Layer]) -> None:
-    """A layer that stands in several models is written once, where it comes first."""
-    for layer in model.layers:
-        if layer.shared is not None and first.setdefault(layer.shared, layer) is not layer:
-            _become(layer, first[layer.shared])
-        else:
-            _share_paths(layer, first)
+def share(model: Layer, stored: Iterable[str]) -> None:
+    """Make one layer of those in several models that are one; stored: the names of all arrays ("<path>/vars/0").
+
+    Keras writes the arrays of such a layer at one of its places, which depends on how it walked through the models.
+    """
+    places: dict[int, list[Layer]] = {}
+    for layer in _walk(model):
+        if layer.shared is not None:
+            places.setdefault(layer.shared, []).append(layer)
+    names = sorted(stored) if places else []
+    for layers in places.values():
+        # Of a place inside another model Keras may have lost the number: it is alike in all else, and has the arrays.
+        others = [layer for layer in _walk(model) if layer.shared is None and layer.kind == layers[0].kind
+                  and layer.config == layers[0].config and _has_any(names, f"{layer.path}/")]
+        holder = next((layer for layer in layers if _has_any(names, f"{layer.path}/")),
+                      others[0] if len(others) == 1 else layers[0])
+        for layer in layers:
+            if layer is not holder:
+                _become(layer, holder)
+
+
+def _walk(layer: Layer) -> Iterator[Layer]:
+    for inner in layer.layers:
+        yield inner
+        yield from _walk(inner)
+
+
+def _has_any(names: list[str], prefix: str) -> bool:
+    """Whether any of sorted names begins so."""
+    place = bisect_left(names, prefix)
+    return place < len(names) and names[place].startswith(prefix)
 
 
 def _become(layer: Layer, other: Layer) -> None:
