@@ -284,12 +284,20 @@ def share(model: Layer, stored: Iterable[str]) -> None:
     for layers in places.values():
         # Of a place inside another model Keras may have lost the number: it is alike in all else, and has the arrays.
         others = [layer for layer in _walk(model) if layer.shared is None and layer.kind == layers[0].kind
-                  and layer.config == layers[0].config and _has_any(names, f"{layer.path}/")]
+                  and _without_numbers(layer.config) == _without_numbers(layers[0].config)
+                  and _has_any(names, f"{layer.path}/")]
         holder = next((layer for layer in layers if _has_any(names, f"{layer.path}/")),
                       others[0] if len(others) == 1 else layers[0])
         for layer in layers:
             if layer is not holder:
                 _become(layer, holder)
+
+
+def _without_numbers(value: Any) -> Any:
+    """A configuration without the numbers of what is shared in it."""
+    if isinstance(value, dict):
+        return {key: _without_numbers(entry) for key, entry in value.items() if key != "shared_object_id"}
+    return [_without_numbers(entry) for entry in value] if isinstance(value, list) else value
 
 
 def _walk(layer: Layer) -> Iterator[Layer]:
