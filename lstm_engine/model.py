@@ -19,6 +19,7 @@ from .graph import Graph, Operator, Value, validate
 from .graph.cast import cast, settled
 from .inputs import Checked, InputCheck, find_missing
 from .layers import Layer, chain
+from .notes import notes
 from .plan import HostStep, Plan, Segment, StateLayout, compute_dtype, lower
 from .plan.execute import execute
 from .plan.weights import held_bytes, restore
@@ -352,6 +353,8 @@ def convert(source: Any, *, gemm: str = "packed", dtype: str | None = None, spec
     activations: {layer: activation}: {"fc": "relu"}, "none" for none; of an nn.RNN "tanh" or "relu".
     order: the layers by name, from the input to the output.
     What stays open and has a usual meaning is assumed: an AssumptionWarning lists it, `Model.assumptions` keeps it.
+    A live Keras model is compared with its own outputs on inputs made up for it. What the caller must know of a model
+    (stateful layers) is a UserWarning.
     Raises FileError, FormatError, UnsupportedError (naming the layer, or the readings that are possible),
     MissingDependencyError (naming the extra), LstmEngineError where a model differs from its live module.
     """
@@ -361,10 +364,13 @@ def convert(source: Any, *, gemm: str = "packed", dtype: str | None = None, spec
                             example_inputs=example_inputs)
     graph = import_graph(source, options)
     model = Model(graph, gemm=gemm, dtype=dtype)
-    if graph.metadata.get("program") == "torch.export" and not isinstance(source, (str, os.PathLike)):
+    if not isinstance(source, (str, os.PathLike)):
         from .agreement import check_agreement
 
-        check_agreement(model, source, example_inputs)
+        # In the type that the source itself computes in, whatever was asked for.
+        check_agreement(model if dtype is None else Model(graph), graph.metadata, source, example_inputs)
+    for note in notes(graph.metadata):
+        warnings.warn(note, UserWarning, stacklevel=2)
     if model.assumptions:
         warnings.warn(f"{source} holds weights alone, not the program around them. Assumed: "
                       f"{'; '.join(model.assumptions)}. Settle it with pool=, activations=, order= or spec= "

@@ -49,6 +49,7 @@ PY_ARROWS: dict[str, set[str] | None] = {
     "files": {"errors"},
     "confinement": set(),
     "runtime": {"errors", "_core", "blas", "cpus", "confinement", "__version__"},
+    "notes": set(),
     "ops": {"graph", "errors", "arrays", "plan", "runtime", "checking", "_core"},
     "stream": {"graph", "errors", "arrays", "inputs", "model", "plan", "runtime", "_core"},
     "quick": {"plan"},

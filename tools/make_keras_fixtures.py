@@ -2,11 +2,14 @@
 
     python tools/make_keras_fixtures.py tests/golden/keras
 
-Run it with TensorFlow 2.12 to 2.15 (its Keras is the last of its kind of that version), or with Keras 3 on any
-backend. For version V it writes V.zip, which holds model.keras and model.h5 as that Keras laid them out, and
-arrays.npz: inputs x0, x1, ... and outputs y0, y1, ... in order. The model holds what changed from version to
-version: the names of groups, masks through merges and beside initial states, the slope of hard_sigmoid, models
-inside models.
+    python tools/make_keras_fixtures.py --frozen tests/golden/keras
+
+Run it with TensorFlow 2.3 to 2.15 (its Keras is the last of its kind of that version), with Keras 2.2 on TensorFlow 1
+(frozen models only), or with Keras 3 on any backend. For version V it writes V.zip, which holds model.keras and
+model.h5 as that Keras laid them out, and arrays.npz: inputs x0, x1, ... and outputs y0, y1, ... in order. The model
+holds what changed from version to version: the names of groups, masks through merges and beside initial states, the
+slope of hard_sigmoid, models inside models. --frozen writes V-frozen.zip instead: small models with frozen parts as
+HDF5, whose arrays Keras puts in another order, each with its x and y.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +25,17 @@ import numpy as np
 try:
     import tensorflow as tf
 
+    if tf.__version__ < "2":
+        raise ImportError("Keras of its own, on TensorFlow 1")
     keras, flatten = tf.keras, tf.nest.flatten
-    from keras import __version__ as version
+    try:
+        from keras import __version__ as version
+    except ImportError:                     # before Keras was a package that TensorFlow imports
+        version = keras.__version__
 except ImportError:
     import keras
 
-    flatten = keras.tree.flatten if hasattr(keras, "tree") else __import__("tree").flatten
+    flatten = keras.tree.flatten if hasattr(keras, "tree") else lambda made: __import__("tree").flatten(made)
     version = keras.__version__
 
 L = keras.layers
@@ -58,9 +67,68 @@ def build() -> keras.Model:
     return keras.Model([ids, other], outputs)
 
 
+def chain(*layers) -> keras.Model:
+    """A Sequential model of layers over [batch, time, 3]."""
+    model = keras.models.Sequential()
+    for layer in layers:
+        model.add(layer)
+    return model
+
+
+def frozen() -> Iterator[tuple[str, keras.Model]]:
+    """Models with frozen parts, by name."""
+    shape = {"input_shape": (None, 3)}
+    model = chain(L.Bidirectional(L.LSTM(3), **shape))
+    model.layers[0].forward_layer.trainable = False
+    yield "direction", model
+    model = chain(L.Bidirectional(L.LSTM(3, return_sequences=True), trainable=False, **shape), L.LSTM(2))
+    yield "wrapper", model
+    cells = [L.LSTMCell(3), L.LSTMCell(3)]
+    cells[0].trainable = False
+    yield "cell", chain(L.RNN(cells, **shape))
+    model = chain(L.TimeDistributed(L.Dense(3, trainable=False), **shape),
+                  L.Bidirectional(L.RNN([L.LSTMCell(3), L.GRUCell(2)])))
+    model.layers[1].forward_layer.cell.cells[0].trainable = False
+    yield "directions_of_cells", model
+    inner = chain(L.Bidirectional(L.LSTM(3, return_sequences=True), merge_mode="sum", **shape),
+                  L.GRU(3, return_sequences=True), L.BatchNormalization(), L.Dense(3), L.Dense(3),
+                  L.RNN([L.LSTMCell(3), L.LSTMCell(3)]))
+    for number in (0, 3, 5):
+        inner.layers[number].trainable = False
+    yield "inner", chain(inner, L.Dense(2))
+    deep = chain(L.Dense(3, trainable=False, **shape), L.BatchNormalization(), L.LSTM(3, return_sequences=True))
+    around = chain(deep, L.GRU(3))
+    around.trainable = False
+    for layer in deep.layers[1:]:
+        layer.trainable = True
+    yield "inner_of_inner", chain(around, L.Dense(2))
+
+
+def make_frozen(folder: Path) -> None:
+    """Write V-frozen.zip."""
+    rng = np.random.RandomState(0)
+    x = rng.standard_normal((3, 5, 3)).astype(np.float32)
+    with tempfile.TemporaryDirectory() as temporary, zipfile.ZipFile(
+            str(folder / f"{version}-frozen.zip"), "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, model in frozen():
+            # Only gamma and variance begin as ones; they stay positive.
+            model.set_weights([np.abs(numbers) + 0.1 if numbers.size > 1 and (before == 1).all() else numbers
+                               for before in model.get_weights()
+                               for numbers in [0.5 * rng.standard_normal(before.shape)]])
+            path = Path(temporary, f"{name}.h5")
+            model.save(str(path))
+            np.savez(str(path.with_suffix(".npz")), x=x, y=model.predict(x))
+            for each in (path, path.with_suffix(".npz")):
+                archive.write(str(each), each.name)
+            keras.backend.clear_session()
+
+
 def main() -> None:
-    folder = Path(sys.argv[1])
+    folder = Path(sys.argv[-1])
     folder.mkdir(parents=True, exist_ok=True)
+    if "--frozen" in sys.argv:
+        make_frozen(folder)
+        return
     model, rng = build(), np.random.default_rng(0)
     model.set_weights([np.abs(numbers) + 0.1 if "variance" in weight.name else numbers
                        for weight in model.weights for numbers in [0.5 * rng.standard_normal(weight.shape)]])

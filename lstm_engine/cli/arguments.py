@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +108,6 @@ def open_model(arguments: argparse.Namespace, say: bool = True) -> Model:
 
     say: tell on stderr what a conversion assumed.
     """
-    from ..errors import AssumptionWarning
     from ..model import convert, load
 
     if is_lstm(arguments.model):
@@ -115,11 +115,12 @@ def open_model(arguments: argparse.Namespace, say: bool = True) -> Model:
         return load(arguments.model, gemm=arguments.gemm, dtype=arguments.dtype)
     said = import_options(arguments)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AssumptionWarning)       # said below, in lines of the program's own
+        warnings.simplefilter("ignore", UserWarning)             # said below, in lines of the program's own
         model = convert(arguments.model, gemm=arguments.gemm, dtype=arguments.dtype, pool=said.pool, spec=said.spec,
                         activations=said.activations, order=said.order)
     if say:
         say_assumptions(model)
+        say_notes(model.graph.metadata)
     return model
 
 
@@ -155,6 +156,14 @@ def say_assumptions(model: Model) -> None:
         note(f"assumed: {sentence}")
     if model.assumptions:
         note("the file holds weights alone; --pool, --activation, --order or --spec settle what it does not say")
+
+
+def say_notes(metadata: Mapping[str, str]) -> None:
+    """On stderr, what a model's metadata tell its user."""
+    from ..notes import notes
+
+    for sentence in notes(metadata):
+        note(sentence)
 
 
 def is_lstm(path: Path) -> bool:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .arguments import DTYPES, UsageError, add_readings, add_spec, import_options, is_lstm, say_assumptions
+from .arguments import DTYPES, UsageError, add_readings, add_spec, import_options, is_lstm, say_assumptions, say_notes
 from .console import note, one_line
 
 if TYPE_CHECKING:
@@ -46,5 +46,6 @@ def run(arguments: argparse.Namespace) -> int:
     model.save(target)
     sys.stderr.write("".join(one_line(line) + "\n" for line in model.summary().split("\n")))
     say_assumptions(model)
+    say_notes(graph.metadata)
     note(f"wrote {target}, {target.stat().st_size:,} bytes")
     return 0

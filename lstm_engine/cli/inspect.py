@@ -30,6 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.propose:
         print_json(_spec(arguments))
         return 0
+    from ..notes import notes
+
     model = open_model(arguments, say=False)          # it shows what was assumed among the facts
     if arguments.json:
         print_json(describe(model))
@@ -40,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     facts += [("assumed", sentence) for sentence in model.assumptions]
     if (padding := _padding(model)) is not None:
         facts.append(("mask", padding["note"]))
+    facts += [("note", note) for note in notes(model.graph.metadata)]
     facts.append(("memory", ", ".join(f"{size:,} bytes of {name.replace('_', ' ')}"
                                       for name, size in model.memory().items() if size)))
     width = max(len(name) for name, _ in facts)
@@ -70,6 +73,7 @@ def shape(value: Value) -> str:
 def describe(model: Model) -> dict[str, Any]:
     """What `--json` prints."""
     from ..graph import infer_shapes
+    from ..notes import notes
     from ..summary import describe as in_words
 
     values = infer_shapes(model.graph)
@@ -91,6 +95,7 @@ def describe(model: Model) -> dict[str, Any]:
         "metadata": dict(model.graph.metadata),
         "padding": _padding(model),
         "assumptions": list(model.assumptions),
+        "notes": notes(model.graph.metadata),
     }
 
 

@@ -11,7 +11,8 @@ pytest.importorskip("h5py")
 
 from keras_files import layer, legacy, random, sequential, zipped
 
-from lstm_engine.errors import ArgumentError, MissingDependencyError, UnsupportedError
+import lstm_engine as le
+from lstm_engine.errors import ArgumentError, LstmEngineError, MissingDependencyError, UnsupportedError
 from lstm_engine.importers import ImportOptions, import_graph, sandbox
 from lstm_engine.importers import keras as importer
 
@@ -72,7 +73,7 @@ def test_a_subclassed_model(keras):
 
     model = Mine()
     model(np.ones((1, 3), np.float32))
-    with pytest.raises(UnsupportedError, match="a model of class 'Mine' is not supported.*: Sequential, Functional"):
+    with pytest.raises(UnsupportedError, match="the model is of the custom class '.*Mine', which is refused.*export"):
         import_graph(model)
 
 
@@ -139,3 +140,72 @@ def test_a_frozen_program(tmp_path, monkeypatch):
     monkeypatch.setattr(sandbox.sys, "frozen", True, raising=False)
     with pytest.raises(UnsupportedError, match="runs in a separate Python process, which this frozen program cannot"):
         import_graph(zipped(tmp_path / "m.keras", CONFIG, ARRAYS))
+
+
+def test_a_live_model_is_compared_with_itself(keras):
+    """Its own call, put on one layer: no configuration says so, its outputs do."""
+    model = keras.Sequential([keras.Input((None, 3)), keras.layers.LSTM(4, name="lstm"), keras.layers.Dense(2)])
+    assert le.convert(model).predict(np.ones((2, 5, 3), np.float32)).shape == (2, 2)
+    right = model.layers[1].call
+    model.layers[1].call = lambda x, training=None: right(x) + 0.01
+    with pytest.raises(LstmEngineError, match=r"output 'dense\w*' for inputs .* differs from the Keras model by 0\.01"):
+        le.convert(model)
+
+
+def test_the_comparison_heeds_conditioning(keras):
+    """Numbers of a million: float32 differs by more than a small model's, and the model is right."""
+    model = keras.Sequential([keras.Input((None, 3)), keras.layers.LSTM(4), keras.layers.Dense(40, name="up"),
+                              keras.layers.Dense(1)])
+    rng = np.random.default_rng(0)
+    for variable in model.weights:
+        variable.assign((300 if "dense" in variable.path or "up" in variable.path else 1)
+                        * rng.standard_normal(tuple(variable.shape)))
+    assert le.convert(model).outputs
+
+
+def test_the_comparison_leaves_the_model_as_it_was(keras):
+    import torch
+
+    model = keras.Sequential([keras.Input((None, 3), batch_size=2), keras.layers.LSTM(4, stateful=True, name="carry"),
+                              keras.layers.Dropout(0.5)])
+    x = np.random.default_rng(0).standard_normal((2, 5, 3)).astype(np.float32)
+    first = model.predict(x, verbose=0)
+    states = [np.array(state.detach().cpu() if hasattr(state, "detach") else state.value.detach().cpu())
+              for state in model.layers[0].states]
+    drawn = torch.get_rng_state()
+    with pytest.warns(UserWarning, match=r"stateful layers \(carry\): .* Model.stream"):
+        ours = le.convert(model)
+    assert torch.equal(drawn, torch.get_rng_state())
+    for state, before in zip(model.layers[0].states, states, strict=True):
+        np.testing.assert_array_equal(np.array(state.value.detach().cpu()), before)
+    np.testing.assert_allclose(ours.predict(x), first, atol=1e-6)       # from a zero state, as Keras' first
+    second = model.predict(x, verbose=0)
+    with ours.stream(2) as stream:
+        stream.run(x)
+        np.testing.assert_allclose(stream.run(x)[:, -1], second, atol=1e-6)
+
+
+def test_a_model_whose_class_is_called_as_keras_calls_its_own(keras):
+    class Functional(keras.Model):
+        def call(self, x):
+            return 2 * super().call(x)
+
+    x = keras.Input((3,))
+    with pytest.raises(UnsupportedError, match="the model is of the custom class '.*Functional', which is refused"):
+        import_graph(Functional(x, keras.layers.Dense(2)(x)))
+
+
+@pytest.mark.parametrize("wrap, name", [(lambda inner: inner, "rnn"), (
+    lambda inner: layer("Bidirectional", "both", layer=inner, batch_shape=[4, None, 3]), "both")])
+def test_stateful_layers_are_said_once(wrap, name, tmp_path):
+    inner = layer("SimpleRNN", "rnn", units=2, batch_shape=[4, None, 3], stateful=True)
+    root = "simple_rnn" if name == "rnn" else "bidirectional"
+    sides = ("",) if name == "rnn" else ("forward_layer/", "backward_layer/")
+    arrays = {f"layers/{root}/{side}cell/vars/{i}": random(i, *shape) for side in sides
+              for i, shape in enumerate([(3, 2), (2, 2), (2,)])}
+    path = zipped(tmp_path / "m.keras", sequential(wrap(inner)), arrays)
+    with pytest.warns(UserWarning, match=rf"stateful layers \({name}\): in Keras a second predict goes on") as caught:
+        model = le.convert(path)
+    assert len(caught) == 1
+    model.save(tmp_path / "m.lstm")
+    assert le.load(tmp_path / "m.lstm").graph.metadata["stateful"] == name

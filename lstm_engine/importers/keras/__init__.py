@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ suffixes = (".keras", ".h5", ".hdf5")
 
 _ZIP = b"PK\x03\x04"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_SIDE = re.compile("/(?:forward|backward)_layer$")
 _PARSER = "the HDF5 parser"
 _MEMBERS = (b"metadata.json", b"config.json", b"model.weights.h5")
 
@@ -102,8 +104,9 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
     """
     from . import core, legacy, merging, models, normalization, operations, recurrent, shaping  # noqa: F401  (mappings)
     from .builder import Builder
-    from .config import Tree, Version
-    from .mapping import Context, known_layers, supported, walk
+    from .config import Tree, Version, share
+    from .mapping import Context, known_layers, supported
+    from .settings import check_all_read
     from .weights import Weights
 
     metadata = contents.get("metadata")
@@ -120,11 +123,14 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
         placed = legacy.by_path(tree, model, contents["layers"], arrays)
     elif zipped and version.numbers < (2, 14):
         placed = legacy.renumbered(tree, model, arrays)
+    share(model, placed)
     weights = Weights(placed)
     del placed
     arrays.clear()
     context = Context(Builder(weights.float_type), weights, version, tree)
-    stateful = ",".join(layer.where for layer in walk(model) if layer.config.get("stateful") is True)
-    return models.to_graph(context, model, {
-        "source": "keras", "producer": f"keras {version.text}", "keras_version": version.text, "name": model.name,
-        **({"stateful": stateful} if stateful else {})})
+    graph = models.to_graph(context, model, {
+        "source": "keras", "producer": f"keras {version.text}", "keras_version": version.text, "name": model.name})
+    check_all_read(context.applied.values())
+    stateful = ",".join(dict.fromkeys(_SIDE.sub("", layer.where) for layer in context.applied.values()
+                                      if layer.config.get("stateful") is True))
+    return replace(graph, metadata={**graph.metadata, "stateful": stateful}) if stateful else graph

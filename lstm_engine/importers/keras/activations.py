@@ -7,6 +7,7 @@ from typing import Any
 from ...errors import FormatError, UnsupportedError
 from ...graph.activations import ROW_WISE, Activation
 from .config import Layer, Version
+from .settings import Settings, check_all_read
 
 _SIMPLE = {name: name for name in (
     "linear", "sigmoid", "tanh", "relu", "relu6", "elu", "selu", "softplus", "softsign", "gelu", "silu", "exponential",
@@ -65,7 +66,10 @@ def _of(layer: Layer, spec: Any, version: Version) -> Activation | None:
     if kind == "function" and isinstance(config, str):
         return named(config, version)
     if kind in _CONFIGURED and isinstance(config, dict):
-        return configured(Layer(layer.name, kind, config, layer.where, layer.path))
+        own = Layer(layer.name, kind, Settings(config), layer.where, layer.path)
+        made = configured(own)
+        check_all_read([own])
+        return made
     return named(kind, version) if isinstance(kind, str) and not config else None
 
 
@@ -100,4 +104,4 @@ def _number(layer: Layer, key: str, default: float) -> float:
         value = value["value"]                       # Keras 2 wrote some as {"class_name": "__numpy__", ...}
     if value is None:
         return default
-    return Layer(layer.name, layer.kind, {key: value}, layer.where, layer.path).number(key, default)
+    return Layer(layer.name, layer.kind, Settings({key: value}), layer.where, layer.path).number(key, default)

@@ -209,6 +209,17 @@ def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
     return kept[::-1]
 
 
+def _is_cast_to_ids(node: Node) -> bool:
+    return isinstance(node, Operator) and node.op_type == "Cast" and node.attributes["to"] == ONNX_TYPES["int32"]
+
+
+def _compares_with_whole(node: Node) -> bool:
+    """Whether a node is the mask that Keras makes of ids, also of those that come in as floats: x == 0."""
+    return (isinstance(node, Operator) and node.op_type == "Equal" and len(node.constants) == 1
+            and all(array.ndim == 0 and float(array).is_integer() and abs(array) < 2**31
+                    for array in node.constants.values()))
+
+
 def _ids_as_integers(nodes: list[Node], inputs: Sequence[Value], outputs: Sequence[str]) -> tuple[list[Node], set[str]]:
     """Inputs that are only ever cast to ids become ids themselves; returns the nodes and those inputs' names.
 
@@ -216,10 +227,13 @@ def _ids_as_integers(nodes: list[Node], inputs: Sequence[Value], outputs: Sequen
     """
     used = {name for node in nodes for name in node.inputs}
     ids = {value.name for value in inputs if value.dtype.startswith("float") and value.name in used} - set(outputs)
+    ids &= {node.inputs[0] for node in nodes if _is_cast_to_ids(node)}
     for node in nodes:
-        if not (isinstance(node, Operator) and node.op_type == "Cast" and node.attributes["to"] == ONNX_TYPES["int32"]):
+        if not _is_cast_to_ids(node) and not _compares_with_whole(node):
             ids.difference_update(node.inputs)
-    renamed = {node.outputs[0]: node.inputs[0] for node in nodes if node.inputs and node.inputs[0] in ids}
+    renamed = {node.outputs[0]: node.inputs[0] for node in nodes if _is_cast_to_ids(node) and node.inputs[0] in ids}
+    nodes = [replace(node, constants={i: array.astype(np.int32) for i, array in node.constants.items()})
+             if _compares_with_whole(node) and ids.intersection(node.inputs) else node for node in nodes]
     kept = [replace(node, inputs=tuple(renamed.get(name, name) for name in node.inputs))
             for node in nodes if node.outputs[0] not in renamed]
     return kept, ids

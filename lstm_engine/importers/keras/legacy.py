@@ -7,55 +7,80 @@ Legacy HDF5 files keep the arrays of each top-level layer as one flat list. The 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from ...errors import FormatError
-from .cells import KINDS
+from ...errors import FormatError, UnsupportedError
 from .config import Layer, Tree, snake_case
-from .recurrent import stacked_roles
-
-_KNOWN = ("kernel", "recurrent_kernel", "bias", "embeddings", "gamma", "beta", "moving_mean", "moving_variance",
-          "alpha")
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A place for one array: "<path>/vars/<number>"; what it is; whether training changes it."""
-
-    path: str
-    number: int
-    what: str
-    trainable: bool
+from .naming import MAX_OWNERS, keras1_count, other_side, what_of, whose
+from .owners import Owner, is_frozen, owners
 
 
 def by_path(tree: Tree, model: Layer, stored: list, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays by the paths that a `.keras` file has.
 
     stored: [[layer name, [weight name, ...]], ...]; arrays by "layer name/weight name".
-    Raises FormatError if a layer's list does not fit its configuration.
+    Raises FormatError if a layer's list does not fit its configuration, UnsupportedError if neither names nor
+    order say whose its arrays are.
     """
     names = {layer_name: weight_names for layer_name, weight_names in stored}
     if len(names) != len(stored):
         raise FormatError("HDF5 attribute 'layer_names' names a layer twice")
     placed: dict[str, np.ndarray] = {}
     for layer in model.layers:
-        weight_names = names.get(layer.name, [])
-        slots = _slots(tree, layer)
-        if len(weight_names) == len(slots):
-            # Keras lists what training changes first, then what it does not, over all layers of a model.
-            slots = [slot for slot in slots if slot.trainable] + [slot for slot in slots if not slot.trainable]
-        else:
-            slots = _other_count(layer, slots, len(weight_names))
-        for slot, weight_name in zip(slots, weight_names):
-            called = weight_name.rpartition("/")[2].partition(":")[0]
-            if called in _KNOWN and slot.what and called != slot.what:
-                raise FormatError(f"{layer}: its array {weight_name!r} stands where {slot.what!r} was expected")
-            placed[f"{slot.path}/vars/{slot.number}"] = arrays[f"{layer.name}/{weight_name}"]
+        for path, weight_name in _placed(tree, layer, names.get(layer.name, [])):
+            placed[path] = arrays[f"{layer.name}/{weight_name}"]
     return placed
+
+
+def _placed(tree: Tree, layer: Layer, names: list[str]) -> Iterator[tuple[str, str]]:
+    """(path, weight name) of each array of a top-level layer."""
+    inner = owners(tree, layer)
+    if len(inner) > MAX_OWNERS:
+        raise UnsupportedError(f"{layer} holds {len(inner)} layers with arrays; supported: at most {MAX_OWNERS}")
+    if len(inner) == 1 and not layer.is_model:       # how many arrays it may have is looked at where they are used
+        yield from _in_order(layer, [(inner[0], number) for number in range(len(names))], names)
+        return
+    pairs, left, open_groups = whose(inner, names)
+    for owner, group in pairs:
+        yield from _in_order(layer, [(owner, number) for number in range(len(group.names))], group.names)
+    if left or open_groups:
+        open_names = {name for group in open_groups for name in group.names}
+        yield from _by_order(tree, layer, left, [name for name in names if name in open_names])
+
+
+def _in_order(layer: Layer, slots: Sequence[tuple[Owner, int]], names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """(path, weight name) of names that stand in the order of their slots, (layer, number) each."""
+    for (owner, number), name in zip(slots, names):
+        what = what_of(name)
+        wanted = owner.variables[number] if number < len(owner.variables) else what
+        if what not in ("", wanted):
+            raise FormatError(f"{layer}: its array {name!r} stands where {wanted!r} was expected")
+        yield f"{owner.path}/vars/{number}", name
+
+
+def _by_order(tree: Tree, layer: Layer, left: list[Owner], names: list[str]) -> Iterator[tuple[str, str]]:
+    """(path, weight name) of what the names left open, by the order of the list: where nothing is frozen it tells."""
+    slots = [(owner, number) for owner in left for number in range(len(owner.variables))]
+    # What training changes comes first, then what it does not, over all layers of a model.
+    slots.sort(key=lambda slot: slot[0].variables[slot[1]].startswith("moving_"))
+    if len(names) != len(slots):
+        each = len(names) // max(len(left), 1)
+        if layer.is_model or not left or len(names) % len(left) or any(keras1_count(owner) != each for owner in left):
+            raise FormatError(f"{layer}: the file holds {len(names)} arrays for {_shown(left)}; expected {len(slots)}")
+        slots = [(owner, number) for owner in left for number in range(each)]
+    if is_frozen(tree, layer) or any(other_side(owner, name) for (owner, _), name in zip(slots, names)):
+        raise UnsupportedError(
+            f"{layer}: whose its arrays {', '.join(map(repr, names[:4]))}{', ...' if len(names) > 4 else ''} are "
+            "cannot be told: layers inside it are frozen (trainable is false), which changes the order of arrays, "
+            f"and their names fit {_shown(left)} equally well or not at all; save the model again as a .keras file")
+    yield from _in_order(layer, slots, names)
+
+
+def _shown(left: Sequence[Owner]) -> str:
+    shown = ", ".join(map(str, left[:4])) or "no layer"
+    return f"{shown}, ..." if len(left) > 4 else shown
 
 
 def renumbered(tree: Tree, model: Layer, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -81,7 +106,7 @@ def _match_groups(tree: Tree, model: Layer, stored: str, names: list[str], moved
     present = {name[len(prefix):].partition("/")[0] for name in names if name.startswith(prefix)}
     by_class: dict[str, list[Layer]] = {}
     for layer in model.layers:
-        if _slots(tree, layer):
+        if owners(tree, layer):
             by_class.setdefault(snake_case(layer.kind), []).append(layer)
     for group, layers in by_class.items():
         numbers = sorted(int(match[1] or 0) for match in (re.fullmatch(rf"{group}(?:_(\d{{1,9}}))?", name)
@@ -93,57 +118,3 @@ def _match_groups(tree: Tree, model: Layer, stored: str, names: list[str], moved
             moved[here] = layer.path
             if layer.is_model:
                 _match_groups(tree, layer, here, names, moved)
-
-
-def _other_count(layer: Layer, slots: list[Slot], count: int) -> list[Slot]:
-    """Slots for a list of another length than today's Keras writes: that of Keras 1, one array for each gate."""
-    paths = list(dict.fromkeys(slot.path for slot in slots)) or [layer.path]
-    if layer.is_model or count % len(paths):
-        raise FormatError(f"{layer}: the file holds {count} arrays for it; expected {len(slots)}")
-    each = count // len(paths)
-    return [Slot(path, number, "", True) for path in paths for number in range(each)]
-
-
-def _slots(tree: Tree, layer: Layer) -> list[Slot]:
-    """The places of a layer and all inside it, in Keras' order."""
-    if layer.is_model:
-        return [slot for inner in layer.layers for slot in _slots(tree, inner)]
-    config = layer.config
-    trainable = bool(config.get("trainable", True))
-    if layer.kind == "Bidirectional":
-        entry = config.get("layer")
-        return [*_inner(tree, layer, entry, "forward_layer"),
-                *_inner(tree, layer, config.get("backward_layer") or entry, "backward_layer")]
-    if layer.kind == "TimeDistributed":
-        return _inner(tree, layer, config.get("layer"), "layer")
-    if layer.kind == "RNN":
-        cell = config.get("cell")
-        if isinstance(cell, list):
-            cell = {"class_name": "StackedRNNCells", "config": {"cells": cell}}
-        return _inner(tree, layer, cell, "cell")
-    if layer.kind == "StackedRNNCells":
-        return [slot for role, entry in stacked_roles(layer) for slot in _inner(tree, layer, entry, role)]
-    return [Slot(layer.path, number, what, trainable and not what.startswith("moving_"))
-            for number, what in enumerate(_variables(layer.kind, config))]
-
-
-def _inner(tree: Tree, layer: Layer, entry: Any, role: str) -> list[Slot]:
-    return _slots(tree, tree.child(layer, entry, role))
-
-
-def _variables(kind: str, config: Mapping[str, Any]) -> list[str]:
-    bias = ["bias"] if config.get("use_bias", True) else []
-    if kind in KINDS:
-        return ["kernel", "recurrent_kernel", *bias]
-    if kind == "Dense":
-        return ["kernel", *bias]
-    if kind == "Embedding":
-        return ["embeddings"]
-    if kind == "PReLU":
-        return ["alpha"]
-    if kind in ("BatchNormalization", "LayerNormalization"):
-        scale = ["gamma"] if config.get("scale", True) else []
-        center = ["beta"] if config.get("center", True) else []
-        moving = ["moving_mean", "moving_variance"] if kind == "BatchNormalization" else []
-        return [*scale, *center, *moving]
-    return []

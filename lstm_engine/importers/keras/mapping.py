@@ -7,7 +7,7 @@ or makes its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from ...errors import FormatError, UnsupportedError
 from ...graph.nodes import Dim
 from .builder import Builder, Tensor
 from .config import Layer, Tree, Version, flatten
+from .training import refuse_training
 from .weights import Weights
 
 
@@ -23,7 +24,8 @@ class Arguments:
     """What a layer is called with.
 
     x: its first argument, flat; states: initial states; masks: what Keras hands the layer, one for each of x;
-    previous: the mask that goes on to the output; args, kwargs: as they were given (operations only).
+    previous: the mask that goes on to the output. Of operations alone: args, kwargs: as they were given; read: the
+    positions and keywords that were looked at.
     """
 
     x: list[Tensor]
@@ -32,6 +34,7 @@ class Arguments:
     previous: Tensor | None = None
     args: list = field(default_factory=list)
     kwargs: dict = field(default_factory=dict)
+    read: set[int | str] = field(default_factory=lambda: {0, *_OPERANDS})
 
     @property
     def mask(self) -> Tensor | None:
@@ -39,6 +42,26 @@ class Arguments:
         return self.masks[0] if self.masks else None
 
 
+    def setting(self, layer: Layer, key: str, position: int, default: Any = None) -> Any:
+        """A setting of an operation: Keras keeps it in the configuration, or in the call."""
+        self.read |= {key, position}
+        if key in layer.config:
+            return layer.config[key]
+        if key in self.kwargs:
+            return self.kwargs[key]
+        return self.args[position] if position < len(self.args) else default
+
+    def check_all_read(self, layer: Layer) -> None:
+        """Raise UnsupportedError for an argument of an operation that its mapping did not look at."""
+        given = {**dict(enumerate(self.args)), **self.kwargs}
+        odd = [key for key, value in given.items() if key not in self.read and value is not None and value is not False]
+        if odd:
+            shown = ", ".join(f"{key if isinstance(key, str) else ''} {given[key]!r:.80}".strip() for key in odd)
+            raise UnsupportedError(f"{layer} is called with {shown}, which is not supported; supported: its other "
+                                   "arguments")
+
+
+_OPERANDS = ("x", "x1", "x2", "xs", "inputs", "arrays")      # what keras.ops calls tensors
 MAX_WORK = 100_000
 
 
@@ -53,6 +76,7 @@ class Context:
     cache: dict[str, Any] = field(default_factory=dict)     # what was made of the arrays at a path
     work: int = 0                                           # layers looked at so far, each time counted
     children: dict[tuple[int, str], Layer] = field(default_factory=dict)
+    applied: dict[int, Layer] = field(default_factory=dict)  # by id, every layer that became part of the graph
 
     def spend(self, count: int) -> None:
         """Count work done; raise UnsupportedError when models inside models have multiplied it beyond reason."""
@@ -65,7 +89,8 @@ class Context:
         """The layer inside a wrapper, made once."""
         key = (id(parent), role)
         if key not in self.children:
-            self.children[key] = self.tree.child(parent, entry, role)
+            self.children[key] = child = self.tree.child(parent, entry, role)
+            self.applied[id(child)] = child
         return self.children[key]
 
 
@@ -93,8 +118,11 @@ def known_layers() -> str:
     return ", ".join(sorted([*(kind for kind in _TABLE if not kind.startswith("ops.")), "Sequential", "Functional"]))
 
 
-# Only these take initial states, and only these are handed a mask as an argument of their own.
+# Only these take initial states.
 RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "CuDNNLSTM", "CuDNNGRU", "Bidirectional")
+# The layers whose own `call` has an argument "mask".
+TAKE_MASKS = (*RECURRENT, "Softmax", "TimeDistributed", "GlobalAveragePooling1D", "GlobalAvgPool1D", "Sequential",
+              "Functional", "BatchNormalization")
 
 
 def apply(context: Context, layer: Layer, args: list, kwargs: dict) -> list[Tensor]:
@@ -104,11 +132,15 @@ def apply(context: Context, layer: Layer, args: list, kwargs: dict) -> list[Tens
     """
     function, mask_rule = _TABLE[layer.kind]
     context.spend(1)
+    context.applied[id(layer)] = layer
     if layer.kind.startswith("ops."):
         tensors = [leaf for leaf in flatten([args, kwargs]) if isinstance(leaf, Tensor)]
         if not tensors:
             raise FormatError(f"{layer} is called without a tensor")
-        return _listed(function(context, layer, Arguments(tensors, args=args, kwargs=kwargs)))
+        arguments = Arguments(tensors, args=args, kwargs=kwargs)
+        made = function(context, layer, arguments)
+        arguments.check_all_read(layer)
+        return _listed(made)
     arguments = _arguments(context, layer, args, kwargs)
     outputs = _listed(function(context, layer, arguments))
     if mask_rule == OWN:
@@ -124,14 +156,20 @@ def _arguments(context: Context, layer: Layer, args: list, kwargs: dict) -> Argu
     """Sort the arguments of a call as Keras' `call(inputs, initial_state, mask, training)` would."""
     check_plain_dtype(layer)
     left = dict(kwargs)
-    left.pop("training", None)
-    explicit = [leaf for leaf in flatten(left.pop("mask", None)) if isinstance(leaf, Tensor)]
-    states = list(flatten(left.pop("initial_state", None))) if left.get("initial_state") is not None else []
-    left.pop("initial_state", None)
+    training = left.pop("training", None)
+    if not isinstance(training, (bool, int, type(None))):
+        raise UnsupportedError(f"{layer} is called with training={training!r:.80}; supported: true, false, or none")
+    if training:
+        refuse_training(context.tree, context.version, layer)
+    explicit = list(flatten(left.pop("mask", None)))
+    explicit = [] if explicit == [None] else explicit
+    states = left.pop("initial_state", None) if layer.kind in RECURRENT else None
+    states = [] if states is None else list(flatten(states))
     positional = list(args)
     first = positional.pop(0) if positional else left.pop("inputs", left.pop("sequences", None))
-    if positional and layer.kind in RECURRENT:
-        states = list(flatten(positional.pop(0)))
+    if positional and layer.kind in RECURRENT and not states:
+        given = positional.pop(0)
+        states = [] if given is None else list(flatten(given))
     odd = [leaf for leaf in flatten([positional, list(left.values())]) if leaf is not None and leaf is not False]
     if odd:
         raise UnsupportedError(f"{layer} is called with the arguments {', '.join(map(str, left)) or 'beyond its input'}"
@@ -142,6 +180,10 @@ def _arguments(context: Context, layer: Layer, args: list, kwargs: dict) -> Argu
         x, states = x[:1], states + x[1:]
     if not x or not all(isinstance(leaf, Tensor) for leaf in x + states):
         raise FormatError(f"{layer} is called with {first!r:.80}; expected tensors")
+    if explicit and (layer.kind not in TAKE_MASKS or len(explicit) != len(x)
+                     or not all(isinstance(leaf, (Tensor, type(None))) for leaf in explicit)):
+        raise UnsupportedError(f"{layer} is called with {len(explicit)} masks for {len(x)} inputs; supported: one mask "
+                               f"for each input of {', '.join(TAKE_MASKS)}")
     if explicit:
         masks: list[Tensor | None] = list(explicit)
     elif states and context.version.three:
@@ -152,7 +194,7 @@ def _arguments(context: Context, layer: Layer, args: list, kwargs: dict) -> Argu
     x, states = ([_autocast(context, layer, tensor) for tensor in tensors] for tensors in (x, states))
     previous = next((tensor.mask for tensor in x if tensor.mask), None)
     if explicit and context.version.passes_on_given_masks:
-        previous = explicit[0]
+        previous = next((mask for mask in explicit if mask), None)
     return Arguments(x, states, masks, previous)
 
 
@@ -191,10 +233,3 @@ def one(layer: Layer, arguments: Arguments, rank: int | None = None) -> Tensor:
 
 def show(shape: tuple[Dim, ...]) -> str:
     return f"[{', '.join(map(str, shape))}]"
-
-
-def walk(layer: Layer) -> Iterator[Layer]:
-    """A layer and all layers of the models inside it."""
-    yield layer
-    for inner in layer.layers:
-        yield from walk(inner)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ...errors import FormatError, UnsupportedError
-from .builder import Tensor
+from .builder import Builder, Tensor
 from .config import Layer
 from .mapping import KEEP, Arguments, Context, maps, one, show
 from .weights import check_shape
@@ -31,6 +31,7 @@ def batch_normalization(context: Context, layer: Layer, arguments: Arguments) ->
     axes = _axes(layer, x)
     if len(axes) != 1:
         raise UnsupportedError(f"{layer}: axis {layer.config['axis']} is not supported; supported: one axis")
+    mode = _keras1_mode(context, layer, axes[0] == x.rank - 1)
     scaled, centred = (layer.get(key, bool, True) for key in ("scale", "center"))
     arrays = context.weights.take(layer, (2 + scaled + centred,))
     size = arrays[0].size
@@ -39,6 +40,8 @@ def batch_normalization(context: Context, layer: Layer, arguments: Arguments) ->
         check_shape(layer, what, array, size)
     if not builder.unify(x.shape[axes[0]], size):
         raise FormatError(f"{layer}: its input has the shape {show(x.shape)}, its arrays have {size} numbers")
+    if mode == 1:
+        return _by_sample(builder, layer, x, *arrays[:2])
     *rest, mean, variance = (array.astype(np.float64) for array in arrays)
     shape = [size if axis == axes[0] else 1 for axis in range(axes[0], x.rank)]
 
@@ -52,6 +55,39 @@ def batch_normalization(context: Context, layer: Layer, arguments: Arguments) ->
     scale, shift = builder.shared((layer.path, *shape), folded)
     product = builder.operator("Mul", f"{name}/scaled", [x, scale], x.shape)
     return builder.operator("Add", name, [product, shift], x.shape)
+
+
+def _keras1_mode(context: Context, layer: Layer, last: bool) -> int:
+    """0, or 1: Keras 1 could normalise each sample by itself. Raises UnsupportedError for what it computed otherwise.
+
+    last: whether the axis is the last.
+    """
+    if context.version.numbers >= (2,):
+        return 0
+    mode = layer.get("mode", int, 0)
+    if mode == 0 and context.version.text == "1":
+        raise UnsupportedError(f"{layer} of a file without keras_version is not supported: until Keras 1.0.5 its "
+                               "running_std was a standard deviation, in 1.0.6 a variance; load and save the model "
+                               "with Keras 1.0.7 or later")
+    if mode not in (0, 1) or mode == 1 and not last:
+        raise UnsupportedError(f"{layer}: mode {mode!r:.80} with axis {layer.config.get('axis', -1)!r:.80} is not "
+                               "supported (2 uses the statistics of the batch); supported: 0, and 1 over the last axis")
+    return mode
+
+
+def _by_sample(builder: Builder, layer: Layer, x: Tensor, gamma: np.ndarray, beta: np.ndarray) -> Tensor:
+    """Keras 1's mode 1: gamma (x - m) / (sqrt(v + epsilon) + epsilon) + beta, m and v over the last axis."""
+    name, epsilon = layer.where, np.array(layer.number("epsilon", 1e-3), x.dtype)
+    one_each, last = (*x.shape[:-1], 1), np.array([x.rank - 1], np.int64)
+    mean = builder.operator("ReduceMean", f"{name}/mean", [x, last], one_each, attributes={"keepdims": 1})
+    centred = builder.operator("Sub", f"{name}/centred", [x, mean], x.shape)
+    square = builder.operator("Mul", f"{name}/square", [centred, centred], x.shape)
+    made = builder.operator("ReduceMean", f"{name}/variance", [square, last], one_each, attributes={"keepdims": 1})
+    for step, op_type, others in (("raised", "Add", [epsilon]), ("root", "Sqrt", []), ("deviation", "Add", [epsilon])):
+        made = builder.operator(op_type, f"{name}/{step}", [made, *others], one_each)
+    made = builder.operator("Div", f"{name}/normal", [centred, made], x.shape)
+    made = builder.operator("Mul", f"{name}/scaled", [made, gamma], x.shape)
+    return builder.operator("Add", name, [made, beta], x.shape)
 
 
 @maps("LayerNormalization", mask=KEEP)

@@ -34,15 +34,6 @@ def _ops(*names: str) -> tuple[str, ...]:
     return tuple(f"ops.{name}" for name in names)
 
 
-def _setting(layer: Layer, arguments: Arguments, key: str, position: int, default: Any = None) -> Any:
-    """A setting of an operation: Keras keeps it in the configuration, or in the call."""
-    if key in layer.config:
-        return layer.config[key]
-    if key in arguments.kwargs:
-        return arguments.kwargs[key]
-    return arguments.args[position] if position < len(arguments.args) else default
-
-
 def _operand(layer: Layer, value: Any, like: Tensor) -> Tensor | np.ndarray:
     if isinstance(value, Tensor):
         return value
@@ -71,6 +62,7 @@ def binary(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     builder, name = context.builder, layer.where
     kind = layer.kind[len("ops."):]
     values = [*arguments.args, *(arguments.kwargs[key] for key in ("x1", "x2") if key in arguments.kwargs)]
+    arguments.read.add(1)
     if len(values) != 2 or not arguments.x:
         raise FormatError(f"{layer} is called with {len(values)} operands; expected 2")
     if kind in _LOGICAL:
@@ -101,6 +93,7 @@ def not_equal(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     x, value = arguments.x[0], next((value for value in arguments.args if not isinstance(value, Tensor)), None)
     if len(arguments.x) == 1 and type(value) is int and abs(value) < 2**31 and x.rank == 2 \
             and x.dtype.startswith(("int", "uint")):
+        arguments.read.add(1)
         return builder.mask_of(x, value, layer.where)
     equal = Layer(layer.name, "ops.Equal", layer.config, f"{layer.where}/equal", layer.path)
     same = binary(context, equal, arguments)
@@ -118,17 +111,17 @@ def logical_not(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 @maps(*_ops("Any", "All"))
 def any_all(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     x = one(layer, arguments)
-    axes = _axes(layer, _setting(layer, arguments, "axis", 1), x.rank)
+    axes = _axes(layer, arguments.setting(layer, "axis", 1), x.rank)
     if x.dtype != "bool":
         raise UnsupportedError(f"{layer} of {x.dtype} is not supported; supported: masks")
     reduce = any_last if layer.kind == "ops.Any" else all_last
-    return reduce(context.builder, layer.where, x, axes, bool(_setting(layer, arguments, "keepdims", 2, False)))
+    return reduce(context.builder, layer.where, x, axes, bool(arguments.setting(layer, "keepdims", 2, False)))
 
 
 @maps(*_ops("ZerosLike", "OnesLike"))
 def filled_like(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     x = one(layer, arguments)
-    dtype = _setting(layer, arguments, "dtype", 1)
+    dtype = arguments.setting(layer, "dtype", 1)
     dtype = x.dtype if dtype is None else _dtype(context, layer, dtype)
     shape = context.builder.operator("Shape", f"{layer.where}/shape", [x], (x.rank,), "int64")
     value = np.array([layer.kind == "ops.OnesLike"]).astype(dtype)
@@ -138,7 +131,7 @@ def filled_like(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 @maps(*_ops(*_UNARY, "Square"))
 def unary(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     builder = context.builder
-    x = builder.as_float(arguments.x[0], layer.where)
+    x = builder.as_float(one(layer, arguments), layer.where)
     if layer.kind == "ops.Square":
         return builder.operator("Mul", layer.where, [x, x], x.shape)
     return builder.operator(_UNARY[layer.kind[len("ops."):]], layer.where, [x], x.shape)
@@ -146,18 +139,18 @@ def unary(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 
 @maps(*_ops(*_ACTIVATE, "Gelu", "LeakyRelu", "Elu", "Softmax", "LogSoftmax"))
 def activation(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    kind, x = layer.kind[len("ops."):], arguments.x[0]
+    kind, x = layer.kind[len("ops."):], one(layer, arguments)
     function: Activation | None
     if kind in _ACTIVATE:
         function = named(_ACTIVATE[kind], context.version)
     elif kind == "Gelu":
-        function = Activation.of("gelu_tanh" if _setting(layer, arguments, "approximate", 1, True) else "gelu")
+        function = Activation.of("gelu_tanh" if arguments.setting(layer, "approximate", 1, True) else "gelu")
     elif kind == "LeakyRelu":
-        function = Activation.of("leaky_relu", float(_setting(layer, arguments, "negative_slope", 1, 0.2)))
+        function = Activation.of("leaky_relu", float(arguments.setting(layer, "negative_slope", 1, 0.2)))
     elif kind == "Elu":
-        function = Activation.of("elu", float(_setting(layer, arguments, "alpha", 1, 1.0)))
+        function = Activation.of("elu", float(arguments.setting(layer, "alpha", 1, 1.0)))
     else:
-        if _axis(layer, _setting(layer, arguments, "axis", 1, -1), x.rank) != x.rank - 1:
+        if _axis(layer, arguments.setting(layer, "axis", 1, -1), x.rank) != x.rank - 1:
             raise UnsupportedError(f"{layer} over another axis than the last is not supported")
         function = Activation.of("softmax" if kind == "Softmax" else "log_softmax")
     return activate(context, layer.where, x, function)  # type: ignore[arg-type]
@@ -166,10 +159,10 @@ def activation(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 @maps(*_ops(*_REDUCE))
 def reduction(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     builder = context.builder
-    x = builder.as_float(arguments.x[0], layer.where)
-    axes = _axes(layer, _setting(layer, arguments, "axis", 1), x.rank)
-    keep = bool(_setting(layer, arguments, "keepdims", 2, False))
-    if _setting(layer, arguments, "initial", 3) is not None:
+    x = builder.as_float(one(layer, arguments), layer.where)
+    axes = _axes(layer, arguments.setting(layer, "axis", 1), x.rank)
+    keep = bool(arguments.setting(layer, "keepdims", 2, False))
+    if arguments.setting(layer, "initial", 3) is not None:
         raise UnsupportedError(f"{layer} with an initial value is not supported")
     shape = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape) if keep or axis not in axes)
     return builder.operator(_REDUCE[layer.kind[len("ops."):]], layer.where, [x, np.array(axes, np.int64)], shape,
@@ -178,8 +171,8 @@ def reduction(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 
 @maps("ops.Cast")
 def cast(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    dtype = _dtype(context, layer, _setting(layer, arguments, "dtype", 1))
-    return context.builder.cast(arguments.x[0], dtype, layer.where)
+    dtype = _dtype(context, layer, arguments.setting(layer, "dtype", 1))
+    return context.builder.cast(one(layer, arguments), dtype, layer.where)
 
 
 def _dtype(context: Context, layer: Layer, dtype: Any) -> str:
@@ -193,7 +186,7 @@ def _dtype(context: Context, layer: Layer, dtype: Any) -> str:
 @maps("ops.Concatenate")
 def concatenate(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     x = arguments.x
-    axis = _axis(layer, _setting(layer, arguments, "axis", 1, 0), x[0].rank)
+    axis = _axis(layer, arguments.setting(layer, "axis", 1, 0), x[0].rank)
     if axis == 0 or any(other.rank != x[0].rank for other in x):
         raise UnsupportedError(f"{layer} of {' and '.join(show(each.shape) for each in x)} on axis {axis} is not "
                                "supported; supported: equal ranks, another axis than the batch")
@@ -205,7 +198,7 @@ def concatenate(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 @maps("ops.Stack")
 def stack(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     builder = context.builder
-    axis = _axis(layer, _setting(layer, arguments, "axis", 1, 0), arguments.x[0].rank + 1)
+    axis = _axis(layer, arguments.setting(layer, "axis", 1, 0), arguments.x[0].rank + 1)
     if axis == 0:
         raise UnsupportedError(f"{layer} on the batch axis is not supported")
     wide = [_unsqueeze(builder, f"{layer.where}/part", x, axis) for x in arguments.x]
@@ -216,7 +209,7 @@ def stack(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 def expand_dims(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     x = one(layer, arguments)
     return _unsqueeze(context.builder, layer.where, x,
-                      _axis(layer, _setting(layer, arguments, "axis", 1), x.rank + 1))
+                      _axis(layer, arguments.setting(layer, "axis", 1), x.rank + 1))
 
 
 def _unsqueeze(builder: Builder, name: str, x: Tensor, axis: int) -> Tensor:
@@ -226,7 +219,7 @@ def _unsqueeze(builder: Builder, name: str, x: Tensor, axis: int) -> Tensor:
 @maps("ops.Squeeze")
 def squeeze(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     x = one(layer, arguments)
-    axes = _axes(layer, _setting(layer, arguments, "axis", 1), x.rank)
+    axes = _axes(layer, arguments.setting(layer, "axis", 1), x.rank)
     if any(x.shape[axis] != 1 for axis in axes):
         raise FormatError(f"{layer}: its input has the shape {show(x.shape)}; expected 1 on the axes {list(axes)}")
     shape = tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
@@ -236,7 +229,7 @@ def squeeze(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 @maps("ops.Transpose")
 def transpose(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     x = one(layer, arguments)
-    axes = _setting(layer, arguments, "axes", 1)
+    axes = arguments.setting(layer, "axes", 1)
     if not isinstance(axes, list) or sorted(map(str, axes)) != sorted(map(str, range(x.rank))) or axes[0] != 0:
         raise UnsupportedError(f"{layer}: axes {axes!r:.80} is not supported; supported: all {x.rank} axes in some "
                                "order, the batch first")
@@ -247,7 +240,7 @@ def transpose(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 @maps("ops.Reshape")
 def reshape(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     x = one(layer, arguments)
-    target = _setting(layer, arguments, "newshape", 1)
+    target = arguments.setting(layer, "newshape", 1)
     sizes = target[1:] if isinstance(target, list) else []
     inner = [size for size in sizes if type(size) is int and 1 <= size < MAX_SIZE]
     known = all(isinstance(size, int) for size in x.shape[1:])
@@ -261,7 +254,7 @@ def reshape(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 @maps("ops.Flip")
 def flip(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     x = one(layer, arguments)
-    axes = _axes(layer, _setting(layer, arguments, "axis", 1), x.rank)
+    axes = _axes(layer, arguments.setting(layer, "axis", 1), x.rank)
     for axis in axes:
         x = context.builder.slice(x, layer.where, axis, -1, None, -1)
     return x
@@ -271,8 +264,8 @@ def flip(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 def get_item(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """x[:, -1], x[:, 1:], x[..., 0]: one constant slice or number for each axis but the batch."""
     builder, name = context.builder, layer.where
-    x = arguments.x[0]
-    key = arguments.args[1] if len(arguments.args) > 1 else arguments.kwargs.get("key")
+    x = one(layer, arguments)
+    key = arguments.setting(layer, "key", 1)
     entries = key if isinstance(key, list) else [key]
     if entries.count(...) == 1:
         place = entries.index(...)

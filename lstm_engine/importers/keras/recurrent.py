@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -11,8 +10,10 @@ from ...errors import FormatError, UnsupportedError
 from ...graph import GRU, LSTM
 from .builder import Builder, Tensor
 from .cells import KINDS, Cell, cell_of, stacked
-from .config import Layer, snake_case
+from .config import Layer
 from .mapping import OWN, Arguments, Context, maps, one, show
+from .parts import cell_entry, stacked_roles
+from .settings import Settings
 
 _MERGE = {"sum": "Add", "mul": "Mul", "ave": "Add"}
 
@@ -82,10 +83,11 @@ def directions(context: Context, layer: Layer) -> tuple[Layer, Layer]:
     forward = context.child(layer, entry, "forward_layer")
     given = layer.config.get("backward_layer")
     backward = context.child(layer, given or entry, "backward_layer")
-    if given is None and "turned" not in backward.config:
-        backward.config = {**backward.config, "go_backwards": not forward.config.get("go_backwards", False),
-                           "turned": True}
+    if given is None:
+        turned = not forward.get("go_backwards", bool, False)
+        backward.config = Settings({**backward.config, "go_backwards": turned})
     for one_way in (forward, backward):
+        one_way.config.read.add("zero_output_for_mask")      # Bidirectional sets it itself, to return_sequences
         if one_way.kind not in KINDS and one_way.kind != "RNN" or one_way.kind.endswith("Cell"):
             raise UnsupportedError(f"{layer} around {one_way} is not supported; supported: LSTM, GRU, SimpleRNN, RNN")
     return forward, backward
@@ -111,10 +113,7 @@ def cell_layers(context: Context, layer: Layer) -> list[Layer]:
     """The layer itself, or the cells that an RNN layer runs."""
     if layer.kind != "RNN":
         return [layer]
-    entry = layer.config.get("cell")
-    if isinstance(entry, list):                      # the Keras 2 form of several cells
-        entry = {"class_name": "StackedRNNCells", "config": {"cells": entry}}
-    cell = context.child(layer, entry, "cell")
+    cell = context.child(layer, cell_entry(layer), "cell")
     if cell.kind != "StackedRNNCells":
         cells = [cell]
     else:
@@ -126,19 +125,6 @@ def cell_layers(context: Context, layer: Layer) -> list[Layer]:
             raise UnsupportedError(f"{inner} as a cell of {layer} is not supported; supported: LSTMCell, GRUCell, "
                                    "SimpleRNNCell, StackedRNNCells of them")
     return cells
-
-
-def stacked_roles(cell: Layer) -> list[tuple[str, Any]]:
-    """(role, configuration) of each of StackedRNNCells' cells, the role as Keras names its group."""
-    counts: dict[str, int] = {}
-    roles = []
-    for entry in cell.get("cells", list):
-        kind = snake_case(str(entry.get("class_name"))) if isinstance(entry, dict) else ""
-        index = counts[kind] = counts.get(kind, -1) + 1
-        roles.append((f"cells/{kind}_{index}" if index else f"cells/{kind}", entry))
-    if not roles:
-        raise FormatError(f"{cell} has no cells")
-    return roles
 
 
 def _last_output(layer: Layer, mask: Tensor | None, states: list[Tensor], zero: bool) -> str:

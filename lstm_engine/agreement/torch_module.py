@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import ArgumentError, LstmEngineError
-from .graph import Embedding, Operator, Value
-from .graph.nodes import Dim
-from .importers.torch.live import examples_of
-from .importers.torch.program.export import frozen, leaves, reason, tensors
+from ..errors import ArgumentError, LstmEngineError
+from ..graph import Embedding, Operator, Value
+from ..graph.nodes import Dim
+from ..importers.torch.live import examples_of
+from ..importers.torch.program.export import frozen, leaves, reason, tensors
 
 if TYPE_CHECKING:
-    from .model import Model
+    from ..model import Model
 
 FLOOR = 2e-5            # of an output's largest number: what float32 sums of a few hundred terms, and our functions of
                         # 2 to 4 units in the last place, may differ by through some dozen steps
@@ -29,7 +29,7 @@ MOST_ONES = 6           # open sizes that are set to 1, one at a time
 PRIMES = (5, 7, 11, 13, 17, 19, 23)
 
 
-def check_agreement(model: Model, module: Any, example_inputs: Any) -> None:
+def compare_with_module(model: Model, module: Any, example_inputs: Any) -> None:
     """Compare a model with the live torch module that it was made from, and warn of sizes that torch has fixed.
 
     Raises LstmEngineError naming the output and the difference.
