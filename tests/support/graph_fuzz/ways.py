@@ -6,7 +6,7 @@ import re
 import tempfile
 import warnings
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Report:
     findings: list[tuple[str, str, str]] = field(default_factory=list)      # way, kind, message
 
     def plain(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**vars(self), "runs": dict(self.runs), "refused": dict(self.refused)}
 
     def found(self, way: str, kind: str, message: str) -> None:
         self.findings.append((way, kind, message))
