@@ -99,10 +99,16 @@ def lengths_and_lists(case: Case, report: Report, model: Any) -> None:
                 report.found("lengths", "padding", "an output is not 0 past the end of its row")
         if listed is not None:
             made = listed if isinstance(listed, dict) else {case.outputs[0]: listed}
-            report.judge("list", {name: np.expand_dims(made[name][row], case.values[name].dims.index(rows))
+            report.judge("list", {name: _one_of_list(case.values[name], made[name][row], rows, steps)
                                   if isinstance(made[name], list)
                                   else _take(case, name, made[name], rows, slice(row, row + 1)) for name in wanted},
                          wanted)
+
+
+def _one_of_list(t: Tensor, item: np.ndarray, rows: str, steps: str) -> np.ndarray:
+    """A sequence of a list, steps first and without an axis of rows, in the order of axes that the value has."""
+    without_rows = [dim for dim in t.dims if dim != rows]
+    return np.expand_dims(np.moveaxis(item, 0, without_rows.index(steps)), t.dims.index(rows))
 
 
 def streams(case: Case, report: Report, model: Any) -> None:
