@@ -51,7 +51,8 @@ class Table:
     def show(self) -> str:
         kinds = Counter(f"{way}: {kind}" for _, way, kind, _ in self.findings)
         lines = [f"graphs        {self.graphs}", f"invalid       {sum(self.invalid.values())} (made anew) "
-                 f"{dict(self.invalid)}", "runs compared " + ", ".join(f"{k} {n}" for k, n in sorted(self.runs.items())),
+                 f"{dict(self.invalid)}",
+                 "runs compared " + ", ".join(f"{k} {n}" for k, n in sorted(self.runs.items())),
                  f"outputs       {self.outputs} judged, {self.undecidable} undecidable ({self.undecided():.2%})",
                  f"minutes       {self.seconds / 60:.1f}", "refused by reason:"]
         lines += [f"  {n:5}  {why}" for why, n in self.refused.most_common()] or ["  none"]

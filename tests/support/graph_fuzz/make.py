@@ -16,7 +16,8 @@ from .case import Case, Dim
 OPSETS = (7, 9, 10, 11, 12, 13, 13, 14, 15, 17, 17, 18, 19, 20, 21, 22)
 BLOCKS: tuple[tuple[Any, float], ...] = (
     (recurrent, 5), (math.dense, 3), (math.unary, 2), (math.with_constant, 2), (math.between, 3), (math.product, 1.5),
-    (math.weighted_sum, 1), (math.reduction, 1.5), (math.softmax, 0.7), (math.normalization, 1), (math.convolution, 0.7),
+    (math.weighted_sum, 1), (math.reduction, 1.5), (math.softmax, 0.7), (math.normalization, 1),
+    (math.convolution, 0.7),
     (move.transpose, 2), (move.squeeze, 1.5), (move.reshape, 2), (move.concat, 2), (move.split, 1), (move.piece, 1.5),
     (move.gather, 1.5), (move.lookup, 1), (move.pad, 0.7), (move.expand, 0.7), (move.cast, 0.7), (move.choose, 0.4))
 

@@ -38,7 +38,8 @@ class Wanted:
         if self.within is None or not got.size:
             return ""
         if got.dtype.kind != "f":
-            return "" if np.array_equal(got, self.exact) else f"other whole numbers: {_few(got)}, not {_few(self.exact)}"
+            same = np.array_equal(got, self.exact)
+            return "" if same else f"other whole numbers: {_few(got)}, not {_few(self.exact)}"
         if not np.isfinite(got).all():
             return f"not finite: {_few(got)}, expected {_few(self.exact)}"
         distance = float(abs(got.astype(np.float64) - self.exact).max())

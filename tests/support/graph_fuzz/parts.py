@@ -138,4 +138,6 @@ def streams(case: Case, report: Report, model: Any) -> None:
             timed = steps in case.values[name].dims
             axis = case.values[name].dims.index(steps) if timed else along
             exact = np.take(want.exact, [t], axis) if timed else np.expand_dims(want.exact, along)
-            report.judge("stream", {name: np.take(made[name], [t], axis)}, {name: replace(want, exact=exact)})
+            # A stream that gives fewer steps than came is a wrong shape, not an error of ours.
+            report.judge("stream", {name: made[name][(slice(None),) * axis + (slice(t, t + 1),)]},
+                         {name: replace(want, exact=exact)})

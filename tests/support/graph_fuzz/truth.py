@@ -83,6 +83,6 @@ class Truth:
 
 
 def nudge(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The array in float64, each number moved by half a unit in the last place of its own dtype (of float32 at most)."""
+    """The array in float64, each number moved by half a unit in its last place (of float32 at most)."""
     eps = 2.0**-53 if array.dtype == np.float64 else 2.0**-24
     return array.astype(np.float64) * (1 + eps * rng.choice([-1.0, 1.0], array.shape))
