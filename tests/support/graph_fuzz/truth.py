@@ -1,0 +1,88 @@
+"""A graph in float64: onnx.reference on the same nodes, everything widened, recurrent nodes from `recurrence.py`."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from .case import FLOATS, Case
+from .recurrence import recur
+
+_CODES = {1: 11, 10: 11}            # ONNX's numbers of float32 and float16 -> of float64
+
+
+@cache
+def _recurrent_ops() -> list[type]:
+    from onnx.reference.op_run import OpRun
+
+    def kind_of(name: str) -> type:
+        def run(self: Any, *inputs: Any, hidden_size: Any = None, direction: Any = None, activations: Any = None,
+                clip: Any = None, layout: Any = None, linear_before_reset: Any = None, input_forget: Any = None,
+                **others: Any) -> tuple[np.ndarray, ...]:
+            node = {a.name: a for a in self.onnx_node.attribute}
+            made = recur(name, list(inputs), node["hidden_size"].i,
+                         node["direction"].s.decode() if "direction" in node else "forward",
+                         [s.decode() for s in node["activations"].strings] if "activations" in node else None,
+                         node["clip"].f if "clip" in node else None, *(node[key].i if key in node else 0 for key in (
+                             "layout", "linear_before_reset", "input_forget")))
+            return tuple(made[:max(1, len(self.onnx_node.output))])
+        return type(name, (OpRun,), {"op_domain": "", "_run": run})
+    return [kind_of(name) for name in ("LSTM", "GRU", "RNN")]
+
+
+def widened(source: Any) -> Any:
+    """The ModelProto with every floating-point tensor, input and cast in float64."""
+    from onnx import ModelProto, TensorProto, numpy_helper
+
+    model = ModelProto()
+    model.CopyFrom(source)
+
+    def widen(tensor: TensorProto) -> None:
+        if tensor.data_type in _CODES:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name))
+    for tensor in model.graph.initializer:
+        widen(tensor)
+    for value in (*model.graph.input, *model.graph.output):
+        kind = value.type.tensor_type
+        kind.elem_type = _CODES.get(kind.elem_type, kind.elem_type)
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if attribute.name == "to" and node.op_type == "Cast":
+                attribute.i = _CODES.get(attribute.i, attribute.i)
+            elif attribute.HasField("t"):
+                widen(attribute.t)
+    return model
+
+
+class Truth:
+    """Runs a case in float64; `nudged` moves every number by half a unit in its last place, up or down."""
+
+    def __init__(self, case: Case) -> None:
+        from onnx.reference import ReferenceEvaluator
+
+        source = case.model()
+        self._evaluator = ReferenceEvaluator(widened(source), new_ops=_recurrent_ops())
+        shaken = case.model()
+        rng = np.random.default_rng(case.seed)
+        from onnx import numpy_helper
+        for tensor in shaken.graph.initializer:
+            array = numpy_helper.to_array(tensor)
+            if array.dtype.name in FLOATS:
+                tensor.CopyFrom(numpy_helper.from_array(nudge(array, rng), tensor.name))
+        self._shaken = ReferenceEvaluator(widened(shaken), new_ops=_recurrent_ops())
+
+    def run(self, names: list[str], feeds: dict[str, np.ndarray], nudged: bool = False) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng(1)
+        wide = {name: (nudge(a, rng) if nudged else a.astype(np.float64)) if a.dtype.name in FLOATS else a
+                for name, a in feeds.items()}
+        with np.errstate(all="ignore"):
+            made = (self._shaken if nudged else self._evaluator).run(names, wide)
+        return {name: np.asarray(a) for name, a in zip(names, made)}
+
+
+def nudge(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The array in float64, each number moved by half a unit in its last place (of float32 at most)."""
+    eps = 2.0**-53 if array.dtype == np.float64 else 2.0**-24
+    return array.astype(np.float64) * (1 + eps * rng.choice([-1.0, 1.0], array.shape))
