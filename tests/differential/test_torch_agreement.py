@@ -174,3 +174,12 @@ def test_other_precisions(dtype):
     expected = module.double()(x.double())[0].detach().numpy()
     ours = model.predict(x.numpy() if dtype == torch.float64 else x.float().numpy())[next(iter(model.outputs))]
     np.testing.assert_allclose(ours, expected, atol=1e-14 if dtype == torch.float64 else 1e-6)
+
+
+def test_normalized_weights_are_computed_once():
+    torch.manual_seed(0)
+    module = nn.Sequential(torch.nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)), nn.Tanh())
+    model = le.convert(module)
+    assert [node.op for node in model.graph.nodes] == ["Dense"]
+    x = torch.randn(5, 4)
+    np.testing.assert_allclose(model.predict(x.numpy()), module(x).detach().numpy(), atol=1e-6)

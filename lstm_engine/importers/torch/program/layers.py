@@ -209,3 +209,12 @@ def _adaptive_pool(e: Emitter, a: Arguments) -> Tensor | list[Tensor | None]:
     if "_max_" in a.op:
         return [reduced(e, "ReduceMax", x, axes, True), None]
     return reduced(e, "ReduceMean", x, axes, True)
+
+
+@new("_weight_norm.default")
+def _weight_norm(e: Emitter, a: Arguments) -> Tensor:
+    """v g / |v|, the norm over all axes but one, or (dim -1) over all."""
+    v, g, dim = a.tensor("v"), a.tensor("g"), a.int("dim", 0)
+    kept = None if dim == -1 else a.positive(dim, v.rank)
+    norm = reduced(e, "ReduceL2", v, [axis for axis in range(v.rank) if axis != kept], True)
+    return e.op("Mul", v, e.op("Div", g, norm))
