@@ -25,6 +25,7 @@ from ...onnx.shortcuts import cost
 OPSET = 21
 LARGE = 2**63 - 1
 MAX_RANK = 64
+MOST_FEATURES = 1 << 16
 MOST_NODES = 20_000             # what `importers.onnx.fold` takes, too
 NUMBERS = {name: number for number, name in DATA_TYPES.items()}
 
@@ -242,7 +243,11 @@ class Emitter:
         return self.op("Unsqueeze", x, self.integers(*axes))
 
     def full(self, values: Sequence[Length], fill: Any, dtype: str) -> Tensor:
-        """A tensor of one number."""
+        """A tensor of one number. Where sizes are open, the last one stays known: layers ask for their features."""
+        last = values[-1] if values else 1
+        if not all(isinstance(value, int) for value in values):
+            known = last if isinstance(last, int) and 0 < last <= MOST_FEATURES else 1
+            return self.expand(self.constant(np.full((1,) * (len(values) - 1) + (known,), fill), dtype), values)
         return self.op("ConstantOfShape", self.lengths(values), self.constant(np.array([fill]), dtype),
                        shape=self.dims(values))
 
