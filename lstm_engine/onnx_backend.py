@@ -35,7 +35,7 @@ class Rep(base.BackendRep):
         stored = {tensor.name for tensor in proto.graph.initializer}
         self._proto, self._options = proto, dict(options)
         self._inputs = [value.name for value in proto.graph.input if value.name not in stored]
-        self._outputs = {value.name: _dtype(value) for value in proto.graph.output}
+        self._outputs = [(value.name, _dtype(value)) for value in proto.graph.output]       # one may stand there twice
         needed = _needed_for_weights(proto.graph)
         self._weights = [name for name in self._inputs if name in needed]
         self._packed: dict[str, np.ndarray] = {}
@@ -54,9 +54,9 @@ class Rep(base.BackendRep):
         if self._model is None or not _same(weights, self._packed):
             self._model, self._packed = self._built(weights), weights
         result = self._model.predict(given, threads=threads)
-        by_name = result if isinstance(result, dict) else dict.fromkeys(self._outputs, result)
+        by_name = result if isinstance(result, dict) else dict.fromkeys(dict(self._outputs), result)
         return tuple(by_name[name].astype(dtype or by_name[name].dtype, copy=False)
-                     for name, dtype in self._outputs.items())
+                     for name, dtype in self._outputs)
 
     def _built(self, weights: Mapping[str, np.ndarray]) -> Model:
         return convert(self._proto, spec={"fixed": weights} if weights else None, **self._options)

@@ -85,8 +85,9 @@ class Recurrent(Node):
     activations: tuple[tuple[Activation, ...], ...] = ()
     clip: float | None = None                  # on the gates' pre-activations; C_t enters h unclipped
     zero_masked: bool = False                  # Y is 0 at masked steps (Keras' zero_output_for_mask, Bidirectional)
-    empty: str = "initial"                     # Y_h, Y_c of a row without steps: its "initial" state, or "zero" (ONNX,
-                                               # Keras' last output); the state that is carried on is never zeroed
+    empty: str = "initial"                     # Y_h, Y_c of a row without steps (its length 0, or no steps in x): its
+                                               # "initial" state, or "zero" (ONNX Runtime, Keras' last output); the
+                                               # state that is carried on is never zeroed
     gates: ClassVar[int] = 0
     default_activations: ClassVar[tuple[Activation, ...]] = ()
 

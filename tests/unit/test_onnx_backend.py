@@ -96,6 +96,16 @@ def test_run_node():
     np.testing.assert_array_equal(skipped.Y, le.ops.lstm(X, W, R, sequence_lens=lengths)[0])
 
 
+def test_outputs_come_as_often_as_the_graph_names_them():
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, ("n",))
+    made = helper.make_tensor_value_info("y", TensorProto.FLOAT, ("n",))
+    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "g", [value], [made, value, made])
+    x = np.array([1.0, -2.0], np.float32)
+    got = onnx_backend.run_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)]), [x])
+    for ours, wanted in zip(got, (-x, x, -x), strict=True):
+        np.testing.assert_array_equal(ours, wanted)
+
+
 def test_only_the_cpu_is_supported():
     assert onnx_backend.supports_device("CPU") and onnx_backend.supports_device("CPU:0")
     assert not onnx_backend.supports_device("CUDA")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from onnx_graphs import check, graph, imported, kinds, model, node
 
+import lstm_engine as le
 from lstm_engine.errors import ArgumentError, FormatError, UnsupportedError
 from lstm_engine.graph import Dense
 from lstm_engine.importers import onnx as importer
@@ -143,6 +144,24 @@ def test_outputs_that_are_inputs_constants_or_twice_the_same() -> None:
     nodes = [node("Identity", "x", "a"), node("Identity", "k", "b"), node("Relu", "x", "c"), node("Identity", "c", "d")]
     made = check(model(nodes, X, "a b c d", {"k": f(2, 2)}), FEED, 0)
     assert made.outputs == ("a", "b", "c", "d") and kinds(made).count("Identity") == 3
+
+
+def test_an_input_that_is_an_output_and_one_named_twice(tmp_path: Any) -> None:
+    source = model([node("Relu", "x", "y")], X, "y x y")
+    made = check(source, FEED, 0)
+    assert made.outputs == ("y", "x") and kinds(made) == ["Activate"]
+    own = le.convert(source)
+    own.save(tmp_path / "m.lstm")
+    for runs in (own, le.load(tmp_path / "m.lstm")):
+        for _ in range(3):                                  # plain, recorded, replayed
+            got = runs.predict(FEED["x"])
+            np.testing.assert_array_equal(got["x"], FEED["x"])
+            assert not np.shares_memory(got["x"], FEED["x"])
+    got = le.convert(around([], outputs="seq x")).predict(FEED["x"], lengths=[2, 5])["x"]
+    np.testing.assert_array_equal(got, FEED["x"] * (np.arange(5) < np.array([[2], [5]]))[:, :, None])
+    assert FEED["x"].all()                                  # what was given is as it was
+    check(model([], X, "x"), FEED, 0)
+    check(model([node("Relu", "x", "y")], X, "k x", {"k": f(2, 2)}), FEED, 0)
 
 
 def test_metadata() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from onnx_graphs import check, imported, kinds, model, node
 
+import lstm_engine as le
 from lstm_engine.errors import FormatError, UnsupportedError
 from lstm_engine.graph import Activation
 from lstm_engine.reference import run
@@ -49,6 +50,25 @@ def test_directions(op: str, direction: str, dirs: int) -> None:
     made = check(one(op, dirs=dirs, direction=direction), {"X": x()}, TOLERANCE)
     cell = next(n for n in made.nodes if n.op == op)
     assert cell.direction == direction and kinds(made)[0] == "Transpose"      # the interface stays time-major
+
+
+@pytest.mark.parametrize("lengths", (False, True))
+@pytest.mark.parametrize("op", GATES)
+def test_no_steps_end_in_zero_states(op: str, lengths: bool) -> None:
+    """Whatever the initial state, and however it is said that there are none; the standard is silent.
+
+    ONNX Runtime gives zeros where lengths say it, and from an RNN. Without lengths its LSTM gives what stood in memory
+    before, another at each run, and its GRU ends the process.
+    """
+    inputs = {"H": (1, "batch", H), **({"L": ("int32", ("batch",))} if lengths else {})}
+    source = one(op, f"X W R B {'L' if lengths else '-'} H", graph_inputs=inputs)
+    feeds = {"X": x()[:0], "H": np.full((1, BATCH, H), 5, np.float32), **({"L": np.zeros(BATCH, np.int32)}
+                                                                          if lengths else {})}
+    if op == "RNN" or lengths:
+        check(source, feeds, 0)
+    for got in (run(imported(source), feeds), le.convert(source).predict(feeds)):
+        assert got["Y"].shape == (0, 1, BATCH, H)
+        np.testing.assert_array_equal(got["Y_h"], np.zeros((1, BATCH, H)))
 
 
 @pytest.mark.parametrize("op", GATES)

@@ -99,9 +99,7 @@ class _Walk:
                 self.out.constants[value.name] = self.fixed[value.name]
             scope.names[value.name] = value.name
         self._nodes(graph.nodes, graph.outputs, scope, 0)
-        for name in graph.outputs:
-            if name in self.out.outputs:
-                raise FormatError(f"output {name!r} is named twice")
+        for name in graph.outputs:                         # one named twice is one output, as it has one name
             self.out.outputs[name] = scope.find(name)       # type: ignore[assignment]
         return self.out
 

@@ -108,6 +108,8 @@ class Mapper:
 
     def _output(self, name: str, value: str) -> str:
         """Make `name` a value of the new graph that is ONNX's output."""
+        if any(name == given.name for given in self.folded.inputs):
+            return name                             # an input that goes out as it came in
         if value in self.constants:
             made = self.build.constant(value, self.constants[value])
         else:

@@ -45,8 +45,8 @@ def recur(kind: str, inputs: list[Any], hidden_size: int, direction: str, activa
         for row in range(rows):
             count = steps if lengths is None else int(lengths[row])
             h, c = H[d, row], C[d, row]
-            if count == 0 and lengths is not None:
-                h, c = h * 0, c * 0               # what ONNX Runtime gives; the standard is silent
+            if count == 0:
+                h, c = h * 0, c * 0               # as ONNX Runtime for lengths of 0; the standard is silent
             for t in range(count)[::-1] if back else range(count):
                 h, c = cell(x[t, row], h, c)
                 Y[t, d, row] = h
