@@ -291,16 +291,24 @@ class Model:
 
     def _unpadded(self, name: str, array: np.ndarray, checked: Checked) -> Any:
         """Zeros past the end of each sequence; a list of arrays where the input was a list."""
-        axes = self._plan.axes
-        own = checked.lengths.get(axes.time(name))
-        if own is None or axes.batch_axis(name) is None:
+        rows = self._plan.rows_apart[name]
+        if not isinstance(rows, int):
+            rows = self._plan.axes.batch_axis(name)
+        if rows is None:
             return array
-        rows = axes.batch_and_time_first(name, array)
-        if checked.listed:
-            return [row[:length].copy() for row, length in zip(rows, own, strict=True)]
-        for row, length in enumerate(own):
-            rows[row, length:] = 0
-        return array
+        places = ((self._plan.steps_apart[time][name], own)             # type: ignore[index]
+                  for time, own in checked.lengths.items())
+        ends = [(place - (place > rows), own) for place, own in places if isinstance(place, int)]
+        if not ends:
+            return array
+        first, items = min(axis for axis, _ in ends), []
+        for row, item in enumerate(np.moveaxis(array, rows, 0)):
+            inside = [slice(None)] * item.ndim
+            for axis, own in ends:
+                np.moveaxis(item, axis, 0)[own[row]:] = 0
+                inside[axis] = slice(own[row])
+            items.append(item[tuple(inside)])
+        return [np.moveaxis(item, first, 0).copy() for item in items] if checked.listed else array
 
 
 def _put(name: str, result: np.ndarray, target: np.ndarray) -> None:

@@ -11,11 +11,12 @@ import numpy as np
 from . import runtime
 from .arrays import plain_array
 from .errors import ArgumentError, ArgumentTypeError, LstmEngineError, UnsupportedError
-from .graph import Operator, Pool, Recurrent, Value
+from .graph import Pool, Recurrent, Value
 from .inputs import InputCheck
 from .plan import HostStep, Plan
-from .plan.axes import Axes
 from .plan.execute import execute
+from .plan.row_axes import Mixed
+from .plan.step_axes import step_places, takes_last_step
 
 if TYPE_CHECKING:
     from .model import Model
@@ -285,10 +286,16 @@ def _stepped_inputs(plan: Plan, pairs: Mapping[str, str]) -> tuple[Value, ...]:
         raise ArgumentError("stream: no input is left to feed")
     if pairs:
         return inputs                       # such a model is a step by its own definition
-    for step in plan.steps:
-        if isinstance(step, HostStep) and not step.keeps_time and not _takes_last_step(step.node, plan.axes):
-            raise UnsupportedError(f"this model cannot run step by step: node {step.node.name!r} "
-                                   f"({getattr(step.node, 'op_type', step.node.op)}) works across time")
+    for value in inputs:
+        if other := plan.axes.unsettled(value.name):
+            raise UnsupportedError(f"this model cannot run step by step: nothing says whether {other!r} of input "
+                                   f"{value.name!r} {list(value.shape)} is the time axis; give both one name in the "
+                                   "model's inputs, or fix its size (spec={'shapes': ...})")
+    for time in plan.axes.times:
+        places = step_places(plan.light.nodes, plan.inputs, plan.axes, time, streamed=True)
+        across = next((place.node for place in places.values() if isinstance(place, Mixed)), "")
+        if across:
+            raise UnsupportedError(f"this model cannot run step by step: node {across} works across time")
     _refuse_last_steps_in_sequences(plan)
     for node in _nodes(plan):
         if isinstance(node, Recurrent) and node.direction != "forward":
@@ -303,20 +310,11 @@ def _stepped_inputs(plan: Plan, pairs: Mapping[str, str]) -> tuple[Value, ...]:
     return inputs
 
 
-def _takes_last_step(node: Any, axes: Axes) -> bool:
-    """Whether a node picks the last step of a sequence, as a layer does that gives its last output alone."""
-    if not isinstance(node, Operator) or node.op_type != "Gather" or 1 not in node.constants:
-        return False
-    rank, time = len(axes.values[node.inputs[0]].shape), axes.time_axis(node.inputs[0])
-    index = node.constants[1]
-    return index.ndim == 0 and index == -1 and time == node.attributes.get("axis", 0) % rank
-
-
 def _refuse_last_steps_in_sequences(plan: Plan) -> None:
     """Refuse a model in which the last step of a sequence enters every step of another: none can be made before it."""
     last: set[str] = set()                     # values that depend on a last step and have no time themselves
     for node in _nodes(plan):
-        depends = not last.isdisjoint(node.inputs) or isinstance(node, Pool) or _takes_last_step(node, plan.axes)
+        depends = not last.isdisjoint(node.inputs) or isinstance(node, Pool) or takes_last_step(node, plan.axes)
         for position, name in enumerate(node.outputs):
             if not name or not (depends or isinstance(node, Recurrent) and position > 0):
                 continue

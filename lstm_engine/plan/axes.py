@@ -53,6 +53,18 @@ class Axes:
         axis = self.time_axis(name)
         return None if axis is None else self.values[name].shape[axis]
 
+    def unsettled(self, name: str) -> str:
+        """The symbol of an axis of an input that may be time under another name, "" if there is none.
+
+        A size that is open, and neither that of the rows nor that of a time axis; with rows under a name of their own,
+        one more is open.
+        """
+        shape = self.values[name].shape
+        if self.time_axis(name) is not None:
+            return ""
+        free = [dim for dim in shape if isinstance(dim, str) and dim != self.batch]
+        return free[-1] if len(free) > (self.batch_axis(name) is None) else ""
+
     def batch_and_time_first(self, name: str, array: np.ndarray) -> np.ndarray:
         """A view [batch, time, ...] of a value that has both axes."""
         axes = self.batch_axis(name), self.time_axis(name)

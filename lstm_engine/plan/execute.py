@@ -51,13 +51,11 @@ def execute(plan: Plan, values: dict[str, np.ndarray], batch: int, *, lengths: M
 
 def _check_steps_apply(plan: Plan, axes: Mapping[object, np.ndarray], what: str) -> None:
     """Refuse lengths and masks where an operator would mix steps that do not count into those that do."""
+    for symbol in axes:
+        if why := plan.mixes_padding.get(symbol):           # type: ignore[call-overload]
+            raise UnsupportedError(f"{what} cannot be used with this model: {why}")
     for step in plan.steps:
-        if isinstance(step, HostStep) and not step.keeps_time:
-            shapes = [plan.values[name].shape for name in step.node.inputs if name]
-            if any(symbol in shape for shape in shapes for symbol in axes):
-                raise UnsupportedError(f"{what} cannot be used with this model: node {step.node.name!r} "
-                                       f"({getattr(step.node, 'op_type', step.node.op)}) works across time")
-        elif isinstance(step, Segment) and step.rows != plan.axes.batch \
+        if isinstance(step, Segment) and step.rows != plan.axes.batch \
                 and any(axis.time in axes for axis in step.axes):
             raise UnsupportedError(f"{what} cannot be used with this model: node {step.nodes[0].name!r} runs over "
                                    f"other rows ({step.rows}) than the batch ({plan.axes.batch})")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,41 +10,7 @@ import numpy as np
 from .. import _core
 from ..errors import ArgumentError, UnsupportedError
 from ..graph import LINEAR, Activate, Dense, Embedding, Mask, Node, Operator, Value
-from .axes import Axes
 from .partition import FLOATS
-
-# Operators whose output at a time step depends on that step alone, whatever their attributes.
-_POINTWISE = frozenset("""Abs Add And Cast Ceil Clip Cos Div Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual
-    HardSigmoid HardSwish Identity LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow
-    Reciprocal Relu Round Selu Sigmoid Sign Sin Softplus Softsign Sqrt Sub Sum Tanh ThresholdedRelu Where
-    Xor""".split())
-# Operators that work along one axis, and the axis they take where the node does not say.
-_ALONG_AXIS = {"Concat": -1, "Softmax": -1, "LogSoftmax": -1, "LayerNormalization": -1, "Split": 0, "Gather": 0}
-# Operators that move axes as wholes.
-_MOVES = frozenset("Transpose Unsqueeze Squeeze".split())
-
-
-def keeps_time(node: Node, values: Mapping[str, Value], axes: Axes) -> bool:
-    """Whether every step of the output depends on the same step of the input alone."""
-    timed = {name: axis for name in node.inputs if name and (axis := axes.time_axis(name)) is not None}
-    if not isinstance(node, Operator) or not timed or node.op_type in _MOVES:
-        return True
-    ranks = {name: len(values[name].shape) for name in timed}
-    if node.op_type in _POINTWISE:
-        # A constant laid along time would give each step a value of its own.
-        return all(array.ndim < rank - timed[name] or array.shape[timed[name] - rank] == 1
-                   for name, rank in ranks.items() for array in node.constants.values())
-    if node.op_type == "Reshape":             # what stands before time, and time itself, is as it was
-        made = values[node.outputs[0]].shape
-        return all(values[name].shape[:axis + 1] == made[:axis + 1] for name, axis in timed.items())
-    if node.op_type == "MatMul":              # the last axis by a fixed matrix
-        return 1 in node.constants and node.constants[1].ndim <= 2 and all(
-            axis != ranks[name] - 1 for name, axis in timed.items())
-    if node.op_type == "Gather" and 0 in node.constants:
-        return True                           # rows of a table
-    along = node.attributes.get("axis", _ALONG_AXIS.get(node.op_type))
-    return along is not None and node.op_type in _ALONG_AXIS and all(
-        along % rank == rank - 1 != timed[name] for name, rank in ranks.items())
 
 
 def host_kernel(node: Node, values: dict[str, Value], isa: str) -> Callable[..., Any]:

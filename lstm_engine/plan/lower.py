@@ -11,13 +11,15 @@ import numpy as np
 from .. import _core
 from ..graph import Activate, Dense, Embedding, Graph, Node, Operator, Pool, Recurrent, Value, infer_shapes
 from .axes import Axes
-from .host_nodes import host_kernel, host_step, keeps_time
+from .host_nodes import host_kernel, host_step
 from .partition import AxisKey, Part, optional, partition
 from .steps import HostStep, Port, Segment, Step
 from .weights import Lightener
 
 if TYPE_CHECKING:
+    from ..graph.nodes import Dim
     from .replay import Replays
+    from .row_axes import Place
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,11 @@ class Plan:
     @cached_property
     def mixes_rows(self) -> str:
         """What keeps the rows of the batch from running in parts, "" where they can."""
-        from .row_axes import Mixed, row_places
+        from .row_axes import Mixed
 
         if not isinstance(self.axes.batch, str):
             return f"fixes its batch ({self.axes.batch})"
-        places = row_places(self.light.nodes, self.inputs, self.values, self.axes.batch)
+        places = self.rows_apart
         for name in self.outputs:
             place = places[name]
             if isinstance(place, Mixed):
@@ -53,6 +55,36 @@ class Plan:
             if place is None or place != self.axes.batch_axis(name):
                 return f"has an output without a batch ({name})"
         return ""
+
+    @cached_property
+    def rows_apart(self) -> dict[str, Place]:
+        """Where the rows of the batch stand in every value; see `row_axes`."""
+        from .row_axes import place_of, row_places
+
+        batch = self.axes.batch
+        start = {value.name: place_of(value, batch, self.axes.batch_axis(value.name)) for value in self.inputs}
+        return row_places(self.light.nodes, self.values, start, batch)
+
+    @cached_property
+    def steps_apart(self) -> dict[Dim, dict[str, Place]]:
+        """Where each time axis stands in every value; see `step_axes`."""
+        from .step_axes import step_places
+
+        return {time: step_places(self.light.nodes, self.inputs, self.axes, time) for time in self.axes.times}
+
+    @cached_property
+    def mixes_padding(self) -> dict[Dim, str]:
+        """The node that keeps lengths of a time axis from being given, "" where they can be."""
+        from .row_axes import Mixed
+        from .step_axes import mixed_in_time
+
+        found = {}
+        for time, places in self.steps_apart.items():
+            across = next((place.node for place in places.values() if isinstance(place, Mixed)), "")
+            mixed = across or mixed_in_time(self.light.nodes, self.rows_apart, places)
+            found[time] = across and f"node {across} works across time" or \
+                mixed and f"node {mixed} makes a row of the steps of others"
+        return found
 
 
 def compute_dtype(graph: Graph) -> str:
@@ -77,7 +109,7 @@ def lower(graph: Graph, *, isa: str, gemm: str = "packed", threads: int = 1) -> 
     parts = partition(graph, values)
     lightener = Lightener(graph, [part.nodes[0] for part in parts if not part.core])
     steps = [_segment(part, values, _core.CoreModel(isa, part.dtype, gemm, threads), lightener) if part.core
-             else _host_step(lightener.host(part.nodes[0]), values, axes, isa) for part in parts]
+             else _host_step(lightener.host(part.nodes[0]), values, isa) for part in parts]
     inputs = tuple(values[value.name] for value in graph.inputs)
     replays = None
     if any(isinstance(step, HostStep) for step in steps):
@@ -88,9 +120,9 @@ def lower(graph: Graph, *, isa: str, gemm: str = "packed", threads: int = 1) -> 
                 gemm, axes, replays)
 
 
-def _host_step(node: Node, values: dict[str, Value], axes: Axes, isa: str) -> HostStep:
+def _host_step(node: Node, values: dict[str, Value], isa: str) -> HostStep:
     kernel = host_kernel(node, values, isa)
-    return HostStep(node, kernel, host_step(node, kernel), keeps_time(node, values, axes))
+    return HostStep(node, kernel, host_step(node, kernel))
 
 
 def _segment(part: Part, values: dict[str, Value], core: _core.CoreModel, lightener: Lightener) -> Segment:

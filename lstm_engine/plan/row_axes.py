@@ -26,59 +26,80 @@ class Mixed:
 
 # Where the rows of a value stand: an axis; None where it has none, and is the same for every row.
 Place = int | None | Mixed
+# What a layer does: the places in its outputs, of the places in its inputs and the rank of the first.
+Layer = Callable[[Node, list[int | None], int], Sequence[Place]]
 
 
-class _Mixes(Exception):
+class Mixes(Exception):
     """This node makes a row of other rows, or it is not known that it does not."""
 
 
-def row_places(nodes: Iterable[Node], inputs: Sequence[Value], values: Mapping[str, Value], batch: Dim
+def place_of(value: Value, dim: Dim, axis: int | None) -> Place:
+    """Where an axis stands in an input, `axis` as far as sizes tell; one symbol for two axes says nothing."""
+    return Mixed(f"{value.name!r} (input)") if isinstance(dim, str) and value.shape.count(dim) > 1 else axis
+
+
+def row_places(nodes: Iterable[Node], values: Mapping[str, Value], start: Mapping[str, Place], batch: Dim
                ) -> dict[str, Place]:
-    """The place of the rows in every value. inputs: those of the graph, with the shapes that inference settled on."""
-    places: dict[str, Place] = {}
-    for value in inputs:
-        count = value.shape.count(batch)
-        places[value.name] = None if count == 0 else value.shape.index(batch) if count == 1 else Mixed(value.name)
+    """The place of the rows in every value. start: that in each input of the graph."""
+    return follow(nodes, values, start, batch, rows_of_layer)
+
+
+def follow(nodes: Iterable[Node], values: Mapping[str, Value], start: Mapping[str, Place], dim: Dim, layer: Layer,
+           ends: Callable[[Node], bool] = lambda node: False) -> dict[str, Place]:
+    """The place in every value of the axis that has the place `start` in each input. dim: its symbol or size.
+
+    layer: what a node that is no operator does with the axis; it raises `Mixes` where the node works along it.
+    ends: whether the axis ends in a node that works along it, with nothing said about its outputs.
+    """
+    places = dict(start)
     for node in nodes:
         given = [places[name] if name else None for name in node.inputs]
         mixed = next((place for place in given if isinstance(place, Mixed)), None)
         made: Sequence[Place]
         if mixed is not None:
             made = [mixed] * len(node.outputs)
-        elif all(place is None for place in given):
+        elif all(place is None for place in given) or ends(node):
             made = [None] * len(node.outputs)
         else:
+            known = [place for place in given if not isinstance(place, Mixed)]
             try:
-                made = _follow(node, [place for place in given if not isinstance(place, Mixed)], values, batch)
-            except _Mixes:
+                made = _of_operator(node, known, values, dim) if isinstance(node, Operator) else \
+                    layer(node, known, len(values[node.inputs[0]].shape))
+            except Mixes:
                 made = [Mixed(f"{node.name!r} ({getattr(node, 'op_type', node.op)})")] * len(node.outputs)
         places.update((name, place) for name, place in zip(node.outputs, made) if name)
     return places
 
 
-def _follow(node: Node, given: list[int | None], values: Mapping[str, Value], batch: Dim) -> list[Place]:
-    """The places in the outputs of a node of which one input at least has rows."""
-    rank = len(values[node.inputs[0]].shape) if node.inputs[0] else 0
-    if isinstance(node, Operator):
-        made = values[node.outputs[0]].shape
-        call = _Call(node, operator_attributes(node), given, _shapes(node, values), made, batch)
-        rule = _RULES.get(node.op_type)
-        if rule is None:
-            raise _Mixes
-        place = rule(call)
-        return [place] * len(node.outputs)
-    at = given[0]
+def _of_operator(node: Operator, given: list[int | None], values: Mapping[str, Value], dim: Dim) -> list[Place]:
+    rule = _RULES.get(node.op_type)
+    if rule is None:
+        raise Mixes
+    place = rule(_Call(node, operator_attributes(node), given, _shapes(node, values), values[node.outputs[0]].shape,
+                       dim))
+    return [place] * len(node.outputs)
+
+
+def rows_of_layer(node: Node, given: list[int | None], rank: int) -> Sequence[Place]:
+    """The places of the rows in the outputs of a layer, of which one input at least has rows."""
     if isinstance(node, Recurrent):         # states, lengths and masks have a row for each row of x
-        _need(all(place == 0 for place, name in zip(given, node.inputs) if name))
+        need(all(place == 0 for place, name in zip(given, node.inputs) if name))
         return [0] * len(node.outputs)
+    return along_layer(node, given[0], rank, 1)
+
+
+def along_layer(node: Node, at: int | None, rank: int, pooled: int) -> Sequence[Place]:
+    """The place in the output of a layer that is not recurrent. pooled: the axis that it must not be in a Pool."""
     along_last = isinstance(node, Dense) or isinstance(node, Activate) and "softmax" in node.activation.name
-    _need(not (along_last and at == rank - 1) and not (isinstance(node, Pool) and at == 1))
+    need(not (along_last and at == rank - 1) and not (isinstance(node, Pool) and at == pooled))
     return [1 if isinstance(node, Pool) and at == 2 else at]
 
 
-def _need(holds: bool) -> None:
+def need(holds: bool) -> None:
+    """Raise Mixes unless it holds."""
     if not holds:
-        raise _Mixes
+        raise Mixes
 
 
 def _shapes(node: Operator, values: Mapping[str, Value]) -> list[Shape]:
@@ -101,7 +122,7 @@ class _Call:
         """The place in the first input, which alone may have rows."""
         at = self.given[0]
         if at is None or any(place is not None for place in self.given[1:]):
-            raise _Mixes
+            raise Mixes
         return at
 
     def ints(self, position: int) -> list[int] | None:
@@ -110,7 +131,7 @@ class _Call:
             return None
         if position in self.node.constants:
             return [int(v) for v in self.node.constants[position].reshape(-1)]
-        _need(not self.node.inputs[position])
+        need(not self.node.inputs[position])
         return None
 
     def axis(self, axis: int, position: int = 0) -> int:
@@ -135,32 +156,32 @@ def _elementwise(call: _Call) -> Place:
     """Rows must stand at one axis of the result; what has none there must be the same for all."""
     rank = len(call.made)
     places = {at + rank - len(shape) for at, shape in zip(call.given, call.shapes) if at is not None}
-    _need(len(places) == 1)
+    need(len(places) == 1)
     place = places.pop()
     for at, shape in zip(call.given, call.shapes):
         behind = place - rank + len(shape)
-        _need(at is not None or behind < 0 or shape[behind] == 1)
+        need(at is not None or behind < 0 or shape[behind] == 1)
     return place
 
 
 @_rule("Softmax LogSoftmax")
 def _along(call: _Call) -> Place:
     at = call.only_first()
-    _need(at != call.axis(call.attributes["axis"]))
+    need(at != call.axis(call.attributes["axis"]))
     return at
 
 
 @_rule("CumSum")
 def _cumulative(call: _Call) -> Place:
     at, axes = call.only_first(), call.ints(1)
-    _need(bool(axes) and at != call.axis(axes[0]))      # type: ignore[index]
+    need(bool(axes) and at != call.axis(axes[0]))      # type: ignore[index]
     return at
 
 
 @_rule("LayerNormalization")
 def _layer_normalization(call: _Call) -> Place:
     at = call.only_first()
-    _need(at < call.axis(call.attributes["axis"]))
+    need(at < call.axis(call.attributes["axis"]))
     return at
 
 
@@ -168,7 +189,7 @@ def _layer_normalization(call: _Call) -> Place:
        " GroupNormalization")
 def _first_axis(call: _Call) -> Place:
     at = call.only_first()
-    _need(at == 0)
+    need(at == 0)
     return at
 
 
@@ -182,9 +203,11 @@ def _transpose(call: _Call) -> Place:
 def _reshape(call: _Call) -> Place:
     """The batch stays an axis of its own, with as many elements before it."""
     at, x, y = call.only_first(), call.shapes[0], call.made
-    _need(x.count(call.batch) == 1 and y.count(call.batch) == 1)
+    if x[:at + 1] == y[:at + 1]:
+        return at
+    need(x.count(call.batch) == 1 and y.count(call.batch) == 1)
     to = y.index(call.batch)
-    _need(_elements(x[:at]) == _elements(y[:to]))
+    need(_elements(x[:at]) == _elements(y[:to]))
     return to
 
 
@@ -197,9 +220,9 @@ def _elements(dims: Shape) -> tuple:
 def _squeeze(call: _Call) -> Place:
     at, axes = call.only_first(), call.ints(1)
     if axes is None:
-        raise _Mixes                        # a batch of one row would go
+        raise Mixes                        # a batch of one row would go
     gone = [call.axis(axis) for axis in axes]
-    _need(at not in gone)
+    need(at not in gone)
     return at - sum(axis < at for axis in gone)
 
 
@@ -214,7 +237,7 @@ def _unsqueeze(call: _Call) -> Place:
 def _expand(call: _Call) -> Place:
     at, target = call.only_first(), call.ints(1)
     behind = len(call.shapes[0]) - at
-    _need(target is not None and (len(target) < behind or target[-behind] == 1))
+    need(target is not None and (len(target) < behind or target[-behind] == 1))
     return len(call.made) - behind
 
 
@@ -223,7 +246,7 @@ def _tile(call: _Call) -> Place:
     at, counts = call.only_first(), call.ints(1)
     rank, pads = len(call.shapes[0]), call.node.op_type == "Pad"
     axes = [call.axis(axis) for axis in (call.ints(3) if pads else None) or range(rank)]
-    _need(counts is not None and (at not in axes or all(
+    need(counts is not None and (at not in axes or all(
         count == (0 if pads else 1) for count in counts[axes.index(at)::len(axes)])))
     return at
 
@@ -231,14 +254,14 @@ def _tile(call: _Call) -> Place:
 @_rule("Concat")
 def _concat(call: _Call) -> Place:
     at = call.given[0]
-    _need(at is not None and all(place == at for place in call.given) and at != call.axis(call.attributes["axis"]))
+    need(at is not None and all(place == at for place in call.given) and at != call.axis(call.attributes["axis"]))
     return at
 
 
 @_rule("Split TopK")
 def _split(call: _Call) -> Place:
     at = call.only_first()
-    _need(at != call.axis(call.attributes["axis"]))
+    need(at != call.axis(call.attributes["axis"]))
     return at
 
 
@@ -246,7 +269,7 @@ def _split(call: _Call) -> Place:
 def _slice(call: _Call) -> Place:
     at, starts = call.only_first(), call.ints(1)
     axes = call.ints(3)
-    _need(starts is not None and at not in [call.axis(axis) for axis in (range(len(starts)) if axes is None else axes)])
+    need(starts is not None and at not in [call.axis(axis) for axis in (range(len(starts)) if axes is None else axes)])
     for position in (2, 4):
         call.ints(position)
     return at
@@ -258,14 +281,14 @@ def _gather(call: _Call) -> Place:
     axis, rank = call.axis(call.attributes["axis"]), len(call.shapes[1])
     if data is None:
         return axis + (indices or 0)
-    _need(indices is None and data != axis)
+    need(indices is None and data != axis)
     return data if data < axis else data - 1 + rank
 
 
 @_rule("GatherElements")
 def _gather_elements(call: _Call) -> Place:
     at = call.given[0]
-    _need(at is not None and call.given[1] == at and at != call.axis(call.attributes["axis"]))
+    need(at is not None and call.given[1] == at and at != call.axis(call.attributes["axis"]))
     return at
 
 
@@ -280,7 +303,7 @@ def _one_hot(call: _Call) -> Place:
 def _reduce(call: _Call) -> Place:
     at, axes = call.only_first(), call.ints(1)
     if not axes:
-        _need(bool(call.attributes["noop_with_empty_axes"]))
+        need(bool(call.attributes["noop_with_empty_axes"]))
         return at
     return _without(call, at, [call.axis(axis) for axis in axes])
 
@@ -291,7 +314,7 @@ def _arg(call: _Call) -> Place:
 
 
 def _without(call: _Call, at: int, axes: list[int]) -> int:
-    _need(at not in axes)
+    need(at not in axes)
     return at if call.attributes["keepdims"] else at - sum(axis < at for axis in axes)
 
 
@@ -300,10 +323,10 @@ def _matmul(call: _Call) -> Place:
     """Rows at the rows of the left, the columns of the right, or at a leading axis of both (or of one, free in the
     other)."""
     (a, b), (left, right), rank = call.given, call.shapes, len(call.made)
-    _need(len(left) > 1 and len(right) > 1 and a != len(left) - 1 and b != len(right) - 2)
+    need(len(left) > 1 and len(right) > 1 and a != len(left) - 1 and b != len(right) - 2)
     if (a, b) in ((len(left) - 2, None), (None, len(right) - 1)):
         return rank - 2 if b is None else rank - 1
-    _need((a is None or a < len(left) - 2) and (b is None or b < len(right) - 2))
+    need((a is None or a < len(left) - 2) and (b is None or b < len(right) - 2))
     return _elementwise(call)
 
 
@@ -312,8 +335,8 @@ def _gemm(call: _Call) -> Place:
     a, b, c = (*call.given, None)[:3]
     at = 1 if call.attributes["transA"] else 0
     addend: Shape = call.shapes[2] if len(call.shapes) > 2 else ()
-    _need(a == at and b is None)
-    _need(c == 0 and len(addend) == 2 or c is None and (len(addend) < 2 or addend[0] == 1))
+    need(a == at and b is None)
+    need(c == 0 and len(addend) == 2 or c is None and (len(addend) < 2 or addend[0] == 1))
     return 0
 
 
@@ -321,8 +344,8 @@ def _gemm(call: _Call) -> Place:
 def _einsum(call: _Call) -> Place:
     terms, result = parse_einsum(call.attributes["equation"], [len(shape) for shape in call.shapes])
     labels = {term[at] for term, at in zip(terms or (), call.given) if at is not None}
-    _need(len(labels) == 1)
+    need(len(labels) == 1)
     label = labels.pop()
-    _need(label in result and all((at is not None) == (label in term) for term, at in zip(terms or (), call.given))
+    need(label in result and all((at is not None) == (label in term) for term, at in zip(terms or (), call.given))
           and all(term.count(label) <= 1 for term in terms or ()))
     return result.index(label)

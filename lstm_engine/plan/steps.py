@@ -50,12 +50,11 @@ class Segment:
 
 @dataclass(frozen=True)
 class HostStep:
-    """One node in NumPy. `keeps_time`: no step of the output depends on another step of the input."""
+    """One node in NumPy."""
 
     node: Node
     kernel: Callable[..., Any]                        # on arrays in order; see `host_ops.registry`
     run: Callable[[dict[str, np.ndarray]], None]      # on values by name, under np.errstate(all="ignore")
-    keeps_time: bool
 
 
 Step = Segment | HostStep

@@ -109,7 +109,7 @@ def random_case(kind: str, rng: np.random.Generator) -> tuple[str, dict, list[np
 def in_a_plan(operator: Operator, arrays: list) -> list[np.ndarray]:
     """As the step of a plan, which gives convolutions with a fixed weight to the core; replayed, it gives the same."""
     kernel = host_kernel(operator, {}, runtime.isa())
-    step = HostStep(operator, kernel, host_step(operator, kernel), keeps_time=True)
+    step = HostStep(operator, kernel, host_step(operator, kernel))
     given = {name: array for name, array in zip(operator.inputs, arrays) if name}
     values = dict(given)
     step.run(values)
