@@ -230,8 +230,8 @@ def _given_lengths(inputs: tuple[Value, ...], axes: Axes, lengths: Any) -> dict[
         if other := axes.unsettled(value.name):
             raise ArgumentError(f"lengths: nothing says whether {other!r} of input {value.name!r} "
                                 f"{_shape_text(value.shape)} is the time axis as well; if it is not, say whose lengths "
-                                f"they are: lengths={{{next(iter(times))!r}: ...}}; if it is, both need one name in the "
-                                "model's inputs")
+                                f"they are: lengths={{{next(iter(times))!r}: ...}}; if it is, both need one name among "
+                                "the model's inputs")
     return {symbols.pop(): lengths}
 
 

@@ -33,8 +33,8 @@ APART = {
                               node("Gather", "ones k", "g", axis=0), node("Squeeze", "g last", "t"),
                               node("Add", "s t", "y")],
     "what is not 0 at 0": [node("Cos", "s", "y")],
-    "steps by the last state": [node("Transpose", "s", "b", perm=[1, 0, 2]), node("Transpose", "h", "c", perm=[1, 2, 0]),
-                                node("MatMul", "b c", "y")],
+    "steps by the last state": [node("Transpose", "s", "b", perm=[1, 0, 2]),
+                                node("Transpose", "h", "c", perm=[1, 2, 0]), node("MatMul", "b c", "y")],
 }
 TENSORS["last"] = np.array([-1])
 

@@ -70,6 +70,29 @@ def between(g: Builder) -> None:
         g.op("Where", [test, *((a, b) if g.chance(0.5) else (b, a))], dims, a.dtype)
 
 
+def decide(g: Builder) -> None:
+    """Numbers, ids or truth values that choose between others, step by step or row by row."""
+    x = g.pick(is_float)
+    if x is None or g.opset < 9:
+        return
+    by = g.pick(lambda t: t.dtype in ("int64", "int32", x.dtype) and broadcast(t, x) == x.dims)
+    ids = g.pick(lambda t: t.role.startswith("ids") and len(t.dims) == 2 and x.dims[:2] == t.dims and len(x.dims) == 3)
+    if ids is not None and g.chance(0.7):
+        by = g.unsqueeze(ids, 2)
+    if by is None:
+        return
+    op = g.one(["Equal", "Less", "Greater"] if by.dtype != x.dtype and g.opset >= 11 else ["Less", "Greater"])
+    test = g.op(op, [by, g.const(g.whole(0, 3) if by.dtype != x.dtype else 0.1, by.dtype)], by.dims, "bool")
+    if g.chance(0.3):
+        test = g.op("Not", [test], test.dims, "bool")
+    if g.chance(0.6):
+        other = g.const(g.one([0.0, -1.5]), x.dtype)
+        g.op("Where", [test, *((x, other) if g.chance(0.5) else (other, x))], x.dims, x.dtype)
+    else:
+        factor = g.op("Cast", [test], test.dims, x.dtype, to=1 if x.dtype == "float32" else 11)
+        g.op("Mul", [x, factor], x.dims, x.dtype)
+
+
 def dense(g: Builder) -> None:
     """MatMul or Gemm with a constant, a bias and an activation now and then."""
     x = g.pick(lambda t: is_float(t) and len(t.dims) >= 2 and isinstance(t.dims[-1], int))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .builder import Builder
 from .case import Dim, Tensor
 
@@ -173,6 +175,18 @@ def lookup(g: Builder) -> None:
         width = g.whole(1, 6)
         table = g.weight(int(ids.role[4:]), width, scale=1.0)
         g.op("Gather", [table, ids], (*ids.dims, width), axis=0)
+
+
+def nothing(g: Builder) -> None:
+    """A value beside a constant without elements, as tracers leave it behind."""
+    x = g.rank(1, 2, 3)
+    whole = [] if x is None else [i for i in range(len(x.dims)) if all(
+        isinstance(d, int) for j, d in enumerate(x.dims) if j != i)]
+    if x is None or not whole:
+        return
+    axis = g.one(whole)
+    empty = g.const(np.zeros([0 if i == axis else d for i, d in enumerate(x.dims)]), x.dtype)
+    g.op("Concat", [empty, x] if g.chance(0.5) else [x, empty], x.dims, x.dtype, axis=axis)
 
 
 def pad(g: Builder) -> None:

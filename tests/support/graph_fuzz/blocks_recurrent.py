@@ -15,16 +15,19 @@ ACTIVATIONS = ("Sigmoid", "Tanh", "Relu", "Softsign", "Softplus", "HardSigmoid",
 
 def recurrent(g: Builder) -> None:
     """One recurrent node on a value of rank 3, read as [time, batch, features]."""
-    x = g.pick(lambda t: t.dtype == "float32" and len(t.dims) == 3 and isinstance(t.dims[2], int) and t.dims[2] <= 24)
+    x = g.pick(lambda t: t.dtype in ("float32", "float64") and len(t.dims) == 3 and isinstance(t.dims[2], int)
+               and t.dims[2] <= 24 and not t.role.startswith("normal:"))
     if x is None:
         return
-    if g.chance(0.5) and isinstance(x.dims[0], str) and x.dims[0].startswith("B"):
+    if (g.stepwise or g.chance(0.5)) and isinstance(x.dims[0], str) and x.dims[0].startswith("B"):
         x = g.transpose(x, [1, 0, 2])
     batchwise = g.opset >= 14 and g.chance(0.15)
     time, batch, features = x.dims if not batchwise else (x.dims[1], x.dims[0], x.dims[2])
     assert isinstance(features, int)
     kind, hidden = g.one(list(GATES)), g.whole(1, 9)
     direction = g.one(["forward", "forward", "reverse", "bidirectional"])
+    if g.stepwise and g.chance(0.7):
+        direction = "forward"
     dirs, gates = 2 if direction == "bidirectional" else 1, GATES[kind]
     attributes: dict[str, Any] = dict(hidden_size=hidden)
     if direction != "forward" or g.chance(0.5):
@@ -39,15 +42,16 @@ def recurrent(g: Builder) -> None:
         attributes["clip"] = float(g.one([0.3, 1.0, 2.5]))
     if kind == "LSTM" and g.chance(0.05):
         attributes["input_forget"] = 1
-    scale = 1.0 / (1 + features ** 0.5)
-    inputs: list[Any] = [x, g.weight(dirs, gates * hidden, features, scale=2 * scale),
-                         g.weight(dirs, gates * hidden, hidden, scale=1 / (1 + hidden ** 0.5)),
-                         g.weight(dirs, 2 * gates * hidden, scale=0.4) if g.chance(0.8) else "",
-                         _lengths(g, time, batch) if g.chance(0.25) else "",
-                         _state(g, dirs, batch, hidden, batchwise) if g.chance(0.45) else ""]
+    scale, dtype = 1.0 / (1 + features ** 0.5), x.dtype
+    given = 0.3 if g.stepwise else 1.0              # how often a stepwise graph has lengths and states of its own
+    inputs: list[Any] = [x, g.weight(dirs, gates * hidden, features, dtype=dtype, scale=2 * scale),
+                         g.weight(dirs, gates * hidden, hidden, dtype=dtype, scale=1 / (1 + hidden ** 0.5)),
+                         g.weight(dirs, 2 * gates * hidden, dtype=dtype, scale=0.4) if g.chance(0.8) else "",
+                         _lengths(g, time, batch) if g.chance(0.25 * given) else "",
+                         _state(g, dirs, batch, hidden, batchwise, dtype) if g.chance(0.45 * given) else ""]
     if kind == "LSTM":
-        inputs.append(_state(g, dirs, batch, hidden, batchwise) if g.chance(0.3) else "")
-        inputs.append(g.weight(dirs, 3 * hidden, scale=0.4) if g.chance(0.2) else "")
+        inputs.append(_state(g, dirs, batch, hidden, batchwise, dtype) if g.chance(0.3 * given) else "")
+        inputs.append(g.weight(dirs, 3 * hidden, dtype=dtype, scale=0.4) if g.chance(0.2) else "")
     while inputs[-1] == "" and g.chance(0.8):
         inputs.pop()
     while len(inputs) > 3 and inputs[-1] == "":
@@ -57,7 +61,8 @@ def recurrent(g: Builder) -> None:
     shapes: list[tuple[Dim, ...] | None] = [sequence, state, state][:3 if kind == "LSTM" else 2]
     wanted = [g.chance(p) for p in (0.85, 0.4, 0.25)][:len(shapes)]
     wanted[0] |= not any(wanted)
-    y = g.add(kind, inputs, *[dims if want else None for dims, want in zip(shapes, wanted)], **attributes)
+    y = g.add(kind, inputs, *[dims if want else None for dims, want in zip(shapes, wanted)], dtype=dtype,
+              **attributes)
     if wanted[0]:
         _flatten(g, y[0], batchwise)
 
@@ -68,11 +73,12 @@ def _flatten(g: Builder, y: Tensor, batchwise: bool) -> None:
     if y.dims[axis] == 1 and g.chance(0.7):
         flat = g.squeeze(y, axis)
     elif batchwise:
-        flat = g.op("Reshape", [y, g.ints(0, 0, -1)], (*y.dims[:2], y.dims[2] * y.dims[3]))  # type: ignore[operator]
+        flat = g.op("Reshape", [y, g.ints(0, 0, -1)],
+                    (*y.dims[:2], y.dims[2] * y.dims[3]), y.dtype)                          # type: ignore[operator]
     else:
         turned = g.transpose(y, [0, 2, 1, 3])
         flat = g.op("Reshape", [turned, g.ints(0, 0, -1)],
-                    (*turned.dims[:2], y.dims[1] * y.dims[3]))                              # type: ignore[operator]
+                    (*turned.dims[:2], y.dims[1] * y.dims[3]), y.dtype)                     # type: ignore[operator]
     if g.chance(0.4):
         g.transpose(flat, [1, 0, 2])
 
@@ -96,12 +102,14 @@ def _lengths(g: Builder, time: Dim, batch: Dim) -> str:
     return g.input("int32", (batch,), f"lengths:{time}").name
 
 
-def _state(g: Builder, dirs: int, batch: Dim, hidden: int, batchwise: bool) -> str:
+def _state(g: Builder, dirs: int, batch: Dim, hidden: int, batchwise: bool, dtype: str) -> str:
     """A first state: an input, another node's, made by a layer from features, zeros of a computed shape, a constant."""
     dims = (batch, dirs, hidden) if batchwise else (dirs, batch, hidden)
-    known = g.pick(lambda t: t.dims == dims and t.dtype == "float32")
+    known = g.pick(lambda t: t.dims == dims and t.dtype == dtype)
     if known is not None and g.chance(0.6):
         return known.name
+    if dtype != "float32":
+        return g.input(dtype, dims).name
     rows = g.pick(lambda t: t.dtype == "float32" and len(t.dims) == 2 and t.dims[0] == batch
                   and isinstance(t.dims[1], int))
     if rows is None and g.chance(0.4):

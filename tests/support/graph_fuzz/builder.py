@@ -11,10 +11,11 @@ from .case import Dim, Tensor
 
 
 class Builder:
-    """The graph being made. `pool`: every value that a next node may read; `left`: those nothing reads yet."""
+    """The graph being made. `pool`: every value that a next node may read; `read`: those that some node reads;
+    `stepwise`: rows and steps stay apart for the most part, so that lengths, lists and streams have something to run."""
 
-    def __init__(self, rng: np.random.Generator, opset: int, sizes: list[dict[str, int]]) -> None:
-        self.rng, self.opset, self.sizes = rng, opset, sizes
+    def __init__(self, rng: np.random.Generator, opset: int, sizes: list[dict[str, int]], stepwise: bool) -> None:
+        self.rng, self.opset, self.sizes, self.stepwise = rng, opset, sizes, stepwise
         self.nodes: list[Any] = []
         self.inputs: list[Tensor] = []
         self.consts: dict[str, np.ndarray] = {}
@@ -122,7 +123,7 @@ class Builder:
         return self.op(op, [x], dims, dtype or x.dtype, axes=list(axes), **attributes)
 
     def squeeze(self, x: Tensor, axis: int) -> Tensor:
-        return self.axes_op("Squeeze", x, [axis], x.dims[:axis] + x.dims[axis + 1:], 13)
+        return self.axes_op("Squeeze", x, [axis], x.dims[:axis] + x.dims[axis + 1:], 13, x.dtype)
 
     def unsqueeze(self, x: Tensor, axis: int) -> Tensor:
         return self.axes_op("Unsqueeze", x, [axis], (*x.dims[:axis], 1, *x.dims[axis:]), 13)

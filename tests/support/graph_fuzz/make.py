@@ -15,28 +15,34 @@ from .case import Case, Dim
 
 OPSETS = (7, 9, 10, 11, 12, 13, 13, 14, 15, 17, 17, 18, 19, 20, 21, 22)
 BLOCKS: tuple[tuple[Any, float], ...] = (
-    (recurrent, 5), (math.dense, 3), (math.unary, 2), (math.with_constant, 2), (math.between, 3), (math.product, 1.5),
-    (math.weighted_sum, 1), (math.reduction, 1.5), (math.softmax, 0.7), (math.normalization, 1),
+    (recurrent, 5), (math.dense, 3), (math.unary, 2), (math.with_constant, 2), (math.between, 3), (math.decide, 1.5),
+    (math.product, 1.5), (math.weighted_sum, 1), (math.reduction, 1.5), (math.softmax, 0.7), (math.normalization, 1),
     (math.convolution, 0.7),
     (move.transpose, 2), (move.squeeze, 1.5), (move.reshape, 2), (move.concat, 2), (move.split, 1), (move.piece, 1.5),
-    (move.gather, 1.5), (move.lookup, 1), (move.pad, 0.7), (move.expand, 0.7), (move.cast, 0.7), (move.choose, 0.4))
+    (move.gather, 1.5), (move.lookup, 1), (move.pad, 0.7), (move.expand, 0.7), (move.cast, 0.7), (move.choose, 0.4),
+    (move.nothing, 0.3))
+STEPWISE = (recurrent, math.dense, math.unary, math.with_constant, math.between, math.decide, math.normalization,
+            move.transpose, move.squeeze, move.concat, move.split, move.lookup, move.cast, move.gather)
 
 
 def make(seed: int) -> Case:
     """The graph of a seed, the same on every machine."""
     rng = np.random.default_rng(seed)
-    g = Builder(rng, int(rng.choice(OPSETS)), _sizes(rng))
+    g = Builder(rng, int(rng.choice(OPSETS)), _sizes(rng), bool(rng.random() < 0.25))
     written = {symbol: str(rng.choice(["name", "name", "name", "number", "nothing"])) for symbol in "BTNS"}
-    if g.chance(0.2):
+    if g.stepwise:
+        written = dict.fromkeys(written, "name")
+    elif g.chance(0.2):
         written = dict.fromkeys(written, "number")
     g.sizes = [{symbol: g.sizes[0][symbol] if written[symbol] == "number" else size for symbol, size in sizes.items()}
                for sizes in g.sizes]
     for _ in range(g.whole(1, 3)):
         _input(g, written)
-    weights = np.array([weight for _, weight in BLOCKS])
+    blocks = [both for both in BLOCKS if not g.stepwise or both[0] in STEPWISE or g.chance(0.05)]
+    weights = np.array([weight for _, weight in blocks])
     recurrent(g)
     for _ in range(g.whole(1, 14)):
-        BLOCKS[int(rng.choice(len(BLOCKS), p=weights / weights.sum()))][0](g)
+        blocks[int(rng.choice(len(blocks), p=weights / weights.sum()))][0](g)
     case = Case(seed, g.opset, _in_some_order(g) if g.chance(0.3) else g.nodes, g.inputs, g.consts, _outputs(g),
                 g.values, g.sizes, written)
     if g.chance(0.85):
@@ -54,8 +60,8 @@ def _sizes(rng: np.random.Generator) -> list[dict[str, int]]:
 
 
 def _input(g: Builder, written: dict[str, str]) -> None:
-    rows, steps = g.one("BBBN"), g.one("TTTS")
-    if g.chance(0.04):
+    rows, steps = ("B", "T") if g.stepwise else (g.one("BBBN"), g.one("TTTS"))
+    if g.chance(0.04) and not g.stepwise:
         rows = steps                                        # one symbol for two axes
 
     def dim(symbol: str) -> Dim:
@@ -99,8 +105,12 @@ def _outputs(g: Builder) -> list[str]:
     outputs = last[:g.whole(1, 4)] or [made[-1].name]
     if g.chance(0.25):
         outputs.append(g.one(made).name)
-    if g.chance(0.03):
-        outputs.append(g.one(g.inputs).name)
-    if g.chance(0.03) and g.consts:
+    if g.chance(0.05):
+        outputs.append(g.one([t for t in g.inputs if t.dtype != "float16"] or [made[-1]]).name)
+    if g.chance(0.05) and g.consts:
         outputs.append(g.one(list(g.consts)))
-    return list(dict.fromkeys(outputs))
+    if g.chance(0.05):
+        outputs.append(g.one(outputs))
+    elif g.chance(0.8):
+        outputs = list(dict.fromkeys(outputs))
+    return outputs

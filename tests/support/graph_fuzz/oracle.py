@@ -24,17 +24,19 @@ class Invalid(Exception):
 
 @dataclass(frozen=True)
 class Wanted:
-    """An output: the exact numbers, and the distance allowed (None where it cannot be decided; 0 for whole numbers)."""
+    """An output: the exact numbers, the distance allowed (None where it cannot be decided; 0 for whole numbers), the
+    dtype declared."""
 
     exact: np.ndarray
     within: float | None
+    dtype: str
 
     def differs(self, got: np.ndarray) -> str:
         """What is wrong with an output that came, "" if nothing is."""
         if got.shape != self.exact.shape:
             return f"shape {list(got.shape)}, expected {list(self.exact.shape)}"
-        if (got.dtype.kind == "f") != (self.exact.dtype.kind == "f"):
-            return f"dtype {got.dtype}, expected {self.exact.dtype}"
+        if got.dtype != self.dtype:
+            return f"dtype {got.dtype}, expected {self.dtype}"
         if self.within is None or not got.size:
             return ""
         if got.dtype.kind != "f":
@@ -67,7 +69,7 @@ class Oracle:
             options.intra_op_num_threads = 1
             # Its optimiser rewrites graphs, not always rightly: the nodes as they stand are the oracle.
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-            self._session = onnxruntime.InferenceSession(_time_first(source).SerializeToString(), options,
+            self._session = onnxruntime.InferenceSession(_for_runtime(source, case).SerializeToString(), options,
                                                          providers=["CPUExecutionProvider"])
             self._truth = Truth(case)
         except Exception as error:                          # whatever it is: no valid model
@@ -95,48 +97,68 @@ class Oracle:
             raise Invalid(f"run: {type(error).__name__}: {str(error)[:200]}") from None
 
     def _one(self, name: str, exact: np.ndarray, moved: np.ndarray, float32: np.ndarray | None, limit: float) -> Wanted:
+        made = self._case.values.get(name)
+        dtype = str(self._case.consts[name].dtype) if made is None else made.dtype
         for other in (moved, float32):
             if other is not None and other.shape != exact.shape:
                 raise Invalid(f"oracles: {name} has shape {exact.shape} in one, {other.shape} in the other")
+        if float32 is not None and float32.dtype != dtype:
+            raise Invalid(f"oracles: {name} is {float32.dtype} in ONNX Runtime, declared {dtype}")
         others = [a for a in (moved, float32) if a is not None]
         if exact.dtype.kind != "f":
-            return Wanted(exact, 0.0 if all(np.array_equal(a, exact) for a in others) else None)
+            return Wanted(exact, 0.0 if all(np.array_equal(a, exact) for a in others) else None, dtype)
         if not exact.size:
-            return Wanted(exact, 0.0)
+            return Wanted(exact, 0.0, dtype)
         largest = float(abs(exact).max())
         if not np.isfinite(largest) or largest > limit:
             raise Invalid("numbers too large to compare")
         apart = max(float(abs(a.astype(np.float64) - exact).max()) for a in others)
-        made = self._case.values.get(name)
-        dtype = self._case.consts[name].dtype if made is None else made.dtype
         floor = FLOOR_ULPS * max(np.finfo(np.dtype(dtype)).eps, np.finfo(np.float64).eps) * largest
         within = SAMPLES * apart + floor + 1e-300
-        return Wanted(exact, None if not apart <= LOST * max(largest, 1e-3) else within)
+        return Wanted(exact, None if not apart <= LOST * max(largest, 1e-3) else within, dtype)
 
 
-def _time_first(source: Any) -> Any:
-    """The model with `layout` 1, which ONNX Runtime does not have, written as transpositions around the node."""
+def _for_runtime(source: Any, case: Case) -> Any:
+    """The model without what ONNX Runtime lacks: `layout` 1, written as transpositions around the node, and recurrent
+    nodes in float64, written as ones in float32 between casts."""
     from onnx import helper
 
-    nodes, count = [], 0
-    for node in source.graph.node:
-        layout = next((a for a in node.attribute if a.name == "layout" and a.i), None)
-        if layout is None or node.op_type not in ("LSTM", "GRU", "RNN"):
-            nodes.append(node)
-            continue
-        node.attribute.remove(layout)
-        count += 1
-        for position in (0, 5, 6):
-            if len(node.input) > position and node.input[position]:
-                nodes.append(helper.make_node("Transpose", [node.input[position]], [f"turned{count}_{position}"],
-                                              perm=[1, 0, 2]))
-                node.input[position] = f"turned{count}_{position}"
-        nodes.append(node)
+    nodes: list[Any] = []
+
+    def around(tag: str, before: Any, after: Any, node: Any) -> list[Any]:
+        """The node between `before` of its floating-point inputs and `after` of its outputs."""
+        first, last = [], []
+        for position, name in enumerate(node.input):
+            if name and position != 4 and (made := before(position, name, f"{tag}_in{position}")):
+                first.append(made)
+                node.input[position] = f"{tag}_in{position}"
         for position, name in enumerate(node.output):
             if name:
-                nodes.append(helper.make_node("Transpose", [f"made{count}_{position}"], [name],
-                                              perm=[1, 0, 2] if position else [2, 0, 1, 3]))
-                node.output[position] = f"made{count}_{position}"
+                last.append(after(position, f"{tag}_out{position}", name))
+                node.output[position] = f"{tag}_out{position}"
+        return [*first, node, *last]
+
+    def turned(position: int, name: str, to: str) -> Any:
+        return helper.make_node("Transpose", [name], [to], perm=[1, 0, 2]) if position in (0, 5, 6) else None
+
+    def back(position: int, name: str, to: str) -> Any:
+        return helper.make_node("Transpose", [name], [to], perm=[1, 0, 2] if position else [2, 0, 1, 3])
+
+    def cast(number: int) -> Any:
+        return lambda position, name, to: helper.make_node("Cast", [name], [to], to=number)
+
+    for node in source.graph.node:
+        group = [node]
+        if node.op_type in ("LSTM", "GRU", "RNN"):
+            wide = case.values[node.input[0]].dtype == "float64"
+            layout = next((a for a in node.attribute if a.name == "layout" and a.i), None)
+            if wide:
+                group = around(f"wide{len(nodes)}", cast(1), cast(11), node)
+            if layout is not None:
+                node.attribute.remove(layout)
+                at = group.index(node)
+                group[at:at + 1] = around(f"turned{len(nodes)}", turned, back, node)
+        nodes += group
     copied = [type(node).FromString(node.SerializeToString()) for node in nodes]
     del source.graph.node[:]
     source.graph.node.extend(copied)

@@ -27,8 +27,8 @@ def _symbols(case: Case) -> tuple[str, str] | None:
     dims = {dim for t in case.inputs for dim in t.dims if isinstance(dim, str)}
     plain = all(isinstance(dim, int) or dim in dims for name in case.outputs if name in case.values
                 for dim in case.values[name].dims)
-    lengths = any(t.role.startswith("lengths") for t in case.inputs)
-    if rows == steps or dims != {rows, steps} or not plain or lengths:
+    others = any(t.role.startswith("lengths") and t.role != f"lengths:{steps}" for t in case.inputs)
+    if rows == steps or dims != {rows, steps} or not plain or others:
         return None
     if any(list(t.dims).count(symbol) > 1 for t in (*case.inputs, *case.values.values()) for symbol in dims):
         return None
@@ -71,8 +71,11 @@ def lengths_and_lists(case: Case, report: Report, model: Any) -> None:
     if batch == 0 or most == 0:
         return
     lengths = np.random.default_rng(case.seed).integers(1, most + 1, batch)
-    feeds = _feeds(case, model)
     inputs = {t.name: t for t in case.inputs}
+    # The graph's own lengths may reach no further than those of the caller.
+    whole = {name: np.minimum(array, lengths).astype(array.dtype) if inputs[name].role.startswith("lengths") else array
+             for name, array in case.feeds(0).items()}
+    feeds = {name: array for name, array in whole.items() if name in model.inputs}
     padded = report.attempt("lengths", lambda: model.predict(feeds, lengths=lengths))
     listed = report.attempt("list", lambda: model.predict(
         {name: [np.take(_cut(inputs[name], array, steps, slice(0, length)), row, inputs[name].dims.index(rows))
@@ -85,7 +88,7 @@ def lengths_and_lists(case: Case, report: Report, model: Any) -> None:
         report.runs["lengths not compared: rows read each other"] += 1
         return
     for row, length in enumerate(lengths):
-        alone = {t.name: _cut(t, _cut(t, case.feeds(0)[t.name], rows, slice(row, row + 1)), steps, slice(0, length))
+        alone = {t.name: _cut(t, _cut(t, whole[t.name], rows, slice(row, row + 1)), steps, slice(0, length))
                  for t in case.inputs}
         wanted = {name: want for name, want in oracle.run(alone).items()
                   if name in case.values and rows in case.values[name].dims}
