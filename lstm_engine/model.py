@@ -252,7 +252,9 @@ class Model:
         if len(parts) > 1 and not divisible:
             raise UnsupportedError(f"batch_size: this model {self._plan.mixes_rows}, so its rows cannot run in parts; "
                                    "leave batch_size out")
-        row_axes = {name: self._plan.axes.batch_axis(name) for name in (*checked.arrays, *self._plan.outputs)}
+        # A value without rows is whole in every part, and the same after each.
+        row_axes: Mapping[str, Any] = self._plan.rows_apart if divisible else \
+            dict.fromkeys((*checked.arrays, *self._plan.outputs))
         collected: dict[str, list[np.ndarray]] = {name: [] for name in self._plan.outputs}
         starts = parts or range(1)                               # no rows run as one part
         for start in _progress(starts, checked.batch) if progress else starts:
@@ -270,7 +272,7 @@ class Model:
                     _put(name, array, out[name])
                 collected[name].append(array)
         return {name: targets[name] if name in targets and row_axes[name] == 0 else
-                arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=row_axes[name])
+                arrays[0] if len(arrays) == 1 or row_axes[name] is None else np.concatenate(arrays, axis=row_axes[name])
                 for name, arrays in collected.items()}
 
     def _answer(self, checked: Checked, results: dict[str, np.ndarray], state: dict | None,

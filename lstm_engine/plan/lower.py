@@ -52,8 +52,6 @@ class Plan:
             place = places[name]
             if isinstance(place, Mixed):
                 return f"makes {name!r} of all rows at once, in {place.node}"
-            if place is None or place != self.axes.batch_axis(name):
-                return f"has an output without a batch ({name})"
         return ""
 
     @cached_property

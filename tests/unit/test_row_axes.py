@@ -59,6 +59,21 @@ def test_rows_that_nothing_mixes_run_in_parts(case, size):
     np.testing.assert_allclose(engine.predict(X, batch_size=size), engine.predict(X), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_outputs_without_rows_come_as_one(size):
+    """A constant, an input that all rows share, and what is made of it, beside outputs with rows."""
+    nodes = [node("Tanh", "x", "y"), node("Neg", "shared", "z"), node("Add", "x shared", "a")]
+    engine = le.convert(model(nodes, {"x": ("batch", "time", 3), "shared": (1, 3)}, "y z K shared a", TENSORS))
+    feeds = {"x": X, "shared": TENSORS["row"]}
+    whole = engine.predict(feeds)
+    for name, array in engine.predict(feeds, batch_size=size).items():
+        np.testing.assert_allclose(array, whole[name], rtol=0, atol=1e-6)
+    into = {"z": np.empty((1, 3), np.float32), "y": np.empty_like(X)}
+    got = engine.predict(feeds, batch_size=size, out=into)
+    assert got["z"] is into["z"] and got["y"] is into["y"]
+    np.testing.assert_array_equal(into["z"], -feeds["shared"])
+
+
 @pytest.mark.parametrize("case", MIXED)
 def test_rows_that_a_node_mixes_do_not(case):
     engine = converted(MIXED[case])

@@ -12,7 +12,7 @@ from .case import Dim, Tensor
 
 class Builder:
     """The graph being made. `pool`: every value that a next node may read; `read`: those that some node reads;
-    `stepwise`: rows and steps stay apart for the most part, so that lengths, lists and streams have something to run."""
+    `stepwise`: rows and steps stay apart for the most part, so that lengths, lists and streams have what to run."""
 
     def __init__(self, rng: np.random.Generator, opset: int, sizes: list[dict[str, int]], stepwise: bool) -> None:
         self.rng, self.opset, self.sizes, self.stepwise = rng, opset, sizes, stepwise
