@@ -15,8 +15,7 @@ from .graph import Pool, Recurrent, Value
 from .inputs import InputCheck
 from .plan import HostStep, Plan
 from .plan.execute import execute
-from .plan.row_axes import Mixed
-from .plan.step_axes import step_places, takes_last_step
+from .plan.step_axes import across_time, step_places, takes_last_step
 
 if TYPE_CHECKING:
     from .model import Model
@@ -111,15 +110,17 @@ class Stream:
                 now = {name: arrays[name][(slice(None),) * axis + (slice(t, t + 1),)] for name, axis in timed.items()}
                 results = self._run({**arrays, **now})
                 for name in made:
-                    made[name].append(results[name] if self._sequence(name) else np.expand_dims(results[name], along))
+                    array = results[name]
+                    made[name].append(array if self._sequence(name) else
+                                      np.expand_dims(array, min(along, array.ndim)))
         except BaseException:
             self._keep(*before)
             raise
         joined = {}
         for name, parts in made.items():
             axis = self._axes.time_axis(name)
-            joined[name] = (np.concatenate(parts, along if axis is None else axis) if parts
-                            else self._no_steps(name, along))
+            at = min(along, len(self._plan.values[name].shape)) if axis is None else axis
+            joined[name] = np.concatenate(parts, at) if parts else self._no_steps(name, along)
         return self._answer(joined)
 
     def _checked(self, x: Any) -> dict[str, np.ndarray]:
@@ -293,9 +294,8 @@ def _stepped_inputs(plan: Plan, pairs: Mapping[str, str]) -> tuple[Value, ...]:
                                    "model's inputs, or fix its size (spec={'shapes': ...})")
     for time in plan.axes.times:
         places = step_places(plan.light.nodes, plan.inputs, plan.axes, time, streamed=True)
-        across = next((place.node for place in places.values() if isinstance(place, Mixed)), "")
-        if across:
-            raise UnsupportedError(f"this model cannot run step by step: node {across} works across time")
+        if why := across_time(places, plan.outputs):
+            raise UnsupportedError(f"this model cannot run step by step: {why}")
     _refuse_last_steps_in_sequences(plan)
     for node in _nodes(plan):
         if isinstance(node, Recurrent) and node.direction != "forward":

@@ -13,13 +13,13 @@ from ..graph import Activate, Dense, Embedding, Graph, Node, Operator, Pool, Rec
 from .axes import Axes
 from .host_nodes import host_kernel, host_step
 from .partition import AxisKey, Part, optional, partition
+from .places import Counts, Mixed, Place
 from .steps import HostStep, Port, Segment, Step
 from .weights import Lightener
 
 if TYPE_CHECKING:
     from ..graph.nodes import Dim
     from .replay import Replays
-    from .row_axes import Place
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ class Plan:
     @cached_property
     def mixes_rows(self) -> str:
         """What keeps the rows of the batch from running in parts, "" where they can."""
-        from .row_axes import Mixed
-
         if not isinstance(self.axes.batch, str):
             return f"fixes its batch ({self.axes.batch})"
         places = self.rows_apart
-        for name in self.outputs:
+        for name in (*(value.name for value in self.inputs), *self.outputs):
             place = places[name]
             if isinstance(place, Mixed):
                 return f"makes {name!r} of all rows at once, in {place.node}"
+            if isinstance(place, Counts):
+                return f"gives the number of its rows ({name})"
         return ""
 
     @cached_property
@@ -73,15 +73,13 @@ class Plan:
     @cached_property
     def mixes_padding(self) -> dict[Dim, str]:
         """The node that keeps lengths of a time axis from being given, "" where they can be."""
-        from .row_axes import Mixed
-        from .step_axes import mixed_in_time
+        from .step_axes import across_time, mixed_in_time
 
         found = {}
         for time, places in self.steps_apart.items():
-            across = next((place.node for place in places.values() if isinstance(place, Mixed)), "")
-            mixed = across or mixed_in_time(self.light.nodes, self.rows_apart, places)
-            found[time] = across and f"node {across} works across time" or \
-                mixed and f"node {mixed} makes a row of the steps of others"
+            mixed = mixed_in_time(self.light.nodes, self.rows_apart, places)
+            found[time] = across_time(places, self.outputs) or mixed and \
+                f"node {mixed} makes a row of the steps of others"
         return found
 
 

@@ -15,23 +15,11 @@ from ..graph import Activate, Dense, Node, Operator, Pool, Recurrent, Value
 from ..graph.nodes import Dim, Shape
 from ..graph.operator_rules import parse_einsum
 from ..graph.operators import operator_attributes
+from .counted import moved, of_shape, shaped
+from .places import Counts, Mixed, Mixes, Place, need
 
-
-@dataclass(frozen=True)
-class Mixed:
-    """A value of which one row depends on other rows, or on their number; `node` made it so."""
-
-    node: str
-
-
-# Where the rows of a value stand: an axis; None where it has none, and is the same for every row.
-Place = int | None | Mixed
 # What a layer does: the places in its outputs, of the places in its inputs and the rank of the first.
 Layer = Callable[[Node, list[int | None], int], Sequence[Place]]
-
-
-class Mixes(Exception):
-    """This node makes a row of other rows, or it is not known that it does not."""
 
 
 def place_of(value: Value, dim: Dim, axis: int | None) -> Place:
@@ -62,23 +50,34 @@ def follow(nodes: Iterable[Node], values: Mapping[str, Value], start: Mapping[st
         elif all(place is None for place in given) or ends(node):
             made = [None] * len(node.outputs)
         else:
-            known = [place for place in given if not isinstance(place, Mixed)]
             try:
-                made = _of_operator(node, known, values, dim) if isinstance(node, Operator) else \
-                    layer(node, known, len(values[node.inputs[0]].shape))
+                if isinstance(node, Operator):
+                    made = [_of_operator(node, given, values, dim)] * len(node.outputs)
+                else:
+                    made = layer(node, _axes(given), len(values[node.inputs[0]].shape))
             except Mixes:
                 made = [Mixed(f"{node.name!r} ({getattr(node, 'op_type', node.op)})")] * len(node.outputs)
         places.update((name, place) for name, place in zip(node.outputs, made) if name)
     return places
 
 
-def _of_operator(node: Operator, given: list[int | None], values: Mapping[str, Value], dim: Dim) -> list[Place]:
+def _of_operator(node: Operator, given: list[Place], values: Mapping[str, Value], dim: Dim) -> Place:
+    attributes, shapes = operator_attributes(node), _shapes(node, values)
+    if node.op_type == "Shape":
+        return of_shape(attributes, _axes(given)[0], len(shapes[0]))            # type: ignore[arg-type]
+    if any(isinstance(place, Counts) for place in given):
+        known = node.op_type in ("ConstantOfShape", "Expand", "Reshape")
+        return shaped(node, given, shapes) if known else moved(node, given, shapes)
     rule = _RULES.get(node.op_type)
     if rule is None:
         raise Mixes
-    place = rule(_Call(node, operator_attributes(node), given, _shapes(node, values), values[node.outputs[0]].shape,
-                       dim))
-    return [place] * len(node.outputs)
+    return rule(_Call(node, attributes, _axes(given), shapes, values[node.outputs[0]].shape, dim))
+
+
+def _axes(given: Sequence[Place]) -> list[int | None]:
+    """The places where they are axes or none; what is made of the number of rows mixes them."""
+    need(not any(isinstance(place, (Counts, Mixed)) for place in given))
+    return [place for place in given if not isinstance(place, (Counts, Mixed))]
 
 
 def rows_of_layer(node: Node, given: list[int | None], rank: int) -> Sequence[Place]:
@@ -94,12 +93,6 @@ def along_layer(node: Node, at: int | None, rank: int, pooled: int) -> Sequence[
     along_last = isinstance(node, Dense) or isinstance(node, Activate) and "softmax" in node.activation.name
     need(not (along_last and at == rank - 1) and not (isinstance(node, Pool) and at == pooled))
     return [1 if isinstance(node, Pool) and at == 2 else at]
-
-
-def need(holds: bool) -> None:
-    """Raise Mixes unless it holds."""
-    if not holds:
-        raise Mixes
 
 
 def _shapes(node: Operator, values: Mapping[str, Value]) -> list[Shape]:

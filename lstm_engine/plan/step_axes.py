@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..graph import Node, Operator, Pool, Recurrent, Value
 from ..graph.nodes import Dim
 from .axes import Axes
-from .row_axes import Mixed, Place, along_layer, follow, need, place_of
+from .places import Counts, Mixed, Place, need
+from .row_axes import along_layer, follow, place_of
 
 
 def step_places(nodes: Iterable[Node], inputs: Sequence[Value], axes: Axes, time: Dim, streamed: bool = False
@@ -24,6 +25,15 @@ def step_places(nodes: Iterable[Node], inputs: Sequence[Value], axes: Axes, time
              for value in inputs}
     return follow(nodes, axes.values, start, time, _of_layer,
                   lambda node: streamed and takes_last_step(node, axes))
+
+
+def across_time(places: Mapping[str, Place], outputs: Sequence[str]) -> str:
+    """What works across time, as a sentence, "" if nothing does. places: of the steps in every value."""
+    for place in places.values():
+        if isinstance(place, Mixed):
+            return f"node {place.node} works across time"
+    counted = [name for name in outputs if isinstance(places[name], Counts)]
+    return f"output {counted[0]!r} is the number of steps" if counted else ""
 
 
 def mixed_in_time(nodes: Iterable[Node], rows: Mapping[str, Place], steps: Mapping[str, Place]) -> str:

@@ -32,7 +32,26 @@ APART = {
     "a slice of time": [node("Slice", "x one far one", "y")],
     "einsum": [node("Einsum", "x K", "y", equation="btf,fg->btg")],
 }
+SIZES = [node("Shape", "x", "s"), node("Gather", "s zero", "n", axis=0)]         # n: [the number of rows]
+APART |= {
+    "flattened to a computed shape": [*SIZES, node("Concat", "n less", "t", axis=0), node("Reshape", "x t", "y")],
+    "zeros of a computed shape": [*SIZES, node("Concat", "n one three", "t", axis=0), node("ConstantOfShape", "t", "z"),
+                                  node("Concat", "x z", "y", axis=1)],
+    "a row spread": [*SIZES, node("Concat", "n one three", "t", axis=0), node("Unsqueeze", "row one", "r"),
+                     node("Expand", "row t", "e"), node("Concat", "e x", "y", axis=1)],
+    "scalars of sizes": [node("Shape", "x", "s"), node("Gather", "s first", "n", axis=0),
+                         node("Gather", "s index1", "m", axis=0), node("Unsqueeze", "n zero", "p"),
+                         node("Unsqueeze", "m zero", "q"), node("Concat", "p q three", "t", axis=0),
+                         node("Reshape", "x t", "y")],
+    "divided by the number of steps": [node("Shape", "x", "s"), node("Gather", "s one", "n", axis=0),
+                                       node("Cast", "n", "f", to=1), node("Div", "x f", "y")],
+}
 MIXED = {
+    "as many zeros as rows beside them": [*SIZES, node("Concat", "one n three", "t", axis=0),
+                                          node("ConstantOfShape", "t", "z"),
+                                          node("ReduceSum", "z one", "e", keepdims=1), node("Add", "x e", "y")],
+    "steps before rows": [*SIZES, node("Gather", "s one", "m", axis=0), node("Concat", "m n three", "t", axis=0),
+                          node("Reshape", "x t", "y")],
     "softmax over rows": [node("Softmax", "x", "y", axis=0)],
     "less the mean of rows": [node("ReduceMean", "x zero", "m", keepdims=1), node("Sub", "x m", "y")],
     "the last row added": [node("Gather", "x last", "m", axis=0), node("Add", "x m", "y")],
@@ -48,7 +67,8 @@ MIXED = {
 
 
 def converted(nodes: list[Any]) -> le.Model:
-    tensors = {**TENSORS, "last1": np.array([-1]), "-far": np.array([-(2**40)]), "first": np.int64(0)}
+    tensors = {**TENSORS, "last1": np.array([-1]), "less": np.array([-1]),
+               "three": np.array([3]), "index1": np.int64(1), "-far": np.array([-(2**40)]), "first": np.int64(0)}
     return le.convert(model(nodes, {"x": ("batch", "time", 3)}, "y", tensors))
 
 

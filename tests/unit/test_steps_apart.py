@@ -110,3 +110,17 @@ def test_an_axis_that_may_be_time_is_asked_about() -> None:
         engine.stream(2)
     with pytest.raises(le.UnsupportedError, match="cannot run step by step: nothing says whether 'steps' of input"):
         converted([node("Neg", "other", "z")], "s z", other=("steps", "batch", 1)).stream(2)
+
+
+def test_a_stream_gives_each_step_of_an_output_of_few_axes() -> None:
+    """The steps of an output that is no sequence stand where those of the input do, or behind all axes it has."""
+    nodes = [node("RNN", "x W R", "- h", hidden_size=3, layout=1), node("ReduceSum", "h", "total", keepdims=0),
+             node("ReduceSum", "h all", "sums", keepdims=0)]
+    engine = le.convert(model(nodes, {"x": ("batch", "time", 3)}, "total sums", {**TENSORS, "all": np.array([0, 1])}))
+    x = X.swapaxes(0, 1)
+    got = engine.stream(2).run(x)
+    begun = [engine.predict(x[:, :t + 1]) for t in range(4)]
+    np.testing.assert_allclose(got["total"], [now["total"] for now in begun], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(got["sums"], np.stack([now["sums"] for now in begun], 1), rtol=0, atol=1e-6)
+    none = engine.stream(2).run(x[:, :0])
+    assert none["total"].shape == (0,) and none["sums"].shape == (3, 0)

@@ -139,8 +139,8 @@ def streams(case: Case, report: Report, model: Any) -> None:
             if name not in case.values:
                 continue
             timed = steps in case.values[name].dims
-            axis = case.values[name].dims.index(steps) if timed else along
-            exact = np.take(want.exact, [t], axis) if timed else np.expand_dims(want.exact, along)
+            axis = case.values[name].dims.index(steps) if timed else min(along, want.exact.ndim)
+            exact = np.take(want.exact, [t], axis) if timed else np.expand_dims(want.exact, axis)
             # A stream that gives fewer steps than came is a wrong shape, not an error of ours.
             report.judge("stream", {name: made[name][(slice(None),) * axis + (slice(t, t + 1),)]},
                          {name: replace(want, exact=exact)})
