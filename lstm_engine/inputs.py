@@ -212,6 +212,10 @@ def _shape_text(shape: Sequence[object]) -> str:
 
 def _given_lengths(inputs: tuple[Value, ...], axes: Axes, lengths: Any) -> dict[object, Any]:
     """Lengths by time symbol: a plain list where there is one time axis, else a dict by input name."""
+    for value in inputs:
+        if other := axes.rows_unknown(value.name):
+            raise ArgumentError(f"lengths: nothing says whether {other!r} of input {value.name!r} "
+                                f"{_shape_text(value.shape)} are the rows; both need one name among the model's inputs")
     times = {value.name: axes.time(value.name) for value in inputs
              if axes.time_axis(value.name) is not None and axes.batch_axis(value.name) is not None}
     if isinstance(lengths, Mapping):

@@ -65,6 +65,12 @@ class Axes:
         free = [dim for dim in shape if isinstance(dim, str) and dim != self.batch]
         return free[-1] if len(free) > (self.batch_axis(name) is None) else ""
 
+    def rows_unknown(self, name: str) -> str:
+        """The symbol of an axis of a sequence that may be its rows under another name, "" if there is none."""
+        if self.time_axis(name) is None or self.batch_axis(name) is not None:
+            return ""
+        return next((dim for dim in self.values[name].shape if isinstance(dim, str) and dim not in self.times), "")
+
     def batch_and_time_first(self, name: str, array: np.ndarray) -> np.ndarray:
         """A view [batch, time, ...] of a value that has both axes."""
         axes = self.batch_axis(name), self.time_axis(name)

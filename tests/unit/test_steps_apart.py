@@ -124,3 +124,10 @@ def test_a_stream_gives_each_step_of_an_output_of_few_axes() -> None:
     np.testing.assert_allclose(got["sums"], np.stack([now["sums"] for now in begun], 1), rtol=0, atol=1e-6)
     none = engine.stream(2).run(x[:, :0])
     assert none["total"].shape == (0,) and none["sums"].shape == (3, 0)
+
+
+@pytest.mark.parametrize("lengths", [LENGTHS, {"x": LENGTHS}])
+def test_an_axis_that_may_be_rows_is_refused(lengths: Any) -> None:
+    engine = converted([node("Neg", "other", "y")], "h y", other=("time", "people", 3))
+    with pytest.raises(le.ArgumentError, match="nothing says whether 'people' of input 'other' .* are the rows"):
+        engine.predict({"x": X, "other": X}, lengths=lengths)
