@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ def host_kernel(node: Node, values: dict[str, Value], isa: str) -> Callable[...,
         from .host_ops import operator_kernel
 
         kernel = _convolution(node, isa) if node.op_type == "Conv" else None
-        return kernel or operator_kernel(node)
+        kernel = kernel or operator_kernel(node)
+        return _one_at_least(node, kernel, values) if node.op_type == "Slice" else kernel
     return _function(node, values, isa)
 
 
@@ -35,6 +36,23 @@ def host_step(node: Node, kernel: Callable[..., Any]) -> Callable[[dict[str, np.
         arrays[y] = kernel(arrays[x])
 
     return run
+
+
+def _one_at_least(node: Operator, kernel: Callable[..., np.ndarray], values: Mapping[str, Value]
+                  ) -> Callable[..., np.ndarray]:
+    """The kernel of a Slice; where its shape takes an axis of any size to have an element, its first or its last, it
+    looks whether there is one: what follows was laid out for it. Raises ArgumentError if not."""
+    before, after = (values[name].shape if name in values else () for name in (node.inputs[0], node.outputs[0]))
+    axes = [axis for axis, (x, y) in enumerate(zip(before, after)) if isinstance(x, str) and y == 1]
+    if not axes:
+        return kernel
+
+    def checked(x: np.ndarray, *others: np.ndarray) -> np.ndarray:
+        made = kernel(x, *others)
+        if any(made.shape[axis] == 0 for axis in axes):
+            raise ArgumentError(f"it takes one element of an axis that has none: {list(x.shape)}")
+        return made
+    return checked
 
 
 def _function(node: Node, values: dict[str, Value], isa: str) -> Callable[[np.ndarray], np.ndarray]:

@@ -241,3 +241,14 @@ def test_a_value_used_in_a_circle_or_not_made() -> None:
 
 def test_nodes_in_another_order() -> None:
     assert kinds(imported(model(list(reversed(INTO + OUT)), X, "seq", {**LSTM, **ONE}))) == ["LSTM"]
+
+
+def test_the_last_element_of_none_is_an_error() -> None:
+    """What follows is laid out for one: the transposition of axes of 1 is none."""
+    nodes = [node("Slice", "x s e a", "y"), node("Transpose", "y", "z", perm=[1, 0, 2])]
+    source = model(nodes, {"x": (1, "n", 4)}, "z", {"s": np.array([-1]), "e": np.array([2**31 - 1]), "a": ONE["one"]})
+    engine = le.convert(source)
+    for _ in range(3):
+        np.testing.assert_array_equal(engine.predict(FEED["x"][:1]), FEED["x"][:1, -1:])
+        with pytest.raises(ArgumentError, match=r"'slice_y' \(Slice\).* of an axis that has none: \[1, 0, 4"):
+            engine.predict(FEED["x"][:1, :0])
