@@ -81,7 +81,11 @@ def _check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray]) -> dict[str, n
 
 
 def _cast(value: Value, array: np.ndarray) -> np.ndarray:
-    """Floats as float64; ids, lengths and masks as the graph declares them, if that loses nothing."""
+    """Floats as float64 (rounded, where float16 is declared); ids, lengths and masks as the graph declares them, if
+    that loses nothing."""
+    if value.dtype == "float16":
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float16)
     dtype = np.dtype(np.float64 if value.dtype.startswith("float") else value.dtype)
     if dtype.kind != "f" and array.dtype.kind not in ("b" if dtype.kind == "b" else "iu"):
         raise ArgumentError(f"input {value.name!r} must be {value.dtype}, got {array.dtype}")

@@ -145,3 +145,14 @@ def test_float16_weights_cast_to_float32() -> None:
     made, = ours(model, x, "Y")
     np.testing.assert_allclose(made, by_runtime(model, x)[0], rtol=0, atol=1e-6)       # roundings of float32
     assert not [node for node in le.convert(model).graph.nodes if getattr(node, "op_type", "") == "Cast"]
+
+
+def test_verify(tmp_path: Path) -> None:
+    """In units of float16, where that is what comes out; a weight that is off is seen all the same."""
+    pytest.importorskip("onnxruntime")
+    model, _ = layers()
+    onnx.save(model, tmp_path / "right.onnx")
+    assert le.verify(le.convert(tmp_path / "right.onnx"), tmp_path / "right.onnx").ok
+    kernel = next(tensor for tensor in model.graph.initializer if tensor.name == "K")
+    kernel.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(kernel) * np.float16(1.25), "K"))
+    assert not le.verify(le.convert(model), tmp_path / "right.onnx").ok
