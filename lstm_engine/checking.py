@@ -5,8 +5,9 @@ A run of the C core is repeated by `reference/` in float64 on the same inputs, l
 an operator with jumps (Floor, ArgMax, a comparison) sees the same bits on both sides and must give the same result.
 
 How far two results may be apart: a sum of n products in floating point is the exact sum of products that are each off
-by some sqrt(n) roundings. So the reference runs again with every weight and input off by as much, at random: what that
-changes, times MARGIN, is what rounding can do, however well or badly conditioned the step is.
+by some sqrt(n) roundings. So the reference runs again with every weight, input and state on the way off by as much, at
+random (a cell of 1 that a step takes back to 0 is left with the roundings of 1): what that changes, times MARGIN, is
+what rounding can do, however well or badly conditioned the step is.
 """
 
 from __future__ import annotations
@@ -343,7 +344,7 @@ class _Core:
                     arguments[position] = values[name] if name in values else ports[name, None]
                 elif state_in is not None and (node.name, part) in parts:
                     arguments[position] = state_in[:, parts[node.name, part]].astype(np.float64)
-            outputs, states[node.name] = run_recurrent(_with(node, change), arguments, own, {}, empty)
+            outputs, states[node.name] = run_recurrent(_with(node, change), arguments, own, {}, empty, change)
             values.update((name, array) for name, array in zip(node.outputs, outputs) if name)
         return values, states
 
