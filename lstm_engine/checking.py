@@ -5,8 +5,9 @@ A run of the C core is repeated by `reference/` in float64 on the same inputs, l
 an operator with jumps (Floor, ArgMax, a comparison) sees the same bits on both sides and must give the same result.
 
 How far two results may be apart: a sum of n products in floating point is the exact sum of products that are each off
-by some sqrt(n) roundings. So the reference runs again with every weight and input off by as much, at random: what that
-changes, times MARGIN, is what rounding can do, however well or badly conditioned the step is.
+by some sqrt(n) roundings. So the reference runs again with every weight, input and state on the way off by as much, at
+random (a cell of 1 that a step takes back to 0 is left with the roundings of 1): what that changes, times MARGIN, is
+what rounding can do, however well or badly conditioned the step is.
 """
 
 from __future__ import annotations
@@ -77,32 +78,46 @@ def compare(what: str, made: Sequence[np.ndarray], run: Run, dtype: Any, terms: 
             largest: float = 0.0) -> None:
     """Raise CheckError where `made` is further from the reference than rounding explains.
 
+    Each run off by roundings allows more, so a next one is made only where those before it do not explain a difference.
     run: the reference, each of its weights and inputs passed through a function first. dtype: what was computed in.
     terms: products in the longest sum. largest: a bound of what is added up, from which overflow may come.
     """
     limits = np.finfo(dtype)
     with np.errstate(all="ignore"):
         right = run(lambda array: array)
-        jitters = [] if exact else [run(_off_by(math.sqrt(terms) * float(limits.eps) / 2, seed))
-                                    for seed in range(_DRAWS)]
-        for number, (ours, exactly) in enumerate(zip(made, right, strict=True)):
-            if ours.shape != exactly.shape:
-                raise CheckError(f"{what}: shape {list(ours.shape)}, by the reference {list(exactly.shape)}")
-            if ours.dtype.kind != "f":
-                if not np.array_equal(ours, exactly):
-                    raise CheckError(f"{what}: other {ours.dtype} values than the reference")
-                continue
-            others = [jitter[number] for jitter in jitters if jitter[number].shape == exactly.shape]
-            _close(what, ours, exactly, others, limits, exact, largest)
+        jitters: list[list[np.ndarray]] = []
+        difference = _difference(made, right, jitters, limits, exact, largest)
+        while difference and not exact and len(jitters) < _DRAWS:
+            jitters.append(run(_off_by(math.sqrt(terms) * float(limits.eps) / 2, len(jitters))))
+            difference = _difference(made, right, jitters, limits, exact, largest)
+    if difference:
+        raise CheckError(f"{what}: {difference}")
 
 
-def _close(what: str, ours: np.ndarray, right: np.ndarray, others: list[np.ndarray], limits: Any, exact: bool,
-           largest: float) -> None:
+def _difference(made: Sequence[np.ndarray], right: list[np.ndarray], jitters: list[list[np.ndarray]], limits: Any,
+                exact: bool, largest: float) -> str:
+    """What is different in the first result that is further from right than the jitters explain; "" for none."""
+    for number, (ours, exactly) in enumerate(zip(made, right, strict=True)):
+        if ours.shape != exactly.shape:
+            return f"shape {list(ours.shape)}, by the reference {list(exactly.shape)}"
+        if ours.dtype.kind != "f":
+            if not np.array_equal(ours, exactly):
+                return f"other {ours.dtype} values than the reference"
+            continue
+        others = [jitter[number] for jitter in jitters if jitter[number].shape == exactly.shape]
+        difference = _gap(ours, exactly, others, limits, exact, largest)
+        if difference:
+            return difference
+    return ""
+
+
+def _gap(ours: np.ndarray, right: np.ndarray, others: list[np.ndarray], limits: Any, exact: bool,
+         largest: float) -> str:
     wide = ours.astype(np.float64)
     expected = right.astype(ours.dtype).astype(np.float64)        # beyond the largest float: infinity
     agree = (wide == expected) | (np.isnan(wide) & np.isnan(expected))
     if agree.all():
-        return
+        return ""
     tolerance = np.zeros(right.shape)
     if not exact:
         moved = np.max([np.abs(other - right) for other in others] or [np.zeros(right.shape)], axis=0)
@@ -115,11 +130,12 @@ def _close(what: str, ours: np.ndarray, right: np.ndarray, others: list[np.ndarr
     if not exact and max(largest, float(np.nanmax(np.where(np.isfinite(right), np.abs(right), np.inf), initial=0))) \
             > float(limits.max) / 16:
         bad &= np.isfinite(wide)                                  # a sum on the way there may overflow
-    if bad.any():
-        place = np.unravel_index(int(np.argmax(np.where(bad, np.nan_to_num(gap, nan=np.inf), -1))), bad.shape)
-        raise CheckError(f"{what}: {wide[place]:.9g} at {[int(i) for i in place]}, by the reference "
-                         f"{right[place]:.9g}: a difference of {gap[place]:.3g}, where "
-                         f"rounding explains {tolerance[place]:.3g}; {int(bad.sum())} of {bad.size} numbers differ")
+    if not bad.any():
+        return ""
+    place = np.unravel_index(int(np.argmax(np.where(bad, np.nan_to_num(gap, nan=np.inf), -1))), bad.shape)
+    return (f"{wide[place]:.9g} at {[int(i) for i in place]}, by the reference {right[place]:.9g}: a difference of "
+            f"{gap[place]:.3g}, where rounding explains {tolerance[place]:.3g}; {int(bad.sum())} of {bad.size} numbers "
+            "differ")
 
 
 def _off_by(relative: float, seed: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -328,7 +344,7 @@ class _Core:
                     arguments[position] = values[name] if name in values else ports[name, None]
                 elif state_in is not None and (node.name, part) in parts:
                     arguments[position] = state_in[:, parts[node.name, part]].astype(np.float64)
-            outputs, states[node.name] = run_recurrent(_with(node, change), arguments, own, {}, empty)
+            outputs, states[node.name] = run_recurrent(_with(node, change), arguments, own, {}, empty, change)
             values.update((name, array) for name, array in zip(node.outputs, outputs) if name)
         return values, states
 

@@ -1,7 +1,7 @@
 """A converted live Keras model beside the model itself, on inputs made up for it: what differs is an error.
 
-Both compute in the model's own precision. How far they may be apart follows the model's conditioning: how far our
-float32 is from our float64.
+Both compute in the model's own precision, that of its coarsest number. How far they may be apart follows the model's
+conditioning: how far our float32 is from our float64.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ArgumentError, LstmEngineError
-from ..graph import Embedding, Operator, Value
+from ..graph import Embedding, Operator, Value, infer_shapes
 from ..importers.keras.config import flatten
 from ..importers.keras.live import as_array, layers_inside
 
@@ -35,6 +35,7 @@ def compare_with_model(model: Model, source: Any) -> None:
     """
     rng = np.random.default_rng(0)
     seen, refusal = 0, ""
+    precision = _precision(model)
     for rows, steps in SIZES:
         for spread in (True, False):
             given = _inputs(model, source, rows, steps, spread, rng)
@@ -49,15 +50,20 @@ def compare_with_model(model: Model, source: Any) -> None:
             except ArgumentError as error:
                 raise LstmEngineError("the converted model does not run on inputs that the Keras model takes "
                                       f"({shown}): {error}") from error
-            _compare(model, given, [made] if len(model.outputs) == 1 else list(made.values()), wanted, shown)
+            _compare(model, precision, given, [made] if len(model.outputs) == 1 else list(made.values()), wanted, shown)
             seen += 1
             break                           # sizes that differ say more than equal ones
     if not seen:
         raise LstmEngineError(f"the Keras model could not be run to be compared with: {refusal}")
 
 
-def _compare(model: Model, given: dict[str, np.ndarray], made: list[np.ndarray], wanted: list[np.ndarray],
-             shown: str) -> None:
+def _precision(model: Model) -> str:
+    """A model of float64 layers may have float32 ones among them."""
+    return "float32" if any(value.dtype == "float32" for value in infer_shapes(model.graph).values()) else "float64"
+
+
+def _compare(model: Model, precision: str, given: dict[str, np.ndarray], made: list[np.ndarray],
+             wanted: list[np.ndarray], shown: str) -> None:
     if len(made) != len(wanted):
         raise LstmEngineError(f"the Keras model gives {len(wanted)} outputs, the converted model {len(made)}")
     exact: list[np.ndarray] | None = None
@@ -66,8 +72,8 @@ def _compare(model: Model, given: dict[str, np.ndarray], made: list[np.ndarray],
             raise LstmEngineError(f"output {name!r} for inputs {shown}: the Keras model gives {list(theirs.shape)}, "
                                   f"the converted model {list(ours.shape)}")
         worst, scale = _distance(ours, theirs)
-        allowed = FLOOR[model.dtype] * scale
-        if worst > allowed and model.dtype == "float32":
+        allowed = FLOOR[precision] * scale
+        if worst > allowed and precision == "float32":
             exact = exact or _in_float64(model, given)
             allowed += CONDITION * _distance(ours, exact[at])[0]
         if worst > allowed:

@@ -16,7 +16,7 @@ import numpy as np
 from .nodes import Graph, Node, Operator, Value
 from .shapes import infer_shapes
 
-FLOAT32, FLOAT64 = 1, 11          # ONNX's numbers of the data types, for Cast
+FLOAT16, FLOAT32, FLOAT64 = 10, 1, 11          # ONNX's numbers of the data types, for Cast
 
 
 def cast(graph: Graph, dtype: str) -> Graph:
@@ -51,7 +51,7 @@ def _wide_node(node: Node) -> Node:
     constants = {position: array.astype("float64") if array.dtype.kind == "f" else array
                  for position, array in node.constants.items()}
     attributes = dict(node.attributes)
-    if node.op_type == "Cast" and attributes.get("to") == FLOAT32:
+    if node.op_type == "Cast" and attributes.get("to") in (FLOAT16, FLOAT32):
         attributes["to"] = FLOAT64
     return dataclasses.replace(node, constants=constants, attributes=attributes)
 

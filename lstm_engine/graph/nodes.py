@@ -18,7 +18,7 @@ from .activations import LINEAR, SIGMOID, TANH, Activation
 
 Dim = int | str            # a known size, or a symbol: "batch", "time", "time_2", ...
 Shape = tuple[Dim, ...]
-DTYPES = ("float32", "float64", "int32", "int64", "uint8", "bool")
+DTYPES = ("float32", "float64", "int32", "int64", "uint8", "bool", "float16")
 
 
 def tensor() -> Any:

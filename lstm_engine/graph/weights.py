@@ -14,7 +14,7 @@ from .nodes import DTYPES, GRU, LSTM, NODE_TYPES, RNN, Activate, Dense, Embeddin
 
 MAX_DIM = 2**31 - 1                # sizes are 32-bit integers in the C core
 WEIGHT_DTYPES = ("float16", "float32", "float64")
-CONSTANT_DTYPES = ("float16", "int8", *DTYPES)
+CONSTANT_DTYPES = ("int8", *DTYPES)
 DIRECTIONS = ("forward", "reverse", "bidirectional")
 POOL_KINDS = ("last", "mean", "max")
 PEEPHOLE_OUTPUTS = ("current", "previous")

@@ -76,9 +76,10 @@ def _by_onnx(node: Operator, attributes: dict[str, Any], inputs: list[np.ndarray
     while inputs and inputs[-1] is None:
         inputs = inputs[:-1]
     types = tuple(None if array is None else (array.dtype.name, array.ndim) for array in inputs)
-    # Attributes that are left as they were are not written: an empty `pads` is none, not one of no axes.
-    written = tuple((name, value) for name, value in sorted(attributes.items())
-                    if name in node.attributes or value != OPERATORS[node.op_type].attributes[name])
+    # Attributes that are left as they were are not written: an empty `pads` is none, not one of no axes. Numbers are:
+    # the default of an epsilon in ONNX's own tables is a float32.
+    written = tuple((name, value) for name, value in sorted(attributes.items()) if isinstance(value, float)
+                    or name in node.attributes or value != OPERATORS[node.op_type].attributes[name])
     names = tuple(f"y{i}" if name else "" for i, name in enumerate(node.outputs))
     evaluator = _evaluator(node.op_type, written, types, names)
     made = iter(evaluator.run(None, {f"x{i}": array for i, array in enumerate(inputs) if array is not None}))

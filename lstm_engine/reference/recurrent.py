@@ -19,6 +19,7 @@ from .activations import activate
 Functions = Sequence[Sequence[Activation]]
 State = tuple[np.ndarray, ...]                  # (h,) or (h, c), each [batch, H]
 Step = Callable[[np.ndarray, State], State]     # (x [batch, I], state) -> state
+Rounded = Callable[[np.ndarray], np.ndarray]    # an array, each number moved by a rounding
 
 
 @dataclass(frozen=True)
@@ -28,19 +29,21 @@ class Steps:
     lengths [batch] ints: row b has the steps 0 .. lengths[b]-1; beyond them Y is 0 and a reverse direction
     starts at lengths[b]-1. mask [batch, time] bool: a False step carries the state and repeats the previous
     output, 0 where there is none (Keras), or gives 0 if `zero_masked`. empty: the final state of a row of
-    which no step counts, "initial" (it is left as it was; PyTorch) or "zero" (ONNX Runtime, OpenVINO).
+    which no step counts, "initial" (it is left as it was; PyTorch) or "zero" (ONNX Runtime, OpenVINO). rounded: what
+    the state goes through after each step, to see what the roundings of another engine can do.
     """
 
     lengths: np.ndarray | None = None
     mask: np.ndarray | None = None
     zero_masked: bool = False
     empty: str = "initial"
+    rounded: Rounded | None = None
 
 
 def lstm(X, W, R, B=None, sequence_lens=None, initial_h=None, initial_c=None, P=None, *, direction="forward",
          activations: Functions | None = None, clip=None, input_forget=False, projection=None,
          peephole_output="current", cell_clip=None, mask=None, zero_masked=False,
-         empty="initial") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+         empty="initial", rounded: Rounded | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """ONNX LSTM. Returns Y [batch, time, dirs, H], Y_h [batch, dirs, H], Y_c [batch, dirs, H].
 
     X [batch, time, I], W [dirs, 4*H, I], R [dirs, 4*H, H], B [dirs, 8*H], P [dirs, 3*H] (i, o, f).
@@ -76,13 +79,13 @@ def lstm(X, W, R, B=None, sequence_lens=None, initial_h=None, initial_c=None, P=
     functions = activations or (LSTM.default_activations,) * len(W)
     steps = [direction_step(d, *functions[d]) for d in range(len(W))]
     Y, (Y_h, Y_c) = _directions(steps, X, (("initial_h", initial_h, output_size), ("initial_c", initial_c, hidden)),
-                                direction, Steps(sequence_lens, mask, zero_masked, empty))
+                                direction, Steps(sequence_lens, mask, zero_masked, empty, rounded))
     return Y, Y_h, Y_c
 
 
 def gru(X, W, R, B=None, sequence_lens=None, initial_h=None, *, direction="forward",
         activations: Functions | None = None, clip=None, linear_before_reset=False, mask=None, zero_masked=False,
-        empty="initial") -> tuple[np.ndarray, np.ndarray]:
+        empty="initial", rounded: Rounded | None = None) -> tuple[np.ndarray, np.ndarray]:
     """ONNX GRU. Returns Y [batch, time, dirs, H], Y_h [batch, dirs, H].
 
     X [batch, time, I], W [dirs, 3*H, I], R [dirs, 3*H, H], B [dirs, 6*H].
@@ -112,13 +115,13 @@ def gru(X, W, R, B=None, sequence_lens=None, initial_h=None, *, direction="forwa
     functions = activations or (GRU.default_activations,) * len(W)
     steps = [direction_step(d, *functions[d]) for d in range(len(W))]
     Y, (Y_h,) = _directions(steps, X, (("initial_h", initial_h, hidden),), direction,
-                            Steps(sequence_lens, mask, zero_masked, empty))
+                            Steps(sequence_lens, mask, zero_masked, empty, rounded))
     return Y, Y_h
 
 
 def rnn(X, W, R, B=None, sequence_lens=None, initial_h=None, *, direction="forward",
         activations: Functions | None = None, clip=None, mask=None, zero_masked=False,
-        empty="initial") -> tuple[np.ndarray, np.ndarray]:
+        empty="initial", rounded: Rounded | None = None) -> tuple[np.ndarray, np.ndarray]:
     """ONNX RNN. Returns Y [batch, time, dirs, H], Y_h [batch, dirs, H].
 
     X [batch, time, I], W [dirs, H, I], R [dirs, H, H], B [dirs, 2*H].
@@ -134,7 +137,7 @@ def rnn(X, W, R, B=None, sequence_lens=None, initial_h=None, *, direction="forwa
     functions = activations or (RNN.default_activations,) * len(W)
     steps = [direction_step(d, *functions[d]) for d in range(len(W))]
     Y, (Y_h,) = _directions(steps, X, (("initial_h", initial_h, hidden),), direction,
-                            Steps(sequence_lens, mask, zero_masked, empty))
+                            Steps(sequence_lens, mask, zero_masked, empty, rounded))
     return Y, Y_h
 
 
@@ -167,7 +170,7 @@ def _directions(steps: list[Step], X, initial: Sequence[tuple[str, np.ndarray | 
     for d, step in enumerate(steps):
         order = range(time) if direction == "forward" or (direction == "bidirectional" and d == 0) \
             else range(time - 1, -1, -1)
-        Y, final = _scan(step, X, tuple(state[:, d] for state in start), order, lengths, mask, which.zero_masked)
+        Y, final = _scan(step, X, tuple(state[:, d] for state in start), order, lengths, mask, which)
         if which.empty == "zero":
             final = tuple(np.where(rows_with_steps(lengths, mask)[:, None], state, 0.0) for state in final)
         outputs.append(Y)
@@ -181,7 +184,7 @@ def rows_with_steps(lengths: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _scan(step: Step, X: np.ndarray, state: State, order: range, lengths: np.ndarray, mask: np.ndarray,
-          zero_masked: bool) -> tuple[np.ndarray, State]:
+          which: Steps) -> tuple[np.ndarray, State]:
     """One direction, its steps taken in `order`: Y [batch, time, H] and the final state."""
     batch, time, _ = X.shape
     Y = np.zeros((batch, time, state[0].shape[1]))
@@ -191,8 +194,10 @@ def _scan(step: Step, X: np.ndarray, state: State, order: range, lengths: np.nda
         active = real & mask[:, t, None]
         with np.errstate(invalid="ignore", over="ignore"):      # padded rows may hold anything, and count for nothing
             stepped = step(X[:, t], state)
+        if which.rounded is not None:
+            stepped = tuple(map(which.rounded, stepped))
         state = tuple(np.where(active, new, old) for new, old in zip(stepped, state, strict=True))
-        output = np.where(active, state[0], 0.0 if zero_masked else previous)
+        output = np.where(active, state[0], 0.0 if which.zero_masked else previous)
         Y[:, t] = np.where(real, output, 0.0)
         previous = output
     return Y, state

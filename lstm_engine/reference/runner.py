@@ -25,7 +25,7 @@ from ..graph import (
 from ..graph.nodes import Dim
 from .activations import activate
 from .operators import run_operator
-from .recurrent import gru, lstm, rnn, rows_with_steps
+from .recurrent import Rounded, gru, lstm, rnn, rows_with_steps
 
 States = dict[str, dict[str, np.ndarray]]      # node name -> {"h": [batch, dirs, H], "c": [batch, dirs, H]}
 
@@ -81,7 +81,11 @@ def _check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray]) -> dict[str, n
 
 
 def _cast(value: Value, array: np.ndarray) -> np.ndarray:
-    """Floats as float64; ids, lengths and masks as the graph declares them, if that loses nothing."""
+    """Floats as float64 (rounded, where float16 is declared); ids, lengths and masks as the graph declares them, if
+    that loses nothing."""
+    if value.dtype == "float16":
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float16)
     dtype = np.dtype(np.float64 if value.dtype.startswith("float") else value.dtype)
     if dtype.kind != "f" and array.dtype.kind not in ("b" if dtype.kind == "b" else "iu"):
         raise ArgumentError(f"input {value.name!r} must be {value.dtype}, got {array.dtype}")
@@ -150,7 +154,9 @@ def _pool(kind: str, x: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
 
 
 def run_recurrent(node: Recurrent, arguments: list[np.ndarray | None], steps: np.ndarray | None,
-                  state: dict[str, np.ndarray], empty: str | None) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+                  state: dict[str, np.ndarray], empty: str | None, rounded: Rounded | None = None
+                  ) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+    """The outputs and final states of a recurrent node; empty and rounded as in `recurrent.Steps`."""
     x, lengths, initial_h, initial_c, mask = arguments + [None] * (5 - len(arguments))
     if state and (initial_h is not None or initial_c is not None):
         raise ArgumentError(f"initial_state of {node.name!r}: its states are already inputs of the graph")
@@ -159,7 +165,7 @@ def run_recurrent(node: Recurrent, arguments: list[np.ndarray | None], steps: np
     sides = (len(x), node.dirs)                 # a state [batch, dirs*H] in the graph is [batch, dirs, H] here
     initial = {"initial_h": state.get("h") if initial_h is None else initial_h.reshape(*sides, node.output_size)}
     options = dict(sequence_lens=steps if lengths is None else lengths, direction=node.direction, clip=node.clip,
-                   activations=node.activations, mask=mask, zero_masked=node.zero_masked)
+                   activations=node.activations, mask=mask, zero_masked=node.zero_masked, rounded=rounded)
     if isinstance(node, LSTM):
         initial["initial_c"] = state.get("c") if initial_c is None else initial_c.reshape(*sides, node.hidden)
         Y, *finals = lstm(x, node.W, node.R, node.B, P=node.P, input_forget=node.input_forget,

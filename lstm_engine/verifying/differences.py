@@ -46,6 +46,6 @@ def difference(ours: np.ndarray, expected: np.ndarray) -> Difference:
 
 def _place(array: np.ndarray) -> np.ndarray:
     """Each number's place among all floats of its dtype, as a float64: neighbours are 1 apart, both zeros are 0."""
-    bits: np.ndarray = np.ascontiguousarray(array).view(np.int32 if array.dtype == np.float32 else np.int64)
-    lowest = -2**31 if array.dtype == np.float32 else -2**63
+    bits: np.ndarray = np.ascontiguousarray(array).view(f"i{array.dtype.itemsize}").astype(np.int64)
+    lowest = -2**(8 * array.dtype.itemsize - 1)
     return np.where(bits < 0, lowest - bits, bits).astype(np.float64)

@@ -224,5 +224,5 @@ def test_half_precision_is_computed_in_single() -> None:
     half = {n: w.astype(np.float16) for n, w in weights("LSTM").items()}
     made = imported(one("LSTM", tensors=half, graph_inputs={"X": ("float16", ("time", "batch", I))}))
     cell = next(n for n in made.nodes if n.op == "LSTM")
-    assert cell.W.dtype == np.float32 and made.inputs[0].dtype == "float32"
+    assert cell.W.dtype == np.float32 and made.inputs[0].dtype == "float16"
     np.testing.assert_array_equal(cell.W, half["W"].astype(np.float32))

@@ -47,11 +47,11 @@ def _named(path: Path, build: Callable[[], OnnxModel]) -> OnnxModel:
 def _model(described: dict, arrays: Mapping[str, np.ndarray], external: ExternalData | None) -> OnnxModel:
     def load(name: str, tensor: dict) -> np.ndarray:
         if "array" in tensor:
-            return _widened(arrays[tensor["array"]])
+            return arrays[tensor["array"]]
         if external is None:
             raise FormatError(f"tensor {name!r}: its external data was not loaded; "
                               "load the model with onnx.load(path), or convert the path")
-        return _widened(external.read(name, tensor["dtype"], tensor["dims"], tensor["external"]))
+        return external.read(name, tensor["dtype"], tensor["dims"], tensor["external"])
 
     opsets = described["opsets"]
     opset = opsets.get("", 0)
@@ -60,11 +60,6 @@ def _model(described: dict, arrays: Mapping[str, np.ndarray], external: External
                                f"versions from {OLDEST_OPSET} on are supported")
     functions = {(f["domain"], f["name"]): _function(f, load) for f in described["functions"]}
     return OnnxModel(_graph(described["graph"], load, opsets), functions, described["producer"], opset)
-
-
-def _widened(array: np.ndarray) -> np.ndarray:
-    """Half precision is for storage: it is computed in float32."""
-    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def _function(described: dict, load: Load) -> OnnxFunction:
@@ -82,7 +77,7 @@ def _graph(described: dict, load: Load, opsets: dict[str, int]) -> OnnxGraph:
 
 def _value(name: str, data_type: int, dims: list | None) -> Value:
     """A value with its symbols; a size that is not given gets a symbol made from the name and axis."""
-    dtype = {10: "float32"}.get(data_type) or DATA_TYPES.get(data_type, f"data type {data_type}")
+    dtype = DATA_TYPES.get(data_type, f"data type {data_type}")
     if dims is None:
         return Value(name, (), f"{dtype} of unknown rank")
     return Value(name, tuple(f"{name}_{axis}" if dim is None else dim for axis, dim in enumerate(dims)), dtype)

@@ -41,8 +41,14 @@ class Folded:
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     zeros: set[str] = field(default_factory=set)        # values that are 0 everywhere, whatever their size
     outputs: dict[str, str] = field(default_factory=dict)
+    half_outputs: frozenset[str] = frozenset()          # outputs to be float16, after the pass of `half`
     opset: int = 0
     producer: str = ""
+
+    def is_half(self, name: str) -> bool:
+        """Whether a value or constant is float16."""
+        known = self.constants.get(name, self.values.get(name))
+        return known is not None and known.dtype == "float16"
 
 
 class Scope:
@@ -290,8 +296,10 @@ class _Walk:
             return False
         self.bytes_left -= price[0]
         self.work_left -= price[1]
-        for name, array in zip(operator.outputs, run_operator(operator, [])):
-            self.out.constants[name] = array
+        wide = replace(operator, constants={i: widened(array) for i, array in operator.constants.items()})
+        for value, array in zip(made, run_operator(wide, [])):
+            with np.errstate(over="ignore"):                    # beyond the largest float16 is infinite, as IEEE has it
+                self.out.constants[value.name] = array.astype(value.dtype, copy=False)
         return True
 
     def _add_made(self, node: OnnxNode, array: np.ndarray) -> None:
@@ -308,6 +316,11 @@ class _Walk:
                 dim = unused(dim, self.symbols, self.repeats)
             dims.append(dim)
         return replace(value, shape=tuple(dims))
+
+
+def widened(array: np.ndarray) -> np.ndarray:
+    """float16 as float32, any other array as it is."""
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def _symbols(value: Value) -> tuple[Dim, ...]:

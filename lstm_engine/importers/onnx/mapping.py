@@ -10,6 +10,7 @@ from ..base import ImportOptions
 from . import cells, movement, rowwise
 from .fold import Folded, fold
 from .fuse import fused
+from .half import FLOAT16, FLOAT32, in_float32
 from .layouts import Builder
 from .model import OnnxModel
 from .options import apply_options
@@ -27,7 +28,7 @@ def to_graph(model: OnnxModel, options: ImportOptions, path: str = "") -> Graph:
     try:
         model, fixed = apply_options(model, options)
         _check_inputs(model, fixed)
-        return Mapper(fold(model, fixed)).graph()
+        return Mapper(in_float32(fold(model, fixed))).graph()
     except UnsupportedError as error:
         raise UnsupportedError(f"{prefix}{error}") from error
     except (FormatError, GraphError) as error:
@@ -56,6 +57,8 @@ class Mapper:
         for value in folded.inputs:
             self.build.taken.add(value.name)
             self.add_root(value.name, value)
+            if value.dtype == "float16":
+                self._widen(value)
 
     def graph(self) -> Graph:
         """All steps, then the outputs under their names, then what can be fused."""
@@ -106,6 +109,13 @@ class Mapper:
             name=self.build.node_name(step.name), inputs=tuple(map(self.array, step.inputs)), outputs=tuple(outputs),
             op_type=step.op_type, attributes=step.attributes, constants=step.constants))
 
+    def _widen(self, value: Value) -> None:
+        """Let a float16 input be read as float32."""
+        made = self.build.name(f"{value.name}/float32")
+        self.build.nodes.append(Operator(name=self.build.node_name(made), inputs=(value.name,), outputs=(made,),
+                                         op_type="Cast", attributes={"to": FLOAT32}))
+        self.add_root(value.name, Value(made, value.shape, "float32"))
+
     def _output(self, name: str, value: str) -> str:
         """Make `name` a value of the new graph that is ONNX's output."""
         if any(name == given.name for given in self.folded.inputs):
@@ -114,6 +124,8 @@ class Mapper:
             made = self.build.constant(value, self.constants[value])
         else:
             made = self.array(value)
+        half = name in self.folded.half_outputs
         self.build.nodes.append(Operator(name=self.build.node_name(name), inputs=(made,), outputs=(name,),
-                                         op_type="Identity"))
+                                         op_type="Cast" if half else "Identity",
+                                         attributes={"to": FLOAT16} if half else {}))
         return name

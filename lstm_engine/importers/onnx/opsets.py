@@ -169,9 +169,8 @@ def _scatter(node: OnnxNode, facts: Facts) -> list[OnnxNode]:
 
 @_rule("Cast CastLike")
 def _cast(node: OnnxNode, facts: Facts) -> list[OnnxNode]:
-    """`saturate` and `round_mode` speak of 8-bit floats only; half precision is computed in single."""
-    node = _without(node, "saturate", "round_mode")
-    return [_without(node, to=1) if node.attributes.get("to") == 10 else node]
+    """`saturate` and `round_mode` speak of 8-bit floats only."""
+    return [_without(node, "saturate", "round_mode")]
 
 
 @_rule("LSTM GRU RNN")

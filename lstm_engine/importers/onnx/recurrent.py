@@ -21,7 +21,7 @@ _ACTIVATIONS = {"affine": "affine", "relu": "relu", "leakyrelu": "leaky_relu", "
                 "elu": "elu", "softsign": "softsign", "softplus": "softplus"}
 _ATTRIBUTES = {"activation_alpha", "activation_beta", "activations", "clip", "direction", "hidden_size", "layout"}
 _OWN = {"LSTM": {"input_forget"}, "GRU": {"linear_before_reset"}, "RNN": set()}
-_FLOATS = (np.float32, np.float64)
+_FLOATS = (np.float16, np.float32, np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +134,8 @@ def _weights(node: OnnxNode, names: list[str], dirs: int, constant: Callable[[st
         if array.shape != shape:
             _fail(node, f"{letter} must be {list(shape)} for hidden_size {hidden}, got {list(array.shape)}")
         if array.dtype != W.dtype or array.dtype not in _FLOATS:
-            _fail(node, f"{letter} must be {'float32 or float64' if letter == 'W' else W.dtype}, got {array.dtype}")
+            expected = "float16, float32 or float64" if letter == "W" else W.dtype
+            _fail(node, f"{letter} must be {expected}, got {array.dtype}")
     return W, R, arrays["B"], arrays["P"]
 
 

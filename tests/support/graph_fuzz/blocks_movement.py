@@ -229,7 +229,11 @@ def cast(g: Builder) -> None:
     if x.dtype == "float32":
         dtype, number = g.one([("float64", 11), ("float64", 11), ("float16", 10)])
         other = g.op("Cast", [x], x.dims, dtype, to=number)
-        if dtype == "float16" or g.chance(0.7):
+        if dtype == "float16" and g.chance(0.3):
+            other = g.op("Mul", [other, other], x.dims, dtype)
+        if dtype == "float64" and g.chance(0.3):
+            return
+        if dtype == "float64" or g.chance(0.8):
             g.op("Cast", [other], x.dims, "float32", to=1)
     else:
         g.op("Cast", [x], x.dims, "float32", to=1)

@@ -97,7 +97,7 @@ def _in_some_order(g: Builder) -> list[Any]:
 
 def _outputs(g: Builder) -> list[str]:
     """The values nothing reads, up to four, a value in between now and then, seldom an input or a constant."""
-    made = [t for t in g.values.values() if t not in g.inputs and t.dtype != "float16"
+    made = [t for t in g.values.values() if t not in g.inputs
             and t.name in {name for node in g.nodes if node.op_type != "Constant" for name in node.output}]
     if not made:
         return [g.inputs[0].name]
