@@ -1,0 +1,53 @@
+"""The pytest plugin of tools/sanitize_extension.py: which libraries its process has, which tests cannot run in it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import onnxruntime_elsewhere
+import pytest
+
+# Large libraries that nobody instrumented: tests that import them skip themselves, as where they are not installed.
+ABSENT = ("torch", "keras", "tensorflow", "tf_keras", "openvino", "onnxscript")
+# Why a test cannot run under a sanitizer, by the beginning of its name.
+CANNOT = {
+    "tests/unit/test_structure.py": "compiles and reads sources; nothing of the engine runs",
+}
+
+for name in ABSENT:
+    sys.modules[name] = None                               # type: ignore[assignment]  # importing it raises
+sys.modules["onnxruntime"] = onnxruntime_elsewhere
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    from lstm_engine import _core
+
+    folder = os.environ["LSTM_ENGINE_SANITIZED"]
+    if not (_core.__file__ or "").startswith(folder):
+        raise pytest.UsageError(f"the extension comes from {_core.__file__}, not from {folder}, where the one with "
+                                "sanitizers was built")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for beginning, reason in CANNOT.items():
+            if item.nodeid.startswith(beginning):
+                item.add_marker(pytest.mark.skip(reason=f"under a sanitizer: {reason}"))
+
+
+def _reasons(reports: list[Any]) -> Iterator[str]:
+    for report in reports:
+        if isinstance(report.longrepr, tuple):             # (path, line, reason)
+            yield report.longrepr[2]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    absent = [reason for reason in _reasons(skipped) if "could not import" in reason]
+    cannot = [reason for reason in _reasons(skipped) if "under a sanitizer: " in reason]
+    terminalreporter.section("under the sanitizer")
+    terminalreporter.write_line(f"{len(absent)} tests or whole files were skipped because they need "
+                                f"{', '.join(ABSENT)}; {len(cannot)} because they cannot run so")
