@@ -54,21 +54,31 @@ def build(folder: Path, sanitizer: str) -> bool:
     return done.returncode == 0
 
 
-def environment(folder: Path, sanitizer: str, reports: Path) -> dict[str, str]:
-    """That of a Python whose extension modules may be instrumented."""
-    def library(name: str) -> str:
-        return subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True,
-                              check=True).stdout.strip()
+def runtimes(sanitizer: str) -> list[str]:
+    """The libraries that come before all others. Raises SystemExit where gcc lacks one."""
+    if shutil.which("gcc") is None:
+        raise SystemExit("gcc is not installed")
+    if unknown := set(sanitizer.split(",")) - set(RUNTIMES):
+        raise SystemExit(f"--sanitizer {sanitizer}: {', '.join(sorted(unknown))} is none of {', '.join(RUNTIMES)}")
+    # Without libstdc++ before C++ that throws, the sanitizer cannot find who throws.
+    found = []
+    for name in [*(RUNTIMES[name] for name in sanitizer.split(",")), "libstdc++.so"]:
+        asked = subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=True)
+        found.append(asked.stdout.strip())
+        if not Path(found[-1]).is_absolute():              # gcc gives the name back
+            raise SystemExit(f"gcc has no {name}; Debian has it in libgcc-dev")
+    return found
 
-    # C++ beside the sanitizer: without libstdc++ before it, it cannot find what throws exceptions.
-    preloaded = [library(RUNTIMES[name]) for name in sanitizer.split(",")] + [library("libstdc++.so")]
+
+def environment(folder: Path, preloaded: list[str], reports: Path) -> dict[str, str]:
+    """That of a Python whose extension modules may be instrumented."""
     return {**os.environ, "LD_PRELOAD": ":".join(preloaded), "PYTHONMALLOC": "malloc",
             "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT / "tools" / "sanitized")]),
             "LSTM_ENGINE_SANITIZED": str(folder), "LSTM_ENGINE_SANITIZER_REPORTS": str(reports / "report"),
             **{name: f"{value}:log_path={reports / 'report'}" for name, value in OPTIONS.items()}}
 
 
-def run(folder: Path, sanitizer: str, arguments: list[str]) -> int:
+def run(folder: Path, preloaded: list[str], arguments: list[str]) -> int:
     """pytest's exit code, or 1 where a process has left a report."""
     reports = folder.parent / "reports"
     shutil.rmtree(reports, ignore_errors=True)
@@ -79,7 +89,7 @@ def run(folder: Path, sanitizer: str, arguments: list[str]) -> int:
     # In workers: one that a report has ended names its test, and is replaced.
     code = subprocess.run([sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal", "-p",
                            "sanitized_plugin", "-p", "no:cacheprovider", *arguments], cwd=folder,
-                          env=environment(folder, sanitizer, reports)).returncode
+                          env=environment(folder, preloaded, reports)).returncode
     found = sorted(reports.iterdir())
     for report in found:
         print(f"\n== {report.name}\n{report.read_text(errors='replace')}")
@@ -94,9 +104,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="build in this folder and leave it; again: only what has changed")
     parser.add_argument("--tree", type=Path, default=ROOT, help="the tree to build and test; default: this one")
     chosen, arguments = parser.parse_known_args()
-    if shutil.which("gcc") is None:
-        print("gcc is not installed", file=sys.stderr)
-        return 2
+    preloaded = runtimes(chosen.sanitizer)
     work = (chosen.keep or Path(tempfile.mkdtemp(prefix="lstm-engine-sanitized-"))).resolve()
     try:
         started = time.monotonic()
@@ -104,7 +112,7 @@ def main() -> int:
         if not build(work / "tree", chosen.sanitizer):
             return 2
         print(f"built with {chosen.sanitizer} in {time.monotonic() - started:.0f} s", flush=True)
-        return run(work / "tree", chosen.sanitizer, arguments)
+        return run(work / "tree", preloaded, arguments)
     finally:
         if chosen.keep is None:
             shutil.rmtree(work, ignore_errors=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import onnxruntime_elsewhere
@@ -29,6 +31,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if not (_core.__file__ or "").startswith(folder):
         raise pytest.UsageError(f"the extension comes from {_core.__file__}, not from {folder}, where the one with "
                                 "sanitizers was built")
+    if not re.search(rb"__(asan_report|ubsan_handle|tsan_write)", Path(_core.__file__).read_bytes()):
+        raise pytest.UsageError(f"{_core.__file__} was built without sanitizers")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
