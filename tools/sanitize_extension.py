@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 from cbuild import ROOT
+from sanitize import without_random_addresses
 
 PATHS = ["tests/unit", "tests/hostile", "tests/property", "tests/threads", "tests/differential/test_rows.py"]
 NOT_COPIED = shutil.ignore_patterns("build", "dist", "*.so", "*.pyd", ".git", ".*cache*", "__pycache__", "*.egg-info",
@@ -32,7 +33,7 @@ OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:handle_segv=2:handle_sigbus=2:handle_sigfpe=2:"
                     "allocator_may_return_null=1:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:abort_on_error=1",
-    "TSAN_OPTIONS": "halt_on_error=1:abort_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=1:abort_on_error=1:ignore_noninstrumented_modules=1",
 }
 RUNTIMES = {"address": "libasan.so", "thread": "libtsan.so", "undefined": "libubsan.so"}
 
@@ -87,7 +88,8 @@ def run(folder: Path, preloaded: list[str], arguments: list[str]) -> int:
                for argument in arguments):
         arguments = [*PATHS, *arguments]
     # In workers: one that a report has ended names its test, and is replaced.
-    code = subprocess.run([sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal", "-p",
+    first = without_random_addresses() if "tsan" in preloaded[0] else []
+    code = subprocess.run([*first, sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal", "-p",
                            "sanitized_plugin", "-p", "no:cacheprovider", *arguments], cwd=folder,
                           env=environment(folder, preloaded, reports)).returncode
     found = sorted(reports.iterdir())
