@@ -100,7 +100,8 @@ def run(folder: Path, preloaded: list[str], arguments: list[str]) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     allow_abbrev=False)
     parser.add_argument("--sanitizer", default="address,undefined",
                         help="what gcc's -fsanitize takes, such as thread; default: %(default)s")
     parser.add_argument("--keep", type=Path, help="build in this folder and leave it; again: only what has changed")
