@@ -5,7 +5,8 @@ instructions the CPU may lack. Environment:
     LSTM_ENGINE_NO_OPENMP=1     build without OpenMP (one thread)
     LSTM_ENGINE_BLAS=openblas   link a BLAS found by pkg-config (openblas, blis, mkl, or a package's own name) that has
                                 cblas_sgemm with 32-bit integers, instead of the one that NumPy carries
-    LSTM_ENGINE_SANITIZE=address,undefined   compile and link with sanitizers
+    LSTM_ENGINE_SANITIZE=address,undefined   compile and link with sanitizers (tools/sanitize_extension.py runs the
+                                tests so; "thread" takes plain threads instead of OpenMP)
 """
 
 import os
@@ -19,6 +20,9 @@ MSVC = os.name == "nt"
 INCLUDE = ["csrc", "csrc/include"]
 FLAGS = (["/O2", "/std:c11"] if MSVC else
          ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"])
+# With sanitizers, and for valgrind. Kernels are made of functions that are always inlined into fully unrolled tiles;
+# with every access instrumented that takes gcc minutes a file. Left as calls they are the same C, checked just as well.
+DEBUG = ["-O1", "-g1", "-fno-omit-frame-pointer", "-Dalways_inline=unused"]
 AVX512 = ["-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq", "-mfma", "-mavx2", "-mprefer-vector-width=512"]
 FOLDERS = ("base", "kernels", "blas", "layers", "model")
 
@@ -84,6 +88,13 @@ def linked_blas() -> tuple[list[str], list[str]]:
     return ["-DLE_BLAS_LINKED", *folders], [flag for flag in flags if not flag.startswith("-I")]
 
 
+def sanitizer_flags(names: str) -> list[str]:
+    """Flags that compile with sanitizers ("address,undefined", "thread"). Whatever they find ends the process; Python's
+    own -fwrapv would hide overflows of signed integers."""
+    threads = ["-DLE_THREADS_PTHREAD"] if "thread" in names.split(",") else []     # TSan does not understand libgomp
+    return [f"-fsanitize={names}", "-fno-sanitize-recover=all", "-fno-wrapv", *DEBUG, *threads]
+
+
 def headers() -> list[str]:
     return sorted(path.as_posix() for path in Path("csrc").rglob("*.h"))
 
@@ -107,8 +118,8 @@ def main() -> None:
     sanitizers = os.environ.get("LSTM_ENGINE_SANITIZE")
     # Without -g0 Python's own flags would put 9 MB of debugging information into the wheel.
     quiet = [] if MSVC else ["-g0"]
-    flags = FLAGS + ([f"-fsanitize={sanitizers}", "-g", "-fno-omit-frame-pointer"] if sanitizers else quiet)
-    openmp = openmp_flags()
+    flags = FLAGS + (sanitizer_flags(sanitizers) if sanitizers else quiet)
+    openmp = [] if "-DLE_THREADS_PTHREAD" in flags else openmp_flags()
     blas_compile, blas_link = linked_blas()
     settings = settings_file([flags, openmp, blas_compile, blas_link])
 

@@ -29,6 +29,7 @@ for kind in graphs torch keras; do
     step "random $kind" python "tools/fuzz_$kind.py" --seed "$seed" --count 1000000 --minutes "$minutes"
 done
 step "the C tests, plain and under sanitizers" python tools/sanitize.py
+step "the tests with the extension under sanitizers" python tools/sanitize_extension.py
 step "the same bits in every circumstance" python tools/reproducibility.py
 step "accuracy beside PyTorch and ONNX Runtime" python tools/accuracy.py
 step "trained models of others" python tools/real_models.py

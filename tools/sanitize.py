@@ -19,11 +19,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cbuild import Build, BuildError, compile_tests
+from cbuild import Build, BuildError, compile_tests, setup_module
 
-# Kernels are made of functions that are always inlined into fully unrolled tiles; with every access instrumented that
-# takes gcc minutes a file. Left as calls they are the same C, checked just as well.
-DEBUG = ["-O1", "-g1", "-fno-omit-frame-pointer", "-Dalways_inline=unused"]
+SETUP = setup_module()
 # valgrind is a CPU without AVX-512: it also shows that an instruction set which is not there is refused, and never run.
 VALGRIND = ["valgrind", "--quiet", "--error-exitcode=9", "--leak-check=full",
             "--errors-for-leak-kinds=definite,possible"]
@@ -42,11 +40,11 @@ CONFIGURATIONS = [
     Configuration(Build("plain", extra=["-fopenmp"])),
     Configuration(Build("single")),
     Configuration(
-        Build("asan", extra=["-fopenmp", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", *DEBUG]),
+        Build("asan", extra=["-fopenmp", *SETUP.sanitizer_flags("address,undefined")]),
         {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1", "UBSAN_OPTIONS": "print_stacktrace=1"}),
-    Configuration(Build("tsan", extra=["-DLE_THREADS_PTHREAD", "-fsanitize=thread", *DEBUG]),
+    Configuration(Build("tsan", extra=SETUP.sanitizer_flags("thread")),
                   {"TSAN_OPTIONS": "halt_on_error=1"}, isa=["--isa", "scalar"], tests=["weights", "bits", "threads"]),
-    Configuration(Build("valgrind", extra=DEBUG), runner=VALGRIND,
+    Configuration(Build("valgrind", extra=SETUP.DEBUG), runner=VALGRIND,
                   tests=["allocation", "errors", "kernels"]),
 ]
 
