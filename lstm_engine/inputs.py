@@ -45,7 +45,7 @@ def check_inputs(inputs: tuple[Value, ...], axes: Axes, x: Any, lengths: Any) ->
         elif lengths is not None and isinstance(given, list) and any(isinstance(item, np.ndarray) for item in given):
             raise ArgumentError("lengths cannot be given with a list of sequences: the sequences have their own")
         else:
-            arrays[value.name] = plain_array(given, f"input {value.name!r}")
+            arrays[value.name] = _own(value, plain_array(given, f"input {value.name!r}"))
     sizes = _bind(inputs, arrays)
     batch = next((arrays[value.name].shape[axis] for value in inputs
                   if (axis := axes.batch_axis(value.name)) is not None), 1)
@@ -75,14 +75,16 @@ class InputCheck:
         if arrays is None:
             return check_inputs(self._inputs, self._axes, x, lengths)
         shapes = tuple([array.shape for array in arrays])
-        if shapes not in self._known:
+        known = self._known.get(shapes)         # once: another thread may clear them
+        if known is None:
             checked = check_inputs(self._inputs, self._axes, x, None)
             if len(self._known) >= 64:
                 self._known.clear()
             self._known[shapes] = checked.batch, dict(checked.sizes)
             return checked
-        batch, sizes = self._known[shapes]
-        return Checked(dict(zip(self._names, arrays)), batch, {}, dict(sizes), False)
+        batch, sizes = known
+        own = {name: array if array.dtype.kind == "f" else array.copy() for name, array in zip(self._names, arrays)}
+        return Checked(own, batch, {}, dict(sizes), False)
 
     def _plain(self, x: Any) -> list[np.ndarray] | None:
         """The arrays by input, if each is one that needs no conversion."""
@@ -159,6 +161,12 @@ def _agree(found: dict[object, np.ndarray], symbol: object, lengths: np.ndarray,
     found[symbol] = lengths
 
 
+def _own(value: Value, array: np.ndarray) -> np.ndarray:
+    """Whole numbers and masks say where to read and how far. Their caller may change them while they are read: what is
+    checked must be what is used, so they are copied first. A float that changes is another float, and does no harm."""
+    return array if value.dtype.startswith("float") else array.copy()
+
+
 # ---- dtypes and shapes --------------------------------------------------------------------------------------
 
 def _convert(value: Value, array: np.ndarray, what: str) -> np.ndarray:
@@ -231,9 +239,11 @@ def _given_lengths(inputs: tuple[Value, ...], axes: Axes, lengths: Any) -> dict[
 
 def _check_lengths(lengths: Any, batch: int, arrays: dict[str, np.ndarray], inputs: tuple[Value, ...], axes: Axes,
                    symbol: object) -> np.ndarray:
-    array = plain_array(lengths, "lengths")
-    if array.dtype.kind not in "iu" and array.size:
-        raise ArgumentTypeError(f"lengths: expected whole numbers, got dtype {array.dtype}")
+    array = plain_array(lengths, "lengths").copy()         # what is checked is what is used; see `_own`
+    if array.dtype.kind not in "iu":
+        if array.size:
+            raise ArgumentTypeError(f"lengths: expected whole numbers, got dtype {array.dtype}")
+        array = np.zeros(array.shape, np.int32)
     if array.shape != (batch,):
         raise ArgumentError(f"lengths: expected {batch} of them, one for each row, "
                             f"got shape {_shape_text(array.shape)}")

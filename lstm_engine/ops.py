@@ -185,9 +185,11 @@ def _state_rows(value: Any, name: str, dtype: np.dtype, batch: int, dirs: int, h
 def _lengths(value: Any, batch: int, steps: int) -> np.ndarray | None:
     if not _given(value):
         return None
-    array = plain_array(value, "sequence_lens")
-    if array.dtype.kind not in "iu" and array.size:
-        raise ArgumentTypeError(f"sequence_lens: expected whole numbers, got {array.dtype}")
+    array = plain_array(value, "sequence_lens").copy()     # the caller may change them while they are read
+    if array.dtype.kind not in "iu":
+        if array.size:
+            raise ArgumentTypeError(f"sequence_lens: expected whole numbers, got {array.dtype}")
+        array = np.zeros(array.shape, np.int32)
     if array.shape != (batch,):
         raise ArgumentError(f"sequence_lens: expected shape [{batch}], got {list(array.shape)}")
     if ((array < 0) | (array > steps)).any():
