@@ -3,7 +3,7 @@
 
 cimport cython
 from cpython.exc cimport PyErr_Occurred
-from libc.stdint cimport int32_t, int64_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
@@ -68,12 +68,23 @@ cpdef int default_threads() noexcept:
     return fixed_threads if fixed_threads > 0 else min(le_openmp_max_threads(), machine_threads)
 
 
+def fp_default():
+    """Set this thread's floating-point mode to the IEEE default; returns what was there, for `fp_restore`."""
+    return le_fp_default()
+
+
+def fp_restore(uint64_t mode):
+    """Give the thread back the mode that it had before `fp_default`."""
+    le_fp_restore(mode)
+
+
 _BLAS_KINDS = {"lp64": 0, "ilp64": 1, "fortran": 2}
 
 
 def set_blas(uintptr_t sgemm, uintptr_t dgemm, kind):
     """Put cblas_?gemm ("lp64", "ilp64") or Fortran's ?gemm ("fortran"; addresses, 0 for none) into the BLAS slot."""
-    le_blas_set(<void *>sgemm, <void *>dgemm, _BLAS_KINDS[kind])
+    if le_blas_set(<void *>sgemm, <void *>dgemm, _BLAS_KINDS[kind]) != LE_OK:
+        raise errors.CoreError("set_blas: more providers than a process can have")
 
 
 def blas_linked():
@@ -131,14 +142,19 @@ cdef le_activation _activation(object activation) except *:
 cdef int copy_numbers(int kind, void *to, int given, const void *source, size_t count) noexcept nogil:
     """Write `count` numbers of type `given` as type `kind`; 0 where a token id does not fit, or for other types."""
     cdef size_t i
+    cdef uint64_t mode
     if given == kind:
         memcpy(to, source, count * (8 if kind == cnp.NPY_FLOAT64 else 4))
     elif kind == cnp.NPY_FLOAT32 and given == cnp.NPY_FLOAT64:
+        mode = le_fp_default()          # a caller that flushes denormals must get the same numbers
         for i in range(count):
             (<float *>to)[i] = <float>(<const double *>source)[i]
+        le_fp_restore(mode)
     elif kind == cnp.NPY_FLOAT64 and given == cnp.NPY_FLOAT32:
+        mode = le_fp_default()
         for i in range(count):
             (<double *>to)[i] = (<const float *>source)[i]
+        le_fp_restore(mode)
     elif kind == cnp.NPY_INT32 and given == cnp.NPY_INT64:
         for i in range(count):
             if (<const int64_t *>source)[i] != <int32_t>(<const int64_t *>source)[i]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import choice
 from .arrays import plain_array
 from .errors import ArgumentError, ArgumentTypeError
 from .graph import Value
@@ -56,7 +57,7 @@ def check_inputs(inputs: tuple[Value, ...], axes: Axes, x: Any, lengths: Any) ->
         array = arrays[value.name]
         if not value.dtype.startswith("float") and array.dtype != value.dtype:
             array = _without_padding(value, axes, array, found)      # a number there need not fit
-        arrays[value.name] = _convert(value, array, f"input {value.name!r}")
+        arrays[value.name] = converted(value, array, f"input {value.name!r}")
     return Checked(arrays, batch, found, sizes, listed)
 
 
@@ -141,7 +142,7 @@ def _pad(value: Value, axes: Axes, given: list) -> tuple[np.ndarray, np.ndarray]
                                                    for dim, size in zip(expected, array.shape, strict=True))
         if not fits:
             raise ArgumentError(f"{what}: expected shape {_shape_text(expected)}, got {_shape_text(array.shape)}")
-        items.append(np.moveaxis(_convert(value, array, what), time, 0))
+        items.append(np.moveaxis(converted(value, array, what), time, 0))
     lengths = np.array([len(item) for item in items], np.int32)
     tail = [dim for axis, dim in enumerate(expected) if axis != time]
     sizes = items[0].shape[1:] if items else [0 if isinstance(dim, str) else dim for dim in tail]
@@ -169,10 +170,12 @@ def _own(value: Value, array: np.ndarray) -> np.ndarray:
 
 # ---- dtypes and shapes --------------------------------------------------------------------------------------
 
-def _convert(value: Value, array: np.ndarray, what: str) -> np.ndarray:
+def converted(value: Value, array: np.ndarray, what: str) -> np.ndarray:
     """The array in the dtype that the model declares, C-contiguous."""
     target = np.dtype(value.dtype)
-    if array.size and array.dtype.kind not in _KINDS[target.kind]:
+    if array.dtype.kind not in _KINDS[target.kind]:
+        if not array.size:                    # an empty list says nothing of a dtype
+            return np.zeros(array.shape, target)
         wanted = "whole numbers (token ids)" if target.kind in "iu" else "numbers"
         raise ArgumentTypeError(f"{what}: expected {wanted} of a kind that {target} holds, got dtype {array.dtype}")
     if target.kind in "iu" and array.size and array.dtype != target:
@@ -259,14 +262,13 @@ def _check_lengths(lengths: Any, batch: int, arrays: dict[str, np.ndarray], inpu
 NAN_MODES = ("propagate", "error", "mask")
 
 
-def find_missing(inputs: tuple[Value, ...], axes: Axes, checked: Checked, nan: str) -> dict[object, np.ndarray]:
+def find_missing(inputs: tuple[Value, ...], axes: Axes, checked: Checked, nan: Any) -> dict[object, np.ndarray]:
     """What `nan` asks for: {} to propagate, or bool [batch, time] by time symbol, False where a step has a NaN.
 
     Raises ArgumentError for an unknown mode, and for a NaN under "error" (naming its place). What stands past the end
     of a sequence does not count.
     """
-    if nan not in NAN_MODES:
-        raise ArgumentError(f"nan is one of {', '.join(NAN_MODES)}, not {nan!r}")
+    nan = choice(nan, "nan", NAN_MODES)
     present: dict[object, np.ndarray] = {}
     for value in inputs if nan != "propagate" else ():
         array = checked.arrays[value.name]

@@ -23,7 +23,7 @@ def provider(request):
             pytest.skip("a linked BLAS stands in for no provider")
         blas._none()
     yield request.param
-    blas.provider.cache_clear()
+    blas._fill.cache_clear()
     blas.provider()
 
 
@@ -123,12 +123,12 @@ def test_order_of_providers(monkeypatch):
                                              (None, None, "none (plain loop)")):
             monkeypatch.setattr(blas, "_from_numpy", give("numpy", numpy_has))
             monkeypatch.setattr(blas, "_from_scipy", give("scipy", scipy_has))
-            blas.provider.cache_clear()
+            blas._fill.cache_clear()
             assert blas.provider() == wanted
         assert asked == ["numpy", "numpy", "scipy", "numpy", "scipy"]
     finally:
         monkeypatch.undo()
-        blas.provider.cache_clear()
+        blas._fill.cache_clear()
         blas.provider()
 
 
@@ -139,5 +139,5 @@ def test_a_provider_that_is_wrong_is_not_trusted(monkeypatch):
         assert blas._from_scipy() is None
     finally:
         monkeypatch.undo()
-        blas.provider.cache_clear()
+        blas._fill.cache_clear()
         blas.provider()
