@@ -1,4 +1,4 @@
-"""Standard streams that the caller has closed: Python has None for them, and the system would give their numbers away."""
+"""Standard streams that the caller has closed: Python has None for them, the system gives their numbers away."""
 
 from __future__ import annotations
 
