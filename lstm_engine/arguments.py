@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -47,10 +47,20 @@ def flag(value: Any, what: str) -> bool:
     return bool(value)
 
 
+def listed(value: Any, what: str) -> list[Any]:
+    """The items of a list, or of anything that can be gone through; a string or a dict is none."""
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        raise ArgumentTypeError(f"{what}, got {type(value).__name__}")
+    try:
+        return list(value)
+    except Exception as error:                          # of the caller's own class
+        raise ArgumentTypeError(f"{what}; {type(value).__name__} raised {type(error).__name__}") from error
+
+
 def path_text(value: Any, what: str) -> str:
     """A path as a str. Numbers, which the system would take for open files, are none."""
     try:
         return os.fsdecode(value)
-    except TypeError:
+    except Exception:                                   # TypeError, or what the caller's own class raises
         raise ArgumentTypeError(f"{what}: expected the path of a file (str or os.PathLike), "
                                 f"not {type(value).__name__}") from None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from . import graph as g
-from .arguments import choice, shown
+from .arguments import choice, flag, listed
 from .arrays import plain_array
 from .errors import ArgumentError, ArgumentTypeError, UnsupportedError
 
@@ -136,14 +136,13 @@ class Recurrent(Layer):
         count = len(self.node_type.default_activations)
         functions: tuple[tuple[g.Activation, ...], ...] = ()
         if self.activations is not None:
-            if isinstance(self.activations, str) or not isinstance(self.activations, Iterable):
-                raise ArgumentTypeError(f"{name}: activations are a list of names, not {shown(self.activations)}")
-            flat = [activation(function) for function in self.activations]
+            flat = [activation(function) for function in listed(self.activations, f"{name}: activations are a list of "
+                                                                                  "names")]
             if len(flat) != count * dirs:
                 raise ArgumentError(f"{name}: expected {count * dirs} activations, got {len(flat)}")
             functions = tuple(tuple(flat[i * count:(i + 1) * count]) for i in range(dirs))
         bias = None if self.B is None else _array(self.B, f"{name}.B", 2)
-        outputs = (y,) if self.return_sequences else ("", y)
+        outputs = (y,) if flag(self.return_sequences, f"{name}: return_sequences") else ("", y)
         return [self.node_type(name=name, inputs=(x,), outputs=outputs, W=_array(self.W, f"{name}.W", 3),
                                R=_array(self.R, f"{name}.R", 3), B=bias, direction=direction,
                                activations=functions, clip=self.clip, **self._options(name))]
@@ -192,9 +191,7 @@ def chain(layers: Sequence[Layer], names: Sequence[str] | None = None) -> g.Grap
     """The graph of layers one after the other. Raises ArgumentError or ArgumentTypeError naming the layer."""
     if isinstance(layers, Layer):
         layers = [layers]
-    if isinstance(layers, (str, bytes, Mapping)) or not isinstance(layers, Iterable):
-        raise ArgumentTypeError(f"a model is made from a list of layers, or a Graph, not {type(layers).__name__}")
-    layers = list(layers)
+    layers = listed(layers, "a model is made from a list of layers, or a Graph")
     if not layers:
         raise ArgumentError("a model needs at least one layer")
     for number, layer in enumerate(layers):

@@ -10,14 +10,14 @@ ONNX Runtime.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from . import graph as g
 from . import runtime
-from .arguments import choice, shown, whole_number
+from .arguments import choice, listed, shown, whole_number
 from .arrays import plain_array
 from .entry import entry
 from .errors import ArgumentError, ArgumentTypeError
@@ -124,11 +124,9 @@ def _run(kind: type[g.Recurrent], X: Any, weights: dict[str, Any], sequence_lens
     dirs, per_direction = 2 if direction == "bidirectional" else 1, len(kind.default_activations)
     functions: tuple = ()
     own_alphas, own_betas = _numbers(alphas, "activation_alpha"), _numbers(betas, "activation_beta")
-    if activations is not None and (isinstance(activations, str) or not isinstance(activations, Iterable)):
-        raise ArgumentTypeError(f"activations: expected a list of names, got {shown(activations)}")
     if activations is not None or own_alphas or own_betas:
         names = [f.name for f in kind.default_activations] * dirs if activations is None \
-            else [_name(name) for name in activations]
+            else [_name(name) for name in listed(activations, "activations: expected a list of names")]
         if len(names) != per_direction * dirs:
             raise ArgumentError(f"activations: expected {per_direction * dirs} names, got {len(names)}")
         flat = from_onnx(names, own_alphas, own_betas)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from .arguments import shown, whole_number
+from .arguments import listed, shown, whole_number
 from .arrays import plain_array
 from .entry import entry
 from .errors import ArgumentError, ArgumentTypeError
@@ -54,11 +54,9 @@ def pad_sequences(sequences: Iterable[Any], length: int | None = None, *, side: 
 
 def _items(sequences: Any) -> list[np.ndarray]:
     """The sequences as arrays, time first. A sequence without steps says nothing of dtype or features."""
-    if isinstance(sequences, (str, bytes, Mapping)) or not hasattr(sequences, "__iter__"):
-        raise ArgumentTypeError("pad_sequences: expected a list of sequences (or an array of rows), got "
-                                f"{type(sequences).__name__}")
     items = []
-    for number, given in enumerate(sequences):
+    for number, given in enumerate(listed(sequences, "pad_sequences: expected a list of sequences (or an array of "
+                                                     "rows)")):
         what = f"pad_sequences: sequence {number}"
         item = plain_array(given, what)
         if item.ndim == 0:
