@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import NoReturn, ParamSpec, TypeVar
 
+import numpy as np
+
 from . import _core
 from .errors import LstmEngineError, OutOfMemoryError
 
@@ -23,7 +25,8 @@ def entry(function: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         mode = _core.fp_default()
         try:
-            return function(*args, **kwargs)
+            with np.errstate(all="ignore"):         # beyond float32 is inf, as IEEE has it, and no warning
+                return function(*args, **kwargs)
         except MemoryError as error:
             out_of_memory(error)
         finally:
