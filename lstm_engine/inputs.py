@@ -171,7 +171,7 @@ def _own(value: Value, array: np.ndarray) -> np.ndarray:
 # ---- dtypes and shapes --------------------------------------------------------------------------------------
 
 def converted(value: Value, array: np.ndarray, what: str) -> np.ndarray:
-    """The array in the dtype that the model declares, C-contiguous."""
+    """The array in the dtype that the model declares, C-contiguous and aligned."""
     target = np.dtype(value.dtype)
     if array.dtype.kind not in _KINDS[target.kind]:
         if not array.size:                    # an empty list says nothing of a dtype
@@ -184,7 +184,7 @@ def converted(value: Value, array: np.ndarray, what: str) -> np.ndarray:
         if low < limits.min or high > limits.max:
             raise ArgumentError(f"{what}: {low if low < limits.min else high} does not fit {target}")
     with np.errstate(over="ignore"):          # a number beyond float32 becomes inf, as IEEE has it
-        return array.astype(target, order="C", copy=False)
+        return np.require(array, target, ["C", "A"])
 
 
 def _without_padding(value: Value, axes: Axes, array: np.ndarray, lengths: Mapping[object, np.ndarray]) -> np.ndarray:

@@ -73,11 +73,11 @@ def _given(value: Any) -> bool:
 
 
 def _float_array(value: Any, what: str, dtype: np.dtype | None = None) -> np.ndarray:
-    """An array of floats in native byte order; what is not an array yet takes `dtype`, that of X."""
+    """An array of floats, aligned and in native byte order; what is not an array yet takes `dtype`, that of X."""
     array = plain_array(value, what, dtype or np.float32)
     if array.dtype.name not in _FLOATS:
         raise ArgumentTypeError(f"{what}: expected float32 or float64, got {array.dtype}")
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    array = np.require(array, array.dtype.newbyteorder("="), "A")
     if dtype is not None and array.dtype != dtype:
         raise ArgumentTypeError(f"{what}: expected {dtype}, the dtype of X, got {array.dtype}")
     return array
@@ -144,7 +144,7 @@ def _run(kind: type[g.Recurrent], X: Any, weights: dict[str, Any], sequence_lens
     if hidden_size is not None and whole_number(hidden_size, "hidden_size") != given["R"].shape[2]:
         raise ArgumentError(f"hidden_size is {hidden_size}; R has {given['R'].shape[2]}")
     graph = g.validate(g.Graph(tuple(ins), (node,), wanted))
-    batch_first = np.ascontiguousarray(x.astype(compute, copy=False) if layout else x.swapaxes(0, 1), compute)
+    batch_first = np.require(x if layout else x.swapaxes(0, 1), compute, ["C", "A"])
     batch, steps = batch_first.shape[:2]
     values = {"X": batch_first}
     for name, value in (("initial_h", initial_h), ("initial_c", initial_c)):
