@@ -63,3 +63,20 @@ def test_what_is_wrong_is_refused(check, changes, error, words):
     for _ in range(2):
         with pytest.raises(error, match=words):
             check(x, None)
+
+
+def test_shapes_that_another_thread_forgets_meanwhile(check):
+    """The shapes are known when they are looked for, and gone a moment later."""
+    class Forgetting(dict):
+        def __contains__(self, key):
+            found = super().__contains__(key)
+            self.clear()
+            return found
+
+        def get(self, key, default=None):
+            found = super().get(key, default)
+            self.clear()
+            return found
+
+    check._known = Forgetting(check._known)
+    assert check(given(), None).batch == 4 and check(given(), None).batch == 4
