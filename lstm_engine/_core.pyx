@@ -3,7 +3,7 @@
 
 cimport cython
 from cpython.exc cimport PyErr_Occurred
-from libc.stdint cimport int32_t, int64_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
@@ -68,12 +68,23 @@ cpdef int default_threads() noexcept:
     return fixed_threads if fixed_threads > 0 else min(le_openmp_max_threads(), machine_threads)
 
 
+def fp_default():
+    """Set this thread's floating-point mode to the IEEE default; returns what was there, for `fp_restore`."""
+    return le_fp_default()
+
+
+def fp_restore(uint64_t mode):
+    """Give the thread back the mode that it had before `fp_default`."""
+    le_fp_restore(mode)
+
+
 _BLAS_KINDS = {"lp64": 0, "ilp64": 1, "fortran": 2}
 
 
 def set_blas(uintptr_t sgemm, uintptr_t dgemm, kind):
     """Put cblas_?gemm ("lp64", "ilp64") or Fortran's ?gemm ("fortran"; addresses, 0 for none) into the BLAS slot."""
-    le_blas_set(<void *>sgemm, <void *>dgemm, _BLAS_KINDS[kind])
+    if le_blas_set(<void *>sgemm, <void *>dgemm, _BLAS_KINDS[kind]) != LE_OK:
+        raise errors.CoreError("set_blas: more providers than a process can have")
 
 
 def blas_linked():
@@ -131,14 +142,19 @@ cdef le_activation _activation(object activation) except *:
 cdef int copy_numbers(int kind, void *to, int given, const void *source, size_t count) noexcept nogil:
     """Write `count` numbers of type `given` as type `kind`; 0 where a token id does not fit, or for other types."""
     cdef size_t i
+    cdef uint64_t mode
     if given == kind:
         memcpy(to, source, count * (8 if kind == cnp.NPY_FLOAT64 else 4))
     elif kind == cnp.NPY_FLOAT32 and given == cnp.NPY_FLOAT64:
+        mode = le_fp_default()          # a caller that flushes denormals must get the same numbers
         for i in range(count):
             (<float *>to)[i] = <float>(<const double *>source)[i]
+        le_fp_restore(mode)
     elif kind == cnp.NPY_FLOAT64 and given == cnp.NPY_FLOAT32:
+        mode = le_fp_default()
         for i in range(count):
             (<double *>to)[i] = (<const float *>source)[i]
+        le_fp_restore(mode)
     elif kind == cnp.NPY_INT32 and given == cnp.NPY_INT64:
         for i in range(count):
             if (<const int64_t *>source)[i] != <int32_t>(<const int64_t *>source)[i]:
@@ -153,9 +169,13 @@ cdef inline bint dense_array(object x, int rank):
     return cnp.PyArray_CheckExact(x) and cnp.PyArray_NDIM(x) == rank and cnp.PyArray_ISCARRAY_RO(x)
 
 
-cdef object as_kind(object x, int kind):
-    """A C-contiguous array in type `kind`: itself, or a copy; None where it has to go the long way."""
-    if cnp.PyArray_TYPE(x) == kind:
+cdef object as_kind(object x, int kind, bint kept=False):
+    """A C-contiguous array in type `kind`: itself, or a copy; None where it has to go the long way.
+
+    Whole numbers are where the core reads and how far: their caller may change them meanwhile, so they are always
+    copied, and what the core has checked is what it reads. kept: an array that nobody else can write to.
+    """
+    if cnp.PyArray_TYPE(x) == kind and (kept or kind != cnp.NPY_INT32):
         return x
     y = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), kind, 0)
     return y if copy_numbers(kind, cnp.PyArray_DATA(y), cnp.PyArray_TYPE(x), cnp.PyArray_DATA(x),
@@ -488,6 +508,7 @@ cdef class CoreModel:
         cdef void **rows = NULL
         cdef size_t i, stride
         cdef le_status status
+        cdef list held = []             # copies of whole numbers, as long as the core reads them
         if <int>len(inputs) != self.input_count or <int>len(outputs) != self.output_count \
                 or <int>len(steps) != self.axis_count or <int>len(lengths) != self.axis_count:
             raise errors.CoreError("run: a port is missing")
@@ -498,12 +519,16 @@ cdef class CoreModel:
             if lengths[i] is not None:
                 self.check(lengths[i], cnp.NPY_INT32, "lengths", False)
                 self.check_shape(lengths[i], "lengths", (batch,))
-                axes[i].lengths = <const int32_t *>cnp.PyArray_DATA(lengths[i])
+                own = as_kind(lengths[i], cnp.NPY_INT32)
+                held.append(own)
+                axes[i].lengths = <const int32_t *>cnp.PyArray_DATA(own)
         for i in range(len(inputs)):
             self.check(inputs[i], cnp.NPY_INT32 if self.input_is_ids[i] else self.kind, self.input_names[i], False)
             self.check_shape(inputs[i], self.input_names[i], self.port_shape(
                 batch, steps, self.input_sequence[i], self.input_axis[i], self.input_is_ids[i], self.input_features[i]))
-            input_data[i] = cnp.PyArray_DATA(inputs[i])
+            own = as_kind(inputs[i], cnp.NPY_INT32) if self.input_is_ids[i] else inputs[i]
+            held.append(own)
+            input_data[i] = cnp.PyArray_DATA(own)
         for i in range(len(outputs)):
             output_data[i] = NULL
             if outputs[i] is not None:
@@ -556,9 +581,9 @@ cdef class CoreModel:
         for i, count in enumerate(steps):
             self.fixed_steps[i] = -1 if count is None else count
 
-    cdef object input_array(self, int i, object x, cnp.npy_intp *batch, cnp.npy_intp *steps):
+    cdef object input_array(self, int i, object x, cnp.npy_intp *batch, cnp.npy_intp *steps, bint kept=False):
         """Input i as the core reads it, None where it has to go the long way. batch and steps are set, or checked
-        where they are set already."""
+        where they are set already. kept: see as_kind."""
         cdef int ids = self.input_is_ids[i], sequence = self.input_sequence[i]
         cdef int rank = 1 + sequence + (not ids)
         if not dense_array(x, rank) \
@@ -574,7 +599,7 @@ cdef class CoreModel:
                 steps[0] = cnp.PyArray_DIM(x, 1)
             if steps[0] != cnp.PyArray_DIM(x, 1) or steps[0] > MOST:
                 return None
-        return as_kind(x, cnp.NPY_INT32 if ids else self.kind)
+        return as_kind(x, cnp.NPY_INT32 if ids else self.kind, kept)
 
     cdef object output_array(self, int i, cnp.npy_intp batch, cnp.npy_intp steps):
         cdef cnp.npy_intp shape[3]
@@ -651,7 +676,7 @@ cdef class CoreModel:
 
     def quick_many(self, list arrays, int threads):
         """The outputs for inputs in order, each as `quick` takes one; None where the caller has to take the long way."""
-        cdef CoreCall call = self.prepared(arrays, threads, None)
+        cdef CoreCall call = self.prepared(arrays, threads, None, False)
         if call is None:
             return None
         self.go(&call.run)
@@ -659,8 +684,9 @@ cdef class CoreModel:
 
     def call(self, list arrays, int threads, out=None):
         """A run that can be made again when what is in these inputs has changed, its outputs new arrays, or `out` where
-        there is one of one input; None where an array is not what the core itself reads or writes."""
-        cdef CoreCall call = self.prepared(arrays, threads, out)
+        there is one of one input; None where an array is not what the core itself reads or writes. Token ids are read
+        where they stand: the array must be one that nobody else can write to."""
+        cdef CoreCall call = self.prepared(arrays, threads, out, True)
         if call is None:
             return None
         for given, read in zip(arrays, call.inputs):
@@ -668,8 +694,8 @@ cdef class CoreModel:
                 return None
         return call
 
-    cdef CoreCall prepared(self, list arrays, int threads, out):
-        """A run on these inputs, those that need it cast; None where one needs more."""
+    cdef CoreCall prepared(self, list arrays, int threads, out, bint kept):
+        """A run on these inputs, those that need it cast; None where one needs more. kept: see as_kind."""
         cdef CoreCall call = CoreCall.__new__(CoreCall)
         cdef cnp.npy_intp batch = self.fixed_batch
         cdef cnp.npy_intp steps[MAX_PORTS]
@@ -679,7 +705,7 @@ cdef class CoreModel:
         memcpy(steps, self.fixed_steps, sizeof(steps))
         call.model, call.inputs, call.outputs = self, [], []
         for i in range(self.input_count):
-            x = self.input_array(i, arrays[i], &batch, steps)
+            x = self.input_array(i, arrays[i], &batch, steps, kept)
             if x is None:
                 return None
             call.inputs.append(x)

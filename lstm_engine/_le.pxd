@@ -1,7 +1,7 @@
 # cython: language_level=3
 """The public C API of csrc/include/le.h, as the bindings see it."""
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 
 cdef extern from "le.h" nogil:
     ctypedef enum le_status:
@@ -28,7 +28,7 @@ cdef extern from "le.h" nogil:
     int le_openmp_max_threads()
     le_status le_threads_init()
     ctypedef int le_blas_kind
-    void le_blas_set(void *, void *, le_blas_kind)
+    le_status le_blas_set(void *, void *, le_blas_kind)
     int le_blas_linked()
     void le_blas_sgemm(size_t, size_t, size_t, const float *, const float *, float *)
     void le_blas_dgemm(size_t, size_t, size_t, const double *, const double *, double *)
@@ -112,3 +112,5 @@ cdef extern from "le.h" nogil:
         int (*poll)(void *) noexcept nogil
         void *poll_context
     le_status le_model_run(le_model *, const le_run *, le_error *)
+    uint64_t le_fp_default()
+    void le_fp_restore(uint64_t)

@@ -7,21 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ArgumentError, ArgumentTypeError
+from .errors import ArgumentError, ArgumentTypeError, OutOfMemoryError
 
 
 def plain_array(given: Any, what: str, dtype: Any = None) -> np.ndarray:
     """`given` as an array, named `what` in messages. dtype: for what is not an array yet.
 
-    Raises ArgumentError for what is not rectangular, ArgumentTypeError for Python objects and for a masked array, whose
-    masked entries would count like any others.
+    Raises ArgumentError for what is not rectangular or says no to being an array, ArgumentTypeError for Python objects
+    and for a masked array, whose masked entries would count like any others.
     """
     if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
         raise ArgumentTypeError(f"{what}: a masked array has no values there; fill it first (predict can leave out "
                                 'steps that are NaN: nan="mask")')
     try:
         array = np.asarray(given, None if isinstance(given, np.ndarray) else dtype)
-    except (ValueError, TypeError, OverflowError) as error:
+    except MemoryError as error:
+        raise OutOfMemoryError(f"{what}: {error}") from error
+    except Exception as error:                  # an object may raise anything when it is asked for its array
         raise ArgumentError(f"{what}: not a rectangular array of numbers ({error})") from error
     if array.dtype.kind == "O":
         raise ArgumentTypeError(f"{what}: expected numbers, got an array of Python objects")

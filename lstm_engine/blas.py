@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from functools import cache
 
 import numpy as np
@@ -15,7 +17,6 @@ _NAMES = (("scipy_", "64_", "ilp64"), ("", "64_", "ilp64"), ("", "$NEWLAPACK$ILP
 
 def _numpy_libraries() -> list[str]:
     """The libraries whose symbols NumPy's own module can see; on Windows the BLAS itself must be opened."""
-    import os
     from glob import glob
 
     from numpy._core import _multiarray_umath
@@ -88,13 +89,31 @@ def _from_scipy() -> str | None:
     return "scipy (cython_blas)" if all(addresses) and _try(*addresses, "fortran") else None
 
 
-@cache
+_lock = threading.Lock()
+
+
+def _fresh_lock() -> None:
+    """In a forked child, whose parent may have been filling the slot in another thread."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fresh_lock)
+
+
 def provider() -> str:
-    """Fill the C core's BLAS slot once and name what is in it.
+    """Fill the C core's BLAS slot once and name what is in it; threads that come meanwhile wait.
 
     Order: linked at build time; the BLAS that NumPy's own extension module resolves; SciPy's; a plain C loop. Every
     candidate is tried on a small product before it is trusted.
     """
+    with _lock:
+        return _fill()
+
+
+@cache
+def _fill() -> str:
     _none()
     if _core.blas_linked() and _right("float32") and _right("float64"):
         return "linked at build time"

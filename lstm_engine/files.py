@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import BinaryIO, NoReturn
 
 from .errors import FileError
@@ -12,6 +15,29 @@ from .errors import FileError
 _KINDS = {stat.S_IFDIR: (errno.EISDIR, "a folder"), stat.S_IFIFO: (errno.EINVAL, "a named pipe"),
           stat.S_IFSOCK: (errno.EINVAL, "a socket"), stat.S_IFCHR: (errno.EINVAL, "a device"),
           stat.S_IFBLK: (errno.EINVAL, "a device")}
+
+
+_Identities = set[tuple[int, int]]
+_noted: ContextVar[_Identities | None] = ContextVar("noted", default=None)
+
+
+@contextmanager
+def noting_reads() -> Iterator[_Identities]:
+    """The (device, inode) of each file that is opened inside the block to be read, as they come: what a writer must
+    not put its own file in the place of, whatever name it goes by."""
+    noted: _Identities = set()
+    token = _noted.set(noted)
+    try:
+        yield noted
+    finally:
+        _noted.reset(token)
+
+
+def note_read(status: os.stat_result) -> None:
+    """Say that a file of this status is read."""
+    noted = _noted.get()
+    if noted is not None:
+        noted.add((status.st_dev, status.st_ino))
 
 
 def open_regular(path: str | os.PathLike[str], buffering: int = -1) -> BinaryIO:
@@ -27,11 +53,13 @@ def open_regular(path: str | os.PathLike[str], buffering: int = -1) -> BinaryIO:
 
 def _opener(path: str, flags: int) -> int:
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
-    kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
+    status = os.fstat(descriptor)
+    kind = stat.S_IFMT(status.st_mode)
     if kind != stat.S_IFREG:
         os.close(descriptor)
         number, what = _KINDS.get(kind, (errno.EINVAL, "no regular file"))
         raise FileError(number, f"cannot read {path}: it is {what}; expected a file")
+    note_read(status)
     return descriptor
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import choice
 from .arrays import plain_array
 from .errors import ArgumentError, ArgumentTypeError
 from .graph import Value
@@ -45,7 +46,7 @@ def check_inputs(inputs: tuple[Value, ...], axes: Axes, x: Any, lengths: Any) ->
         elif lengths is not None and isinstance(given, list) and any(isinstance(item, np.ndarray) for item in given):
             raise ArgumentError("lengths cannot be given with a list of sequences: the sequences have their own")
         else:
-            arrays[value.name] = plain_array(given, f"input {value.name!r}")
+            arrays[value.name] = _own(value, plain_array(given, f"input {value.name!r}"))
     sizes = _bind(inputs, arrays)
     batch = next((arrays[value.name].shape[axis] for value in inputs
                   if (axis := axes.batch_axis(value.name)) is not None), 1)
@@ -56,7 +57,7 @@ def check_inputs(inputs: tuple[Value, ...], axes: Axes, x: Any, lengths: Any) ->
         array = arrays[value.name]
         if not value.dtype.startswith("float") and array.dtype != value.dtype:
             array = _without_padding(value, axes, array, found)      # a number there need not fit
-        arrays[value.name] = _convert(value, array, f"input {value.name!r}")
+        arrays[value.name] = converted(value, array, f"input {value.name!r}")
     return Checked(arrays, batch, found, sizes, listed)
 
 
@@ -75,14 +76,16 @@ class InputCheck:
         if arrays is None:
             return check_inputs(self._inputs, self._axes, x, lengths)
         shapes = tuple([array.shape for array in arrays])
-        if shapes not in self._known:
+        known = self._known.get(shapes)         # once: another thread may clear them
+        if known is None:
             checked = check_inputs(self._inputs, self._axes, x, None)
             if len(self._known) >= 64:
                 self._known.clear()
             self._known[shapes] = checked.batch, dict(checked.sizes)
             return checked
-        batch, sizes = self._known[shapes]
-        return Checked(dict(zip(self._names, arrays)), batch, {}, dict(sizes), False)
+        batch, sizes = known
+        own = {name: array if array.dtype.kind == "f" else array.copy() for name, array in zip(self._names, arrays)}
+        return Checked(own, batch, {}, dict(sizes), False)
 
     def _plain(self, x: Any) -> list[np.ndarray] | None:
         """The arrays by input, if each is one that needs no conversion."""
@@ -139,7 +142,7 @@ def _pad(value: Value, axes: Axes, given: list) -> tuple[np.ndarray, np.ndarray]
                                                    for dim, size in zip(expected, array.shape, strict=True))
         if not fits:
             raise ArgumentError(f"{what}: expected shape {_shape_text(expected)}, got {_shape_text(array.shape)}")
-        items.append(np.moveaxis(_convert(value, array, what), time, 0))
+        items.append(np.moveaxis(converted(value, array, what), time, 0))
     lengths = np.array([len(item) for item in items], np.int32)
     tail = [dim for axis, dim in enumerate(expected) if axis != time]
     sizes = items[0].shape[1:] if items else [0 if isinstance(dim, str) else dim for dim in tail]
@@ -159,12 +162,20 @@ def _agree(found: dict[object, np.ndarray], symbol: object, lengths: np.ndarray,
     found[symbol] = lengths
 
 
+def _own(value: Value, array: np.ndarray) -> np.ndarray:
+    """Whole numbers and masks say where to read and how far. Their caller may change them while they are read: what is
+    checked must be what is used, so they are copied first. A float that changes is another float, and does no harm."""
+    return array if value.dtype.startswith("float") else array.copy()
+
+
 # ---- dtypes and shapes --------------------------------------------------------------------------------------
 
-def _convert(value: Value, array: np.ndarray, what: str) -> np.ndarray:
-    """The array in the dtype that the model declares, C-contiguous."""
+def converted(value: Value, array: np.ndarray, what: str) -> np.ndarray:
+    """The array in the dtype that the model declares, C-contiguous and aligned."""
     target = np.dtype(value.dtype)
-    if array.size and array.dtype.kind not in _KINDS[target.kind]:
+    if array.dtype.kind not in _KINDS[target.kind]:
+        if not array.size:                    # an empty list says nothing of a dtype
+            return np.zeros(array.shape, target)
         wanted = "whole numbers (token ids)" if target.kind in "iu" else "numbers"
         raise ArgumentTypeError(f"{what}: expected {wanted} of a kind that {target} holds, got dtype {array.dtype}")
     if target.kind in "iu" and array.size and array.dtype != target:
@@ -173,7 +184,7 @@ def _convert(value: Value, array: np.ndarray, what: str) -> np.ndarray:
         if low < limits.min or high > limits.max:
             raise ArgumentError(f"{what}: {low if low < limits.min else high} does not fit {target}")
     with np.errstate(over="ignore"):          # a number beyond float32 becomes inf, as IEEE has it
-        return array.astype(target, order="C", copy=False)
+        return np.require(array, target, ["C", "A"])
 
 
 def _without_padding(value: Value, axes: Axes, array: np.ndarray, lengths: Mapping[object, np.ndarray]) -> np.ndarray:
@@ -241,9 +252,11 @@ def _given_lengths(inputs: tuple[Value, ...], axes: Axes, lengths: Any) -> dict[
 
 def _check_lengths(lengths: Any, batch: int, arrays: dict[str, np.ndarray], inputs: tuple[Value, ...], axes: Axes,
                    symbol: object) -> np.ndarray:
-    array = plain_array(lengths, "lengths")
-    if array.dtype.kind not in "iu" and array.size:
-        raise ArgumentTypeError(f"lengths: expected whole numbers, got dtype {array.dtype}")
+    array = plain_array(lengths, "lengths").copy()         # what is checked is what is used; see `_own`
+    if array.dtype.kind not in "iu":
+        if array.size:
+            raise ArgumentTypeError(f"lengths: expected whole numbers, got dtype {array.dtype}")
+        array = np.zeros(array.shape, np.int32)
     if array.shape != (batch,):
         raise ArgumentError(f"lengths: expected {batch} of them, one for each row, "
                             f"got shape {_shape_text(array.shape)}")
@@ -259,14 +272,13 @@ def _check_lengths(lengths: Any, batch: int, arrays: dict[str, np.ndarray], inpu
 NAN_MODES = ("propagate", "error", "mask")
 
 
-def find_missing(inputs: tuple[Value, ...], axes: Axes, checked: Checked, nan: str) -> dict[object, np.ndarray]:
+def find_missing(inputs: tuple[Value, ...], axes: Axes, checked: Checked, nan: Any) -> dict[object, np.ndarray]:
     """What `nan` asks for: {} to propagate, or bool [batch, time] by time symbol, False where a step has a NaN.
 
     Raises ArgumentError for an unknown mode, and for a NaN under "error" (naming its place). What stands past the end
     of a sequence does not count.
     """
-    if nan not in NAN_MODES:
-        raise ArgumentError(f"nan is one of {', '.join(NAN_MODES)}, not {nan!r}")
+    nan = choice(nan, "nan", NAN_MODES)
     present: dict[object, np.ndarray] = {}
     for value in inputs if nan != "propagate" else ():
         array = checked.arrays[value.name]

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from . import graph as g
+from .arguments import choice, flag, listed
+from .arrays import plain_array
 from .errors import ArgumentError, ArgumentTypeError, UnsupportedError
 
 _CAMEL = {name.replace("_", ""): name for name in g.ACTIVATIONS}
@@ -26,7 +28,7 @@ def activation(name: str | g.Activation | None, alpha: float | None = None, beta
 
 
 def _array(value: Any, what: str, ndim: int) -> np.ndarray:
-    array = np.asarray(value)
+    array = plain_array(value, what)
     if array.dtype.kind not in "fiu":
         raise ArgumentTypeError(f"{what}: expected an array of numbers, got dtype {array.dtype}")
     if array.dtype.kind != "f":
@@ -79,7 +81,7 @@ class Dense(Layer):
                         activation=activation(self.activation))]
 
     def input(self) -> tuple[g.Shape, str]:
-        return ("batch", "time", int(np.shape(self.kernel)[0])), "float32"
+        return ("batch", "time", _array(self.kernel, "dense.kernel", 2).shape[0]), "float32"
 
 
 @dataclass
@@ -129,24 +131,24 @@ class Recurrent(Layer):
         return {}
 
     def nodes(self, name: str, x: str, y: str) -> list[g.Node]:
-        if self.direction not in ("forward", "reverse", "bidirectional"):
-            raise ArgumentError(f"{name}: direction is forward, reverse or bidirectional, not {self.direction!r}")
-        dirs = 2 if self.direction == "bidirectional" else 1
+        direction = choice(self.direction, f"{name}: direction", g.DIRECTIONS)
+        dirs = 2 if direction == "bidirectional" else 1
         count = len(self.node_type.default_activations)
         functions: tuple[tuple[g.Activation, ...], ...] = ()
         if self.activations is not None:
-            flat = [activation(function) for function in self.activations]
+            flat = [activation(function) for function in listed(self.activations, f"{name}: activations are a list of "
+                                                                                  "names")]
             if len(flat) != count * dirs:
                 raise ArgumentError(f"{name}: expected {count * dirs} activations, got {len(flat)}")
             functions = tuple(tuple(flat[i * count:(i + 1) * count]) for i in range(dirs))
         bias = None if self.B is None else _array(self.B, f"{name}.B", 2)
-        outputs = (y,) if self.return_sequences else ("", y)
+        outputs = (y,) if flag(self.return_sequences, f"{name}: return_sequences") else ("", y)
         return [self.node_type(name=name, inputs=(x,), outputs=outputs, W=_array(self.W, f"{name}.W", 3),
-                               R=_array(self.R, f"{name}.R", 3), B=bias, direction=self.direction,
+                               R=_array(self.R, f"{name}.R", 3), B=bias, direction=direction,
                                activations=functions, clip=self.clip, **self._options(name))]
 
     def input(self) -> tuple[g.Shape, str]:
-        return ("batch", "time", int(np.shape(self.W)[-1])), "float32"
+        return ("batch", "time", _array(self.W, f"{self.kind}.W", 3).shape[2]), "float32"
 
 
 @dataclass
@@ -189,6 +191,7 @@ def chain(layers: Sequence[Layer], names: Sequence[str] | None = None) -> g.Grap
     """The graph of layers one after the other. Raises ArgumentError or ArgumentTypeError naming the layer."""
     if isinstance(layers, Layer):
         layers = [layers]
+    layers = listed(layers, "a model is made from a list of layers, or a Graph")
     if not layers:
         raise ArgumentError("a model needs at least one layer")
     for number, layer in enumerate(layers):

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from . import runtime
+from .arguments import choice, flag, path_text, shown, whole_number
 from .arrays import Owners
+from .entry import entry, out_of_memory
 from .errors import ArgumentError, ArgumentTypeError, AssumptionWarning, UnsupportedError
 from .graph import Graph, Operator, Value, validate
 from .graph.cast import cast, settled
@@ -40,11 +42,10 @@ class Model:
     A model is immutable; any number of threads may call it at the same time. Models pickle.
     """
 
+    @entry
     def __init__(self, layers: Sequence[Layer] | Graph, *, gemm: str = "packed", dtype: str | None = None) -> None:
-        if gemm not in GEMMS:
-            raise ArgumentError(f"gemm is one of {', '.join(GEMMS)}, not {gemm!r}")
-        if dtype is not None and dtype not in DTYPES:
-            raise ArgumentError(f"dtype is one of {', '.join(DTYPES)}, not {dtype!r}")
+        gemm = choice(gemm, "gemm", GEMMS)
+        dtype = None if dtype is None else choice(dtype, "dtype", DTYPES)
         if gemm == "blas":
             from . import blas
 
@@ -147,7 +148,7 @@ class Model:
         """Write the model as a `*.lstm` file (docs/format.md); an existing file is replaced only by a whole one."""
         from . import format
 
-        format.save(self.graph, path)
+        format.save(self.graph, path_text(path, "save"))
 
     def stream(self, batch: int = 1, states: Mapping[str, str] | None = None, threads: int | None = None) -> Stream:
         """A stream of `batch` live sequences: the recurrent state is kept between calls.
@@ -184,19 +185,31 @@ class Model:
         when the input was a list. With return_state, a pair (output, states).
         Raises ArgumentError (a ValueError) and ArgumentTypeError (a TypeError) naming the argument.
         """
-        plain = (batch_size is None and not progress and initial_state is None and not return_state
-                 and nan == "propagate")
-        if plain and threads is None and lengths is None and self._direct is not None and runtime.threads_known:
-            y = self._direct(x, 0, out)
-            if y is not None:
-                return y
-        count = runtime.num_threads(threads)
-        if plain and self._quick is not None:
-            y = self._quick.predict(x, lengths, out, count)
-            if y is not None:
-                return y
+        plain = (batch_size is None and progress is False and initial_state is None and return_state is False
+                 and type(nan) is str and nan == "propagate")
+        try:
+            if plain and threads is None and lengths is None and self._direct is not None and runtime.threads_known:
+                y = self._direct(x, 0, out)
+                if y is not None:
+                    return y
+            count = runtime.num_threads(threads)
+            if plain and self._quick is not None:
+                y = self._quick.predict(x, lengths, out, count)
+                if y is not None:
+                    return y
+        except MemoryError as error:
+            out_of_memory(error)
+        return self._predict(x, lengths, batch_size, flag(progress, "progress"), out, count, initial_state,
+                             flag(return_state, "return_state"), nan)
+
+    __call__ = predict
+
+    @entry
+    def _predict(self, x: Any, lengths: Any, batch_size: int | None, progress: bool, out: Any, count: int,
+                 initial_state: Any, return_state: bool, nan: Any) -> Any:
+        """`predict` with every check and every option; count: threads."""
         checked = self._check(x, lengths)
-        masks = find_missing(self._plan.inputs, self._plan.axes, checked, nan) if nan != "propagate" else {}
+        masks = find_missing(self._plan.inputs, self._plan.axes, checked, nan)
         state_in = self._states.pack(initial_state, checked.batch) if initial_state is not None else {}
         state_out = self._states.empty(checked.batch) if return_state else {}
         targets = self._targets(out, checked)
@@ -206,8 +219,6 @@ class Model:
         else:
             results = self._in_parts(checked, masks, batch_size, progress, state_in, state_out, count, targets)
         return self._answer(checked, results, state_out if return_state else None, targets)
-
-    __call__ = predict
 
     def _targets(self, out: Any, checked: Checked) -> dict[str, np.ndarray]:
         """The arrays given as `out`, by output name, checked."""
@@ -219,11 +230,12 @@ class Model:
                 raise ArgumentTypeError(f"out: the model has {len(names)} outputs; give a dict by name "
                                         f"({', '.join(names)})")
             out = {names[0]: out}
+        out = dict(out)
         for name, array in out.items():
             if name not in names:
-                raise ArgumentError(f"out: {name!r} is no output of the model; it has {', '.join(names)}")
+                raise ArgumentError(f"out: {shown(name)} is no output of the model; it has {', '.join(names)}")
             value = self._plan.values[name]
-            if not isinstance(array, np.ndarray):
+            if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
                 raise ArgumentTypeError(f"out {name!r}: expected an array, got {type(array).__name__}")
             shape = tuple(checked.sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in value.shape)
             # A symbol that is left stands for a size that only the run tells; `_answer` and the core look at it then.
@@ -243,11 +255,10 @@ class Model:
 
     def _in_parts(self, checked: Checked, masks: dict, batch_size: int | None, progress: bool, state_in: dict,
                   state_out: dict, threads: int, targets: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        size = checked.batch if batch_size is None else batch_size
-        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or (size < 1 and batch_size is not None):
-            raise ArgumentError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
+        size = checked.batch if batch_size is None else min(whole_number(batch_size, "batch_size", most=None),
+                                                            max(checked.batch, 1))
         divisible = not self._plan.mixes_rows
-        step = min(int(size), -(-checked.batch // 20)) if progress and divisible else int(size)
+        step = min(size, -(-checked.batch // 20)) if progress and divisible else size
         parts = range(0, checked.batch, max(1, step))
         if len(parts) > 1 and not divisible:
             raise UnsupportedError(f"batch_size: this model {self._plan.mixes_rows}, so its rows cannot run in parts; "
@@ -281,9 +292,10 @@ class Model:
             if results[name] is not array:          # an output of a host operator, or of an input passed through
                 _put(name, results[name], array)
                 results[name] = array
-        given = Owners(checked.arrays.values()) if self._may_alias else None
         for name in self._may_alias:
-            if name not in targets and (given.share(results[name]) or self._constants.share(results[name])):
+            others = (array for other, array in results.items() if other != name)
+            if name not in targets and (Owners([*checked.arrays.values(), *others]).share(results[name])
+                                        or self._constants.share(results[name])):
                 results[name] = results[name].copy()
         if checked.lengths:
             for name, array in results.items():
@@ -341,13 +353,15 @@ def _progress(parts: range, total: int) -> Iterable[int]:
     sys.stderr.write("\n")
 
 
+@entry
 def load(path: str | os.PathLike, *, gemm: str = "packed", dtype: str | None = None) -> Model:
     """The model in a `*.lstm` file. Raises FileError if it cannot be read, FormatError naming the wrong part."""
     from . import format
 
-    return Model(format.load(path), gemm=gemm, dtype=dtype)
+    return Model(format.load(path_text(path, "load")), gemm=gemm, dtype=dtype)
 
 
+@entry
 def convert(source: Any, *, gemm: str = "packed", dtype: str | None = None, spec: Any = None, pool: str | None = None,
             activations: Mapping[str, Any] | None = None, order: Sequence[str] | None = None,
             example_inputs: Any = None) -> Model:
@@ -380,10 +394,10 @@ def convert(source: Any, *, gemm: str = "packed", dtype: str | None = None, spec
         # In the type that the source itself computes in, whatever was asked for.
         check_agreement(model if dtype is None else Model(graph), graph.metadata, source, example_inputs)
     for note in notes(graph.metadata):
-        warnings.warn(note, UserWarning, stacklevel=2)
+        warnings.warn(note, UserWarning, stacklevel=3)
     if model.assumptions:
         warnings.warn(f"{source} holds weights alone, not the program around them. Assumed: "
                       f"{'; '.join(model.assumptions)}. Settle it with pool=, activations=, order= or spec= "
                       "(docs/spec.md), or convert the program itself: a .pt2 file of torch.export", AssumptionWarning,
-                      stacklevel=2)
+                      stacklevel=3)
     return model

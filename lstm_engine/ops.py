@@ -17,7 +17,9 @@ import numpy as np
 
 from . import graph as g
 from . import runtime
+from .arguments import choice, listed, shown, whole_number
 from .arrays import plain_array
+from .entry import entry
 from .errors import ArgumentError, ArgumentTypeError
 from .graph.activations import from_onnx
 from .plan import lower
@@ -26,6 +28,7 @@ from .plan.execute import execute
 _FLOATS = ("float16", "float32", "float64")
 
 
+@entry
 def lstm(X: Any, W: Any, R: Any, B: Any = None, sequence_lens: Any = None, initial_h: Any = None, initial_c: Any = None,
          P: Any = None, *, direction: str = "forward", activations: Sequence[str] | None = None,
          activation_alpha: Sequence[float] | None = None, activation_beta: Sequence[float] | None = None,
@@ -41,6 +44,7 @@ def lstm(X: Any, W: Any, R: Any, B: Any = None, sequence_lens: Any = None, initi
                 activation_beta, clip, layout, hidden_size, threads, input_forget=_flag(input_forget, "input_forget"))
 
 
+@entry
 def gru(X: Any, W: Any, R: Any, B: Any = None, sequence_lens: Any = None, initial_h: Any = None, *,
         direction: str = "forward", activations: Sequence[str] | None = None,
         activation_alpha: Sequence[float] | None = None, activation_beta: Sequence[float] | None = None,
@@ -52,6 +56,7 @@ def gru(X: Any, W: Any, R: Any, B: Any = None, sequence_lens: Any = None, initia
                 linear_before_reset=_flag(linear_before_reset, "linear_before_reset"))
 
 
+@entry
 def rnn(X: Any, W: Any, R: Any, B: Any = None, sequence_lens: Any = None, initial_h: Any = None, *,
         direction: str = "forward", activations: Sequence[str] | None = None,
         activation_alpha: Sequence[float] | None = None, activation_beta: Sequence[float] | None = None,
@@ -68,11 +73,11 @@ def _given(value: Any) -> bool:
 
 
 def _float_array(value: Any, what: str, dtype: np.dtype | None = None) -> np.ndarray:
-    """An array of floats in native byte order; what is not an array yet takes `dtype`, that of X."""
+    """An array of floats, aligned and in native byte order; what is not an array yet takes `dtype`, that of X."""
     array = plain_array(value, what, dtype or np.float32)
     if array.dtype.name not in _FLOATS:
         raise ArgumentTypeError(f"{what}: expected float32 or float64, got {array.dtype}")
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    array = np.require(array, array.dtype.newbyteorder("="), "A")
     if dtype is not None and array.dtype != dtype:
         raise ArgumentTypeError(f"{what}: expected {dtype}, the dtype of X, got {array.dtype}")
     return array
@@ -80,7 +85,7 @@ def _float_array(value: Any, what: str, dtype: np.dtype | None = None) -> np.nda
 
 def _flag(value: Any, what: str) -> bool:
     if not isinstance(value, (int, np.integer)) or value not in (0, 1):
-        raise ArgumentError(f"{what} is 0 or 1, not {value!r}")
+        raise ArgumentError(f"{what} is 0 or 1, not {shown(value)}")
     return bool(value)
 
 
@@ -90,7 +95,7 @@ def _numbers(values: Any, what: str) -> list[float]:
         return []
     array = plain_array(values, what, np.float64)
     if array.ndim != 1 or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-        raise ArgumentError(f"{what}: expected a list of finite numbers, got {values!r:.80}")
+        raise ArgumentError(f"{what}: expected a list of finite numbers, got {shown(values)}")
     return array.tolist()
 
 
@@ -106,8 +111,7 @@ def _run(kind: type[g.Recurrent], X: Any, weights: dict[str, Any], sequence_lens
     if max(x.shape) > 2**31 - 1:
         raise ArgumentError(f"X: no size may be above {2**31 - 1}, got shape {list(x.shape)}")
     layout = _flag(layout, "layout")
-    if direction not in ("forward", "reverse", "bidirectional"):
-        raise ArgumentError(f"direction is forward, reverse or bidirectional, not {direction!r}")
+    direction = choice(direction, "direction", g.DIRECTIONS)
     compute = np.float64 if x.dtype == np.float64 else np.float32
     given = {name: _float_array(value, name, x.dtype).astype(compute, copy=False)
              for name, value in weights.items() if _given(value)}
@@ -120,10 +124,9 @@ def _run(kind: type[g.Recurrent], X: Any, weights: dict[str, Any], sequence_lens
     dirs, per_direction = 2 if direction == "bidirectional" else 1, len(kind.default_activations)
     functions: tuple = ()
     own_alphas, own_betas = _numbers(alphas, "activation_alpha"), _numbers(betas, "activation_beta")
-    if isinstance(activations, str):
-        raise ArgumentTypeError(f"activations: expected a list of names, got the string {activations!r}")
     if activations is not None or own_alphas or own_betas:
-        names = list(activations) if activations is not None else [f.name for f in kind.default_activations] * dirs
+        names = [f.name for f in kind.default_activations] * dirs if activations is None \
+            else [_name(name) for name in listed(activations, "activations: expected a list of names")]
         if len(names) != per_direction * dirs:
             raise ArgumentError(f"activations: expected {per_direction * dirs} names, got {len(names)}")
         flat = from_onnx(names, own_alphas, own_betas)
@@ -138,10 +141,10 @@ def _run(kind: type[g.Recurrent], X: Any, weights: dict[str, Any], sequence_lens
             names[position] = name
     node = kind(name=kind.op.lower(), inputs=tuple(names), outputs=wanted, direction=direction, activations=functions,
                 clip=_checked_clip(clip), empty="zero", **given, **options)
-    if hidden_size is not None and hidden_size != given["R"].shape[2]:
+    if hidden_size is not None and whole_number(hidden_size, "hidden_size") != given["R"].shape[2]:
         raise ArgumentError(f"hidden_size is {hidden_size}; R has {given['R'].shape[2]}")
     graph = g.validate(g.Graph(tuple(ins), (node,), wanted))
-    batch_first = np.ascontiguousarray(x.astype(compute, copy=False) if layout else x.swapaxes(0, 1), compute)
+    batch_first = np.require(x if layout else x.swapaxes(0, 1), compute, ["C", "A"])
     batch, steps = batch_first.shape[:2]
     values = {"X": batch_first}
     for name, value in (("initial_h", initial_h), ("initial_c", initial_c)):
@@ -163,12 +166,18 @@ def _run(kind: type[g.Recurrent], X: Any, weights: dict[str, Any], sequence_lens
     return tuple(np.ascontiguousarray(array.astype(x.dtype, copy=False)) for array in results)
 
 
+def _name(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ArgumentTypeError(f"activations: expected names, got {shown(value)}")
+    return str(value)
+
+
 def _checked_clip(clip: Any) -> float | None:
     if clip is None:
         return None
     if isinstance(clip, bool) or not isinstance(clip, (int, float, np.integer, np.floating)) \
             or not 0 < clip <= sys.float_info.max:
-        raise ArgumentError(f"clip: expected a finite number above 0, got {clip!r}")
+        raise ArgumentError(f"clip: expected a finite number above 0, got {shown(clip)}")
     return float(clip)
 
 
@@ -185,9 +194,11 @@ def _state_rows(value: Any, name: str, dtype: np.dtype, batch: int, dirs: int, h
 def _lengths(value: Any, batch: int, steps: int) -> np.ndarray | None:
     if not _given(value):
         return None
-    array = plain_array(value, "sequence_lens")
-    if array.dtype.kind not in "iu" and array.size:
-        raise ArgumentTypeError(f"sequence_lens: expected whole numbers, got {array.dtype}")
+    array = plain_array(value, "sequence_lens").copy()     # the caller may change them while they are read
+    if array.dtype.kind not in "iu":
+        if array.size:
+            raise ArgumentTypeError(f"sequence_lens: expected whole numbers, got {array.dtype}")
+        array = np.zeros(array.shape, np.int32)
     if array.shape != (batch,):
         raise ArgumentError(f"sequence_lens: expected shape [{batch}], got {list(array.shape)}")
     if ((array < 0) | (array > steps)).any():

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from .arguments import listed, shown, whole_number
 from .arrays import plain_array
+from .entry import entry
 from .errors import ArgumentError, ArgumentTypeError
 
 SIDES = ("left", "right")
 _KERAS_SIDES = {"pre": "left", "post": "right"}
 
 
+@entry
 def pad_sequences(sequences: Iterable[Any], length: int | None = None, *, side: str = "left", truncate: str = "left",
                   value: float = 0, dtype: Any = None) -> np.ndarray:
     """Sequences in one array [batch, length, ...], as `keras.utils.pad_sequences` makes it.
@@ -32,9 +35,9 @@ def pad_sequences(sequences: Iterable[Any], length: int | None = None, *, side: 
     Raises ArgumentError and ArgumentTypeError (a ValueError, a TypeError) naming the sequence or the argument.
     """
     for argument, chosen in (("side", side), ("truncate", truncate)):
-        if chosen not in SIDES:
-            keras = f" (Keras' {chosen!r} is {_KERAS_SIDES[chosen]!r})" if chosen in ("pre", "post") else ""
-            raise ArgumentError(f"pad_sequences: {argument} is one of {', '.join(SIDES)}, not {chosen!r}{keras}")
+        if not isinstance(chosen, str) or chosen not in SIDES:
+            keras = f" (Keras' {chosen!r} is {_KERAS_SIDES[chosen]!r})" if shown(chosen) in ("'pre'", "'post'") else ""
+            raise ArgumentError(f"pad_sequences: {argument} is one of {', '.join(SIDES)}, not {shown(chosen)}{keras}")
     items = _items(sequences)
     steps = max(map(len, items), default=0) if length is None else _length(length)
     tail = _features(items)
@@ -51,15 +54,13 @@ def pad_sequences(sequences: Iterable[Any], length: int | None = None, *, side: 
 
 def _items(sequences: Any) -> list[np.ndarray]:
     """The sequences as arrays, time first. A sequence without steps says nothing of dtype or features."""
-    if isinstance(sequences, (str, bytes, Mapping)) or not hasattr(sequences, "__iter__"):
-        raise ArgumentTypeError("pad_sequences: expected a list of sequences (or an array of rows), got "
-                                f"{type(sequences).__name__}")
     items = []
-    for number, given in enumerate(sequences):
+    for number, given in enumerate(listed(sequences, "pad_sequences: expected a list of sequences (or an array of "
+                                                     "rows)")):
         what = f"pad_sequences: sequence {number}"
         item = plain_array(given, what)
         if item.ndim == 0:
-            raise ArgumentTypeError(f"{what}: expected a list or an array of steps, got {given!r:.60}")
+            raise ArgumentTypeError(f"{what}: expected a list or an array of steps, got {shown(given)}")
         if item.size and item.dtype.kind not in "biuf":
             raise ArgumentTypeError(f"{what}: expected numbers, got dtype {item.dtype}")
         items.append(item)
@@ -68,10 +69,10 @@ def _items(sequences: Any) -> list[np.ndarray]:
 
 def _length(length: Any) -> int:
     if isinstance(length, bool) or not isinstance(length, (int, np.integer)):
-        raise ArgumentTypeError(f"pad_sequences: length is a whole number of steps or None, not {length!r:.60}")
+        raise ArgumentTypeError(f"pad_sequences: length is a whole number of steps or None, not {shown(length)}")
     if length < 0:
-        raise ArgumentError(f"pad_sequences: length must be at least 0, got {length}")
-    return int(length)
+        raise ArgumentError(f"pad_sequences: length must be at least 0, got {shown(length)}")
+    return whole_number(length, "pad_sequences: length", least=0)
 
 
 def _features(items: list[np.ndarray]) -> tuple[int, ...]:
@@ -101,8 +102,8 @@ def _common_dtype(items: list[np.ndarray]) -> np.dtype:
 def _dtype(given: Any) -> np.dtype:
     try:
         dtype = np.dtype(given)
-    except TypeError:
-        raise ArgumentTypeError(f"pad_sequences: dtype {given!r:.60} is none that NumPy knows") from None
+    except Exception:                           # NumPy raises what it likes of what is no dtype
+        raise ArgumentTypeError(f"pad_sequences: dtype {shown(given)} is none that NumPy knows") from None
     if dtype.kind not in "iuf":
         raise ArgumentTypeError(f"pad_sequences: dtype is one of integers or floating-point numbers, not {dtype}")
     return dtype
@@ -111,7 +112,7 @@ def _dtype(given: Any) -> np.dtype:
 def _cast(array: np.ndarray, target: np.dtype, what: str, ndim: int) -> np.ndarray:
     """`array` in the dtype `target`; a number that an integer dtype would change is refused."""
     if array.ndim != ndim or array.dtype.kind not in "biuf":
-        raise ArgumentTypeError(f"{what}: expected {'a number' if ndim == 0 else 'numbers'}, got {array!r:.60}")
+        raise ArgumentTypeError(f"{what}: expected {'a number' if ndim == 0 else 'numbers'}, got {shown(array)}")
     with np.errstate(over="ignore", invalid="ignore"):      # beyond float32 is inf, as IEEE has it; NaN is told below
         made = array.astype(target)
     if target.kind in "iu":

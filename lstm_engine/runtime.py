@@ -6,9 +6,11 @@ import os
 from typing import Any
 
 from . import _core
+from .arguments import shown, whole_number
 from .cpus import usable_cpus
 from .errors import ArgumentError, UnsupportedError
 
+MOST_THREADS = 1024
 _threads: int | None = None
 _machine_threads = usable_cpus()
 
@@ -16,11 +18,11 @@ _machine_threads = usable_cpus()
 def _positive(value: object, name: str, text: bool = False) -> int:
     """A number of threads; as text where the environment says it."""
     try:
-        number = int(value) if text or not isinstance(value, (bool, str)) else 0  # type: ignore[call-overload]
-    except (TypeError, ValueError, OverflowError):
+        number = int(value) if text else whole_number(value, name, most=MOST_THREADS)  # type: ignore[call-overload]
+    except (TypeError, ValueError):
         number = 0
-    if number < 1 or number > 1024 or (not text and number != value):
-        raise ArgumentError(f"{name} must be a whole number from 1 to 1024, got {value!r}")
+    if not 1 <= number <= MOST_THREADS:
+        raise ArgumentError(f"{name} must be a whole number from 1 to {MOST_THREADS}, got {shown(value)}")
     return number
 
 
@@ -74,24 +76,22 @@ def set_isa(name: str | None) -> None:
     Raises UnsupportedError if this CPU lacks it, ArgumentError for a name this build does not have.
     """
     global _isa
-    if name is not None:
-        _check_isa(name)
-    _isa = name
+    _isa = None if name is None else _checked_isa(name)
 
 
-def _check_isa(name: str) -> None:
+def _checked_isa(name: Any) -> str:
     known = {isa: (description, here) for isa, description, here in _core.isas()}
-    if name not in known:
-        raise ArgumentError(f"instruction set {name!r} is not in this build; it has {', '.join(known)}")
+    if not isinstance(name, str) or name not in known:
+        raise ArgumentError(f"instruction set {shown(name)} is not in this build; it has {', '.join(known)}")
     if not known[name][1]:
         raise UnsupportedError(f"this CPU cannot run the instruction set {name} ({known[name][0]})")
+    return str(name)
 
 
 def isa() -> str:
     """The instruction set that models built now use."""
     if _isa is not None:
-        _check_isa(_isa)
-        return _isa
+        return _checked_isa(_isa)
     return [name for name, _, here in _core.isas() if here][-1]
 
 

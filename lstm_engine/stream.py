@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from . import runtime
-from .arrays import plain_array
+from .arguments import shown, whole_number
+from .arrays import Owners, plain_array
+from .entry import entry, out_of_memory
 from .errors import ArgumentError, ArgumentTypeError, LstmEngineError, UnsupportedError
 from .graph import Pool, Recurrent, Value
-from .inputs import InputCheck
+from .inputs import InputCheck, converted
 from .plan import HostStep, Plan
 from .plan.execute import execute
 from .plan.step_axes import across_time, step_places, takes_last_step
@@ -29,11 +31,10 @@ class Stream:
     of its own, such as the bands of a spectrum. A stream belongs to one thread at a time.
     """
 
+    @entry
     def __init__(self, model: Model, batch: int = 1, states: Mapping[str, str] | None = None,
                  threads: int | None = None) -> None:
-        if isinstance(batch, bool) or not isinstance(batch, (int, np.integer)) or batch < 1:
-            raise ArgumentError(f"stream: batch must be a whole number of at least 1, got {batch!r}")
-        self._model, self._plan, self.batch = model, model._plan, int(batch)
+        self._model, self._plan, self._batch = model, model._plan, whole_number(batch, "stream: batch")
         runtime.num_threads(threads)
         self._threads = threads
         if states is not None and not isinstance(states, Mapping):
@@ -49,6 +50,15 @@ class Stream:
         self._rows = {} if self._pairs else self._layout.zeros(self.batch)
         self._fed = {name: self._zero_input(name) for name in self._pairs}
         self._fast = self._fast_core()
+
+    @property
+    def batch(self) -> int:
+        """The number of its sequences."""
+        return self._batch
+
+    def __reduce__(self) -> NoReturn:
+        raise ArgumentTypeError("a stream can be neither pickled nor copied: make one with Model.stream, and set its "
+                                "state to the state of this one")
 
     def __enter__(self) -> Stream:
         if self._closed:
@@ -68,10 +78,18 @@ class Stream:
     def step(self, x: Any) -> Any:
         """One step: x [batch, features], or [batch] token ids; returns [batch, features] (a dict where there are
         several outputs). A model with explicit states takes its other input in its own full shape as well."""
-        if self._fast is not None and type(x) is np.ndarray:
-            y = self._fast.step(x)
+        fast = self._fast                       # once: another thread may close the stream
+        if fast is not None and type(x) is np.ndarray:
+            try:
+                y = fast.step(x)
+            except MemoryError as error:
+                out_of_memory(error)
             if y is not None:
                 return y
+        return self._step(x)
+
+    @entry
+    def _step(self, x: Any) -> Any:
         with self._turn():
             arrays = self._checked(self._with_time(x))
             for name, array in arrays.items():
@@ -84,10 +102,18 @@ class Stream:
     def run(self, x: Any) -> Any:
         """Several steps: x [batch, steps, features], or [batch, steps] token ids (or the layout that the model's
         `inputs` show); returns every step's output, [batch, steps, features]. The same bits as `step` for each."""
-        if self._fast is not None and type(x) is np.ndarray:
-            y = self._fast.chunk(x)
+        fast = self._fast
+        if fast is not None and type(x) is np.ndarray:
+            try:
+                y = fast.chunk(x)
+            except MemoryError as error:
+                out_of_memory(error)
             if y is not None:
                 return y
+        return self._several(x)
+
+    @entry
+    def _several(self, x: Any) -> Any:
         with self._turn():
             arrays = self._checked(x)
             if not self._pairs and all(self._sequence(name) for name in self._plan.outputs):
@@ -140,8 +166,18 @@ class Stream:
         made = {} if self._pairs else self._layout.empty(self.batch)
         results = execute(self._plan, {**arrays, **self._fed}, self.batch, lengths={}, state_in=self._rows,
                           state_out=made, threads=runtime.num_threads(self._threads), carry=not self._pairs)
-        self._keep(made, {name: results[source] for name, source in self._pairs.items()})
-        return {name: results[name] for name in self._own_outputs()}
+        # What a host operator passes on may be the caller's array, a constant of the model, or a state.
+        for name in self._model._may_alias:
+            if name in self._pairs.values():
+                results[name] = results[name].copy()
+        fed = {name: results[source] for name, source in self._pairs.items()}
+        answer = {name: results[name] for name in self._own_outputs()}
+        held = Owners([*arrays.values(), *self._fed.values(), *fed.values()])
+        for name in answer.keys() & self._model._may_alias:
+            if held.share(answer[name]) or self._model._constants.share(answer[name]):
+                answer[name] = answer[name].copy()
+        self._keep(made, fed)
+        return answer
 
     def _keep(self, rows: Mapping[int, np.ndarray], fed: dict[str, np.ndarray]) -> None:
         for number, own in rows.items():
@@ -151,6 +187,7 @@ class Stream:
     # ---- state --------------------------------------------------------------------------------------------
 
     @property
+    @entry
     def state(self) -> dict[str, Any]:
         """A copy of the state: {layer: {"h": [batch, dirs, hidden], "c": ...}}, or explicit states by input name."""
         with self._turn():
@@ -159,13 +196,14 @@ class Stream:
             return dict(self._layout.unpack(self._rows, given=False))
 
     @state.setter
+    @entry
     def state(self, state: Mapping[str, Any]) -> None:
         with self._turn():
             if not isinstance(state, Mapping):
                 raise ArgumentTypeError(f"a state is a dict, not {type(state).__name__}")
             unknown = [name for name in state if self._pairs and name not in self._pairs]
             if unknown:
-                raise ArgumentError(f"state {unknown[0]!r}: the stream has no such state; it has "
+                raise ArgumentError(f"state {shown(unknown[0])}: the stream has no such state; it has "
                                     f"{', '.join(self._pairs)}")
             rows = {} if self._pairs else self._layout.pack(state, self.batch)
             fed = dict(self._fed)
@@ -174,18 +212,20 @@ class Stream:
                 if array.shape != fed[name].shape or array.dtype.kind not in "fiu":
                     raise ArgumentError(f"state {name!r}: expected numbers of shape {fed[name].shape}, "
                                         f"got {array.dtype} of shape {array.shape}")
-                fed[name] = array.astype(fed[name].dtype)
+                fed[name] = converted(self._model.inputs[name], array, f"state {name!r}").copy()
             self._keep(rows, fed)
 
+    @entry
     def reset(self, rows: Iterable[int] | int | None = None) -> None:
         """Set the state of all sequences, or of some rows, back to zero."""
         with self._turn():
             chosen: Any = slice(None)
             if rows is not None:
                 chosen = np.atleast_1d(plain_array(rows, "reset"))
-                if chosen.dtype.kind not in "iu" and chosen.size or ((chosen < 0) | (chosen >= self.batch)).any():
-                    raise ArgumentError(f"reset: rows are whole numbers from 0 to {self.batch - 1}, got {rows!r}")
-                chosen = chosen.astype(np.intp)
+                if chosen.size and chosen.dtype.kind not in "iu" or chosen.ndim != 1 \
+                        or chosen.size and ((chosen < 0) | (chosen >= self.batch)).any():
+                    raise ArgumentError(f"reset: rows are whole numbers from 0 to {self.batch - 1}, got {shown(rows)}")
+                chosen = chosen.astype(np.intp) if chosen.size else np.zeros(0, np.intp)
             whole = [name for name in self._pairs if self._axes.batch_axis(name) is None]
             if rows is not None and whole:
                 raise ArgumentError(f"reset: state {whole[0]!r} has no batch axis, so single rows cannot be reset")

@@ -34,31 +34,33 @@ STATIC = re.compile(r"(static|LE_INLINE|typedef|extern|struct|enum|union)\b")
 PY_ARROWS: dict[str, set[str] | None] = {
     "errors": set(),
     "arrays": {"errors"},
-    "graph": {"errors"},
+    "arguments": {"errors"},
+    "entry": {"errors", "_core"},
+    "graph": {"errors", "arguments"},
     "format": {"graph", "errors", "files"},
     "reference": {"graph", "errors"},
-    "importers": {"graph", "format", "errors", "plan.host_ops", "confinement", "files"},
+    "importers": {"graph", "format", "errors", "arguments", "plan.host_ops", "confinement", "files"},
     "quantize": {"graph", "errors"},
-    "layers": {"graph", "errors", "arrays"},
+    "layers": {"graph", "errors", "arrays", "arguments"},
     "plan": {"graph", "errors", "arrays", "_core"},
-    "inputs": {"graph", "errors", "arrays", "plan"},
-    "padding": {"errors", "arrays"},
+    "inputs": {"graph", "errors", "arrays", "arguments", "plan"},
+    "padding": {"errors", "arrays", "arguments", "entry"},
     "ragged": {"graph", "plan"},
     "blas": {"_core"},
     "cpus": set(),
     "files": {"errors"},
     "confinement": set(),
-    "runtime": {"errors", "_core", "blas", "cpus", "confinement", "__version__"},
+    "runtime": {"errors", "arguments", "_core", "blas", "cpus", "confinement", "__version__"},
     "notes": set(),
-    "ops": {"graph", "errors", "arrays", "plan", "runtime", "checking", "_core"},
-    "stream": {"graph", "errors", "arrays", "inputs", "model", "plan", "runtime", "_core"},
+    "ops": {"graph", "errors", "arrays", "arguments", "entry", "plan", "runtime", "checking", "_core"},
+    "stream": {"graph", "errors", "arrays", "arguments", "entry", "inputs", "model", "plan", "runtime", "_core"},
     "quick": {"plan"},
     "checking": {"graph", "errors", "plan", "reference", "_core"},
     "model": None, "verifying": {"graph", "errors", "importers", "format", "reference", "model"},
     "summary": None, "onnx_backend": None, "explain": None, "decode": None, "agreement": None,
     "cli": None, "__init__": None, "__main__": None,
 }
-CORE_USERS = {"plan", "model", "stream", "ops", "runtime", "blas", "checking"}
+CORE_USERS = {"plan", "model", "stream", "ops", "runtime", "blas", "checking", "entry"}
 
 
 def c_violations() -> Iterator[str]:

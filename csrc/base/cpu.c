@@ -1,5 +1,7 @@
 #include "base/cpu.h"
 
+#include "le.h"
+
 #if defined(__x86_64__) || defined(_M_X64) || defined(__i386__)
 #define LE_X86 1
 #include <cpuid.h>

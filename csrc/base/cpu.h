@@ -18,9 +18,4 @@ uint32_t le_cpu_features(void);
 /* Bytes of the level-2 cache of one core (1 MiB when it cannot be told). */
 size_t le_cpu_l2_bytes(void);
 
-/* The floating-point mode of this thread, so that a caller's flush-to-zero or rounding cannot change results:
- * le_fp_default sets the IEEE default and returns what was there for le_fp_restore. */
-uint64_t le_fp_default(void);
-void le_fp_restore(uint64_t mode);
-
 #endif

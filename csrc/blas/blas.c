@@ -1,5 +1,6 @@
 #include "blas/blas.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 enum { CBLAS_ROW_MAJOR = 101, CBLAS_NO_TRANS = 111 };
@@ -29,8 +30,18 @@ extern dgemm_lp64 cblas_dgemm;
 #define LINKED_SGEMM NULL
 #define LINKED_DGEMM NULL
 #endif
-static void *provider_sgemm = LINKED_SGEMM, *provider_dgemm = LINKED_DGEMM;
-static le_blas_kind provider_kind = LE_BLAS_LP64;
+typedef struct provider {
+    void *sgemm, *dgemm;
+    le_blas_kind kind;
+} provider;
+
+/* Entries are written once and then only read: a product finds addresses and kind that belong together, whoever sets
+ * another provider meanwhile. */
+enum { MOST_PROVIDERS = 16 };
+static provider providers[MOST_PROVIDERS] = {{LINKED_SGEMM, LINKED_DGEMM, LE_BLAS_LP64}};
+static int provider_count = 1; /* under `setting` */
+static _Atomic(const provider *) current = &providers[0];
+static atomic_flag setting = ATOMIC_FLAG_INIT;
 
 int le_blas_linked(void)
 {
@@ -41,45 +52,57 @@ int le_blas_linked(void)
 #endif
 }
 
-void le_blas_set(void *sgemm, void *dgemm, le_blas_kind kind)
+le_status le_blas_set(void *sgemm, void *dgemm, le_blas_kind kind)
 {
-    provider_sgemm = sgemm ? sgemm : LINKED_SGEMM;
-    provider_dgemm = dgemm ? dgemm : LINKED_DGEMM;
-    provider_kind = sgemm && dgemm ? kind : LE_BLAS_LP64;
+    const provider wanted = {sgemm ? sgemm : LINKED_SGEMM, dgemm ? dgemm : LINKED_DGEMM,
+                             sgemm && dgemm ? kind : LE_BLAS_LP64};
+    while (atomic_flag_test_and_set_explicit(&setting, memory_order_acquire))
+        ; /* some loads and stores, never a wait for anything else */
+    int i = 0;
+    while (i < provider_count && (providers[i].sgemm != wanted.sgemm || providers[i].dgemm != wanted.dgemm ||
+                                  providers[i].kind != wanted.kind))
+        i++;
+    if (i == provider_count && i < MOST_PROVIDERS)
+        providers[provider_count++] = wanted;
+    if (i < MOST_PROVIDERS)
+        atomic_store_explicit(&current, &providers[i], memory_order_release);
+    atomic_flag_clear_explicit(&setting, memory_order_release);
+    return i < MOST_PROVIDERS ? LE_OK : LE_ERROR_STATE;
 }
 
 /* Providers with 32-bit integers take sizes below 2^31. */
-static int fits(size_t m, size_t n, size_t k)
+static int fits(const provider *with, size_t m, size_t n, size_t k)
 {
-    return provider_kind == LE_BLAS_ILP64 || (m <= INT32_MAX && n <= INT32_MAX && k <= INT32_MAX);
+    return with->kind == LE_BLAS_ILP64 || (m <= INT32_MAX && n <= INT32_MAX && k <= INT32_MAX);
 }
 
 /* Row by row, A B is what is, column by column, B' A'. */
 #define DEFINE_GEMM(letter, real)                                                                                   \
     void le_blas_##letter##gemm(size_t m, size_t n, size_t k, const real *a, const real *b, real *c)               \
     {                                                                                                               \
-        void *provider = provider_##letter##gemm;                                                                   \
+        const provider *with = atomic_load_explicit(&current, memory_order_acquire);                                \
+        void *gemm = with->letter##gemm;                                                                            \
         if (m == 0 || n == 0)                                                                                       \
             return;                                                                                                 \
-        if (provider == NULL || k == 0 || !fits(m, n, k)) {                                                         \
+        if (gemm == NULL || k == 0 || !fits(with, m, n, k)) {                                                       \
             memset(c, 0, m * n * sizeof *c);                                                                        \
             for (size_t i = 0; i < m; i++)                                                                          \
                 for (size_t p = 0; p < k; p++)                                                                      \
                     for (size_t j = 0; j < n; j++)                                                                  \
                         c[i * n + j] += a[i * k + p] * b[p * n + j];                                                \
-        } else if (provider_kind == LE_BLAS_ILP64) {                                                                \
-            ((letter##gemm_ilp64 *)provider)(CBLAS_ROW_MAJOR, CBLAS_NO_TRANS, CBLAS_NO_TRANS, (int64_t)m,           \
+        } else if (with->kind == LE_BLAS_ILP64) {                                                                   \
+            ((letter##gemm_ilp64 *)gemm)(CBLAS_ROW_MAJOR, CBLAS_NO_TRANS, CBLAS_NO_TRANS, (int64_t)m,               \
                                              (int64_t)n, (int64_t)k, 1, a, (int64_t)k, b, (int64_t)n, 0, c,         \
                                              (int64_t)n);                                                           \
-        } else if (provider_kind == LE_BLAS_LP64) {                                                                 \
-            ((letter##gemm_lp64 *)provider)(CBLAS_ROW_MAJOR, CBLAS_NO_TRANS, CBLAS_NO_TRANS, (int32_t)m,            \
+        } else if (with->kind == LE_BLAS_LP64) {                                                                    \
+            ((letter##gemm_lp64 *)gemm)(CBLAS_ROW_MAJOR, CBLAS_NO_TRANS, CBLAS_NO_TRANS, (int32_t)m,                \
                                             (int32_t)n, (int32_t)k, 1, a, (int32_t)k, b, (int32_t)n, 0, c,          \
                                             (int32_t)n);                                                            \
         } else {                                                                                                    \
             char plain = 'N';                                                                                       \
             int rows = (int)m, columns = (int)n, inner = (int)k;                                                    \
             real one = 1, zero = 0;                                                                                 \
-            ((letter##gemm_fortran *)provider)(&plain, &plain, &columns, &rows, &inner, &one, (real *)b, &columns,  \
+            ((letter##gemm_fortran *)gemm)(&plain, &plain, &columns, &rows, &inner, &one, (real *)b, &columns,  \
                                                (real *)a, &inner, &zero, c, &columns);                              \
         }                                                                                                           \
     }

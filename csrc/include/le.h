@@ -62,12 +62,19 @@ int le_openmp_max_threads(void);
 /* Make fork() safe for threads of this library; called once when the library is loaded. */
 le_status le_threads_init(void);
 
+/* The floating-point mode of the calling thread, so that a caller's flush-to-zero or rounding cannot change results:
+ * le_fp_default sets the IEEE default and returns what was there for le_fp_restore. The functions below do so
+ * themselves; it is for what is cast before and after them. */
+uint64_t le_fp_default(void);
+void le_fp_restore(uint64_t mode);
+
 /* How a product is called: cblas_?gemm with 32-bit or 64-bit integers, or Fortran's ?gemm with 32-bit integers. */
 typedef enum le_blas_kind { LE_BLAS_LP64 = 0, LE_BLAS_ILP64 = 1, LE_BLAS_FORTRAN = 2 } le_blas_kind;
 
 /* Use an external BLAS for `gemm = LE_GEMM_BLAS` and float64 products over many rows. Null for both
- * restores the one linked at build time, or else the plain loop. */
-void le_blas_set(void *sgemm, void *dgemm, le_blas_kind kind);
+ * restores the one linked at build time, or else the plain loop. From any thread: a product that runs meanwhile is
+ * made by the one before. LE_ERROR_STATE after 16 different ones. */
+le_status le_blas_set(void *sgemm, void *dgemm, le_blas_kind kind);
 
 /* Whether a BLAS was linked at build time. */
 int le_blas_linked(void);

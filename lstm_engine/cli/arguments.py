@@ -21,6 +21,9 @@ DTYPES = ("float32", "float64")
 GEMMS = ("packed", "blas")
 
 
+MOST = 2**31 - 1            # rows, steps
+
+
 class UsageError(Exception):
     """The command line asks for something that cannot be: exit code 2."""
 
@@ -32,7 +35,9 @@ def count(text: str) -> int:
     except ValueError:
         number = 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is not a whole number of at least 1")
+    if number > MOST:
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is more than {MOST}")
     return number
 
 

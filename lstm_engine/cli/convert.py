@@ -8,13 +8,10 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ..files import open_regular
 from .arguments import DTYPES, UsageError, add_readings, add_spec, import_options, is_lstm, say_assumptions, say_notes
 from .console import note, one_line
-
-if TYPE_CHECKING:
-    pass
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,13 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from ..importers import import_graph
     from ..model import Model
+    from .writing import keeping_what_is_read, refuse_to_replace
 
-    target = arguments.output or arguments.source.with_suffix(".lstm")
+    target = arguments.output or _beside(arguments.source)
     if not is_lstm(target):
         raise UsageError(f"--output {target}: the name must end in .lstm")
     if is_lstm(arguments.source):
         raise UsageError(f"{arguments.source} is a .lstm file already")
-    graph = import_graph(arguments.source, import_options(arguments))
+    refuse_to_replace(target, {"SRC": arguments.source, "--spec": arguments.spec})
+    with keeping_what_is_read(target):
+        graph = import_graph(arguments.source, import_options(arguments))
     if arguments.dtype:
         from ..graph.cast import cast
 
@@ -49,3 +49,11 @@ def run(arguments: argparse.Namespace) -> int:
     say_notes(graph.metadata)
     note(f"wrote {target}, {target.stat().st_size:,} bytes")
     return 0
+
+
+def _beside(source: Path) -> Path:
+    """The name of the source with the ending .lstm."""
+    if not source.name:
+        with open_regular(source):          # "." and "/" are folders, which this says
+            pass
+    return source.with_suffix(".lstm")

@@ -18,6 +18,7 @@ from .. import __version__
 from ..errors import LstmEngineError
 from .arguments import UsageError
 from .console import one_line
+from .streams import standing_in
 
 PROGRAM = "lstm-engine"
 COMMANDS = {
@@ -60,6 +61,11 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code and never raises for what a user can cause."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    with standing_in():
+        return _guarded(argv)
+
+
+def _guarded(argv: list[str]) -> int:
     try:
         with _output():
             return _run(argv)
@@ -69,6 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
         return BROKEN_PIPE
+    except RecursionError:
+        return _fail("a file is nested too deeply", FAILED)
     except (LstmEngineError, OSError, MemoryError) as error:
         return _fail(_message(error), FAILED)
 

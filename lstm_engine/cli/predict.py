@@ -8,7 +8,6 @@ ways is an error that names the option for each. The answer is CSV on stdout, or
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from .reading import read_input, read_lengths
-    from .writing import check_target, write_csv, write_file
+    from .writing import check_target, keeping_what_is_read, refuse_to_replace, write_csv, write_file
 
     options, pad = csv_options(arguments), pad_option(arguments)
     if pad is not None and arguments.lengths is not None:
@@ -54,10 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
     target = None if arguments.output in (None, "-") else Path(arguments.output)
     if target is not None:
         check_target(target)
-        for given in (arguments.model, arguments.input):
-            if os.path.exists(given) and target.exists() and os.path.samefile(given, target):
-                raise UsageError(f"--output {target} would replace {given}, which is read")
-    model = open_model(arguments)
+        refuse_to_replace(target, {"MODEL": arguments.model, "INPUT": arguments.input, "--lengths": arguments.lengths,
+                                   "--spec": arguments.spec})
+    with keeping_what_is_read(target):
+        model = open_model(arguments)
     if target is None or target.suffix.lower() != ".npz":
         _check_one_output(model)
     given = read_input(arguments.input, model, options, pad)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import math
 import os
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from ..errors import FormatError
+from ..errors import FileError, FormatError
 from ..files import cannot_read, open_regular
 from ..graph import Value, infer_shapes
 from .arguments import UsageError
@@ -129,6 +130,8 @@ def _open_csv(source: str, value: Value, options: CsvOptions, pad: Pad | None) -
     name = "stdin" if source == "-" else source
     try:
         if source == "-":
+            if sys.stdin is None:
+                raise FileError(errno.EBADF, "cannot read stdin: it is closed")
             text = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
             try:
                 return read_csv(text, value, name, options, pad)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import errno
 import io
+import os
 import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
 from ..errors import FileError
+from ..files import noting_reads
 from .arguments import UsageError
 
 if TYPE_CHECKING:
@@ -26,6 +30,36 @@ def check_target(path: Path) -> None:
         raise UsageError(f"--output {path}: the name must end in {', '.join(KINDS[:-1])} or {KINDS[-1]}")
     if not path.parent.is_dir():
         raise FileError(errno.ENOENT, f"cannot write {path}: there is no folder {path.parent}")
+
+
+def refuse_to_replace(target: Path, named: Mapping[str, str | Path | None]) -> None:
+    """Refuse an output that is, by any name, a file that the command line says is read. named: paths by argument."""
+    for argument, path in named.items():
+        if path is not None and _same_file(path, target):
+            raise UsageError(f"--output {target} would replace {argument} {path}, which is read")
+
+
+@contextmanager
+def keeping_what_is_read(target: Path | None) -> Iterator[None]:
+    """Reads models inside the block, and refuses then an output in the place of any file that was opened for that:
+    the external data of an ONNX model have names that only the model knows."""
+    with noting_reads() as read:
+        yield
+    if target is None:
+        return
+    try:
+        status = os.stat(target)
+    except (OSError, ValueError):
+        return
+    if (status.st_dev, status.st_ino) in read:
+        raise UsageError(f"--output {target} would replace a file that the model is read from")
+
+
+def _same_file(path: str | Path, target: Path) -> bool:
+    try:
+        return os.path.samefile(path, target)
+    except (OSError, ValueError):                # one of them is not there
+        return False
 
 
 def write_file(path: Path, results: dict[str, np.ndarray], given: Sequences) -> None:

@@ -20,7 +20,8 @@ from .nodes import (
 )
 from .shapes import infer_shapes
 from .validate import validate
+from .weights import DIRECTIONS
 
-__all__ = ["ACTIVATIONS", "DTYPES", "GRU", "LINEAR", "LSTM", "NODE_TYPES", "RELU", "RNN", "SIGMOID", "TANH",
-           "Activate", "Activation", "Dense", "Embedding", "Graph", "Mask", "Node", "Operator", "Pool", "Recurrent",
-           "Value", "infer_shapes", "validate"]
+__all__ = ["ACTIVATIONS", "DIRECTIONS", "DTYPES", "GRU", "LINEAR", "LSTM", "NODE_TYPES", "RELU", "RNN", "SIGMOID",
+           "TANH", "Activate", "Activation", "Dense", "Embedding", "Graph", "Mask", "Node", "Operator", "Pool",
+           "Recurrent", "Value", "infer_shapes", "validate"]

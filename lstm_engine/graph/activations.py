@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..arguments import shown
 from ..errors import ArgumentError, UnsupportedError
 
 # name -> (default alpha, default beta); None: the function takes no such parameter.
@@ -57,7 +58,7 @@ class Activation:
         Raises UnsupportedError for a name that is not in `ACTIVATIONS`.
         """
         if name not in ACTIVATIONS:
-            raise UnsupportedError(f"activation {name!r} is not supported; supported: {', '.join(ACTIVATIONS)}")
+            raise UnsupportedError(f"activation {shown(name)} is not supported; supported: {', '.join(ACTIVATIONS)}")
         default_alpha, default_beta = ACTIVATIONS[name]
         return cls(name,
                    None if default_alpha is None else float(default_alpha if alpha is None else alpha),
@@ -78,7 +79,8 @@ def from_onnx(names: Sequence[str], alphas: Sequence[float] = (), betas: Sequenc
     functions = []
     for name in names:
         if not isinstance(name, str) or name.lower().replace("_", "") not in known:
-            raise UnsupportedError(f"activation {name!r} is not supported; supported: {', '.join(known)} (in any case)")
+            raise UnsupportedError(f"activation {shown(name)} is not supported; supported: {', '.join(known)} "
+                                   "(in any case)")
         house = known[name.lower().replace("_", "")]
         default_alpha, default_beta = ACTIVATIONS[house]
         if house in ("affine", "scaled_tanh") and not (left_alphas and left_betas):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
+from ..arguments import shown
 from ..errors import GraphError
 from .nodes import DTYPES, Graph, Node, Value
 from .shapes import infer_shapes, show_shape
@@ -43,17 +44,18 @@ def _check_members(graph: Graph) -> None:
     for argument, kind, members in (("inputs", Value, graph.inputs), ("nodes", Node, graph.nodes),
                                     ("outputs", str, graph.outputs)):
         if not isinstance(members, tuple) or not all(isinstance(member, kind) for member in members):
-            raise GraphError(f"{argument} of the graph must be a tuple of {kind.__name__}, got {members!r:.200}")
+            raise GraphError(f"{argument} of the graph must be a tuple of {kind.__name__}, got {shown(members)}")
     for node in graph.nodes:
         for argument in ("inputs", "outputs"):
             names = getattr(node, argument)
             if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
-                raise GraphError(f"node {node.name!r} ({node.op}): {argument} must be a tuple of names, got {names!r}")
+                raise GraphError(f"node {node.name!r} ({node.op}): {argument} must be a tuple of names, "
+                                 f"got {shown(names)}")
     for key, text in graph.metadata.items():
         if not isinstance(key, str) or not isinstance(text, str):
-            raise GraphError(f"metadata must map strings to strings, got {key!r}: {text!r}")
+            raise GraphError(f"metadata must map strings to strings, got {shown(key)}: {shown(text)}")
         if not (_is_utf8(key) and _is_utf8(text)):
-            raise GraphError(f"metadata must be text that UTF-8 can hold, got {key!r:.100}: {text!r:.100}")
+            raise GraphError(f"metadata must be text that UTF-8 can hold, got {shown(key)}: {shown(text)}")
 
 
 def _value_names(graph: Graph) -> Iterator[str]:
@@ -66,11 +68,11 @@ def _check_unique(kind: str, names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if not isinstance(name, str) or not name:
-            raise GraphError(f"{kind} names must be strings that are not empty, got {name!r}")
+            raise GraphError(f"{kind} names must be strings that are not empty, got {shown(name)}")
         if not _is_utf8(name):
-            raise GraphError(f"{kind} names must be text that UTF-8 can hold, got {name!r}")
+            raise GraphError(f"{kind} names must be text that UTF-8 can hold, got {shown(name)}")
         if name in seen:
-            raise GraphError(f"{kind} names must be unique, got {name!r} twice")
+            raise GraphError(f"{kind} names must be unique, got {shown(name)} twice")
         seen.add(name)
 
 
@@ -85,7 +87,7 @@ def _is_utf8(text: str) -> bool:
 
 def _check_input(value: Value) -> None:
     if value.dtype not in DTYPES:
-        raise GraphError(f"input {value.name!r}: dtype must be one of {', '.join(DTYPES)}, got {value.dtype!r}")
+        raise GraphError(f"input {value.name!r}: dtype must be one of {', '.join(DTYPES)}, got {shown(value.dtype)}")
     for dim in value.shape:
         if isinstance(dim, str) and dim:
             continue

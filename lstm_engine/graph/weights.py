@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from ..arguments import shown
 from ..errors import GraphError, UnsupportedError
 from .activations import ACTIVATIONS, ROW_WISE, Activation
 from .nodes import DTYPES, GRU, LSTM, NODE_TYPES, RNN, Activate, Dense, Embedding, Mask, Node, Operator, Pool, Recurrent
@@ -77,40 +78,43 @@ def _same_dtype(node: Node) -> None:
 def _choice(node: Node, argument: str, allowed: Sequence[str]) -> None:
     value = getattr(node, argument)
     if not isinstance(value, str) or value not in allowed:
-        fail(node, argument, f"one of {', '.join(allowed)}", repr(value))
+        fail(node, argument, f"one of {', '.join(allowed)}", shown(value))
 
 
 def _flag(node: Node, argument: str) -> None:
     value = getattr(node, argument)
     if not isinstance(value, bool):
-        fail(node, argument, "a bool", repr(value))
+        fail(node, argument, "a bool", shown(value))
 
 
 def _limit(node: Node, argument: str) -> None:
     """Check an optional clipping threshold."""
     value = getattr(node, argument)
     if value is not None and not (_is_finite(value) and value > 0):
-        fail(node, argument, "a finite number above 0, or None", repr(value))
+        fail(node, argument, "a finite number above 0, or None", shown(value))
 
 
 def _is_finite(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:               # a whole number beyond every float
+        return False
 
 
 def _activation(node: Node, argument: str, activation: Any, in_cell: bool = False) -> None:
     if not isinstance(activation, Activation):
-        fail(node, argument, "an Activation", repr(activation))
+        fail(node, argument, "an Activation", shown(activation))
     if not isinstance(activation.name, str) or activation.name not in ACTIVATIONS:
-        raise UnsupportedError(f"node {node.name!r} ({node.op}): {argument} {activation.name!r} is not supported; "
+        raise UnsupportedError(f"node {node.name!r} ({node.op}): {argument} {shown(activation.name)} is not supported; "
                                f"supported: {', '.join(ACTIVATIONS)}")
     if in_cell and activation.name in ROW_WISE:
         fail(node, argument, "an element-wise function", activation.name)
     for parameter, default in zip(("alpha", "beta"), ACTIVATIONS[activation.name], strict=True):
         value = getattr(activation, parameter)
         if default is None and value is not None:
-            fail(node, f"{argument} {activation.name}'s {parameter}", "None: the function has none", repr(value))
+            fail(node, f"{argument} {activation.name}'s {parameter}", "None: the function has none", shown(value))
         if default is not None and not _is_finite(value):
-            fail(node, f"{argument} {activation.name}'s {parameter}", "a finite number", repr(value))
+            fail(node, f"{argument} {activation.name}'s {parameter}", "a finite number", shown(value))
 
 
 def _check_recurrent(node: Recurrent) -> None:
@@ -181,22 +185,22 @@ def _check_pool(node: Pool) -> None:
 def _check_mask(node: Mask) -> None:
     _arity(node, ["ids"], [], ["mask"])
     if not isinstance(node.value, int) or isinstance(node.value, bool) or not -2**31 <= node.value < 2**31:
-        fail(node, "value", "an int32", repr(node.value))
+        fail(node, "value", "an int32", shown(node.value))
 
 
 def _check_operator(node: Operator) -> None:
     if not isinstance(node.op_type, str) or not node.op_type:
-        fail(node, "op_type", "the name of an ONNX operator", repr(node.op_type))
+        fail(node, "op_type", "the name of an ONNX operator", shown(node.op_type))
     if not node.outputs or not any(node.outputs):
         fail(node, "outputs", "named, at least one of them", list(node.outputs))
     for name, value in node.attributes.items():
         items = value if isinstance(value, tuple) else (value,)
         if not isinstance(name, str) or not all(isinstance(item, str) or _is_int64(item) or
                                                 (isinstance(item, float) and math.isfinite(item)) for item in items):
-            fail(node, f"attribute {name}", "an int64, finite float, string or a tuple of them", repr(value))
+            fail(node, f"attribute {name}", "an int64, finite float, string or a tuple of them", shown(value))
     for position, array in node.constants.items():
         if not isinstance(position, int) or isinstance(position, bool) or not 0 <= position < len(node.inputs):
-            fail(node, "constants", f"at positions 0 to {len(node.inputs) - 1} of the inputs", repr(position))
+            fail(node, "constants", f"at positions 0 to {len(node.inputs) - 1} of the inputs", shown(position))
         if node.inputs[position]:
             fail(node, f"input {position}", "left empty, as a constant stands there", node.inputs[position])
         if not isinstance(array, np.ndarray) or array.dtype.name not in CONSTANT_DTYPES:

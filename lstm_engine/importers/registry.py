@@ -6,6 +6,7 @@ import importlib
 import os
 from pathlib import Path
 
+from ..arguments import path_text
 from ..errors import ArgumentTypeError, FormatError, LstmEngineError, OutOfMemoryError
 from ..files import cannot_read, open_regular
 from ..graph import Graph, validate
@@ -38,7 +39,7 @@ def import_graph(source: object, options: ImportOptions = ImportOptions()) -> Gr
     UnsupportedError for a layer that is not supported, ArgumentTypeError for an object that is no model.
     """
     if isinstance(source, (str, os.PathLike)):
-        path = Path(source)
+        path = Path(path_text(source, "convert"))
         try:
             with open_regular(path) as file:
                 head = file.read(HEAD_BYTES)

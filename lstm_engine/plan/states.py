@@ -93,5 +93,6 @@ class StateLayout:
                     raise ArgumentError(f"state {layer}.{part}: expected shape ({batch}, {slot.dirs}, {slot.units}), "
                                         f"got {value.shape}")
                 flat = slice(slot.offset, slot.offset + slot.dirs * slot.units)
-                rows[slot.segment][:, flat] = value.reshape(batch, -1)
+                with np.errstate(over="ignore"):          # a number beyond float32 becomes inf, as IEEE has it
+                    rows[slot.segment][:, flat] = value.reshape(batch, slot.dirs * slot.units)
         return rows

@@ -1,5 +1,6 @@
 """Many threads on one model, the number of threads, fork, the caller's floating-point mode, and Ctrl-C."""
 
+import contextlib
 import ctypes
 import multiprocessing
 import os
@@ -16,6 +17,7 @@ import pytest
 from same_bits import Network
 
 import lstm_engine as le
+from lstm_engine.graph import Graph, Operator, Value
 
 # Enough work for several threads (csrc/model/cost.c keeps less on one).
 BIG = Network("stack of ways", 40, 70, 24, 30, 0)
@@ -203,6 +205,60 @@ def test_flush_to_zero_of_the_caller_changes_no_bits():
         libm.fesetenv(saved)
     assert flushed == 0 and still == 0                              # and that it is the caller's again afterwards
     assert all(np.array_equal(y.view(np.uint32), wanted.view(np.uint32)) for y in got)
+
+
+@contextlib.contextmanager
+def flushing():
+    """A caller in whose threads some library has set flush-to-zero."""
+    libm, offset, size, flush = floating_point_control()
+    environment, saved = (ctypes.create_string_buffer(64) for _ in range(2))
+    libm.fegetenv(saved)
+    libm.fegetenv(environment)
+    word = int.from_bytes(environment.raw[offset:offset + size], "little") | flush
+    environment[offset:offset + size] = word.to_bytes(size, "little")
+    libm.fesetenv(environment)
+    try:
+        yield
+    finally:
+        libm.fesetenv(saved)
+
+
+DENORMAL = {
+    "a cast": lambda layers, x: le.Model(layers).predict(x),
+    "a cast of a view": lambda layers, x: le.Model(layers).predict(x[::-1]),
+    "lists": lambda layers, x: le.Model(layers).predict([row for row in x])[0],
+    "a state": lambda layers, x: le.Model([le.RNN(np.zeros((1, 3, 3), "f"), np.eye(3, dtype="f")[None])]).predict(
+        np.zeros((8, 1, 3), "f"), initial_state={"rnn": {"h": x[:, :1]}}),
+    "a stream": lambda layers, x: le.Model(layers).stream(8).run(x),
+    "padded": lambda layers, x: le.pad_sequences(list(x), 7, dtype="float32"),
+    "weights": lambda layers, x: le.Model([le.Dense(np.eye(3) * 1e-41)], dtype="float32").predict(np.ones((1, 1, 3))),
+    "an operator": lambda layers, x: le.ops.rnn(x.astype("f"), np.eye(3, dtype="f")[None], np.zeros((1, 3, 3), "f"),
+                                                activations=["Relu"])[0],
+    "operators of NumPy": lambda layers, x: halved().predict(x.astype("f")),
+}
+
+
+def halved() -> le.Model:
+    node = Operator(name="half", inputs=("x", ""), outputs=("y",), op_type="Mul",
+                    constants={1: np.array(0.5, np.float32)})
+    return le.Model(Graph((Value("x", ("batch", "time", 3)),), (node,), ("y",)))
+
+
+@pytest.mark.parametrize("way", DENORMAL)
+def test_flush_to_zero_of_the_caller_changes_no_cast(way):
+    layers = [le.Dense(np.eye(3, dtype="f"))]
+    x = np.random.default_rng(0).uniform(1, 9, (8, 5, 3)) * 1e-41       # denormal in float32
+    if way == "an operator" or way == "operators of NumPy":
+        x = np.asarray(x, np.float32)
+    wanted = DENORMAL[way](layers, x)
+    assert (np.abs(wanted[wanted != 0]) < 1e-37).any()
+    tiny = np.float32(1e-39)
+    with flushing():
+        flushed = tiny * np.float32(1)                                  # proof that the mode is on
+        got = DENORMAL[way](layers, x)
+        still = tiny * np.float32(1)
+    assert flushed == 0 and still == 0
+    assert np.array_equal(got.view(np.uint32), wanted.view(np.uint32))
 
 
 # ---- Ctrl-C ------------------------------------------------------------------------------------------------------

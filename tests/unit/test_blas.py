@@ -1,5 +1,9 @@
 """gemm="blas" and its providers: every kind of layer, beside the float64 oracle and packed kernels."""
 
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -23,7 +27,7 @@ def provider(request):
             pytest.skip("a linked BLAS stands in for no provider")
         blas._none()
     yield request.param
-    blas.provider.cache_clear()
+    blas._fill.cache_clear()
     blas.provider()
 
 
@@ -123,12 +127,12 @@ def test_order_of_providers(monkeypatch):
                                              (None, None, "none (plain loop)")):
             monkeypatch.setattr(blas, "_from_numpy", give("numpy", numpy_has))
             monkeypatch.setattr(blas, "_from_scipy", give("scipy", scipy_has))
-            blas.provider.cache_clear()
+            blas._fill.cache_clear()
             assert blas.provider() == wanted
         assert asked == ["numpy", "numpy", "scipy", "numpy", "scipy"]
     finally:
         monkeypatch.undo()
-        blas.provider.cache_clear()
+        blas._fill.cache_clear()
         blas.provider()
 
 
@@ -139,5 +143,58 @@ def test_a_provider_that_is_wrong_is_not_trusted(monkeypatch):
         assert blas._from_scipy() is None
     finally:
         monkeypatch.undo()
-        blas.provider.cache_clear()
+        blas._fill.cache_clear()
         blas.provider()
+
+
+def test_threads_that_come_at_once_find_one_provider():
+    """The slot is filled by one of them; the others wait, and products that run meanwhile are right."""
+    a, b = np.ones((4, 3), np.float32), np.ones((3, 5), np.float32)
+
+    def ask(_: int) -> tuple[str, bool]:
+        c = np.empty((4, 5), np.float32)
+        name = blas.provider()
+        _core.blas_product(a, b, c)
+        return name, bool((c == 3).all())
+
+    wanted = blas.provider()
+    for _ in range(5):
+        blas._fill.cache_clear()
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(ask, range(16))) == {(wanted, True)}
+
+
+def test_the_slot_may_change_while_products_run():
+    """Addresses and the kind of call they take belong together in every product."""
+    blas.provider()
+    rng = np.random.default_rng(0)
+    a, b = (rng.integers(-4, 5, shape).astype(np.float64) for shape in ((30, 40), (40, 20)))
+    wanted, ended = a @ b, threading.Event()
+
+    def change() -> None:
+        while not ended.is_set():
+            blas._none()
+            blas._from_scipy() or blas._from_numpy()
+            blas._from_numpy()
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    try:
+        for _ in range(300):
+            c = np.empty((30, 20))
+            _core.blas_product(a, b, c)
+            assert np.array_equal(c, wanted)
+    finally:
+        ended.set()
+        changing.join()
+        blas._fill.cache_clear()
+        blas.provider()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_of_a_thread_that_fills_the_slot_can_fill_it():
+    with blas._lock:                    # as another thread may hold it at the time of the fork
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if blas.provider() else 1)
+    assert os.waitpid(child, 0)[1] == 0

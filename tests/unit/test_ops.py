@@ -160,7 +160,7 @@ REFUSED = {
                      "initial_h: expected float32, the dtype of X"),
     "c of other units": (dict(initial_c=normal(1, B, 5)), le.ArgumentError, r"initial_c: expected shape \[1, 2, 4\]"),
     "direction": (dict(direction="foward"), le.ArgumentError,
-                  "direction is forward, reverse or bidirectional, not 'foward'"),
+                  "direction is one of forward, reverse, bidirectional, not 'foward'"),
     "one direction of two": (dict(direction="bidirectional"), le.GraphError, r"R must be \[2, 4\*H, H\]"),
     "layout": (dict(layout=2), le.ArgumentError, "layout is 0 or 1, not 2"),
     "activation unknown": (dict(activations=["Sigmoid", "Tanh", "Foo"]), le.UnsupportedError,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import FileError, FormatError
+from ...files import note_read
 
 
 class ExternalData:
@@ -50,6 +51,7 @@ class ExternalData:
         if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
             os.close(descriptor)
             raise FormatError(f"{where}: {location!r} is not a plain file with one name")
+        note_read(status)
         with open(descriptor, "rb") as file:
             if offset + needed > status.st_size:
                 raise FormatError(f"{where}: bytes {offset} to {offset + needed} of {location!r}, "

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import FormatError
 from ...graph.nodes import Value
 
 Attribute = Any         # int, float, str, a tuple of them, an ndarray, an OnnxGraph, or a Reference
@@ -48,6 +49,15 @@ class OnnxNode:
         """What messages call this node."""
         op = f"{self.domain}.{self.op}" if self.domain else self.op
         return f"node {self.name or '/'.join(filter(None, self.outputs))!r} ({op})"
+
+    def numbers(self, attribute: str, whole: bool) -> np.ndarray:
+        """An attribute as an array, int64 where its numbers must be whole, else float32. Raises FormatError."""
+        value = self.attributes[attribute]
+        items = value if isinstance(value, (list, tuple)) else (value,)
+        if not all(isinstance(item, int if whole else (int, float)) for item in items):
+            raise FormatError(f"{self.label}: attribute {attribute!r} must be {'whole ' if whole else ''}numbers, "
+                              f"got {value!r:.60}")
+        return np.asarray(value, np.int64 if whole else np.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,11 +55,11 @@ def _without(node: OnnxNode, *names: str, **added: Any) -> OnnxNode:
     return replace(node, attributes=kept | added)
 
 
-def _to_input(node: OnnxNode, facts: Facts, attribute: str, position: int, dtype: type = np.int64) -> OnnxNode:
+def _to_input(node: OnnxNode, facts: Facts, attribute: str, position: int, whole: bool = True) -> OnnxNode:
     """Move an attribute to an input, where the node has it."""
     if attribute not in node.attributes:
         return node
-    array: np.ndarray = np.asarray(node.attributes[attribute], dtype)
+    array = node.numbers(attribute, whole)
     inputs = list(node.inputs) + [""] * (position + 1 - len(node.inputs))
     if inputs[position]:
         raise FormatError(f"{node.label}: {attribute!r} is given as an attribute and as an input")
@@ -94,12 +94,12 @@ def _top_k(node: OnnxNode, facts: Facts) -> list[OnnxNode]:
 
 @_rule("Clip")
 def _clip(node: OnnxNode, facts: Facts) -> list[OnnxNode]:
-    return [_to_input(_to_input(node, facts, "min", 1, np.float32), facts, "max", 2, np.float32)]
+    return [_to_input(_to_input(node, facts, "min", 1, False), facts, "max", 2, False)]
 
 
 @_rule("Pad")
 def _pad(node: OnnxNode, facts: Facts) -> list[OnnxNode]:
-    return [_to_input(_to_input(node, facts, "pads", 1), facts, "value", 2, np.float32)]
+    return [_to_input(_to_input(node, facts, "pads", 1), facts, "value", 2, False)]
 
 
 @_rule("Softmax LogSoftmax")

@@ -24,7 +24,7 @@ def constant_of(node: OnnxNode) -> np.ndarray:
     if name == "value" and isinstance(value, np.ndarray):
         return value
     if name in ("value_int", "value_ints", "value_float", "value_floats"):
-        return np.array(value, np.int64 if "int" in name else np.float32)
+        return node.numbers(name, whole="int" in name)
     raise UnsupportedError(f"{node.label}: attribute {name!r} is not supported; supported: value, value_int(s), "
                            "value_float(s)")
 
