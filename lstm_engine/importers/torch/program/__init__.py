@@ -2,7 +2,7 @@
 
     schema      model.json -> a checked `Program`
     convert     a `Program` -> nodes in ONNX's vocabulary; operators by family: elementwise, activations, shaping,
-                indexing, reductions, layers, recurrent, sizes
+                indexing, reductions, layers, attention, recurrent, sizes
     then        the path of ONNX files: `importers.onnx.mapping`
 """
 

@@ -22,8 +22,8 @@ from ....graph import Graph
 LONGEST_REASON = 300
 LEAST = 2               # rows and steps of an example: torch takes a size of 1 for a constant
 WAY_OUT = ("Change that part of forward (a condition on values becomes torch.where; a packed sequence a padded one, "
-           "with `lengths` given to predict), or export it yourself: torch.export.save(torch.export.export("
-           "module.eval(), example_inputs), \"model.pt2\"), and convert model.pt2")
+           "with `lengths` given to predict; an output of a class of your own a tuple or dict), or export it yourself: "
+           "torch.export.save(torch.export.export(module.eval(), example_inputs), \"model.pt2\"), and convert model.pt2")
 
 
 def graph_of_module(module: Any, example_inputs: Sequence[Any]) -> Graph:
@@ -41,10 +41,20 @@ def frozen(module: Any) -> Any:
             raise UnsupportedError(f"tensor {name!r} is {'meta' if tensor.is_meta else 'quantized or sparse'}: it has "
                                    "no plain values")
     try:
-        return copy.deepcopy(module).cpu().eval()
+        return copy.deepcopy(module, _computed(module)).cpu().eval()
     except Exception as error:      # whatever the module's own classes raise
         raise UnsupportedError(f"{type(module).__qualname__} cannot be copied ({reason(error)}), so it would not stay "
                                "as it is while it is traced") from error
+
+
+def _computed(module: Any) -> dict[int, Any]:
+    """Copies of what a module has computed and kept, by id: the weight that nn.utils.weight_norm makes, a state from
+    the call before. deepcopy copies only tensors that nothing was computed for."""
+    import torch
+
+    kept = [value for part in module.modules() for value in vars(part).values()]
+    return {id(tensor): tensor.detach().clone() for tensor in leaves(kept)
+            if isinstance(tensor, torch.Tensor) and not tensor.is_leaf}
 
 
 def tensors(example_inputs: Any) -> tuple[Any, ...]:
