@@ -118,7 +118,7 @@ class Guards:
 
 
 def combined(e: Emitter, op_type: str, x: Length, y: Length) -> Length:
-    """Two sizes added, subtracted, multiplied, divided, or the lesser or greater; FloorDiv and Mod round down, as Python's do."""
+    """Two sizes added and so on, or the lesser or greater one; FloorDiv and Mod round down, as Python's do."""
     if isinstance(x, int) and isinstance(y, int):
         if op_type in ("FloorDiv", "Mod"):
             if not y:
