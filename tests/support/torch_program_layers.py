@@ -13,7 +13,7 @@ def rows_of_steps(n):
     """Each step as a row of its own, for layers that take [rows, features, 1], as characters of words have it."""
     def forward(s, x):
         b, t, f = x.shape
-        return F.relu(s.conv(x.view(-1, f).unsqueeze(1))).amax(2).view(b, t, -1)
+        return F.relu(s.conv(x.reshape(-1, f).unsqueeze(1))).amax(2).view(b, t, -1)
     return Block(forward, 4, conv=nn.Conv1d(1, 4, 2, padding=1))
 
 
