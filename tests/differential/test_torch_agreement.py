@@ -202,7 +202,7 @@ def test_a_file_says_which_sizes_are_fixed(tmp_path):
     """torch fixes the steps of a layer: said at conversion with what keeps them open, and kept in the file."""
     module = nn.GRU(4, 3, batch_first=True).eval()
     with torch.no_grad():
-        program = torch.export.export(module, (X,), dynamic_shapes=({0: torch.export.Dim.AUTO}, None))
+        program = torch.export.export(module, (X,), dynamic_shapes=({0: torch.export.Dim.AUTO},))
     torch.export.save(program, tmp_path / "m.pt2")
     with pytest.warns(UserWarning, match=r"fixed axis 1 of 'input' at 6: .*le.convert\(module, example_inputs=...\)"):
         model = le.convert(tmp_path / "m.pt2")
