@@ -9,10 +9,15 @@ def notes(metadata: Mapping[str, str]) -> list[str]:
     """The sentences that a model's metadata stand for.
 
     "stateful": names of layers, with commas, whose state Keras carries from call to call.
+    "fixed": sizes of inputs that the file of a torch program fixes.
     """
     made = []
     if stateful := metadata.get("stateful"):
         made.append(f"stateful layers ({stateful.replace(',', ', ')}): in Keras a second predict goes on from the "
                     "states of the first; predict here begins anew each time. Model.stream(...) goes on, as does "
                     "predict with initial_state= and return_state=")
+    if fixed := metadata.get("fixed"):
+        made.append(f"torch.export has fixed {fixed}: this model takes no other sizes there. What dynamic_shapes did "
+                    "not leave open is fixed, and torch fixes the steps of an nn.LSTM, GRU or RNN in any case; "
+                    "le.convert(module, example_inputs=...) of the live module, then save, keeps them open")
     return made

@@ -16,6 +16,7 @@ from ..errors import ArgumentError, LstmEngineError
 from ..graph import Embedding, Operator, Value
 from ..graph.nodes import Dim
 from ..importers.torch.live import examples_of
+from ..importers.torch.program import fixed_sizes
 from ..importers.torch.program.export import frozen, leaves, reason, tensors
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def compare_with_module(model: Model, module: Any, example_inputs: Any) -> None:
     import torch
 
     example = tensors(examples_of(module, example_inputs))
-    _warn_of_fixed_sizes(model, example)
+    _warn_of_fixed_sizes(model)
     ours_names, single = list(model.outputs), len(model.outputs) == 1
     plain = frozen(module)
     wide = _in_float64(plain)
@@ -222,13 +223,11 @@ def _id_ranges(model: Model) -> dict[str, int]:
     return found
 
 
-def _warn_of_fixed_sizes(model: Model, example: tuple[Any, ...]) -> None:
+def _warn_of_fixed_sizes(model: Model) -> None:
     """Say which sizes of the inputs torch has fixed, features aside."""
-    fixed = [f"axis {axis} of {value.name!r} at {dim}" for value in model.inputs.values()
-             for axis, dim in enumerate(value.shape)
-             if isinstance(dim, int) and (axis < len(value.shape) - 1 or not value.dtype.startswith("float"))]
+    fixed = fixed_sizes(model.graph)
     if fixed:
-        ones = any(" at 1" in text for text in fixed)
-        warnings.warn(f"torch.export has fixed {', '.join(fixed)}: the converted model takes no other sizes there"
+        ones = any(text.endswith(" at 1") for text in fixed.split(", "))
+        warnings.warn(f"torch.export has fixed {fixed}: the converted model takes no other sizes there"
                       f"{'; a size of 1 in example_inputs is always fixed, give 2 or more' if ones else ''}",
                       UserWarning, stacklevel=4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 from ..errors import GraphError
@@ -21,8 +21,10 @@ class Symbols:
     sequence of "features" says that "features" is 100.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        """names: those that stay, as of inputs, where they are equal to others."""
         self._meaning: dict[str, Dim] = {}
+        self._spoken_for = frozenset(names)
 
     def resolve(self, dim: Dim) -> Dim:
         """The number that `dim` stands for, or the symbol that speaks for its equals."""
@@ -39,7 +41,8 @@ class Symbols:
         left, right = self.resolve(left), self.resolve(right)
         if left == right:
             return True
-        if isinstance(right, str):
+        if isinstance(right, str) and not (right in self._spoken_for and isinstance(left, str)
+                                           and left not in self._spoken_for):
             self._meaning[right] = left
         elif isinstance(left, str):
             self._meaning[left] = right
@@ -58,7 +61,7 @@ def infer_shapes(graph: Graph) -> dict[str, Value]:
     numbers. Raises GraphError for a value that is missing or made later, or a rank, size or dtype that does
     not fit; UnsupportedError for an operator or activation that is not known.
     """
-    symbols = Symbols()
+    symbols = Symbols(dim for value in graph.inputs for dim in value.shape if isinstance(dim, str))
     values = {value.name: value for value in graph.inputs}
     for node in graph.nodes:
         check_node(node)

@@ -116,6 +116,11 @@ def counting(s, x):
     return x + s.count
 
 
+def under_autocast(s, x):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        return x * 2
+
+
 def assigned(s, x):
     y = torch.zeros(x.shape[0], 4)
     y[:, 0] = x[:, 0, 0]
@@ -136,8 +141,7 @@ def assigned(s, x):
      "tensor in place that is seen through an input or a weight"),
     (Own(assigned), (X,), "node 'copy_' (torch.ops.aten.copy_.default): it changes a tensor in place that is seen "
      "through 'zeros', which may share its memory"),
-    (Own(lambda s, x: s.fc(x).squeeze(), fc=nn.Linear(4, 1)), (X,), "node 'squeeze' (torch.ops.aten.squeeze.default): "
-     "an axis whose size is open is dropped only where it is 1"),
+    (Own(under_autocast), (X,), "node 'mul' (torch.ops.higher_order.wrap_with_autocast): this operator is not"),
     (nn.LSTM(4, 3, device="meta"), (X,), "tensor 'weight_ih_l0' is meta: it has no plain values"),
 ])
 def test_refused_by_name(module, example, message, capfd):
@@ -145,6 +149,73 @@ def test_refused_by_name(module, example, message, capfd):
         le.convert(module, example_inputs=example)
     assert str(caught.value).startswith(message)
     assert not capfd.readouterr().err
+
+
+def test_axes_dropped_where_they_are_1(tmp_path):
+    """squeeze() drops the last axis; rows or steps that are 1 would go, too: refused by name."""
+    module = Own(lambda s, x: s.fc(x).squeeze(), fc=nn.Linear(4, 1))
+    model = le.convert(module, example_inputs=(X,))
+    model.save(tmp_path / "m.lstm")
+    for made in (model, le.load(tmp_path / "m.lstm")):
+        for sizes in ((3, 6), (5, 2), (2, 9)):
+            x = torch.randn(*sizes, 4)
+            np.testing.assert_allclose(made.predict(x.numpy()), module(x).detach().numpy(), atol=1e-6)
+        for sizes in ((1, 6), (5, 1)):
+            with pytest.raises(ArgumentError, match="'squeeze'.*is not 1"):
+                made.predict(np.zeros((*sizes, 4), np.float32))
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_tensors_that_a_module_has_computed_and_kept():
+    """The weight of the older weight_norm, what a call before has left: the module keeps its own."""
+    module = Own(lambda s, x: s.fc(s.rnn(x)[0]), rnn=nn.GRU(4, 3, batch_first=True),
+                 fc=nn.utils.weight_norm(nn.Linear(3, 2)))
+    module.seen = [module(X)]
+    weight = module.fc.weight
+    model = le.convert(module, example_inputs=(X,))
+    assert module.fc.weight is weight and module.seen[0].requires_grad
+    np.testing.assert_allclose(model.predict(X.numpy()), module(X).detach().numpy(), atol=1e-6)
+
+
+def test_sizes_that_follow_from_conditions_on_several_inputs():
+    """Features that are open in each input; a layer behind them settles the sum."""
+    module = Own(lambda s, x, y: s.fc(torch.stack(torch.cat([x, y], -1).unbind(-1)[::-1], -1)), fc=nn.Linear(7, 2))
+    y = torch.randn(3, 6, 3)
+    model = le.convert(module, example_inputs=(X, y))
+    np.testing.assert_allclose(model.predict(dict(zip(model.inputs, (X.numpy(), y.numpy())))),
+                               module(X, y).detach().numpy(), atol=1e-6)
+    with pytest.raises(ArgumentError):
+        model.predict(dict(zip(model.inputs, (X.numpy(), X.numpy()))))
+
+
+def test_pooling_over_steps_leaves_them_open():
+    """torch's own max_pool1d fixes its sizes while it is traced."""
+    module = Own(lambda s, x: s.rnn(s.pool(x.transpose(1, 2)).transpose(1, 2))[0], pool=nn.MaxPool1d(2),
+                 rnn=nn.GRU(4, 3, batch_first=True))
+    model = le.convert(module, example_inputs=(X,))
+    for steps in (4, 6, 9):         # torch keeps a single step out: it would be one for broadcasting
+        x = torch.randn(2, steps, 4)
+        np.testing.assert_allclose(model.predict(x.numpy()), module(x).detach().numpy(), atol=1e-6)
+
+
+def test_a_file_says_which_sizes_are_fixed(tmp_path):
+    """torch fixes the steps of a layer: said at conversion with what keeps them open, and kept in the file."""
+    module = nn.GRU(4, 3, batch_first=True).eval()
+    with torch.no_grad():
+        program = torch.export.export(module, (X,), dynamic_shapes=({0: torch.export.Dim.AUTO},))
+    torch.export.save(program, tmp_path / "m.pt2")
+    with pytest.warns(UserWarning, match=r"fixed axis 1 of 'input' at 6: .*le.convert\(module, example_inputs=...\)"):
+        model = le.convert(tmp_path / "m.pt2")
+    model.save(tmp_path / "m.lstm")
+    assert "axis 1 of 'input' at 6" in le.load(tmp_path / "m.lstm").graph.metadata["fixed"]
+
+
+def test_inputs_keep_their_names_for_sizes():
+    """Rows that the graph makes elsewhere, for a state of zeros, do not give the input their name."""
+    module = Own(lambda s, x: s.cell(x[:, -1], torch.zeros(x.shape[0], 3)) + s.rnn(x)[1][0], cell=nn.GRUCell(4, 3),
+                 rnn=nn.GRU(4, 3, batch_first=True))
+    model = le.convert(module, example_inputs=(X,))
+    assert next(iter(model.inputs.values())).shape == ("batch", "time", 4)
 
 
 def test_pool_is_not_for_programs():

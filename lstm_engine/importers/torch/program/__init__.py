@@ -2,7 +2,7 @@
 
     schema      model.json -> a checked `Program`
     convert     a `Program` -> nodes in ONNX's vocabulary; operators by family: elementwise, activations, shaping,
-                indexing, reductions, layers, recurrent, sizes
+                indexing, reductions, layers, attention, recurrent, sizes
     then        the path of ONNX files: `importers.onnx.mapping`
 """
 
@@ -41,13 +41,22 @@ def read_program(path: Path, options: ImportOptions) -> Graph | None:
     """
     try:
         with open(path, "rb") as file:
-            return _graph(file, os.fstat(file.fileno()).st_size, options)
+            graph = _graph(file, os.fstat(file.fileno()).st_size, options)
+        fixed = "" if graph is None else fixed_sizes(graph)
+        return replace(graph, metadata={**graph.metadata, "fixed": fixed}) if fixed else graph
     except OSError as error:
         if isinstance(error, LstmEngineError):
             raise
         raise FileError(error.errno, f"cannot read {path}: {error.strerror}") from error
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{path}: {error}") from error
+
+
+def fixed_sizes(graph: Graph) -> str:
+    """The sizes of inputs that are fixed, for a message; the features of numbers, which layers fix, are left out."""
+    return ", ".join(f"axis {axis} of {value.name!r} at {dim}" for value in graph.inputs
+                     for axis, dim in enumerate(value.shape)
+                     if isinstance(dim, int) and (axis < len(value.shape) - 1 or not value.dtype.startswith("float")))
 
 
 def read_bytes(file: BinaryIO, size: int) -> Graph:

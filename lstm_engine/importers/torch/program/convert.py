@@ -16,10 +16,10 @@ from ....errors import FormatError, GraphError, UnsupportedError
 from ....graph import DTYPES
 from ....graph.nodes import Value
 from ...onnx.model import OnnxModel
-from . import activations, elementwise, indexing, layers, recurrent, reductions, shaping, sizes  # noqa: F401
+from . import activations, attention, elementwise, indexing, layers, recurrent, reductions, shaping, sizes  # noqa: F401
 from .arguments import HALF, Arguments
 from .emit import Emitter, Size, Tensor
-from .guards import Guards
+from .guards import Guards, compared
 from .promotion import as_dtype
 from .registry import TABLE
 from .schema import Call, Program, Ref
@@ -128,7 +128,7 @@ class _Writer:
         message = self._value(call.arguments.get("assert_msg", ""))
         if not isinstance(condition, Tensor) or condition.rank or condition.dtype != "bool":
             raise UnsupportedError(f"{call.label}: a condition on values is not supported")
-        self.guards.add(str(message), condition)
+        self.e.require(str(message), condition)
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, list):
@@ -174,8 +174,22 @@ class _Writer:
                 if output.name in self.last_use:
                     raise UnsupportedError(f"{call.label}: its output {output.name!r:.100} is not supported")
                 continue
-            self._put(output.name, value, shares=shares)
+            self._put(output.name, self._settled(output.name, value), shares=shares)
             self._check(output.name, call.label)
+
+    def _settled(self, name: str, value: Any) -> Any:
+        """A tensor with sizes that the program says and that cannot be told here, each on the condition that it is so:
+        torch works them out from conditions on the sizes of several inputs."""
+        meta = self.program.metas.get(name)
+        if meta is None or not isinstance(value, Tensor) or value.array is not None or len(meta.shape) != value.rank:
+            return value
+        for axis, (said, dim) in enumerate(zip(meta.shape, value.shape)):
+            if isinstance(said, int) and isinstance(dim, str):
+                size = self.e.size(value, axis)
+                self.e.require(f"axis {axis} of {name!r:.100} has {said} elements", compared(self.e, "eq", size, said))
+        shape = tuple(said if isinstance(said, int) and isinstance(dim, str) else dim
+                      for said, dim in zip(meta.shape, value.shape))
+        return Tensor(value.name, shape, value.dtype)
 
     def _check(self, name: str, who: str) -> None:
         """Compare a value with what the program says of it. Raises FormatError."""

@@ -6,6 +6,8 @@ import math
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from .arguments import Arguments
 from .emit import Emitter, Size, Tensor
 from .promotion import Operand, as_dtype, promoted, result_type
@@ -271,6 +273,22 @@ def _expm1(e: Emitter, a: Arguments) -> Tensor:
     t = e.op("Tanh", e.op("Div", x, two))
     return _near_zero(e, x, e.op("Div", e.op("Mul", two, t), e.op("Sub", one, t)),
                       e.op("Sub", e.op("Exp", x), one))
+
+
+@new("nan_to_num.default")
+def _nan_to_num(e: Emitter, a: Arguments) -> Tensor:
+    x = a.tensor("self")
+    limits = np.finfo(x.dtype) if x.is_float else None
+    for name, default in (("nan", 0.0), ("posinf", limits and limits.max), ("neginf", limits and limits.min)):
+        number = a.any(name, None)
+        if number is not None and type(number) not in (int, float):
+            a.wrong(f"{name} must be a number")
+        if limits is None:
+            continue        # whole numbers are all finite
+        found = e.op("IsNaN", x) if name == "nan" else \
+            e.op("IsInf", x, detect_positive=int(name == "posinf"), detect_negative=int(name == "neginf"))
+        x = e.op("Where", found, e.constant(default if number is None else number, x.dtype), x)
+    return x
 
 
 @new("isnan.default")

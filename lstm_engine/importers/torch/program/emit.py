@@ -73,6 +73,7 @@ class Emitter:
     bytes_left: int = FREE_BYTES
     work_left: int = FREE_WORK
     copies_left: int = FREE_BYTES
+    conditions: list[tuple[str, Tensor]] = field(default_factory=list)     # where the program holds
     _derived: dict[Hashable, list[Tensor]] = field(default_factory=dict)
 
     def allow(self, size: int) -> None:
@@ -113,6 +114,14 @@ class Emitter:
                 raise UnsupportedError("the same weights are used in too many different ways")
             self._derived[key] = [self.constant(array) for array in arrays]
         return self._derived[key]
+
+    def require(self, text: str, condition: Tensor) -> None:
+        """A condition without axes, bool, on which the program holds; `text` says it. Raises FormatError if it is known
+        to be false."""
+        if condition.array is None:
+            self.conditions.append((text, condition))
+        elif not condition.array.all():
+            raise FormatError(f"the program holds only where {text:.200}, which its own inputs contradict")
 
     def integers(self, *values: int) -> Tensor:
         return self.constant(np.array(values, np.int64))

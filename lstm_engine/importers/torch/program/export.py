@@ -22,8 +22,9 @@ from ....graph import Graph
 LONGEST_REASON = 300
 LEAST = 2               # rows and steps of an example: torch takes a size of 1 for a constant
 WAY_OUT = ("Change that part of forward (a condition on values becomes torch.where; a packed sequence a padded one, "
-           "with `lengths` given to predict), or export it yourself: torch.export.save(torch.export.export("
-           "module.eval(), example_inputs), \"model.pt2\"), and convert model.pt2")
+           "with `lengths` given to predict; an output of a class of your own a tuple or dict), or export it "
+           "yourself: torch.export.save(torch.export.export(module.eval(), example_inputs), \"model.pt2\"), and "
+           "convert that file")
 
 
 def graph_of_module(module: Any, example_inputs: Sequence[Any]) -> Graph:
@@ -41,10 +42,20 @@ def frozen(module: Any) -> Any:
             raise UnsupportedError(f"tensor {name!r} is {'meta' if tensor.is_meta else 'quantized or sparse'}: it has "
                                    "no plain values")
     try:
-        return copy.deepcopy(module).cpu().eval()
+        return copy.deepcopy(module, _computed(module)).cpu().eval()
     except Exception as error:      # whatever the module's own classes raise
         raise UnsupportedError(f"{type(module).__qualname__} cannot be copied ({reason(error)}), so it would not stay "
                                "as it is while it is traced") from error
+
+
+def _computed(module: Any) -> dict[int, Any]:
+    """Copies of what a module has computed and kept, by id: the weight that nn.utils.weight_norm makes, a state from
+    the call before. deepcopy copies only tensors that nothing was computed for."""
+    import torch
+
+    kept = [value for part in module.modules() for value in vars(part).values()]
+    return {id(tensor): tensor.detach().clone() for tensor in leaves(kept)
+            if isinstance(tensor, torch.Tensor) and not tensor.is_leaf}
 
 
 def tensors(example_inputs: Any) -> tuple[Any, ...]:
@@ -136,13 +147,18 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def whole_layers() -> Iterator[None]:
-    """Within it torch's recurrent layers are traced as single operators of ours, of the same arguments."""
+    """Within it torch's recurrent layers are traced as single operators of ours, of the same arguments, and max_pool1d,
+    which would fix its sizes as well, as max_pool2d."""
+    import torch
     from torch.overrides import TorchFunctionMode
 
     own = _own_operators()
+    pools = (torch.max_pool1d, torch.nn.functional.max_pool1d)
 
     class Whole(TorchFunctionMode):
         def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+            if function in pools and not (kwargs or {}).get("return_indices") and len(args) < 7:
+                return _max_pool1d(*args, **(kwargs or {}))
             replaced = own.get(function)
             if replaced is None or kwargs or len(args) != 9 or not isinstance(args[3], bool):
                 return function(*args, **(kwargs or {}))
@@ -151,6 +167,20 @@ def whole_layers() -> Iterator[None]:
 
     with Whole():
         yield
+
+
+def _max_pool1d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+                ceil_mode: bool = False, return_indices: bool = False) -> Any:
+    """torch.max_pool1d as a max_pool2d over an axis of 1 and that of the steps."""
+    import torch
+
+    def both(value: Any, other: int) -> list[Any]:
+        return [other, *(value if isinstance(value, (tuple, list)) else (value,))]
+
+    strides = [] if stride is None or stride == () or stride == [] else both(stride, 1)
+    pooled = torch.max_pool2d(input.unsqueeze(-2), both(kernel_size, 1), strides, both(padding, 0), both(dilation, 1),
+                              ceil_mode)
+    return pooled.squeeze(-2)
 
 
 @lru_cache(maxsize=1)

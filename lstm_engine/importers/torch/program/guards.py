@@ -30,18 +30,10 @@ _COMPARE = {ast.Eq: "eq", ast.NotEq: "ne", ast.Lt: "lt", ast.LtE: "le", ast.Gt: 
 
 
 class Guards:
-    """Collects the conditions of a program, and ties them to an output."""
+    """Reads the conditions of a program, and ties all that the emitter has to an output."""
 
     def __init__(self, e: Emitter) -> None:
         self.e = e
-        self.conditions: list[tuple[str, Tensor]] = []
-
-    def add(self, text: str, condition: Tensor) -> None:
-        """A condition without axes. Raises FormatError if it is known to be false."""
-        if condition.array is None:
-            self.conditions.append((text, condition))
-        elif not condition.array.all():
-            raise FormatError(f"the program holds only where {text:.200}, which its own inputs contradict")
 
     def ranges(self, program: Program, inputs: Mapping[str, Tensor]) -> None:
         """Bounds of symbols. Least sizes of 2 and below say that torch took 0 and 1 for special, not that it refuses
@@ -52,16 +44,16 @@ class Guards:
             if size is None:
                 continue            # of a size that the program makes, which follows from those of its inputs
             if low is not None and low > 2:
-                self.add(f"size {symbol} is at least {low}", compared(self.e, "ge", size, low))
+                self.e.require(f"size {symbol} is at least {low}", compared(self.e, "ge", size, low))
             if high is not None and high < UNBOUNDED:
-                self.add(f"size {symbol} is at most {high}", compared(self.e, "le", size, high))
+                self.e.require(f"size {symbol} is at most {high}", compared(self.e, "le", size, high))
 
     def code(self, program: Program, inputs: Mapping[str, Tensor]) -> None:
         """Conditions written as Python expressions over sizes of inputs. Raises UnsupportedError for others."""
         for text in program.guards:
             try:
                 tree = ast.parse(text, mode="eval").body if len(text) <= LONGEST_GUARD else None
-                self.add(text, self._condition(tree, program, inputs))
+                self.e.require(text, self._condition(tree, program, inputs))
             except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
                 if isinstance(error, FormatError):
                     raise
@@ -97,6 +89,12 @@ class Guards:
         if isinstance(tree, ast.BinOp) and type(tree.op) in _ARITHMETIC:
             return combined(self.e, _ARITHMETIC[type(tree.op)], self._size(tree.left, program, inputs),
                             self._size(tree.right, program, inputs))
+        if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id in ("min", "max") \
+                and len(tree.args) > 1 and not tree.keywords:
+            first, *others = (self._size(arg, program, inputs) for arg in tree.args)
+            for other in others:
+                first = combined(self.e, tree.func.id.capitalize(), first, other)
+            return first
         if isinstance(tree, ast.Subscript) and isinstance(tree.value, ast.Call) \
                 and isinstance(tree.value.func, ast.Attribute) and tree.value.func.attr == "size" \
                 and not tree.value.args and not tree.value.keywords and isinstance(tree.slice, ast.Constant):
@@ -109,7 +107,7 @@ class Guards:
     def tie(self, output: Tensor) -> Tensor:
         """An output that is made only where every condition holds: it is multiplied by a 1 that is looked up at index
         0, and there is nothing at index 1."""
-        for text, condition in self.conditions:
+        for text, condition in self.e.conditions:
             self.e.hint = f"the program holds only where {text:.200}"
             kind = output.dtype
             one = self.e.constant([True] if kind == "bool" else [1], kind)
@@ -120,13 +118,13 @@ class Guards:
 
 
 def combined(e: Emitter, op_type: str, x: Length, y: Length) -> Length:
-    """Two sizes added, subtracted, multiplied or divided; FloorDiv and Mod round down, as Python's do."""
+    """Two sizes added and so on, or the lesser or greater one; FloorDiv and Mod round down, as Python's do."""
     if isinstance(x, int) and isinstance(y, int):
         if op_type in ("FloorDiv", "Mod"):
             if not y:
                 raise FormatError("a size is divided by 0")
             return x // y if op_type == "FloorDiv" else x % y
-        return {"Add": x + y, "Sub": x - y, "Mul": x * y}[op_type]
+        return {"Add": x + y, "Sub": x - y, "Mul": x * y, "Min": min(x, y), "Max": max(x, y)}[op_type]
     neutral = {"Mul": 1, "Add": 0}.get(op_type)
     if neutral is not None and neutral in (x, y):
         return y if x == neutral else x

@@ -163,6 +163,8 @@ def _field(tree: Any, name: str, kind: type, where: str) -> Any:
 
 def _node(node: Any, known: _Names) -> Call:
     target = _field(node, "target", str, "a node")
+    if target.startswith("torch.ops.higher_order."):
+        raise UnsupportedError(f"node {node.get('name')!r:.100} ({target:.100}): this operator is not supported")
     name = node.get("name") if isinstance(node.get("name"), str) else ""
     where = f"node {name!r:.100} ({target:.100})"
     arguments: dict[str, Argument] = {}

@@ -7,6 +7,7 @@ from math import prod
 
 from .arguments import Arguments
 from .emit import LARGE, Emitter, Length, Size, Tensor
+from .guards import combined, compared
 from .promotion import as_dtype, result_type
 from .registry import aten
 
@@ -123,12 +124,13 @@ def _unsqueeze(e: Emitter, a: Arguments) -> Tensor:
 
 @aten("squeeze.default squeeze.dim squeeze.dims")
 def _squeeze(e: Emitter, a: Arguments) -> Tensor:
-    """Axes of size 1 go, others stay; where a size is open the program would do both."""
+    """Axes of size 1 go, others stay: those of open sizes do on the condition that they are not 1 in a run."""
     x = a.tensor("self")
     axes = a.axes("dim", x.rank)
-    if any(isinstance(x.shape[axis], str) for axis in axes):
-        a.refuse("an axis whose size is open is dropped only where it is 1, so the result has no fixed number of axes; "
-                 "name an axis of size 1, as in squeeze(-1)")
+    for axis in axes:
+        if isinstance(x.shape[axis], str):
+            e.require(f"axis {axis} of what {a.label} drops axes of is not 1 (name the axis, as in squeeze(-1), to be "
+                      "free of this)", compared(e, "ne", e.size(x, axis), 1))
     return e.squeeze(x, *(axis for axis in axes if x.shape[axis] == 1))
 
 
@@ -229,11 +231,11 @@ def _roll(e: Emitter, a: Arguments) -> Tensor:
         a.refuse("without dims, over the flattened tensor, is not supported")
     for axis, shift in zip(axes, shifts):
         dim = x.shape[axis]
-        if not isinstance(dim, int):
-            a.refuse("along an axis whose size is open is not supported")
-        cut = -shift % dim if dim else 0
+        cut: Length = (-shift % dim if dim else 0) if isinstance(dim, int) else \
+            combined(e, "Mod", -shift, e.size(x, axis))
         if cut:
-            x = e.op("Concat", e.slice(x, axis, cut, LARGE), e.slice(x, axis, 0, cut), axis=axis)
+            parts = e.slice(x, axis, cut, LARGE), e.slice(x, axis, 0, cut)
+            x = e.op("Concat", *parts, axis=axis, shape=x.shape)
     return x
 
 
