@@ -20,7 +20,7 @@ from . import framework_child, frameworks
 Slots = Sequence[Sequence[Mapping[str, np.ndarray]]]
 Run = Callable[[Slots, Collection[int]], frameworks.Answers]        # slots, those that are optional
 NUDGES = 3                  # runs with weights and inputs moved by a unit in the last place
-THREADS = 1                 # inputs are small: a team costs more than it saves, a hundredfold where others want the cores
+THREADS = 1                 # inputs are small: a team costs more than it saves, far more where others want the cores
 WEIGHTS_ONLY = ("weights only: the program was not seen (a file of weights does not say what is computed with them, "
                 "and a pickled module is never unpickled); pass the live module, or the file of torch.export.save")
 _TORCHSCRIPT = "TorchScript is code and was not run; --run-source (run_source=True) runs it in PyTorch"
