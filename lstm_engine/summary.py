@@ -55,7 +55,8 @@ def summary(model: Model) -> str:
     hosts = [step for step in model._plan.steps if isinstance(step, HostStep)]
     lines.append(f"{total:,} parameters; {model.dtype}, {model.isa} kernels, gemm {model.gemm}")
     if hosts:
-        lines.append(f"{len(hosts)} operators run in NumPy: {', '.join(sorted({describe(s.node) for s in hosts}))}")
+        run = "operator runs" if len(hosts) == 1 else "operators run"
+        lines.append(f"{len(hosts)} {run} in NumPy: {', '.join(sorted({describe(s.node) for s in hosts}))}")
     if model.gemm == "blas" or model.dtype == "float64" or hosts:
         causes = {"gemm is blas": model.gemm == "blas", "float64": model.dtype == "float64",
                   "host operators": bool(hosts)}

@@ -145,7 +145,7 @@ def _taken(answers: Answers) -> int:
 def _why_not(runner: Source, source: Any, reference: bool) -> list[str]:
     """Why the source was not run at all; nothing where its framework was tried and has said so itself."""
     if source is None:
-        return ["no source was given: the import was not checked"]
+        return ["no source was given (--source, source=): the import was not checked"]
     if runner.run is None:
         return [runner.reason]
     return [f"{runner.name} was not run, as asked for: the import was not checked"] if reference else []

@@ -20,6 +20,7 @@ from . import framework_child, frameworks
 Slots = Sequence[Sequence[Mapping[str, np.ndarray]]]
 Run = Callable[[Slots, Collection[int]], frameworks.Answers]        # slots, those that are optional
 NUDGES = 3                  # runs with weights and inputs moved by a unit in the last place
+THREADS = 1                 # inputs are small: a team costs more than it saves, far more where others want the cores
 WEIGHTS_ONLY = ("weights only: the program was not seen (a file of weights does not say what is computed with them, "
                 "and a pickled module is never unpickled); pass the live module, or the file of torch.export.save")
 _TORCHSCRIPT = "TorchScript is code and was not run; --run-source (run_source=True) runs it in PyTorch"
@@ -63,7 +64,8 @@ def source_of(source: Any, *, spec: Any = None, run_source: bool = False) -> Sou
 
 
 def _in_child(framework: str, path: Path, spec: Any, slots: Slots, optional: Collection[int]) -> frameworks.Answers:
-    return frameworks.run_slots(framework, path, slots, optional=optional, spec=spec, nudges=NUDGES, exact=True)
+    return frameworks.run_slots(framework, path, slots, optional=optional, spec=spec, threads=THREADS, nudges=NUDGES,
+                                exact=True)
 
 
 def _is_torchscript(path: Path) -> bool:
@@ -114,6 +116,7 @@ def _here(opening: Callable[[], framework_child.Opened], slots: Slots, optional:
         raise LstmEngineError(f"it could not be run: {framework_child.first_line(error)}") from error
     cases = [(list(case), list(case.values())) for slot in slots for case in slot]
     places = [number for number, slot in enumerate(slots) for _ in slot]
-    answer, arrays = framework_child.measure(opened, cases, places, nudges=NUDGES, exact=True, seconds=0.0,
-                                             leave_out=set(optional))
+    with framework_child.torch_threads(THREADS):
+        answer, arrays = framework_child.measure(opened, cases, places, nudges=NUDGES, exact=True, seconds=0.0,
+                                                 leave_out=set(optional))
     return frameworks.gathered(answer, arrays)

@@ -45,6 +45,26 @@ def test_live_modules(nets):
     assert report.code == 1 and report.outputs["output"].found.absolute > 0.1
 
 
+def test_a_framework_has_one_thread_and_a_live_module_gets_its_own_back(nets):
+    model, chain, _ = nets
+    seen = []
+
+    class Counted(Net):
+        def forward(self, x):
+            seen.append(torch.get_num_threads())
+            return super().forward(x)
+
+    counted = Counted()
+    counted.load_state_dict(chain.state_dict())
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert le.verify(model, counted).ok
+        assert set(seen) == {1} and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def export(module, path, **options):
     torch.export.save(torch.export.export(module.eval(), (torch.randn(2, 5, 3),), **options), path)
     return path

@@ -15,9 +15,9 @@ import numpy as np
 from .keras_run import keras_model, open_keras
 from .measure import Opened, WeightsOnly, first_line, measure
 from .onnx_run import open_onnx_reference, open_onnxruntime
-from .torch_run import open_exported, open_torchscript, torch_module
+from .torch_run import open_exported, open_torchscript, torch_module, torch_threads
 
-__all__ = ["Opened", "first_line", "keras_model", "main", "measure", "torch_module"]
+__all__ = ["Opened", "first_line", "keras_model", "main", "measure", "torch_module", "torch_threads"]
 
 OPEN: dict[str, Callable[[str, int | None], Opened]] = {
     "keras": open_keras, "onnxruntime": open_onnxruntime, "onnx": open_onnx_reference, "torch": open_exported,

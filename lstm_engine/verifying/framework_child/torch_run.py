@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,21 @@ def open_torchscript(source: str, threads: int | None) -> Opened:
     if threads:
         torch.set_num_threads(threads)
     return torch_module(lambda: torch.jit.load(source, map_location="cpu").eval())
+
+
+@contextlib.contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """So many threads for torch, and for Keras on it, in this process, then as many as before."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def torch_module(make: Callable[[], Any], wanted: Sequence[dict[str, Any]] = (), tree: Any = None) -> Opened:
