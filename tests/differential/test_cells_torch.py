@@ -14,6 +14,7 @@ import pytest
 from cell_cases import ISAS, assert_as_exact, generator, label, lengths, sizes
 
 import lstm_engine as le
+from lstm_engine.graph import Recurrent
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
@@ -74,7 +75,7 @@ class Case:
     def ours(self, dtype: str = "float32") -> list[np.ndarray]:
         module = self.module.double() if dtype == "float64" else self.module
         model = le.convert(module)
-        names = [node.name for node in model.graph.nodes]
+        names = [node.name for node in model.graph.nodes if isinstance(node, Recurrent)]
         state = {name: {part: array[i * self.dirs:(i + 1) * self.dirs].swapaxes(0, 1)
                         for part, array in self.state.items()} for i, name in enumerate(names)}
         x, own = self.x.copy(), self.lengths
@@ -85,6 +86,7 @@ class Case:
         y, final = model.predict(given, lengths=None if listed else own, return_state=True,
                                  initial_state=state if self.with_state else None,
                                  threads=int(self.rng.integers(1, 3)))
+        y = next(iter(y.values()))               # the outputs of a live module are torch's: the sequence, h_n, c_n
         if listed:
             assert [len(row) for row in y] == list(own), self.where
             padded = np.zeros((*self.x.shape[:2], y[0].shape[1]), dtype)
