@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -164,8 +165,9 @@ def run_recurrent(node: Recurrent, arguments: list[np.ndarray | None], steps: np
         raise ArgumentError(f"initial_state of {node.name!r}: {node.op} has no state {sorted(state)}")
     sides = (len(x), node.dirs)                 # a state [batch, dirs*H] in the graph is [batch, dirs, H] here
     initial = {"initial_h": state.get("h") if initial_h is None else initial_h.reshape(*sides, node.output_size)}
-    options = dict(sequence_lens=steps if lengths is None else lengths, direction=node.direction, clip=node.clip,
-                   activations=node.activations, mask=mask, zero_masked=node.zero_masked, rounded=rounded)
+    options: dict[str, Any] = dict(
+        sequence_lens=steps if lengths is None else lengths, direction=node.direction, clip=node.clip,
+        activations=node.activations, mask=mask, zero_masked=node.zero_masked, rounded=rounded)
     if isinstance(node, LSTM):
         initial["initial_c"] = state.get("c") if initial_c is None else initial_c.reshape(*sides, node.hidden)
         Y, *finals = lstm(x, node.W, node.R, node.B, P=node.P, input_forget=node.input_forget,
