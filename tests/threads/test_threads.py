@@ -229,7 +229,8 @@ DENORMAL = {
     "lists": lambda layers, x: le.Model(layers).predict([row for row in x])[0],
     "a state": lambda layers, x: le.Model([le.RNN(np.zeros((1, 3, 3), "f"), np.eye(3, dtype="f")[None])]).predict(
         np.zeros((8, 1, 3), "f"), initial_state={"rnn": {"h": x[:, :1]}}),
-    "a stream": lambda layers, x: le.Model(layers).stream(8).run(x),
+    "a stream": lambda layers, x: le.Model([le.RNN(np.eye(3, dtype="f")[None], np.zeros((1, 3, 3), "f"))]
+                                           ).stream(8).run(x),
     "padded": lambda layers, x: le.pad_sequences(list(x), 7, dtype="float32"),
     "weights": lambda layers, x: le.Model([le.Dense(np.eye(3) * 1e-41)], dtype="float32").predict(np.ones((1, 1, 3))),
     "an operator": lambda layers, x: le.ops.rnn(x.astype("f"), np.eye(3, dtype="f")[None], np.zeros((1, 3, 3), "f"),
