@@ -7,6 +7,7 @@
 
 typedef struct le_watch {
     atomic_int cancelled;
+    char apart[128]; /* the caller writes what follows all the time: not in the cache line that the others read */
     int (*poll)(void *context); /* nonzero cancels; may be null. Called from the caller's thread alone. */
     void *context;
     double work;   /* arithmetic operations of the caller's thread since the clock was last looked at */
