@@ -1,6 +1,6 @@
 """Random torch modules with forwards of their own, live and through `.pt2` files, against torch.
 
-    python tools/fuzz_torch.py [--seconds 600] [--first SEED]
+    python tools/fuzz_torch.py [--seed N] [--count N] [--minutes M]
 
 Each seed is a random composition of the blocks in tests/support/torch_programs.py, checked as the tests do: several
 batch and time sizes, saved and loaded. Prints every seed that fails, then how many were tried; exits 1 if any failed.
@@ -22,17 +22,18 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=600, help="how long to go on (default: 600)")
-    parser.add_argument("--first", type=int, help="the first seed (default: a random one)")
+    parser.add_argument("--seed", type=int, help="the first seed (default: a random one)")
+    parser.add_argument("--count", type=int, default=100, help="how many modules (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after this many minutes")
     options = parser.parse_args()
     sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support"), str(ROOT / "tests" / "differential")]
     from test_torch_programs import check
     from torch_programs import composed
 
     warnings.simplefilter("ignore")
-    first = options.first if options.first is not None else random.randrange(10**6)
-    end, seed, failed = time.monotonic() + options.seconds, first, 0
-    while time.monotonic() < end:
+    first = options.seed if options.seed is not None else random.randrange(10**6)
+    begun, seed, failed = time.monotonic(), first, 0
+    while seed < first + options.count and time.monotonic() < begun + 60 * options.minutes:
         case = composed(seed)
         with tempfile.TemporaryDirectory() as folder:
             try:
@@ -41,7 +42,8 @@ def main() -> int:
                 failed += 1
                 print(f"{case.name}\n{traceback.format_exc()}", flush=True)
         seed += 1
-    print(f"{seed - first} modules from seed {first} on, {failed} failed")
+    minutes = (time.monotonic() - begun) / 60
+    print(f"{seed - first} modules from seed {first} on in {minutes:.1f} minutes, {failed} failed")
     return bool(failed)
 
 
