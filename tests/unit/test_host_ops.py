@@ -8,28 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx_operators import as_operator, check_shapes
+from onnx_operators import LEFT_OUT, as_array, as_operator, check_shapes
 
 from lstm_engine.errors import ArgumentError, GraphError, UnsupportedError
 from lstm_engine.graph.nodes import Operator, Value
-from lstm_engine.graph.operator_rules import DATA_TYPES
 from lstm_engine.graph.operators import OPERATORS, operator_shapes
 from lstm_engine.plan.host_ops import compile_operator, run_operator
 
 onnx = pytest.importorskip("onnx")
-
-# Node tests of what the table leaves out on purpose: training, and the positions of a pool's maxima.
-LEFT_OUT = {"test_batchnorm_example_training_mode", "test_batchnorm_epsilon_training_mode",
-            "test_maxpool_with_argmax_2d_precomputed_pads", "test_maxpool_with_argmax_2d_precomputed_strides"}
-
-
-def _array(x: Any) -> np.ndarray | None:
-    if hasattr(x, "data_type"):
-        if x.data_type not in DATA_TYPES:
-            return None
-        x = onnx.numpy_helper.to_array(x)
-    array = None if isinstance(x, (list, dict)) else np.asarray(x)
-    return array if array is not None and array.dtype.name in DATA_TYPES.values() else None
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +35,7 @@ def test_onnx_node_tests(op_type: str, node_cases: dict[str, list]) -> None:
     ran = 0
     for case in node_cases[op_type]:
         for given, expected in case.data_sets:
-            inputs, outputs = [_array(x) for x in given], [_array(y) for y in expected]
+            inputs, outputs = [as_array(x) for x in given], [as_array(y) for y in expected]
             if any(array is None for array in inputs + outputs):
                 continue                        # strings, float8, bfloat16: not types of this engine
             for fixed in (False, True):

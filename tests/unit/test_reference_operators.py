@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx_operators import as_operator
-from test_host_ops import LEFT_OUT, _array
-from test_host_ops_random import random_case
+from onnx_operators import LEFT_OUT, as_array, as_operator
+from random_operators import random_case
 
 from lstm_engine.graph import Operator
 from lstm_engine.graph.operators import OPERATORS
@@ -33,7 +32,7 @@ def test_onnx_node_tests() -> None:
                  and case.model.graph.node[0].op_type in OPERATORS and case.name not in LEFT_OUT | FOUR_DIGITS]
     for case in cases:
         for given, expected in case.data_sets:
-            inputs, outputs = [_array(x) for x in given], [_array(y) for y in expected]
+            inputs, outputs = [as_array(x) for x in given], [as_array(y) for y in expected]
             if any(array is None for array in inputs + outputs):
                 continue
             operator, arrays = as_operator(case.model.graph.node[0], inputs, False)
