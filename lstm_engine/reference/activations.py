@@ -25,6 +25,11 @@ def softplus(x: np.ndarray) -> np.ndarray:
     return np.logaddexp(0.0, x)
 
 
+def softsign(x: np.ndarray) -> np.ndarray:
+    """x / (1 + |x|), and its limit at infinity, where the fraction is none."""
+    return np.where(np.isinf(x), np.sign(x), x / (1.0 + np.abs(x)))
+
+
 def hard_sigmoid(x: np.ndarray, alpha: float, beta: float) -> np.ndarray:
     return np.clip(alpha * x + beta, 0.0, 1.0)
 
@@ -59,7 +64,7 @@ _FUNCTIONS: dict[str, Callable[[np.ndarray, float, float], np.ndarray]] = {
     "scaled_tanh": lambda x, a, b: a * np.tanh(b * x),
     "hard_sigmoid": hard_sigmoid,
     "elu": lambda x, a, b: elu(x, a),
-    "softsign": lambda x, a, b: x / (1.0 + np.abs(x)),
+    "softsign": lambda x, a, b: softsign(x),
     "softplus": lambda x, a, b: softplus(x),
     "selu": lambda x, a, b: b * elu(x, a),
     "gelu": lambda x, a, b: 0.5 * x * (1.0 + _erf(x / math.sqrt(2.0))),
