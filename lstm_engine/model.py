@@ -294,7 +294,9 @@ class Model:
                 results[name] = array
         for name in self._may_alias:
             others = (array for other, array in results.items() if other != name)
-            if name not in targets and (Owners([*checked.arrays.values(), *others]).share(results[name])
+            # What Expand makes of one row shows that row many times, and cannot be written to.
+            if name not in targets and (not results[name].flags.writeable
+                                        or Owners([*checked.arrays.values(), *others]).share(results[name])
                                         or self._constants.share(results[name])):
                 results[name] = results[name].copy()
         if checked.lengths:

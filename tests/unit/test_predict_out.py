@@ -7,7 +7,7 @@ import pytest
 
 import lstm_engine as le
 from lstm_engine.errors import ArgumentError
-from lstm_engine.graph import Dense, Graph, Operator, Value
+from lstm_engine.graph import RNN, Dense, Graph, Operator, Value
 
 
 @pytest.fixture
@@ -45,3 +45,22 @@ def test_outputs_in_one_memory_are_refused(gathered):
     with pytest.raises(ArgumentError, match="out 'picked' and 'made' share memory"):
         gathered.predict({"x": X, "rows": np.array([1, 0, 2, 0])},
                          out={"picked": memory, "made": memory.reshape(-1)[:4].reshape(2, 2)})
+
+
+def test_an_output_that_was_expanded_is_an_array_of_its_own():
+    """A caller may write to it, and `lengths` cut it off."""
+    x = Value("x", ("batch", "time", 3))
+    rnn = RNN(name="rnn", inputs=("x",), outputs=("y",), W=np.eye(3, dtype=np.float32)[None],
+              R=np.zeros((1, 3, 3), np.float32))
+    wide = Operator(name="wide", inputs=("y", ""), outputs=("wide",), op_type="Unsqueeze",
+                    constants={1: np.array([2], np.int64)})
+    expand = Operator(name="expand", inputs=("wide", ""), outputs=("z",), op_type="Expand",
+                      constants={1: np.array([1, 1, 4, 3], np.int64)})
+    model = le.Model(Graph((x,), (rnn, wide, expand), ("z",)))
+    data = np.ones((2, 5, 3), np.float32)
+    for _ in range(3):                                       # the third is a recorded run
+        z = model.predict(data)
+        assert z.flags.writeable
+        np.testing.assert_array_equal(z, np.repeat(np.tanh(data)[:, :, None], 4, axis=2))
+    cut = model.predict(data, lengths=[2, 5])
+    assert (cut[0, 2:] == 0).all() and (cut[0, :2] != 0).all() and (cut[1] != 0).all()
