@@ -65,8 +65,17 @@ def _opener(path: str, flags: int) -> int:
 
 def cannot_read(path: object, error: OSError | ValueError) -> NoReturn:
     """Raise the FileError for what the system said of a path, which Python itself refuses if it holds a zero byte."""
+    _cannot("read", path, error)
+
+
+def cannot_write(path: object, error: OSError | ValueError) -> NoReturn:
+    """The same of a path that was to be written."""
+    _cannot("write", path, error)
+
+
+def _cannot(what: str, path: object, error: OSError | ValueError) -> NoReturn:
     if isinstance(error, FileError):
         raise error
     number = error.errno if isinstance(error, OSError) else errno.EINVAL
     reason = error.strerror if isinstance(error, OSError) else str(error)
-    raise FileError(number, f"cannot read {path}: {reason}".replace("\0", "\\0")) from error
+    raise FileError(number, f"cannot {what} {path}: {reason}".replace("\0", "\\0")) from error

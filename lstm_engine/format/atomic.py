@@ -8,9 +8,10 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO
 
 from ..errors import FileError
+from ..files import cannot_write
 
 try:
     import fcntl
@@ -35,7 +36,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         _remove_abandoned(target)
         descriptor, temporary = _temporary(target)
     except (OSError, ValueError) as error:
-        _cannot_write(path, error)
+        cannot_write(path, error)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
@@ -50,19 +51,11 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.replace(temporary, target)
     except OSError as error:
         _remove(temporary)
-        _cannot_write(path, error)
+        cannot_write(path, error)
     except BaseException:               # Ctrl-C too must leave nothing behind
         _remove(temporary)
         raise
     _sync_directory(target.parent)
-
-
-def _cannot_write(path: object, error: OSError | ValueError) -> NoReturn:
-    if isinstance(error, FileError):
-        raise error
-    number = error.errno if isinstance(error, OSError) else errno.EINVAL
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    raise FileError(number, f"cannot write {path}: {reason}".replace("\0", "\\0")) from error
 
 
 def _mode_of(path: object, target: Path) -> int | None:

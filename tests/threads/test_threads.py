@@ -181,32 +181,6 @@ def floating_point_control():
         pytest.skip("no C library to set the floating-point mode with")
 
 
-def test_flush_to_zero_of_the_caller_changes_no_bits():
-    libm, offset, size, flush = floating_point_control()
-    environment, saved = (ctypes.create_string_buffer(64) for _ in range(2))
-    libm.fegetenv(saved)
-    libm.fegetenv(environment)
-    word = int.from_bytes(environment.raw[offset:offset + size], "little") | flush
-    environment[offset:offset + size] = word.to_bytes(size, "little")
-    rng = np.random.default_rng(0)
-    layers = [le.LSTM(rng.standard_normal((1, 80, 9)).astype("f"), rng.standard_normal((1, 80, 20)).astype("f") * 1e-20,
-                      rng.standard_normal((1, 160)).astype("f") * 1e-40)]
-    x = rng.standard_normal((8, 20, 9)).astype("f") * 1e-39
-    state = {"lstm": {"h": rng.standard_normal((8, 1, 20)).astype("f") * 1e-20, "c": np.zeros((8, 1, 20), "f")}}
-    wanted = le.Model(layers).predict(x, initial_state=state)
-    assert (np.abs(wanted[wanted != 0]) < 1e-37).any()              # denormals are there to be flushed
-    tiny = np.float32(1e-39)
-    libm.fesetenv(environment)
-    try:
-        flushed = tiny * np.float32(1)                              # proof that the mode is on
-        got = [le.Model(layers).predict(x, initial_state=state, threads=threads) for threads in (1, 2)]
-        still = tiny * np.float32(1)
-    finally:
-        libm.fesetenv(saved)
-    assert flushed == 0 and still == 0                              # and that it is the caller's again afterwards
-    assert all(np.array_equal(y.view(np.uint32), wanted.view(np.uint32)) for y in got)
-
-
 @contextlib.contextmanager
 def flushing():
     """A caller in whose threads some library has set flush-to-zero."""
@@ -221,6 +195,23 @@ def flushing():
         yield
     finally:
         libm.fesetenv(saved)
+
+
+def test_flush_to_zero_of_the_caller_changes_no_bits():
+    rng = np.random.default_rng(0)
+    layers = [le.LSTM(rng.standard_normal((1, 80, 9)).astype("f"), rng.standard_normal((1, 80, 20)).astype("f") * 1e-20,
+                      rng.standard_normal((1, 160)).astype("f") * 1e-40)]
+    x = rng.standard_normal((8, 20, 9)).astype("f") * 1e-39
+    state = {"lstm": {"h": rng.standard_normal((8, 1, 20)).astype("f") * 1e-20, "c": np.zeros((8, 1, 20), "f")}}
+    wanted = le.Model(layers).predict(x, initial_state=state)
+    assert (np.abs(wanted[wanted != 0]) < 1e-37).any()              # denormals are there to be flushed
+    tiny = np.float32(1e-39)
+    with flushing():
+        flushed = tiny * np.float32(1)                              # proof that the mode is on
+        got = [le.Model(layers).predict(x, initial_state=state, threads=threads) for threads in (1, 2)]
+        still = tiny * np.float32(1)
+    assert flushed == 0 and still == 0                              # and that it is the caller's again afterwards
+    assert all(np.array_equal(y.view(np.uint32), wanted.view(np.uint32)) for y in got)
 
 
 DENORMAL = {
