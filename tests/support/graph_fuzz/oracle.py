@@ -112,10 +112,12 @@ class Oracle:
         largest = float(abs(exact).max())
         if not np.isfinite(largest) or largest > limit:
             raise Invalid("numbers too large to compare")
+        if not all(np.isfinite(a).all() for a in others):      # past float32's largest number on the way here
+            return Wanted(exact, None, dtype)
         apart = max(float(abs(a.astype(np.float64) - exact).max()) for a in others)
         floor = FLOOR_ULPS * max(np.finfo(np.dtype(dtype)).eps, np.finfo(np.float64).eps) * largest
         within = SAMPLES * apart + floor + 1e-300
-        return Wanted(exact, None if not apart <= LOST * max(largest, 1e-3) else within, dtype)
+        return Wanted(exact, within if apart <= LOST * max(largest, 1e-3) else None, dtype)
 
 
 def _for_runtime(source: Any, case: Case) -> Any:

@@ -124,6 +124,10 @@ def streams(case: Case, report: Report, model: Any) -> None:
     if batch == 0 or most == 0:
         return
     feeds = _feeds(case, model)
+    stepped = {model.inputs[t.name].shape[t.dims.index(steps)] for t in case.inputs
+               if t.name in feeds and steps in t.dims}
+    if len(stepped) != 1:
+        return                          # the file does not say that all of these are the same steps
     stream = report.attempt("stream", lambda: model.stream(batch))
     if stream is None:
         return
@@ -139,6 +143,8 @@ def streams(case: Case, report: Report, model: Any) -> None:
             if name not in case.values:
                 continue
             timed = steps in case.values[name].dims
+            if timed and model.outputs[name].shape[case.values[name].dims.index(steps)] not in stepped:
+                continue            # the file does not say that these are steps, so each step's array is whole
             axis = case.values[name].dims.index(steps) if timed else min(along, want.exact.ndim)
             exact = np.take(want.exact, [t], axis) if timed else np.expand_dims(want.exact, axis)
             # A stream that gives fewer steps than came is a wrong shape, not an error of ours.
