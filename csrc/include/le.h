@@ -131,6 +131,17 @@ typedef struct le_model_options {
 le_status le_model_new(const le_model_options *options, le_model **out, le_error *error);
 void le_model_free(le_model *model); /* null is allowed */
 
+/* Packed weights that layers have in common: a file may name one matrix in many nodes, and a loop that was unrolled does.
+ * Layers added to `model` after le_model_share look in the store for what was packed of the same addresses in the same
+ * layout, and hold that block of memory instead of another; null: they look nowhere, as at the beginning. Models of
+ * one store may differ in all. Arrays that were given to a layer of the store must stay where they are, unchanged,
+ * until it is freed: their addresses are their names. Blocks live on without the store, as long as a model holds them.
+ * A store belongs to one thread at a time; models that share blocks may run, and be freed, from any. */
+typedef struct le_store le_store;
+le_status le_store_new(le_store **out, le_error *error);
+void le_store_free(le_store *store); /* null is allowed */
+void le_model_share(le_model *model, le_store *store);
+
 typedef enum le_rank { LE_VECTOR = 1, LE_SEQUENCE = 2 } le_rank;
 
 /* An input: a vector [batch, features], or a sequence [batch, steps, features] on time axis `axis` (0, 1, ...). */
@@ -212,7 +223,10 @@ size_t le_model_layer_count(const le_model *model);
 /* Offsets into the state row of the recurrent layer numbered `index`; c_offset is SIZE_MAX without c. */
 le_status le_model_state_slot(const le_model *model, size_t index, size_t *h_offset, size_t *h_size, size_t *c_offset,
                               size_t *c_size);
-size_t le_model_weight_bytes(const le_model *model);
+/* Call `visit` with each block of packed weights and its bytes: once for each layer that holds it, so a block that
+ * layers share, also those of several models, comes more than once, at one address. */
+typedef void (*le_visit_block)(void *context, const void *block, size_t bytes);
+void le_model_visit_weights(const le_model *model, le_visit_block visit, void *context);
 size_t le_model_workspace_bytes(const le_model *model); /* held by idle workspaces */
 const char *le_model_isa(const le_model *model);
 /* Whether every layer may be run step by step (no reverse direction, no pooling over time). */

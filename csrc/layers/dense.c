@@ -13,23 +13,16 @@ static int row_wise(le_activation activation)
     return activation.kind == LE_ACT_SOFTMAX || activation.kind == LE_ACT_LOG_SOFTMAX;
 }
 
-le_status le_dense_pack(const le_kernels *kernels, le_gemm gemm, size_t features, size_t units, const void *kernel,
-                        const void *bias, le_activation activation, int threads, le_dense_layer *layer,
-                        le_error *error)
+le_status le_dense_pack(const le_packer *packer, le_gemm gemm, size_t features, size_t units, const void *kernel,
+                        const void *bias, le_activation activation, le_dense_layer *layer, le_error *error)
 {
     *layer = (le_dense_layer){
-        .kernels = kernels, .gemm = gemm, .features = features, .units = units, .activation = activation};
-    le_status status = le_pack_columns(kernels, units, features, kernel, threads, &layer->w);
+        .kernels = packer->kernels, .gemm = gemm, .features = features, .units = units, .activation = activation};
+    le_status status = le_pack_columns(packer, units, features, kernel, &layer->w);
     if (status == LE_OK)
-        status = le_pack_units(kernels, units, bias, NULL, &layer->bias);
-    if (status == LE_OK && gemm == LE_GEMM_BLAS) {
-        const size_t bytes = le_mul(le_mul(features, units), le_dtype_size(kernels->dtype));
-        layer->w_plain = le_alloc(bytes);
-        if (layer->w_plain)
-            memcpy(layer->w_plain, kernel, bytes);
-        else
-            status = LE_ERROR_MEMORY;
-    }
+        status = le_pack_units(packer, units, bias, NULL, &layer->bias);
+    if (status == LE_OK && gemm == LE_GEMM_BLAS)
+        status = le_pack_plain(packer, features, units, kernel, &layer->w_plain);
     if (status != LE_OK) {
         le_dense_free(layer);
         return le_fail(error, status, "packing a dense layer [%zu, %zu]: %s", features, units, le_status_text(status));
@@ -40,9 +33,16 @@ le_status le_dense_pack(const le_kernels *kernels, le_gemm gemm, size_t features
 void le_dense_free(le_dense_layer *layer)
 {
     le_packed_free(&layer->w);
-    le_free(layer->bias);
-    le_free(layer->w_plain);
+    le_block_drop(layer->bias);
+    le_block_drop(layer->w_plain);
     layer->bias = layer->w_plain = NULL;
+}
+
+void le_dense_visit(const le_dense_layer *layer, le_visit_block visit, void *context)
+{
+    le_block_visit(layer->w.data, visit, context);
+    le_block_visit(layer->bias, visit, context);
+    le_block_visit(layer->w_plain, visit, context);
 }
 
 size_t le_dense_bytes(const le_dense_layer *layer)

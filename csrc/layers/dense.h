@@ -17,10 +17,11 @@ typedef struct le_dense_layer {
     char *w_plain; /* [features, units] for gemm = blas, or null */
 } le_dense_layer;
 
-/* kernel [features, units], bias [units] or null; packed on at most `threads`. On failure the layer holds nothing. */
-le_status le_dense_pack(const le_kernels *kernels, le_gemm gemm, size_t features, size_t units, const void *kernel,
-                        const void *bias, le_activation activation, int threads, le_dense_layer *layer, le_error *error);
+/* kernel [features, units], bias [units] or null. On failure the layer holds nothing. */
+le_status le_dense_pack(const le_packer *packer, le_gemm gemm, size_t features, size_t units, const void *kernel,
+                        const void *bias, le_activation activation, le_dense_layer *layer, le_error *error);
 void le_dense_free(le_dense_layer *layer);
+void le_dense_visit(const le_dense_layer *layer, le_visit_block visit, void *context);
 size_t le_dense_bytes(const le_dense_layer *layer);
 
 /* Rows that go through all panels before the next ones do: so many that their products take longer than the weights to

@@ -15,7 +15,6 @@
 typedef struct plain_weights {
     const char *w, *r, *b, *p, *proj; /* [gates*H, I], [gates*H, output], [2*gates*H], [3*H], [P, H]; null: none */
     size_t es, features, hidden, output, gates;
-    int threads;                      /* that pack */
 } plain_weights;
 
 static const char *bias_of(const plain_weights *plain, int recurrent, size_t gate)
@@ -23,81 +22,59 @@ static const char *bias_of(const plain_weights *plain, int recurrent, size_t gat
     return plain->b ? plain->b + ((recurrent ? plain->gates : 0) + gate) * plain->hidden * plain->es : NULL;
 }
 
-/* [rows, columns] to [columns, rows]. */
-static char *transpose(size_t es, const char *matrix, size_t rows, size_t columns)
-{
-    char *out = le_alloc(le_mul(le_mul(rows, columns), es));
-    for (size_t r = 0; out && r < rows; r++)
-        for (size_t c = 0; c < columns; c++)
-            memcpy(out + (c * rows + r) * es, matrix + (r * columns + c) * es, es);
-    return out;
-}
-
 /* A phase of `gates` gates side by side, from `first_gate` on. */
-static le_status pack_gate_phase(const le_kernels *kernels, const plain_weights *plain, size_t first_gate, int gates,
+static le_status pack_gate_phase(const le_packer *packer, const plain_weights *plain, size_t first_gate, int gates,
                                  le_step_kernel cells, le_phase *phase)
 {
     const size_t skip = first_gate * plain->hidden * plain->es;
     phase->cells = cells;
     phase->first_gate = (int)first_gate;
     phase->units = plain->hidden;
-    phase->panel_units = (size_t)kernels->lanes;
+    phase->panel_units = (size_t)packer->kernels->lanes;
     phase->bias_bytes = (size_t)gates * phase->panel_units * plain->es;
     /* The kernels of an LSTM take a last panel of close gates. */
     phase->order = gates == LE_MAX_NV ? LE_ORDER_CLOSE_GATES : LE_ORDER_GATES;
-    le_status status = le_pack_rows(kernels, phase->order, gates, plain->hidden, plain->features,
-                                    plain->w + skip * plain->features, plain->threads, &phase->w);
+    le_status status = le_pack_rows(packer, phase->order, gates, plain->hidden, plain->features,
+                                    plain->w + skip * plain->features, &phase->w);
     if (status == LE_OK)
-        status = le_pack_rows(kernels, phase->order, gates, plain->hidden, plain->output,
-                              plain->r + skip * plain->output, plain->threads, &phase->r);
+        status = le_pack_rows(packer, phase->order, gates, plain->hidden, plain->output,
+                              plain->r + skip * plain->output, &phase->r);
     if (status == LE_OK)
-        status = le_pack_bias(kernels, gates, plain->hidden, bias_of(plain, 0, first_gate), bias_of(plain, 1, first_gate),
+        status = le_pack_bias(packer, gates, plain->hidden, bias_of(plain, 0, first_gate), bias_of(plain, 1, first_gate),
                               &phase->bias);
     if (status == LE_OK && plain->p)
-        status = le_pack_bias(kernels, 3, plain->hidden, plain->p, NULL, &phase->peephole);
+        status = le_pack_bias(packer, 3, plain->hidden, plain->p, NULL, &phase->peephole);
     return status;
 }
 
 /* A phase of one gate, its units as columns. */
-static le_status pack_column_phase(const le_kernels *kernels, const plain_weights *plain, size_t gate,
+static le_status pack_column_phase(const le_packer *packer, const plain_weights *plain, size_t gate,
                                    le_step_kernel cells, le_phase *phase)
 {
     const size_t skip = gate * plain->hidden * plain->es;
     phase->cells = cells;
     phase->first_gate = (int)gate;
     phase->units = plain->hidden;
-    phase->panel_units = LE_MAX_NV * (size_t)kernels->lanes;
+    phase->panel_units = LE_MAX_NV * (size_t)packer->kernels->lanes;
     phase->bias_bytes = phase->panel_units * plain->es;
     phase->order = LE_ORDER_UNITS;
-    le_status status = le_pack_rows(kernels, LE_ORDER_UNITS, 1, plain->hidden, plain->features,
-                                    plain->w + skip * plain->features, plain->threads, &phase->w);
+    le_status status = le_pack_rows(packer, LE_ORDER_UNITS, 1, plain->hidden, plain->features,
+                                    plain->w + skip * plain->features, &phase->w);
     if (status == LE_OK)
-        status = le_pack_rows(kernels, LE_ORDER_UNITS, 1, plain->hidden, plain->output,
-                              plain->r + skip * plain->output, plain->threads, &phase->r);
+        status = le_pack_rows(packer, LE_ORDER_UNITS, 1, plain->hidden, plain->output,
+                              plain->r + skip * plain->output, &phase->r);
     if (status == LE_OK)
-        status = le_pack_units(kernels, plain->hidden, bias_of(plain, 0, gate), bias_of(plain, 1, gate), &phase->bias);
+        status = le_pack_units(packer, plain->hidden, bias_of(plain, 0, gate), bias_of(plain, 1, gate), &phase->bias);
     return status;
 }
 
-/* GRU with reset after: z and r add their two biases, h keeps them apart: [panel][z, r, Wb_h, Rb_h][lanes]. */
-static le_status split_gru_bias(const le_kernels *kernels, const plain_weights *plain, le_phase *phase)
+/* GRU with reset after: its h keeps two biases. */
+static le_status split_gru_bias(const le_packer *packer, const plain_weights *plain, le_phase *phase)
 {
-    const size_t gate = plain->hidden * plain->es;
-    char *input = le_calloc(4 * gate), *recurrent = le_calloc(4 * gate);
-    le_status status = input && recurrent ? LE_OK : LE_ERROR_MEMORY;
-    if (status == LE_OK && plain->b) {
-        memcpy(input, bias_of(plain, 0, 0), 3 * gate);
-        memcpy(recurrent, bias_of(plain, 1, 0), 2 * gate);
-        memcpy(recurrent + 3 * gate, bias_of(plain, 1, 2), gate);
-    }
-    le_free(phase->bias);
+    le_block_drop(phase->bias);
     phase->bias = NULL;
-    if (status == LE_OK)
-        status = le_pack_bias(kernels, 4, plain->hidden, input, recurrent, &phase->bias);
-    phase->bias_bytes = 4 * (size_t)kernels->lanes * plain->es;
-    le_free(input);
-    le_free(recurrent);
-    return status;
+    phase->bias_bytes = 4 * (size_t)packer->kernels->lanes * plain->es;
+    return le_pack_gru_bias(packer, plain->hidden, bias_of(plain, 0, 0), bias_of(plain, 1, 0), &phase->bias);
 }
 
 static int is(le_activation activation, le_act_kind kind)
@@ -112,13 +89,14 @@ static int is_common_lstm(const le_recurrent *spec, const le_cell_config *config
            is(config->f, LE_ACT_SIGMOID) && is(config->g, LE_ACT_TANH) && is(config->h, LE_ACT_TANH);
 }
 
-static le_status pack_lstm(const le_kernels *kernels, const le_recurrent *spec, const plain_weights *plain,
+static le_status pack_lstm(const le_packer *packer, const le_recurrent *spec, const plain_weights *plain,
                            le_recurrent_direction *direction)
 {
+    const le_kernels *kernels = packer->kernels;
     le_phase *gates = &direction->phase[0], *projection = &direction->phase[1];
     direction->phases = 1;
     gates->fused = is_common_lstm(spec, &direction->config) ? kernels->lstm : NULL;
-    le_status status = pack_gate_phase(kernels, plain, 0, 4, kernels->lstm_general, gates);
+    le_status status = pack_gate_phase(packer, plain, 0, 4, kernels->lstm_general, gates);
     if (status != LE_OK || !spec->projection)
         return status;
     direction->phases = 2;
@@ -127,25 +105,25 @@ static le_status pack_lstm(const le_kernels *kernels, const le_recurrent *spec, 
     projection->units = spec->projection;
     projection->panel_units = LE_MAX_NV * (size_t)kernels->lanes;
     projection->order = LE_ORDER_UNITS;
-    return le_pack_rows(kernels, LE_ORDER_UNITS, 1, spec->projection, plain->hidden, plain->proj, plain->threads,
-                        &projection->r);
+    return le_pack_rows(packer, LE_ORDER_UNITS, 1, spec->projection, plain->hidden, plain->proj, &projection->r);
 }
 
-static le_status pack_gru(const le_kernels *kernels, const le_recurrent *spec, const plain_weights *plain,
+static le_status pack_gru(const le_packer *packer, const le_recurrent *spec, const plain_weights *plain,
                           le_recurrent_direction *direction)
 {
+    const le_kernels *kernels = packer->kernels;
     direction->phases = spec->linear_before_reset ? 1 : 2;
     if (spec->linear_before_reset) {
-        const le_status status = pack_gate_phase(kernels, plain, 0, 3, kernels->gru_after, &direction->phase[0]);
-        return status == LE_OK ? split_gru_bias(kernels, plain, &direction->phase[0]) : status;
+        const le_status status = pack_gate_phase(packer, plain, 0, 3, kernels->gru_after, &direction->phase[0]);
+        return status == LE_OK ? split_gru_bias(packer, plain, &direction->phase[0]) : status;
     }
     direction->phase[0].to_middle = direction->phase[1].from_middle = 1;
-    const le_status status = pack_gate_phase(kernels, plain, 0, 2, kernels->gru_before_gates, &direction->phase[0]);
+    const le_status status = pack_gate_phase(packer, plain, 0, 2, kernels->gru_before_gates, &direction->phase[0]);
     return status == LE_OK
-               ? pack_column_phase(kernels, plain, 2, kernels->gru_before_candidate, &direction->phase[1]) : status;
+               ? pack_column_phase(packer, plain, 2, kernels->gru_before_candidate, &direction->phase[1]) : status;
 }
 
-static le_status pack_direction(const le_kernels *kernels, le_gemm gemm, const le_recurrent *spec, int d,
+static le_status pack_direction(const le_packer *packer, le_gemm gemm, const le_recurrent *spec, int d,
                                 const plain_weights *plain, le_recurrent_direction *direction)
 {
     direction->reverse = spec->direction == LE_REVERSE || d == 1;
@@ -155,23 +133,22 @@ static le_status pack_direction(const le_kernels *kernels, le_gemm gemm, const l
     };
     le_status status;
     if (spec->cell == LE_LSTM) {
-        status = pack_lstm(kernels, spec, plain, direction);
+        status = pack_lstm(packer, spec, plain, direction);
     } else if (spec->cell == LE_GRU) {
-        status = pack_gru(kernels, spec, plain, direction);
+        status = pack_gru(packer, spec, plain, direction);
     } else {
         direction->phases = 1;
-        status = pack_column_phase(kernels, plain, 0, kernels->rnn, &direction->phase[0]);
+        status = pack_column_phase(packer, plain, 0, packer->kernels->rnn, &direction->phase[0]);
     }
-    if (status == LE_OK && gemm == LE_GEMM_BLAS) {
-        direction->w_plain = transpose(plain->es, plain->w, plain->gates * plain->hidden, plain->features);
-        status = direction->w_plain ? LE_OK : LE_ERROR_MEMORY;
-    }
+    if (status == LE_OK && gemm == LE_GEMM_BLAS)
+        status = le_pack_transposed(packer, plain->gates * plain->hidden, plain->features, plain->w, &direction->w_plain);
     return status;
 }
 
-le_status le_recurrent_pack(const le_kernels *kernels, le_gemm gemm, size_t features, const le_recurrent *spec,
-                            int threads, le_recurrent_layer *layer, le_error *error)
+le_status le_recurrent_pack(const le_packer *packer, le_gemm gemm, size_t features, const le_recurrent *spec,
+                            le_recurrent_layer *layer, le_error *error)
 {
+    const le_kernels *kernels = packer->kernels;
     static const int gate_counts[] = {[LE_LSTM] = 4, [LE_GRU] = 3, [LE_RNN] = 1};
     const size_t es = le_dtype_size(kernels->dtype), hidden = spec->hidden, gates = (size_t)gate_counts[spec->cell];
     const size_t output = spec->projection ? spec->projection : hidden;
@@ -197,9 +174,8 @@ le_status le_recurrent_pack(const le_kernels *kernels, le_gemm gemm, size_t feat
             .p = spec->p ? (const char *)spec->p + dir * 3 * hidden * es : NULL,
             .proj = spec->proj ? (const char *)spec->proj + dir * output * hidden * es : NULL,
             .es = es, .features = features, .hidden = hidden, .output = output, .gates = gates,
-            .threads = threads,
         };
-        status = pack_direction(kernels, gemm, spec, d, &plain, &layer->direction[d]);
+        status = pack_direction(packer, gemm, spec, d, &plain, &layer->direction[d]);
     }
     if (layer->direction[0].phases == 2)
         layer->middle_stride = le_round_up(hidden * es, LE_ALIGN);
@@ -239,12 +215,26 @@ void le_recurrent_free(le_recurrent_layer *layer)
         for (int i = 0; i < 2; i++) {
             le_packed_free(&direction->phase[i].w);
             le_packed_free(&direction->phase[i].r);
-            le_free(direction->phase[i].bias);
-            le_free(direction->phase[i].peephole);
+            le_block_drop(direction->phase[i].bias);
+            le_block_drop(direction->phase[i].peephole);
             direction->phase[i].bias = direction->phase[i].peephole = NULL;
         }
-        le_free(direction->w_plain);
+        le_block_drop(direction->w_plain);
         direction->w_plain = NULL;
+    }
+}
+
+void le_recurrent_visit(const le_recurrent_layer *layer, le_visit_block visit, void *context)
+{
+    for (int d = 0; d < layer->dirs; d++) {
+        const le_recurrent_direction *direction = &layer->direction[d];
+        for (int i = 0; i < direction->phases; i++) {
+            const le_phase *phase = &direction->phase[i];
+            const char *const held[] = {phase->w.data, phase->r.data, phase->bias, phase->peephole};
+            for (size_t at = 0; at < sizeof held / sizeof held[0]; at++)
+                le_block_visit(held[at], visit, context);
+        }
+        le_block_visit(direction->w_plain, visit, context);
     }
 }
 

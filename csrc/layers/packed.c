@@ -15,15 +15,18 @@ size_t le_dtype_size(le_dtype dtype)
 /* Below this a team costs more than it saves. */
 #define TEAM_FROM ((size_t)1 << 20)
 
-static le_status allocate(const le_kernels *kernels, int nv, int last_nv, size_t panels, size_t k, le_packed *out)
+/* Memory for panels, or a block of the store that has them: then `found`, and nothing is to be done. */
+static le_status take_panels(const le_packer *packer, const le_block_key *key, int nv, int last_nv, size_t panels,
+                             le_packed *out, int *found)
 {
-    const size_t vector = (size_t)kernels->lanes * le_dtype_size(kernels->dtype);
-    *out = (le_packed){.k = k, .panels = panels, .nv = nv, .last_nv = last_nv,
-                       .panel_bytes = le_mul(k, (size_t)nv * vector), .last_bytes = le_mul(k, (size_t)last_nv * vector)};
+    const size_t vector = (size_t)packer->kernels->lanes * le_dtype_size(packer->kernels->dtype);
+    *out = (le_packed){.k = key->k, .panels = panels, .nv = nv, .last_nv = last_nv,
+                       .panel_bytes = le_mul(key->k, (size_t)nv * vector),
+                       .last_bytes = le_mul(key->k, (size_t)last_nv * vector)};
     const size_t bytes = panels ? le_add(le_mul(out->panel_bytes, panels - 1), out->last_bytes) : 0;
     if (bytes == SIZE_MAX)
         return LE_ERROR_OVERFLOW;
-    out->data = le_alloc(bytes);
+    *found = le_block_take(packer, key, bytes, &out->data);
     return out->data ? LE_OK : LE_ERROR_MEMORY;
 }
 
@@ -154,35 +157,46 @@ static void run_packing(packing *job, le_team_work work, int threads)
     le_threads_give(taken);
 }
 
-le_status le_pack_rows(const le_kernels *kernels, le_panel_order order, int gates, size_t units, size_t k,
-                       const void *weights, int threads, le_packed *out)
+le_status le_pack_rows(const le_packer *packer, le_panel_order order, int gates, size_t units, size_t k,
+                       const void *weights, le_packed *out)
 {
+    const le_kernels *kernels = packer->kernels;
     const size_t lanes = (size_t)kernels->lanes;
     const int nv = order == LE_ORDER_UNITS ? LE_MAX_NV : gates;
     const size_t width = order == LE_ORDER_UNITS ? LE_MAX_NV * lanes : lanes;
     const size_t left = order == LE_ORDER_CLOSE_GATES ? units % lanes : 0;
     const int last_nv = left ? (int)(((size_t)gates * left + lanes - 1) / lanes) : nv;
-    const le_status status = allocate(kernels, nv, last_nv, (units + width - 1) / width, k, out);
+    le_block_key key = le_block_key_of(LE_LAYOUT_ROWS, kernels, units, k, weights);
+    key.order = (int)order;
+    key.gates = gates;
+    int found;
+    const le_status status = take_panels(packer, &key, nv, last_nv, (units + width - 1) / width, out, &found);
     if (status != LE_OK)
         return status;
+    if (found) {
+        out->finite = *le_block_note(out->data);
+        return LE_OK;
+    }
     atomic_int not_finite;
     atomic_init(&not_finite, 0);
     packing job = {order, kernels->dtype, lanes, units, out, weights, NULL, &not_finite};
-    run_packing(&job, pack_rows_member, threads);
-    out->finite = !atomic_load(&not_finite);
-    return LE_OK;
+    run_packing(&job, pack_rows_member, packer->threads);
+    *le_block_note(out->data) = out->finite = !atomic_load(&not_finite);
+    return le_block_share(packer, &key, out->data);
 }
 
-le_status le_pack_columns(const le_kernels *kernels, size_t units, size_t k, const void *kernel, int threads,
-                          le_packed *out)
+le_status le_pack_columns(const le_packer *packer, size_t units, size_t k, const void *kernel, le_packed *out)
 {
+    const le_kernels *kernels = packer->kernels;
     const size_t width = LE_MAX_NV * (size_t)kernels->lanes;
-    const le_status status = allocate(kernels, LE_MAX_NV, LE_MAX_NV, (units + width - 1) / width, k, out);
-    if (status != LE_OK)
+    const le_block_key key = le_block_key_of(LE_LAYOUT_COLUMNS, kernels, units, k, kernel);
+    int found;
+    const le_status status = take_panels(packer, &key, LE_MAX_NV, LE_MAX_NV, (units + width - 1) / width, out, &found);
+    if (status != LE_OK || found)
         return status;
     packing job = {LE_ORDER_UNITS, kernels->dtype, (size_t)kernels->lanes, units, out, kernel, NULL, NULL};
-    run_packing(&job, pack_columns_member, threads);
-    return LE_OK;
+    run_packing(&job, pack_columns_member, packer->threads);
+    return le_block_share(packer, &key, out->data);
 }
 
 void le_unpack_rows(const le_kernels *kernels, le_panel_order order, size_t units, const le_packed *packed,
@@ -230,40 +244,113 @@ static void add_to(le_dtype dtype, size_t count, const void *from, void *to)
     le_fp_restore(mode);
 }
 
-le_status le_pack_bias(const le_kernels *kernels, int gates, size_t hidden, const void *first, const void *second,
-                       char **out)
+/* A block of zeros to add to, or one that the store has. */
+static le_status take_zeros(const le_packer *packer, const le_block_key *key, size_t bytes, char **out, int *found)
 {
-    const size_t lanes = (size_t)kernels->lanes, es = le_dtype_size(kernels->dtype);
-    const size_t panels = (hidden + lanes - 1) / lanes, width = (size_t)gates * lanes;
-    const void *const parts[] = {first, second};
-    *out = le_calloc(le_mul(le_mul(panels, width), es));
+    *found = le_block_take(packer, key, bytes, out);
     if (*out == NULL)
         return LE_ERROR_MEMORY;
-    for (int part = 0; part < 2; part++)
-        for (size_t gate = 0; parts[part] && gate < (size_t)gates; gate++)
-            for (size_t panel = 0; panel < panels; panel++) {
-                const size_t unit = panel * lanes, count = hidden - unit < lanes ? hidden - unit : lanes;
-                add_to(kernels->dtype, count, (const char *)parts[part] + (gate * hidden + unit) * es,
-                       *out + (panel * width + gate * lanes) * es);
-            }
+    if (!*found)
+        memset(*out, 0, bytes);
     return LE_OK;
 }
 
-le_status le_pack_units(const le_kernels *kernels, size_t units, const void *first, const void *second, char **out)
+/* Add a gate's vector [hidden] (null: zeros) as vector `at` of the `gates` of each panel. */
+static void add_gate(const le_kernels *kernels, size_t gates, size_t at, size_t hidden, const char *vector, char *to)
 {
+    const size_t lanes = (size_t)kernels->lanes, es = le_dtype_size(kernels->dtype);
+    for (size_t unit = 0; vector && unit < hidden; unit += lanes)
+        add_to(kernels->dtype, hidden - unit < lanes ? hidden - unit : lanes, vector + unit * es,
+               to + (unit * gates + at * lanes) * es);
+}
+
+static size_t bias_bytes(const le_kernels *kernels, size_t gates, size_t hidden)
+{
+    return le_mul(le_mul(le_round_up(hidden, (size_t)kernels->lanes), gates), le_dtype_size(kernels->dtype));
+}
+
+le_status le_pack_bias(const le_packer *packer, int gates, size_t hidden, const void *first, const void *second,
+                       char **out)
+{
+    const le_kernels *kernels = packer->kernels;
+    const size_t count = (size_t)gates, gate = hidden * le_dtype_size(kernels->dtype);
+    const char *const parts[] = {first, second};
+    le_block_key key = le_block_key_of(LE_LAYOUT_BIAS, kernels, hidden, 0, first);
+    key.second = second;
+    key.gates = gates;
+    int found;
+    const le_status status = take_zeros(packer, &key, bias_bytes(kernels, count, hidden), out, &found);
+    if (status != LE_OK || found)
+        return status;
+    for (int part = 0; part < 2; part++)
+        for (size_t at = 0; parts[part] && at < count; at++)
+            add_gate(kernels, count, at, hidden, parts[part] + at * gate, *out);
+    return le_block_share(packer, &key, *out);
+}
+
+le_status le_pack_gru_bias(const le_packer *packer, size_t hidden, const void *input, const void *recurrent, char **out)
+{
+    const le_kernels *kernels = packer->kernels;
+    const size_t gate = hidden * le_dtype_size(kernels->dtype);
+    le_block_key key = le_block_key_of(LE_LAYOUT_GRU_BIAS, kernels, hidden, 0, input);
+    key.second = recurrent;
+    int found;
+    const le_status status = take_zeros(packer, &key, bias_bytes(kernels, 4, hidden), out, &found);
+    if (status != LE_OK || found)
+        return status;
+    for (size_t at = 0; input && at < 3; at++) {
+        add_gate(kernels, 4, at, hidden, (const char *)input + at * gate, *out);
+        add_gate(kernels, 4, at < 2 ? at : 3, hidden, (const char *)recurrent + at * gate, *out);
+    }
+    return le_block_share(packer, &key, *out);
+}
+
+le_status le_pack_units(const le_packer *packer, size_t units, const void *first, const void *second, char **out)
+{
+    const le_kernels *kernels = packer->kernels;
     const size_t width = LE_MAX_NV * (size_t)kernels->lanes;
-    *out = le_calloc(le_mul(le_round_up(units, width), le_dtype_size(kernels->dtype)));
-    if (*out == NULL)
-        return LE_ERROR_MEMORY;
+    le_block_key key = le_block_key_of(LE_LAYOUT_UNITS, kernels, units, 0, first);
+    key.second = second;
+    int found;
+    const le_status status =
+        take_zeros(packer, &key, le_mul(le_round_up(units, width), le_dtype_size(kernels->dtype)), out, &found);
+    if (status != LE_OK || found)
+        return status;
     if (first)
         add_to(kernels->dtype, units, first, *out);
     if (second)
         add_to(kernels->dtype, units, second, *out);
-    return LE_OK;
+    return le_block_share(packer, &key, *out);
+}
+
+le_status le_pack_plain(const le_packer *packer, size_t rows, size_t columns, const void *matrix, char **out)
+{
+    const size_t bytes = le_mul(le_mul(rows, columns), le_dtype_size(packer->kernels->dtype));
+    const le_block_key key = le_block_key_of(LE_LAYOUT_PLAIN, packer->kernels, rows, columns, matrix);
+    if (le_block_take(packer, &key, bytes, out))
+        return LE_OK;
+    if (*out == NULL)
+        return LE_ERROR_MEMORY;
+    memcpy(*out, matrix, bytes);
+    return le_block_share(packer, &key, *out);
+}
+
+le_status le_pack_transposed(const le_packer *packer, size_t rows, size_t columns, const void *matrix, char **out)
+{
+    const size_t es = le_dtype_size(packer->kernels->dtype);
+    const le_block_key key = le_block_key_of(LE_LAYOUT_TRANSPOSED, packer->kernels, rows, columns, matrix);
+    if (le_block_take(packer, &key, le_mul(le_mul(rows, columns), es), out))
+        return LE_OK;
+    if (*out == NULL)
+        return LE_ERROR_MEMORY;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < columns; c++)
+            memcpy(*out + (c * rows + r) * es, (const char *)matrix + (r * columns + c) * es, es);
+    return le_block_share(packer, &key, *out);
 }
 
 void le_packed_free(le_packed *packed)
 {
-    le_free(packed->data);
+    le_block_drop(packed->data);
     packed->data = NULL;
 }

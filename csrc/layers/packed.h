@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "kernels/kernels.h"
+#include "layers/blocks.h"
 
 /* A matrix [k, columns] cut into panels [panel][k][nv][lanes]; columns past the end are zero. */
 typedef struct le_packed {
@@ -13,7 +14,7 @@ typedef struct le_packed {
     int nv, last_nv;    /* vectors of a panel, and of the last one: fewer where that one is packed close */
     size_t panel_bytes; /* of one panel */
     size_t last_bytes;  /* of the last one */
-    char *data;         /* 64-byte aligned; null when k is 0 */
+    char *data;         /* a block, see blocks.h: others may read it too, so it is never written again; null: none */
     int finite;         /* no weight is infinite or NaN: a product with zeros is zero (le_pack_rows alone sets it) */
 } le_packed;
 
@@ -26,13 +27,13 @@ size_t le_dtype_size(le_dtype dtype);
  * j * u + l (H = 100, 16 lanes: 25 vectors in place of 28). */
 typedef enum le_panel_order { LE_ORDER_GATES, LE_ORDER_CLOSE_GATES, LE_ORDER_UNITS } le_panel_order;
 
-/* Pack the rows of `weights` [gates*units, k] (gates is 1 for LE_ORDER_UNITS) on a team of at most `threads`. */
-le_status le_pack_rows(const le_kernels *kernels, le_panel_order order, int gates, size_t units, size_t k,
-                       const void *weights, int threads, le_packed *out);
+/* Pack the rows of `weights` [gates*units, k] (gates is 1 for LE_ORDER_UNITS). Where the packer's store has what is
+ * wanted, this and the functions below hold that. */
+le_status le_pack_rows(const le_packer *packer, le_panel_order order, int gates, size_t units, size_t k,
+                       const void *weights, le_packed *out);
 
 /* Pack the columns of `kernel` [k, units] in LE_ORDER_UNITS. */
-le_status le_pack_columns(const le_kernels *kernels, size_t units, size_t k, const void *kernel, int threads,
-                          le_packed *out);
+le_status le_pack_columns(const le_packer *packer, size_t units, size_t k, const void *kernel, le_packed *out);
 
 /* The inverses, to the bit: what was packed goes to `weights` [gates*units, k], or `kernel` [k, units]. */
 void le_unpack_rows(const le_kernels *kernels, le_panel_order order, size_t units, const le_packed *packed,
@@ -40,11 +41,19 @@ void le_unpack_rows(const le_kernels *kernels, le_panel_order order, size_t unit
 void le_unpack_columns(const le_kernels *kernels, size_t units, const le_packed *packed, void *kernel);
 
 /* A per-gate vector [gates*hidden] (may be null: zeros) plus a second one (may be null), as [panel][gates][lanes]. */
-le_status le_pack_bias(const le_kernels *kernels, int gates, size_t hidden, const void *first, const void *second,
+le_status le_pack_bias(const le_packer *packer, int gates, size_t hidden, const void *first, const void *second,
                        char **out);
 
+/* The biases of a GRU with reset after: z and r add their two, h keeps them apart. input, recurrent [3*hidden], or both
+ * null: zeros. [panel][z, r, Wb_h, Rb_h][lanes]. */
+le_status le_pack_gru_bias(const le_packer *packer, size_t hidden, const void *input, const void *recurrent, char **out);
+
 /* The sum of two per-unit vectors [units] (either may be null: zeros), as [panel][LE_MAX_NV][lanes]. */
-le_status le_pack_units(const le_kernels *kernels, size_t units, const void *first, const void *second, char **out);
+le_status le_pack_units(const le_packer *packer, size_t units, const void *first, const void *second, char **out);
+
+/* A matrix [rows, columns] as it is, and as [columns, rows]. */
+le_status le_pack_plain(const le_packer *packer, size_t rows, size_t columns, const void *matrix, char **out);
+le_status le_pack_transposed(const le_packer *packer, size_t rows, size_t columns, const void *matrix, char **out);
 
 static inline size_t le_packed_bytes(const le_packed *packed)
 {

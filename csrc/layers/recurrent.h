@@ -61,12 +61,13 @@ static inline size_t le_recurrent_width(const le_recurrent_layer *layer, const l
     return (size_t)packed->nv * (size_t)layer->kernels->lanes * le_recurrent_element(layer);
 }
 
-/* Pack the weights of `spec` for `kernels`, on at most `threads`. On failure the layer holds nothing. */
-le_status le_recurrent_pack(const le_kernels *kernels, le_gemm gemm, size_t features, const le_recurrent *spec,
-                            int threads, le_recurrent_layer *layer, le_error *error);
+/* Pack the weights of `spec`. On failure the layer holds nothing. */
+le_status le_recurrent_pack(const le_packer *packer, le_gemm gemm, size_t features, const le_recurrent *spec,
+                            le_recurrent_layer *layer, le_error *error);
 /* W, R or the projection as they came, to the bit. */
 void le_recurrent_unpack(const le_recurrent_layer *layer, le_weight which, void *out);
 void le_recurrent_free(le_recurrent_layer *layer);
+void le_recurrent_visit(const le_recurrent_layer *layer, le_visit_block visit, void *context);
 size_t le_recurrent_bytes(const le_recurrent_layer *layer);
 /* Bytes of weights that every step reads, one direction. */
 size_t le_recurrent_step_bytes(const le_recurrent_layer *layer);

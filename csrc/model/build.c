@@ -21,7 +21,7 @@ le_status le_model_new(const le_model_options *options, le_model **out, le_error
     model->kernels = kernels;
     model->gemm = options->gemm;
     model->element = le_dtype_size(options->dtype);
-    model->threads = options->threads > 1 ? options->threads : 1;
+    model->packer = (le_packer){.kernels = kernels, .threads = options->threads > 1 ? options->threads : 1};
     *out = model;
     return LE_OK;
 }
@@ -33,7 +33,7 @@ void le_model_free(le_model *model)
     for (int i = 0; i < model->op_count; i++) {
         le_op *op = &model->ops[i];
         if (op->kind == LE_OP_EMBEDDING)
-            le_free(op->as.embedding.table);
+            le_block_drop(op->as.embedding.table);
         else if (op->kind == LE_OP_RECURRENT)
             le_recurrent_free(&op->as.recurrent);
         else if (op->kind == LE_OP_DENSE)
@@ -46,6 +46,11 @@ void le_model_free(le_model *model)
     le_free(model->inputs);
     le_free(model->outputs);
     le_free(model);
+}
+
+void le_model_share(le_model *model, le_store *store)
+{
+    model->packer.store = store;
 }
 
 /* Room for `extra` more elements at the end of an array; the array is moved when it must grow. */
@@ -158,11 +163,12 @@ le_status le_model_embedding(le_model *model, le_value ids, const void *table, s
         return le_fail(error, LE_ERROR_UNSUPPORTED, "embedding: token ids must be an input of the model");
     if (vocabulary == 0 || features == 0 || vocabulary > LE_MAX_SIZE || features > LE_MAX_SIZE)
         return le_fail(error, LE_ERROR_SHAPE, "an embedding table [%zu, %zu]", vocabulary, features);
-    const size_t bytes = le_mul(le_mul(vocabulary, features), model->element);
-    char *copy = le_alloc(bytes);
-    if (copy == NULL)
-        return le_fail(error, LE_ERROR_MEMORY, "an embedding table [%zu, %zu]: out of memory", vocabulary, features);
-    memcpy(copy, table, bytes);
+    char *copy;
+    status = le_pack_plain(&model->packer, vocabulary, features, table, &copy);
+    if (status != LE_OK) {
+        le_block_drop(copy);
+        return le_fail(error, status, "an embedding table [%zu, %zu]: %s", vocabulary, features, le_status_text(status));
+    }
     le_op *op = add_op(model, LE_OP_EMBEDDING, ids, model->values[ids].rank, features);
     op->as.embedding.table = copy;
     op->as.embedding.vocabulary = vocabulary;
@@ -182,8 +188,8 @@ le_status le_model_dense(le_model *model, le_value x, const void *kernel, const 
         return status;
     if (units == 0 || units > LE_MAX_SIZE)
         return le_fail(error, LE_ERROR_SHAPE, "a dense layer of %zu units", units);
-    status = le_dense_pack(model->kernels, model->gemm, model->values[x].features, units, kernel, bias, activation,
-                           model->threads, &layer, error);
+    status = le_dense_pack(&model->packer, model->gemm, model->values[x].features, units, kernel, bias, activation,
+                           &layer, error);
     if (status != LE_OK)
         return status;
     le_op *op = add_op(model, LE_OP_DENSE, x, model->values[x].rank, units);
@@ -253,8 +259,7 @@ le_status le_model_recurrent(le_model *model, const le_recurrent *spec, le_value
     if (status == LE_OK)
         status = check_initial(model, spec->initial_c, c_size, "initial_c", error);
     if (status == LE_OK)
-        status = le_recurrent_pack(model->kernels, model->gemm, model->values[spec->x].features, spec, model->threads,
-                                   &layer, error);
+        status = le_recurrent_pack(&model->packer, model->gemm, model->values[spec->x].features, spec, &layer, error);
     if (status != LE_OK)
         return status;
 

@@ -50,7 +50,7 @@ struct le_model {
     const le_kernels *kernels;
     le_gemm gemm;
     size_t element;
-    int threads;         /* that pack weights */
+    le_packer packer;    /* of the weights of layers to come */
     int finished, failed;
     int axes, input_count, output_count, op_count, value_count, stage_count, layer_count;
     int op_capacity, value_capacity;

@@ -77,6 +77,7 @@ le_status le_model_finish(le_model *model, le_error *error)
         }
     }
     model->finished = 1;
+    model->packer.store = NULL; /* it may go now */
     return LE_OK;
 }
 
@@ -106,19 +107,17 @@ le_status le_model_state_slot(const le_model *model, size_t index, size_t *h_off
     return LE_ERROR_ARGUMENT;
 }
 
-size_t le_model_weight_bytes(const le_model *model)
+void le_model_visit_weights(const le_model *model, le_visit_block visit, void *context)
 {
-    size_t bytes = 0;
     for (int i = 0; i < model->op_count; i++) {
         const le_op *op = &model->ops[i];
         if (op->kind == LE_OP_EMBEDDING)
-            bytes += op->as.embedding.vocabulary * op->as.embedding.features * model->element;
+            le_block_visit(op->as.embedding.table, visit, context);
         else if (op->kind == LE_OP_RECURRENT)
-            bytes += le_recurrent_bytes(&op->as.recurrent);
+            le_recurrent_visit(&op->as.recurrent, visit, context);
         else if (op->kind == LE_OP_DENSE)
-            bytes += le_dense_bytes(&op->as.dense);
+            le_dense_visit(&op->as.dense, visit, context);
     }
-    return bytes;
 }
 
 const char *le_model_isa(const le_model *model)

@@ -42,6 +42,7 @@ double largest_difference(le_dtype dtype, const void *got, const double *expecte
 
 /* The tests, one a file. */
 void test_weights(void);
+void test_shared(void);
 void test_models(void);
 void test_extras(void);
 void test_bits(void);

@@ -11,6 +11,7 @@ static const struct {
     void (*run)(void);
 } tests[] = {
     {"weights", test_weights},
+    {"shared", test_shared},
     {"models", test_models},
     {"extras", test_extras},
     {"bits", test_bits},

@@ -121,6 +121,7 @@ le_status net_build(const net *n, le_model **out, le_error *error)
     le_status status = le_model_new(&options, &model, error);
     if (status != LE_OK)
         return status;
+    le_model_share(model, n->spec.store);
     status = add_all(n, model, error);
     if (status == LE_OK)
         *out = model;

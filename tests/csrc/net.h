@@ -40,6 +40,7 @@ typedef struct net_spec {
     le_activation activation;
     uint64_t seed;
     int packers;       /* threads that pack the weights */
+    le_store *store;   /* where its models look for packed weights, or null */
 } net_spec;
 
 /* Weights of one recurrent layer in ONNX's shapes, see le_recurrent. */
