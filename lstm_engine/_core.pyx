@@ -253,6 +253,37 @@ cdef bint free_block(list blocks, int i, size_t bytes):
     return Py_REFCNT(block) == 2 and (bytes == 0 or bytes <= size <= 2 * bytes)
 
 
+cdef class Store:
+    """Where models find packed weights of the same arrays, while they are made. It keeps the arrays: their addresses are
+    what it knows them by."""
+
+    cdef le_store *store
+    cdef list arrays
+
+    def __cinit__(self):
+        cdef le_error error
+        cdef le_status status = le_store_new(&self.store, &error)
+        if status != LE_OK:
+            _raise(status, &error)
+        self.arrays = []
+
+    def __dealloc__(self):
+        le_store_free(self.store)
+
+
+cdef void note_block(void *context, const void *block, size_t bytes) noexcept with gil:
+    (<dict>context)[<uintptr_t>block] = bytes
+
+
+def weight_bytes(models):
+    """Bytes of the packed weights of some CoreModels, one that they share counted once."""
+    cdef dict blocks = {}
+    cdef CoreModel model
+    for model in models:
+        le_model_visit_weights(model.model, note_block, <void *>blocks)
+    return sum(blocks.values())
+
+
 cdef class CoreModel:
     """A model of the C core: add values and layers, `finish`, then `run` from any number of threads."""
 
@@ -275,6 +306,7 @@ cdef class CoreModel:
     cdef list input_names, output_names     # what errors call them
     cdef readonly bint causal
     cdef OutputMemory outputs
+    cdef Store store                        # of the layers that are being added, or None
 
     def __cinit__(self, isa, dtype, gemm, int threads=1):
         cdef le_model_options options
@@ -306,7 +338,14 @@ cdef class CoreModel:
         if not isinstance(array, cnp.ndarray) or cnp.PyArray_TYPE(array) != self.kind \
                 or not cnp.PyArray_ISCARRAY_RO(array) or (<object>array).shape != shape:
             raise errors.ArgumentError(f"{what}: expected a C-contiguous {self.dtype} array of shape {shape}")
+        if self.store is not None:
+            self.store.arrays.append(array)
         return cnp.PyArray_DATA(array)
+
+    def share(self, Store store):
+        """Layers added from here on hold what is packed of the same arrays in this store; None: they hold their own."""
+        self.store = store
+        le_model_share(self.model, NULL if store is None else store.store)
 
     def input(self, bint sequence, int axis, size_t features, name=None):
         """Add a float input [batch, features] or [batch, time, features]; returns its value. name: for errors."""
@@ -440,6 +479,7 @@ cdef class CoreModel:
         cdef le_status status = le_model_finish(self.model, &error)
         if status != LE_OK:
             _raise(status, &error)
+        self.store = None
         self.state_size = le_model_state_size(self.model)
         self.causal = le_model_causal(self.model)
 
@@ -453,8 +493,8 @@ cdef class CoreModel:
         return slots
 
     def memory(self):
-        """(bytes of packed weights, bytes of idle workspaces, bytes kept for outputs to come)."""
-        return le_model_weight_bytes(self.model), le_model_workspace_bytes(self.model), self.outputs.idle()
+        """(bytes of idle workspaces, bytes kept for outputs to come); `weight_bytes` counts what models share."""
+        return le_model_workspace_bytes(self.model), self.outputs.idle()
 
     def unpack(self, size_t op, which, shape):
         """Weight `which` ("W", "R", "projection", "kernel", "table") of the layer added as number `op`, as it was given."""

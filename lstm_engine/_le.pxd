@@ -53,6 +53,10 @@ cdef extern from "le.h" nogil:
         int threads
     le_status le_model_new(const le_model_options *, le_model **, le_error *)
     void le_model_free(le_model *)
+    ctypedef struct le_store
+    le_status le_store_new(le_store **, le_error *)
+    void le_store_free(le_store *)
+    void le_model_share(le_model *, le_store *)
     ctypedef enum le_rank:
         LE_VECTOR
         LE_SEQUENCE
@@ -86,7 +90,7 @@ cdef extern from "le.h" nogil:
     size_t le_model_state_size(const le_model *)
     size_t le_model_layer_count(const le_model *)
     le_status le_model_state_slot(const le_model *, size_t, size_t *, size_t *, size_t *, size_t *)
-    size_t le_model_weight_bytes(const le_model *)
+    void le_model_visit_weights(const le_model *, void (*)(void *, const void *, size_t) noexcept, void *)
     size_t le_model_workspace_bytes(const le_model *)
     const char *le_model_isa(const le_model *)
     int le_model_causal(const le_model *)

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from . import runtime
+from ._core import weight_bytes
 from .arguments import choice, flag, path_text, shown, whole_number
 from .arrays import Owners
 from .entry import entry, out_of_memory
 from .errors import ArgumentError, ArgumentTypeError, AssumptionWarning, UnsupportedError
-from .graph import Graph, Operator, Value, validate
+from .graph import Graph, Value, validate
 from .graph.cast import cast, settled
 from .inputs import Checked, InputCheck, find_missing
 from .layers import Layer, chain
@@ -123,18 +124,13 @@ class Model:
     def memory(self) -> dict[str, int]:
         """Bytes of packed weights, of idle workspaces, of memory kept for large outputs to come, of the constants of
         host operators, and of weights that stand as arrays beside the packed ones ("raw": biases, peepholes, tables
-        that NumPy reads)."""
-        weights = workspace = outputs = host = 0
-        for step in self._plan.steps:
-            if isinstance(step, Segment):
-                packed, idle, kept = step.core.memory()
-                weights, workspace, outputs = weights + packed, workspace + idle, outputs + kept
-            else:
-                host += sum(array.nbytes for array in step.node.tensors().values() if isinstance(step.node, Operator))
-        if self._plan.replays is not None:
-            workspace += self._plan.replays.bytes()
-        return {"weights": weights, "workspace": workspace, "outputs": outputs, "host_operators": host,
-                "raw": held_bytes(self._plan.light)}
+        that NumPy reads). What several layers share is counted once."""
+        cores = [step.core for step in self._plan.steps if step.core is not None]
+        idle, kept = (sum(sizes) for sizes in zip((0, 0), *(core.memory() for core in cores)))
+        recorded = 0 if self._plan.replays is None else self._plan.replays.bytes()
+        host, raw = held_bytes(self._plan.light)
+        return {"weights": weight_bytes(cores), "workspace": idle + recorded, "outputs": kept, "host_operators": host,
+                "raw": raw}
 
     def __repr__(self) -> str:
         ins = ", ".join(f"{v.name}{list(v.shape)}" for v in self.inputs.values())

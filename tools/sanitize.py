@@ -43,7 +43,8 @@ CONFIGURATIONS = [
         Build("asan", extra=["-fopenmp", *SETUP.sanitizer_flags("address,undefined")]),
         {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1", "UBSAN_OPTIONS": "print_stacktrace=1"}),
     Configuration(Build("tsan", extra=SETUP.sanitizer_flags("thread")),
-                  {"TSAN_OPTIONS": "halt_on_error=1"}, isa=["--isa", "scalar"], tests=["weights", "shared", "bits", "threads"]),
+                  {"TSAN_OPTIONS": "halt_on_error=1"}, isa=["--isa", "scalar"],
+                  tests=["weights", "shared", "bits", "threads"]),
     Configuration(Build("valgrind", extra=SETUP.DEBUG), runner=VALGRIND,
                   tests=["allocation", "shared", "errors", "kernels"]),
 ]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .derived import Derived
 from .nodes import Graph, Node, Operator, Value
 from .shapes import infer_shapes
 
@@ -42,13 +43,14 @@ def settled(graph: Graph) -> Graph:
 def _widened(graph: Graph) -> Graph:
     inputs = tuple(dataclasses.replace(value, dtype="float64") if value.dtype.startswith("float") else value
                    for value in graph.inputs)
-    return dataclasses.replace(graph, inputs=inputs, nodes=tuple(map(_wide_node, graph.nodes)))
+    derived = Derived()
+    return dataclasses.replace(graph, inputs=inputs, nodes=tuple(_wide_node(node, derived) for node in graph.nodes))
 
 
-def _wide_node(node: Node) -> Node:
+def _wide_node(node: Node, derived: Derived) -> Node:
     if not isinstance(node, Operator):
-        return _with_tensors(node, "float64")
-    constants = {position: array.astype("float64") if array.dtype.kind == "f" else array
+        return _with_tensors(node, "float64", derived)
+    constants = {position: _as(array, "float64", derived) if array.dtype.kind == "f" else array
                  for position, array in node.constants.items()}
     attributes = dict(node.attributes)
     if node.op_type == "Cast" and attributes.get("to") in (FLOAT16, FLOAT32):
@@ -56,9 +58,14 @@ def _wide_node(node: Node) -> Node:
     return dataclasses.replace(node, constants=constants, attributes=attributes)
 
 
-def _with_tensors(node: Node, dtype: str) -> Node:
-    changed: dict[str, Any] = {name: array.astype(dtype) for name, array in node.tensors().items()}
+def _with_tensors(node: Node, dtype: str, derived: Derived) -> Node:
+    changed: dict[str, Any] = {name: _as(array, dtype, derived) for name, array in node.tensors().items()}
     return dataclasses.replace(node, **changed)
+
+
+def _as(array: np.ndarray, dtype: str, derived: Derived) -> np.ndarray:
+    """An array in another dtype; arrays that were one stay one."""
+    return derived.get(dtype, lambda array: array.astype(dtype), array)
 
 
 class _Narrowing:
@@ -66,6 +73,7 @@ class _Narrowing:
 
     def __init__(self, graph: Graph) -> None:
         self.whole = graph
+        self.derived = Derived()
         self.values: Mapping[str, Value] = infer_shapes(graph)
         by_operators = {name for node in graph.nodes if isinstance(node, Operator) for name in node.inputs}
         by_layers = {name for node in graph.nodes if not isinstance(node, Operator) for name in node.inputs}
@@ -88,7 +96,7 @@ class _Narrowing:
     def _layer(self, node: Node) -> Node:
         if node.tensors() or self.narrow.intersection(node.inputs):
             self.narrow.update(filter(self._is_wide, node.outputs))
-        return _with_tensors(node, "float32")
+        return _with_tensors(node, "float32", self.derived)
 
     def _operator(self, node: Operator) -> Operator:
         wide = set(filter(self._is_wide, node.inputs))
@@ -97,7 +105,7 @@ class _Narrowing:
         if wide - self.narrow:
             names = tuple(self._float64(name) if name in self.narrow else name for name in node.inputs)
             return dataclasses.replace(node, inputs=names)
-        constants = {position: array.astype("float32") if array.dtype == np.float64 else array
+        constants = {position: _as(array, "float32", self.derived) if array.dtype == np.float64 else array
                      for position, array in node.constants.items()}
         if node.op_type != "Cast" and not (node.op_type == "CastLike" and node.inputs[1] not in self.narrow):
             self.narrow.update(filter(self._is_wide, node.outputs))

@@ -11,17 +11,18 @@ from .. import _core
 from ..errors import ArgumentError, UnsupportedError
 from ..graph import LINEAR, Activate, Dense, Embedding, Mask, Node, Operator, Value
 from .partition import FLOATS
+from .weights import Sharing
 
 
-def host_kernel(node: Node, values: dict[str, Value], isa: str) -> Callable[..., Any]:
+def host_kernel(node: Node, values: dict[str, Value], isa: str, sharing: Sharing) -> Callable[..., Any]:
     """What makes a node's output of its inputs; see `host_ops.registry.Kernel`."""
     if isinstance(node, Operator):
         from .host_ops import operator_kernel
 
-        kernel = _convolution(node, isa) if node.op_type == "Conv" else None
+        kernel = _convolution(node, isa, sharing) if node.op_type == "Conv" else None
         kernel = kernel or operator_kernel(node)
         return _one_at_least(node, kernel, values) if node.op_type == "Slice" else kernel
-    return _function(node, values, isa)
+    return _function(node, values, isa, sharing)
 
 
 def host_step(node: Node, kernel: Callable[..., Any]) -> Callable[[dict[str, np.ndarray]], None]:
@@ -55,22 +56,22 @@ def _one_at_least(node: Operator, kernel: Callable[..., np.ndarray], values: Map
     return checked
 
 
-def _function(node: Node, values: dict[str, Value], isa: str) -> Callable[[np.ndarray], np.ndarray]:
+def _function(node: Node, values: dict[str, Value], isa: str, sharing: Sharing) -> Callable[[np.ndarray], np.ndarray]:
     dtype = values[node.outputs[0]].dtype
     if isinstance(node, Embedding):
-        table = np.ascontiguousarray(node.table, dtype)
+        table = sharing.contiguous(node.table, dtype)
         return lambda ids: table[ids]
     if isinstance(node, Mask):
         unwanted = node.value
         return lambda ids: ids != unwanted
     shape = values[node.inputs[0]].shape
     if isinstance(node, (Dense, Activate)) and shape and isinstance(shape[-1], int):
-        return _rows_through_core(node, len(shape), shape[-1], dtype, isa)
+        return _rows_through_core(node, len(shape), shape[-1], dtype, isa, sharing)
     raise UnsupportedError(f"node {node.name!r} ({node.op}) cannot be run: its input is not a [batch, time, features] "
                            "sequence, or it needs a mask, which is not supported yet")
 
 
-def _convolution(node: Operator, isa: str) -> Callable[..., np.ndarray] | None:
+def _convolution(node: Operator, isa: str, sharing: Sharing) -> Callable[..., np.ndarray] | None:
     """The kernel of a Conv whose weight is fixed and that has one group, few windows through the core; else None."""
     from ..graph.operators import operator_attributes
     from .host_ops.convolution import small_convolution
@@ -81,15 +82,21 @@ def _convolution(node: Operator, isa: str) -> Callable[..., np.ndarray] | None:
             or weight.size == 0 or has_bias and (bias is None or bias.shape != weight.shape[:1]):
         return None
     core = _core.CoreModel(isa, weight.dtype.name, "packed")
+    sharing.lend(core, node)
     x = core.input(False, 0, weight.size // len(weight))
-    kernel = np.ascontiguousarray(np.moveaxis(weight, 1, -1).reshape(len(weight), -1).T)
+    kernel = sharing.made("windows", _as_kernel, weight)
     core.output(core.dense(x, kernel, bias, LINEAR), False, len(weight))
     core.finish()
 
     return small_convolution(attributes, weight.shape, core)
 
 
-def _rows_through_core(node: Dense | Activate, rank: int, features: int, dtype: str, isa: str
+def _as_kernel(weight: np.ndarray) -> np.ndarray:
+    """The weight of a Conv [out, channels, ...] as the kernel of a Dense over windows [prod(...) * channels, out]."""
+    return np.ascontiguousarray(np.moveaxis(weight, 1, -1).reshape(len(weight), -1).T)
+
+
+def _rows_through_core(node: Dense | Activate, rank: int, features: int, dtype: str, isa: str, sharing: Sharing
                        ) -> Callable[[np.ndarray], np.ndarray]:
     """Dense or Activate on a value of any rank: its rows, as a batch of vectors for the C core.
 
@@ -98,11 +105,12 @@ def _rows_through_core(node: Dense | Activate, rank: int, features: int, dtype: 
     from .host_ops.registry import Call, repeatable
 
     core = _core.CoreModel(isa, dtype, "packed")
+    sharing.lend(core, node)
     x = core.input(False, 0, features, node.inputs[0])
     if isinstance(node, Dense):
-        bias = None if node.bias is None else np.ascontiguousarray(node.bias, dtype)
+        bias = None if node.bias is None else sharing.contiguous(node.bias, dtype)
         units = node.kernel.shape[1]
-        core.output(core.dense(x, np.ascontiguousarray(node.kernel, dtype), bias, node.activation), False, units)
+        core.output(core.dense(x, sharing.contiguous(node.kernel, dtype), bias, node.activation), False, units)
     else:
         units = features
         core.output(core.activate(x, node.activation), False, units)
@@ -124,4 +132,4 @@ def _rows_through_core(node: Dense | Activate, rank: int, features: int, dtype: 
         call = core.call([rows.reshape(-1, features)], 1, out.reshape(-1, units))
         return None if call is None else [*([] if rows is x else [(np.copyto, (rows, x))]), (call, ())]
 
-    return repeatable(run, again)
+    return repeatable(run, again, core)

@@ -15,7 +15,7 @@ from .host_nodes import host_kernel, host_step
 from .partition import AxisKey, Part, optional, partition
 from .places import Counts, Mixed, Place
 from .steps import HostStep, Port, Segment, Step
-from .weights import Lightener
+from .weights import Lightener, Sharing
 
 if TYPE_CHECKING:
     from ..graph.nodes import Dim
@@ -103,9 +103,10 @@ def lower(graph: Graph, *, isa: str, gemm: str = "packed", threads: int = 1) -> 
     values = infer_shapes(graph)
     axes = Axes.of(graph, values)
     parts = partition(graph, values)
-    lightener = Lightener(graph, [part.nodes[0] for part in parts if not part.core])
-    steps = [_segment(part, values, _core.CoreModel(isa, part.dtype, gemm, threads), lightener) if part.core
-             else _host_step(lightener.host(part.nodes[0]), values, isa) for part in parts]
+    sharing = Sharing(graph)
+    lightener = Lightener(graph, [part.nodes[0] for part in parts if not part.core], sharing)
+    steps = [_segment(part, values, _core.CoreModel(isa, part.dtype, gemm, threads), lightener, sharing) if part.core
+             else _host_step(lightener.host(part.nodes[0]), values, isa, sharing) for part in parts]
     inputs = tuple(values[value.name] for value in graph.inputs)
     replays = None
     if any(isinstance(step, HostStep) for step in steps):
@@ -116,13 +117,14 @@ def lower(graph: Graph, *, isa: str, gemm: str = "packed", threads: int = 1) -> 
                 gemm, axes, replays)
 
 
-def _host_step(node: Node, values: dict[str, Value], isa: str) -> HostStep:
-    kernel = host_kernel(node, values, isa)
+def _host_step(node: Node, values: dict[str, Value], isa: str, sharing: Sharing) -> HostStep:
+    kernel = host_kernel(node, values, isa, sharing)
     return HostStep(node, kernel, host_step(node, kernel))
 
 
-def _segment(part: Part, values: dict[str, Value], core: _core.CoreModel, lightener: Lightener) -> Segment:
-    builder = _SegmentBuilder(core, part, values, lightener)
+def _segment(part: Part, values: dict[str, Value], core: _core.CoreModel, lightener: Lightener, sharing: Sharing
+             ) -> Segment:
+    builder = _SegmentBuilder(core, part, values, lightener, sharing)
     for node, axis in zip(part.nodes, part.axes):
         builder.add(node, axis)
     return builder.finish()
@@ -131,8 +133,9 @@ def _segment(part: Part, values: dict[str, Value], core: _core.CoreModel, lighte
 class _SegmentBuilder:
     """Adds the nodes of one part to a C model."""
 
-    def __init__(self, core: _core.CoreModel, part: Part, values: dict[str, Value], lightener: Lightener) -> None:
-        self.segment = Segment(core, part.rows)
+    def __init__(self, core: _core.CoreModel, part: Part, values: dict[str, Value], lightener: Lightener,
+                 sharing: Sharing) -> None:
+        self.segment, self.sharing = Segment(core, part.rows), sharing
         self.part, self.values, self.dtype, self.lightener = part, values, core.dtype, lightener
         self.numbers: dict[tuple[str, AxisKey | None], int] = {}      # a value on an axis -> its number in the core
 
@@ -155,7 +158,7 @@ class _SegmentBuilder:
         return self.numbers[name, axis]
 
     def _weights(self, array: np.ndarray | None) -> np.ndarray | None:
-        return None if array is None else np.ascontiguousarray(array, self.dtype)
+        return None if array is None else self.sharing.contiguous(array, self.dtype)
 
     def _cast(self, node: Recurrent) -> Recurrent:
         """The node with its weights in the compute dtype, C-contiguous."""
@@ -164,6 +167,7 @@ class _SegmentBuilder:
 
     def add(self, node: Node, axis: AxisKey | None) -> None:
         core = self.segment.core
+        self.sharing.lend(core, node)
         x = self._number(node.inputs[0], axis, isinstance(node, Embedding))
         numbers: tuple[int, ...]
         if isinstance(node, Embedding):

@@ -56,5 +56,10 @@ class HostStep:
     kernel: Callable[..., Any]                        # on arrays in order; see `host_ops.registry`
     run: Callable[[dict[str, np.ndarray]], None]      # on values by name, under np.errstate(all="ignore")
 
+    @property
+    def core(self) -> _core.CoreModel | None:
+        """The core that the kernel runs on, where it does."""
+        return getattr(self.kernel, "core", None)
+
 
 Step = Segment | HostStep

@@ -1,4 +1,4 @@
-"""Where the weights of a model live: large matrices packed in the core alone, everything else as arrays.
+"""Where the weights of a model live: large matrices packed in the core alone, everything else as arrays, each once.
 
 The core packs its weights for the kernels, so a matrix that also stayed as the array it came in would be held twice.
 `Lightener` makes the nodes a plan keeps: `Packed` stands for each such matrix. `restore` unpacks them, to the bit. A
@@ -7,16 +7,16 @@ model thus depends neither on its file after loading, nor on arrays that its mak
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
+from .. import _core
 from ..graph import Graph, Node, Operator
-
-if TYPE_CHECKING:
-    from .. import _core
+from ..graph.derived import Derived, Place, place
 
 _MATRICES = ("W", "R", "projection", "kernel", "table")
 N = TypeVar("N", bound=Node)
@@ -42,22 +42,55 @@ class Packed:
         raise TypeError("a packed weight has no values here; Model.graph unpacks it")
 
 
+class Sharing:
+    """What the cores of one plan are given to pack, so that each array is packed once; for as long as a plan is made.
+
+    An array that one node alone has is packed and let go: only what several name is kept until the last is made.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        places = Counter(place(array) for node in graph.nodes for array in node.tensors().values())
+        self._shared = {own for own, count in places.items() if count > 1}
+        self._derived = Derived()
+        self._store = _core.Store()
+
+    def stands_for(self, own: np.ndarray, array: np.ndarray) -> None:
+        """`own` is read in place of `array`, by all nodes that have that."""
+        if place(array) in self._shared:
+            self._shared.add(place(own))
+
+    def lend(self, core: _core.CoreModel, node: Node) -> None:
+        """Let the layer that is added next, for this node, share what is packed where it has weights of others."""
+        shares = any(place(array) in self._shared for array in node.tensors().values())
+        core.share(self._store if shares else None)
+
+    def made(self, way: Hashable, make: Callable[[np.ndarray], np.ndarray], array: np.ndarray) -> np.ndarray:
+        """make(array), the same array for all nodes that share `array`; `way` tells makers apart."""
+        return self._derived.get(way, make, array) if place(array) in self._shared else make(array)
+
+    def contiguous(self, array: np.ndarray, dtype: str) -> np.ndarray:
+        """An array as a core takes it: C-contiguous, of its dtype."""
+        return self.made(dtype, lambda array: np.ascontiguousarray(array, dtype), array)
+
+
 class Lightener:
     """Makes the nodes that a plan keeps out of those of a graph, which must outlive it."""
 
-    def __init__(self, graph: Graph, host: Iterable[Node]) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, host: Iterable[Node], sharing: Sharing) -> None:
+        self.graph, self.sharing = graph, sharing
         self._nodes: dict[int, Any] = {}
         # What NumPy reads stays an array; a view is copied, since it would keep alive all it is a part of.
-        self._arrays: dict[int, Any] = {}
+        self._arrays: dict[Place, Any] = {}
         for node in host:
             for array in node.tensors().values():
                 self._keep(array)
 
     def _keep(self, array: np.ndarray) -> np.ndarray:
-        if id(array) not in self._arrays:
-            self._arrays[id(array)] = array if array.base is None else array.copy()
-        return self._arrays[id(array)]
+        own = place(array)
+        if own not in self._arrays:
+            self._arrays[own] = array if array.base is None else array.copy()
+            self.sharing.stands_for(self._arrays[own], array)
+        return self._arrays[own]
 
     def host(self, node: N) -> N:
         """A node that NumPy runs, its weights as arrays."""
@@ -75,7 +108,7 @@ class Lightener:
             if name not in _MATRICES or not np.can_cast(array.dtype, core.dtype, "safe"):
                 changed[name] = self._keep(array)
                 continue
-            changed[name] = weight = self._arrays.setdefault(id(array), Packed(array))
+            changed[name] = weight = self._arrays.setdefault(place(array), Packed(array))
             if isinstance(weight, Packed) and weight.source is None:
                 weight.source = core, number, name
         self._nodes[id(node)] = light = replace(node, **changed)
@@ -100,8 +133,12 @@ def restore(light: Graph) -> Graph:
     return replace(light, nodes=tuple(whole(node) for node in light.nodes))
 
 
-def held_bytes(light: Graph) -> int:
-    """Bytes of the weights that stand as arrays beside what is packed, those of host operators excluded."""
-    arrays = {id(array): array.nbytes for node in light.nodes if not isinstance(node, Operator)
-              for array in node.tensors().values() if not isinstance(array, Packed)}
-    return sum(arrays.values())
+def held_bytes(light: Graph) -> tuple[int, int]:
+    """Bytes of the arrays beside what is packed: the constants of host operators, and weights that are not those."""
+    operators: dict[int, int] = {}
+    layers: dict[int, int] = {}
+    for node in light.nodes:
+        for array in node.tensors().values():
+            if not isinstance(array, Packed):
+                (operators if isinstance(node, Operator) else layers)[id(array)] = array.nbytes
+    return sum(operators.values()), sum(size for array, size in layers.items() if array not in operators)

@@ -8,18 +8,19 @@ from onnx_operators import as_operator, check_shapes
 from random_operators import random_case
 
 from lstm_engine import runtime
-from lstm_engine.graph import Operator
+from lstm_engine.graph import Graph, Operator
 from lstm_engine.plan import HostStep
 from lstm_engine.plan.host_nodes import host_kernel, host_step
 from lstm_engine.plan.host_ops import run_operator
 from lstm_engine.plan.replay import Unrepeatable, record
+from lstm_engine.plan.weights import Sharing
 
 onnx = pytest.importorskip("onnx")
 
 
 def in_a_plan(operator: Operator, arrays: list) -> list[np.ndarray]:
     """As the step of a plan, which gives convolutions with a fixed weight to the core; replayed, it gives the same."""
-    kernel = host_kernel(operator, {}, runtime.isa())
+    kernel = host_kernel(operator, {}, runtime.isa(), Sharing(Graph((), (operator,), ())))
     step = HostStep(operator, kernel, host_step(operator, kernel))
     given = {name: array for name, array in zip(operator.inputs, arrays) if name}
     values = dict(given)

@@ -26,6 +26,7 @@ from .weights import Weights
 MAX_BYTES = 8 << 20
 MAX_ZEROS = 1 << 24
 MAX_DEPTH = 8                      # of an array's expression
+FREE_BYTES = 256 << 20             # what expressions may make, beyond 16 times the arrays of the file
 _KEYS = {"inputs", "nodes", "outputs", "metadata", "ignore", "notes"}
 _EXPRESSION = {"tensor", "transpose", "gates"}
 _GATES = {frozenset(order) for order in (ONNX_LSTM, ONNX_GRU, ONNX_RNN)}
@@ -91,7 +92,9 @@ class _Expander:
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
         self.arrays: dict[str, np.ndarray] = {}
-        self._taken: dict[str, str] = {}       # tensor of the file -> name here: shared arrays stay shared
+        self._taken: dict[str, str] = {}       # expression -> name here: what is shared stays shared
+        self._torch: dict[str, tuple[dict[str, str], dict[str, Any]]] = {}
+        self._left = FREE_BYTES + 16 * weights.nbytes
 
     def node(self, index: int, record: Any) -> dict[str, Any]:
         if not isinstance(record, Mapping):
@@ -111,20 +114,27 @@ class _Expander:
         if "torch" in made:
             if any(field in made for field in tensors):
                 _fail(where, f"\"torch\" stands for {', '.join(tensors)}; give one or the other")
-            arrays, settings = torch_arrays(self.weights, made, f"spec: {where}")
+            names, settings = self._torch_layer(made, f"spec: {where}")
             for key in ("torch", "layer"):
                 made.pop(key, None)
             made.update(settings)
-            made.update((field, self._keep(array)) for field, array in arrays.items())
+            made.update(names)
         return made
+
+    def _torch_layer(self, record: Mapping[str, Any], where: str) -> tuple[dict[str, str], dict[str, Any]]:
+        """The names of the arrays of a layer in PyTorch's naming, and its settings: once for all nodes that name it."""
+        said = repr([record.get(key) for key in ("op", "torch", "layer", "direction", "linear_before_reset")])
+        if said not in self._torch:
+            arrays, settings = torch_arrays(self.weights, record, where)
+            self._torch[said] = {field: self._keep(array) for field, array in arrays.items()}, settings
+        return self._torch[said]
 
     def array(self, where: str, expression: Any) -> str:
         """The name of the array that an expression describes."""
-        if isinstance(expression, str):
-            if expression not in self._taken:
-                self._taken[expression] = self._keep(self.evaluate(where, expression, 0))
-            return self._taken[expression]
-        return self._keep(self.evaluate(where, expression, 0))
+        said = repr(expression)
+        if said not in self._taken:
+            self._taken[said] = self._keep(self.evaluate(where, expression, 0))
+        return self._taken[said]
 
     def evaluate(self, where: str, expression: Any, depth: int) -> np.ndarray:
         if depth > MAX_DEPTH:
@@ -138,6 +148,7 @@ class _Expander:
                 return self._join(where, np.concatenate, expression["concat"], depth)
             count = expression.get("zeros")
             if set(expression) == {"zeros"} and type(count) is int and 0 < count <= MAX_ZEROS:
+                self._spend(where, 4 * count)
                 return np.zeros(count, np.float32)
             if "tensor" in expression and set(expression) <= _EXPRESSION:
                 return self._laid_out(where, expression, depth)
@@ -162,7 +173,10 @@ class _Expander:
         return reorder(array, gates)
 
     def _join(self, where: str, join: Any, expressions: Any, depth: int) -> np.ndarray:
-        parts = [self.evaluate(where, part, depth + 1) for part in expressions]
+        parts = []
+        for part in expressions:
+            parts.append(self.evaluate(where, part, depth + 1))
+            self._spend(where, parts[-1].nbytes)
         dtypes = {part.dtype for part in parts}
         if "float64" in {dtype.name for dtype in dtypes} and len(dtypes) > 1:
             parts = [part.astype(np.float64) for part in parts]
@@ -170,6 +184,11 @@ class _Expander:
             return join(parts)
         except ValueError:
             _fail(where, f"arrays of {[list(part.shape) for part in parts]} cannot be joined")
+
+    def _spend(self, where: str, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            _fail(where, f"the spec makes more than {FREE_BYTES >> 20} MiB and 16 times the arrays of the file")
 
     def _keep(self, array: np.ndarray) -> str:
         name = str(len(self.arrays))

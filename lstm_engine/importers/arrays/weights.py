@@ -45,6 +45,11 @@ class Weights:
     def names(self) -> tuple[str, ...]:
         return tuple(self._entries)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays as they are computed with."""
+        return sum(math.prod(entry.shape) * (8 if entry.dtype == "float64" else 4) for entry in self._entries.values())
+
     def shape(self, name: str) -> tuple[int, ...]:
         """Raises FormatError if there is no such array."""
         return self._entry(name).shape

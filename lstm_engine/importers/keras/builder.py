@@ -160,8 +160,12 @@ class Builder:
         return True
 
     def resolve(self, dim: Dim) -> Dim:
+        passed = []
         while isinstance(dim, str) and dim in self._same:
+            passed.append(dim)
             dim = self._same[dim]
+        for symbol in passed:           # point straight at the end, or a hostile chain makes this quadratic
+            self._same[symbol] = dim
         return dim
 
     def finish(self, outputs: Sequence[Tensor], metadata: Mapping[str, str]) -> Graph:

@@ -93,7 +93,8 @@ def _state(mapper: Mapper, cell: Cell, name: str, rows: int | str, size: int) ->
     if not array.any() and fits:
         return ""
     state = array if cell.layout else array.transpose(1, 0, 2)
-    return mapper.build.constant(name, np.ascontiguousarray(state.reshape(len(state), -1)))
+    return mapper.build.constant(name, mapper.derived.get(
+        "state", lambda array: np.ascontiguousarray(array.reshape(len(array), -1)), state))
 
 
 def _onnx_view(root: str, shape: Shape, cell: Cell) -> View:

@@ -10,21 +10,22 @@ import numpy as np
 
 from ...graph import Activate, Dense, Embedding, Graph, Node, Operator, Recurrent, Value
 from ...graph.activations import LINEAR
+from ...graph.derived import Derived
 from ...graph.operator_rules import DATA_TYPES
 from .unrolled import with_lstm_cells
 
 _IDS = ("uint8", "int32", "int64")
 
 
-def fused(graph: Graph, values: Mapping[str, Value]) -> Graph:
+def fused(graph: Graph, values: Mapping[str, Value], derived: Derived) -> Graph:
     """The same graph with LSTM cells and Dense layers whole, outputs under their own names, and no idle nodes.
 
-    values: of the graph as it is given, by name.
+    values: of the graph as it is given, by name. derived: where arrays made of weights are kept.
     """
     graph = replace(graph, nodes=tuple(_needed(list(graph.nodes), graph.outputs)))
-    graph = with_lstm_cells(graph, values)
+    graph = with_lstm_cells(graph, values, derived)
     nodes = _named_outputs(_needed(list(graph.nodes), graph.outputs), graph)
-    nodes = _whole_dense(nodes, graph.outputs)
+    nodes = _whole_dense(nodes, graph.outputs, derived)
     nodes = _plain_ids(nodes, {name: value.dtype for name, value in values.items()})
     nodes = _needed(nodes, graph.outputs)
     uses = _uses(nodes, graph.outputs)
@@ -65,7 +66,7 @@ def _named_outputs(nodes: list[Node], graph: Graph) -> list[Node]:
     return result
 
 
-def _whole_dense(nodes: list[Node], outputs: tuple[str, ...]) -> list[Node]:
+def _whole_dense(nodes: list[Node], outputs: tuple[str, ...], derived: Derived) -> list[Node]:
     """Dense, Add of a bias, activation: one Dense. Only where nothing else reads what is in between."""
     uses = _uses(nodes, outputs)
     made: dict[str, int] = {}
@@ -79,7 +80,7 @@ def _whole_dense(nodes: list[Node], outputs: tuple[str, ...]) -> list[Node]:
             if isinstance(node, Activate):
                 merged = replace(before, outputs=node.outputs, activation=node.activation)
             elif before.bias is None:
-                bias = _bias(node, before)
+                bias = _bias(node, before, derived)
                 merged = None if bias is None else replace(before, outputs=node.outputs, bias=bias)
         if merged is not None:
             result[at] = None           # type: ignore[index]
@@ -89,7 +90,7 @@ def _whole_dense(nodes: list[Node], outputs: tuple[str, ...]) -> list[Node]:
     return [node for node in result if node is not None]
 
 
-def _bias(node: Node, dense: Dense) -> np.ndarray | None:
+def _bias(node: Node, dense: Dense, derived: Derived) -> np.ndarray | None:
     """The bias that an Add of a constant after `dense` is."""
     if not isinstance(node, Operator) or node.op_type != "Add" or len(node.constants) != 1:
         return None
@@ -97,7 +98,7 @@ def _bias(node: Node, dense: Dense) -> np.ndarray | None:
     units = dense.kernel.shape[1]
     if array.dtype != dense.kernel.dtype or array.ndim > 1 or array.size not in (1, units):
         return None
-    return np.array(np.broadcast_to(array.reshape(-1), units))
+    return derived.get(("bias", units), lambda array: np.array(np.broadcast_to(array.reshape(-1), units)), array)
 
 
 def _plain_ids(nodes: list[Node], dtypes: Mapping[str, str]) -> list[Node]:

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
+from ...graph.derived import Derived
 from ...graph.nodes import Operator, Value
 from .fold import Folded, widened
 from .names import unused
@@ -34,6 +37,7 @@ class _Pass:
     def __init__(self, folded: Folded) -> None:
         self.folded = folded
         self.values = {name: _float32(value) for name, value in folded.values.items()}
+        self.derived = Derived()
         self.same: dict[str, str] = {}              # results of a Cast from float16 to float32, and what they are
         self.taken = {*folded.values, *folded.constants}
         self.repeats: dict[str, int] = {}
@@ -43,16 +47,19 @@ class _Pass:
                  for made in (self._cell(step) if isinstance(step, Cell) else self._operator(step))]
         return replace(
             self.folded, steps=steps, values=self.values,
-            constants={name: widened(array) for name, array in self.folded.constants.items()},
+            constants={name: self._wide(array) for name, array in self.folded.constants.items()},
             outputs={name: self._name(value) for name, value in self.folded.outputs.items()},
             half_outputs=frozenset(name for name, value in self.folded.outputs.items() if self.folded.is_half(value)))
+
+    def _wide(self, array: np.ndarray) -> np.ndarray:
+        return self.derived.get("wide", widened, array)
 
     def _name(self, name: str) -> str:
         return self.same.get(name, name)
 
     def _operator(self, step: Operator) -> Iterator[Operator | Cell]:
         changed = replace(step, inputs=tuple(map(self._name, step.inputs)),
-                          constants={position: widened(array) for position, array in step.constants.items()})
+                          constants={position: self._wide(array) for position, array in step.constants.items()})
         if step.op_type == "CastLike" and self.folded.is_half(step.outputs[0]):
             changed = replace(changed, op_type="Cast", inputs=changed.inputs[:1], attributes={"to": FLOAT16},
                               constants={place: array for place, array in changed.constants.items() if place == 0})
@@ -68,7 +75,7 @@ class _Pass:
             yield from roundings
 
     def _cell(self, cell: Cell) -> Iterator[Operator | Cell]:
-        arrays: dict[str, Any] = {field: widened(array) for field in ("W", "R", "B", "P", "projection")
+        arrays: dict[str, Any] = {field: self._wide(array) for field in ("W", "R", "B", "P", "projection")
                                   if (array := getattr(cell, field)) is not None}
         outputs, roundings = self._roundings(cell.node.outputs)
         yield replace(cell, **arrays, node=replace(cell.node, outputs=outputs), x=self._name(cell.x),

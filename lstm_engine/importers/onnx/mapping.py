@@ -6,6 +6,7 @@ import numpy as np
 
 from ...errors import FormatError, GraphError, UnsupportedError
 from ...graph import DTYPES, Graph, Operator, Value
+from ...graph.derived import Derived
 from ..base import ImportOptions
 from . import cells, movement, rowwise
 from .fold import Folded, fold
@@ -51,6 +52,7 @@ class Mapper:
         self.folded = folded
         self.constants = folded.constants
         self.build = Builder()
+        self.derived = Derived()
         self.views: dict[str, View] = {}
         self.joined: dict[str, tuple[int, list[tuple[View, int]]]] = {}    # results of Concat: axis, what is joined
         self.build.taken.update(folded.outputs)        # names of outputs are given at the end
@@ -72,7 +74,7 @@ class Mapper:
         if self.folded.producer:
             metadata["producer"] = self.folded.producer
         made = Graph(tuple(self.folded.inputs), tuple(self.build.nodes), tuple(outputs), metadata)
-        return fused(made, self.build.values)
+        return fused(made, self.build.values, self.derived)
 
     def shape(self, name: str) -> tuple:
         """The shape of an ONNX value."""

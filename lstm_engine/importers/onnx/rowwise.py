@@ -140,7 +140,7 @@ def _dense(mapper: Mapper, step: Operator, kernel: np.ndarray, bias: np.ndarray 
     if kernel.dtype.name not in _FLOATS or (bias is not None and bias.dtype != kernel.dtype) or not kernel.size:
         return False
     view = _settled(mapper, step.inputs[0], last=True)
-    kernel = np.ascontiguousarray(kernel)
+    kernel = mapper.derived.get("contiguous", np.ascontiguousarray, kernel)
     _put(mapper, step, view, lambda node, x, y: Dense(name=node, inputs=(x,), outputs=(y,), kernel=kernel, bias=bias),
          kernel.shape[1])
     return True
@@ -160,14 +160,18 @@ def _gemm(mapper: Mapper, step: Operator) -> bool:
     if not step.inputs[0] or kernel is None or given["transA"] or any(step.inputs[1:]):
         return False
     kernel = kernel.T if given["transB"] else kernel
-    if given["alpha"] != 1.0:
-        kernel = (kernel * given["alpha"]).astype(kernel.dtype)
+    kernel = mapper.derived.get(("times", given["alpha"]), lambda array: _times(array, given["alpha"]), kernel)
     if bias is not None:
         if bias.ndim == 2 and bias.shape[0] != 1:
             return False
-        bias = np.broadcast_to(bias.reshape(-1), kernel.shape[1]).astype(bias.dtype)
-        bias = (bias * given["beta"]).astype(bias.dtype) if given["beta"] != 1.0 else bias
+        units = kernel.shape[1]
+        bias = mapper.derived.get(("bias", units, given["beta"]), lambda array: _times(
+            np.broadcast_to(array.reshape(-1), units).astype(array.dtype), given["beta"]), bias)
     return _dense(mapper, step, kernel, bias)
+
+
+def _times(array: np.ndarray, factor: float) -> np.ndarray:
+    return array if factor == 1.0 else (array * factor).astype(array.dtype)
 
 
 def _embedding(mapper: Mapper, step: Operator) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ...graph import LSTM, Activate, Activation, Dense, Graph, Node, Operator, Value
 from ...graph.activations import LINEAR, ROW_WISE
+from ...graph.derived import Derived
 
 _MOVES = frozenset({"Gather", "Slice", "Squeeze", "Unsqueeze", "Reshape", "Transpose"})
 
@@ -34,8 +35,11 @@ class _Match:
     bias: np.ndarray                                # [4*H], in the split's order
 
 
-def with_lstm_cells(graph: Graph, values: Mapping[str, Value]) -> Graph:
-    """The graph with LSTM nodes where cells were written out; nodes that nobody needs any more are left in it."""
+def with_lstm_cells(graph: Graph, values: Mapping[str, Value], derived: Derived) -> Graph:
+    """The graph with LSTM nodes where cells were written out; nodes that nobody needs any more are left in it.
+
+    derived: a loop that was unrolled has the same weights in all its cells, which stay the same.
+    """
     finder = _Finder(graph, values)
     found = {match.new_c: match for node in graph.nodes if (match := finder.match(node)) is not None}
     if not found:
@@ -45,13 +49,13 @@ def with_lstm_cells(graph: Graph, values: Mapping[str, Value]) -> Graph:
     nodes: list[Node] = []
     for node in graph.nodes:
         if node.outputs[0] in found:
-            nodes += _nodes(found[node.outputs[0]], values, taken)
+            nodes += _nodes(found[node.outputs[0]], values, taken, derived)
         elif node.outputs[0] not in dropped:
             nodes.append(node)
     return replace(graph, nodes=tuple(nodes))
 
 
-def _nodes(match: _Match, values: Mapping[str, Value], taken: set[str]) -> list[Node]:
+def _nodes(match: _Match, values: Mapping[str, Value], taken: set[str], derived: Derived) -> list[Node]:
     """The LSTM of a match, and what makes its x a sequence of one step."""
     name = f"{match.new_h}/lstm"
     while name in taken or f"{name}/x" in taken:
@@ -69,9 +73,12 @@ def _nodes(match: _Match, values: Mapping[str, Value], taken: set[str]) -> list[
         nodes.append(Operator(name=f"{name}/x", inputs=(x, ""), outputs=(f"{name}/x",), op_type="Unsqueeze",
                               constants={1: np.array([1], np.int64)}))
         x = f"{name}/x"
-    B = np.concatenate([stacked(match.bias), np.zeros((1, 4 * hidden), match.bias.dtype)], axis=1)
+    bias = match.bias           # summed up anew for each cell: told apart by what is in it
+    B = derived.get(("B", match.gates, bias.dtype, bias.tobytes()), lambda: np.concatenate(
+        [stacked(bias), np.zeros((1, 4 * hidden), bias.dtype)], axis=1))
+    W, R = (derived.get(("stacked", match.gates), stacked, layer.kernel) for layer in (match.x, match.h))
     nodes.append(LSTM(name=name, inputs=(x, "", match.h.inputs[0], match.c), outputs=("", match.new_h, match.new_c),
-                      W=stacked(match.x.kernel), R=stacked(match.h.kernel), B=B, activations=(match.functions,)))
+                      W=W, R=R, B=B, activations=(match.functions,)))
     return nodes
 
 

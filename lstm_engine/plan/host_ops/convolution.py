@@ -206,7 +206,7 @@ def small_convolution(attributes: dict[str, Any], weight: Sequence[int], core: C
         product = out.transpose(to_last)
         call = core.call([columns], 1, product.reshape(count, made[-1])) if product.flags.c_contiguous else None
         return None if call is None else [*calls, *more, (call, ())]
-    return repeatable(conv, again)
+    return repeatable(conv, again, core)
 
 
 @builder("ConvTranspose")

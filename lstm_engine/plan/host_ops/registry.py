@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..._core import CoreModel
 from ...graph.nodes import Operator
 
 # Called once a node, with its attributes, defaults filled in, and the node itself.
@@ -46,9 +47,9 @@ class Kept(dict):
         return made
 
 
-def repeatable(kernel: Kernel, repetition: Repetition) -> Kernel:
-    """`kernel`, with what plan.replay asks of it."""
-    kernel.repetition = repetition          # type: ignore[attr-defined]
+def repeatable(kernel: Kernel, repetition: Repetition, core: CoreModel | None = None) -> Kernel:
+    """`kernel`, with what plan.replay asks of it, and the core that it runs on, if it does."""
+    kernel.repetition, kernel.core = repetition, core          # type: ignore[attr-defined]
     return kernel
 
 
