@@ -13,12 +13,14 @@ if TYPE_CHECKING:
         FileError,
         FormatError,
         GraphError,
+        LimitError,
         LstmEngineError,
         MissingDependencyError,
         OutOfMemoryError,
         UnsupportedError,
     )
     from .layers import GRU, LSTM, RNN, Activate, Dense, Embedding, Pool
+    from .limits import Limits
     from .model import Model, convert, load
     from .padding import pad_sequences
     from .runtime import info, set_isa, set_num_threads
@@ -28,11 +30,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = ["GRU", "LSTM", "RNN", "Activate", "ArgumentError", "ArgumentTypeError", "AssumptionWarning", "CoreError",
-           "Dense", "Embedding", "FileError", "FormatError", "GraphError", "LstmEngineError", "MissingDependencyError",
-           "Model", "OutOfMemoryError", "Pool", "Stream", "StreamError", "UnsupportedError", "convert", "info", "load",
-           "ops", "pad_sequences", "set_isa", "set_num_threads", "verify"]
+           "Dense", "Embedding", "FileError", "FormatError", "GraphError", "LimitError", "Limits", "LstmEngineError",
+           "MissingDependencyError", "Model", "OutOfMemoryError", "Pool", "Stream", "StreamError", "UnsupportedError",
+           "convert", "info", "load", "ops", "pad_sequences", "set_isa", "set_num_threads", "verify"]
 
 _HOMES = {"layers": ("GRU", "LSTM", "RNN", "Activate", "Dense", "Embedding", "Pool"),
+          "limits": ("Limits",),
           "model": ("Model", "convert", "load"),
           "padding": ("pad_sequences",),
           "runtime": ("info", "set_isa", "set_num_threads"),

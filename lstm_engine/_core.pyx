@@ -297,6 +297,8 @@ cdef class CoreModel:
     cdef int output_axis[MAX_PORTS]
     cdef cnp.npy_intp fixed_batch
     cdef cnp.npy_intp fixed_steps[MAX_PORTS]
+    cdef cnp.npy_intp most_steps            # of a quick call, and
+    cdef double most_cells                  # rows times (1 + steps of every axis) of one: see `limit`
     cdef size_t input_features[MAX_PORTS]
     cdef size_t output_features[MAX_PORTS]
     cdef readonly str isa
@@ -325,6 +327,7 @@ cdef class CoreModel:
         self.layers, self.input_names, self.output_names = [], [], []
         self.outputs = OutputMemory()
         self.fixed_batch = -1
+        self.most_steps, self.most_cells = MOST, float("inf")
         for i in range(MAX_PORTS):
             self.fixed_steps[i] = -1
 
@@ -615,6 +618,46 @@ cdef class CoreModel:
         if status != LE_OK:
             _raise(status, &error)
 
+    def limit(self, size_t most_steps, double most_cells):
+        """What calls that go no long way may have at most: steps, and rows times (1 + the steps of every axis). More
+        is not refused, but left to who looks closer."""
+        self.most_steps, self.most_cells = min(most_steps, MOST), most_cells
+
+    cdef bint within(self, cnp.npy_intp batch, cnp.npy_intp *steps, int axes) noexcept:
+        cdef double each = 1
+        cdef int i
+        for i in range(axes):
+            if steps[i] > self.most_steps:
+                return False
+            each += steps[i]
+        return batch * each <= self.most_cells
+
+    def run_bytes(self, size_t batch, list steps, int threads, bint lengths=False, bint states=False):
+        """Bytes that `run` would take beside its arrays, for all outputs."""
+        cdef le_run run
+        cdef le_error error
+        cdef le_axis axes[MAX_PORTS]
+        cdef void *arrays[MAX_PORTS]        # not looked at, only whether they are null
+        cdef size_t bytes = 0, i
+        if <int>len(steps) != self.axis_count:
+            raise errors.CoreError("run_bytes: an axis is missing")
+        memset(&run, 0, sizeof(run))
+        for i in range(MAX_PORTS):
+            arrays[i] = <void *>&run
+        for i in range(len(steps)):
+            axes[i].steps = steps[i]
+            axes[i].lengths = <const int32_t *>arrays if lengths else NULL
+        run.batch = batch
+        run.axes = axes
+        run.inputs = <const void *const *>arrays
+        run.outputs = arrays
+        run.state_in = <const void *const *>arrays if states else NULL
+        run.threads = threads
+        cdef le_status status = le_model_run_bytes(self.model, &run, &bytes, &error)
+        if status != LE_OK:
+            _raise(status, &error)
+        return bytes
+
     def fix_sizes(self, batch, list steps):
         """What `quick` and `quick_many` insist on: a batch, and the steps of each axis; None for any."""
         self.fixed_batch = -1 if batch is None else batch
@@ -684,7 +727,7 @@ cdef class CoreModel:
         cdef const void *data
         cdef void *target
         x = self.input_array(0, x, &batch, &steps)
-        if x is None:
+        if x is None or not self.within(batch, &steps, self.axis_count):
             return None
         axis.lengths = NULL
         if lengths is not None:
@@ -750,6 +793,8 @@ cdef class CoreModel:
                 return None
             call.inputs.append(x)
             call.input_data[i] = cnp.PyArray_DATA(x)
+        if not self.within(batch, steps, self.axis_count):
+            return None
         for i in range(self.axis_count):
             call.axes[i].steps = max(steps[i], 0)
             call.axes[i].lengths = NULL
@@ -784,6 +829,8 @@ cdef class CoreModel:
                     or cnp.PyArray_DIM(x, 0) > MOST:
                 return None
             longest = max(longest, cnp.PyArray_DIM(x, 0))
+        if not self.within(len(items), &longest, 1):
+            return None
         shape[0], shape[1], shape[2] = len(items), longest, width
         padded = cnp.PyArray_ZEROS(2 if ids else 3, shape, kind, 0)
         lengths = cnp.PyArray_EMPTY(1, shape, cnp.NPY_INT32, 0)
@@ -867,7 +914,7 @@ cdef class CoreStream:
         cdef cnp.npy_intp shape[3]
         cdef const void *data
         cdef void *target
-        if cnp.PyArray_DIM(x, 0) != self.batch:
+        if cnp.PyArray_DIM(x, 0) != self.batch or not owner.within(self.batch, &count, 1):
             return None
         x = as_kind(x, cnp.NPY_INT32 if owner.input_is_ids[0] else owner.kind)
         if x is None:

@@ -115,6 +115,7 @@ cdef extern from "le.h" nogil:
         size_t block_steps
         int (*poll)(void *) noexcept nogil
         void *poll_context
+    le_status le_model_run_bytes(const le_model *, const le_run *, size_t *, le_error *)
     le_status le_model_run(le_model *, const le_run *, le_error *)
     uint64_t le_fp_default()
     void le_fp_restore(uint64_t)

@@ -49,9 +49,14 @@ class Owners:
         return any(np.may_share_memory(array, other) for other in self._arrays)
 
 
+def owning_array(array: np.ndarray) -> np.ndarray:
+    """The array at the end of the chain of bases: the one whose memory `array` shows, itself where it shows its own."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
 def _owner(array: np.ndarray) -> object:
     """The array or other object at the end of the chain of bases."""
-    base: object = array
-    while isinstance(base, np.ndarray) and base.base is not None:
-        base = base.base
-    return base
+    last = owning_array(array)
+    return last if last.base is None else last.base

@@ -27,6 +27,10 @@ class UnsupportedError(LstmEngineError, ValueError):
     """A layer, operator or option is known but not supported; the message names it and what is supported."""
 
 
+class LimitError(LstmEngineError, ValueError):
+    """A model or a call would take more than `Limits` allow; the message names what, how much, and how to allow it."""
+
+
 class FileError(LstmEngineError, OSError):
     """A file cannot be read or written."""
 

@@ -22,8 +22,10 @@ from .graph import Graph, Value, validate
 from .graph.cast import cast, settled
 from .inputs import Checked, InputCheck, find_missing
 from .layers import Layer, chain
+from .limits import Limits, check_size, checked_limits
 from .notes import notes
 from .plan import HostStep, Plan, Segment, StateLayout, compute_dtype, lower
+from .plan.bounds import checked_graph
 from .plan.execute import execute
 from .plan.weights import held_bytes, restore
 from .quick import QuickCalls
@@ -39,23 +41,26 @@ class Model:
     Model([le.Embedding(table), le.LSTM(W, R, B), le.Dense(kernel, bias)]) from arrays; `le.load` and `le.convert` from
     files. gemm: "packed" (our kernels; the same bits for a sequence whatever stands around it) or "blas".
     dtype: what the layers compute in, "float32" or "float64"; None: that of the
-    weights; float64 where arrays of both kinds are given.
+    weights; float64 where arrays of both kinds are given. limits: what it and its calls may take (`le.Limits`).
     A model is immutable; any number of threads may call it at the same time. Models pickle.
     """
 
     @entry
-    def __init__(self, layers: Sequence[Layer] | Graph, *, gemm: str = "packed", dtype: str | None = None) -> None:
+    def __init__(self, layers: Sequence[Layer] | Graph, *, gemm: str = "packed", dtype: str | None = None,
+                 limits: Limits | None = None) -> None:
+        limits = checked_limits(limits)
         gemm = choice(gemm, "gemm", GEMMS)
         dtype = None if dtype is None else choice(dtype, "dtype", DTYPES)
         if gemm == "blas":
             from . import blas
 
             blas.provider()
-        graph = validate(layers) if isinstance(layers, Graph) else chain(layers)
+        graph = checked_graph(validate(layers) if isinstance(layers, Graph) else chain(layers), limits)
         if dtype is None and not isinstance(layers, Graph):
             dtype = compute_dtype(graph)             # arrays declare no more than what they are themselves
         graph = settled(graph if dtype is None else cast(graph, dtype))
-        self._plan: Plan = lower(graph, isa=runtime.isa(), gemm=gemm, threads=runtime.num_threads())
+        self._plan: Plan = lower(graph, isa=runtime.isa(), gemm=gemm, threads=runtime.num_threads(),
+                                 limits=limits)
         if runtime.checking_wanted():
             from .checking import guarded
 
@@ -111,6 +116,11 @@ class Model:
         return self._plan.gemm
 
     @property
+    def limits(self) -> Limits:
+        """What the model and its calls may take."""
+        return self._plan.bounds.limits
+
+    @property
     def assumptions(self) -> tuple[str, ...]:
         """What was assumed when the model was made from weights alone (docs/spec.md): sentences, kept in its file."""
         return tuple(self._plan.light.metadata.get("assumptions", "").splitlines())
@@ -138,7 +148,7 @@ class Model:
         return f"<lstm_engine.Model {ins} -> {outs}>"
 
     def __reduce__(self):
-        return _rebuild, (self.graph, self.gemm)
+        return _rebuild, (self.graph, self.gemm, self.limits)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the model as a `*.lstm` file (docs/format.md); an existing file is replaced only by a whole one."""
@@ -205,6 +215,7 @@ class Model:
                  initial_state: Any, return_state: bool, nan: Any) -> Any:
         """`predict` with every check and every option; count: threads."""
         checked = self._check(x, lengths)
+        self._check_steps(checked.arrays)
         masks = find_missing(self._plan.inputs, self._plan.axes, checked, nan)
         state_in = self._states.pack(initial_state, checked.batch) if initial_state is not None else {}
         state_out = self._states.empty(checked.batch) if return_state else {}
@@ -215,6 +226,14 @@ class Model:
         else:
             results = self._in_parts(checked, masks, batch_size, progress, state_in, state_out, count, targets)
         return self._answer(checked, results, state_out if return_state else None, targets)
+
+    def _check_steps(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Raise LimitError for a sequence of more steps than a call may have."""
+        if self.limits.steps is not None:
+            for name, array in arrays.items():
+                axis = self._plan.axes.time_axis(name)
+                if axis is not None:
+                    self._plan.bounds.check_steps(name, array.shape[axis])
 
     def _targets(self, out: Any, checked: Checked) -> dict[str, np.ndarray]:
         """The arrays given as `out`, by output name, checked."""
@@ -278,6 +297,12 @@ class Model:
                 if name in out and array is not out[name]:           # made by a host operator
                     _put(name, array, out[name])
                 collected[name].append(array)
+            if start == 0 and len(parts) > 1:
+                # The parts of an output stand beside the whole for a moment.
+                made = sum(array.nbytes for name, array in results.items()
+                           if name not in out and row_axes[name] is not None)
+                self._plan.bounds.check_memory(f"batch_size={step}: the outputs of {len(parts)} parts together",
+                                               2 * len(parts) * made, _nbytes(checked.arrays))
         return {name: targets[name] if name in targets and row_axes[name] == 0 else
                 arrays[0] if len(arrays) == 1 or row_axes[name] is None else np.concatenate(arrays, axis=row_axes[name])
                 for name, arrays in collected.items()}
@@ -330,8 +355,12 @@ def _put(name: str, result: np.ndarray, target: np.ndarray) -> None:
     target[...] = result
 
 
-def _rebuild(graph: Graph, gemm: str) -> Model:
-    return Model(graph, gemm=gemm)
+def _rebuild(graph: Graph, gemm: str, limits: Limits | None = None) -> Model:
+    return Model(graph, gemm=gemm, limits=limits)
+
+
+def _nbytes(arrays: Mapping[str, np.ndarray]) -> int:
+    return sum(array.nbytes for array in arrays.values())
 
 
 def _rows(array: np.ndarray, axis: int | None, rows: slice) -> np.ndarray:
@@ -352,17 +381,23 @@ def _progress(parts: range, total: int) -> Iterable[int]:
 
 
 @entry
-def load(path: str | os.PathLike, *, gemm: str = "packed", dtype: str | None = None) -> Model:
-    """The model in a `*.lstm` file. Raises FileError if it cannot be read, FormatError naming the wrong part."""
+def load(path: str | os.PathLike, *, gemm: str = "packed", dtype: str | None = None, limits: Limits | None = None
+         ) -> Model:
+    """The model in a `*.lstm` file. limits: what it and its calls may take (docs/limits.md).
+
+    Raises FileError if it cannot be read, FormatError naming the wrong part, LimitError.
+    """
     from . import format
 
-    return Model(format.load(path_text(path, "load")), gemm=gemm, dtype=dtype)
+    limits, path = checked_limits(limits), path_text(path, "load")
+    check_size(path, limits)
+    return Model(format.load(path), gemm=gemm, dtype=dtype, limits=limits)
 
 
 @entry
 def convert(source: Any, *, gemm: str = "packed", dtype: str | None = None, spec: Any = None, pool: str | None = None,
             activations: Mapping[str, Any] | None = None, order: Sequence[str] | None = None,
-            example_inputs: Any = None) -> Model:
+            example_inputs: Any = None, limits: Limits | None = None) -> Model:
     """A model from a checkpoint of another framework, or from a live keras.Model, torch.nn.Module or onnx.ModelProto.
 
     source: a path (.keras, .h5, .pt, .pth, .pt2, .safetensors, .onnx, .npz) or a live model.
@@ -375,17 +410,21 @@ def convert(source: Any, *, gemm: str = "packed", dtype: str | None = None, spec
     activations: {layer: activation}: {"fc": "relu"}, "none" for none; of an nn.RNN "tanh" or "relu".
     order: the layers by name, from the input to the output.
     What stays open and has a usual meaning is assumed: an AssumptionWarning lists it, `Model.assumptions` keeps it.
+    limits: what the model and its calls may take (docs/limits.md); the model's file does not hold them.
     A live Keras model is compared with its own outputs on inputs made up for it. What the caller must know of a model
     (stateful layers) is a UserWarning.
     Raises FileError, FormatError, UnsupportedError (naming the layer, or the readings that are possible),
-    MissingDependencyError (naming the extra), LstmEngineError where a model differs from its live module.
+    MissingDependencyError (naming the extra), LimitError, LstmEngineError where a model differs from its live module.
     """
     from .importers import ImportOptions, import_graph
 
     options = ImportOptions(pool=pool, spec=spec, activations=activations, order=order,
                             example_inputs=example_inputs)
+    limits = checked_limits(limits)
+    if isinstance(source, (str, os.PathLike)):
+        check_size(path_text(source, "convert"), limits)
     graph = import_graph(source, options)
-    model = Model(graph, gemm=gemm, dtype=dtype)
+    model = Model(graph, gemm=gemm, dtype=dtype, limits=limits)
     if not isinstance(source, (str, os.PathLike)):
         from .agreement import check_agreement
 

@@ -47,6 +47,8 @@ class Stream:
         self._busy = threading.Lock()
         self._closed = False
         self._layout = model._states
+        self._plan.bounds.check_memory(f"a stream of {self.batch} sequences", 0 if self._pairs else
+                                       2 * self._layout.nbytes(self.batch))
         self._rows = {} if self._pairs else self._layout.zeros(self.batch)
         self._fed = {name: self._zero_input(name) for name in self._pairs}
         self._fast = self._fast_core()
@@ -152,6 +154,7 @@ class Stream:
     def _checked(self, x: Any) -> dict[str, np.ndarray]:
         """The inputs by name, each with this stream's rows; sequences of one length."""
         checked = self._check(x, None)
+        self._model._check_steps(checked.arrays)
         for name, array in checked.arrays.items():
             axis = self._axes.batch_axis(name)
             if axis is not None and array.shape[axis] != self.batch:

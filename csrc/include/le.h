@@ -258,6 +258,10 @@ typedef struct le_run {
     void *poll_context;
 } le_run;
 
+/* Bytes of memory that this run would take beside its arrays: a workspace, which the model then keeps for the next. The
+ * arrays are not looked at, only which pointers are null. SIZE_MAX: more than can be. */
+le_status le_model_run_bytes(const le_model *model, const le_run *run, size_t *bytes, le_error *error);
+
 /* Run a finished model. On any failure outputs may be partly written; state_out is written only on success. */
 le_status le_model_run(le_model *model, const le_run *run, le_error *error);
 

@@ -42,7 +42,7 @@ static le_status check_tokens(const le_model *model, const le_run *run, const le
     return LE_OK;
 }
 
-le_status le_check_run(const le_model *model, const le_run *run, le_error *error)
+le_status le_check_sizes(const le_model *model, const le_run *run, le_error *error)
 {
     if (!model->finished)
         return le_fail(error, LE_ERROR_STATE, "the model is not finished");
@@ -50,16 +50,22 @@ le_status le_check_run(const le_model *model, const le_run *run, le_error *error
         return le_fail(error, LE_ERROR_OVERFLOW, "a batch of %zu rows", run->batch);
     if (run->threads < 1)
         return le_fail(error, LE_ERROR_ARGUMENT, "threads is %d; expected at least 1", run->threads);
-    for (int i = 0; i < model->axes; i++) {
+    for (int i = 0; i < model->axes; i++)
         if (run->axes[i].steps > UINT32_MAX / 2)
             return le_fail(error, LE_ERROR_OVERFLOW, "%zu steps", run->axes[i].steps);
-        const le_status status = check_lengths(run, &run->axes[i], i, error);
-        if (status != LE_OK)
-            return status;
-    }
+    return LE_OK;
+}
+
+le_status le_check_run(const le_model *model, const le_run *run, le_error *error)
+{
+    le_status status = le_check_sizes(model, run, error);
+    for (int i = 0; i < model->axes && status == LE_OK; i++)
+        status = check_lengths(run, &run->axes[i], i, error);
+    if (status != LE_OK)
+        return status;
     for (int i = 0; i < model->op_count; i++)
         if (model->ops[i].kind == LE_OP_EMBEDDING) {
-            const le_status status = check_tokens(model, run, &model->ops[i], error);
+            status = check_tokens(model, run, &model->ops[i], error);
             if (status != LE_OK)
                 return status;
         }

@@ -345,6 +345,14 @@ static le_status run_dealt(le_model *model, const le_run *run, le_deal deal, le_
     return status;
 }
 
+le_status le_model_run_bytes(const le_model *model, const le_run *run, size_t *bytes, le_error *error)
+{
+    const le_status status = le_check_sizes(model, run, error);
+    if (status == LE_OK)
+        *bytes = run->batch == 0 ? 0 : le_workspace_measure(model, run, le_choose_deal(model, run));
+    return status;
+}
+
 le_status le_model_run(le_model *model, const le_run *run, le_error *error)
 {
     le_status status = le_check_run(model, run, error);

@@ -137,7 +137,8 @@ static void lay(const le_model *model, const le_run *run, le_workspace *workspac
     workspace->groups = all;
 }
 
-static le_workspace *create(const le_model *model, const le_run *run, const le_shape *shape)
+/* A workspace that knows how its time is cut, and has no memory yet; null when that is short. */
+static le_workspace *plan_of(const le_model *model, const le_run *run, const le_shape *shape)
 {
     le_arena head = {NULL, 0};
     le_arena_take(&head, 1, sizeof(le_workspace));
@@ -161,12 +162,20 @@ static le_workspace *create(const le_model *model, const le_run *run, const le_s
     }
     le_arena count = {NULL, 0};
     lay(model, run, workspace, &count);
-    workspace->memory = le_alloc(count.used);
+    workspace->bytes = count.used;
+    return workspace;
+}
+
+static le_workspace *create(const le_model *model, const le_run *run, const le_shape *shape)
+{
+    le_workspace *workspace = plan_of(model, run, shape);
+    if (workspace == NULL)
+        return NULL;
+    workspace->memory = le_alloc(workspace->bytes);
     if (workspace->memory == NULL) {
         le_free(workspace);
         return NULL;
     }
-    workspace->bytes = head.used + count.used;
     le_arena arena = {workspace->memory, 0};
     lay(model, run, workspace, &arena);
     return workspace;
@@ -191,6 +200,15 @@ le_workspace *le_workspace_take(le_model *model, const le_run *run, le_deal deal
         }
     le_unlock();
     return create(model, run, &shape);
+}
+
+size_t le_workspace_measure(const le_model *model, const le_run *run, le_deal deal)
+{
+    const le_shape shape = shape_of(model, run, deal);
+    le_workspace *workspace = plan_of(model, run, &shape);
+    const size_t bytes = workspace ? workspace->bytes : SIZE_MAX;
+    le_free(workspace);
+    return bytes;
 }
 
 void le_workspace_give(le_model *model, le_workspace *workspace)

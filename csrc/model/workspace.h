@@ -66,6 +66,8 @@ struct le_workspace {
 
 /* An idle workspace of this shape, or a new one; null when memory is short. */
 le_workspace *le_workspace_take(le_model *model, const le_run *run, le_deal deal);
+/* Bytes that it would take; SIZE_MAX when that overflows, or memory is short even for counting. */
+size_t le_workspace_measure(const le_model *model, const le_run *run, le_deal deal);
 /* Give it back for the next run. */
 void le_workspace_give(le_model *model, le_workspace *workspace);
 void le_workspace_free_list(le_workspace *list);

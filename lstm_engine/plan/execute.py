@@ -24,7 +24,7 @@ def execute(plan: Plan, values: dict[str, np.ndarray], batch: int, *, lengths: M
     """The values of the plan's outputs, by name.
 
     batch: rows of the model, which those of a segment may differ from.
-    values: the checked inputs by name, in the graph's dtypes; it is added to. lengths: int32 [batch] by the symbol of a
+    values: the checked inputs by name, in the graph's dtypes; it changes. lengths: int32 [batch] by the symbol of a
     time axis. state_in, state_out: state rows by segment, see StateLayout; may be empty. out: arrays of the
     right shape and dtype to write outputs to. masks: bool [batch, time] by the symbol of a time axis: steps that are
     not there, which leave every state alone and repeat the output before them. carry: the sequences began before these
@@ -37,15 +37,31 @@ def execute(plan: Plan, values: dict[str, np.ndarray], batch: int, *, lengths: M
     with np.errstate(all="ignore"):           # the host operators' arithmetic is IEEE's
         if plain and plan.replays is not None and (results := plan.replays.run(values, threads)) is not None:
             return results
-        for number, step in enumerate(plan.steps):
+        account = plan.bounds.account(values, plan.steps, plan.drops)
+        for number, (step, done) in enumerate(zip(plan.steps, plan.drops)):
             if isinstance(step, HostStep):
-                step.run(values)
+                if account is None:
+                    step.run(values)
+                else:
+                    account.before(step, values, threads)
+                    step.run(values)
+                    account.after(step, values)
+                for name in done:
+                    del values[name]
                 continue
+            if account is not None:
+                account.before(step, values, threads)
             before, after = state_in.get(number), state_out.get(number)
             if lengths or masks or out or split != "auto" or block_steps or before is not None or after is not None \
                     or not _run_plain(step, values, threads):
                 _run_segment(plan, step, values, batch, lengths, masks, before, after, threads, out, split,
                              block_steps, carry)
+            if account is not None:
+                account.after(step, values)
+            for name in done:
+                values.pop(name, None)          # a port may be left out of a run
+        if account is not None:
+            plan.bounds.keep(account)
     return {name: values[name] for name in plan.outputs}
 
 

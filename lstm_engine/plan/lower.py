@@ -10,7 +10,9 @@ import numpy as np
 
 from .. import _core
 from ..graph import Activate, Dense, Embedding, Graph, Node, Operator, Pool, Recurrent, Value, infer_shapes
+from ..limits import Limits
 from .axes import Axes
+from .bounds import Bounds
 from .host_nodes import host_kernel, host_step
 from .partition import AxisKey, Part, optional, partition
 from .places import Counts, Mixed, Place
@@ -38,6 +40,8 @@ class Plan:
     isa: str
     gemm: str
     axes: Axes
+    bounds: Bounds
+    drops: tuple[tuple[str, ...], ...]          # values that nobody reads after a step
     replays: Replays | None = field(default=None, compare=False)     # where host operators take part
 
     @cached_property
@@ -94,31 +98,45 @@ def _compute_dtype(graph: Graph, values: dict[str, Value]) -> str:
     return "float64" if wide else "float32"
 
 
-def lower(graph: Graph, *, isa: str, gemm: str = "packed", threads: int = 1) -> Plan:
+def lower(graph: Graph, *, isa: str, gemm: str = "packed", threads: int = 1, limits: Limits | None = None) -> Plan:
     """Split the graph into steps and pack the weights of the C segments for one instruction set, on `threads`.
 
-    The plan holds no array of the graph that it can do without.
+    The plan holds no array of the graph that it can do without. limits: of its calls.
     Raises UnsupportedError for a node that neither the core nor NumPy runs, by name.
     """
     values = infer_shapes(graph)
     axes = Axes.of(graph, values)
     parts = partition(graph, values)
-    sharing = Sharing(graph)
+    sharing, bounds = Sharing(graph), Bounds(graph, limits or Limits())
     lightener = Lightener(graph, [part.nodes[0] for part in parts if not part.core], sharing)
     steps = [_segment(part, values, _core.CoreModel(isa, part.dtype, gemm, threads), lightener, sharing) if part.core
-             else _host_step(lightener.host(part.nodes[0]), values, isa, sharing) for part in parts]
+             else _host_step(lightener.host(part.nodes[0]), values, isa, sharing, bounds) for part in parts]
+    for step in steps:
+        if isinstance(step, Segment):
+            bounds.limit_quick_calls(step)
     inputs = tuple(values[value.name] for value in graph.inputs)
     replays = None
     if any(isinstance(step, HostStep) for step in steps):
         from .replay import Replays
 
-        replays = Replays(steps, [value.name for value in inputs], graph.outputs)
+        replays = Replays(steps, [value.name for value in inputs], graph.outputs, bounds)
     return Plan(lightener.light(), inputs, graph.outputs, values, tuple(steps), _compute_dtype(graph, values), isa,
-                gemm, axes, replays)
+                gemm, axes, bounds, _drops(steps, graph.outputs), replays)
 
 
-def _host_step(node: Node, values: dict[str, Value], isa: str, sharing: Sharing) -> HostStep:
-    kernel = host_kernel(node, values, isa, sharing)
+def _drops(steps: list[Step], outputs: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """For each step the values that no later one reads: they need not be held while the rest runs."""
+    needed = set(outputs)
+    drops = []
+    for step in reversed(steps):
+        named = {name for name in step.reads() | step.makes() if name}
+        drops.append(tuple(sorted(named - needed)))
+        needed |= named
+    return tuple(drops[::-1])
+
+
+def _host_step(node: Node, values: dict[str, Value], isa: str, sharing: Sharing, bounds: Bounds) -> HostStep:
+    kernel = bounds.checked(node, host_kernel(node, values, isa, sharing))
     return HostStep(node, kernel, host_step(node, kernel))
 
 

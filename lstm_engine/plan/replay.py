@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from .._core import CoreCall
+from ..arrays import owning_array
 from ..graph import Operator
+from .bounds import Account, Bounds
 from .host_ops.registry import MISFITS, Call
 from .steps import HostStep, Segment, Step
 
@@ -53,28 +55,31 @@ class Recording:
 
 
 def record(steps: Sequence[Step], outputs: Sequence[str], arrays: Mapping[str, np.ndarray], threads: int,
-           most_bytes: int) -> Recording:
+           most_bytes: int, account: Account | None = None) -> Recording:
     """A run of a plan's steps on inputs of these shapes.
 
+    account: what this run must keep to, where calls of these shapes were not looked at before.
     Raises Unrepeatable for a plan in which the shape or place of a value depends on more than the inputs' shapes, or
     whose values take more than `most_bytes`.
     """
     inputs = {name: array.copy() for name, array in arrays.items()}
-    recorder = _Recorder(steps, inputs, threads, most_bytes)
+    recorder = _Recorder(steps, inputs, threads, most_bytes, account)
     return Recording(inputs, recorder.calls, {name: recorder.values[name] for name in outputs}, recorder.bytes)
 
 
 class _Recorder:
     """Runs the steps once, and notes what has to be called to run them again."""
 
-    def __init__(self, steps: Sequence[Step], inputs: _Values, threads: int, most_bytes: int) -> None:
+    def __init__(self, steps: Sequence[Step], inputs: _Values, threads: int, most_bytes: int, account: Account | None
+                 ) -> None:
         self.bytes = 0
+        self._account = account
         self.calls: list[Call] = []
         self.values: _Values = dict(inputs)
         self._fixed: set[str] = set()               # values that no input changes
         self._most = most_bytes
         weights = [array for step in steps if isinstance(step, HostStep) for array in step.node.tensors().values()]
-        self._counted = {id(_owner(array)) for array in weights}
+        self._counted = {id(owning_array(array)) for array in weights}
         self._count(*inputs.values())
         for step in steps:
             before = len(self.calls)
@@ -85,7 +90,7 @@ class _Recorder:
             self._count(*_arrays(self.calls[before:]))
 
     def _count(self, *arrays: np.ndarray) -> None:
-        for array in map(_owner, arrays):
+        for array in map(owning_array, arrays):
             if id(array) not in self._counted:
                 self._counted.add(id(array))
                 self.bytes += array.nbytes
@@ -95,6 +100,8 @@ class _Recorder:
     def _add_segment(self, segment: Segment, threads: int) -> None:
         if any(axis.lengths or axis.mask for axis in segment.axes):
             raise Unrepeatable
+        if self._account is not None:
+            self._account.before(segment, self.values, threads)
         ready = []
         for port in segment.ports:
             array = self.values[port.value]
@@ -113,9 +120,9 @@ class _Recorder:
 
     def _add_host(self, step: HostStep) -> None:
         node, kernel = step.node, step.kernel
-        constants = node.constants if isinstance(node, Operator) else {}
-        inputs = [constants[i] if i in constants else self.values[name] if name else None
-                  for i, name in enumerate(node.inputs)]
+        inputs = step.inputs(self.values)
+        if self._account is not None:
+            self._account.before(step, self.values, 1)
         made = kernel(*inputs)
         several = isinstance(made, (list, tuple))
         results = [np.asarray(array) for array in (made if several else (made,))]
@@ -133,13 +140,6 @@ class _Recorder:
         return isinstance(node, Operator) and node.op_type in _VIEWS and inputs[0] is not None \
             and self._fixed.issuperset(name for name in node.inputs[1:] if name) \
             and all(array.size and np.may_share_memory(array, inputs[0]) for array in results)
-
-
-def _owner(array: np.ndarray) -> np.ndarray:
-    """The array whose memory `array` shows."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
 
 
 def _arrays(calls: Sequence[Call]) -> Iterator[np.ndarray]:
@@ -201,8 +201,8 @@ class Replays:
     MOST_KEPT = 8
     MOST_SEEN = 64
 
-    def __init__(self, steps: Sequence[Step], inputs: Sequence[str], outputs: Sequence[str]) -> None:
-        self._steps, self._inputs, self._outputs = steps, inputs, outputs
+    def __init__(self, steps: Sequence[Step], inputs: Sequence[str], outputs: Sequence[str], bounds: Bounds) -> None:
+        self._steps, self._inputs, self._outputs, self._bounds = steps, inputs, outputs, bounds
         self._left: dict[_Key, int] = {}                                # recordings that may still be made of shapes
         self._idle: OrderedDict[_Key, list[Recording]] = OrderedDict()  # the shapes used last stand last
 
@@ -227,7 +227,8 @@ class Replays:
         try:
             if recording is None:
                 arrays = {name: values[name] for name in self._inputs}
-                recording = record(self._steps, self._outputs, arrays, threads, self.MOST_BYTES)
+                recording = record(self._steps, self._outputs, arrays, threads, self.MOST_BYTES,
+                                   self._bounds.account(arrays, self._steps, ((),) * len(self._steps)))
             results = recording(values)
         except Unrepeatable:
             self._left[key] = 0

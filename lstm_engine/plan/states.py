@@ -46,6 +46,10 @@ class StateLayout:
                 if c is not None:
                     self.slots.append(Slot(name, "c", number, c, dirs, c_size // dirs, bool(optional(layer.inputs, 3))))
 
+    def nbytes(self, batch: int) -> int:
+        """Bytes of all state rows."""
+        return sum(batch * size * np.dtype(self.dtypes[number]).itemsize for number, size in self.sizes.items())
+
     def zeros(self, batch: int) -> dict[int, np.ndarray]:
         """State rows of zeros, by segment."""
         return {number: np.zeros((batch, size), self.dtypes[number]) for number, size in self.sizes.items()}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from ..graph import Node, Recurrent, Value
+from ..graph import Node, Operator, Recurrent, Value
 from ..graph.nodes import Dim
 from .partition import AxisKey
 
@@ -43,6 +43,13 @@ class Segment:
         """The core's own stream, for a segment of one input and one output."""
         return _core.CoreStream(self.core, batch, rows, threads, busy)
 
+    def reads(self) -> set[str]:
+        """The names of the values that come in."""
+        return {port.value for port in self.ports} | {name for axis in self.axes for name in (axis.lengths, axis.mask)}
+
+    def makes(self) -> set[str]:
+        return {port.value for port in self.outputs}
+
     def takes_declared(self, values: Mapping[str, Value]) -> bool:
         """Whether every number comes in the dtype that the segment computes in."""
         return all(port.ids or values[port.value].dtype == self.core.dtype for port in self.ports)
@@ -55,6 +62,19 @@ class HostStep:
     node: Node
     kernel: Callable[..., Any]                        # on arrays in order; see `host_ops.registry`
     run: Callable[[dict[str, np.ndarray]], None]      # on values by name, under np.errstate(all="ignore")
+
+    def reads(self) -> set[str]:
+        """The names of the values that come in."""
+        return set(self.node.inputs)
+
+    def makes(self) -> set[str]:
+        return set(self.node.outputs)
+
+    def inputs(self, values: Mapping[str, np.ndarray]) -> list[np.ndarray | None]:
+        """What the kernel is called with, constants in their places, None for what is left out."""
+        constants = self.node.constants if isinstance(self.node, Operator) else {}
+        return [constants[i] if i in constants else values[name] if name else None
+                for i, name in enumerate(self.node.inputs)]
 
     @property
     def core(self) -> _core.CoreModel | None:

@@ -56,6 +56,34 @@ static void slots(const net *n, const le_model *model)
     CHECK(le_model_causal(model), "%s can be run step by step", n->spec.name);
 }
 
+/* What a run of this shape is said to take before it is made. */
+static size_t measured(le_model *model, const feed *f, way how)
+{
+    const le_axis axis = {f->steps, f->lengths};
+    const void *const inputs[] = {f};
+    void *const outputs[] = {model, model, model}; /* not looked at */
+    size_t bytes = 0;
+    const le_run run = {.batch = f->batch, .axes = &axis, .inputs = inputs, .outputs = outputs, .threads = how.threads,
+                        .state_in = f->state ? inputs : NULL, .split = how.split, .block_steps = how.block_steps};
+    CHECK(le_model_run_bytes(model, &run, &bytes, NULL) == LE_OK, "not measured");
+    return bytes;
+}
+
+/* The first run of a model takes as much as was said. */
+static void memory_is_foreseen(const net *n, const feed *f)
+{
+    const way ways[] = {{1, LE_SPLIT_AUTO, 0}, {2, LE_SPLIT_ROWS, 0}, {3, LE_SPLIT_ROWS, 2}};
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        le_model *model = net_must_build(n);
+        const size_t bytes = measured(model, f, ways[i]);
+        results r = net_must_run(n, model, f, ways[i]);
+        results_free(&r);
+        CHECK(bytes > 0 && le_model_workspace_bytes(model) == bytes, "%zu bytes foreseen, %zu taken", bytes,
+              le_model_workspace_bytes(model));
+        le_model_free(model);
+    }
+}
+
 /* After a run of a shape, more runs of it need no more memory. */
 static void memory_is_kept(const net *n, le_model *model, const feed *f)
 {
@@ -212,6 +240,7 @@ void test_states(void)
                     in_chunks(&n, model, &f, &whole, chunk, threads);
             slots(&n, model);
             memory_is_kept(&n, model, &f);
+            memory_is_foreseen(&n, &f);
             outputs_left_out(&n, model, &f, &whole);
             results_free(&whole);
             feed_free(&f);

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ArgumentError, OutOfMemoryError
+from ...errors import ArgumentError, LimitError, OutOfMemoryError
 from ...graph.nodes import Operator
 from ...graph.operators import OPERATORS, operator_attributes
 from . import (  # noqa: F401  (each registers its operators)
@@ -20,7 +20,7 @@ from . import (  # noqa: F401  (each registers its operators)
     reductions,
     shaping,
 )
-from .registry import BUILDERS, MISFITS, Kernel
+from .registry import BUILDERS, MISFITS, Kernel, shown_inputs
 
 __all__ = ["compile_operator", "compile_step", "operator_kernel", "run_operator"]
 
@@ -58,8 +58,7 @@ def _failure(node: Operator, inputs: list, error: Exception) -> Exception:
         return OutOfMemoryError(f"{label}: {error}")
     given = [*inputs, *[None] * (len(node.inputs) - len(inputs))]
     arrays = [node.constants.get(i, x) for i, x in enumerate(given)]
-    shapes = ", ".join("none" if x is None else f"{x.dtype}{list(x.shape)}" for x in arrays)
-    return ArgumentError(f"{label} cannot run on inputs {shapes}: {error}")
+    return ArgumentError(f"{label} cannot run on inputs {shown_inputs(arrays)}: {error}")
 
 
 def operator_kernel(node: Operator) -> Kernel:
@@ -101,6 +100,8 @@ def compile_step(node: Operator, kernel: Kernel) -> Callable[[Values], None]:
     def run(values: Values) -> None:
         try:
             result = call(values)
+        except LimitError:
+            raise
         except (*MISFITS, MemoryError) as error:
             raise _failure(node, [values[name] if name else None for name in names], error) from error
         if not several:

@@ -28,6 +28,12 @@ MISFITS = (ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError, 
 
 BUILDERS: dict[str, Builder] = {}
 
+
+def shown_inputs(arrays: Sequence[np.ndarray | None]) -> str:
+    """The inputs of a node in a message."""
+    return ", ".join("none" if x is None else f"{x.dtype}{list(x.shape)}" for x in arrays)
+
+
 # Entries of what one kernel keeps of shapes that it has seen: sizes may come without end.
 MOST_KEPT = 16
 
