@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     )
     from .layers import GRU, LSTM, RNN, Activate, Dense, Embedding, Pool
     from .limits import Limits
-    from .model import Model, convert, load
+    from .loading import convert, load
+    from .model import Model
     from .padding import pad_sequences
     from .runtime import info, set_isa, set_num_threads
     from .stream import Stream, StreamError
@@ -36,7 +37,8 @@ __all__ = ["GRU", "LSTM", "RNN", "Activate", "ArgumentError", "ArgumentTypeError
 
 _HOMES = {"layers": ("GRU", "LSTM", "RNN", "Activate", "Dense", "Embedding", "Pool"),
           "limits": ("Limits",),
-          "model": ("Model", "convert", "load"),
+          "loading": ("convert", "load"),
+          "model": ("Model",),
           "padding": ("pad_sequences",),
           "runtime": ("info", "set_isa", "set_num_threads"),
           "stream": ("Stream", "StreamError"),

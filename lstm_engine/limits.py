@@ -12,10 +12,7 @@ from .errors import ArgumentError, LimitError
 LEAST_MEMORY = 4 << 30          # what a call may take by default, however small its model and inputs,
 MEMORY_FACTOR = 64              # and how many times its weights and inputs
 LEAST_WORK = 1 << 34            # nanoseconds: some 17 seconds
-WORK_FACTOR = 4                 # and how many times each weight may meet each number of the inputs
-
-_OPTIONS = {"memory": "--max-memory", "steps": "--max-steps", "work": "--max-work"}
-
+WORK_FACTOR = 64                # and how many for each weight and number of the inputs
 
 @dataclass(frozen=True)
 class Limits:
@@ -24,7 +21,7 @@ class Limits:
     memory: bytes that one call may need beside its weights and inputs, before it takes them. None: 4 GiB, or 64 times
         the weights and inputs together, whichever is more.
     work: about how many nanoseconds of one core a call may take, by an estimate that counts operations. None: 2^34 (17
-        seconds), or what each weight (and node) meeting each number of the inputs 4 times takes, whichever is more.
+        seconds), or 64 for each pair of a weight (or node) and a number of the inputs, whichever is more.
     steps: of a sequence in one call. None: any number.
     nodes: of the graph, as it is after conversion. None: what the readers of files allow.
     weights: bytes of weights, each counted once. None: any.
@@ -73,12 +70,10 @@ def check_size(path: str, limits: Limits) -> None:
     if limits.weights is not None and os.path.isfile(path):
         size = os.stat(path).st_size
         if size > limits.weights + (64 << 20):          # beside the weights there may be a graph
-            raise over(f"{path}: the file has", "weights", size, limits.weights, " bytes")
+            raise over(f"{path}: the file has", "weights", size, limits.weights, "bytes")
 
 
-def over(what: str, field: str, needed: int, most: int, unit: str = "") -> LimitError:
-    """The error for `what`, which needs so much of what a field of Limits allows at most `most`."""
-    typed = f"limits=le.Limits({field}={needed})"
-    option = _OPTIONS.get(field)
-    return LimitError(f"{what} {needed:,}{unit}; at most {most:,} {'is' if unit else 'are'} allowed (Limits.{field}). "
-                      f"If that is meant: {typed}{f', or {option} {needed}' if option else ''}")
+def over(what: str, field: str, needed: int, most: int, unit: str) -> LimitError:
+    """The error for `what`, which needs so many `unit` where a field of Limits allows `most`."""
+    return LimitError(f"{what} {needed:,} {unit}; at most {most:,} are allowed (Limits.{field}). If that is meant: "
+                      f"limits=le.Limits({field}={needed}), or --max-{field} {needed}")

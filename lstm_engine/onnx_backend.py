@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from .errors import ArgumentError, ArgumentTypeError, LstmEngineError, MissingDependencyError, UnsupportedError
-from .model import Model, convert
+from .loading import convert
+from .model import Model
 
 try:
     import onnx

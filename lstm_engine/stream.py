@@ -47,7 +47,7 @@ class Stream:
         self._busy = threading.Lock()
         self._closed = False
         self._layout = model._states
-        self._plan.bounds.check_memory(f"a stream of {self.batch} sequences", 0 if self._pairs else
+        self._plan.bounds.check_memory(f"the states of {self.batch} sequences", 0 if self._pairs else
                                        2 * self._layout.nbytes(self.batch))
         self._rows = {} if self._pairs else self._layout.zeros(self.batch)
         self._fed = {name: self._zero_input(name) for name in self._pairs}

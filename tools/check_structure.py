@@ -57,7 +57,7 @@ PY_ARROWS: dict[str, set[str] | None] = {
     "stream": {"graph", "errors", "arrays", "arguments", "entry", "inputs", "model", "plan", "runtime", "_core"},
     "quick": {"plan"},
     "checking": {"graph", "errors", "plan", "reference", "_core"},
-    "model": None, "verifying": {"graph", "errors", "importers", "format", "reference", "model"},
+    "model": None, "loading": None, "verifying": {"graph", "errors", "importers", "format", "reference", "model"},
     "summary": None, "onnx_backend": None, "explain": None, "decode": None, "agreement": None,
     "cli": None, "__init__": None, "__main__": None,
 }

@@ -113,16 +113,18 @@ def open_model(arguments: argparse.Namespace, say: bool = True) -> Model:
 
     say: tell on stderr what a conversion assumed.
     """
-    from ..model import convert, load
+    from ..loading import convert, load
+    from .limit_arguments import limits_of
 
+    limits = limits_of(arguments)
     if is_lstm(arguments.model):
         refuse_options(arguments)
-        return load(arguments.model, gemm=arguments.gemm, dtype=arguments.dtype)
+        return load(arguments.model, gemm=arguments.gemm, dtype=arguments.dtype, limits=limits)
     said = import_options(arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)             # said below, in lines of the program's own
         model = convert(arguments.model, gemm=arguments.gemm, dtype=arguments.dtype, pool=said.pool, spec=said.spec,
-                        activations=said.activations, order=said.order)
+                        activations=said.activations, order=said.order, limits=limits)
     if say:
         say_assumptions(model)
         say_notes(model.graph.metadata)

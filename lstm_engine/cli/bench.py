@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .arguments import UsageError, add_model, add_readings, add_spec, counts, open_model, positive, print_json, seed
 from .console import note, table
+from .limit_arguments import add_limits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="to spend on each figure (default: %(default)s)")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of the inputs (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    add_limits(parser, runs=True)
     add_readings(parser)
     add_spec(parser)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..files import open_regular
 from .arguments import DTYPES, UsageError, add_readings, add_spec, import_options, is_lstm, say_assumptions, say_notes
 from .console import note, one_line
+from .limit_arguments import add_limits, limits_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="a checkpoint: .keras .h5 .pt .pth .pt2 .safetensors .onnx .npz")
     parser.add_argument("-o", "--output", type=Path, metavar="OUT.lstm",
                         help="where to write (default: SRC with the ending .lstm, in its folder)")
+    add_limits(parser, runs=False)
     add_readings(parser)
     add_spec(parser)
     parser.add_argument("--dtype", choices=DTYPES,
@@ -27,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from ..importers import import_graph
+    from ..limits import check_size
     from ..model import Model
     from .writing import keeping_what_is_read, refuse_to_replace
 
@@ -35,6 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--output {target}: the name must end in .lstm")
     if is_lstm(arguments.source):
         raise UsageError(f"{arguments.source} is a .lstm file already")
+    limits = limits_of(arguments)
+    check_size(str(arguments.source), limits)
     refuse_to_replace(target, {"SRC": arguments.source, "--spec": arguments.spec})
     with keeping_what_is_read(target):
         graph = import_graph(arguments.source, import_options(arguments))
@@ -42,7 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
         from ..graph.cast import cast
 
         graph = cast(graph, arguments.dtype)
-    model = Model(graph)                # a graph that cannot be run here is refused before anything is written
+    # A graph that cannot be run here is refused before anything is written.
+    model = Model(graph, limits=limits)
     model.save(target)
     sys.stderr.write("".join(one_line(line) + "\n" for line in model.summary().split("\n")))
     say_assumptions(model)

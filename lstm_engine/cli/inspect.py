@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .arguments import UsageError, add_model, add_readings, given_options, is_lstm, open_model, print_json
 from .console import one_line
+from .limit_arguments import add_limits
 
 if TYPE_CHECKING:
     from ..graph import Value
@@ -20,6 +21,7 @@ WEIGHTS_ALONE = (".pt", ".pth", ".pt2", ".safetensors")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
+    add_limits(parser, runs=False)
     add_readings(parser)
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="print JSON")

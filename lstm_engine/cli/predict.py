@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .arguments import UsageError, add_model, add_readings, add_spec, count, open_model, threads
 from .console import note
 from .csv_arguments import add_csv, add_pad, csv_options, pad_option
+from .limit_arguments import add_limits
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nan", choices=("propagate", "error", "mask"),
                         help="what a NaN, or with this option an empty cell, means: NaN from there on, an error, or a "
                              "step to leave out (default: propagate; an empty cell is an error)")
+    add_limits(parser, runs=True)
     add_readings(parser)
     add_spec(parser)
     add_csv(parser)

@@ -26,6 +26,7 @@ from .arguments import (
     seed,
 )
 from .console import note, one_line, table
+from .limit_arguments import add_limits
 
 if TYPE_CHECKING:
     from ..verifying.report import Report
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "itself is on these inputs; 1e-5 for --outputs)")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of inputs made up (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    add_limits(parser, runs=True)
     add_readings(parser)
     add_spec(parser)
 

@@ -42,9 +42,9 @@ def sized_by_numbers(graph: Graph) -> set[str]:
 def checked_graph(graph: Graph, limits: Limits) -> Graph:
     """The graph itself. Raises LimitError where it has more nodes or weights than a model may."""
     if limits.nodes is not None and len(graph.nodes) > limits.nodes:
-        raise over("the model's nodes:", "nodes", len(graph.nodes), limits.nodes)
+        raise over("the model has", "nodes", len(graph.nodes), limits.nodes, "nodes")
     if limits.weights is not None and (weights := sum(_weights(graph).values())) > limits.weights:
-        raise over("the model's weights take", "weights", weights, limits.weights, " bytes")
+        raise over("the model's weights take", "weights", weights, limits.weights, "bytes")
     return graph
 
 
@@ -64,6 +64,7 @@ class Bounds:
         self.numbers = self.weights // 4 + len(graph.nodes)
         self._inputs = [value.name for value in graph.inputs]
         self._sized = sized_by_numbers(graph)
+        self.small = min(1 << 20, self.limits.most_memory(0, 0) // 64)      # elements that do not matter
         self._estimates: dict[int, Estimate] = {}
         self._seen: set[tuple[Any, ...]] = set()
 
@@ -101,13 +102,13 @@ class Bounds:
     def check_steps(self, name: str, steps: int) -> None:
         """Raise LimitError for more steps than a call may have. name: of the input."""
         if self.limits.steps is not None and steps > self.limits.steps:
-            raise over(f"input {name!r}: steps", "steps", steps, self.limits.steps)
+            raise over(f"input {name!r} has", "steps", steps, self.limits.steps, "steps")
 
     def check_memory(self, what: str, needed: int, inputs: int = 0) -> None:
         """Raise LimitError for more bytes than a call may take; `what` needs them."""
         most = self.limits.most_memory(self.weights, inputs)
         if needed > most:
-            raise over(f"{what} needs", "memory", needed, most, " bytes")
+            raise over(f"{what} need", "memory", needed, most, "bytes")
 
     def checked(self, node: Node, kernel: Callable[..., Any]) -> Callable[..., Any]:
         """The kernel of a node. One that makes a size of numbers looks at them in every run, recorded ones too."""
@@ -117,7 +118,8 @@ class Bounds:
 
         def look_first(*inputs: Any) -> Any:
             count, itemsize = grown(inputs)
-            self.check_memory(label(node), count * itemsize, sum(x.nbytes for x in inputs if x is not None))
+            given = sum(x.nbytes for x in inputs if x is not None)
+            self.check_memory(f"the results of {label(node)}", count * itemsize, given)
             return kernel(*inputs)
         return look_first
 
@@ -133,7 +135,8 @@ class Account:
     doubles with every node is then refused while it is small.
     """
 
-    LONG, LARGE = 1 << 27, 64 << 20
+    LONG, LARGE = 1 << 27, 64 << 20         # nanoseconds, bytes
+    CALL = 1000                             # nanoseconds of calling one step
 
     def __init__(self, bounds: Bounds, inputs: Values, key: tuple[Any, ...], steps: Sequence[Step],
                  drops: Sequence[tuple[str, ...]]) -> None:
@@ -148,10 +151,7 @@ class Account:
 
     def before(self, step: Step, values: Values, threads: int) -> None:
         """Raise LimitError where the next step, on these values, would go beyond the limits."""
-        need = self._need(step, values, threads)
-        if need is not None:
-            self._ask(step, need, values)
-        self._worked += 1000                    # the call itself
+        self._ask(step, self._need(step, values, threads), values)
         if self._foreseen is None and (self._worked > self.LONG or self._values > self.LARGE):
             self._foresee(values, threads)
         self._done += 1
@@ -162,9 +162,9 @@ class Account:
             if name and not (_shows(step) and values[name].base is not None):
                 self._values += values[name].nbytes
 
-    def _need(self, step: Step, values: Values, threads: int) -> Need | None:
+    def _need(self, step: Step, values: Values, threads: int) -> Need:
         if isinstance(step, HostStep):
-            return self._bounds.estimate(step.node)(step.inputs(values))
+            return self._bounds.estimate(step.node)(step.inputs(values), self._bounds.small)
         rows, steps = sizes(step, values)
         itemsize = np.dtype(step.core.dtype).itemsize
         made = sum(rows * port.features * itemsize * (1 if port.axis is None else steps[port.axis])
@@ -175,23 +175,21 @@ class Account:
                                   for node, axis in zip(step.nodes, step.node_axes))))
 
     def _ask(self, step: Step, need: Need, values: Values) -> None:
-        self._worked += need.work
-        if self._worked > self.work:
-            raise over(f"{_label_of(step)} brings the work of this call to", "work", self._worked, self.work,
-                       " nanoseconds")
-        if self._values + self._workspaces + need.bytes <= self.memory:
-            return
-        # What was counted may be gone by now: count what is there.
-        self._worked += 200 * len(values)
-        owners = {id(owner): owner.nbytes for owner in map(owning_array, values.values())
-                  if id(owner) not in self._inputs}
-        self._values = sum(owners.values())
-        self._check_memory(step, self._values + need.bytes)
+        if self._values + self._workspaces + need.bytes > self.memory:
+            # What was counted may be gone by now: count what is there.
+            self._worked += 200 * len(values)
+            owners = {id(owner): owner.nbytes for owner in map(owning_array, values.values())
+                      if id(owner) not in self._inputs}
+            self._values = sum(owners.values())
+        self._check(step, self._values + need.bytes, need.work)
 
-    def _check_memory(self, step: Step, values: int) -> None:
-        if values + self._workspaces > self.memory:
-            raise over(f"{_label_of(step)} brings the memory of this call to", "memory", values + self._workspaces,
-                       self.memory, " bytes")
+    def _check(self, step: Step, values: int, work: int) -> None:
+        """Add the work of a step, and raise LimitError if it, or so many bytes of values, are too much."""
+        self._worked += work + self.CALL
+        for field, needed, most, unit in (("memory", values + self._workspaces, self.memory, "bytes"),
+                                          ("work", self._worked, self.work, "nanoseconds")):
+            if needed > most:
+                raise over(f"{_label_of(step)} brings the {field} of this call to", field, needed, most, unit)
 
     def _foresee(self, values: Values, threads: int) -> None:
         """Go through the steps that are left by shapes, and raise what they would raise."""
@@ -203,13 +201,7 @@ class Account:
             told = not foreseen.open(step) if isinstance(step, Segment) else foreseen.inputs(step) is not None
             if told:
                 need = self._need(step, foreseen.values, threads)
-                if need is not None:
-                    self._worked += need.work
-                    if self._worked > self.work:
-                        raise over(f"{_label_of(step)} would bring the work of this call to", "work", self._worked,
-                                   self.work, " nanoseconds")
-                    self._check_memory(step, held + need.bytes)
-                self._worked += 1000
+                self._check(step, held + need.bytes, need.work)
                 foreseen.make(step)
                 live.update((name, 0 if _shows(step) else foreseen.values[name].nbytes) for name in step.makes()
                             if name in foreseen.values)

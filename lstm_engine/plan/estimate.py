@@ -21,13 +21,11 @@ from .host_ops.registry import MISFITS, shown_inputs
 
 Arrays = Sequence[Any]              # one for each input of a node, None for one that is left out
 
-# Below this many elements nothing that any operator could make of its inputs matters.
-SMALL = 1 << 20
 _PRODUCTS_AT_ONCE = 16          # of a BLAS, in a nanosecond
 
 # Operators that show their input's memory; what they copy after all is counted when it is made.
 VIEWS = frozenset("Identity Reshape Flatten Transpose Squeeze Unsqueeze Slice Split Shape Size".split())
-# Nanoseconds an element, where it is not about 1; and arrays of float64 as large as the result that are made on the way.
+# Nanoseconds an element, where it is not about 1; and arrays of float64 of the result's size that are made on the way.
 _SLOW = {**dict.fromkeys("Exp Log Tanh Sigmoid Softplus Pow Sin Cos Tan Asin Acos Atan Sinh Cosh Softmax LogSoftmax "
                          "Elu Celu Selu Mod GatherND GatherElements ScatterND ScatterElements NonZero".split(), 8),
          **dict.fromkeys("Erf Gelu Mish CumSum".split(), 24), "TopK": 96}
@@ -45,48 +43,57 @@ class Need(NamedTuple):
     work: int
 
 
-Estimate = Callable[[Arrays], Need | None]
+Estimate = Callable[[Arrays, int], Need]
 
 
 def estimate_of(node: Node) -> Estimate:
-    """A function of a node's inputs, constants among them; None where they are too small to matter.
+    """A function of a node's inputs, constants among them, and of a number of elements that do not matter: inputs of
+    which no more can be made are not looked at closely.
 
-    It raises ArgumentError for large inputs that do not fit the operator: what NumPy would make of them is anything.
+    It raises ArgumentError for larger inputs that do not fit the operator: what NumPy would make of them is anything.
     """
     if not isinstance(node, Operator):
         return _of_layer(node)
     attributes = operator_attributes(node)
     grown = GROWING.get(node.op_type)
+    if node.op_type in VIEWS:
+        return lambda arrays, small: Need(0, 0)
     if grown is not None:
         return _guarded(node, lambda arrays: _made(node, *grown(arrays)))
-    if node.op_type in VIEWS:
-        return lambda arrays: None
     if node.op_type in _WINDOWS:
         return _guarded(node, lambda arrays: _of_windows(node, attributes, arrays))
     of_shapes = _guarded(node, lambda arrays: _of_shapes(node, attributes, arrays))
-    return lambda arrays: None if _at_most(arrays) <= SMALL else of_shapes(arrays)
+    combines, slow = node.op_type in _COMBINING, _SLOW.get(node.op_type, 1)
+
+    def estimate(arrays: Arrays, small: int) -> Need:
+        most = _at_most(arrays, combines)
+        return Need(0, most * slow) if most <= small else of_shapes(arrays, small)
+    return estimate
 
 
 def _guarded(node: Operator, estimate: Callable[[Arrays], Need]) -> Estimate:
-    def guarded(arrays: Arrays) -> Need | None:
+    def guarded(arrays: Arrays, small: int) -> Need:
         try:
             return estimate(arrays)
         except UnsupportedError:
-            return None                     # a rank that is known only now: nothing that grows
+            return Need(0, 0)               # a rank that is known only now: nothing that grows
         except (GraphError, *MISFITS) as error:
-            if _at_most(arrays) <= SMALL:
-                return None                 # running it says what is wrong
+            if _at_most(arrays, True) <= small:
+                return Need(0, 0)           # running it says what is wrong
             raise ArgumentError(f"node {node.name!r} ({node.op_type}) cannot run on inputs {shown_inputs(arrays)}: "
                                 f"{error}") from error
     return guarded
 
 
-def _at_most(arrays: Arrays) -> int:
-    """More elements than an operator that only combines its inputs can make or look at."""
+# Operators that make more than their inputs have also where those are all of one shape.
+_COMBINING = frozenset("MatMul Gemm Einsum Gather GatherND NonZero".split())
+
+
+def _at_most(arrays: Arrays, combines: bool) -> int:
+    """As many elements as an operator can make of its inputs or look at, or more."""
     given = [array for array in arrays if array is not None]
-    shapes = {array.shape for array in given if array.size != 1}
-    if len(shapes) <= 1:
-        return max((array.size for array in given), default=1) * max(len(given), 1)
+    if not combines and len({array.shape for array in given if array.size != 1}) <= 1:
+        return sum(array.size for array in given)
     return max(prod(max(array.size, 1) for array in given), sum(array.size for array in given))
 
 
@@ -213,7 +220,7 @@ def _of_windows(node: Operator, attributes: dict[str, Any], arrays: Arrays) -> N
 
 def _of_layer(node: Node) -> Estimate:
     """Layers of the house on shapes that the core does not take: row by row."""
-    def estimate(arrays: Arrays) -> Need | None:
+    def estimate(arrays: Arrays, small: int) -> Need:
         x = arrays[0]
         if isinstance(node, Dense):
             features, units = node.kernel.shape

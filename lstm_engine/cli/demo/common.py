@@ -36,7 +36,7 @@ class Result:
 def convert(name: str, **options: Any) -> tuple[Model, float]:
     """A shipped checkpoint converted, and the seconds that took."""
     from ...errors import AssumptionWarning
-    from ...model import convert as convert_file
+    from ...loading import convert as convert_file
 
     started = time.perf_counter()
     with warnings.catch_warnings():
