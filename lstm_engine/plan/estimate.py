@@ -196,13 +196,13 @@ def _of_windows(node: Operator, attributes: dict[str, Any], arrays: Arrays) -> N
     """Windows stand side by side as columns of a product, over the input with its padding."""
     x = arrays[0]
     made = results_of(node, arrays)[0]
-    size, itemsize = _size(made), x.itemsize
+    size, itemsize, counts = _size(made), x.itemsize, [int(dim) for dim in made.shape[2:]]
     kernel = list(attributes["kernel_shape"] or arrays[1].shape[2:])
     window = prod(kernel)
     if node.op_type == "ConvTranspose":
         columns = len(x) * made.shape[1] * window * prod(x.shape[2:])
         full = prod(max(count, length * s + k * d) for count, length, k, s, d in zip(
-            made.shape[2:], x.shape[2:], kernel, *windows(attributes, len(kernel))))
+            counts, x.shape[2:], kernel, *windows(attributes, len(kernel))))
         channels = len(arrays[1]) // attributes["group"]
         return Need((size + columns + len(x) * made.shape[1] * full) * itemsize,
                     columns * channels // _PRODUCTS_AT_ONCE + 2 * columns + size)
@@ -210,9 +210,9 @@ def _of_windows(node: Operator, attributes: dict[str, Any], arrays: Arrays) -> N
     pads = attributes["pads"] or (0,) * (2 * len(kernel))
     padded = prod(x.shape[:2]) * prod(
         max(length + pads[i] + pads[i + len(kernel)], (count - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1)
-        for i, (length, count) in enumerate(zip(x.shape[2:], made.shape[2:])))
+        for i, (length, count) in enumerate(zip(x.shape[2:], counts)))
     if node.op_type == "Conv":
-        columns = len(x) * x.shape[1] * window * prod(made.shape[2:])
+        columns = len(x) * x.shape[1] * window * prod(counts)
         return Need((size + padded + columns) * itemsize,
                     size * (arrays[1].shape[1] * window) // _PRODUCTS_AT_ONCE + padded + columns + size)
     return Need((2 * size + padded) * itemsize, size * window + padded)

@@ -70,6 +70,6 @@ class Foreseen:
     def _tells(self, node: Operator, made: Sequence[Value]) -> bool:
         """Whether a node makes few whole numbers of shapes and constants alone."""
         of_shapes = node.op_type in ("Shape", "Size") or all(name in self.known for name in node.inputs if name)
+        told = [dim for dim in made[0].shape if isinstance(dim, int)]
         return of_shapes and len(made) == 1 and made[0].dtype.startswith(("int", "bool")) \
-            and all(isinstance(dim, int) for dim in made[0].shape) \
-            and prod(made[0].shape) < SMALL                                 # type: ignore[arg-type]
+            and len(told) == len(made[0].shape) and prod(told) < SMALL

@@ -69,7 +69,7 @@ static size_t measured(le_model *model, const feed *f, way how)
     return bytes;
 }
 
-/* The first run of a model takes as much as was said. */
+/* The first run of a model takes as much as was said; less where it is granted fewer threads than it asked for. */
 static void memory_is_foreseen(const net *n, const feed *f)
 {
     const way ways[] = {{1, LE_SPLIT_AUTO, 0}, {2, LE_SPLIT_ROWS, 0}, {3, LE_SPLIT_ROWS, 2}};
@@ -78,8 +78,9 @@ static void memory_is_foreseen(const net *n, const feed *f)
         const size_t bytes = measured(model, f, ways[i]);
         results r = net_must_run(n, model, f, ways[i]);
         results_free(&r);
-        CHECK(bytes > 0 && le_model_workspace_bytes(model) == bytes, "%zu bytes foreseen, %zu taken", bytes,
-              le_model_workspace_bytes(model));
+        const size_t taken = le_model_workspace_bytes(model);
+        CHECK(taken > 0 && taken <= bytes && (taken == bytes || ways[i].threads > 1), "%zu bytes foreseen, %zu taken", bytes,
+              taken);
         le_model_free(model);
     }
 }
