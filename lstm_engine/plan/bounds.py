@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from ..arrays import owning_array
+from ..errors import LimitError
 from ..graph import Dense, Graph, Node, Operator, Recurrent
 from ..graph.derived import place
 from ..limits import LEAST_WORK, Limits, over
-from .estimate import GROWING, SIZES, VIEWS, Estimate, Need, estimate_of
+from .estimate import GROWING, SIZES, VIEWS, Need, estimate_of
 from .foresee import Foreseen
 from .ports import sizes
 from .steps import HostStep, Segment, Step
@@ -65,7 +66,7 @@ class Bounds:
         self._inputs = [value.name for value in graph.inputs]
         self._sized = sized_by_numbers(graph)
         self.small = min(1 << 20, self.limits.most_memory(0, 0) // 64)      # elements that do not matter
-        self._estimates: dict[int, Estimate] = {}
+        self._looks: dict[int, _Look] = {}
         self._seen: set[tuple[Any, ...]] = set()
 
     def account(self, values: Values, steps: Sequence[Step], drops: Sequence[tuple[str, ...]]) -> Account | None:
@@ -83,11 +84,11 @@ class Bounds:
     def _key(self, values: Values) -> tuple[Any, ...]:
         return tuple([values[name].shape for name in self._inputs])
 
-    def estimate(self, node: Node) -> Estimate:
-        """What tells what a node takes, made once."""
-        found = self._estimates.get(id(node))
+    def look(self, step: HostStep) -> _Look:
+        """How a node is looked at, made once."""
+        found = self._looks.get(id(step))
         if found is None:
-            found = self._estimates[id(node)] = estimate_of(node)
+            found = self._looks[id(step)] = _Look(step)
         return found
 
     def limit_quick_calls(self, segment: Segment) -> None:
@@ -128,6 +129,32 @@ def label(node: Node) -> str:
     return f"node {node.name!r} ({node.op_type if isinstance(node, Operator) else node.op})"
 
 
+class _Look:
+    """What is asked of a node before and after each run that is looked at: short, for a model may have hundreds."""
+
+    def __init__(self, step: HostStep) -> None:
+        node = step.node
+        constants = node.constants if isinstance(node, Operator) else {}
+        self._inputs = [("", constants[i]) if i in constants else (name, None) for i, name in enumerate(node.inputs)]
+        self._estimate = estimate_of(node)
+        self.outputs = tuple(filter(None, node.outputs))
+        # Whether results may show the memory of an input.
+        self.shows = isinstance(node, Operator) and (node.op_type in VIEWS
+                                                     or node.op_type in ("Expand", "Cast", "CastLike"))
+
+    def need(self, values: Values, small: int) -> Need:
+        return self._estimate([values[name] if name else array for name, array in self._inputs], small)
+
+    def made(self, values: Values) -> int:
+        """Bytes of the results."""
+        made = 0
+        for name in self.outputs:
+            array = values[name]
+            if not self.shows or array.base is None:
+                made += array.nbytes
+        return made
+
+
 class Account:
     """What one call may take, and has taken.
 
@@ -151,20 +178,26 @@ class Account:
 
     def before(self, step: Step, values: Values, threads: int) -> None:
         """Raise LimitError where the next step, on these values, would go beyond the limits."""
-        self._ask(step, self._need(step, values, threads), values)
+        need = self._need(step, values, threads)
+        self._worked += need.work + self.CALL
+        if self._values + self._workspaces + need.bytes > self.memory:
+            self._count(values)
+        if self._worked > self.work or self._values + self._workspaces + need.bytes > self.memory:
+            raise self._over(step, self._values + need.bytes)
         if self._foreseen is None and (self._worked > self.LONG or self._values > self.LARGE):
             self._foresee(values, threads)
         self._done += 1
 
     def after(self, step: Step, values: Values) -> None:
         """Count what the step has made."""
-        for name in step.makes():
-            if name and not (_shows(step) and values[name].base is not None):
-                self._values += values[name].nbytes
+        if isinstance(step, HostStep):
+            self._values += self._bounds.look(step).made(values)
+        else:
+            self._values += sum(values[port.value].nbytes for port in step.outputs)
 
     def _need(self, step: Step, values: Values, threads: int) -> Need:
         if isinstance(step, HostStep):
-            return self._bounds.estimate(step.node)(step.inputs(values), self._bounds.small)
+            return self._bounds.look(step).need(values, self._bounds.small)
         rows, steps = sizes(step, values)
         itemsize = np.dtype(step.core.dtype).itemsize
         made = sum(rows * port.features * itemsize * (1 if port.axis is None else steps[port.axis])
@@ -174,46 +207,46 @@ class Account:
         return Need(made, int(sum(_work(node) * rows * (1 if axis is None else steps[axis])
                                   for node, axis in zip(step.nodes, step.node_axes))))
 
-    def _ask(self, step: Step, need: Need, values: Values) -> None:
-        if self._values + self._workspaces + need.bytes > self.memory:
-            # What was counted may be gone by now: count what is there.
-            self._worked += 200 * len(values)
-            owners = {id(owner): owner.nbytes for owner in map(owning_array, values.values())
-                      if id(owner) not in self._inputs}
-            self._values = sum(owners.values())
-        self._check(step, self._values + need.bytes, need.work)
+    def _count(self, values: Values) -> dict[str, int]:
+        """Count the values that are there: what was made may be gone by now. Bytes by name, of one of those that show
+        the same memory."""
+        self._worked += 200 * len(values)
+        seen, held = set(self._inputs), {}
+        for name, array in values.items():
+            owner = owning_array(array)
+            held[name] = 0 if id(owner) in seen else owner.nbytes
+            seen.add(id(owner))
+        self._values = sum(held.values())
+        return held
 
-    def _check(self, step: Step, values: int, work: int) -> None:
-        """Add the work of a step, and raise LimitError if it, or so many bytes of values, are too much."""
-        self._worked += work + self.CALL
-        for field, needed, most, unit in (("memory", values + self._workspaces, self.memory, "bytes"),
-                                          ("work", self._worked, self.work, "nanoseconds")):
-            if needed > most:
-                raise over(f"{_label_of(step)} brings the {field} of this call to", field, needed, most, unit)
+    def _over(self, step: Step, values: int) -> LimitError:
+        """The error for a step that makes it so many bytes of values, or too much work."""
+        if values + self._workspaces > self.memory:
+            return over(f"{_label_of(step)} brings the memory of this call to", "memory", values + self._workspaces,
+                        self.memory, "bytes")
+        return over(f"{_label_of(step)} brings the work of this call to", "work", self._worked, self.work,
+                    "nanoseconds")
 
     def _foresee(self, values: Values, threads: int) -> None:
         """Go through the steps that are left by shapes, and raise what they would raise."""
         self._foreseen = foreseen = Foreseen(values)
-        before = self._workspaces, self._worked
-        live: dict[str, int] = {}
-        held = self._values
+        live = self._count(values)
+        before, held = (self._workspaces, self._worked), self._values
         for step, done in zip(self._steps[self._done:], self._drops[self._done:]):
             told = not foreseen.open(step) if isinstance(step, Segment) else foreseen.inputs(step) is not None
             if told:
                 need = self._need(step, foreseen.values, threads)
-                self._check(step, held + need.bytes, need.work)
+                self._worked += need.work + self.CALL
+                if self._worked > self.work or held + self._workspaces + need.bytes > self.memory:
+                    raise self._over(step, held + need.bytes)
                 foreseen.make(step)
-                live.update((name, 0 if _shows(step) else foreseen.values[name].nbytes) for name in step.makes()
-                            if name in foreseen.values)
-                held += sum(live.get(name, 0) for name in step.makes())
+                shows = isinstance(step, HostStep) and self._bounds.look(step).shows
+                made = {name: 0 if shows else foreseen.values[name].nbytes for name in step.makes()
+                        if name in foreseen.values}
+                live.update(made)
+                held += sum(made.values())
             held -= sum(live.pop(name, 0) for name in done)
         self._workspaces, self._worked = before
-
-
-def _shows(step: Step) -> bool:
-    """Whether a step's results may show the memory of its inputs."""
-    node = step.node if isinstance(step, HostStep) else None
-    return isinstance(node, Operator) and (node.op_type in VIEWS or node.op_type in ("Expand", "Cast", "CastLike"))
 
 
 def _label_of(step: Step) -> str:

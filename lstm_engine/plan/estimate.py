@@ -56,8 +56,9 @@ def estimate_of(node: Node) -> Estimate:
         return _of_layer(node)
     attributes = operator_attributes(node)
     grown = GROWING.get(node.op_type)
+    nothing = Need(0, 0)
     if node.op_type in VIEWS:
-        return lambda arrays, small: Need(0, 0)
+        return lambda arrays, small: nothing
     if grown is not None:
         return _guarded(node, lambda arrays: _made(node, *grown(arrays)))
     if node.op_type in _WINDOWS:
@@ -66,7 +67,9 @@ def estimate_of(node: Node) -> Estimate:
     combines, slow = node.op_type in _COMBINING, _SLOW.get(node.op_type, 1)
 
     def estimate(arrays: Arrays, small: int) -> Need:
-        most = _at_most(arrays, combines)
+        most = _at_most(arrays, combines) if combines or len(arrays) > 1 else arrays[0].size
+        if most <= min(_FEW, small):
+            return nothing
         return Need(0, most * slow) if most <= small else of_shapes(arrays, small)
     return estimate
 
@@ -85,6 +88,8 @@ def _guarded(node: Operator, estimate: Callable[[Arrays], Need]) -> Estimate:
     return guarded
 
 
+# So few elements take less than calling NumPy does.
+_FEW = 64
 # Operators that make more than their inputs have also where those are all of one shape.
 _COMBINING = frozenset("MatMul Gemm Einsum Gather GatherND NonZero".split())
 

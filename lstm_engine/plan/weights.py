@@ -52,21 +52,24 @@ class Sharing:
         places = Counter(place(array) for node in graph.nodes for array in node.tensors().values())
         self._shared = {own for own, count in places.items() if count > 1}
         self._derived = Derived()
-        self._store = _core.Store()
+        self._store = _core.Store() if self._shared else None
 
     def stands_for(self, own: np.ndarray, array: np.ndarray) -> None:
         """`own` is read in place of `array`, by all nodes that have that."""
-        if place(array) in self._shared:
+        if self._is_shared(array):
             self._shared.add(place(own))
+
+    def _is_shared(self, array: np.ndarray) -> bool:
+        return bool(self._shared) and place(array) in self._shared
 
     def lend(self, core: _core.CoreModel, node: Node) -> None:
         """Let the layer that is added next, for this node, share what is packed where it has weights of others."""
-        shares = any(place(array) in self._shared for array in node.tensors().values())
-        core.share(self._store if shares else None)
+        if self._store is not None:
+            core.share(self._store if any(map(self._is_shared, node.tensors().values())) else None)
 
     def made(self, way: Hashable, make: Callable[[np.ndarray], np.ndarray], array: np.ndarray) -> np.ndarray:
         """make(array), the same array for all nodes that share `array`; `way` tells makers apart."""
-        return self._derived.get(way, make, array) if place(array) in self._shared else make(array)
+        return self._derived.get(way, make, array) if self._is_shared(array) else make(array)
 
     def contiguous(self, array: np.ndarray, dtype: str) -> np.ndarray:
         """An array as a core takes it: C-contiguous, of its dtype."""
