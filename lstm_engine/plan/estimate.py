@@ -180,18 +180,32 @@ def _of_shapes(node: Operator, attributes: dict[str, Any], arrays: Arrays) -> Ne
         # Whole numbers are multiplied one by one.
         work += size * inner // (_PRODUCTS_AT_ONCE if made[0].dtype.startswith("float") else 1)
     elif node.op_type == "Einsum":
-        products = _einsum_products(attributes["equation"], given)
-        work += products
-        if len(given) > 2:
-            result += 8 * products          # what is made on the way may be as large as all labels together
+        made_on_the_way, products = _contracted(attributes["equation"], given)
+        result, work = result + 8 * made_on_the_way, work + products
     return Need(result + 8 * _ON_THE_WAY.get(node.op_type, 0) * size, work)
 
 
-def _einsum_products(equation: str, arrays: Sequence[np.ndarray]) -> int:
-    terms, _ = parse_einsum(equation, [array.ndim for array in arrays])
-    sizes = {label: size for term, array in zip(terms or (), arrays)
-             for label, size in zip(term, array.shape) if size != 1}
-    return prod(sizes.values())
+def _contracted(equation: str, arrays: Sequence[np.ndarray]) -> tuple[int, int]:
+    """Elements that an Einstein sum makes on the way, and its products, in the order in which NumPy will take its
+    factors: `host_ops.products` asks for the same."""
+    terms, result = parse_einsum(equation, [array.ndim for array in arrays])
+    if terms is None:
+        raise ValueError(f"equation {equation!r} does not fit")
+    numbers = {label: i for i, label in enumerate(sorted(set("".join(terms))))}
+    operands: list[Any] = [part for array, term in zip(arrays, terms) for part in (array, [numbers[x] for x in term])]
+    sizes: dict[str, int] = {}
+    for term, array in zip(terms, arrays):
+        sizes.update((label, size) for label, size in zip(term, array.shape) if size != 1)
+    path = np.einsum_path(*operands, [numbers[label] for label in result], optimize=len(arrays) > 1)[0][1:]
+    left = [set(term) for term in terms]
+    made = products = 0
+    for chosen in path:
+        taken: set[str] = set().union(*(left.pop(i) for i in sorted(chosen, reverse=True)))
+        kept = taken & set(result).union(*left)
+        products += prod(sizes.get(label, 1) for label in taken)
+        made += prod(sizes.get(label, 1) for label in kept)
+        left.append(kept)
+    return made, products
 
 
 _WINDOWS = frozenset("Conv ConvTranspose MaxPool AveragePool".split())
