@@ -131,14 +131,20 @@ void le_threads_give(int taken)
     atomic_fetch_sub_explicit(&at_work, taken, memory_order_relaxed);
 }
 
-void le_crowding_ignore(int wanted)
+static void forget(void)
 {
-    atomic_store(&ignored, wanted);
     for (int i = 0; i < CLASSES; i++)
         atomic_store(&of_class[i].until, 0);
 }
 
+void le_crowding_ignore(int wanted)
+{
+    atomic_store(&ignored, wanted);
+    forget();
+}
+
 void le_crowding_reset(void)
 {
-    atomic_store_explicit(&at_work, 0, memory_order_relaxed);
+    atomic_store(&at_work, 0);
+    forget();
 }

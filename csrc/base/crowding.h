@@ -29,7 +29,7 @@ void le_crowding_note(const le_shared_call *call);
 /* For tests that delay threads: nothing is learnt from calls, and what was is forgotten. */
 void le_crowding_ignore(int ignored);
 
-/* Of the threads at work in the parent a child of fork() has none. */
+/* In a child of fork(): of the threads at work in the parent it has none, and what the parent learnt is forgotten. */
 void le_crowding_reset(void);
 
 #endif
