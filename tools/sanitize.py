@@ -3,8 +3,8 @@
     python tools/sanitize.py [configuration ...] [--tests name ...] [--keep folder]
 
 Configurations: plain (threads of its own), openmp (the same build, on OpenMP's), without (built without OpenMP), asan
-(AddressSanitizer and UndefinedBehaviorSanitizer), tsan (ThreadSanitizer, which does not understand libgomp: without OpenMP),
-valgrind (where installed).
+(AddressSanitizer and UndefinedBehaviorSanitizer), tsan (ThreadSanitizer, which does not understand libgomp: without
+OpenMP), valgrind (where installed).
 gcc is needed; nothing of Python's but its standard library.
 """
 
@@ -45,7 +45,8 @@ CONFIGURATIONS = [
         Build("asan", extra=["-fopenmp", *SETUP.sanitizer_flags("address,undefined")]),
         {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1", "UBSAN_OPTIONS": "print_stacktrace=1"}),
     Configuration(Build("tsan", extra=SETUP.sanitizer_flags("thread")),
-                  {"TSAN_OPTIONS": "halt_on_error=1"}, options=["--isa", "scalar"], tests=["weights", "bits", "threads"]),
+                  {"TSAN_OPTIONS": "halt_on_error=1"}, options=["--isa", "scalar"],
+                  tests=["weights", "bits", "threads"]),
     Configuration(Build("valgrind", extra=SETUP.DEBUG), runner=VALGRIND,
                   tests=["allocation", "errors", "kernels"]),
 ]

@@ -15,7 +15,7 @@ typedef struct crowding {
     atomic_llong until;    /* on le_clock_ns; 0: never */
     atomic_llong given;    /* ns given away at meetings, less what may be */
     atomic_llong given_at; /* on le_clock_ns */
-    atomic_int unanswered; /* calls in a row that nobody joined */
+    atomic_llong unanswered; /* ns of calls in a row that nobody joined */
     atomic_int losses;     /* LOSS for each call that lost, less one for each that did not */
 } crowding;
 
@@ -24,14 +24,14 @@ static atomic_int ignored;
 
 enum {
     LONG_CALL_NS = 5000000,
-    STALL_NS = 2000000,         /* at one meeting: the member was not running */
+    STALL_NS = 2000000,          /* at one meeting: the member was not running */
     LEAST_RETREAT_NS = 8000000,
     MOST_LEVELS = 5,
     GIVEN_MOST_NS = 500000,
-    GIVEN_SHARE = 8,            /* an eighth of the time may be given away */
-    UNANSWERED_MOST = 2,        /* the first may have found them asleep */
-    LOSS = 100,                 /* one call in a hundred may lose: nobody is alone on a machine all the time */
-    LOSSES_MOST = 150,          /* two within fifty calls */
+    GIVEN_SHARE = 8,             /* an eighth of the time may be given away */
+    UNANSWERED_MOST_NS = 300000, /* threads that slept would be there */
+    LOSS = 100,                  /* one call in a hundred may lose: nobody is alone on a machine all the time */
+    LOSSES_MOST = 150,           /* two within fifty calls */
     NOISE_NS = 20000,
 };
 
@@ -86,13 +86,16 @@ static int loses(crowding *class, int lost)
 }
 
 /* Whether nobody comes any more. */
-static int unanswered(crowding *class, int answered)
+static int unanswered(crowding *class, const le_shared_call *call)
 {
-    if (answered) {
-        atomic_store_explicit(&class->unanswered, 0, memory_order_relaxed);
+    const int64_t before = atomic_load_explicit(&class->unanswered, memory_order_relaxed);
+    if (call->answered) {
+        if (before != 0)
+            atomic_store_explicit(&class->unanswered, 0, memory_order_relaxed);
         return 0;
     }
-    return atomic_fetch_add_explicit(&class->unanswered, 1, memory_order_relaxed) + 1 >= UNANSWERED_MOST;
+    atomic_store_explicit(&class->unanswered, before + call->took, memory_order_relaxed);
+    return before > 0 && before + call->took > UNANSWERED_MOST_NS; /* the first may have found them asleep */
 }
 
 void le_crowding_note(const le_shared_call *call)
@@ -100,9 +103,9 @@ void le_crowding_note(const le_shared_call *call)
     if (atomic_load_explicit(&ignored, memory_order_relaxed))
         return;
     crowding *class = class_of(call->alone);
-    const int lost = call->longest > STALL_NS || call->took - call->alone > call->alone / 10 + NOISE_NS;
+    const int lost = call->longest > STALL_NS || call->over > call->alone / 10 + NOISE_NS;
     int retreats = loses(class, lost);
-    retreats |= unanswered(class, call->answered);
+    retreats |= unanswered(class, call);
     const int64_t now = retreats || call->given > 0 ? le_clock_ns() : 0;
     if (call->given > 0)
         retreats |= gives_away(class, now, call->given);

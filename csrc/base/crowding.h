@@ -11,8 +11,9 @@
 
 /* How a call that shared its work went. Times in ns. */
 typedef struct le_shared_call {
-    int64_t alone;   /* what one thread takes: measured where that can be, else estimated */
+    int64_t alone;   /* what one thread takes: measured, or a guess */
     int64_t took;
+    int64_t over;    /* took, less what one thread takes, where that was measured; else 0 */
     int64_t longest; /* wait at one meeting */
     int64_t given;   /* that the members' cores were someone else's while they met */
     int answered;    /* a thread besides the caller's began in time */

@@ -348,11 +348,12 @@ static void learn(running *all, int64_t began)
             call.longest = longest > call.longest ? longest : call.longest;
             call.given += atomic_load(&barrier->given);
         }
-        call.took = 0; /* what one thread takes is not known */
     } else {
         call.answered = atomic_load(&all->joined) > 0;
-        if (all->own > 0)
+        if (all->own > 0) {
             call.alone = all->workspace->alone_ns = all->own_ns / all->own * schedule->groups;
+            call.over = call.took - call.alone;
+        }
     }
     le_crowding_note(&call);
 }

@@ -228,7 +228,7 @@ def threads(model, x, rng):
 
 
 def late_threads(model, x, rng):
-    """Threads that come late, or stop for a while between pieces of work: by less than a crew is waited for, and more."""
+    """Threads that come late, or stop between pieces of work: by less than a crew is waited for, and by more."""
     wanted = run(model, x)
     for longest in (20_000, 200_000):
         _core.delay_threads(longest)
@@ -316,5 +316,5 @@ def layout(model, x, rng):
 
 
 CIRCUMSTANCES = {"batch size": batch_size, "row": row, "padding": padding, "neighbours": neighbours, "chunks": chunks,
-                 "threads": threads, "late threads": late_threads, "time blocks": time_blocks, "runs": runs, "memory order": memory_order,
-                 "missing steps": masked_steps, "layout": layout}
+                 "threads": threads, "late threads": late_threads, "time blocks": time_blocks, "runs": runs,
+                 "memory order": memory_order, "missing steps": masked_steps, "layout": layout}
