@@ -16,6 +16,7 @@ typedef struct crowding {
     atomic_llong given;    /* ns given away at meetings, less what may be */
     atomic_llong given_at; /* on le_clock_ns */
     atomic_llong unanswered; /* ns of calls in a row that nobody joined */
+    atomic_llong paused;     /* nobody is asked until then; on le_clock_ns */
     atomic_int losses;     /* LOSS for each call that lost, less one for each that did not */
 } crowding;
 
@@ -30,6 +31,7 @@ enum {
     GIVEN_MOST_NS = 500000,
     GIVEN_SHARE = 8,             /* an eighth of the time may be given away */
     UNANSWERED_MOST_NS = 300000, /* threads that slept would be there */
+    PAUSE_NS = 2000000,          /* most of what another process has the core for */
     LOSS = 100,                  /* one call in a hundred may lose: nobody is alone on a machine all the time */
     LOSSES_MOST = 150,           /* two within fifty calls */
     NOISE_NS = 20000,
@@ -105,8 +107,10 @@ void le_crowding_note(const le_shared_call *call)
     crowding *class = class_of(call->alone);
     const int lost = call->longest > STALL_NS || call->over > call->alone / 10 + NOISE_NS;
     int retreats = loses(class, lost);
-    retreats |= unanswered(class, call);
-    const int64_t now = retreats || call->given > 0 ? le_clock_ns() : 0;
+    const int pauses = unanswered(class, call);
+    const int64_t now = retreats || pauses || call->given > 0 ? le_clock_ns() : 0;
+    if (pauses) /* nothing is lost but the asking */
+        atomic_store_explicit(&class->paused, now + PAUSE_NS, memory_order_relaxed);
     if (call->given > 0)
         retreats |= gives_away(class, now, call->given);
     if (retreats)
@@ -120,8 +124,12 @@ int le_threads_take(int wanted, int64_t alone)
     if (wanted > 1) {
         const crowding *class = class_of(alone);
         const int64_t until = atomic_load_explicit(&class->until, memory_order_relaxed);
-        if (until > 0 && le_clock_ns() < until)
+        const int64_t paused = atomic_load_explicit(&class->paused, memory_order_relaxed);
+        const int64_t now = until > 0 || paused > 0 ? le_clock_ns() : 0;
+        if (now < until)
             granted >>= atomic_load_explicit(&class->level, memory_order_relaxed);
+        if (now < paused)
+            granted = 1;
         granted -= others > 0 ? others : 0;
         granted = granted > 1 ? granted : 1;
     }
@@ -136,8 +144,10 @@ void le_threads_give(int taken)
 
 static void forget(void)
 {
-    for (int i = 0; i < CLASSES; i++)
+    for (int i = 0; i < CLASSES; i++) {
         atomic_store(&of_class[i].until, 0);
+        atomic_store(&of_class[i].paused, 0);
+    }
 }
 
 void le_crowding_ignore(int wanted)

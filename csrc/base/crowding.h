@@ -2,7 +2,8 @@
  *
  * Whoever meets a member that is not running waits for its turn to come, milliseconds; so when sharing makes more than one
  * call in a hundred slower, calls of that kind take half as many threads for as long as a hundred of them take, then try
- * again; if that was too soon, fewer still, and for twice as long. No result depends on it.
+ * again; if that was too soon, fewer still, and for twice as long. Where nobody comes, nobody is asked for a while. No
+ * result depends on it.
  */
 #ifndef LE_BASE_CROWDING_H
 #define LE_BASE_CROWDING_H
