@@ -156,7 +156,8 @@ def main() -> None:
         depends=[settings, *headers(), *core_sources(),
                  *(file for isa in isa_flags(machine) for file in isa_sources(isa))],
     )
-    setup(libraries=libraries, ext_modules=cythonize([extension]), cmdclass={"build_clib": BuildLibraries, "build_ext": BuildExtension})
+    setup(libraries=libraries, ext_modules=cythonize([extension]),
+          cmdclass={"build_clib": BuildLibraries, "build_ext": BuildExtension})
 
 
 # A build back end runs this file as __main__; the tools import it for its flags and lists of files.
