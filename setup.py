@@ -119,7 +119,8 @@ def main() -> None:
     # Without -g0 Python's own flags would put 9 MB of debugging information into the wheel.
     quiet = [] if MSVC else ["-g0"]
     flags = FLAGS + (sanitizer_flags(sanitizers) if sanitizers else quiet)
-    openmp = [] if sanitizers and "thread" in sanitizers.split(",") else openmp_flags()   # TSan does not understand libgomp
+    # ThreadSanitizer does not understand libgomp.
+    openmp = [] if sanitizers and "thread" in sanitizers.split(",") else openmp_flags()
     blas_compile, blas_link = linked_blas()
     settings = settings_file([flags, openmp, blas_compile, blas_link])
 
