@@ -113,7 +113,7 @@ class Bounds:
 
     def checked(self, node: Node, kernel: Callable[..., Any]) -> Callable[..., Any]:
         """The kernel of a node. One that makes a size of numbers looks at them in every run, recorded ones too."""
-        if not isinstance(node, Operator) or node.name not in self._sized:
+        if not isinstance(node, Operator) or node.name not in self._sized or node.op_type not in GROWING:
             return kernel
         grown = GROWING[node.op_type]
 

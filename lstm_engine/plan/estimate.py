@@ -143,8 +143,10 @@ GROWING: dict[str, Callable[[Arrays], tuple[int, int]]] = {
     "ConstantOfShape": lambda arrays: (prod(max(0, n) for n in _ints(arrays[0])), 8),
     "OneHot": lambda arrays: (arrays[0].size * max(0, int(_scalar(arrays[1]))), arrays[2].itemsize),
 }
-# The inputs of these that say how large the result is.
-SIZES = {"Expand": (1,), "Range": (0, 1, 2), "Pad": (1, 3), "Tile": (1,), "ConstantOfShape": (0,), "OneHot": (1,)}
+# The inputs whose numbers say what shape the result has.
+SIZES = {"Expand": (1,), "Range": (0, 1, 2), "Pad": (1, 3), "Tile": (1,), "ConstantOfShape": (0,), "OneHot": (1,),
+         "Reshape": (1,), "Squeeze": (1,), "Unsqueeze": (1,), "Split": (1,), "Slice": (1, 2, 3, 4), "NonZero": (0,),
+         "TopK": (1,)}
 
 
 # ---- all others ---------------------------------------------------------------------------------------------------

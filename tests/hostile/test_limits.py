@@ -180,6 +180,19 @@ def test_what_follows_a_size_that_came_as_a_number():
         assert "node 'm' (Mul)" in refused(model, {"x": X, "s": np.int64(100_000)}, "memory")
 
 
+def test_a_slice_as_long_as_a_number_says():
+    """No more than its input; its square is."""
+    made = graph(op("Reshape", "x -", "v", {1: ints(-1)}), op("Slice", "v - s", "c", {1: ints(0)}),
+                 op("Reshape", "c -", "a", {1: ints(-1, 1)}), op("Mul", "c a", "m"),
+                 op("ReduceSum", "m", "t", keepdims=0), op("Add", "x t", "y"), others=(Value("s", (1,), "int64"),))
+    x = np.ones((1, 10_000, 8), "f4")
+    for before in range(4):
+        model = le.Model(made, limits=LIMITS)
+        for _ in range(before):
+            model.predict({"x": x, "s": ints(5)})
+        assert "node 'm' (Mul)" in refused(model, {"x": x, "s": ints(50_000)}, "memory")
+
+
 def test_work_is_bounded_where_memory_is_not_taken():
     """Views of one number, looked at again and again; and values of few megabytes, thousands of times."""
     many = [op("ReduceMax", "v1", f"r{i}", keepdims=1) for i in range(1, 2001)]
