@@ -368,10 +368,11 @@ WATCHER = textwrap.dedent("""
         except LstmEngineError as error:
             outcome = type(error).__name__
         watching = False
-        # Its own files are the sandbox's process and pipes (numbers), and the model.
+        # Its own files are the sandbox's process and pipes (numbers), the model, and the folder it is in.
         print(path.name, outcome, *(f"{e}{a}" for e, a in events if not (
             e == "subprocess.Popen" and sys.executable in a or
-            e == "open" and (a[1].isdigit() or "/dev/null" in a or str(path) in a))), sep="\\t")
+            e == "open" and (a[1].isdigit() or "/dev/null" in a or str(path) in a or str(path.parent) + "'" in a))),
+              sep="\\t")
 """)
 
 

@@ -96,7 +96,7 @@ def watched(attack: dict, children_before: int) -> dict:
     os.chdir(folder)
     limit()
     events: list[str] = []
-    watch = watch_for(events, folder)
+    watch = watch_for(events, folder, str(path))
     own_before = reset_peak()
     began = time.perf_counter()
     watch(True)
@@ -131,6 +131,14 @@ def limit() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
+def parent_of(process: int) -> int | None:
+    """The process that started this one; None where the system does not say."""
+    try:
+        return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
+
+
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024          # of ru_maxrss
 
 
@@ -152,8 +160,9 @@ def peak() -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
 
 
-def watch_for(events: list[str], folder: str) -> Callable[[bool], None]:
-    """Put in `events` what the interpreter does that a reader of files in `folder` has no business to do."""
+def watch_for(events: list[str], folder: str, named: str) -> Callable[[bool], None]:
+    """Put in `events` what the interpreter does that a reader of files in `folder`, and of the one that the caller has
+    named, has no business to do."""
     code = [os.path.realpath(place) for place in {*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix}]
     code.append(str(Path(importlib.import_module("lstm_engine").__file__).parent))
     watching = False
@@ -168,11 +177,13 @@ def watch_for(events: list[str], folder: str) -> Callable[[bool], None]:
         if event == "open":
             path, _, flags = arguments
             written = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR)
-            return isinstance(path, int) or path == os.devnull or under(path, [folder]) \
+            return isinstance(path, int) or path in (os.devnull, named) or under(path, [folder]) \
                 or (not written and under(path, code))
         if event == "subprocess.Popen":                 # the package's own sandbox
             return arguments[0] == sys.executable and "-I" in arguments[1]
-        return False
+        if event == "os.kill":                          # the end of that sandbox
+            return parent_of(arguments[0]) in (os.getpid(), None)
+        return event == "sys.addaudithook" and not arguments           # of `calls`
 
     def hook(event: str, arguments: tuple) -> None:
         nonlocal watching
