@@ -13,6 +13,7 @@ from zip_bytes import CENTRAL, END, LOCAL, made, patch
 from lstm_engine.errors import FormatError
 from lstm_engine.importers.arrays.archive import Archive
 
+
 def opened(data):
     return Archive(io.BytesIO(data), len(data))
 

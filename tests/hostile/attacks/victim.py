@@ -104,7 +104,8 @@ def watched(attack: dict, children_before: int) -> dict:
         report: dict[str, Any] = {"numbers": _plain(use(path))}
     except Exception as error:
         kinds = [kind.__name__ for kind in type(error).__mro__]
-        report = {"error": type(error).__name__, "kinds": kinds, "message": str(error)}
+        message = str(error).replace(str(path.parent) + os.sep, "")       # a folder's name is no part of what is said
+        report = {"error": type(error).__name__, "kinds": kinds, "message": message}
     finally:
         watch(False)
     own = peak() - own_before

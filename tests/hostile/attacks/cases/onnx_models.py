@@ -190,7 +190,8 @@ raw("OneHot of depth 2^40", "CWE-789", made("OneHot", "c d v", {"c": np.array([1
     "Unable to allocate", OutOfMemoryError)
 raw("Gather beyond its table", "CWE-125", made("Gather", "c n", {"c": floats(4), "n": np.array([9])}), "gather_z")
 raw("Reshape to another count", "CWE-131", made("Reshape", "c n", {"c": floats(4), "n": np.array([5])}), "reshape_z")
-raw("Split into no parts", "CWE-369", made("Split", "c", {"c": floats(4)}, num_outputs=0), "num_outputs")
+raw("Split into 2^40 parts", "CWE-789", made("Split", "c", {"c": floats(4)}, num_outputs=2**40),
+    "num_outputs is 1099511627776, but the node has 1 outputs")
 raw("Loop of 2^62 trips", "CWE-835", lambda: loop(2**62),
     "(Loop): this operator is not supported", UnsupportedError)
 
