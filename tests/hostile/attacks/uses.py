@@ -96,6 +96,14 @@ def predict_file(path: Path) -> list[str]:
     return program("predict", path.with_name("model.lstm"), path, "--threads", 1).splitlines()
 
 
+def predict_to(path: Path) -> list[str]:
+    """Run the model beside a file on the input beside it, into the output that the file names: the lines of that."""
+    target = path.parent / path.read_text()
+    program("predict", path.with_name("model.lstm"), path.with_name("x.csv"), "--name-column", 1, "--no-header",
+            "-o", target, "--threads", 1)
+    return target.read_text().splitlines()
+
+
 def inspect(path: Path) -> str:
     """What `inspect` prints."""
     return program("inspect", path)

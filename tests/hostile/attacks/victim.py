@@ -61,6 +61,7 @@ def warm_up(good: dict) -> None:
     for kind in graph.NODE_TYPES.values():               # its own annotations, which Python evaluates once
         codec._hints(kind)
     "".encode("cp437")                                   # as names in zip archives are
+    importlib.import_module("numpy.ma")                  # which NumPy itself leaves for later
     use = use_named(good["use"])
     use(Path(good["path"]))
     try:
@@ -96,7 +97,7 @@ def watched(attack: dict, children_before: int) -> dict:
     os.chdir(folder)
     limit()
     events: list[str] = []
-    watch = watch_for(events, folder, str(path))
+    watch = watch_for(events, folder, (str(path), str(path.with_name("spec.json"))))
     own_before = reset_peak()
     began = time.perf_counter()
     watch(True)
@@ -161,15 +162,18 @@ def peak() -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
 
 
-def watch_for(events: list[str], folder: str, named: str) -> Callable[[bool], None]:
-    """Put in `events` what the interpreter does that a reader of files in `folder`, and of the one that the caller has
+def watch_for(events: list[str], folder: str, named: tuple[str, ...]) -> Callable[[bool], None]:
+    """Put in `events` what the interpreter does that a reader of files in `folder`, and of those that the caller has
     named, has no business to do."""
     code = [os.path.realpath(place) for place in {*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix}]
     code.append(str(Path(importlib.import_module("lstm_engine").__file__).parent))
     watching = False
 
-    def under(path: object, places: list[str]) -> bool:
-        real = os.path.realpath(os.fsdecode(path))  # type: ignore[arg-type]
+    def under(path: Any, places: list[str], last: bool = True) -> bool:
+        """Whether a path leads below one of these places; its last step is not followed where the call does not."""
+        text = os.path.abspath(os.fsdecode(path))
+        real = os.path.realpath(text) if last else os.path.join(os.path.realpath(os.path.dirname(text)),
+                                                                os.path.basename(text))
         return any(real == place or real.startswith(place + os.sep) for place in places)
 
     def allowed(event: str, arguments: tuple) -> bool:
@@ -177,9 +181,9 @@ def watch_for(events: list[str], folder: str, named: str) -> Callable[[bool], No
             return True
         if event == "open":
             path, _, flags = arguments
-            written = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR)
-            return isinstance(path, int) or path in (os.devnull, named) or under(path, [folder]) \
-                or (not written and under(path, code))
+            written = flags & (os.O_WRONLY | os.O_RDWR)
+            return isinstance(path, int) or path in (os.devnull, *named) \
+                or under(path, [folder], not flags & os.O_NOFOLLOW) or (not written and under(path, code))
         if event == "subprocess.Popen":                 # the package's own sandbox
             return arguments[0] == sys.executable and "-I" in arguments[1]
         if event == "os.kill":                          # the end of that sandbox

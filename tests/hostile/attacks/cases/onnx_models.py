@@ -156,7 +156,8 @@ refuse("rank 300", "CWE-787", dims(*[1] * 300, data=bytes(4)), "are not a shape"
 # Structure.
 refuse("a tensor stored twice", "parser differentials", lambda source: source.graph.initializer.append(
     tensor_of(source, "W")), "tensor 'W' is stored twice")
-refuse("a node that reads its own output", "CWE-835", lambda source: source.graph.node[2].input.__setitem__(0, "Y"), "lstm")
+refuse("a node that reads its own output", "CWE-835", lambda source: source.graph.node[2].input.__setitem__(0, "Y"),
+       "node 'lstm' (LSTM): it needs its own result")
 refuse("an output that nobody makes", "CWE-476", lambda source: setattr(source.graph.output[0], "name", "nothing"),
        "value 'nothing' is made by no node and is no input")
 refuse("strings as weights", "CWE-843", lambda source: setattr(tensor_of(source, "W"), "data_type", 8),
@@ -165,8 +166,8 @@ refuse("an unknown element type", "CWE-843", lambda source: setattr(tensor_of(so
        "elements of type 99 are not supported", UnsupportedError)
 refuse("an operator of a domain of its own", "CVE-2024-5187's kind: what is not known is not run", lambda source: (
     setattr(source.graph.node[4], "domain", "evil"), setattr(source.graph.node[4], "op_type", "System")),
-    "evil.System", UnsupportedError)
-refuse("an attribute of another kind", "CWE-843", attribute(direction=[1, 2]), "direction")
+    "evil.System): this operator is not supported", UnsupportedError)
+refuse("an attribute of another kind", "CWE-843", attribute(direction=[1, 2]), "direction is (1, 2); expected forward")
 refuse("a direction that is not UTF-8", "CWE-176", attribute(direction=b"\xff\xfe"), "a string attribute is not UTF-8")
 refuse("a name that clears the terminal", "CWE-150", lambda source: (
     setattr(source.graph.node[2], "name", "\x1b[2J\x1b]0;x\x07"), wrong("R", 3)(source)), r"node '\x1b[2J\x1b]0;x\x07'")
@@ -176,7 +177,8 @@ raw("functions that call each other 2^24 times", "CVE-2003-1564", function("next
     UnsupportedError)
 
 # Operators that ask for much, where everything is constant and could be computed at once.
-raw("ConstantOfShape of 2^60", "CWE-789", made("ConstantOfShape", "n", {"n": np.array([2**60])}), "overflows", GraphError)
+raw("ConstantOfShape of 2^60", "CWE-789", made("ConstantOfShape", "n", {"n": np.array([2**60])}), "value 'z': the size of [1152921504606846976] overflows",
+    GraphError)
 raw("Expand to 2^50", "CWE-789", made("Expand", "c n", {"c": floats(1), "n": np.array([2**25, 2**25])}), "Unable to allocate",
     OutOfMemoryError)
 raw("Tile 2^40 times", "CWE-789", made("Tile", "c n", {"c": floats(1), "n": np.array([2**40])}), "Unable to allocate",
@@ -184,12 +186,12 @@ raw("Tile 2^40 times", "CWE-789", made("Tile", "c n", {"c": floats(1), "n": np.a
 raw("Range of 2^62", "CWE-789", made("Range", "a n s", {"a": np.array(0), "n": np.array(2**62), "s": np.array(1)}), "overflows",
     GraphError)
 raw("Range with a step of 0", "CWE-369", made("Range", "a n s", {"a": np.array(0), "n": np.array(9), "s": np.array(0)}),
-    "range_z")
+    "node 'range_z' (Range): the step is 0")
 raw("Pad by 2^62", "CWE-190", made("Pad", "c n", {"c": floats(1), "n": np.array([2**62, 2**62])}), "overflows", GraphError)
 raw("OneHot of depth 2^40", "CWE-789", made("OneHot", "c d v", {"c": np.array([1]), "d": np.array(2**40), "v": floats(2)}),
     "Unable to allocate", OutOfMemoryError)
-raw("Gather beyond its table", "CWE-125", made("Gather", "c n", {"c": floats(4), "n": np.array([9])}), "gather_z")
-raw("Reshape to another count", "CWE-131", made("Reshape", "c n", {"c": floats(4), "n": np.array([5])}), "reshape_z")
+raw("Gather beyond its table", "CWE-125", made("Gather", "c n", {"c": floats(4), "n": np.array([9])}), "index 9 is out of bounds for axis 0 with size 4")
+raw("Reshape to another count", "CWE-131", made("Reshape", "c n", {"c": floats(4), "n": np.array([5])}), "4 elements cannot take the shape [5]")
 raw("Split into 2^40 parts", "CWE-789", made("Split", "c", {"c": floats(4)}, num_outputs=2**40),
     "num_outputs is 1099511627776, but the node has 1 outputs")
 raw("Loop of 2^62 trips", "CWE-835", lambda: loop(2**62),
