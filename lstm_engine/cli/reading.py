@@ -113,8 +113,8 @@ def _check_npz_sizes(members: list[zipfile.ZipInfo]) -> None:
     """Refuse what inflates to far more than real data does; zipfile itself reads no more than a member declares."""
     size, packed = (sum(getattr(member, name) for member in members) for name in ("file_size", "compress_size"))
     if size > FREE_BYTES + MAX_RATIO * packed:
-        raise ValueError(f"its members inflate to {size:,} bytes from {packed:,}, more than {MAX_RATIO} to 1; save them "
-                         "with numpy.savez, which packs nothing")
+        raise ValueError(f"its members inflate to {size:,} bytes from {packed:,}, more than {MAX_RATIO} to 1; save "
+                         "them with numpy.savez, which packs nothing")
 
 
 def _broken(path: Path, kind: str, error: BaseException) -> FormatError:

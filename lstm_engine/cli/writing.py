@@ -35,8 +35,8 @@ def check_target(path: Path) -> None:
 
 
 def check_names(path: Path, outputs: Iterable[str]) -> None:
-    """Refuse names of outputs, which come from the model's file, that would be no names of members in an .npz: they lead
-    out of the folder where somebody unpacks it, or zip ends them at a zero byte."""
+    """Refuse names of outputs, which come from the model's file, that would be no names of members in an .npz: they
+    lead out of the folder where somebody unpacks it, or zip ends them at a zero byte."""
     for name in outputs if path.suffix.lower() == ".npz" else ():
         if "\0" in name or ".." in name.replace("\\", "/").split("/"):
             raise FileError(errno.EINVAL, f"cannot write {path}: output {name!r:.200} cannot be the name of a member")

@@ -63,7 +63,8 @@ class ExternalData:
             # Tensors that overlap without being the same could ask for far more memory than there are bytes.
             self._claimed[path] = self._claimed.get(path, 0) + needed
             if self._claimed[path] > status.st_size:
-                raise FormatError(f"{where}: the tensors claim more than the {status.st_size} bytes of {location!r:.200}")
+                raise FormatError(f"{where}: the tensors claim more than the {status.st_size} bytes of "
+                                  f"{location!r:.200}")
             array = np.empty(dims, dtype.newbyteorder("<"))
             file.seek(offset)
             view = memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]

@@ -47,7 +47,7 @@ class Attack:
     """One class of attack on one format.
 
     source: the CVE, or the work that it is modelled on. make: writes what it needs into an empty folder and returns the
-    path to open, or the bytes of the one file. use: what the victim does with the path (a function of `uses` or `calls`).
+    path to open, or the bytes of the one file. use: what the victim does with the path, of `uses` or `calls`.
     writes: files in the folder that this use is asked to write.
     """
 
@@ -68,7 +68,8 @@ class Attack:
 
     def write(self, folder: Path) -> Path:
         """Make the files in a folder; the path that the victim opens."""
-        made = self.make(folder) if "folder" in signature(self.make).parameters else self.make()  # type: ignore[call-arg]
+        takes_folder = "folder" in signature(self.make).parameters
+        made: Made = self.make(folder) if takes_folder else self.make()  # type: ignore[call-arg]
         if made is None:
             return folder
         if isinstance(made, Path):
@@ -80,8 +81,8 @@ class Attack:
 
 @dataclass
 class Table:
-    """The attacks on one format. file: what a file of it is called. good: makes a file that opens, with which the victim
-    loads beforehand whatever is loaded late."""
+    """The attacks on one format. file: what a file of it is called. good: makes a file that opens, with which the
+    victim loads beforehand whatever is loaded late."""
 
     format: str
     file: str
@@ -89,7 +90,8 @@ class Table:
     use: Callable[..., Any] = uses.convert
     attacks: list[Attack] = field(default_factory=list)
 
-    def refuse(self, name: str, source: str, make: Make, error: type[LstmEngineError] | type[Exception], message: str, *,
+    def refuse(self, name: str, source: str, make: Make, error: type[LstmEngineError] | type[Exception], message: str,
+        *,
                use: Callable[..., Any] | None = None, file: str = "", writes: tuple[str, ...] = ()) -> None:
         """An attack that must be refused with these words."""
         self._add(name, source, make, Refused(error, message), use, file, writes)
@@ -101,7 +103,8 @@ class Table:
 
     def _add(self, name: str, source: str, make: Make, expected: Refused | Right, use: Any, file: str,
              writes: tuple[str, ...]) -> None:
-        self.attacks.append(Attack(self.format, name, source, make, expected, use or self.use, file or self.file, writes))
+        self.attacks.append(Attack(self.format, name, source, make, expected, use or self.use, file or self.file,
+            writes))
 
     def warm_up(self, folder: Path) -> Path:
         """The good file, in an empty folder."""

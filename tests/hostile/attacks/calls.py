@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import pickle
+import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -218,3 +222,39 @@ def over_input() -> list:
 def call(path: Path) -> Any:
     """Make the call that is named in a file."""
     return CALLS[path.read_text()]()
+
+
+def misdeed(path: Path) -> list:
+    """What a file must never bring about, by name, so that the judge can be tried."""
+    name, outside = path.read_text(), path.parent.parent / "outside"
+    if name == "reads outside":
+        (outside / "secret.bin").read_bytes()
+    elif name == "writes outside":
+        (outside / "new.txt").write_text("x")
+    elif name == "runs a program":
+        os.system("true")
+    elif name == "imports a module":
+        import this  # noqa: F401
+    elif name == "unpickles":
+        pickle.loads(b"cos\nsystem\n.")
+    elif name == "opens a socket":
+        socket.socket().close()
+    elif name == "loads a library":
+        ctypes.CDLL(None)
+    elif name == "changes its file":
+        path.write_text("changed")
+    elif name == "leaves a file":
+        path.with_name("left.txt").write_text("x")
+    elif name == "takes 400 MB":
+        np.ones(400 << 20, np.uint8)
+    elif name == "takes 400 MB in a child":
+        subprocess.run([sys.executable, "-I", "-c", "b'x' * (400 << 20)"], check=True)
+    elif name == "crashes":
+        ctypes.string_at(0)
+    elif name == "ends":
+        os._exit(3)
+    elif name == "raises an error of no class of ours":
+        1 / 0  # noqa: B018
+    elif name == "says what a terminal obeys":
+        raise le.ArgumentError("clear \x1b[2J")
+    return []

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .attack import Attack, Refused, Right, Table
+from .attack import Attack, Right, Table
 
 MOST_MB = 256                # of memory beside what the files themselves are long
 MOST_MESSAGE = 4000          # characters of an error
@@ -113,7 +113,8 @@ Listing = dict[str, tuple[str, int]]
 
 
 def listing(folder: Path) -> Listing:
-    """What lies below a folder: by name what it is (with a digest of a file's bytes, or where a link leads) and how long."""
+    """What lies below a folder: by name what it is, with a digest of a file's bytes or where a link leads, and how long
+    it is."""
     found: Listing = {}
     for path in sorted(folder.rglob("*")):
         status = path.lstat()
@@ -134,9 +135,3 @@ def _differences(attack: Attack, before: Listing, now: Listing) -> list[str]:
     """Names of what was added, taken away or changed, but for what the attack says it writes."""
     names = {name for name in before.keys() | now.keys() if before.get(name, ("",))[0] != now.get(name, ("",))[0]}
     return sorted(names - {f"files/{name}" for name in attack.writes})
-
-
-def expected_text(attack: Attack) -> str:
-    """The outcome as the table has it."""
-    expected = attack.expected
-    return f"{expected.error.__name__}: {expected.message}" if isinstance(expected, Refused) else f"opens: {expected}"

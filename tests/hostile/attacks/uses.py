@@ -104,6 +104,7 @@ def predict_to(path: Path) -> list[str]:
     return target.read_text().splitlines()
 
 
-def inspect(path: Path) -> str:
-    """What `inspect` prints."""
-    return program("inspect", path)
+def show(path: Path) -> list[bool]:
+    """Whether a name of the model is in what `inspect` and `summary` print, escaped, and whether it is as it stands."""
+    shown = program("inspect", path), le.load(path).summary()
+    return [all("\\x1b" in text for text in shown), any("\x1b" in text for text in shown)]

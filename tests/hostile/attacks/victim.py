@@ -2,10 +2,10 @@
 
     python -m attacks.victim        (the request comes on standard input; `run` writes it)
 
-The process first uses a good file of the same format, so that whatever Python, NumPy and this package load late is loaded,
-and then forks once for each attack. In the fork, limits are set, an audit hook watches the interpreter, and the peak of
-its memory is counted from zero. Files of HDF5 and protobuf are read by a further process that the package itself starts
-and confines; its memory is counted too.
+The process first loads the whole package and uses a good file of the same format, so that whatever is loaded late is
+loaded, and then forks once for each attack. In the fork, limits are set, an audit hook watches the interpreter, and the
+peak of its memory is counted from zero. A further process, which the package itself starts and confines, reads HDF5 and
+protobuf; its memory is counted too.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ def attempt(attack: dict, children_before: int) -> dict:
     child = os.fork()
     if not child:
         os.close(reader)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)     # what is printed is no report
         try:
             report = watched(attack, children_before)
         except BaseException as error:                  # a fault of this file: told as what it is

@@ -3,8 +3,26 @@
 from __future__ import annotations
 
 from ..attack import Attack
-from . import lstm
+from . import (
+    api,
+    hdf5,
+    inputs,
+    keras,
+    lstm,
+    npys,
+    onnx_external,
+    onnx_models,
+    outputs,
+    safetensors,
+    specs,
+    torch_pickles,
+    torch_programs,
+    zips,
+)
 
-TABLES = tuple(module.TABLE for module in (lstm,))
+TABLES = tuple(module.TABLE for module in (
+    lstm, keras, hdf5, torch_pickles, torch_programs, zips, safetensors, npys, onnx_models, onnx_external, specs,
+    inputs,
+    outputs, api))
 ATTACKS: dict[str, Attack] = {attack.key: attack for table in TABLES for attack in table.attacks}
 assert len(ATTACKS) == sum(len(table.attacks) for table in TABLES), "two attacks of one format have the same name"

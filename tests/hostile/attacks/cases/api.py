@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from lstm_engine.errors import ArgumentError, ArgumentTypeError, FileError, GraphError, LstmEngineError, OutOfMemoryError
+from lstm_engine.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    FileError,
+    GraphError,
+    LstmEngineError,
+    OutOfMemoryError,
+)
 
 from .. import calls
 from ..attack import Table
@@ -22,12 +29,14 @@ REFUSED: list[tuple[str, str, type[LstmEngineError], str]] = [
     ("ids that wrap in 32 bits", "CWE-190", ArgumentError, "4294967296 does not fit int32"),
     ("ids with a fraction", "CWE-681", ArgumentTypeError, "expected whole numbers (token ids)"),
     ("ids that are NaN", "CWE-681", ArgumentTypeError, "expected whole numbers (token ids)"),
-    ("an array of objects", "CVE-2019-6446's kind", ArgumentTypeError, "expected numbers, got an array of Python objects"),
+    ("an array of objects", "CVE-2019-6446's kind", ArgumentTypeError,
+    "expected numbers, got an array of Python objects"),
     ("an array of text", TYPES, ArgumentTypeError, "got dtype <U1"),
     ("an array of records", TYPES, ArgumentError, "expected shape [batch, time, 3], got [2, 3]"),
     ("complex numbers", TYPES, ArgumentTypeError, "got dtype complex128"),
     ("an object that lies about its shape", "CWE-367", ArgumentError, "expected shape [batch, time, 3], got [1, 1, 1]"),
-    ("an object that raises whatever it is asked", "CWE-248", ArgumentError, "not a rectangular array of numbers (asked)"),
+    ("an object that raises whatever it is asked", "CWE-248", ArgumentError,
+    "not a rectangular array of numbers (asked)"),
     ("a list in itself", "CWE-674", ArgumentError, "not a rectangular array of numbers"),
     ("2^60 elements without memory", "CWE-789", OutOfMemoryError, "Unable to allocate 3.00 EiB"),
     ("another number of features", SIZES, ArgumentError, "expected shape [batch, time, 3], got [2, 3, 4]"),
@@ -38,7 +47,7 @@ REFUSED: list[tuple[str, str, type[LstmEngineError], str]] = [
     ("more lengths than rows", SIZES, ArgumentError, "lengths: expected 2 of them, one for each row, got shape [3]"),
     ("a state of another shape", SIZES, ArgumentError, "state lstm.h: expected shape (2, 1, 2), got (2, 300)"),
     ("a state of other rows", SIZES, ArgumentError, "state lstm.h: expected shape (2, 1, 2), got (1, 2)"),
-    ("a state of an unknown layer", "CWE-20", ArgumentError, "gru"),
+    ("a state of an unknown layer", "CWE-20", ArgumentError, "state 'gru'.'h': the model has no such state"),
     ("out that cannot be written", "CWE-123", ArgumentError, "out 'output': must be writeable and C-contiguous"),
     ("out of another shape", "CWE-787", ArgumentError, "out 'output': expected float32 of shape [2, 3, 2]"),
     ("out over the input", "CWE-123", ArgumentError, "out 'output': shares memory with an input"),

@@ -31,7 +31,8 @@ def raw(name: str, source: str, data: bytes, message: str) -> None:
 def corrupt() -> bytes:
     """A chunk whose deflate stream is damaged: found when it is read, after the first arrays were sent."""
     kernel = np.arange(3000, dtype=np.float32).reshape(1000, 3)
-    data = bytearray(h5_with(lambda file: file.create_dataset(KERNEL, data=kernel, chunks=(1000, 3), compression="gzip")))
+    data = bytearray(h5_with(lambda file: file.create_dataset(KERNEL, data=kernel, chunks=(1000, 3),
+        compression="gzip")))
     data[data.index(zlib.compress(kernel.tobytes(), 4)[:64]) + 200] ^= 0xFF
     return bytes(data)
 
@@ -63,13 +64,15 @@ def old_lambda(folder: Path) -> Path:
     return legacy(folder / "model.h5", config, {"evil": {}})
 
 
-refuse("an external link", "CVE-2026-1669", made.external_link, "is a link of kind ExternalLink that may lead elsewhere")
+refuse("an external link", "CVE-2026-1669", made.external_link,
+    "is a link of kind ExternalLink that may lead elsewhere")
 refuse("a soft link", "CVE-2026-1669's kind", made.soft_link, "is a link of kind SoftLink that may lead elsewhere")
 refuse("external storage in /etc/passwd", "CVE-2026-1669", made.external_storage, "keeps its data in other files")
 refuse("a virtual dataset", "CVE-2026-1669's kind", made.virtual, "is virtual: its data is in other files")
 refuse("a group in itself", "CWE-835", made.cycle, "is reached twice: the file holds a cycle or an alias")
 refuse("a group under two names", "CVE-2003-1564: groups that multiply", made.alias, "is reached twice")
-refuse("4 TB declared, nothing stored", "CVE-2026-0897", made.declared, "declares 4398046511104 bytes, far beyond the 0")
+refuse("4 TB declared, nothing stored", "CVE-2026-0897", made.declared,
+    "declares 4398046511104 bytes, far beyond the 0")
 refuse("4 MB declared, never stored", "CVE-2026-0897", made.never_stored, "declares 4194304 bytes, far beyond the 0")
 refuse("a chunk of 1 GB", "CVE-2026-0897", made.large_chunk, "declares 1073741824 bytes, far beyond the 0")
 refuse("64 MB of zeros in 70 KB", "CWE-409", bomb, "declares 67108864 bytes, far beyond the")

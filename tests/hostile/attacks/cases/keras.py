@@ -17,6 +17,7 @@ from lstm_engine.errors import FormatError, GraphError, UnsupportedError
 from ..attack import Table
 from ..run import CANARY
 
+
 def answer() -> np.ndarray:
     """What the good file's LSTM and Dense make of 2 rows and 3 steps of ones, by Keras' equations."""
     arrays = list(ARRAYS.values())
@@ -142,22 +143,27 @@ refuse("a dtype policy with code", "CVE-2025-1550's kind", lstm(dtype={
     "class_name": "QuantizedDTypePolicy", "config": {"mode": "int8"}}), "the dtype policy 'QuantizedDTypePolicy'")
 
 # Sizes and wiring.
-refuse("units of 10^30", "CWE-190", lstm(units=10**30), "'units' is 1000000000000000000000000000000; expected", FormatError)
+refuse("units of 10^30", "CWE-190", lstm(units=10**30), "'units' is 1000000000000000000000000000000; expected",
+    FormatError)
 refuse("units of -3", "CWE-195", lstm(units=-3), "'units' is -3; expected a number", FormatError)
 refuse("units of true", "CWE-843", lstm(units=True), "'units' is True; expected int", FormatError)
-refuse("other units than the weights have", "CWE-131", lstm(units=4), "kernel has the shape [2, 12]; expected", FormatError)
+refuse("other units than the weights have", "CWE-131", lstm(units=4), "kernel has the shape [2, 12]; expected",
+    FormatError)
 refuse("models nested 200 deep", "CWE-674", nested(200), "layers are nested more than 32 deep", FormatError)
 refuse("models that call each other 2^20 times", "CVE-2003-1564", doubling(20), "the model has more than 100000 layers")
 refuse("a layer that reads itself", "CWE-835", functional([layer("InputLayer", "x", [], batch_shape=SHAPE), layer(
-    "Activation", "a", [called("a")], activation="tanh")], ["x", 0, 0], ["a", 0, 0]), "form a cycle through 'a'", FormatError)
+    "Activation", "a", [called("a")], activation="tanh")], ["x", 0, 0], ["a", 0, 0]), "form a cycle through 'a'",
+    FormatError)
 refuse("an input of 10^12 steps by 2 features", "CWE-789", lstm(batch_shape=[None, 10**12, 2]),
        "each dimension must be a symbol or from 1 to 2147483647, got [batch, 1000000000000, 2]", GraphError)
-held("a RepeatVector of 2^50", "CWE-789", layer("RepeatVector", "r", n=2**50), "'n' is 1125899906842624; expected a number", FormatError)
+held("a RepeatVector of 2^50", "CWE-789", layer("RepeatVector", "r", n=2**50),
+    "'n' is 1125899906842624; expected a number", FormatError)
 held("a name that clears the terminal", "CWE-150", layer("Lambda", "\x1b[2J"), r"'\x1b[2J'")
 
 # The archive.
 for shown in ("../evil", "/etc/evil", "C:evil", "a\\..\\evil"):
-    archive(f"a member named {shown}", "CVE-2025-12060, zip-slip", added(shown), "has a name that leads out of the archive")
+    archive(f"a member named {shown}", "CVE-2025-12060, zip-slip", added(shown),
+        "has a name that leads out of the archive")
 archive("a member that is a symbolic link", "CVE-2025-12060", added("model.weights.h5", b"/etc/passwd", link=True),
         "zip member 'model.weights.h5' is a symbolic link")
 archive("100 MB of zeros as config.json", "CVE-2019-9674", added("config.json", bytes(100 << 20), zipfile.ZIP_DEFLATED),
@@ -165,10 +171,12 @@ archive("100 MB of zeros as config.json", "CVE-2019-9674", added("config.json", 
 archive("a configuration of 9 MB", "CWE-400", replaced("config.json", b" " * (9 << 20)), "at most 8388608 are read")
 archive("10,004 members", "CWE-400", lambda archive, contents: [archive.writestr(f"a/{i}", b"") for i in range(10_001)],
         "the zip archive holds 10004 members, more than 10000")
-archive("an unknown compression", "CWE-434", lambda archive, contents: setattr(archive, "compression", zipfile.ZIP_BZIP2),
+archive("an unknown compression", "CWE-434", lambda archive, contents: setattr(archive, "compression",
+    zipfile.ZIP_BZIP2),
         "uses compression method 12; supported: none",
         UnsupportedError)
-archive("JSON nested 200,000 deep", "CWE-674", replaced("config.json", b"[" * 200_000), "config.json is nested too deeply")
+archive("JSON nested 200,000 deep", "CWE-674", replaced("config.json", b"[" * 200_000),
+    "config.json is nested too deeply")
 archive("JSON with a key given twice", "parser differentials", replaced("config.json", b'{"a": 1, "a": 2}'),
         "config.json: the same key is given twice")
 archive("a whole number of 5,000 digits", "CVE-2020-10735", replaced("config.json", b'{"a": ' + b"9" * 5000 + b"}"),

@@ -92,7 +92,8 @@ refuse("truncated", "a broken download", lambda: whole()[:-5], FormatError,
 refuse("one bit of a weight flipped", "Rowhammer and faulty disks", flipped, FormatError, "it is damaged")
 refuse("header length of 2^64 - 1", AUDIT, lambda: b"\xff" * 8 + whole()[8:], FormatError,
        "header length: at most 4194304 bytes, got 18446744073709551615")
-refuse("a zip archive behind the tensors", "polyglot files", lambda: sealed(whole() + b"PK\5\6" + bytes(18)), FormatError,
+refuse("a zip archive behind the tensors", "polyglot files", lambda: sealed(whole() + b"PK\5\6" + bytes(18)),
+    FormatError,
        "data: the tensors need 32 bytes, the file holds 54: trailing bytes")
 refuse("a key given twice", AUDIT, lambda: text('"d.kernel":', '"d.bias":'), FormatError,
        "header: duplicate key 'd.bias'")
@@ -117,7 +118,8 @@ refuse("a byte order mark", "parser differentials", lambda: edited(lambda header
        FormatError, "header: must begin with")
 refuse("a lone surrogate in a name", "CWE-176", lambda: text('"d.kernel":', '"\\ud800":'), FormatError,
        "header: must be in canonical form")
-refuse("a name that clears the terminal", "CWE-150, terminal escapes", lambda: edited(lambda header, data: header.update(
+refuse("a name that clears the terminal", "CWE-150, terminal escapes", lambda: edited(lambda header,
+    data: header.update(
     {"\x1b[2J": {"dtype": "I8", "shape": [0], "data_offsets": [32, 32]}})), FormatError,
        r"header: tensor '\x1b[2J' belongs to no node of the config")
 refuse("a layer with code", "CVE-2024-3660", lambda: config(lambda c: c["nodes"][0].update(op="Lambda")),
@@ -132,4 +134,5 @@ refuse("a node that reads its own output", "CWE-835", lambda: config(lambda c: c
 refuse("60,000 nodes in the configuration", "CWE-400", lambda: config(many_nodes), FormatError,
        "header length: at most 4194304 bytes")
 refuse("a named pipe nobody writes to", "CWE-400", fifo, FileError, "it is a named pipe; expected a file")
-TABLE.right("weights that are NaN", "a model may give any numbers", not_numbers, np.full((2, 3, 2), np.nan), "NaN, as it asks")
+TABLE.right("weights that are NaN", "a model may give any numbers", not_numbers, np.full((2, 3, 2), np.nan),
+    "NaN, as it asks")

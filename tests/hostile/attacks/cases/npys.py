@@ -43,15 +43,18 @@ def objects() -> bytes:
     return buffer.getvalue()
 
 
-refuse("an array of objects", PICKLED, objects, "tensor 'w' is Python objects, which would need pickle", UnsupportedError)
+refuse("an array of objects", PICKLED, objects, "tensor 'w' is Python objects, which would need pickle",
+    UnsupportedError)
 refuse("a header of Python code", "CWE-95", lambda: header("__import__('os').system('id')"),
        "w.npy: its header is not what NumPy writes")
 refuse("a header nested 4,000 deep", "CVE-2019-16056 and its kind", lambda: header("(" * 2000 + ")" * 2000),
        "w.npy: its header is not what NumPy writes")
 refuse("a header of 64 KB", "numpy's max_header_size", lambda: header(HEAD + " " * 60_000),
        "w.npy: a header of 60059 bytes; 4096 can be there")
-refuse("a header longer than the member", "CWE-125", lambda: header(HEAD, length=5000), "a header of 5000 bytes; 59 can be")
-refuse("a negative size", "CWE-195", lambda: header(HEAD.replace("3, 2", "3, -2")), "its header is not what NumPy writes")
+refuse("a header longer than the member", "CWE-125", lambda: header(HEAD, length=5000),
+    "a header of 5000 bytes; 59 can be")
+refuse("a negative size", "CWE-195", lambda: header(HEAD.replace("3, 2", "3, -2")),
+    "its header is not what NumPy writes")
 refuse("sizes whose product overflows", "CWE-190", lambda: header(HEAD.replace("3, 2", "4294967296, 4294967296")),
        "w.npy: the shape [4294967296, 4294967296] is out of range")
 refuse("400 TB in 100 bytes", "CVE-2026-0897 and its kind", lambda: header(HEAD.replace("3, 2", "9999999, 9999999")),
@@ -64,7 +67,8 @@ refuse("a size of 4,400 digits", "CVE-2020-10735", lambda: header(HEAD.replace("
 refuse("a version to come", "confusion of versions", lambda: header(HEAD, b"\x09\x00"), "w.npy: version 9.0 of the npy")
 TABLE.refuse("a member that is a program", "CVE-2025-1889", beside_spec(lambda: archived(
     ("w.npy", npy(W)), ("evil.py", b"import os"))), FormatError, "member 'evil.py' is no .npy file")
-TABLE.refuse("a pickle named .npz", "CVE-2025-10155; " + PICKLED, beside_spec(lambda: pickle.dumps(Evil())), FormatError,
+TABLE.refuse("a pickle named .npz", "CVE-2025-10155; " + PICKLED, beside_spec(lambda: pickle.dumps(Evil())),
+    FormatError,
              "zip: no end record")
 TABLE.right("big-endian, Fortran order", "no attack: NumPy writes it", weight(npy(np.asfortranarray(W).astype(">f4"))),
             ANSWER, "the same numbers")

@@ -73,7 +73,8 @@ for shown, location in (("../outside/secret.bin", "../outside/secret.bin"), ("a/
 at("a symbolic link", LINKS, "w", "'w' leads through a link", lambda folder: (folder / "w").symlink_to(secret(folder)))
 at("a folder that is a link", LINKS, "d/secret.bin", "'d/secret.bin' leads through a link",
    lambda folder: (folder / "d").symlink_to("../outside"))
-at("a link that leads nowhere", LINKS, "w", "'w' leads through a link", lambda folder: (folder / "w").symlink_to("gone"))
+at("a link that leads nowhere", LINKS, "w", "'w' leads through a link",
+    lambda folder: (folder / "w").symlink_to("gone"))
 at("a hard link", "CVE-2026-34446", "w", "'w' is not a plain file with one name",
    lambda folder: os.link(secret(folder), folder / "w"))
 at("a device behind a link", "CWE-400, /dev/zero", "w", "'w' leads through a link",

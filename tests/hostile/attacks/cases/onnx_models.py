@@ -17,7 +17,8 @@ ORT = "ONNX Runtime, 2026: reads beyond W, R, B, P"
 
 def whole() -> Any:
     """Embedding, LSTM, Dense."""
-    tensors = {"table": floats(7, 4), "W": floats(1, 12, 4), "R": floats(1, 12, 3), "B": floats(1, 24), "k": floats(3, 2)}
+    tensors = {"table": floats(7, 4), "W": floats(1, 12, 4), "R": floats(1, 12, 3), "B": floats(1, 24), "k": floats(3,
+        2)}
     nodes = [node("Gather", "table ids", "e"), node("Transpose", "e", "t", perm=[1, 0, 2]),
              node("LSTM", "t W R B", "Y Yh Yc", name="lstm", hidden_size=3), node("Squeeze", "Y one", "s"),
              node("MatMul", "s k", "y")]
@@ -116,7 +117,8 @@ def function(body: str, count: int = 1) -> Callable[[], bytes]:
 def loop(trips: int) -> bytes:
     body = graph([node("Identity", "c", "c_out"), node("Add", "s one", "s_out"), node("Identity", "s_out", "scan")],
                  {"i": ("int64", ()), "c": ("bool", ()), "s": (1,)}, "c_out s_out scan")
-    return model([node("Loop", "n - s0", "last all", body=body), node("Add", "x last", "y")], {"x": ("b", 1)}, "y all", {
+    return model([node("Loop", "n - s0", "last all", body=body), node("Add", "x last", "y")], {"x": ("b", 1)}, "y all",
+        {
         "n": np.array(trips), "s0": floats(1), "one": floats(1)}).SerializeToString()
 
 
@@ -128,14 +130,16 @@ def rename(source: Any, name: str) -> None:
 
 # Bytes that are no message.
 raw("a length of 4 GB", "CWE-789, protobuf", lambda: b"\x3a\xff\xff\xff\xff\x0f", "not an ONNX model, or a damaged one")
-raw("a varint without an end", "CWE-835, protobuf", lambda: b"\x08" + b"\xff" * 40, "not an ONNX model, or a damaged one")
+raw("a varint without an end", "CWE-835, protobuf", lambda: b"\x08" + b"\xff" * 40,
+    "not an ONNX model, or a damaged one")
 raw("messages nested 2,000 deep", "CVE-2025-4565, protobuf", lambda: deep(2000), "not an ONNX model, or a damaged one")
 raw("graphs nested 24 deep", "CWE-674", lambda: deep(24), "graphs are nested more than 16 deep")
 raw("a pointer of Git LFS", "no attack: a file not fetched",
     lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "not an ONNX model, or a damaged one")
 
 # Sizes.
-refuse("W smaller than hidden_size", ORT, wrong("W", 1, 11, 4), "W must be [1, 12, 4] for hidden_size 3, got [1, 11, 4]")
+refuse("W smaller than hidden_size", ORT, wrong("W", 1, 11, 4),
+    "W must be [1, 12, 4] for hidden_size 3, got [1, 11, 4]")
 refuse("W of rank 2", ORT, wrong("W", 1, 12), "W must be [1, 12, input size], got [1, 12]")
 refuse("R larger than hidden_size", ORT, wrong("R", 1, 12, 300), "R must be [1, 12, 3] for hidden_size 3")
 refuse("B of half its length", ORT, wrong("B", 1, 12), "B must be [1, 24] for hidden_size 3, got [1, 12]")
@@ -143,7 +147,8 @@ refuse("B without elements", ORT, wrong("B", 0), "B must be [1, 24] for hidden_s
 refuse("P of another length", ORT, lambda source: (
     source.graph.node[2].input.extend(["", "", "", "P"]),
     source.graph.initializer.add().CopyFrom(named_tensor("P", 1, 5))), "P must be [1, 9] for hidden_size 3, got [1, 5]")
-refuse("hidden_size of 2^62", ORT, attribute(hidden_size=2**62), "hidden_size is 4611686018427387904; expected a number")
+refuse("hidden_size of 2^62", ORT, attribute(hidden_size=2**62),
+    "hidden_size is 4611686018427387904; expected a number")
 refuse("hidden_size of -3", ORT, attribute(hidden_size=-3), "hidden_size is -3; expected a number")
 refuse("an input of another width", ORT, wrong("table", 7, 9), "X must be float32 [time, batch, 4]")
 refuse("raw data shorter than its dims", "CVE-2022-25882's kind, CWE-125", dims(1, 12, 40),
@@ -173,25 +178,33 @@ refuse("a name that clears the terminal", "CWE-150", lambda source: (
     setattr(source.graph.node[2], "name", "\x1b[2J\x1b]0;x\x07"), wrong("R", 3)(source)), r"node '\x1b[2J\x1b]0;x\x07'")
 raw("a function that calls itself", "CWE-674", function("f0"), "functions call each other more than 32 deep",
     UnsupportedError)
-raw("functions that call each other 2^24 times", "CVE-2003-1564", function("next", 2), "the model has more than 20000 nodes",
+raw("functions that call each other 2^24 times", "CVE-2003-1564", function("next", 2),
+    "the model has more than 20000 nodes",
     UnsupportedError)
 
 # Operators that ask for much, where everything is constant and could be computed at once.
-raw("ConstantOfShape of 2^60", "CWE-789", made("ConstantOfShape", "n", {"n": np.array([2**60])}), "value 'z': the size of [1152921504606846976] overflows",
+raw("ConstantOfShape of 2^60", "CWE-789", made("ConstantOfShape", "n", {"n": np.array([2**60])}),
+    "value 'z': the size of [1152921504606846976] overflows",
     GraphError)
-raw("Expand to 2^50", "CWE-789", made("Expand", "c n", {"c": floats(1), "n": np.array([2**25, 2**25])}), "Unable to allocate",
+raw("Expand to 2^50", "CWE-789", made("Expand", "c n", {"c": floats(1), "n": np.array([2**25, 2**25])}),
+    "Unable to allocate",
     OutOfMemoryError)
 raw("Tile 2^40 times", "CWE-789", made("Tile", "c n", {"c": floats(1), "n": np.array([2**40])}), "Unable to allocate",
     OutOfMemoryError)
-raw("Range of 2^62", "CWE-789", made("Range", "a n s", {"a": np.array(0), "n": np.array(2**62), "s": np.array(1)}), "overflows",
+raw("Range of 2^62", "CWE-789", made("Range", "a n s", {"a": np.array(0), "n": np.array(2**62), "s": np.array(1)}),
+    "overflows",
     GraphError)
 raw("Range with a step of 0", "CWE-369", made("Range", "a n s", {"a": np.array(0), "n": np.array(9), "s": np.array(0)}),
     "node 'range_z' (Range): the step is 0")
-raw("Pad by 2^62", "CWE-190", made("Pad", "c n", {"c": floats(1), "n": np.array([2**62, 2**62])}), "overflows", GraphError)
-raw("OneHot of depth 2^40", "CWE-789", made("OneHot", "c d v", {"c": np.array([1]), "d": np.array(2**40), "v": floats(2)}),
+raw("Pad by 2^62", "CWE-190", made("Pad", "c n", {"c": floats(1), "n": np.array([2**62, 2**62])}), "overflows",
+    GraphError)
+raw("OneHot of depth 2^40", "CWE-789", made("OneHot", "c d v", {"c": np.array([1]), "d": np.array(2**40),
+    "v": floats(2)}),
     "Unable to allocate", OutOfMemoryError)
-raw("Gather beyond its table", "CWE-125", made("Gather", "c n", {"c": floats(4), "n": np.array([9])}), "index 9 is out of bounds for axis 0 with size 4")
-raw("Reshape to another count", "CWE-131", made("Reshape", "c n", {"c": floats(4), "n": np.array([5])}), "4 elements cannot take the shape [5]")
+raw("Gather beyond its table", "CWE-125", made("Gather", "c n", {"c": floats(4), "n": np.array([9])}),
+    "index 9 is out of bounds for axis 0 with size 4")
+raw("Reshape to another count", "CWE-131", made("Reshape", "c n", {"c": floats(4), "n": np.array([5])}),
+    "4 elements cannot take the shape [5]")
 raw("Split into 2^40 parts", "CWE-789", made("Split", "c", {"c": floats(4)}, num_outputs=2**40),
     "num_outputs is 1099511627776, but the node has 1 outputs")
 raw("Loop of 2^62 trips", "CWE-835", lambda: loop(2**62),

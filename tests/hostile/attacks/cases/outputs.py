@@ -20,7 +20,8 @@ LINK_ATTACKS = "CWE-59, link following"
 def saved(folder: Path, *outputs: str) -> Path:
     """A model with outputs of these names, and an input for it; the path is the input's."""
     x = Value("x", ("batch", "time", 3))
-    nodes = tuple(Dense(name=f"d{i}", inputs=("x",), outputs=(name,), kernel=KERNEL) for i, name in enumerate(outputs))
+    nodes = tuple(Dense(name=f"d{i} {name}", inputs=("x",), outputs=(name,), kernel=KERNEL) for i,
+        name in enumerate(outputs))
     le.Model(Graph((x,), nodes, outputs)).save(folder / "model.lstm")
     (folder / "x.csv").write_text("sample,1,1,1\n")
     return folder / "x.csv"
@@ -85,6 +86,9 @@ TABLE.right("over an old file", "CWE-362: a reader meanwhile", to("y.csv", lambd
 TABLE.right("a link to a file", "no attack: the caller's link", to("y.csv", lambda folder: (
     text(folder, "target.csv"), os.symlink("target.csv", folder / "y.csv"))),
     ["sequence,step,y_0,y_1", "sample,0,-0.375,0.0"], "its target is replaced", writes=("target.csv",))
-TABLE.right("an old temporary file that is a link", LINK_ATTACKS + ", CVE-2000-1178's kind", to("y.csv", lambda folder: (
+TABLE.right("an old temporary file that is a link", LINK_ATTACKS + ", CVE-2000-1178's kind", to("y.csv",
+    lambda folder: (
     os.symlink("../outside/secret.bin", folder / ".y.csv.0123456789ab.tmp"))),
     ["sequence,step,y_0,y_1", "sample,0,-0.375,0.0"], "the link is left alone", writes=("y.csv",))
+TABLE.right("a layer's name that clears the terminal, shown", "CWE-150, terminal escapes", lambda folder: saved(
+    folder, "\x1b[2J\x1b]0;x\x07").with_name("model.lstm"), [True, False], "escaped", use=uses.show)

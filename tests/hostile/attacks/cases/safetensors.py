@@ -80,7 +80,8 @@ refuse("metadata that is no text", AUDIT, lambda: file(__metadata__={"a": 1}), "
 refuse("a whole number of 5,000 digits", "CVE-2020-10735", lambda: of_text(b'{"w": ' + b"9" * 5000 + b"}"),
        "the header: no JSON: Exceeds the limit")
 refuse("bytes that are not UTF-8", "CWE-176", lambda: of_text(b'{"\xff": 1}'), "the header: not UTF-8")
-refuse("a name that clears the terminal", "CWE-150", lambda: file(**{"\x1b[2J\x1b]0;x\x07": entry()}), "\\x1b[2J")
+refuse("a name that clears the terminal", "CWE-150", lambda: file(**{"\x1b[2J\x1b]0;x\x07": entry()}),
+    "no tensor 'w'; there are '\\x1b[2J")
 refuse("a lone surrogate in a name", "CWE-176", lambda: of_text(
     b'{"\\ud800": ' + json.dumps(entry()).encode() + b"}", W.tobytes()), "'\\ud800'")
 refuse("120,000 tensors without elements", "CWE-400", lambda: of_text(json.dumps({

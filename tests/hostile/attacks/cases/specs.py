@@ -69,10 +69,13 @@ def beside_many(folder: Path) -> Path:
 
 refuse("no JSON", "CWE-20", lambda: "{", "no JSON: Expecting property name")
 refuse("Python code", "CWE-95", lambda: "__import__('os').system('id')", "no JSON: Expecting value")
-refuse("YAML that makes objects", "CVE-2020-1747", lambda: "!!python/object/apply:os.system ['id']", "no JSON: Expecting")
-refuse("a key given twice", "parser differentials", lambda: GOOD[:-1] + ', "nodes": []}', "the key 'nodes' appears twice")
+refuse("YAML that makes objects", "CVE-2020-1747", lambda: "!!python/object/apply:os.system ['id']",
+    "no JSON: Expecting")
+refuse("a key given twice", "parser differentials", lambda: GOOD[:-1] + ', "nodes": []}',
+    "the key 'nodes' appears twice")
 refuse("NaN", "RFC 8259", lambda: GOOD.replace("3]", "NaN]"), "NaN is no JSON number")
-refuse("a number beyond float64", "CWE-681", lambda: GOOD.replace("3]", "1e999]"), "inputs[0]: shape[1]: expected a list of ints and strings, got float inf")
+refuse("a number beyond float64", "CWE-681", lambda: GOOD.replace("3]", "1e999]"),
+    "inputs[0]: shape[1]: expected a list of ints and strings, got float inf")
 refuse("nested 100,000 deep", "CWE-674", lambda: "[" * 100_000, "nested too deeply")
 refuse("a whole number of 5,000 digits", "CVE-2020-10735", lambda: GOOD.replace("3]", "9" * 5000 + "]"),
        "no JSON: Exceeds the limit")
@@ -87,7 +90,8 @@ refuse("a tensor that is not there", "CWE-476", node(kernel="v"), "no tensor 'v'
 refuse("a path in place of a tensor", "CWE-22", node(kernel="../../etc/passwd"), "no tensor '../../etc/passwd'")
 refuse("zeros of 2^40", "CWE-789", node(bias={"zeros": 2**40}), "must be the name of an array")
 refuse("an expression 500 deep", "CWE-674", deep_expression, "nested more than 8 deep")
-refuse("an input of 2^63 features", "CWE-190", lambda: GOOD.replace("3]", f"{2**63}]"), "got [batch, 9223372036854775808]",
+refuse("an input of 2^63 features", "CWE-190", lambda: GOOD.replace("3]", f"{2**63}]"),
+    "got [batch, 9223372036854775808]",
        GraphError)
 refuse("a negative size", "CWE-195", lambda: GOOD.replace("3]", "-3]"), "got [batch, -3]", GraphError)
 refuse("a terminal escape as a name", "CWE-150", node(name="\x1b[2J", kernel="v"), "no tensor 'v'")

@@ -35,9 +35,11 @@ REFUSED = "which is not among what a checkpoint may rebuild"
 TABLE = Table(".pt, its pickle", "model.pt", lambda: checkpoint(GRU))
 
 
-def pickle_is_refused(name: str, source: str, value: bytes, message: str, error: type = FormatError, **more: bytes) -> None:
+def pickle_is_refused(name: str, source: str, value: bytes, message: str, error: type = FormatError,
+    **more: bytes) -> None:
     """A whole archive around the pickle of a mapping that holds `value` beside good weights."""
-    TABLE.refuse(name, source, lambda: checkpoint(mapping({"a": value, "weight_ih_l0": tensor()}), **more), error, message)
+    TABLE.refuse(name, source, lambda: checkpoint(mapping({"a": value, "weight_ih_l0": tensor()}), **more), error,
+        message)
 
 
 def obj(module: str, name: str, state: bytes) -> bytes:
@@ -88,7 +90,8 @@ pickle_is_refused("torch.load inside torch.load", "CVE-2025-32434", call(symbol(
 pickle_is_refused("a pickle inside the pickle", "torch.storage._load_from_bytes", call(
     symbol("torch.storage", "_load_from_bytes"), b"B" + struct.pack("<I", 9) + b"\x80\x02cos\n..."[:9]),
     f"calls 'torch.storage._load_from_bytes', {REFUSED}")
-pickle_is_refused("an allowed function that calls its argument", "CVE-2026-24747 and its kind: _rebuild_from_type_v2", call(
+pickle_is_refused("an allowed function that calls its argument", "CVE-2026-24747 and its kind: _rebuild_from_type_v2",
+    call(
     symbol("torch._tensor", "_rebuild_from_type_v2"), symbol("os", "system"), b"N", items(text(TOUCH)), b"N"),
     "_rebuild_from_type_v2 of something that rebuilds no tensor")
 pickle_is_refused("NEWOBJ of subprocess.Popen", "CVE-2025-32434", call(obj("subprocess", "Popen", mapping(
@@ -102,22 +105,26 @@ TABLE.refuse("a call before the pickle breaks off", "nullifAI: broken pickles, 2
              FormatError, f"calls 'os.system', {REFUSED}")
 TABLE.refuse("a call behind the end of the pickle", "nullifAI: stacked pickles", lambda: raw(
     pickled(listed()) + pickled(SYSTEM)), FormatError, "bytes follow the pickle")
-TABLE.refuse("a call in the preamble of a legacy file", "CVE-2025-32434 (tar and legacy paths)", lambda: legacy(GRU).replace(
+TABLE.refuse("a call in the preamble of a legacy file", "CVE-2025-32434 (tar and legacy paths)",
+    lambda: legacy(GRU).replace(
     pickled(number(1001)), pickled(SYSTEM), 1), FormatError, f"calls 'os.system', {REFUSED}")
 TABLE.refuse("a call in the storage keys of a legacy file", "CVE-2025-32434", lambda: legacy(GRU, keys=listed(SYSTEM)),
              FormatError, f"calls 'os.system', {REFUSED}")
-TABLE.refuse("a tar file, torch 0.1", "CVE-2025-32434 (the tar path ignored weights_only)", lambda: bytes(257) + b"ustar"
+TABLE.refuse("a tar file, torch 0.1", "CVE-2025-32434 (the tar path ignored weights_only)",
+    lambda: bytes(257) + b"ustar"
              + bytes(250), UnsupportedError, "a tar file of torch 0.1")
 TABLE.refuse("a plain pickle named .bin.pt", "CVE-2025-10155", lambda: pickled(SYSTEM), FormatError,
              "a plain pickle without torch's magic number")
 TABLE.refuse("a whole module of a class of its own", "CWE-502", lambda: checkpoint(obj(
     "my.own.package", "Net", mapping({"_parameters": GRU, "_modules": b"}"}))), UnsupportedError, "my.own.package.Net")
-TABLE.refuse("nothing but objects of foreign classes", "CVE-2025-54412, CVE-2025-54886 (skops)", lambda: checkpoint(mapping(
+TABLE.refuse("nothing but objects of foreign classes", "CVE-2025-54412, CVE-2025-54886 (skops)",
+    lambda: checkpoint(mapping(
     {"w": obj("os", "system", mapping({"__setstate__": symbol("os", "system")}))})), UnsupportedError,
     "the file holds no tensors")
 
 # Storages and views that lie.
-pickle_is_refused("SETITEM on what is no dict", "CVE-2026-24747", listed() + text("a") + b"Ns", "SETITEM(S) needs a dict")
+pickle_is_refused("SETITEM on what is no dict", "CVE-2026-24747", listed() + text("a") + b"Ns",
+    "SETITEM(S) needs a dict")
 pickle_is_refused("a storage longer than its record", "CVE-2026-24747", tensor(over=storage(count=2**40)),
                   "storage '0' is said to have 1099511627776 items of 4 bytes, its record has 48 bytes")
 pickle_is_refused("a view beyond its storage", "CWE-125", tensor((4, 3), offset=2**40),
@@ -129,19 +136,23 @@ pickle_is_refused("sizes whose product overflows", "CWE-190", tensor((2**40, 2**
                   "the shape [1099511627776, 1099511627776] is out of range")
 pickle_is_refused("a storage named ../../../etc/passwd", "CWE-22", tensor(over=storage("../../../etc/passwd")),
                   "zip: no record 'a/data/../../../etc/passwd'")
-pickle_is_refused("a storage type of another module", "CWE-843", tensor(over=storage(kind=symbol("os", "FloatStorage"))),
+pickle_is_refused("a storage type of another module", "CWE-843", tensor(over=storage(kind=symbol("os",
+    "FloatStorage"))),
                   "a storage of the type 'os.FloatStorage' is not supported", UnsupportedError)
 TABLE.refuse("forty views of one storage", "CWE-409", lambda: checkpoint(mapping(
     {f"w{i}": tensor((2**18,), (1,), over=storage(count=2**18)) for i in range(40)}), {"0": bytes(2**20)}), FormatError,
     "40 tensors of 41943040 bytes in all share 1048576 stored bytes")
 
 # Bombs.
-TABLE.refuse("a billion laughs by memo", "CVE-2003-1564 in pickle", lambda: checkpoint(items(stack_of_lists(12), b"h\x0c")),
+TABLE.refuse("a billion laughs by memo", "CVE-2003-1564 in pickle", lambda: checkpoint(items(stack_of_lists(12),
+    b"h\x0c")),
              FormatError, "more than 1500000 items or 300000 containers, counted as often as they are shared")
 TABLE.refuse("a billion laughs by DUP", "CVE-2003-1564 in pickle", lambda: checkpoint(b"(2222t"), FormatError,
              "opcode DUP is not allowed")
-TABLE.refuse("a list in itself", "CWE-674", lambda: checkpoint(b"]q\x07h\x07a"), FormatError, "the container '0' holds itself")
-TABLE.refuse("tuples 100,000 deep", "CVE-2022-48560 and its kind", lambda: checkpoint(b")" + b"\x85" * 100_000), FormatError,
+TABLE.refuse("a list in itself", "CWE-674", lambda: checkpoint(b"]q\x07h\x07a"), FormatError,
+    "the container '0' holds itself")
+TABLE.refuse("tuples 100,000 deep", "CVE-2022-48560 and its kind", lambda: checkpoint(b")" + b"\x85" * 100_000),
+    FormatError,
              "is nested more than 64 deep")
 TABLE.refuse("MARK a million times", "CWE-400", lambda: raw(b"\x80\x02" + MARK * 1_000_000 + b"."), FormatError,
              "more than 256 tuples or lists open at once")

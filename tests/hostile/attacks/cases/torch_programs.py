@@ -99,7 +99,8 @@ refuse("a type that its operator does not make", "CWE-843", (*GRAPH, "tensor_val
        "the program says int64 ['s0', 2]", FormatError)
 TABLE.refuse("a weight's path of ../../x", "CWE-22", lambda: weight("../../x"), FormatError,
              "zip: no record 'a/data/weights/../../x'")
-TABLE.refuse("a weight of negative sizes", "CWE-195", lambda: weight(sizes=[{"as_int": -2}, {"as_int": 3}]), FormatError,
+TABLE.refuse("a weight of negative sizes", "CWE-195", lambda: weight(sizes=[{"as_int": -2}, {"as_int": 3}]),
+    FormatError,
              "must be numbers from 0 to 2^48")
 TABLE.refuse("a weight read beyond its record", "CWE-125", lambda: weight(storage_offset={"as_int": 1}), FormatError,
              "reads item 6 of storage 'a/data/weights/weight_0', which has 6")

@@ -146,7 +146,8 @@ for shown, name in (("../../evil.npy", "../../evil.npy"), ("/etc/evil.npy", "/et
                     ("C:evil.npy", "C:evil.npy"), ("..\\evil.npy", "..\\evil.npy"), ("a\\0.npy", "a\0.npy")):
     refuse(f"a record named {shown}", "zip-slip, CVE-2018-1002201; CVE-2024-5187", named(name),
            f"zip: entry 1 has the unsafe name {name!r}")
-refuse("a record that is a symbolic link", "CVE-2024-5187; CVE-2025-4330", link, "zip: record 'w.npy' is a symbolic link")
+refuse("a record that is a symbolic link", "CVE-2024-5187; CVE-2025-4330", link,
+    "zip: record 'w.npy' is a symbolic link")
 refuse("two records of one name", "CVE-2025-1944; parser differentials", lambda: twice("w.npy", "w.npy"),
        "zip: two records are named 'w.npy'")
 right("names that differ in Unicode form alone", "CWE-176: é composed and decomposed", lambda: twice(
@@ -159,20 +160,24 @@ refuse("100 MB of zeros in 100 KB", "CVE-2019-9674, zip bombs", bomb, "has 10485
 refuse("overlapping records", "Fifield 2019, CVE-2024-0450", overlapping, "overlaps the one before it")
 refuse("archives in archives", "42.zip, quines", quine, "w.npy: does not begin with b'\\x93NUMPY'")
 refuse("70,000 records", "CWE-400", many, "more than the 65536 records or 16777216 bytes allowed")
-for shown, size, message in (("less", 300, "inflates to 151 bytes, not 300"), ("more", 140, "inflates to 140 or more bytes, not 140")):
+for shown, size, message in (("less", 300, "inflates to 151 bytes, not 300"), ("more", 140,
+    "inflates to 140 or more bytes, not 140")):
     TABLE.refuse(f"a record that inflates to {shown} than it says", "CVE-2019-9674",
                  lambda size=size: declared(size), FormatError, message, use=uses.convert, file="model.pt")
 refuse("a member that is longer than its array", "CWE-131", lambda: archived(("w.npy", npy(W) + bytes(4))),
        "w.npy: float32 [3, 2] needs 152 bytes, the member has 156")
 
 # Two readers, two archives.
-refuse("header and directory name different files", "CVE-2025-1944", lambda: patch(archived(), LOCAL, 30, "5s", b"v.npy"),
+refuse("header and directory name different files", "CVE-2025-1944", lambda: patch(archived(), LOCAL, 30, "5s",
+    b"v.npy"),
        "zip: record 'w.npy': its header and the directory differ")
 refuse("flag bits that make other readers skip it", "CVE-2025-1945", encrypted, "zip: record 'w.npy' is encrypted")
-refuse("a checksum that is wrong", "CVE-2025-10156", lambda: archived().replace(W.tobytes(), bytes(24)), "differs from the stored")
+refuse("a checksum that is wrong", "CVE-2025-10156", lambda: archived().replace(W.tobytes(), bytes(24)),
+    "differs from the stored")
 refuse("another size in the header", "CVE-2025-10156 and its kind", lambda: patch(archived(), LOCAL, 18, "<L", 9),
        "its header and the directory differ in size or checksum")
-refuse("a script before the archive", "polyglot files", lambda: b"#!/bin/sh\ntouch x\n" + archived(), "where the end record is")
+refuse("a script before the archive", "polyglot files", lambda: b"#!/bin/sh\ntouch x\n" + archived(),
+    "where the end record is")
 refuse("bytes behind the archive", "polyglot files", lambda: archived() + b"%PDF-1.7", "8 bytes follow the end record")
 refuse("a second end record in the comment", "parser differentials", hidden_directory, "of 51 bytes does not end at")
 refuse("parts on other disks", "APPNOTE 4.3", lambda: patch(archived(), END, 4, "<H", 1),
@@ -182,7 +187,8 @@ refuse("an offset of 2 GB", "CWE-125", lambda: patch(archived(), CENTRAL, 42, "<
 refuse("an unknown compression", "CWE-434", lambda: patch(archived(), CENTRAL, 10, "<H", 12),
        "uses compression method 12; supported: 0 (stored), 8 (deflated)")
 refuse("a zip64 record of 2^63 bytes", "CWE-190", lambda: patch(archived(
-    (wide(2**63, 2**63), npy(W))), CENTRAL, 20, "<Q", 2**64 - 1), "its header and the directory differ in size or checksum")
+    (wide(2**63, 2**63), npy(W))), CENTRAL, 20, "<Q", 2**64 - 1),
+    "its header and the directory differ in size or checksum")
 refuse("a damaged deflate stream", "zlib's own CVEs", lambda: archived(method=zipfile.ZIP_DEFLATED)[:35] + b"\xff" * 4
        + archived(method=zipfile.ZIP_DEFLATED)[39:], "cannot be inflated")
 right("sizes behind the data", "APPNOTE 4.3.9, data descriptors", streamed, "sizes of the directory, checked")
