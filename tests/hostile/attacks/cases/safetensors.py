@@ -85,7 +85,7 @@ refuse("a name that clears the terminal", "CWE-150", lambda: file(**{"\x1b[2J\x1
 refuse("a lone surrogate in a name", "CWE-176", lambda: of_text(
     b'{"\\ud800": ' + json.dumps(entry()).encode() + b"}", W.tobytes()), "'\\ud800'")
 refuse("120,000 tensors without elements", "CWE-400", lambda: of_text(json.dumps({
-    f"{i}": entry(0, 0, (0,)) for i in range(120_000)}).encode()), "and 119988 more")
+    f"{i}": entry(0, 0, (0,)) for i in range(120_000)}).encode()), "120000 tensors; at most 65536 are allowed")
 TABLE.right("tensors in another order than their bytes", "no attack: the format allows it", lambda folder: with_spec(
     folder, file(floats(2).tobytes() + W.tobytes(), w=entry(8, 32), **{"b.num_batches_tracked": entry(0, 8, (2,))})),
     ANSWER, "each from its own place")
