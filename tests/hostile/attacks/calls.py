@@ -57,27 +57,43 @@ def _convert_and_exchange(path: Path, when: str) -> Any:
         (outside / "w.bin").rename(outside / "secret.bin")
 
 
-def convert_while_data_is_cut(path: Path) -> Any:
-    """The data is cut to nothing as soon as its size was looked at."""
-    status = os.fstat
+class _CuttingOs:
+    """The module os, with an fstat after which the file is cut to its first bytes."""
 
-    def cut(descriptor: int) -> os.stat_result:
-        seen = status(descriptor)
-        os.truncate(path.with_name("w.bin"), 0)
+    def __init__(self, path: Path, kept: int) -> None:
+        self._path, self._kept = path, kept
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def fstat(self, descriptor: int) -> os.stat_result:
+        seen = os.fstat(descriptor)
+        os.truncate(self._path, self._kept)
         return seen
 
+
+def convert_while_data_is_cut(path: Path) -> Any:
+    """External data is cut to nothing as soon as its size was looked at."""
     from lstm_engine.importers.onnx import external
 
-    class Os:
-        """The module os, with another fstat."""
-
-        fstat = staticmethod(cut)
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(os, name)
-
-    external.os = Os()  # type: ignore[attr-defined]
+    external.os = _CuttingOs(path.with_name("w.bin"), 0)  # type: ignore[attr-defined]
     return uses.convert(path)
+
+
+def load_while_file_is_cut(path: Path) -> Any:
+    """The same of a .lstm file, all but its last bytes kept."""
+    from lstm_engine.format import file
+
+    file.os = _CuttingOs(path, path.stat().st_size - 8)  # type: ignore[attr-defined]
+    return uses.load(path)
+
+
+def convert_while_archive_is_cut(path: Path) -> Any:
+    """The same of an .npz."""
+    from lstm_engine.importers import arrays
+
+    arrays.os = _CuttingOs(path, path.stat().st_size - 8)  # type: ignore[attr-defined]
+    return uses.with_spec(path)
 
 
 X = np.ones((2, 3, 3), np.float32)

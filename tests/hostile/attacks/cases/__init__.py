@@ -13,6 +13,7 @@ from . import (
     onnx_external,
     onnx_models,
     outputs,
+    paths,
     safetensors,
     specs,
     torch_pickles,
@@ -21,8 +22,7 @@ from . import (
 )
 
 TABLES = tuple(module.TABLE for module in (
-    lstm, keras, hdf5, torch_pickles, torch_programs, zips, safetensors, npys, onnx_models, onnx_external, specs,
-    inputs,
-    outputs, api))
+    lstm, keras, hdf5, torch_pickles, torch_programs, zips, safetensors, npys, onnx_models, onnx_external, specs, paths,
+    inputs, outputs, api))
 ATTACKS: dict[str, Attack] = {attack.key: attack for table in TABLES for attack in table.attacks}
 assert len(ATTACKS) == sum(len(table.attacks) for table in TABLES), "two attacks of one format have the same name"

@@ -24,6 +24,9 @@ def good(folder: Path) -> Path:
     return folder / "model.lstm"
 
 
+# x of 2 rows and 3 steps of ones.
+ANSWER = np.ones((2, 3, 3), np.float32) @ tiny().nodes[0].kernel + tiny().nodes[0].bias
+
 TABLE = Table(".lstm", "model.lstm", good, uses.load)
 refuse = TABLE.refuse
 
