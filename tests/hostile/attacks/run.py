@@ -18,6 +18,7 @@ from .attack import Attack, Right, Table
 MOST_MB = 256                # of memory beside what the files themselves are long
 MOST_MESSAGE = 4000          # characters of an error
 CANARY = "lstm_engine_was_here"              # what payloads try to create
+SANITIZED = "LSTM_ENGINE_SANITIZED" in os.environ        # tools/sanitize_extension.py: memory is another there
 BATCH_SECONDS = 3600         # a guard: a process that hangs ends itself much earlier
 
 
@@ -44,7 +45,8 @@ class Outcome:
         """Every way in which this is not what must come of the attack."""
         return [*self._wrong_outcome(), *(f"did {event}" for event in self.report.get("events", [])),
                 *(f"changed {name}" for name in self.changed),
-                *([f"took {self.report['mb']:.0f} MB"] if self.report.get("mb", 0) > MOST_MB + self.file_mb else [])]
+                *([f"took {self.report['mb']:.0f} MB"] if self.report.get("mb", 0) > MOST_MB + self.file_mb
+                  and not SANITIZED else [])]
 
     def _wrong_outcome(self) -> Iterator[str]:
         expected = self.attack.expected
