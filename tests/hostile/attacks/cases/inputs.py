@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import zip_bytes
+from torch_bytes import npy_header
 
 import lstm_engine as le
 from lstm_engine.errors import ArgumentError, ArgumentTypeError, FileError, FormatError
 
 from .. import uses
 from ..attack import Make, Table, floats
-from .npys import HEAD, PICKLED, header, objects
+from .npys import HEAD, PICKLED, objects
 from .zips import npy
 
 KERNEL = floats(3, 2)
@@ -91,12 +92,12 @@ TABLE.right("a byte order mark", "no attack: Excel writes it", beside_model(lamb
 refuse(".npy: an array of objects", PICKLED, objects, "Object arrays cannot be loaded when allow_pickle=False",
     file="x.npy")
 refuse(".npy: a plain pickle", PICKLED, lambda: pickle.dumps(print), "not an .npy file of plain numbers", file="x.npy")
-refuse(".npy: 400 TB in 100 bytes", "CWE-789", lambda: header(HEAD.replace("3, 2", "9999999, 9999999")),
+refuse(".npy: 400 TB in 100 bytes", "CWE-789", lambda: npy_header(HEAD.replace("3, 2", "9999999, 9999999")),
        "needs 399,999,920,000,004 bytes, the file holds 0", file="x.npy")
-refuse(".npy: a header of Python code", "CWE-95", lambda: header("__import__('os').system('id')"),
+refuse(".npy: a header of Python code", "CWE-95", lambda: npy_header("__import__('os').system('id')"),
        "not an .npy file of plain numbers", file="x.npy")
 refuse(".npy: complex numbers", "CWE-843", lambda: npy(np.ones((2, 3, 3), "c8")), "got dtype complex64",
     ArgumentTypeError, file="x.npy")
-refuse(".npz: 300 MB of zeros in 300 KB", "CVE-2019-9674", lambda: zip_bytes.made(("x.npy", header(HEAD.replace(
-    "3, 2", "1, 26214400, 3"), data=bytes(3 * 26214400 * 4))), method=8),
+refuse(".npz: 300 MB of zeros in 300 KB", "CVE-2019-9674", lambda: zip_bytes.made(("x.npy", npy_header(HEAD.replace(
+    "3, 2", "1, 26214400, 3")) + bytes(3 * 26214400 * 4)), method=8),
     "more than 200 to 1; save them with numpy.savez", file="x.npz")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from keras_files import functional, layer, sequential, zipped
-from keras_hostile import ARRAYS, CONFIG, SHAPE, H, good, rewritten
+from keras_hostile import ARRAYS, CONFIG, SHAPE, H, called, doubling, good, nested, rewritten
 
 from lstm_engine.errors import FormatError, GraphError, UnsupportedError
 
@@ -68,34 +68,6 @@ def added(name: str, data: bytes = b"x", method: int = zipfile.ZIP_STORED, link:
 def lstm(**settings: Any) -> dict:
     return sequential(layer("LSTM", "lstm", **{"units": H, "batch_shape": SHAPE, **settings}),
                       layer("Dense", "dense", units=2))
-
-
-def nested(depth: int) -> dict:
-    config = CONFIG
-    for number in range(depth):
-        config = sequential(config, name=f"m{number}")
-    return config
-
-
-def tensor(name: str, call: int = 0) -> dict:
-    return {"class_name": "__keras_tensor__", "config": {"shape": SHAPE, "keras_history": [name, call, 0]}}
-
-
-def called(name: str) -> dict:
-    return {"args": [tensor(name)], "kwargs": {}}
-
-
-def doubling(levels: int) -> dict:
-    """Each model calls the one inside it twice."""
-    inner = functional([layer("InputLayer", "x", [], batch_shape=SHAPE), layer("Activation", "a", [called("x")],
-                                                                             activation="tanh")],
-                       ["x", 0, 0], ["a", 0, 0], "m0")
-    for number in range(1, levels):
-        below = f"m{number - 1}"
-        inner = functional([layer("InputLayer", "x", [], batch_shape=SHAPE),
-                            {**inner, "name": below, "inbound_nodes": [called("x"), called(below)]}],
-                           ["x", 0, 0], [below, 2, 0], f"m{number}")
-    return inner
 
 
 def truncated(folder: Path) -> Path:

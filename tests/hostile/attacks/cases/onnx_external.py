@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from onnx_graphs import model, node
+from onnx_hostile import external
 
 from lstm_engine.errors import FileError, FormatError
 
@@ -25,11 +26,7 @@ ANSWER = np.ones((2, 3), np.float32) @ W
 def located(folder: Path, location: str, name: str = "model.onnx", **entries: object) -> Path:
     """A Dense layer whose kernel lies elsewhere; "w.bin" is in the folder, 64 bytes before the kernel."""
     source: Any = model([node("MatMul", "x w", "y")], {"x": ("batch", 3)}, "y", {"w": W})
-    tensor = source.graph.initializer[0]
-    tensor.ClearField("raw_data")
-    tensor.data_location = 1
-    for key, value in {"location": location, **entries}.items():
-        tensor.external_data.add(key=key, value=str(value))
+    external(source, "w", location, **entries)
     (folder / "w.bin").write_bytes(bytes(64) + W.tobytes())
     (folder / name).write_bytes(source.SerializeToString())
     return folder / name
@@ -95,11 +92,8 @@ def many_claims(folder: Path) -> Path:
     """Overlapping tensors of one small file could ask for any amount of memory."""
     tensors = {f"t{i}": floats(256) for i in range(64)}
     source: Any = model([node("MatMul", "x w", "y")], {"x": ("batch", 3)}, "y", {"w": W, **tensors})
-    for number, tensor in enumerate(source.graph.initializer[1:]):
-        tensor.ClearField("raw_data")
-        tensor.data_location = 1
-        for key, value in (("location", "w.bin"), ("offset", 4 * number)):
-            tensor.external_data.add(key=key, value=str(value))
+    for number, name in enumerate(tensors):
+        external(source, name, "w.bin", offset=4 * number)
     (folder / "w.bin").write_bytes(bytes(2048))
     (folder / "model.onnx").write_bytes(source.SerializeToString())
     return folder / "model.onnx"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from onnx_graphs import graph, model, node
+from onnx_hostile import lstm_model, tensor_of, wrong, zeros
 
 from lstm_engine.errors import FormatError, GraphError, OutOfMemoryError, UnsupportedError
 
@@ -15,27 +16,13 @@ from ..attack import Table, floats
 ORT = "ONNX Runtime, 2026: reads beyond W, R, B, P"
 
 
-def whole() -> Any:
-    """Embedding, LSTM, Dense."""
-    tensors = {"table": floats(7, 4), "W": floats(1, 12, 4), "R": floats(1, 12, 3), "B": floats(1, 24), "k": floats(3,
-        2)}
-    nodes = [node("Gather", "table ids", "e"), node("Transpose", "e", "t", perm=[1, 0, 2]),
-             node("LSTM", "t W R B", "Y Yh Yc", name="lstm", hidden_size=3), node("Squeeze", "Y one", "s"),
-             node("MatMul", "s k", "y")]
-    return model(nodes, {"ids": ("int64", ("batch", "time"))}, "y", {**tensors, "one": np.array([1])})
-
-
-def tensor_of(source: Any, name: str) -> Any:
-    return next(tensor for tensor in source.graph.initializer if tensor.name == name)
-
-
-TABLE = Table(".onnx", "model.onnx", lambda: whole().SerializeToString())
+TABLE = Table(".onnx", "model.onnx", lambda: lstm_model().SerializeToString())
 
 
 def refuse(name: str, source: str, change: Callable[[Any], object], message: str, error: type = FormatError) -> None:
     """The whole model after a change."""
     def make() -> bytes:
-        changed = whole()
+        changed = lstm_model()
         change(changed)
         return changed.SerializeToString()
     TABLE.refuse(name, source, make, error, message)
@@ -43,13 +30,6 @@ def refuse(name: str, source: str, change: Callable[[Any], object], message: str
 
 def raw(name: str, source: str, data: Callable[[], bytes], message: str, error: type = FormatError) -> None:
     TABLE.refuse(name, source, data, error, message)
-
-
-def wrong(letter: str, *shape: int) -> Callable[[Any], None]:
-    def change(source: Any) -> None:
-        from onnx import numpy_helper
-        tensor_of(source, letter).CopyFrom(numpy_helper.from_array(np.zeros(shape, np.float32), letter))
-    return change
 
 
 def dims(*sizes: int, data: bytes | None = None) -> Callable[[Any], None]:
@@ -122,12 +102,6 @@ def loop(trips: int) -> bytes:
         "n": np.array(trips), "s0": floats(1), "one": floats(1)}).SerializeToString()
 
 
-def rename(source: Any, name: str) -> None:
-    source.graph.node[2].name = name
-    tensor_of(source, "R").CopyFrom(tensor_of(source, "k"))
-    tensor_of(source, "k").name = "R"
-
-
 # Bytes that are no message.
 raw("a length of 4 GB", "CWE-789, protobuf", lambda: b"\x3a\xff\xff\xff\xff\x0f", "not an ONNX model, or a damaged one")
 raw("a varint without an end", "CWE-835, protobuf", lambda: b"\x08" + b"\xff" * 40,
@@ -146,7 +120,7 @@ refuse("B of half its length", ORT, wrong("B", 1, 12), "B must be [1, 24] for hi
 refuse("B without elements", ORT, wrong("B", 0), "B must be [1, 24] for hidden_size 3, got [0]")
 refuse("P of another length", ORT, lambda source: (
     source.graph.node[2].input.extend(["", "", "", "P"]),
-    source.graph.initializer.add().CopyFrom(named_tensor("P", 1, 5))), "P must be [1, 9] for hidden_size 3, got [1, 5]")
+    source.graph.initializer.add().CopyFrom(zeros("P", 1, 5))), "P must be [1, 9] for hidden_size 3, got [1, 5]")
 refuse("hidden_size of 2^62", ORT, attribute(hidden_size=2**62),
     "hidden_size is 4611686018427387904; expected a number")
 refuse("hidden_size of -3", ORT, attribute(hidden_size=-3), "hidden_size is -3; expected a number")
@@ -209,9 +183,3 @@ raw("Split into 2^40 parts", "CWE-789", made("Split", "c", {"c": floats(4)}, num
     "num_outputs is 1099511627776, but the node has 1 outputs")
 raw("Loop of 2^62 trips", "CWE-835", lambda: loop(2**62),
     "(Loop): this operator is not supported", UnsupportedError)
-
-
-def named_tensor(name: str, *shape: int) -> Any:
-    from onnx import numpy_helper
-    return numpy_helper.from_array(np.zeros(shape, np.float32), name)
-

@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import torch_bytes
 from torch_bytes import safetensors
 
 from lstm_engine.errors import FormatError
@@ -19,7 +20,8 @@ AUDIT = "Trail of Bits' audit of safetensors, 2023"
 
 
 def entry(begin: int = 0, end: int = 24, shape: Any = (3, 2), dtype: Any = "F32", **more: Any) -> dict:
-    return {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end], **more}
+    """The weight of the spec, unless said otherwise."""
+    return torch_bytes.entry(begin, end, shape, dtype, **more)
 
 
 def file(data: bytes = W.T.tobytes(), **tensors: Any) -> bytes:

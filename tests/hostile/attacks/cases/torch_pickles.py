@@ -10,6 +10,7 @@ from torch_bytes import (
     archive,
     call,
     checkpoint,
+    instance,
     items,
     legacy,
     listed,
@@ -40,10 +41,6 @@ def pickle_is_refused(name: str, source: str, value: bytes, message: str, error:
     """A whole archive around the pickle of a mapping that holds `value` beside good weights."""
     TABLE.refuse(name, source, lambda: checkpoint(mapping({"a": value, "weight_ih_l0": tensor()}), **more), error,
         message)
-
-
-def obj(module: str, name: str, state: bytes) -> bytes:
-    return symbol(module, name) + items() + b"\x81" + state + b"b"
 
 
 def raw(value: bytes) -> bytes:
@@ -94,7 +91,7 @@ pickle_is_refused("an allowed function that calls its argument", "CVE-2026-24747
     call(
     symbol("torch._tensor", "_rebuild_from_type_v2"), symbol("os", "system"), b"N", items(text(TOUCH)), b"N"),
     "_rebuild_from_type_v2 of something that rebuilds no tensor")
-pickle_is_refused("NEWOBJ of subprocess.Popen", "CVE-2025-32434", call(obj("subprocess", "Popen", mapping(
+pickle_is_refused("NEWOBJ of subprocess.Popen", "CVE-2025-32434", call(instance("subprocess", "Popen", mapping(
     {"args": text(TOUCH)}))), "REDUCE: a Instance applied to a tuple")
 pickle_is_refused("BUILD, which sets attributes", "CVE-2026-24747 and its kind", text("x") + b"}b",
                   "BUILD: sets the state of a str")
@@ -115,11 +112,11 @@ TABLE.refuse("a tar file, torch 0.1", "CVE-2025-32434 (the tar path ignored weig
              + bytes(250), UnsupportedError, "a tar file of torch 0.1")
 TABLE.refuse("a plain pickle named .bin.pt", "CVE-2025-10155", lambda: pickled(SYSTEM), FormatError,
              "a plain pickle without torch's magic number")
-TABLE.refuse("a whole module of a class of its own", "CWE-502", lambda: checkpoint(obj(
+TABLE.refuse("a whole module of a class of its own", "CWE-502", lambda: checkpoint(instance(
     "my.own.package", "Net", mapping({"_parameters": GRU, "_modules": b"}"}))), UnsupportedError, "my.own.package.Net")
 TABLE.refuse("nothing but objects of foreign classes", "CVE-2025-54412, CVE-2025-54886 (skops)",
     lambda: checkpoint(mapping(
-    {"w": obj("os", "system", mapping({"__setstate__": symbol("os", "system")}))})), UnsupportedError,
+    {"w": instance("os", "system", mapping({"__setstate__": symbol("os", "system")}))})), UnsupportedError,
     "the file holds no tensors")
 
 # Storages and views that lie.

@@ -6,14 +6,14 @@ import json
 from typing import Any
 
 import numpy as np
-from torch_bytes import archive, checkpoint, mapping, pickled, symbol
+from torch_bytes import archive, checkpoint, instance, mapping, pickled, symbol
 from torch_pt2 import CONFIG, LONG, MODEL, WEIGHTS, meta, node, program, pt2, small, tensor
 
 from lstm_engine.errors import FormatError, GraphError, UnsupportedError
 
 from ..attack import Table
 from ..run import CANARY
-from .torch_pickles import GRU, SYSTEM, obj
+from .torch_pickles import GRU, SYSTEM
 
 CALL = f"__import__('os').system('touch {CANARY}')"
 CODE = f"class Net(Module):\n  def forward(self, x):\n    open('{CANARY}', 'w')\n    return x\n".encode()
@@ -124,7 +124,8 @@ TABLE.right("a value doubled 60 times", "CVE-2003-1564, expressions written out"
             np.full((1, 3), 2.0**60), "2^60, at once")
 
 # TorchScript.
-TABLE.refuse("TorchScript code that runs a program", "CWE-94: torch.jit.load runs code/*.py", lambda: checkpoint(obj(
+TABLE.refuse("TorchScript code that runs a program", "CWE-94: torch.jit.load runs code/*.py",
+    lambda: checkpoint(instance(
     "__torch__", "Net", GRU), **{"code/__torch__.py": CODE, "constants.pkl": pickled(SYSTEM)}), UnsupportedError,
     "a TorchScript archive, whose code is not read", file="model.pt")
 TABLE.refuse("a call in TorchScript's data.pkl", "CVE-2022-45907", lambda: checkpoint(
