@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from torch_bytes import archive, checkpoint, instance, mapping, pickled, symbol
-from torch_pt2 import CONFIG, LONG, MODEL, WEIGHTS, meta, node, program, pt2, small, tensor
+from torch_pt2 import CONFIG, LONG, MODEL, WEIGHTS, changed, meta, node, program, pt2, small, tensor
 
 from lstm_engine.errors import FormatError, GraphError, UnsupportedError
 
@@ -23,18 +23,8 @@ NODES = (*GRAPH, "nodes")
 TABLE = Table(".pt2 programs, TorchScript", "model.pt2", lambda: pt2(small(), WEIGHTS))
 
 
-def changed(path: tuple, value: Any) -> bytes:
-    """The small program with one part of it another."""
-    tree = small()
-    at: Any = tree
-    for key in path[:-1]:
-        at = at[key]
-    at[path[-1]] = value
-    return pt2(tree, WEIGHTS)
-
-
 def refuse(name: str, source: str, path: tuple, value: Any, message: str, error: type = UnsupportedError) -> None:
-    TABLE.refuse(name, source, lambda: changed(path, value), error, message)
+    TABLE.refuse(name, source, lambda: pt2(changed(path, value), WEIGHTS), error, message)
 
 
 def made(target: str, result: list, **inputs: Any) -> bytes:
@@ -81,8 +71,8 @@ refuse("a graph inside an argument", "CWE-674", (*NODES, 1, "inputs", 0, "arg"),
        "an argument of the kind 'as_graph' is not supported")
 refuse("an output that changes the caller's input", "CWE-471", ("graph_module", "signature", "output_specs", 0), {
     "user_input_mutation": {}}, "an output of the kind 'user_input_mutation' is not supported")
-TABLE.right("code as the name of a size", "CWE-95: sympy.sympify evaluates text", lambda: changed(
-    (*GRAPH, "tensor_values", "x", "sizes", 0), named_size(CALL)), np.maximum(np.ones((2, 3), np.float32)
+TABLE.right("code as the name of a size", "CWE-95: sympy.sympify evaluates text", lambda: pt2(changed(
+    (*GRAPH, "tensor_values", "x", "sizes", 0), named_size(CALL)), WEIGHTS), np.maximum(np.ones((2, 3), np.float32)
                                                                             @ WEIGHTS["fc.weight"].T, 0),
     "a symbol like any other")
 TABLE.refuse("a weight that is a pickle", "CVE-2025-32434", lambda: weight(pickle=True), UnsupportedError,
