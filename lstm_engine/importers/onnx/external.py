@@ -46,8 +46,9 @@ class ExternalData:
         try:
             descriptor = self._open(parts)
         except OSError as error:
-            if error.errno == errno.ELOOP:
-                raise FormatError(f"{where}: {location!r:.200} leads through a link") from error
+            if error.errno in (errno.ELOOP, errno.ENOTDIR):         # systems differ in which of them a link is
+                raise FormatError(f"{where}: {location!r:.200} leads through a link, or through what is no folder"
+                                  ) from error
             raise FileError(error.errno, f"{where}: cannot read {location!r:.200} beside the model: {error.strerror}"
                             ) from error
         status = os.fstat(descriptor)

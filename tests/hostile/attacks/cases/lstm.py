@@ -130,7 +130,7 @@ refuse("a layer with code", "CVE-2024-3660", lambda: config(lambda c: c["nodes"]
 refuse("a file of a later version", "downgrade and confusion of versions", lambda: edited(
     lambda header, _: header["__metadata__"].update(version="9", min_reader="9")), FormatError,
        "header: min_reader is 9, this reads up to 1")
-refuse("a weight of another shape than its layer", "CVE-2022-25882 and its kind: shapes not checked", lambda: entry(
+refuse("a weight of another shape than its layer", "CWE-131", lambda: entry(
     shape=[2, 3]), FormatError, "config: node 'd' (Dense): bias must be [3]")
 refuse("a node that reads its own output", "CWE-835", lambda: config(lambda c: c["nodes"][0].update(inputs=["y"])),
        FormatError, "config: node 'd' (Dense): input 'y' is made neither by an earlier node")

@@ -42,7 +42,7 @@ refuse("an array of objects", PICKLED, objects, "tensor 'w' is Python objects, w
     UnsupportedError)
 refuse("a header of Python code", "CWE-95", lambda: npy_header("__import__('os').system('id')"),
        "w.npy: its header is not what NumPy writes")
-refuse("a header nested 4,000 deep", "CVE-2019-16056 and its kind", lambda: npy_header("(" * 2000 + ")" * 2000),
+refuse("a header nested 4,000 deep", "CWE-674 in Python's parser", lambda: npy_header("(" * 2000 + ")" * 2000),
        "w.npy: its header is not what NumPy writes")
 refuse("a header of 64 KB", "numpy's max_header_size", lambda: npy_header(HEAD + " " * 60_000),
        "w.npy: a header of 60059 bytes; 4096 can be there")

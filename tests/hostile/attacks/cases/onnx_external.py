@@ -112,8 +112,8 @@ def in_a_folder(folder: Path) -> Path:
 EXCHANGED = ("d", "d/w.bin", "d.moved", "d.moved/w.bin")
 TABLE.right("a folder exchanged for a link before its file is opened", "CWE-367, TOCTOU", in_a_folder, ANSWER,
             "the file that was there", use=calls.convert_while_folder_is_exchanged, writes=EXCHANGED)
-TABLE.refuse("a folder exchanged for a link before it is opened", "CWE-367, TOCTOU", in_a_folder, FileError,
-             "cannot read 'd/w.bin' beside the model: Not a directory", use=calls.convert_before_folder_is_opened,
+TABLE.refuse("a folder exchanged for a link before it is opened", "CWE-367, TOCTOU", in_a_folder, FormatError,
+             "'d/w.bin' leads through a link, or through what is no folder", use=calls.convert_before_folder_is_opened,
              writes=EXCHANGED)
 TABLE.refuse("a file cut short while it is read", "CWE-367", good, FormatError, "'w.bin' ends early",
              use=calls.convert_while_data_is_cut, writes=("w.bin",))

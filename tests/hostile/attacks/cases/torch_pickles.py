@@ -71,7 +71,8 @@ def colliding(count: int) -> bytes:
 pickle_is_refused("REDUCE of os.system", "CVE-2025-32434", SYSTEM, f"calls 'os.system', {REFUSED}")
 TABLE.refuse("what Python itself writes for __reduce__", "CVE-2025-32434", lambda: raw(pickle.dumps({"w": Evil()}, 4)),
              FormatError, f"opcode REDUCE: calls 'posix.system', {REFUSED}")
-pickle_is_refused("STACK_GLOBAL of builtins.eval", "CVE-2022-45907", text("builtins") + text("eval") + b"\x93" + items(
+pickle_is_refused("STACK_GLOBAL of builtins.eval", "CVE-2025-32434's kind",
+    text("builtins") + text("eval") + b"\x93" + items(
     text(f"open('{CANARY}', 'w')")) + b"R", f"calls 'builtins.eval', {REFUSED}")
 pickle_is_refused("a module that scanners do not know", "CVE-2025-1716 (pip.main)", call(
     symbol("pip", "main"), listed(text("install"), text("x"))), f"calls 'pip.main', {REFUSED}")
@@ -148,7 +149,7 @@ TABLE.refuse("a billion laughs by DUP", "CVE-2003-1564 in pickle", lambda: check
              "opcode DUP is not allowed")
 TABLE.refuse("a list in itself", "CWE-674", lambda: checkpoint(b"]q\x07h\x07a"), FormatError,
     "the container '0' holds itself")
-TABLE.refuse("tuples 100,000 deep", "CVE-2022-48560 and its kind", lambda: checkpoint(b")" + b"\x85" * 100_000),
+TABLE.refuse("tuples 100,000 deep", "CWE-674", lambda: checkpoint(b")" + b"\x85" * 100_000),
     FormatError,
              "is nested more than 64 deep")
 TABLE.refuse("MARK a million times", "CWE-400", lambda: raw(b"\x80\x02" + MARK * 1_000_000 + b"."), FormatError,

@@ -59,9 +59,9 @@ def named_size(text: str) -> dict:
 
 
 # Code in places where torch evaluates text.
-refuse("code as a guard", "CWE-95: torch.export keeps guards as Python text", ("guards_code",), [CALL],
+refuse("code as a guard", "CVE-2022-45907's kind: text that torch evaluates", ("guards_code",), [CALL],
        "a condition that cannot be kept here")
-refuse("a guard 1,000 brackets deep", "CVE-2019-16056 and its kind: Python's parser", ("guards_code",), [
+refuse("a guard 1,000 brackets deep", "CWE-674 in Python's parser", ("guards_code",), [
     "(" * 1000 + "1" + ")" * 1000 + " == 1"], "a condition that cannot be kept here")
 refuse("an operator of another module", "CWE-470", (*NODES, 1, "target"), "os.system",
        "node 'z' (os.system): this operator is not supported")
@@ -118,7 +118,7 @@ TABLE.refuse("TorchScript code that runs a program", "CWE-94: torch.jit.load run
     lambda: checkpoint(instance(
     "__torch__", "Net", GRU), **{"code/__torch__.py": CODE, "constants.pkl": pickled(SYSTEM)}), UnsupportedError,
     "a TorchScript archive, whose code is not read", file="model.pt")
-TABLE.refuse("a call in TorchScript's data.pkl", "CVE-2022-45907", lambda: checkpoint(
+TABLE.refuse("a call in TorchScript's data.pkl", "CWE-502", lambda: checkpoint(
     SYSTEM, **{"code/__torch__.py": CODE}), FormatError, "calls 'os.system'", file="model.pt")
 TABLE.refuse("a pickled class below __torch__", "CWE-502", lambda: checkpoint(mapping(
     {"w": symbol("__torch__.os", "system")})), UnsupportedError, "the file holds no tensors", file="model.pt")
