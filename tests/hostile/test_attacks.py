@@ -29,7 +29,11 @@ PAGE = Path(__file__).parents[2] / "docs" / "attacks.md"
 @pytest.mark.unchecked("the check runs ONNX's reference, which the watcher sees being loaded")
 @pytest.mark.parametrize("table", TABLES, ids=[table.format for table in TABLES])
 def test_attacks(table, tmp_path):
-    wrong = [f"{outcome.attack.name}: {fault}" for outcome in outcomes(table, tmp_path) for fault in outcome.wrong]
+    # A sanitizer reports each request for memory that nobody has.
+    chosen = [attack for attack in table.attacks
+              if not (SANITIZED and str(attack.expected).startswith("OutOfMemoryError"))]
+    found = outcomes(table, tmp_path, chosen)
+    wrong = [f"{outcome.attack.name}: {fault}" for outcome in found for fault in outcome.wrong]
     assert not wrong, "\n" + "\n".join(wrong)
 
 
@@ -69,7 +73,6 @@ MISDEEDS = {
 }
 
 
-@pytest.mark.skipif(SANITIZED, reason="the sanitizer tells of a crash in its own way, and takes its own memory")
 def test_the_judge_sees_what_is_wrong(tmp_path):
     """Uses that do what no attack may bring about: each is seen, so the tests above can fail."""
     table = Table("misdeeds", "deed.txt", lambda: "nothing", calls.misdeed)
