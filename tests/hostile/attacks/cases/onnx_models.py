@@ -9,7 +9,7 @@ import numpy as np
 from onnx_graphs import graph, model, node
 from onnx_hostile import lstm_model, tensor_of, wrong, zeros
 
-from lstm_engine.errors import FormatError, GraphError, OutOfMemoryError, UnsupportedError
+from lstm_engine.errors import FormatError, GraphError, LimitError, UnsupportedError
 
 from ..attack import Table, floats
 
@@ -161,10 +161,9 @@ raw("ConstantOfShape of 2^60", "CWE-789", made("ConstantOfShape", "n", {"n": np.
     "value 'z': the size of [1152921504606846976] overflows",
     GraphError)
 raw("Expand to 2^50", "CWE-789", made("Expand", "c n", {"c": floats(1), "n": np.array([2**25, 2**25])}),
-    "Unable to allocate",
-    OutOfMemoryError)
-raw("Tile 2^40 times", "CWE-789", made("Tile", "c n", {"c": floats(1), "n": np.array([2**40])}), "Unable to allocate",
-    OutOfMemoryError)
+    "brings the memory of this call to 4,503,599,627,370,496 bytes", LimitError)
+raw("Tile 2^40 times", "CWE-789", made("Tile", "c n", {"c": floats(1), "n": np.array([2**40])}),
+    "brings the memory of this call to 4,398,046,511,104 bytes", LimitError)
 raw("Range of 2^62", "CWE-789", made("Range", "a n s", {"a": np.array(0), "n": np.array(2**62), "s": np.array(1)}),
     "overflows",
     GraphError)
@@ -174,7 +173,7 @@ raw("Pad by 2^62", "CWE-190", made("Pad", "c n", {"c": floats(1), "n": np.array(
     GraphError)
 raw("OneHot of depth 2^40", "CWE-789", made("OneHot", "c d v", {"c": np.array([1]), "d": np.array(2**40),
     "v": floats(2)}),
-    "Unable to allocate", OutOfMemoryError)
+    "brings the memory of this call to 21,990,232,555,520 bytes", LimitError)
 raw("Gather beyond its table", "CWE-125", made("Gather", "c n", {"c": floats(4), "n": np.array([9])}),
     "index 9 is out of bounds for axis 0 with size 4")
 raw("Reshape to another count", "CWE-131", made("Reshape", "c n", {"c": floats(4), "n": np.array([5])}),
