@@ -299,15 +299,6 @@ cdef void note_block(void *context, const void *block, size_t bytes) noexcept wi
     (<dict>context)[<uintptr_t>block] = bytes
 
 
-def weight_bytes(models):
-    """Bytes of the packed weights of some CoreModels, one that they share counted once."""
-    cdef dict blocks = {}
-    cdef CoreModel model
-    for model in models:
-        le_model_visit_weights(model.model, note_block, <void *>blocks)
-    return sum(blocks.values())
-
-
 cdef class CoreModel:
     """A model of the C core: add values and layers, `finish`, then `run` from any number of threads."""
 
@@ -520,8 +511,14 @@ cdef class CoreModel:
         return slots
 
     def memory(self):
-        """(bytes of idle workspaces, bytes kept for outputs to come); `weight_bytes` counts what models share."""
+        """(bytes of idle workspaces, bytes kept for outputs to come); for weights, which models may share: `blocks`."""
         return le_model_workspace_bytes(self.model), self.outputs.idle()
+
+    def blocks(self):
+        """{address: bytes} of the packed weights. Models that share some have these at one address."""
+        cdef dict blocks = {}
+        le_model_visit_weights(self.model, note_block, <void *>blocks)
+        return blocks
 
     def unpack(self, size_t op, which, shape):
         """Weight `which` ("W", "R", "projection", "kernel", "table") of the layer added as number `op`, as it was given."""

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from . import runtime
-from ._core import weight_bytes
 from .arguments import choice, flag, path_text, shown, whole_number
 from .arrays import Owners
 from .entry import entry, out_of_memory
@@ -137,7 +136,8 @@ class Model:
         idle, kept = (sum(sizes) for sizes in zip((0, 0), *(core.memory() for core in cores)))
         recorded = 0 if self._plan.replays is None else self._plan.replays.bytes()
         host, raw = held_bytes(self._plan.light)
-        return {"weights": weight_bytes(cores), "workspace": idle + recorded, "outputs": kept, "host_operators": host,
+        blocks = {address: size for core in cores for address, size in core.blocks().items()}
+        return {"weights": sum(blocks.values()), "workspace": idle + recorded, "outputs": kept, "host_operators": host,
                 "raw": raw}
 
     def __repr__(self) -> str:
