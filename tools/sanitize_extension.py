@@ -29,12 +29,13 @@ PATHS = ["tests/unit", "tests/hostile", "tests/property", "tests/threads", "test
 NOT_COPIED = shutil.ignore_patterns("build", "dist", "*.so", "*.pyd", ".git", ".*cache*", "__pycache__", "*.egg-info",
                                     "_core.c")
 # A report ends the process, so that nothing runs on with broken memory; a size that nobody has is a MemoryError of
-# Python's, as without the sanitizer; CPython itself leaks by design.
+# Python's, as without the sanitizer; CPython itself leaks by design. CPython and NumPy are not instrumented: their
+# interceptors' reads and writes are not looked at, their locks are. A child of a fork may start threads again.
 OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:handle_segv=2:handle_sigbus=2:handle_sigfpe=2:"
                     "allocator_may_return_null=1:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:abort_on_error=1",
-    "TSAN_OPTIONS": "halt_on_error=1:abort_on_error=1:ignore_noninstrumented_modules=1",
+    "TSAN_OPTIONS": "halt_on_error=1:abort_on_error=1:ignore_noninstrumented_modules=1:die_after_fork=0",
 }
 # What a sanitizer says of a test that asks for memory nobody has, and of its answer, which is NumPy's to give: no report.
 NO_REPORT = re.compile(r"WARNING: \w+ failed to allocate 0x[0-9a-f]+ bytes")

@@ -11,6 +11,7 @@ array a byte 1 and its bytes in C order, or a byte 0 and the length and text of 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import math
@@ -95,7 +96,12 @@ def _run(module_function: str, path: Path, file: BinaryIO, what: str, max_bytes:
         "cpu_seconds": cpu_seconds,
     }
     # Wall time only has to catch a child that waits for ever; a busy machine must not fail a good file.
-    with _Child(request, file, START_SECONDS + 10 * cpu_seconds) as child:
+    try:
+        child = _Child(request, file, START_SECONDS + 10 * cpu_seconds)
+    except OSError as error:
+        raise FileError(error.errno, f"cannot read {path}: {what} runs in a process of its own, and {sys.executable} "
+                                     f"cannot be started: {error.strerror}") from error
+    with child:
         try:
             header = _read_header(child.pipe)
             arrays = _read_arrays(child.pipe, header["arrays"], max_bytes)
@@ -105,6 +111,8 @@ def _run(module_function: str, path: Path, file: BinaryIO, what: str, max_bytes:
             raise _ERRORS[refusal.kind](f"{path}: {refusal}") from None
         except _Nonsense as nonsense:
             raise FormatError(f"{path}: {what} {child.how_it_ended() or f'answered {nonsense}'}") from None
+        except OSError as error:
+            raise FileError(error.errno, f"cannot read {path}: no answer of {what}: {error.strerror}") from error
     return header["result"], arrays
 
 
@@ -130,12 +138,9 @@ class _Child:
         environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
                         "HDF5_PLUGIN_PRELOAD": "::", "HDF5_USE_FILE_LOCKING": "FALSE"}
         self.timed_out = False
-        try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOTSTRAP, json.dumps(request)],
-                stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
-        except OSError as error:
-            raise FileError(error.errno, f"cannot start {sys.executable}: {error.strerror}") from error
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOTSTRAP, json.dumps(request)],
+            stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
         self.pipe: BinaryIO = self.process.stdout  # type: ignore[assignment]
         self._timer = threading.Timer(wall_seconds, self._time_out)
         self._timer.daemon = True
@@ -160,7 +165,8 @@ class _Child:
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
         self.process.kill()
-        self.pipe.close()
+        with contextlib.suppress(OSError):         # of what is thrown away
+            self.pipe.close()
         self.process.wait()
 
 

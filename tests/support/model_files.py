@@ -47,6 +47,11 @@ W, R, B = floats(4 * HIDDEN, FEATURES, seed=1), floats(4 * HIDDEN, HIDDEN, seed=
 KERNEL, BIAS = floats(HIDDEN, UNITS, seed=4), floats(UNITS, seed=5)
 
 
+def bits(array: np.ndarray) -> bytes:
+    """The numbers of an answer, to be compared to the bit."""
+    return np.ascontiguousarray(array).tobytes()
+
+
 def small_model() -> le.Model:
     """LSTM, then Dense, every step given."""
     return le.Model([le.LSTM(W[None], R[None], np.concatenate([B, 0 * B])[None]), le.Dense(KERNEL, BIAS)])

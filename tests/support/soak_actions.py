@@ -18,6 +18,7 @@ from typing import Any
 
 import model_files
 import numpy as np
+from model_files import bits
 
 import lstm_engine as le
 from lstm_engine.cli.main import main as command_line
@@ -54,10 +55,6 @@ class World:
         if not self.models:
             load(self)
         return self.models[int(self.rng.integers(len(self.models)))]
-
-
-def bits(answer: np.ndarray) -> bytes:
-    return np.ascontiguousarray(answer).tobytes()
 
 
 def _lstm(rng: np.random.Generator, features: int, hidden: int) -> tuple[np.ndarray, np.ndarray]:

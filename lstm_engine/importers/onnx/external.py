@@ -39,33 +39,40 @@ class ExternalData:
         return self._tensors[key]
 
     def _load(self, where: str, path: str, location: str, offset: int, dtype: np.dtype, dims: list[int]) -> np.ndarray:
-        needed = math.prod(dims) * dtype.itemsize
         try:
             descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
                                  | getattr(os, "O_BINARY", 0))
+            try:
+                array = self._read(where, descriptor, path, location, offset, dtype, dims)
+            finally:
+                os.close(descriptor)
         except OSError as error:
-            raise FileError(error.errno, f"{where}: cannot read {location!r} beside the model: {error.strerror}"
-                            ) from error
+            raise FileError(error.errno, f"{where}: cannot read {location!r} beside the model: "
+                                         f"{error.strerror or error}") from error
+        return array.astype(dtype, copy=False)
+
+    def _read(self, where: str, descriptor: int, path: str, location: str, offset: int, dtype: np.dtype,
+              dims: list[int]) -> np.ndarray:
+        needed = math.prod(dims) * dtype.itemsize
         status = os.fstat(descriptor)
         # A second name of the file could be a file elsewhere, which the model's owner may not read.
         if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-            os.close(descriptor)
             raise FormatError(f"{where}: {location!r} is not a plain file with one name")
         note_read(status)
-        with open(descriptor, "rb") as file:
-            if offset + needed > status.st_size:
-                raise FormatError(f"{where}: bytes {offset} to {offset + needed} of {location!r}, "
-                                  f"which has {status.st_size}")
-            # Tensors that overlap without being the same could ask for far more memory than there are bytes.
-            self._claimed[path] = self._claimed.get(path, 0) + needed
-            if self._claimed[path] > status.st_size:
-                raise FormatError(f"{where}: the tensors claim more than the {status.st_size} bytes of {location!r}")
-            array = np.empty(dims, dtype.newbyteorder("<"))
+        if offset + needed > status.st_size:
+            raise FormatError(f"{where}: bytes {offset} to {offset + needed} of {location!r}, "
+                              f"which has {status.st_size}")
+        # Tensors that overlap without being the same could ask for far more memory than there are bytes.
+        self._claimed[path] = self._claimed.get(path, 0) + needed
+        if self._claimed[path] > status.st_size:
+            raise FormatError(f"{where}: the tensors claim more than the {status.st_size} bytes of {location!r}")
+        array = np.empty(dims, dtype.newbyteorder("<"))
+        view = memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+        with open(descriptor, "rb", closefd=False) as file:
             file.seek(offset)
-            view = memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
-            if file.readinto(view) != needed:      # type: ignore[attr-defined]
+            if file.readinto(view) != needed:
                 raise FormatError(f"{where}: {location!r} ends early")
-        return array.astype(dtype, copy=False)
+        return array
 
     def _inside(self, where: str, location: str) -> str:
         """The path of a location whose every step is a plain name, and no step a link."""

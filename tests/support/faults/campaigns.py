@@ -1,0 +1,153 @@
+"""The campaigns: which faults come into which operations, and the table of what came of them."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import control, operations
+from .control import Fault
+
+ROOT = Path(__file__).resolve().parents[3]
+SECONDS = 600                       # after which a process has hung, however loaded the machine
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """One fault, at each of its points, in some operations."""
+
+    fault: Fault
+    operations: Callable[[Path], Iterator[operations.Operation]]
+    python: bool = False            # CPython's own allocators
+
+    @property
+    def memory(self) -> bool:
+        return self.python or bool(self.fault.kinds & (control.OWN_MEMORY | control.ANY_MEMORY))
+
+
+def _all(folder: Path) -> Iterator[operations.Operation]:
+    yield from operations.reads(folder)
+    yield from operations.calls(folder)
+    yield from operations.writes(folder)
+
+
+def _files(folder: Path) -> Iterator[operations.Operation]:
+    yield from operations.reads(folder)
+    yield from operations.writes(folder)
+
+
+def _on_files(name: str, error: int, kinds: int = control.FILES) -> Campaign:
+    return Campaign(Fault(name, kinds, error=error), _files)
+
+
+CAMPAIGNS = {
+    "core memory": Campaign(Fault("", control.OWN_MEMORY), _all),
+    "any memory": Campaign(Fault("", control.ANY_MEMORY), _all),
+    "Python memory": Campaign(Fault("", 0), _all, python=True),
+    "EIO": _on_files("EIO", errno.EIO),
+    "ENOSPC": _on_files("ENOSPC", errno.ENOSPC, control.OPEN | control.WRITE | control.SYNC | control.RENAME
+                        | control.CLOSE),
+    "EINTR": _on_files("EINTR", errno.EINTR, control.FILES & ~control.CLOSE),
+    "short": Campaign(Fault("short", control.READ | control.WRITE, control.SHORT), _files),
+    "all short": Campaign(Fault("all short", control.READ | control.WRITE, control.SHORT, every=True), _files),
+    "ends early": Campaign(Fault("ends early", control.READ, control.END), operations.reads),
+}
+
+
+def absent(name: str) -> str:
+    """Why a campaign cannot run here, "" where it can."""
+    if CAMPAIGNS[name].python and importlib.util.find_spec("_testcapi") is None:
+        return "this Python has no _testcapi, which makes its own allocators fail"
+    return control.missing()
+
+
+@dataclass
+class Result:
+    """What came of a campaign in one operation."""
+
+    campaign: str
+    operation: str = ""
+    calls: int = 0                                      # points there are
+    outcomes: Counter = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)      # what may not be, with its point
+
+    def line(self) -> str:
+        outcomes = ", ".join(f"{count} {name}" for name, count in self.outcomes.most_common())
+        tried = sum(self.outcomes.values())
+        of = f"{tried}" if tried >= self.calls else f"{tried} of {self.calls}"
+        return f"{self.campaign:14} {self.operation:28} {of:>14}  {outcomes}"
+
+
+def run(name: str, number: int, most: int, folder: Path) -> Result | None:
+    """A campaign in its operation of this number, at no more than `most` points; None if it has no such operation.
+    A process that a fault ends is wrong, and another goes on behind that point."""
+    result = Result(name)
+    library = control.compiled(folder)
+    after = 0
+    while True:
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            messages, ended = _process(name, number, most, after, library, Path(place))
+        begun = 0
+        for message in messages:
+            result.operation = message.get("operation", result.operation)
+            begun = message.get("begin", begun)
+            if "point" in message:
+                result.outcomes[message["outcome"]] += 1
+                if message["wrong"]:
+                    result.wrong.append(f"point {message['point']}: {message['wrong']}")
+                begun = 0
+            if "calls" in message:
+                result.calls = message["calls"]
+                result.wrong += _leaks(message)
+                return result
+        if not result.operation and "IndexError" in ended:
+            return None
+        if not begun or begun == after:
+            result.wrong.append(f"the process that injects ended: {ended}")
+            return result
+        result.outcomes["CRASH"] += 1
+        result.wrong.append(f"point {begun}: the process ended: {ended}")
+        after = begun
+
+
+def _process(name: str, number: int, most: int, after: int, library: Path, place: Path) -> tuple[list[dict], str]:
+    """Its messages, and how it ended."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support"), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-m", "faults.points", str(place), name, str(number), str(most), str(after)],
+        capture_output=True, timeout=SECONDS, env={**control.environment(library), "PYTHONPATH": path,
+                                                   "OMP_NUM_THREADS": "1", "TMPDIR": str(place)})
+    how = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit code {done.returncode}"
+    said = done.stderr.decode(errors="replace").strip()
+    return [json.loads(line) for line in done.stdout.splitlines()], f"{how}: {said[-600:]}"
+
+
+BLOCKS_AT_FIRST = 500               # of Python's allocator, that the paths of errors may keep when they are first taken
+
+
+def _leaks(message: dict) -> Iterator[str]:
+    if message["descriptors"] > 0:
+        yield f"{message['descriptors']} descriptors left open"
+    if message["blocks"] > BLOCKS_AT_FIRST + message["allowed"] * message["done"]:
+        yield f"{message['blocks']} blocks of Python's allocator left after {message['done']} points"
+    if message["living"] > 8:                          # workspaces that a model keeps for its next call
+        yield f"{message['living']} blocks of the core left"
+
+
+def chosen(names: Sequence[str], most: int, folder: Path) -> Iterator[Result]:
+    """The results of whole campaigns."""
+    for name in names:
+        number = 0
+        while (result := run(name, number, most, folder)) is not None:
+            yield result
+            number += 1
