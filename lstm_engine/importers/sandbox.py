@@ -27,7 +27,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ..errors import FileError, FormatError, LstmEngineError, MissingDependencyError, UnsupportedError
-from ..files import open_regular
+from ..files import cannot_read, open_regular
 
 MAGIC = b"LESANDBX"
 MAX_HEADER = 24 << 20
@@ -76,8 +76,11 @@ def run(module_function: str, path: Path, *, what: str, max_bytes: int | None = 
     if getattr(sys, "frozen", False) or not sys.executable:
         raise UnsupportedError(f"{path}: {what} runs in a separate Python process, which this frozen program "
                                "cannot start; convert the model with a plain Python and load the .lstm file")
-    with open_regular(path) as file:
-        return _run(module_function, path, file, what, max_bytes)
+    try:
+        with open_regular(path) as file:
+            return _run(module_function, path, file, what, max_bytes)
+    except OSError as error:
+        cannot_read(path, error)
 
 
 def _run(module_function: str, path: Path, file: BinaryIO, what: str, max_bytes: int | None

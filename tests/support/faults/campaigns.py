@@ -57,7 +57,8 @@ CAMPAIGNS = {
     "EIO": _on_files("EIO", errno.EIO),
     "ENOSPC": _on_files("ENOSPC", errno.ENOSPC, control.OPEN | control.WRITE | control.SYNC | control.RENAME
                         | control.CLOSE),
-    "EINTR": _on_files("EINTR", errno.EINTR, control.FILES & ~control.CLOSE),
+    "EINTR": _on_files("EINTR", errno.EINTR, control.OPEN | control.READ | control.WRITE | control.SYNC
+                       | control.RENAME),
     "short": Campaign(Fault("short", control.READ | control.WRITE, control.SHORT), _files),
     "all short": Campaign(Fault("all short", control.READ | control.WRITE, control.SHORT, every=True), _files),
     "ends early": Campaign(Fault("ends early", control.READ, control.END), operations.reads),
@@ -132,13 +133,15 @@ def _process(name: str, number: int, most: int, after: int, library: Path, place
     return [json.loads(line) for line in done.stdout.splitlines()], f"{how}: {said[-600:]}"
 
 
-BLOCKS_AT_FIRST = 500               # of Python's allocator, that the paths of errors may keep when they are first taken
+# Of Python's allocator: what the paths of errors keep when they are first taken (lines of source for a traceback, modules,
+# warnings), and what a point may leave: less than any object of ours.
+BLOCKS_AT_FIRST, BLOCKS_A_POINT = 700, 0.5
 
 
 def _leaks(message: dict) -> Iterator[str]:
     if message["descriptors"] > 0:
         yield f"{message['descriptors']} descriptors left open"
-    if message["blocks"] > BLOCKS_AT_FIRST + message["allowed"] * message["done"]:
+    if message["blocks"] > BLOCKS_AT_FIRST + BLOCKS_A_POINT * message["done"]:
         yield f"{message['blocks']} blocks of Python's allocator left after {message['done']} points"
     if message["living"] > 8:                          # workspaces that a model keeps for its next call
         yield f"{message['living']} blocks of the core left"

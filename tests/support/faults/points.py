@@ -7,7 +7,6 @@ A line of JSON a message: {"begin": point} before a fault, so that a point which
 from __future__ import annotations
 
 import ctypes
-import gc
 import json
 import os
 import sys
@@ -16,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from held import python_blocks
 
 from lstm_engine import _core
 
@@ -66,8 +67,7 @@ def turns_until_refused() -> int:
 
 def allocated() -> tuple[int, int]:
     """Python's blocks and open descriptors."""
-    gc.collect()
-    return sys.getallocatedblocks(), len(os.listdir("/proc/self/fd"))
+    return python_blocks(), len(os.listdir("/proc/self/fd"))
 
 
 def say(**message: Any) -> None:
@@ -116,7 +116,7 @@ def go_through(operation: Operation, campaign: campaigns.Campaign, shim: Shim, m
         say(point=at, outcome=outcome, wrong=wrong)
     ended = allocated(), shim.living()
     say(calls=count, done=len(points), blocks=ended[0][0] - begun[0][0], descriptors=ended[0][1] - begun[0][1],
-        living=ended[1] - begun[1], allowed=operation.blocks)
+        living=ended[1] - begun[1])
 
 
 def main() -> None:
