@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,8 @@ def listed(value: Any, what: str) -> list[Any]:
 
 def path_text(value: Any, what: str) -> str:
     """A path as a str. Numbers, which the system would take for open files, are none."""
+    if isinstance(value, PurePath):                     # the usual kinds cannot raise, and no signal's handler is mistaken
+        return str(value)
     try:
         return os.fsdecode(value)
     except Exception:                                   # TypeError, or what the caller's own class raises

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from . import runtime
+from ._core import Turn
 from .arguments import shown, whole_number
 from .arrays import Owners, plain_array
 from .entry import entry, out_of_memory
@@ -44,7 +44,7 @@ class Stream:
         self._axes = self._plan.axes
         self._inputs = _stepped_inputs(self._plan, self._pairs)
         self._check = InputCheck(self._inputs, self._axes)
-        self._busy = threading.Lock()
+        self._one = Turn(StreamError, "the stream is in use by another thread")
         self._closed = False
         self._layout = model._states
         self._rows = {} if self._pairs else self._layout.zeros(self.batch)
@@ -239,8 +239,11 @@ class Stream:
 
     # ---- details ------------------------------------------------------------------------------------------
 
-    def _turn(self) -> _Turn:
-        return _Turn(self)
+    def _turn(self) -> Turn:
+        """Holds the stream for one call; a second thread, or a closed stream, is an error."""
+        if self._closed:
+            raise StreamError("the stream is closed")
+        return self._one
 
     def _fast_core(self) -> Any:
         """The C core's own stream, for a plan that is one segment with one input and one output."""
@@ -252,7 +255,7 @@ class Stream:
                 or not segment.takes_declared(self._plan.values):
             return None
         rows = self._rows.get(0)
-        return segment.stream(self.batch, rows, runtime.num_threads(self._threads), self._busy)
+        return segment.stream(self.batch, rows, runtime.num_threads(self._threads), self._one)
 
     def _zero_input(self, name: str) -> np.ndarray:
         value = self._model.inputs[name]
@@ -292,22 +295,6 @@ class Stream:
     @staticmethod
     def _answer(results: dict[str, np.ndarray]) -> Any:
         return next(iter(results.values())) if len(results) == 1 else results
-
-
-class _Turn:
-    """Holds the stream for one call; a second thread, or a closed stream, is an error."""
-
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
-
-    def __enter__(self) -> None:
-        if self.stream._closed:
-            raise StreamError("the stream is closed")
-        if not self.stream._busy.acquire(blocking=False):
-            raise StreamError("the stream is in use by another thread")
-
-    def __exit__(self, *exc: object) -> None:
-        self.stream._busy.release()
 
 
 class StreamError(LstmEngineError, RuntimeError):
