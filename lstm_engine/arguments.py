@@ -54,6 +54,8 @@ def listed(value: Any, what: str) -> list[Any]:
         raise ArgumentTypeError(f"{what}, got {type(value).__name__}")
     try:
         return list(value)
+    except MemoryError:
+        raise
     except Exception as error:                          # of the caller's own class
         raise ArgumentTypeError(f"{what}; {type(value).__name__} raised {type(error).__name__}") from error
 
@@ -64,6 +66,8 @@ def path_text(value: Any, what: str) -> str:
         return str(value)
     try:
         return os.fsdecode(value)
+    except MemoryError:
+        raise
     except Exception:                                   # TypeError, or what the caller's own class raises
         raise ArgumentTypeError(f"{what}: expected the path of a file (str or os.PathLike), "
                                 f"not {type(value).__name__}") from None

@@ -22,6 +22,8 @@ from .plan.step_axes import across_time, step_places, takes_last_step
 if TYPE_CHECKING:
     from .model import Model
 
+_Rows = dict[int, np.ndarray]           # state rows by segment, see StateLayout
+
 
 class Stream:
     """`batch` live sequences of one model. Made by `Model.stream`; a context manager.
@@ -50,6 +52,7 @@ class Stream:
         self._rows = {} if self._pairs else self._layout.zeros(self.batch)
         self._fed = {name: self._zero_input(name) for name in self._pairs}
         self._fast = self._fast_core()
+        self._in_place = self._fast is not None
 
     @property
     def batch(self) -> int:
@@ -97,7 +100,10 @@ class Stream:
                 if axis is not None and array.shape[axis] != 1 and not self._pairs:
                     raise ArgumentError(f"stream.step: input {name!r} has {array.shape[axis]} steps; "
                                         "use run for more than one")
-            return self._single_steps(self._run(arrays))
+            results, rows, fed = self._run(arrays, self._rows, self._fed)
+            answer = self._single_steps(results)
+            self._keep(rows, fed)
+            return answer
 
     def run(self, x: Any) -> Any:
         """Several steps: x [batch, steps, features], or [batch, steps] token ids (or the layout that the model's
@@ -117,11 +123,15 @@ class Stream:
         with self._turn():
             arrays = self._checked(x)
             if not self._pairs and all(self._sequence(name) for name in self._plan.outputs):
-                return self._answer(self._run(arrays))
-            return self._step_by_step(arrays)
+                results, rows, fed = self._run(arrays, self._rows, self._fed)
+                answer = self._answer(results)
+            else:
+                answer, rows, fed = self._step_by_step(arrays)
+            self._keep(rows, fed)
+            return answer
 
-    def _step_by_step(self, arrays: dict[str, np.ndarray]) -> Any:
-        """Run each step on its own, because an output is not a sequence; all of them, or none."""
+    def _step_by_step(self, arrays: dict[str, np.ndarray]) -> tuple[Any, _Rows, dict[str, np.ndarray]]:
+        """Run each step on its own, because an output is not a sequence: the answer, and what `_keep` takes."""
         timed = {name: axis for name in arrays if (axis := self._axes.time_axis(name)) is not None}
         if not timed:
             raise UnsupportedError("stream.run: no input of this model has a time axis; use step")
@@ -130,24 +140,19 @@ class Stream:
             raise ArgumentError(f"stream.run: the inputs have different numbers of steps ({sorted(steps)})")
         along = next(iter(timed.values()))               # where outputs that are no sequences get their steps
         made: dict[str, list[np.ndarray]] = {name: [] for name in self._own_outputs()}
-        before = {number: rows.copy() for number, rows in self._rows.items()}, self._fed
-        try:
-            for t in range(steps.pop()):
-                now = {name: arrays[name][(slice(None),) * axis + (slice(t, t + 1),)] for name, axis in timed.items()}
-                results = self._run({**arrays, **now})
-                for name in made:
-                    array = results[name]
-                    made[name].append(array if self._sequence(name) else
-                                      np.expand_dims(array, min(along, array.ndim)))
-        except BaseException:
-            self._keep(*before)
-            raise
+        rows, fed = self._rows, self._fed
+        for t in range(steps.pop()):
+            now = {name: arrays[name][(slice(None),) * axis + (slice(t, t + 1),)] for name, axis in timed.items()}
+            results, rows, fed = self._run({**arrays, **now}, rows, fed)
+            for name in made:
+                array = results[name]
+                made[name].append(array if self._sequence(name) else np.expand_dims(array, min(along, array.ndim)))
         joined = {}
         for name, parts in made.items():
             axis = self._axes.time_axis(name)
             at = min(along, len(self._plan.values[name].shape)) if axis is None else axis
             joined[name] = np.concatenate(parts, at) if parts else self._no_steps(name, along)
-        return self._answer(joined)
+        return self._answer(joined), rows, fed
 
     def _checked(self, x: Any) -> dict[str, np.ndarray]:
         """The inputs by name, each with this stream's rows; sequences of one length."""
@@ -161,27 +166,32 @@ class Stream:
             raise ArgumentError("stream.run: the sequences of one call must have the same number of steps")
         return checked.arrays
 
-    def _run(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Run a chunk and carry every state on, or raise with the states as they were."""
+    def _run(self, arrays: dict[str, np.ndarray], rows: _Rows, fed: dict[str, np.ndarray]
+             ) -> tuple[dict[str, np.ndarray], _Rows, dict[str, np.ndarray]]:
+        """Run a chunk from a state: the outputs, and the state behind it, which `_keep` makes the stream's own when
+        nothing more can fail."""
         made = {} if self._pairs else self._layout.empty(self.batch)
-        results = execute(self._plan, {**arrays, **self._fed}, self.batch, lengths={}, state_in=self._rows,
+        results = execute(self._plan, {**arrays, **fed}, self.batch, lengths={}, state_in=rows,
                           state_out=made, threads=runtime.num_threads(self._threads), carry=not self._pairs)
         # What a host operator passes on may be the caller's array, a constant of the model, or a state.
         for name in self._model._may_alias:
             if name in self._pairs.values():
                 results[name] = results[name].copy()
-        fed = {name: results[source] for name, source in self._pairs.items()}
+        after = {name: results[source] for name, source in self._pairs.items()}
         answer = {name: results[name] for name in self._own_outputs()}
-        held = Owners([*arrays.values(), *self._fed.values(), *fed.values()])
+        held = Owners([*arrays.values(), *fed.values(), *after.values()])
         for name in answer.keys() & self._model._may_alias:
             if held.share(answer[name]) or self._model._constants.share(answer[name]):
                 answer[name] = answer[name].copy()
-        self._keep(made, fed)
-        return answer
+        return answer, made, after
 
-    def _keep(self, rows: Mapping[int, np.ndarray], fed: dict[str, np.ndarray]) -> None:
-        for number, own in rows.items():
-            self._rows[number][...] = own          # in place: the fast path reads the same memory
+    def _keep(self, rows: _Rows, fed: dict[str, np.ndarray]) -> None:
+        """Make a state the stream's own: all of it, or, where memory is short, none."""
+        if self._in_place:                         # of one segment: the fast path reads the same memory
+            for number, own in rows.items():
+                self._rows[number][...] = own
+        else:
+            self._rows = rows
         self._fed = fed
 
     # ---- state --------------------------------------------------------------------------------------------

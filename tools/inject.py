@@ -1,6 +1,6 @@
 """Injects faults into everything that reads, runs or writes a model: the table of what came of them.
 
-    python tools/inject.py [campaign ...] [--points N]
+    python tools/inject.py [campaign ...] [--points N] [--quick]
 
 Campaigns: memory that is refused (core memory, any memory, Python memory), and calls of the system that fail, are
 interrupted or come back short (EIO, ENOSPC, EINTR, short, all short, ends early). Every n-th call of an operation is a
@@ -27,6 +27,7 @@ def main() -> int:
     parser.add_argument("campaign", nargs="*", choices=[[], *campaigns.CAMPAIGNS], metavar="campaign",
                         help="which; default: all")
     parser.add_argument("--points", type=int, default=10**9, help="at most so many of each operation; default: all")
+    parser.add_argument("--quick", action="store_true", help="leave out what is read by a child process")
     options = parser.parse_args()
     started, points, wrong = time.monotonic(), 0, []
     with tempfile.TemporaryDirectory(prefix="lstm-engine-inject-") as folder:
@@ -34,7 +35,7 @@ def main() -> int:
             if why := campaigns.absent(name):
                 print(f"{name}: skipped: {why}")
                 continue
-            for result in campaigns.chosen([name], options.points, Path(folder)):
+            for result in campaigns.run(name, options.points, Path(folder), options.quick):
                 print(result.line(), flush=True)
                 print("".join(f"    {line}\n" for line in result.wrong), end="", flush=True)
                 points += sum(result.outcomes.values())

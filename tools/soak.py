@@ -27,6 +27,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 ACTIONS_A_ROUND = 60
 LEAST_ROUNDS = 9           # six behind the warm-up: fewer say nothing of a slope
+MOST_ROUNDS = 100_000      # days
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,12 @@ GROWTH = {
 COUNTS = {"descriptors": 0, "threads": 0, "children": 0, "files": 0}
 
 
-def report(measures: list[Measure], done: Counter) -> int:
-    """Print what grew; the exit code."""
+def report(measures: np.ndarray, done: Counter) -> int:
+    """Print what grew; the exit code. measures: [rounds, fields of Measure]."""
     settled = measures[len(measures) // 3:]
-    columns = dict(zip(Measure.__dataclass_fields__, np.array([astuple(m) for m in settled], float).T))
-    print(f"{len(measures)} rounds, {measures[-1].actions} actions, {measures[-1].seconds / 60:.1f} minutes; the first "
-          f"{len(measures) - len(settled)} rounds are the warm-up")
+    columns = dict(zip(Measure.__dataclass_fields__, settled.T))
+    print(f"{len(measures)} rounds, {columns['actions'][-1]:.0f} actions, {columns['seconds'][-1] / 60:.1f} minutes; the "
+          f"first {len(measures) - len(settled)} rounds are the warm-up")
     print("actions: " + ", ".join(f"{count} {name}" for name, count in done.most_common()))
     failed = 0
     for name, (unit, per, most, why) in GROWTH.items():
@@ -129,18 +130,20 @@ def soak(minutes: float, seed: int, folder: Path) -> int:
 
     world, process = World(folder, seed), Process(folder)
     names, weights = list(ACTIONS), np.array(list(ACTIONS.values()), float)
-    measures: list[Measure] = []
-    done: Counter = Counter()
-    while len(measures) < LEAST_ROUNDS or measures[-1].seconds < 60 * minutes:
+    # Laid out beforehand: what the soak itself keeps must not look like a leak.
+    measures, rounds = np.zeros((MOST_ROUNDS, len(Measure.__dataclass_fields__))), 0
+    done: Counter = Counter({action.__name__: 0 for action in ACTIONS})
+    while rounds < LEAST_ROUNDS or time.monotonic() - process.began < 60 * minutes and rounds < MOST_ROUNDS:
         for number in world.rng.choice(len(names), ACTIONS_A_ROUND, p=weights / weights.sum()):
             names[number](world)
             done[names[number].__name__] += 1
         world.drop()
-        measures.append(process.measure(sum(done.values())))
+        measures[rounds] = astuple(process.measure(sum(done.values())))
+        rounds += 1
     if threading.active_count() > 1:
         print(f"threads of Python left: {threading.enumerate()}")
         return 1
-    return report(measures, done)
+    return report(measures[:rounds], done)
 
 
 def main() -> int:

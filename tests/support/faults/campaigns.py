@@ -11,15 +11,16 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import control, operations
 from .control import Fault
+from .judge import crash_outcome
 
 ROOT = Path(__file__).resolve().parents[3]
-SECONDS = 600                       # after which a process has hung, however loaded the machine
+SECONDS = 7200                      # after which a process has hung, however loaded the machine
 
 
 @dataclass(frozen=True)
@@ -89,48 +90,57 @@ class Result:
         return f"{self.campaign:14} {self.operation:28} {of:>14}  {outcomes}"
 
 
-def run(name: str, number: int, most: int, folder: Path) -> Result | None:
-    """A campaign in its operation of this number, at no more than `most` points; None if it has no such operation.
-    A process that a fault ends is wrong, and another goes on behind that point."""
-    result = Result(name)
+def run(name: str, most: int, folder: Path, quick: bool = False) -> Iterator[Result]:
+    """A campaign in its operations (quick: those that take milliseconds), at no more than `most` points of each.
+    Where a fault ends the process, another goes on behind that point."""
     library = control.compiled(folder)
-    after = 0
+    result, number, after = Result(name), 0, 0
     while True:
         with tempfile.TemporaryDirectory(dir=folder) as place:
-            messages, ended = _process(name, number, most, after, library, Path(place))
+            messages, ended = _process(name, number, most, after, int(quick), library, Path(place))
         begun = 0
         for message in messages:
-            result.operation = message.get("operation", result.operation)
+            if "operation" in message and message["operation"] != result.operation:
+                result, number, after = Result(name, message["operation"]), message["number"], 0
             begun = message.get("begin", begun)
             if "point" in message:
                 result.outcomes[message["outcome"]] += 1
                 if message["wrong"]:
                     result.wrong.append(f"point {message['point']}: {message['wrong']}")
-                begun = 0
             if "calls" in message:
-                result.calls = message["calls"]
-                result.wrong += _leaks(message)
-                return result
-        if not result.operation and "IndexError" in ended:
-            return None
+                result.calls, begun = message["calls"], 0
+                # CPython loses the arguments of a call for which it has no memory; theirs are not told from ours.
+                result.wrong += [] if CAMPAIGNS[name].python else _leaks(message)
+                yield result
+        if ended == FINISHED:
+            return
         if not begun or begun == after:
             result.wrong.append(f"the process that injects ended: {ended}")
-            return result
-        result.outcomes["CRASH"] += 1
-        result.wrong.append(f"point {begun}: the process ended: {ended}")
+            yield result
+            return
+        outcome, may = crash_outcome(ended)
+        result.outcomes[outcome] += 1
+        if not may:
+            result.wrong.append(f"point {begun}: the process ended: {ended}")
         after = begun
 
 
-def _process(name: str, number: int, most: int, after: int, library: Path, place: Path) -> tuple[list[dict], str]:
+FINISHED = "finished"
+
+
+def _process(name: str, number: int, most: int, after: int, quick: int, library: Path, place: Path
+             ) -> tuple[list[dict], str]:
     """Its messages, and how it ended."""
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support"), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(ROOT / "tests" / "support"), str(ROOT), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, "-m", "faults.points", str(place), name, str(number), str(most), str(after)],
-        capture_output=True, timeout=SECONDS, env={**control.environment(library), "PYTHONPATH": path,
-                                                   "OMP_NUM_THREADS": "1", "TMPDIR": str(place)})
+        [sys.executable, "-X", "faulthandler", "-m", "faults.points", str(place), name,
+         *map(str, (number, most, after, quick))], capture_output=True, timeout=SECONDS,
+        env={**control.environment(library), "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "TMPDIR": str(place)})
+    messages = [json.loads(line) for line in done.stdout.splitlines()]
+    if done.returncode == 0:
+        return messages, FINISHED
     how = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit code {done.returncode}"
-    said = done.stderr.decode(errors="replace").strip()
-    return [json.loads(line) for line in done.stdout.splitlines()], f"{how}: {said[-600:]}"
+    return messages, f"{how}: {done.stderr.decode(errors='replace').strip()[-1500:]}"
 
 
 # Of Python's allocator: what the paths of errors keep when they are first taken (lines of source for a traceback, modules,
@@ -145,12 +155,3 @@ def _leaks(message: dict) -> Iterator[str]:
         yield f"{message['blocks']} blocks of Python's allocator left after {message['done']} points"
     if message["living"] > 8:                          # workspaces that a model keeps for its next call
         yield f"{message['living']} blocks of the core left"
-
-
-def chosen(names: Sequence[str], most: int, folder: Path) -> Iterator[Result]:
-    """The results of whole campaigns."""
-    for name in names:
-        number = 0
-        while (result := run(name, number, most, folder)) is not None:
-            yield result
-            number += 1

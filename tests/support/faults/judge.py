@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import lstm_engine as le
 
 from .operations import Failed, Operation
 
+if TYPE_CHECKING:
+    from .campaigns import Campaign
+
 RIGHT = "right"
-# Of CPython itself where memory is short: what it says when it cannot say MemoryError.
-_MEMORY = (MemoryError,)
+# NumPy has functions that fail for want of memory and do not say so; CPython asks whether a type has a method, or makes a
+# lock, and takes a MemoryError for a no. Nothing around them can tell what happened: (the error, whether it comes of C's
+# allocations too, or of CPython's own alone).
+FOREIGN = ((SystemError, True), (RuntimeError, True), (TypeError, False), (AttributeError, False))
 
 
-def memory_outcome(error: BaseException | None) -> tuple[str, bool]:
-    """(what happened, whether it may): no error, MemoryError of any kind, or an error of ours."""
+def memory_outcome(error: BaseException | None, python: bool) -> tuple[str, bool]:
+    """(what happened, whether it may): no error, MemoryError of any kind, one of ours, or what is known of others.
+    python: CPython's own allocators failed."""
     if error is None:
         return RIGHT, True
-    if isinstance(error, _MEMORY):
-        return "MemoryError" if type(error) is MemoryError else type(error).__name__, True
-    return f"{type(error).__name__}", isinstance(error, le.LstmEngineError | Failed)
+    name = type(error).__name__
+    if isinstance(error, MemoryError | le.LstmEngineError | Failed):
+        return name, True
+    foreign = any(type(error) is kind and (everywhere or python) for kind, everywhere in FOREIGN)
+    return (f"{name} of others", True) if foreign else (name, False)
+
+
+def crash_outcome(ended: str) -> tuple[str, bool]:
+    """Of a process that ended: whether it was inside NumPy's own code, by the words of `faulthandler`."""
+    found = re.search(r"most recent call first\):\s+File \"([^\"]+)\"", ended)
+    return ("CRASH of NumPy", True) if found and "/numpy/" in found.group(1) else ("CRASH", False)
 
 
 def file_outcome(error: BaseException | None, files: Sequence[Path]) -> tuple[str, bool]:
@@ -36,9 +52,10 @@ def file_outcome(error: BaseException | None, files: Sequence[Path]) -> tuple[st
 
 
 def judged(operation: Operation, error: BaseException | None, answer: bytes | None, right: bytes,
-           memory: bool) -> tuple[str, str]:
+           campaign: Campaign) -> tuple[str, str]:
     """(the outcome's kind, what is wrong with it or "")."""
-    outcome, may = memory_outcome(error) if memory else file_outcome(error, operation.files)
+    outcome, may = (memory_outcome(error, campaign.python) if campaign.memory else
+                    file_outcome(error, operation.files))
     if not may:
         return outcome, f"{type(error).__name__}: {error}"
     if error is None:

@@ -147,6 +147,9 @@ class Write(Operation):
             return f"left beside the file: {beside}"
         return "" if self.whole() else "neither the old file nor the new one"
 
+    def is_new(self) -> bool:
+        return self.path.exists() and self.content() == self._new
+
     def whole(self) -> bool:
         """Whether the file is the old or the new one."""
         if not self.path.exists():

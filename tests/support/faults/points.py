@@ -1,12 +1,12 @@
 """The process that goes through the points of a campaign: started with the shim, it says on stdout what came of each.
 
-A line of JSON a message: {"begin": point} before a fault, so that a point which ends the process is known, and
-{"point": ..., "outcome": ..., "wrong": ...} after it; at last {"operation": ..., "calls": ..., "left": ...}.
+A line of JSON a message: {"operation": name, "number": ...}; then {"begin": point} before a fault, so that a point which
+ends the process is known, and {"point": ..., "outcome": ..., "wrong": ...} after it; and, behind the last point of an
+operation, {"calls": points there are, "done": points tried, and what was left over all of them}.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import sys
@@ -76,12 +76,15 @@ def say(**message: Any) -> None:
 
 def attempt(operation: Operation, injector: Any, fault: Fault, at: int) -> tuple[BaseException | None, Any]:
     error = made = None
+    came_back = False
     try:
         with injector.armed(fault, at):
             made = operation.run()
+            came_back = True
     except BaseException as caught:
-        error = caught.with_traceback(None)
-        error.__context__ = error.__cause__ = None
+        if not came_back:                      # or the fault came into this harness
+            error = caught.with_traceback(None)
+            error.__context__ = error.__cause__ = None
     return error, made
 
 
@@ -93,7 +96,6 @@ def spread(count: int, most: int) -> list[int]:
 def go_through(operation: Operation, campaign: campaigns.Campaign, shim: Shim, most: int, after: int) -> None:
     """Every point behind `after`, each judged; then what has been left over many of them."""
     injector = PythonMemory() if campaign.python else shim
-    memory = campaign.memory
     for _ in range(3):                         # what is imported and kept for later comes first
         operation.prepare()
         right = operation.answer(operation.run())
@@ -107,7 +109,7 @@ def go_through(operation: Operation, campaign: campaigns.Campaign, shim: Shim, m
         say(begin=at)
         error, made = attempt(operation, injector, campaign.fault, at)
         answer = None if error is not None else operation.answer(made)
-        outcome, wrong = judged(operation, error, answer, right, memory)
+        outcome, wrong = judged(operation, error, answer, right, campaign)
         del error, made, answer
         if not wrong and (operation.lasting or at == points[-1]):
             operation.prepare()
@@ -120,16 +122,18 @@ def go_through(operation: Operation, campaign: campaigns.Campaign, shim: Shim, m
 
 
 def main() -> None:
-    """argv: the folder, the campaign, the operation's number, the most points, the point to begin behind."""
-    folder, name, number, most, after = sys.argv[1:]
+    """argv: the folder, the campaign, the operation to begin with, the most points of one, the point to begin behind,
+    and whether only quick operations are wanted (1 or 0)."""
+    folder, name, *numbers = sys.argv[1:]
+    first, most, after, quick = map(int, numbers)
     warnings.simplefilter("ignore")
     shim = Shim()
     shim.own(Path(_core.__file__).name)
     campaign = campaigns.CAMPAIGNS[name]
-    operation = list(campaign.operations(Path(folder)))[int(number)]
-    say(operation=operation.name)
-    go_through(operation, campaign, shim, int(most), int(after))
-    ctypes.CDLL(None).fflush(None)
+    for number, operation in enumerate(campaign.operations(Path(folder))):
+        if number >= first and (operation.quick or not quick):
+            say(operation=operation.name, number=number)
+            go_through(operation, campaign, shim, most, after if number == first else 0)
 
 
 _answers = os.dup(1)
