@@ -91,19 +91,23 @@ class Stream:
                 return y
         return self._step(x)
 
-    @entry
     def _step(self, x: Any) -> Any:
         with self._turn():
-            arrays = self._checked(self._with_time(x))
-            for name, array in arrays.items():
-                axis = self._axes.time_axis(name)
-                if axis is not None and array.shape[axis] != 1 and not self._pairs:
-                    raise ArgumentError(f"stream.step: input {name!r} has {array.shape[axis]} steps; "
-                                        "use run for more than one")
-            results, rows, fed = self._run(arrays, self._rows, self._fed)
-            answer = self._single_steps(results)
-            self._keep(rows, fed)
+            answer, *state = self._made_by_step(x)
+            self._keep(*state)
             return answer
+
+    @entry
+    def _made_by_step(self, x: Any) -> tuple[Any, _Rows, dict[str, np.ndarray]]:
+        """The answer of `step`, and the state behind it."""
+        arrays = self._checked(self._with_time(x))
+        for name, array in arrays.items():
+            axis = self._axes.time_axis(name)
+            if axis is not None and array.shape[axis] != 1 and not self._pairs:
+                raise ArgumentError(f"stream.step: input {name!r} has {array.shape[axis]} steps; "
+                                    "use run for more than one")
+        results, rows, fed = self._run(arrays, self._rows, self._fed)
+        return self._single_steps(results), rows, fed
 
     def run(self, x: Any) -> Any:
         """Several steps: x [batch, steps, features], or [batch, steps] token ids (or the layout that the model's
@@ -118,17 +122,20 @@ class Stream:
                 return y
         return self._several(x)
 
-    @entry
     def _several(self, x: Any) -> Any:
         with self._turn():
-            arrays = self._checked(x)
-            if not self._pairs and all(self._sequence(name) for name in self._plan.outputs):
-                results, rows, fed = self._run(arrays, self._rows, self._fed)
-                answer = self._answer(results)
-            else:
-                answer, rows, fed = self._step_by_step(arrays)
-            self._keep(rows, fed)
+            answer, *state = self._made_by_run(x)
+            self._keep(*state)
             return answer
+
+    @entry
+    def _made_by_run(self, x: Any) -> tuple[Any, _Rows, dict[str, np.ndarray]]:
+        """The answer of `run`, and the state behind it."""
+        arrays = self._checked(x)
+        if self._pairs or not all(self._sequence(name) for name in self._plan.outputs):
+            return self._step_by_step(arrays)
+        results, rows, fed = self._run(arrays, self._rows, self._fed)
+        return self._answer(results), rows, fed
 
     def _step_by_step(self, arrays: dict[str, np.ndarray]) -> tuple[Any, _Rows, dict[str, np.ndarray]]:
         """Run each step on its own, because an output is not a sequence: the answer, and what `_keep` takes."""
@@ -186,7 +193,8 @@ class Stream:
         return answer, made, after
 
     def _keep(self, rows: _Rows, fed: dict[str, np.ndarray]) -> None:
-        """Make a state the stream's own: all of it, or, where memory is short, none."""
+        """Make a state the stream's own: all of it, or, where memory is short, none. The last thing that a call does:
+        what fails behind it would lose the answer to steps that have been taken."""
         if self._in_place:                         # of one segment: the fast path reads the same memory
             for number, own in rows.items():
                 self._rows[number][...] = own
@@ -206,46 +214,54 @@ class Stream:
             return dict(self._layout.unpack(self._rows, given=False))
 
     @state.setter
-    @entry
     def state(self, state: Mapping[str, Any]) -> None:
         with self._turn():
-            if not isinstance(state, Mapping):
-                raise ArgumentTypeError(f"a state is a dict, not {type(state).__name__}")
-            unknown = [name for name in state if self._pairs and name not in self._pairs]
-            if unknown:
-                raise ArgumentError(f"state {shown(unknown[0])}: the stream has no such state; it has "
-                                    f"{', '.join(self._pairs)}")
-            rows = {} if self._pairs else self._layout.pack(state, self.batch)
-            fed = dict(self._fed)
-            for name in self._pairs:
-                array = plain_array(state.get(name, self._zero_input(name)), f"state {name!r}")
-                if array.shape != fed[name].shape or array.dtype.kind not in "fiu":
-                    raise ArgumentError(f"state {name!r}: expected numbers of shape {fed[name].shape}, "
-                                        f"got {array.dtype} of shape {array.shape}")
-                fed[name] = converted(self._model.inputs[name], array, f"state {name!r}").copy()
-            self._keep(rows, fed)
+            self._keep(*self._given(state))
 
     @entry
+    def _given(self, state: Mapping[str, Any]) -> tuple[_Rows, dict[str, np.ndarray]]:
+        """A caller's state as `_keep` takes it."""
+        if not isinstance(state, Mapping):
+            raise ArgumentTypeError(f"a state is a dict, not {type(state).__name__}")
+        unknown = [name for name in state if self._pairs and name not in self._pairs]
+        if unknown:
+            raise ArgumentError(f"state {shown(unknown[0])}: the stream has no such state; it has "
+                                f"{', '.join(self._pairs)}")
+        rows = {} if self._pairs else self._layout.pack(state, self.batch)
+        fed = dict(self._fed)
+        for name in self._pairs:
+            array = plain_array(state.get(name, self._zero_input(name)), f"state {name!r}")
+            if array.shape != fed[name].shape or array.dtype.kind not in "fiu":
+                raise ArgumentError(f"state {name!r}: expected numbers of shape {fed[name].shape}, "
+                                    f"got {array.dtype} of shape {array.shape}")
+            fed[name] = converted(self._model.inputs[name], array, f"state {name!r}").copy()
+        return rows, fed
+
     def reset(self, rows: Iterable[int] | int | None = None) -> None:
         """Set the state of all sequences, or of some rows, back to zero."""
         with self._turn():
-            chosen: Any = slice(None)
-            if rows is not None:
-                chosen = np.atleast_1d(plain_array(rows, "reset"))
-                if chosen.size and chosen.dtype.kind not in "iu" or chosen.ndim != 1 \
-                        or chosen.size and ((chosen < 0) | (chosen >= self.batch)).any():
-                    raise ArgumentError(f"reset: rows are whole numbers from 0 to {self.batch - 1}, got {shown(rows)}")
-                chosen = chosen.astype(np.intp) if chosen.size else np.zeros(0, np.intp)
-            whole = [name for name in self._pairs if self._axes.batch_axis(name) is None]
-            if rows is not None and whole:
-                raise ArgumentError(f"reset: state {whole[0]!r} has no batch axis, so single rows cannot be reset")
-            for state in self._rows.values():
-                state[chosen] = 0
-            for name in self._pairs:
-                fed = np.zeros_like(self._fed[name]) if rows is None else self._fed[name].copy()
-                if rows is not None:
-                    np.moveaxis(fed, self._axes.batch_axis(name), 0)[chosen] = 0     # type: ignore[arg-type]
-                self._fed[name] = fed
+            self._keep(*self._zeroed(rows))
+
+    @entry
+    def _zeroed(self, rows: Iterable[int] | int | None) -> tuple[_Rows, dict[str, np.ndarray]]:
+        """The state with zeros in some rows, as `_keep` takes it."""
+        chosen: Any = slice(None)
+        if rows is not None:
+            chosen = np.atleast_1d(plain_array(rows, "reset"))
+            if chosen.size and chosen.dtype.kind not in "iu" or chosen.ndim != 1 \
+                    or chosen.size and ((chosen < 0) | (chosen >= self.batch)).any():
+                raise ArgumentError(f"reset: rows are whole numbers from 0 to {self.batch - 1}, got {shown(rows)}")
+            chosen = chosen.astype(np.intp) if chosen.size else np.zeros(0, np.intp)
+        whole = [name for name in self._pairs if self._axes.batch_axis(name) is None]
+        if rows is not None and whole:
+            raise ArgumentError(f"reset: state {whole[0]!r} has no batch axis, so single rows cannot be reset")
+        own = {number: state.copy() for number, state in self._rows.items()}
+        for state in own.values():
+            state[chosen] = 0
+        fed = {name: self._fed[name].copy() for name in self._pairs}
+        for name, array in fed.items():
+            (array if rows is None else np.moveaxis(array, self._axes.batch_axis(name), 0))[chosen] = 0  # type: ignore[arg-type]
+        return own, fed
 
     # ---- details ------------------------------------------------------------------------------------------
 

@@ -133,14 +133,14 @@ def _process(name: str, number: int, most: int, after: int, quick: int, library:
     """Its messages, and how it ended."""
     path = os.pathsep.join([str(ROOT / "tests" / "support"), str(ROOT), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-m", "faults.points", str(place), name,
+        [sys.executable, "-m", "faults.points", str(place), name,
          *map(str, (number, most, after, quick))], capture_output=True, timeout=SECONDS,
         env={**control.environment(library), "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "TMPDIR": str(place)})
     messages = [json.loads(line) for line in done.stdout.splitlines()]
     if done.returncode == 0:
         return messages, FINISHED
     how = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit code {done.returncode}"
-    return messages, f"{how}: {done.stderr.decode(errors='replace').strip()[-1500:]}"
+    return messages, f"{how}: {done.stderr.decode(errors='replace').strip()[-4000:]}"
 
 
 # Of Python's allocator: what the paths of errors keep when they are first taken (lines of source for a traceback, modules,

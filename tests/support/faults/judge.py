@@ -34,9 +34,10 @@ def memory_outcome(error: BaseException | None, python: bool) -> tuple[str, bool
 
 
 def crash_outcome(ended: str) -> tuple[str, bool]:
-    """Of a process that ended: whether it was inside NumPy's own code, by the words of `faulthandler`."""
-    found = re.search(r"most recent call first\):\s+File \"([^\"]+)\"", ended)
-    return ("CRASH of NumPy", True) if found and "/numpy/" in found.group(1) else ("CRASH", False)
+    """Of a process that ended: whether it was inside NumPy's own code, by the calls that the shim printed."""
+    calls = re.findall(r"^(\S+?)\(.*\[0x[0-9a-f]+\]$", ended, re.MULTILINE)
+    inside = next((call for call in calls if not re.search(r"fault_shim|/libc\.", call)), "")
+    return ("CRASH of NumPy", True) if "/numpy/" in inside else ("CRASH", False)
 
 
 def file_outcome(error: BaseException | None, files: Sequence[Path]) -> tuple[str, bool]:

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -298,8 +299,21 @@ int close(int descriptor)
     return failing ? (int)ended(result) : result;
 }
 
+/* Whose code a crash is in: the libraries of the innermost calls, on stderr. */
+static void tell_crash(int number)
+{
+    void *calls[24];
+    backtrace_symbols_fd(calls, backtrace(calls, 24), 2);
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
 __attribute__((constructor)) static void from_environment(void)
 {
+    void *first[1];
+    backtrace(first, 1); /* loads what it needs now, while there is memory */
+    signal(SIGSEGV, tell_crash);
+    signal(SIGABRT, tell_crash);
     const char *text = getenv("LSTM_ENGINE_FAULT");
     unsigned kinds;
     long at, count;
