@@ -62,7 +62,7 @@ def listed(value: Any, what: str) -> list[Any]:
 
 def path_text(value: Any, what: str) -> str:
     """A path as a str. Numbers, which the system would take for open files, are none."""
-    if isinstance(value, PurePath):                     # the usual kinds cannot raise, and no signal's handler is mistaken
+    if isinstance(value, PurePath):                     # it cannot raise: what does is a signal's handler
         return str(value)
     try:
         return os.fsdecode(value)

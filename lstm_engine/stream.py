@@ -93,8 +93,8 @@ class Stream:
 
     def _step(self, x: Any) -> Any:
         with self._turn():
-            answer, *state = self._made_by_step(x)
-            self._keep(*state)
+            answer, rows, fed = self._made_by_step(x)
+            self._keep(rows, fed)
             return answer
 
     @entry
@@ -124,8 +124,8 @@ class Stream:
 
     def _several(self, x: Any) -> Any:
         with self._turn():
-            answer, *state = self._made_by_run(x)
-            self._keep(*state)
+            answer, rows, fed = self._made_by_run(x)
+            self._keep(rows, fed)
             return answer
 
     @entry

@@ -38,7 +38,7 @@ OPTIONS = {
     "UBSAN_OPTIONS": "print_stacktrace=1:abort_on_error=1",
     "TSAN_OPTIONS": "halt_on_error=1:abort_on_error=1:ignore_noninstrumented_modules=1:die_after_fork=0",
 }
-# What a sanitizer says of a test that asks for memory nobody has, and of its answer, which is NumPy's to give: no report.
+# What a sanitizer says of a test that asks for memory nobody has, which NumPy answers: no report.
 NO_REPORT = re.compile(r"WARNING: \w+ failed to allocate 0x[0-9a-f]+ bytes")
 RUNTIMES = {"address": "libasan.so", "thread": "libtsan.so", "undefined": "libubsan.so"}
 

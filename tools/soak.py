@@ -103,8 +103,8 @@ def report(measures: np.ndarray, done: Counter) -> int:
     """Print what grew; the exit code. measures: [rounds, fields of Measure]."""
     settled = measures[len(measures) // 3:]
     columns = dict(zip(Measure.__dataclass_fields__, settled.T))
-    print(f"{len(measures)} rounds, {columns['actions'][-1]:.0f} actions, {columns['seconds'][-1] / 60:.1f} minutes; the "
-          f"first {len(measures) - len(settled)} rounds are the warm-up")
+    print(f"{len(measures)} rounds, {columns['actions'][-1]:.0f} actions, {columns['seconds'][-1] / 60:.1f} minutes; "
+          f"the first {len(measures) - len(settled)} rounds are the warm-up")
     print("actions: " + ", ".join(f"{count} {name}" for name, count in done.most_common()))
     failed = 0
     for name, (unit, per, most, why) in GROWTH.items():
@@ -112,8 +112,8 @@ def report(measures: np.ndarray, done: Counter) -> int:
         rise, error = slope(scale, columns[name])
         bad = rise - 3 * error > most
         failed += bad
-        print(f"{name}: {rise:+.3f} {unit} {per} (standard error {error:.3f}); {columns[name][0]:.1f} after the warm-up, "
-              f"{columns[name][-1]:.1f} at the end; bound {most:g}: {why}{': FAILED' if bad else ''}")
+        print(f"{name}: {rise:+.3f} {unit} {per} (standard error {error:.3f}); {columns[name][0]:.1f} after the "
+              f"warm-up, {columns[name][-1]:.1f} at the end; bound {most:g}: {why}{': FAILED' if bad else ''}")
     for name, most in COUNTS.items():
         # Of the first and last few rounds the least: a thread of OpenMP may be on its way out.
         grown = int(columns[name][-3:].min() - columns[name][:3].max())

@@ -105,7 +105,7 @@ def _output() -> Iterator[None]:
 
 
 def _leave_broken_stdout() -> None:
-    """Put the null device in the place of a stdout that takes no more: the interpreter flushes it again when it ends."""
+    """Put the null device in the place of a stdout that takes no more: the interpreter flushes it when it ends."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):

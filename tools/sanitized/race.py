@@ -1,4 +1,4 @@
-"""Two threads write one output at the same time, which nobody may: a process under ThreadSanitizer ends with a report."""
+"""Two threads write one output at the same time, which nobody may: under ThreadSanitizer that is a report."""
 
 import threading
 

@@ -143,8 +143,8 @@ def _process(name: str, number: int, most: int, after: int, quick: int, library:
     return messages, f"{how}: {done.stderr.decode(errors='replace').strip()[-4000:]}"
 
 
-# Of Python's allocator: what the paths of errors keep when they are first taken (lines of source for a traceback, modules,
-# warnings), and what a point may leave: less than any object of ours.
+# Of Python's allocator: what the paths of errors keep when they are first taken (lines of source for a traceback,
+# modules, warnings), and what a point may leave: less than any object of ours.
 BLOCKS_AT_FIRST, BLOCKS_A_POINT = 700, 0.5
 
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from .campaigns import Campaign
 
 RIGHT = "right"
-# NumPy has functions that fail for want of memory and do not say so; CPython asks whether a type has a method, or makes a
-# lock, and takes a MemoryError for a no. Nothing around them can tell what happened: (the error, whether it comes of C's
-# allocations too, or of CPython's own alone).
+# NumPy has functions that fail for want of memory and do not say so; CPython asks whether a type has a method, or makes
+# a lock, and takes a MemoryError for a no. Nothing around them can tell what happened: (the error, whether it comes of
+# C's allocations too, or of CPython's own alone).
 FOREIGN = ((SystemError, True), (RuntimeError, True), (TypeError, False), (AttributeError, False))
 
 

@@ -61,7 +61,7 @@ def main() -> None:
                     old += 1
                 operation.run()
                 wrong = operation.left()
-                assert not wrong and operation.is_new(), f"{where}: after the next writer: {wrong or 'not the new file'}"
+                assert not wrong and operation.is_new(), f"{where}: the next writer left: {wrong or 'not the new file'}"
         points += old + new
         print(f"{operation.name:28} {old + new:5}  {old} old, {new} new")
     print(f"{points} points")

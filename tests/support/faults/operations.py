@@ -67,7 +67,7 @@ class Read(Operation):
 
 
 class Call(Operation):
-    """A call of a model that nobody has used; after a call that failed it gives what another model of the kind gives."""
+    """A call of a model that nobody has used; after one that failed it gives what another model of the kind gives."""
 
     def __init__(self, name: str, make: Callable[[], le.Model], call: Callable[[le.Model], Any]) -> None:
         self.name, self._make, self._call = name, make, call
@@ -235,8 +235,9 @@ def writes(folder: Path) -> Iterator[Operation]:
     yield Write("save", folder / "save" / "model.lstm", model.save)
     yield Write("save, a new file", folder / "new" / "model.lstm", model.save, fresh=True)
     yield Write("save, large", folder / "large" / "model.lstm", wide.save)
+    spec = Path(source.options["spec"])
     yield Write("command convert", folder / "convert" / "made.lstm", lambda path: command(
-        "convert", source.path, "--spec", source.options["spec"], "-o", path), source.path, Path(source.options["spec"]))
+        "convert", source.path, "--spec", spec, "-o", path), source.path, spec)
     for ending in ("npy", "npz", "csv"):
         yield Write(f"command predict, {ending}", folder / ending / f"y.{ending}", lambda path: command(
             "predict", *given, "-o", path), *given)

@@ -1,8 +1,8 @@
 """The process that goes through the points of a campaign: started with the shim, it says on stdout what came of each.
 
-A line of JSON a message: {"operation": name, "number": ...}; then {"begin": point} before a fault, so that a point which
-ends the process is known, and {"point": ..., "outcome": ..., "wrong": ...} after it; and, behind the last point of an
-operation, {"calls": points there are, "done": points tried, and what was left over all of them}.
+A line of JSON a message: {"operation": name, "number": ...}; then {"begin": point} before a fault, so that a point
+which ends the process is known, and {"point": ..., "outcome": ..., "wrong": ...} after it; and, behind the last point
+of an operation, {"calls": points there are, "done": points tried, and what was left over all of them}.
 """
 
 from __future__ import annotations
