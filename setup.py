@@ -2,11 +2,11 @@
 
 Every instruction set is a static library of its own with its own flags, so that no other file can pick up
 instructions the CPU may lack. Environment:
-    LSTM_ENGINE_NO_OPENMP=1     build without OpenMP (one thread)
+    LSTM_ENGINE_NO_OPENMP=1     build without OpenMP (threads of its own are always there)
     LSTM_ENGINE_BLAS=openblas   link a BLAS found by pkg-config (openblas, blis, mkl, or a package's own name) that has
                                 cblas_sgemm with 32-bit integers, instead of the one that NumPy carries
     LSTM_ENGINE_SANITIZE=address,undefined   compile and link with sanitizers (tools/sanitize_extension.py runs the
-                                tests so; "thread" takes plain threads instead of OpenMP)
+                                tests so; "thread" builds without OpenMP)
 """
 
 import os
@@ -64,7 +64,7 @@ def openmp_flags() -> list[str]:
         source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
         probe = subprocess.run([*compiler, flag, str(source), "-o", str(Path(folder, "probe"))], capture_output=True)
     if probe.returncode:
-        print("lstm-engine: the compiler has no OpenMP; building for one thread")
+        print("lstm-engine: the compiler has no OpenMP; building with threads of its own alone")
         return []
     return [flag]
 
@@ -91,8 +91,7 @@ def linked_blas() -> tuple[list[str], list[str]]:
 def sanitizer_flags(names: str) -> list[str]:
     """Flags that compile with sanitizers ("address,undefined", "thread"). Whatever they find ends the process; Python's
     own -fwrapv would hide overflows of signed integers."""
-    threads = ["-DLE_THREADS_PTHREAD"] if "thread" in names.split(",") else []     # TSan does not understand libgomp
-    return [f"-fsanitize={names}", "-fno-sanitize-recover=all", "-fno-wrapv", *DEBUG, *threads]
+    return [f"-fsanitize={names}", "-fno-sanitize-recover=all", "-fno-wrapv", *DEBUG]
 
 
 def headers() -> list[str]:
@@ -119,7 +118,7 @@ def main() -> None:
     # Without -g0 Python's own flags would put 9 MB of debugging information into the wheel.
     quiet = [] if MSVC else ["-g0"]
     flags = FLAGS + (sanitizer_flags(sanitizers) if sanitizers else quiet)
-    openmp = [] if "-DLE_THREADS_PTHREAD" in flags else openmp_flags()
+    openmp = [] if sanitizers and "thread" in sanitizers.split(",") else openmp_flags()   # TSan does not understand libgomp
     blas_compile, blas_link = linked_blas()
     settings = settings_file([flags, openmp, blas_compile, blas_link])
 
