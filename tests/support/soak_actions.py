@@ -36,11 +36,14 @@ class World:
         self.right = {kind: bits(source.model().predict(source.x)) for kind, source in self.sources.items()}
         self.models: list[tuple[str, le.Model]] = []
         self.streams: list[le.Stream] = []
-        self.large = le.Model([le.LSTM(*_lstm(self.rng, 16, 128)), le.Dense(self.rng.random((128, 64), "f4"))])
+        self._layers = [le.LSTM(*_lstm(self.rng, 16, 128)), le.Dense(self.rng.random((128, 64), "f4"))]
+        self.large = le.Model(self._layers)
 
     def drop(self) -> None:
+        """Let go of everything; what a model keeps for its next calls goes with it."""
         self.models.clear()
         self.streams.clear()
+        self.large = le.Model(self._layers)
 
     def pick(self, *values: Any) -> Any:
         return values[int(self.rng.integers(len(values)))]

@@ -42,6 +42,12 @@ def _all(folder: Path) -> Iterator[operations.Operation]:
     yield from operations.writes(folder)
 
 
+def _in_this_process(folder: Path) -> Iterator[operations.Operation]:
+    """Without what a child process parses: the clock of that child is a thread, and for one that dies of its want of
+    memory while it starts, threading.Thread.start waits for ever."""
+    return (operation for operation in _all(folder) if operation.quick)
+
+
 def _files(folder: Path) -> Iterator[operations.Operation]:
     yield from operations.reads(folder)
     yield from operations.writes(folder)
@@ -53,8 +59,8 @@ def _on_files(name: str, error: int, kinds: int = control.FILES) -> Campaign:
 
 CAMPAIGNS = {
     "core memory": Campaign(Fault("", control.OWN_MEMORY), _all),
-    "any memory": Campaign(Fault("", control.ANY_MEMORY), _all),
-    "Python memory": Campaign(Fault("", 0), _all, python=True),
+    "any memory": Campaign(Fault("", control.ANY_MEMORY), _in_this_process),
+    "Python memory": Campaign(Fault("", 0), _in_this_process, python=True),
     "EIO": _on_files("EIO", errno.EIO),
     "ENOSPC": _on_files("ENOSPC", errno.ENOSPC, control.OPEN | control.WRITE | control.SYNC | control.RENAME
                         | control.CLOSE),
