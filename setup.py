@@ -111,6 +111,7 @@ def main() -> None:
     import numpy
     from Cython.Build import cythonize
     from setuptools import Extension, setup
+    from setuptools.command.build_clib import build_clib
     from setuptools.command.build_ext import build_ext
 
     machine = platform.machine()
@@ -118,7 +119,8 @@ def main() -> None:
     # Without -g0 Python's own flags would put 9 MB of debugging information into the wheel.
     quiet = [] if MSVC else ["-g0"]
     flags = FLAGS + (sanitizer_flags(sanitizers) if sanitizers else quiet)
-    openmp = [] if sanitizers and "thread" in sanitizers.split(",") else openmp_flags()   # TSan does not understand libgomp
+    # ThreadSanitizer does not understand libgomp.
+    openmp = [] if sanitizers and "thread" in sanitizers.split(",") else openmp_flags()
     blas_compile, blas_link = linked_blas()
     settings = settings_file([flags, openmp, blas_compile, blas_link])
 
@@ -128,6 +130,13 @@ def main() -> None:
 
     libraries = [library("le_core", core_sources(), openmp + blas_compile)]
     libraries += [library(f"le_{isa}", isa_sources(isa), own) for isa, own in isa_flags(machine).items()]
+
+    class BuildLibraries(build_clib):
+        def build_libraries(self, libraries: list) -> None:
+            # An archive is added to: without this a file that is no longer there would stay in it.
+            for name, _ in libraries:
+                Path(self.build_clib, self.compiler.library_filename(name)).unlink(missing_ok=True)
+            super().build_libraries(libraries)
 
     class BuildExtension(build_ext):
         def run(self) -> None:
@@ -148,7 +157,8 @@ def main() -> None:
         depends=[settings, *headers(), *core_sources(),
                  *(file for isa in isa_flags(machine) for file in isa_sources(isa))],
     )
-    setup(libraries=libraries, ext_modules=cythonize([extension]), cmdclass={"build_ext": BuildExtension})
+    setup(libraries=libraries, ext_modules=cythonize([extension]),
+          cmdclass={"build_clib": BuildLibraries, "build_ext": BuildExtension})
 
 
 # A build back end runs this file as __main__; the tools import it for its flags and lists of files.

@@ -134,6 +134,11 @@ def _line(rows: list[dict[str, Any]], setting: str, cell: str) -> str:
     return f"{setting:9} {cell:26} " + " | ".join(parts)
 
 
+def format_rows(rows: list[dict[str, Any]]) -> str:
+    """A line for each setting and cell."""
+    return "\n".join(_line(rows, *place) for place in dict.fromkeys((row["setting"], row["cell"]) for row in rows))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.neighbours", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -20,6 +20,7 @@ static const struct {
     {"numbers", test_numbers},
     {"errors", test_errors},
     {"allocation", test_allocation},
+    {"outputs", test_outputs},
     {"threads", test_threads},
 };
 
