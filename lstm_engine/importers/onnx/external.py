@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import math
 import os
@@ -101,11 +102,17 @@ class ExternalData:
         try:
             for part in parts[:-1]:
                 below = os.open(part, way | os.O_NOFOLLOW, dir_fd=at)
-                os.close(at)
-                at = below
+                at, above = below, at
+                _close(above)
             return os.open(parts[-1], last, dir_fd=at)
         finally:
-            os.close(at)
+            _close(at)
+
+
+def _close(folder: int) -> None:
+    """Close a folder on the way; what the system says of that is nothing to the file below it."""
+    with contextlib.suppress(OSError):
+        os.close(folder)
 
 
 def _number(where: str, entries: Mapping[str, Any], key: str, default: int) -> int:
