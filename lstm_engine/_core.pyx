@@ -92,14 +92,47 @@ cpdef int default_threads() noexcept:
     return fixed_threads if fixed_threads > 0 else min(le_openmp_max_threads(), machine_threads)
 
 
-def fp_default():
-    """Set this thread's floating-point mode to the IEEE default; returns what was there, for `fp_restore`."""
-    return le_fp_default()
+cdef class DefaultMode:
+    """A `with` block in the IEEE default of this thread's floating-point mode; the mode before it comes back.
+
+    Blocks like this one and `Turn` are entered and left in C: a signal's handler that raises does so between two lines
+    of Python, and must find none between what is taken and what gives it back.
+    """
+
+    cdef uint64_t mode
+
+    def __enter__(self):
+        self.mode = le_fp_default()
+
+    def __exit__(self, kind, error, traceback):
+        le_fp_restore(self.mode)
 
 
-def fp_restore(uint64_t mode):
-    """Give the thread back the mode that it had before `fp_default`."""
-    le_fp_restore(mode)
+cdef class Turn:
+    """Lets one call at a time into a `with` block; a second one raises `kind(message)`."""
+
+    cdef object kind, message
+    cdef bint taken
+
+    def __init__(self, kind, str message):
+        self.kind, self.message = kind, message
+
+    cpdef bint take(self):
+        """Whether the turn was free, and is now the caller's until `give`. The interpreter's lock is held throughout."""
+        if self.taken:
+            return False
+        self.taken = True
+        return True
+
+    cpdef void give(self):
+        self.taken = False
+
+    def __enter__(self):
+        if not self.take():
+            raise self.kind(self.message)
+
+    def __exit__(self, kind, error, traceback):
+        self.taken = False
 
 
 _BLAS_KINDS = {"lp64": 0, "ilp64": 1, "fortran": 2}
@@ -882,15 +915,16 @@ cdef class CoreStream:
     """The quick way through one step: the state stays in one array that C reads and writes."""
 
     cdef CoreModel owner
-    cdef object rows, busy
+    cdef object rows
+    cdef Turn turn
     cdef le_run run
     cdef void **row_pointers
     cdef cnp.npy_intp batch
     cdef int threads        # 0: the default of the time of each call
 
-    def __cinit__(self, CoreModel owner not None, size_t batch, rows, int threads, busy):
+    def __cinit__(self, CoreModel owner not None, size_t batch, rows, int threads, Turn turn not None):
         cdef size_t i
-        self.owner, self.rows, self.busy, self.batch, self.threads = owner, rows, busy, batch, threads
+        self.owner, self.rows, self.turn, self.batch, self.threads = owner, rows, turn, batch, threads
         memset(&self.run, 0, sizeof(self.run))
         self.run.batch = batch
         if rows is not None:
@@ -944,7 +978,7 @@ cdef class CoreStream:
         shape[1] = count if rank == 3 else <cnp.npy_intp>owner.output_features[0]
         shape[2] = owner.output_features[0]
         y = owner.outputs.array(rank, shape, owner.kind)
-        if not self.busy.acquire(False):
+        if not self.turn.take():
             return None
         try:
             axis.steps = count
@@ -958,5 +992,5 @@ cdef class CoreStream:
             run.poll = _poll
             owner.go(&run)
         finally:
-            self.busy.release()
+            self.turn.give()
         return y

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -53,14 +54,20 @@ def listed(value: Any, what: str) -> list[Any]:
         raise ArgumentTypeError(f"{what}, got {type(value).__name__}")
     try:
         return list(value)
+    except MemoryError:
+        raise
     except Exception as error:                          # of the caller's own class
         raise ArgumentTypeError(f"{what}; {type(value).__name__} raised {type(error).__name__}") from error
 
 
 def path_text(value: Any, what: str) -> str:
     """A path as a str. Numbers, which the system would take for open files, are none."""
+    if isinstance(value, PurePath):                     # it cannot raise: what does is a signal's handler
+        return str(value)
     try:
         return os.fsdecode(value)
+    except MemoryError:
+        raise
     except Exception:                                   # TypeError, or what the caller's own class raises
         raise ArgumentTypeError(f"{what}: expected the path of a file (str or os.PathLike), "
                                 f"not {type(value).__name__}") from None

@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from ._core import CoreModel, CoreStream
+from ._core import CoreModel, CoreStream, Turn
 from .errors import CheckError, MissingDependencyError
 from .graph import Activate, Dense, Embedding, Graph, Node, Operator, Recurrent
 from .plan import HostStep, Plan, Segment
@@ -237,8 +236,8 @@ def _segment(segment: Segment, whole: dict[str, Node]) -> Segment:
 
 
 class _GuardedSegment(Segment):
-    def stream(self, batch: int, rows: np.ndarray | None, threads: int, busy: Any) -> Any:
-        return self.core.stream(batch, rows, threads, busy)      # type: ignore[attr-defined]
+    def stream(self, batch: int, rows: np.ndarray | None, threads: int, turn: Turn) -> Any:
+        return self.core.stream(batch, rows, threads, turn)      # type: ignore[attr-defined]
 
 
 class _Core:
@@ -273,8 +272,9 @@ class _Core:
             self._check(arrays, [None] * len(self._segment.axes), results)
         return results
 
-    def stream(self, batch: int, rows: np.ndarray | None, threads: int, busy: Any) -> _Stream:
-        return _Stream(self, CoreStream(self._core, batch, rows, threads, threading.Lock()), rows, busy)
+    def stream(self, batch: int, rows: np.ndarray | None, threads: int, turn: Turn) -> _Stream:
+        own = Turn(CheckError, "the stream is in use")
+        return _Stream(self, CoreStream(self._core, batch, rows, threads, own), rows, turn)
 
     def _check(self, inputs: list, lengths: list, outputs: list, state_in: Any = None, state_out: Any = None,
                resumed: bool = False) -> None:
@@ -361,8 +361,8 @@ class _Core:
 class _Stream:
     """A CoreStream whose steps are checked, from the state that it had before each."""
 
-    def __init__(self, core: _Core, stream: CoreStream, rows: np.ndarray | None, busy: Any) -> None:
-        self._core, self._stream, self._rows, self._busy = core, stream, rows, busy
+    def __init__(self, core: _Core, stream: CoreStream, rows: np.ndarray | None, turn: Turn) -> None:
+        self._core, self._stream, self._rows, self._turn = core, stream, rows, turn
 
     def step(self, x: Any) -> Any:
         return self._checked(self._stream.step, x, True)
@@ -371,12 +371,12 @@ class _Stream:
         return self._checked(self._stream.chunk, x, False)
 
     def _checked(self, run: Callable[[Any], Any], x: Any, single: bool) -> Any:
-        if not self._busy.acquire(blocking=False):
+        if not self._turn.take():
             return None                                      # the long way says what is wrong
         try:
             return self._alone(run, x, single)
         finally:
-            self._busy.release()
+            self._turn.give()
 
     def _alone(self, run: Callable[[Any], Any], x: Any, single: bool) -> Any:
         before = None if self._rows is None else self._rows.copy()

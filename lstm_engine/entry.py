@@ -23,14 +23,12 @@ def entry(function: Callable[P, R]) -> Callable[P, R]:
     """
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        mode = _core.fp_default()
         try:
-            with np.errstate(all="ignore"):         # beyond float32 is inf, as IEEE has it, and no warning
+            # Beyond float32 is inf, as IEEE has it, and no warning.
+            with _core.DefaultMode(), np.errstate(all="ignore"):
                 return function(*args, **kwargs)
         except MemoryError as error:
             out_of_memory(error)
-        finally:
-            _core.fp_restore(mode)
     return call
 
 

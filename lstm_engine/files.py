@@ -53,13 +53,16 @@ def open_regular(path: str | os.PathLike[str], buffering: int = -1) -> BinaryIO:
 
 def _opener(path: str, flags: int) -> int:
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
-    status = os.fstat(descriptor)
-    kind = stat.S_IFMT(status.st_mode)
-    if kind != stat.S_IFREG:
+    try:
+        status = os.fstat(descriptor)
+        kind = stat.S_IFMT(status.st_mode)
+        if kind != stat.S_IFREG:
+            number, what = _KINDS.get(kind, (errno.EINVAL, "no regular file"))
+            raise FileError(number, f"cannot read {path}: it is {what}; expected a file")
+        note_read(status)
+    except BaseException:
         os.close(descriptor)
-        number, what = _KINDS.get(kind, (errno.EINVAL, "no regular file"))
-        raise FileError(number, f"cannot read {path}: it is {what}; expected a file")
-    note_read(status)
+        raise
     return descriptor
 
 
@@ -77,5 +80,5 @@ def _cannot(what: str, path: object, error: OSError | ValueError) -> NoReturn:
     if isinstance(error, FileError):
         raise error
     number = error.errno if isinstance(error, OSError) else errno.EINVAL
-    reason = error.strerror if isinstance(error, OSError) else str(error)
+    reason = isinstance(error, OSError) and error.strerror or str(error)
     raise FileError(number, f"cannot {what} {path}: {reason}".replace("\0", "\\0")) from error

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from . import runtime
+from ._core import Turn
 from .arguments import shown, whole_number
 from .arrays import Owners, plain_array
 from .entry import entry, out_of_memory
@@ -21,6 +21,8 @@ from .plan.step_axes import across_time, step_places, takes_last_step
 
 if TYPE_CHECKING:
     from .model import Model
+
+_Rows = dict[int, np.ndarray]           # state rows by segment, see StateLayout
 
 
 class Stream:
@@ -44,7 +46,7 @@ class Stream:
         self._axes = self._plan.axes
         self._inputs = _stepped_inputs(self._plan, self._pairs)
         self._check = InputCheck(self._inputs, self._axes)
-        self._busy = threading.Lock()
+        self._one = Turn(StreamError, "the stream is in use by another thread")
         self._closed = False
         self._layout = model._states
         self._plan.bounds.check_memory(f"the states of {self.batch} sequences", 0 if self._pairs else
@@ -52,6 +54,7 @@ class Stream:
         self._rows = {} if self._pairs else self._layout.zeros(self.batch)
         self._fed = {name: self._zero_input(name) for name in self._pairs}
         self._fast = self._fast_core()
+        self._in_place = self._fast is not None
 
     @property
     def batch(self) -> int:
@@ -90,16 +93,23 @@ class Stream:
                 return y
         return self._step(x)
 
-    @entry
     def _step(self, x: Any) -> Any:
         with self._turn():
-            arrays = self._checked(self._with_time(x))
-            for name, array in arrays.items():
-                axis = self._axes.time_axis(name)
-                if axis is not None and array.shape[axis] != 1 and not self._pairs:
-                    raise ArgumentError(f"stream.step: input {name!r} has {array.shape[axis]} steps; "
-                                        "use run for more than one")
-            return self._single_steps(self._run(arrays))
+            answer, rows, fed = self._made_by_step(x)
+            self._keep(rows, fed)
+            return answer
+
+    @entry
+    def _made_by_step(self, x: Any) -> tuple[Any, _Rows, dict[str, np.ndarray]]:
+        """The answer of `step`, and the state behind it."""
+        arrays = self._checked(self._with_time(x))
+        for name, array in arrays.items():
+            axis = self._axes.time_axis(name)
+            if axis is not None and array.shape[axis] != 1 and not self._pairs:
+                raise ArgumentError(f"stream.step: input {name!r} has {array.shape[axis]} steps; "
+                                    "use run for more than one")
+        results, rows, fed = self._run(arrays, self._rows, self._fed)
+        return self._single_steps(results), rows, fed
 
     def run(self, x: Any) -> Any:
         """Several steps: x [batch, steps, features], or [batch, steps] token ids (or the layout that the model's
@@ -114,16 +124,23 @@ class Stream:
                 return y
         return self._several(x)
 
-    @entry
     def _several(self, x: Any) -> Any:
         with self._turn():
-            arrays = self._checked(x)
-            if not self._pairs and all(self._sequence(name) for name in self._plan.outputs):
-                return self._answer(self._run(arrays))
-            return self._step_by_step(arrays)
+            answer, rows, fed = self._made_by_run(x)
+            self._keep(rows, fed)
+            return answer
 
-    def _step_by_step(self, arrays: dict[str, np.ndarray]) -> Any:
-        """Run each step on its own, because an output is not a sequence; all of them, or none."""
+    @entry
+    def _made_by_run(self, x: Any) -> tuple[Any, _Rows, dict[str, np.ndarray]]:
+        """The answer of `run`, and the state behind it."""
+        arrays = self._checked(x)
+        if self._pairs or not all(self._sequence(name) for name in self._plan.outputs):
+            return self._step_by_step(arrays)
+        results, rows, fed = self._run(arrays, self._rows, self._fed)
+        return self._answer(results), rows, fed
+
+    def _step_by_step(self, arrays: dict[str, np.ndarray]) -> tuple[Any, _Rows, dict[str, np.ndarray]]:
+        """Run each step on its own, because an output is not a sequence: the answer, and what `_keep` takes."""
         timed = {name: axis for name in arrays if (axis := self._axes.time_axis(name)) is not None}
         if not timed:
             raise UnsupportedError("stream.run: no input of this model has a time axis; use step")
@@ -132,24 +149,19 @@ class Stream:
             raise ArgumentError(f"stream.run: the inputs have different numbers of steps ({sorted(steps)})")
         along = next(iter(timed.values()))               # where outputs that are no sequences get their steps
         made: dict[str, list[np.ndarray]] = {name: [] for name in self._own_outputs()}
-        before = {number: rows.copy() for number, rows in self._rows.items()}, self._fed
-        try:
-            for t in range(steps.pop()):
-                now = {name: arrays[name][(slice(None),) * axis + (slice(t, t + 1),)] for name, axis in timed.items()}
-                results = self._run({**arrays, **now})
-                for name in made:
-                    array = results[name]
-                    made[name].append(array if self._sequence(name) else
-                                      np.expand_dims(array, min(along, array.ndim)))
-        except BaseException:
-            self._keep(*before)
-            raise
+        rows, fed = self._rows, self._fed
+        for t in range(steps.pop()):
+            now = {name: arrays[name][(slice(None),) * axis + (slice(t, t + 1),)] for name, axis in timed.items()}
+            results, rows, fed = self._run({**arrays, **now}, rows, fed)
+            for name in made:
+                array = results[name]
+                made[name].append(array if self._sequence(name) else np.expand_dims(array, min(along, array.ndim)))
         joined = {}
         for name, parts in made.items():
             axis = self._axes.time_axis(name)
             at = min(along, len(self._plan.values[name].shape)) if axis is None else axis
             joined[name] = np.concatenate(parts, at) if parts else self._no_steps(name, along)
-        return self._answer(joined)
+        return self._answer(joined), rows, fed
 
     def _checked(self, x: Any) -> dict[str, np.ndarray]:
         """The inputs by name, each with this stream's rows; sequences of one length."""
@@ -164,27 +176,33 @@ class Stream:
             raise ArgumentError("stream.run: the sequences of one call must have the same number of steps")
         return checked.arrays
 
-    def _run(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Run a chunk and carry every state on, or raise with the states as they were."""
+    def _run(self, arrays: dict[str, np.ndarray], rows: _Rows, fed: dict[str, np.ndarray]
+             ) -> tuple[dict[str, np.ndarray], _Rows, dict[str, np.ndarray]]:
+        """Run a chunk from a state: the outputs, and the state behind it, which `_keep` makes the stream's own when
+        nothing more can fail."""
         made = {} if self._pairs else self._layout.empty(self.batch)
-        results = execute(self._plan, {**arrays, **self._fed}, self.batch, lengths={}, state_in=self._rows,
+        results = execute(self._plan, {**arrays, **fed}, self.batch, lengths={}, state_in=rows,
                           state_out=made, threads=runtime.num_threads(self._threads), carry=not self._pairs)
         # What a host operator passes on may be the caller's array, a constant of the model, or a state.
         for name in self._model._may_alias:
             if name in self._pairs.values():
                 results[name] = results[name].copy()
-        fed = {name: results[source] for name, source in self._pairs.items()}
+        after = {name: results[source] for name, source in self._pairs.items()}
         answer = {name: results[name] for name in self._own_outputs()}
-        held = Owners([*arrays.values(), *self._fed.values(), *fed.values()])
+        held = Owners([*arrays.values(), *fed.values(), *after.values()])
         for name in answer.keys() & self._model._may_alias:
             if held.share(answer[name]) or self._model._constants.share(answer[name]):
                 answer[name] = answer[name].copy()
-        self._keep(made, fed)
-        return answer
+        return answer, made, after
 
-    def _keep(self, rows: Mapping[int, np.ndarray], fed: dict[str, np.ndarray]) -> None:
-        for number, own in rows.items():
-            self._rows[number][...] = own          # in place: the fast path reads the same memory
+    def _keep(self, rows: _Rows, fed: dict[str, np.ndarray]) -> None:
+        """Make a state the stream's own: all of it, or, where memory is short, none. The last thing that a call does:
+        what fails behind it would lose the answer to steps that have been taken."""
+        if self._in_place:                         # of one segment: the fast path reads the same memory
+            for number, own in rows.items():
+                self._rows[number][...] = own
+        else:
+            self._rows = rows
         self._fed = fed
 
     # ---- state --------------------------------------------------------------------------------------------
@@ -199,51 +217,62 @@ class Stream:
             return dict(self._layout.unpack(self._rows, given=False))
 
     @state.setter
-    @entry
     def state(self, state: Mapping[str, Any]) -> None:
         with self._turn():
-            if not isinstance(state, Mapping):
-                raise ArgumentTypeError(f"a state is a dict, not {type(state).__name__}")
-            unknown = [name for name in state if self._pairs and name not in self._pairs]
-            if unknown:
-                raise ArgumentError(f"state {shown(unknown[0])}: the stream has no such state; it has "
-                                    f"{', '.join(self._pairs)}")
-            rows = {} if self._pairs else self._layout.pack(state, self.batch)
-            fed = dict(self._fed)
-            for name in self._pairs:
-                array = plain_array(state.get(name, self._zero_input(name)), f"state {name!r}")
-                if array.shape != fed[name].shape or array.dtype.kind not in "fiu":
-                    raise ArgumentError(f"state {name!r}: expected numbers of shape {fed[name].shape}, "
-                                        f"got {array.dtype} of shape {array.shape}")
-                fed[name] = converted(self._model.inputs[name], array, f"state {name!r}").copy()
-            self._keep(rows, fed)
+            self._keep(*self._given(state))
 
     @entry
+    def _given(self, state: Mapping[str, Any]) -> tuple[_Rows, dict[str, np.ndarray]]:
+        """A caller's state as `_keep` takes it."""
+        if not isinstance(state, Mapping):
+            raise ArgumentTypeError(f"a state is a dict, not {type(state).__name__}")
+        unknown = [name for name in state if self._pairs and name not in self._pairs]
+        if unknown:
+            raise ArgumentError(f"state {shown(unknown[0])}: the stream has no such state; it has "
+                                f"{', '.join(self._pairs)}")
+        rows = {} if self._pairs else self._layout.pack(state, self.batch)
+        fed = dict(self._fed)
+        for name in self._pairs:
+            array = plain_array(state.get(name, self._zero_input(name)), f"state {name!r}")
+            if array.shape != fed[name].shape or array.dtype.kind not in "fiu":
+                raise ArgumentError(f"state {name!r}: expected numbers of shape {fed[name].shape}, "
+                                    f"got {array.dtype} of shape {array.shape}")
+            fed[name] = converted(self._model.inputs[name], array, f"state {name!r}").copy()
+        return rows, fed
+
     def reset(self, rows: Iterable[int] | int | None = None) -> None:
         """Set the state of all sequences, or of some rows, back to zero."""
         with self._turn():
-            chosen: Any = slice(None)
-            if rows is not None:
-                chosen = np.atleast_1d(plain_array(rows, "reset"))
-                if chosen.size and chosen.dtype.kind not in "iu" or chosen.ndim != 1 \
-                        or chosen.size and ((chosen < 0) | (chosen >= self.batch)).any():
-                    raise ArgumentError(f"reset: rows are whole numbers from 0 to {self.batch - 1}, got {shown(rows)}")
-                chosen = chosen.astype(np.intp) if chosen.size else np.zeros(0, np.intp)
-            whole = [name for name in self._pairs if self._axes.batch_axis(name) is None]
-            if rows is not None and whole:
-                raise ArgumentError(f"reset: state {whole[0]!r} has no batch axis, so single rows cannot be reset")
-            for state in self._rows.values():
-                state[chosen] = 0
-            for name in self._pairs:
-                fed = np.zeros_like(self._fed[name]) if rows is None else self._fed[name].copy()
-                if rows is not None:
-                    np.moveaxis(fed, self._axes.batch_axis(name), 0)[chosen] = 0     # type: ignore[arg-type]
-                self._fed[name] = fed
+            self._keep(*self._zeroed(rows))
+
+    @entry
+    def _zeroed(self, rows: Iterable[int] | int | None) -> tuple[_Rows, dict[str, np.ndarray]]:
+        """The state with zeros in some rows, as `_keep` takes it."""
+        chosen: Any = slice(None)
+        if rows is not None:
+            chosen = np.atleast_1d(plain_array(rows, "reset"))
+            if chosen.size and chosen.dtype.kind not in "iu" or chosen.ndim != 1 \
+                    or chosen.size and ((chosen < 0) | (chosen >= self.batch)).any():
+                raise ArgumentError(f"reset: rows are whole numbers from 0 to {self.batch - 1}, got {shown(rows)}")
+            chosen = chosen.astype(np.intp) if chosen.size else np.zeros(0, np.intp)
+        whole = [name for name in self._pairs if self._axes.batch_axis(name) is None]
+        if rows is not None and whole:
+            raise ArgumentError(f"reset: state {whole[0]!r} has no batch axis, so single rows cannot be reset")
+        own = {number: state.copy() for number, state in self._rows.items()}
+        for state in own.values():
+            state[chosen] = 0
+        fed = {name: self._fed[name].copy() for name in self._pairs}
+        for name, array in fed.items():
+            (array if rows is None else np.moveaxis(array, self._axes.batch_axis(name), 0))[chosen] = 0  # type: ignore[arg-type]
+        return own, fed
 
     # ---- details ------------------------------------------------------------------------------------------
 
-    def _turn(self) -> _Turn:
-        return _Turn(self)
+    def _turn(self) -> Turn:
+        """Holds the stream for one call; a second thread, or a closed stream, is an error."""
+        if self._closed:
+            raise StreamError("the stream is closed")
+        return self._one
 
     def _fast_core(self) -> Any:
         """The C core's own stream, for a plan that is one segment with one input and one output."""
@@ -255,7 +284,7 @@ class Stream:
                 or not segment.takes_declared(self._plan.values):
             return None
         rows = self._rows.get(0)
-        return segment.stream(self.batch, rows, self._threads or 0, self._busy)
+        return segment.stream(self.batch, rows, self._threads or 0, self._one)
 
     def _zero_input(self, name: str) -> np.ndarray:
         value = self._model.inputs[name]
@@ -295,22 +324,6 @@ class Stream:
     @staticmethod
     def _answer(results: dict[str, np.ndarray]) -> Any:
         return next(iter(results.values())) if len(results) == 1 else results
-
-
-class _Turn:
-    """Holds the stream for one call; a second thread, or a closed stream, is an error."""
-
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
-
-    def __enter__(self) -> None:
-        if self.stream._closed:
-            raise StreamError("the stream is closed")
-        if not self.stream._busy.acquire(blocking=False):
-            raise StreamError("the stream is in use by another thread")
-
-    def __exit__(self, *exc: object) -> None:
-        self.stream._busy.release()
 
 
 class StreamError(LstmEngineError, RuntimeError):

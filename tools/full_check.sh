@@ -30,6 +30,11 @@ for kind in graphs torch keras; do
 done
 step "the C tests, plain and under sanitizers" python tools/sanitize.py
 step "the tests with the extension under sanitizers" python tools/sanitize_extension.py
+step "tests/threads with the extension under ThreadSanitizer" \
+    python tools/sanitize_extension.py --sanitizer thread tests/threads
+step "faults at every point" python tools/inject.py
+step "signals and kills in full" env LSTM_ENGINE_TEST_FAULTS=all python -m pytest -q -n 2 tests/faults
+step "half an hour of soak" python tools/soak.py --minutes 30
 step "the same bits in every circumstance" python tools/reproducibility.py
 step "accuracy beside PyTorch and ONNX Runtime" python tools/accuracy.py
 step "trained models of others" python tools/real_models.py

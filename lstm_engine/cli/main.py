@@ -100,9 +100,17 @@ def _output() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except OSError:
-        with contextlib.suppress(OSError, ValueError):         # the interpreter flushes again when it ends
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_broken_stdout()
         raise
+
+
+def _leave_broken_stdout() -> None:
+    """Put the null device in the place of a stdout that takes no more: the interpreter flushes it when it ends."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 def _message(error: BaseException) -> str:

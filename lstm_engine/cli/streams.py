@@ -17,6 +17,13 @@ class Closed(io.TextIOBase):
         raise OSError(errno.EBADF, "stdout is closed")
 
 
+class Nobody(io.TextIOBase):
+    """Stands for a closed stderr: there is nobody to tell."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
 @contextlib.contextmanager
 def standing_in() -> Iterator[None]:
     """Something in the place of each stream that is closed. No file that is opened inside the block takes the number of
@@ -24,12 +31,11 @@ def standing_in() -> Iterator[None]:
     before = sys.stdout, sys.stderr
     held = _hold_numbers() if None in (*before, sys.stdin) else []
     try:
-        with open(os.devnull, "w", encoding="utf-8") as nothing:
-            if sys.stdout is None:
-                sys.stdout = Closed()
-            if sys.stderr is None:
-                sys.stderr = nothing             # there is nobody to tell
-            yield
+        if sys.stdout is None:
+            sys.stdout = Closed()
+        if sys.stderr is None:
+            sys.stderr = Nobody()
+        yield
     finally:
         sys.stdout, sys.stderr = before
         for descriptor in held:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import stat
 from collections.abc import Iterator
@@ -34,11 +35,12 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         target = Path(os.path.realpath(path))
         mode = _mode_of(path, target)
         _remove_abandoned(target)
-        descriptor, temporary = _temporary(target)
     except (OSError, ValueError) as error:
         cannot_write(path, error)
+    # Known before the file is there: an interruption at any instant from here on removes it.
+    temporary = _name_beside(target)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with _created(temporary, 0o666 if mode is None else 0o600) as file:
             yield file
             file.flush()
             if mode is not None:
@@ -74,19 +76,23 @@ def _prefix(target: Path) -> bytes:
     return b"." + os.fsencode(target.name)[:_MOST_NAME - len(".0123456789ab.tmp") - 1] + b"."
 
 
-def _temporary(target: Path) -> tuple[int, Path]:
-    """A new file beside the target, open and locked: its descriptor and path. Where it takes the place of a file,
-    nobody else can read it before it has that file's mode."""
-    new = 0o600 if target.exists() else 0o666
+def _name_beside(target: Path) -> Path:
+    return Path(os.fsdecode(os.path.join(os.fsencode(target.parent),
+                                         _prefix(target) + os.urandom(6).hex().encode() + b".tmp")))
+
+
+def _created(temporary: Path, mode: int) -> BinaryIO:
+    """A new file, open and locked. mode: where it takes the place of a file, nobody else can read it before it has
+    that file's mode."""
+    # In C from the system's open to the object that owns the descriptor: a signal's handler that raises loses none.
+    opener = functools.partial(os.open, mode=mode)
     while True:
-        name = os.path.join(os.fsencode(target.parent), _prefix(target) + os.urandom(6).hex().encode() + b".tmp")
-        descriptor = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
-                             | getattr(os, "O_CLOEXEC", 0), new)
-        _lock(descriptor, wait=True)
+        file = open(temporary, "xb", opener=opener)
+        _lock(file.fileno(), wait=True)
         # Somebody who cleans up may have come between creating and locking.
-        if os.path.exists(name):
-            return descriptor, Path(os.fsdecode(name))
-        os.close(descriptor)
+        if os.path.exists(temporary):
+            return file
+        file.close()
 
 
 def _lock(descriptor: int, wait: bool) -> bool:

@@ -11,6 +11,7 @@ array a byte 1 and its bytes in C order, or a byte 0 and the length and text of 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import math
@@ -26,7 +27,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ..errors import FileError, FormatError, LstmEngineError, MissingDependencyError, UnsupportedError
-from ..files import open_regular
+from ..files import cannot_read, open_regular
 
 MAGIC = b"LESANDBX"
 MAX_HEADER = 24 << 20
@@ -75,8 +76,11 @@ def run(module_function: str, path: Path, *, what: str, max_bytes: int | None = 
     if getattr(sys, "frozen", False) or not sys.executable:
         raise UnsupportedError(f"{path}: {what} runs in a separate Python process, which this frozen program "
                                "cannot start; convert the model with a plain Python and load the .lstm file")
-    with open_regular(path) as file:
-        return _run(module_function, path, file, what, max_bytes)
+    try:
+        with open_regular(path) as file:
+            return _run(module_function, path, file, what, max_bytes)
+    except OSError as error:
+        cannot_read(path, error)
 
 
 def _run(module_function: str, path: Path, file: BinaryIO, what: str, max_bytes: int | None
@@ -95,7 +99,12 @@ def _run(module_function: str, path: Path, file: BinaryIO, what: str, max_bytes:
         "cpu_seconds": cpu_seconds,
     }
     # Wall time only has to catch a child that waits for ever; a busy machine must not fail a good file.
-    with _Child(request, file, START_SECONDS + 10 * cpu_seconds) as child:
+    with _Child() as child:
+        try:
+            child.start(request, file, START_SECONDS + 10 * cpu_seconds)
+        except OSError as error:
+            raise FileError(error.errno, f"cannot read {path}: {what} runs in a process of its own, and "
+                                         f"{sys.executable} cannot be started: {error.strerror}") from error
         try:
             header = _read_header(child.pipe)
             arrays = _read_arrays(child.pipe, header["arrays"], max_bytes)
@@ -105,6 +114,8 @@ def _run(module_function: str, path: Path, file: BinaryIO, what: str, max_bytes:
             raise _ERRORS[refusal.kind](f"{path}: {refusal}") from None
         except _Nonsense as nonsense:
             raise FormatError(f"{path}: {what} {child.how_it_ended() or f'answered {nonsense}'}") from None
+        except OSError as error:
+            raise FileError(error.errno, f"cannot read {path}: no answer of {what}: {error.strerror}") from error
     return header["result"], arrays
 
 
@@ -123,30 +134,34 @@ class _Refusal(Exception):
 class _Child:
     """The process, its pipe, and the clock that ends it."""
 
-    def __init__(self, request: dict, file: BinaryIO, wall_seconds: float) -> None:
+    process: subprocess.Popen | None = None
+    pipe: BinaryIO
+    timed_out = False
+    _timer: threading.Timer | None = None
+
+    def start(self, request: dict, file: BinaryIO, wall_seconds: float) -> None:
+        """Start the process; inside the `with` block, so that whatever comes now ends it. Raises OSError."""
         keep = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "PATH")
         environment = {name: os.environ[name] for name in keep if name in os.environ}
         # One thread is enough to parse, and each of a BLAS' threads would count against the memory limit.
         environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
                         "HDF5_PLUGIN_PRELOAD": "::", "HDF5_USE_FILE_LOCKING": "FALSE"}
-        self.timed_out = False
-        try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOTSTRAP, json.dumps(request)],
-                stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
-        except OSError as error:
-            raise FileError(error.errno, f"cannot start {sys.executable}: {error.strerror}") from error
-        self.pipe: BinaryIO = self.process.stdout  # type: ignore[assignment]
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOTSTRAP, json.dumps(request)],
+            stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
+        self.pipe = self.process.stdout  # type: ignore[assignment]
         self._timer = threading.Timer(wall_seconds, self._time_out)
         self._timer.daemon = True
         self._timer.start()
 
     def _time_out(self) -> None:
         self.timed_out = True
-        self.process.kill()
+        if self.process is not None:
+            self.process.kill()
 
     def how_it_ended(self) -> str:
         """Why the child stopped, "" if it ended by itself."""
+        assert self.process is not None
         code = self.process.wait()
         if self.timed_out or -code in (getattr(signal, "SIGPROF", 0), getattr(signal, "SIGXCPU", 0)):
             return "took too long"
@@ -158,9 +173,13 @@ class _Child:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.process is None:
+            return
         self.process.kill()
-        self.pipe.close()
+        with contextlib.suppress(OSError):         # of what is thrown away
+            self.pipe.close()
         self.process.wait()
 
 

@@ -120,6 +120,16 @@ def test_a_full_disk_under_stdout_fails(start_program):
     assert process.returncode == 1 and one_error(err.decode()) == "No space left on device"
 
 
+def test_a_command_that_fails_leaves_the_process_its_stdout():
+    """A program that calls `main` goes on printing, and no descriptor is left open."""
+    code = ("import os; from lstm_engine.cli.main import main; main(['inspect', 'none.lstm']);"
+            "before = len(os.listdir('/dev/fd')); main(['inspect', 'none.lstm']);"
+            "print(len(os.listdir('/dev/fd')) - before)")
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                           cwd=os.path.dirname(os.path.dirname(le.__file__)))
+    assert ended.stdout == "0\n" and ended.stderr.count("cannot read none.lstm") == 2
+
+
 def test_text_that_the_encoding_lacks_is_escaped(program, tmp_path):
     node = le.graph.Dense(name="schön", inputs=("a",), outputs=("b",), kernel=np.ones((2, 1), np.float32))
     le.Model(le.graph.Graph((le.graph.Value("a", ("batch", 2)),), (node,), ("b",))).save(tmp_path / "m.lstm")

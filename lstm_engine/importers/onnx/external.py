@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import math
 import os
@@ -41,37 +42,42 @@ class ExternalData:
 
     def _load(self, where: str, parts: list[str], location: str, offset: int, dtype: np.dtype, dims: list[int]
               ) -> np.ndarray:
-        needed = math.prod(dims) * dtype.itemsize
-        path = "/".join(parts)
         try:
             descriptor = self._open(parts)
+            try:
+                array = self._read(where, descriptor, "/".join(parts), location, offset, dtype, dims)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENOTDIR):         # systems differ in which of them a link is
                 raise FormatError(f"{where}: {location!r:.200} leads through a link, or through what is no folder"
                                   ) from error
-            raise FileError(error.errno, f"{where}: cannot read {location!r:.200} beside the model: {error.strerror}"
-                            ) from error
+            raise FileError(error.errno, f"{where}: cannot read {location!r:.200} beside the model: "
+                                         f"{error.strerror or error}") from error
+        return array.astype(dtype, copy=False)
+
+    def _read(self, where: str, descriptor: int, path: str, location: str, offset: int, dtype: np.dtype,
+              dims: list[int]) -> np.ndarray:
+        needed = math.prod(dims) * dtype.itemsize
         status = os.fstat(descriptor)
         # A second name of the file could be a file elsewhere, which the model's owner may not read.
         if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-            os.close(descriptor)
             raise FormatError(f"{where}: {location!r:.200} is not a plain file with one name")
         note_read(status)
-        with open(descriptor, "rb") as file:
-            if offset + needed > status.st_size:
-                raise FormatError(f"{where}: bytes {offset} to {offset + needed} of {location!r:.200}, "
-                                  f"which has {status.st_size}")
-            # Tensors that overlap without being the same could ask for far more memory than there are bytes.
-            self._claimed[path] = self._claimed.get(path, 0) + needed
-            if self._claimed[path] > status.st_size:
-                raise FormatError(f"{where}: the tensors claim more than the {status.st_size} bytes of "
-                                  f"{location!r:.200}")
-            array = np.empty(dims, dtype.newbyteorder("<"))
+        if offset + needed > status.st_size:
+            raise FormatError(f"{where}: bytes {offset} to {offset + needed} of {location!r:.200}, "
+                              f"which has {status.st_size}")
+        # Tensors that overlap without being the same could ask for far more memory than there are bytes.
+        self._claimed[path] = self._claimed.get(path, 0) + needed
+        if self._claimed[path] > status.st_size:
+            raise FormatError(f"{where}: the tensors claim more than the {status.st_size} bytes of {location!r:.200}")
+        array = np.empty(dims, dtype.newbyteorder("<"))
+        view = memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+        with open(descriptor, "rb", closefd=False) as file:
             file.seek(offset)
-            view = memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
-            if file.readinto(view) != needed:      # type: ignore[attr-defined]
+            if file.readinto(view) != needed:
                 raise FormatError(f"{where}: {location!r:.200} ends early")
-        return array.astype(dtype, copy=False)
+        return array
 
     def _inside(self, where: str, location: str) -> list[str]:
         """The steps of a location, every one a plain name, and none a link."""
@@ -96,11 +102,17 @@ class ExternalData:
         try:
             for part in parts[:-1]:
                 below = os.open(part, way | os.O_NOFOLLOW, dir_fd=at)
-                os.close(at)
-                at = below
+                at, above = below, at
+                _close(above)
             return os.open(parts[-1], last, dir_fd=at)
         finally:
-            os.close(at)
+            _close(at)
+
+
+def _close(folder: int) -> None:
+    """Close a folder on the way; what the system says of that is nothing to the file below it."""
+    with contextlib.suppress(OSError):
+        os.close(folder)
 
 
 def _number(where: str, entries: Mapping[str, Any], key: str, default: int) -> int:
