@@ -26,7 +26,7 @@ from .differences import Difference, difference
 FACTOR = 16.0         # engines add products in other orders (scalar code: 8.3 was seen) and have other kernels for exp
 UNITS = 16.0          # units in the last place of an output's own size that are always allowed
 ABSOLUTE = 4.0        # and of 1, or of all channels if smaller: engines differ so in sigmoids near 0
-UNDECIDED = 1e-2      # a framework that moves by more than this says little about an element
+UNDECIDED = 2e-2      # where FACTOR times its movement is more than this, a framework says little about an element
 TRUSTED = 256.0       # float64 further than this from float32, in units of its movement, is another function
 Array = np.ndarray
 
