@@ -40,7 +40,7 @@ def _change(part: Any, field: Any, rng: random.Random, texts: Sequence[str], par
         if kind == 0 and len(value):
             del value[rng.randrange(len(value))]
         elif field.message_type is not None:
-            value.add().CopyFrom(rng.choice(alike)) if alike and kind < 3 else value.add()
+            value.add().CopyFrom(_apart(rng.choice(alike))) if alike and kind < 3 else value.add()
         elif kind == 1 and len(value):
             value.append(value[rng.randrange(len(value))])
         elif kind == 2 and len(value):
@@ -49,15 +49,20 @@ def _change(part: Any, field: Any, rng: random.Random, texts: Sequence[str], par
             value.extend([_scalar(field, rng, texts)] * rng.choice((1, 1, 1, 20)))
     elif field.message_type is not None:
         if alike and rng.random() < 0.6:
-            copy = type(alike[0])()
-            copy.CopyFrom(rng.choice(alike))
-            value.CopyFrom(copy)
+            value.CopyFrom(_apart(rng.choice(alike)))
         else:
             part.ClearField(field.name)
     elif rng.random() < 0.2:
         part.ClearField(field.name)
     else:
         setattr(part, field.name, _scalar(field, rng, texts, value))
+
+
+def _apart(message: Any) -> Any:
+    """A copy: what is copied may hold the place where it goes."""
+    made = type(message)()
+    made.CopyFrom(message)
+    return made
 
 
 def _scalar(field: Any, rng: random.Random, texts: Sequence[str], before: Any = None) -> Any:

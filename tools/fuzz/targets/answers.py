@@ -39,7 +39,7 @@ def _sizes(header: bytes) -> list[int]:
     sizes: list[int] = []
     try:
         for _, dtype, shape in json.loads(header)["arrays"]:
-            if dtype not in sandbox.DTYPES or min(shape, default=0) < 0 \
+            if dtype not in sandbox.DTYPES or any(type(size) is not int or size < 0 for size in shape) \
                     or sum(sizes) + math.prod(shape) * np.dtype(dtype).itemsize > MOST:
                 break
             sizes.append(math.prod(shape) * np.dtype(dtype).itemsize)

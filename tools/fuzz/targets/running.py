@@ -32,7 +32,7 @@ SAME: dict[str, Call] = {
 ALSO: dict[str, Call] = {
     "batch_size": lambda model, given: model.predict(given, batch_size=1),
     "lengths": lambda model, given: model.predict(given, [1, 0, 2][:_rows(given)]),
-    "list": lambda model, given: model.predict([*np.atleast_1d(next(iter(given.values())))]),
+    "list": lambda model, given: model.predict([*np.atleast_1d(next(iter(given.values()), []))]),
     "masked": lambda model, given: model.predict(given, nan="mask"),
     "out": lambda model, given: model.predict(given, out=np.zeros((2, 3, 4), np.float32)),
     "stream": lambda model, given: model.stream(_rows(given)).run(given),
@@ -154,6 +154,8 @@ def _copied(answer: Any) -> Any:
 
 def _paired(model: le.Model, given: dict) -> Any:
     """A stream whose last input is fed by the first output."""
+    if not given:
+        return None
     name = list(given)[-1]
     stream = model.stream(_rows(given), states={name: next(iter(model.outputs))})
     fed = {other: x for other, x in given.items() if other != name}
