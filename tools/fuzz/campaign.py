@@ -18,7 +18,7 @@ from .state import State
 from .target import CORPUS, HERE, ROOT
 
 HANG = 60.0                       # seconds of the clock without an execution's end, on a loaded machine
-START = 180.0                     # until the first execution begins: atheris instruments every module
+START = 900.0                     # until the first execution begins: atheris instruments the modules
 MOST_ENDS = 20                    # children that an input may end before a target is given up
 # How many times longer than plainly an execution takes: instrumented, and under a sanitizer.
 SLOWER = {"own": 1.0, "atheris": 3.0}
@@ -39,8 +39,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Plan:
-    """How targets are fuzzed. tree: where the package is imported from; environment: of the children; sanitized: whether
-    the extension there is. reports: the folder where a sanitizer leaves its reports."""
+    """How targets are fuzzed. tree: where the package is imported from; environment: of the children; sanitized:
+    whether the extension there is. reports: the folder where a sanitizer leaves its reports."""
 
     engine: str
     work: Path
@@ -141,7 +141,8 @@ def _watch(child: subprocess.Popen, state: State, before: int) -> bool:
 
 def line(row: Row) -> str:
     """A row of the table."""
-    return f"{row.target:14}{row.executions:12,}{row.seconds / 60:9.1f}{row.corpus:8,}{len(row.findings):10}  {row.problem}"
+    return (f"{row.target:14}{row.executions:12,}{row.seconds / 60:9.1f}{row.corpus:8,}{len(row.findings):10}"
+            f"  {row.problem}").rstrip()
 
 
 HEADING = f"{'target':14}{'executions':>12}{'minutes':>9}{'corpus':>8}{'findings':>10}"

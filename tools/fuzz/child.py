@@ -2,8 +2,8 @@
 
     python tools/fuzz/child.py REQUEST          a JSON object; campaign.py writes it
 
-With atheris (libFuzzer over instrumented Python) new lines lead to new inputs; with the project's own mutators alone new
-words of outcome do. Both use the target's mutator, keep what is found, and go on.
+With atheris (libFuzzer over instrumented Python) new lines lead to new inputs; with the project's own mutators alone
+new words of outcome do. Both use the target's mutator, keep what is found, and go on.
 """
 
 from __future__ import annotations
@@ -31,12 +31,14 @@ def find_modules(tree: Path) -> None:
                    *(entry for entry in sys.path if entry != here)]
 
 
-def import_package() -> None:
-    """Every module of the package, so that atheris sees what is imported only when it is needed; programs left out."""
+def import_parts(parts: tuple[str, ...]) -> None:
+    """Every module of these parts of the package, so that atheris sees what is else imported only when it is needed.
+    What more is imported on the way is seen too."""
     import lstm_engine
 
-    for module in pkgutil.walk_packages(lstm_engine.__path__, "lstm_engine."):
-        if not {"__main__", "framework_child", "demo", "bench"} & set(module.name.split(".")):
+    beginnings = tuple(f"lstm_engine.{part}" for part in parts)
+    for module in pkgutil.walk_packages(lstm_engine.__path__, "lstm_engine.", onerror=lambda name: None):
+        if module.name.startswith(beginnings) and not {"demo", "bench"} & set(module.name.split(".")):
             try:
                 importlib.import_module(module.name)
             except ImportError:
@@ -95,9 +97,10 @@ def _atheris(target: Any, record: Callable[[bytes], str], request: dict) -> None
             return atheris.Mutate(data, most)
         return target.mutate(data, random.Random(seed))[:most]
 
-    arguments = [sys.argv[0], str(work / "corpus"), *request["corpus"], f"-max_total_time={int(request['seconds']) or 1}",
-                 f"-seed={request['seed'] % 2**31 or 1}", f"-max_len={target.largest}", "-timeout=3600", "-rss_limit_mb=0",
-                 f"-artifact_prefix={work}{os.sep}", "-print_final_stats=0", "-verbosity=0",
+    arguments = [sys.argv[0], str(work / "corpus"), *request["corpus"],
+                 f"-max_total_time={int(request['seconds']) or 1}", f"-seed={request['seed'] % 2**31 or 1}",
+                 f"-max_len={target.largest}", "-timeout=3600", "-rss_limit_mb=0", f"-artifact_prefix={work}{os.sep}",
+                 "-print_final_stats=0", "-verbosity=0",
                  *([f"-dict={words}"] if target.words else [])]
     # The library is preloaded under a sanitizer, so that its coverage and not the sanitizer's is what counts.
     atheris.Setup(arguments, lambda data: (record(data), None)[1], custom_mutator=mutate, internal_libfuzzer=True)
@@ -129,12 +132,18 @@ def main() -> int:
     if request["engine"] == "atheris":
         import atheris
 
+        from fuzz import targets
+
         with atheris.instrument_imports(include=["lstm_engine"]):
-            import_package()
+            import_parts(targets.FILES[request["target"]][1] if "maker" not in request else ())
     from fuzz import findings, rule
     from fuzz.state import State
 
     target = target_of(request)
+    from lstm_engine import _core
+
+    if not Path(_core.__file__ or "").is_relative_to(request["tree"]):
+        raise SystemExit(f"the extension comes from {_core.__file__}, not from {request['tree']}")
     if not request["sanitized"]:
         rule.limit_address_space()
     work = Path(request["work"])

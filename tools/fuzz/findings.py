@@ -63,7 +63,7 @@ def smaller(data: bytes, fails: Callable[[bytes], bool], seconds: float) -> byte
 
 
 def _candidates(data: bytes) -> Iterator[bytes]:
-    """The input without parts of it: records of an archive, parts of a JSON tree, or pieces of bytes, large ones first."""
+    """The input without parts of it: records of an archive, parts of a JSON tree, pieces of bytes, large ones first."""
     found = records(data) if data[:2] == b"PK" else None
     for name in found or ():
         yield archive({other: content for other, content in found.items() if other != name})

@@ -1,4 +1,4 @@
-"""Makes the small inputs that fuzzing begins with: right files of every kind, and those that readers were once wrong about.
+"""Makes the small inputs that fuzzing begins with: right files of every kind, and those that hostile files are like.
 
     python tools/fuzz/make_corpus.py [FOLDER]          default: tools/fuzz/corpus
 
@@ -39,10 +39,10 @@ def lstm() -> Files:
         for name, graph in (("tiny", lstm_files.tiny()), ("every-node", graphs.every_node())):
             format.save(graph, path)
             yield f"{name}.lstm", path.read_bytes()
-        for number, name in enumerate(("hole", "overflow beside a zero", "duplicate tensor", "bool of 2", "unknown dtype",
-                                       "config with infinity", "weight that is not there", "lone surrogate")):
+        for name in ("hole", "overflow beside a zero", "duplicate tensor", "bool of 2", "unknown dtype",
+                     "config with infinity", "weight that is not there", "lone surrogate"):
             data = lstm_files.broken(path, test_lstm_file.REFUSALS[name][0]).read_bytes()
-            yield f"bad-{number}-{name.replace(' ', '-')}.lstm", data
+            yield f"bad-{name.replace(' ', '-')}.lstm", data
 
 
 def onnx_models() -> dict[str, Any]:
@@ -51,18 +51,21 @@ def onnx_models() -> dict[str, Any]:
 
     def w(*shape: int) -> np.ndarray:
         return np.linspace(-0.5, 0.5, int(np.prod(shape)), dtype=np.float32).reshape(shape)
+
+    def lstm(inputs: str, outputs: str) -> Any:
+        return node("LSTM", inputs, outputs, hidden_size=2)
     cell = {"W": w(1, 8, 3), "R": w(1, 8, 2)}
     steps = ("t", "b", 3)
     return {
-        "lstm": model([node("LSTM", "x W R", "Y Yh", hidden_size=2), node("Squeeze", "Y one", "y")], {"x": steps}, "y Yh",
-                      {**cell, "one": np.array([1])}),
+        "lstm": model([lstm("x W R", "Y Yh"), node("Squeeze", "Y one", "y")], {"x": steps},
+                      "y Yh", {**cell, "one": np.array([1])}),
         "gru-lengths": model([node("GRU", "x W R - n", "Y Yh", hidden_size=2, direction="bidirectional")],
                              {"x": steps, "n": ("int32", ("b",))}, "Y Yh", {"W": w(2, 6, 3), "R": w(2, 6, 2)}),
         "states": model([node("RNN", "x W R - - h", "Y Yh", hidden_size=2)], {"x": steps, "h": (1, "b", 2)}, "Y Yh",
                         {"W": w(1, 2, 3), "R": w(1, 2, 2)}),
-        "two-time-axes": model([node("LSTM", "x W R", "- Yh", hidden_size=2), node("LSTM", "z W R", "- Zh", hidden_size=2),
-                                node("Add", "Yh Zh", "y")], {"x": ("t", "b", 3), "z": ("s", "b", 3)}, "y", cell),
-        "no-steps": model([node("LSTM", "x W R", "Y Yh", hidden_size=2), node("LSTM", "z W R - - Yh", "Z", hidden_size=2)],
+        "two-time-axes": model([lstm("x W R", "- Yh"), lstm("z W R", "- Zh"), node("Add", "Yh Zh", "y")],
+                               {"x": ("t", "b", 3), "z": ("s", "b", 3)}, "y", cell),
+        "no-steps": model([lstm("x W R", "Y Yh"), lstm("z W R - - Yh", "Z")],
                           {"x": (0, "b", 3), "z": ("t", "b", 3)}, "Y Z", cell),
         "computed-reshape": model([node("Reshape", "x n", "r"), node("MatMul", "r k", "y")],
                                   {"x": ("b", "f"), "n": ("int64", (2,))}, "y", {"k": w(1, 4)}),
@@ -72,11 +75,11 @@ def onnx_models() -> dict[str, Any]:
         "one-tensor-named-often": model([node("MatMul", f"v{i} k", f"v{i + 1}") for i in range(40)], {"v0": ("b", 3)},
                                         "v40", {"k": w(3, 3)}),
         "zero-dims": model([node("Concat", "x e", "y", axis=0)], {"x": ("b", 3)}, "y", {"e": w(0, 3)}),
-        "conv": model([node("Conv", "x c", "v", strides=[2]), node("Relu", "v", "y")], {"x": ("b", 1, "samples")}, "y",
-                      {"c": w(3, 1, 4)}),
-        "shape-of": model([node("Shape", "x", "s"), node("Gather", "s zero", "b"), node("Concat", "b three", "t", axis=0),
-                           node("Expand", "z t", "y")], {"x": ("b", "f"), "z": (1, 3)}, "y",
-                          {"zero": np.array([0]), "three": np.array([3])}),
+        "conv": model([node("Conv", "x c", "v", strides=[2]), node("Relu", "v", "y")], {"x": ("b", 1, "samples")},
+                      "y", {"c": w(3, 1, 4)}),
+        "shape-of": model([node("Shape", "x", "s"), node("Gather", "s zero", "b"),
+                           node("Concat", "b three", "t", axis=0), node("Expand", "z t", "y")],
+                          {"x": ("b", "f"), "z": (1, 3)}, "y", {"zero": np.array([0]), "three": np.array([3])}),
         "attention": model([node("MatMul", "x x", "s"), node("Softmax", "s", "p"), node("Einsum", "p x", "y",
                             equation="bij,bjk->bik")], {"x": ("b", 3, 3)}, "y"),
     }
@@ -136,8 +139,8 @@ def _nested(depth: int) -> dict:
     inbound: Any = []
     for _ in range(depth):
         inbound = [inbound]
-    config = functional([layer("InputLayer", "x", [], batch_shape=[None, None, 3]), layer("LSTM", "l", inbound, units=3)],
-                        [["x", 0, 0]], [["l", 0, 0]])
+    layers = [layer("InputLayer", "x", [], batch_shape=[None, None, 3]), layer("LSTM", "l", inbound, units=3)]
+    config = functional(layers, [["x", 0, 0]], [["l", 0, 0]])
     return {"config": config, "metadata": {"keras_version": "3.10.0"}}
 
 
@@ -196,7 +199,8 @@ def torch() -> Files:
     raw = {"0": np.linspace(-1, 1, 24, dtype="<f4").tobytes(), "1": np.linspace(-1, 1, 16, dtype="<f4").tobytes()}
     yield "lstm.pt", t.checkpoint(t.mapping(weights), raw)
     yield "legacy.pt", t.legacy(t.mapping({"w": t.tensor()}))
-    yield "nested.pt", t.checkpoint(t.mapping({"state_dict": t.mapping({"module.w": t.tensor()}), "epoch": t.number(3)}))
+    yield "nested.pt", t.checkpoint(t.mapping({"state_dict": t.mapping({"module.w": t.tensor()}),
+                                               "epoch": t.number(3)}))
     yield "bad-long-key.pt", _deflated(t.checkpoint(t.mapping({"_opt" * 8000: t.tensor()})))
     yield "bad-many-keys.pt", _deflated(t.checkpoint(t.mapping({f"k{i}_opt": t.NONE for i in range(8000)})))
     yield "bad-huge-empty.pt", t.checkpoint(t.mapping({"w": t.tensor((0, 2**33, 2**33), (1, 1, 1))}))
@@ -285,10 +289,23 @@ def csv() -> Files:
 
 
 def graph() -> Files:
-    """Bytes stand for graphs; these begin with either vocabulary and hold some of every node."""
-    for number in range(6):
-        rng = np.random.default_rng(number)
-        yield f"random-{number}.bin", bytes([number % 2]) + rng.integers(0, 256, 60, np.uint8).tobytes()
+    """Bytes stand for graphs: the first ones that run, of either vocabulary, and some more."""
+    from fuzz.targets.hostile_graphs import execute
+    from lstm_engine.errors import LstmEngineError
+
+    for vocabulary in (0, 1):
+        found, seed = 0, 0
+        while found < 4:
+            seed += 1
+            rng = np.random.default_rng([vocabulary, seed])
+            data = bytes([vocabulary]) + rng.integers(0, 256, 8 + 6 * found, np.uint8).tobytes()
+            try:
+                runs = "replayed" in execute(data)
+            except LstmEngineError:
+                runs = seed == 1                           # one that is refused
+            if runs:
+                yield f"{'onnx' if vocabulary else 'ours'}-{found}.bin", data
+                found += 1
 
 
 def api() -> Files:

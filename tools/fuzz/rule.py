@@ -79,10 +79,10 @@ class Judge:
         if isinstance(outcome, Finding):
             return outcome
         if (took := time.process_time() - began) > self._seconds:
-            return Finding("slow", outcome, f"{took:.1f} s of CPU time, more than {self._seconds:g}; {outcome}")
+            return Finding("slow", _begins(outcome), f"{took:.1f} s of CPU time of {self._seconds:g}; {outcome}")
         now = _peak()
         if now > peak and now - resident > MEMORY:
-            return Finding("memory", outcome, f"{(now - resident) >> 20} MB more than before, beyond "
+            return Finding("memory", _begins(outcome), f"{(now - resident) >> 20} MB more than before, beyond "
                                               f"{MEMORY >> 20}; {outcome}")
         return outcome
 
@@ -109,6 +109,11 @@ def _resident() -> int:
 
 def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+
+def _begins(outcome: str) -> str:
+    """The first words of an outcome: one finding for all that came to the same end."""
+    return " ".join(outcome.split()[:2])
 
 
 def _place(error: BaseException) -> str:

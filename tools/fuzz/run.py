@@ -6,7 +6,7 @@
     python tools/fuzz/run.py --list                       the targets, and what each is about
     python tools/fuzz/run.py --dictionary TARGET          its words, as libFuzzer reads them
 
-Prints a table: target, executions, minutes, corpus, findings. Inputs found, and the corpus as it grows, stand in --work.
+Prints a table: target, executions, minutes, corpus, findings. Inputs found, and the corpus as it grows, are in --work.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def read_file(path: Path) -> OnnxModel:
 
 
 def described_model(path: Path, described: dict, arrays: Mapping[str, np.ndarray]) -> OnnxModel:
-    """The model that the parser found in the file at `path`; its external data lies beside it. Raises as `read_file`."""
+    """The model that the parser found in the file at `path`, beside which external data lies. Raises as `read_file`."""
     def build() -> OnnxModel:
         check(described, arrays)
         return _model(described, arrays, ExternalData(path.parent))

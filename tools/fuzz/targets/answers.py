@@ -16,7 +16,7 @@ MOST = 1 << 20              # bytes of arrays of one answer
 
 
 def pipe_of(header: bytes) -> io.BytesIO:
-    """The whole answer of a child with this header. Behind a header that names no arrays that can be, nothing stands."""
+    """The whole answer of a child with this header, up to the first array that cannot be."""
     parts = [sandbox.MAGIC, len(header).to_bytes(8, "little"), header]
     for count in _sizes(header):
         parts += [b"\1", _numbers(count)]

@@ -1,4 +1,4 @@
-"""`.npz` files, by both of their readers (a checkpoint of arrays, and the input of `lstm-engine predict`), and specs."""
+"""`.npz` files, by both of their readers (weights, and the input of `lstm-engine predict`), and specs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ SPEC = {"inputs": [{"name": "x", "shape": ["batch", "time", 3]}],
         "nodes": [{"op": "LSTM", "name": "lstm", "W": ["w"], "R": ["r"]},
                   {"op": "Dense", "name": "dense", "kernel": "k", "bias": "b"}]}
 WORDS = tuple(word.encode() for word in (
-    "\x93NUMPY\x01\x00", "\x93NUMPY\x03\x00", "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", "|O", "<f8",
-    ">f4", "<c8", "|V4", "'shape': (0, 8589934592, 8589934592)", "w.npy", "r.npy"))
+    "NUMPY\x01\x00", "NUMPY\x03\x00", "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", "|O", "<f8", ">f4",
+    "<c8", "|V4", "'shape': (0, 8589934592, 8589934592)", "w.npy", "r.npy"))
 SPEC_WORDS = tuple(word.encode() for word in (
     "inputs", "nodes", "outputs", "op", "name", "LSTM", "GRU", "RNN", "Dense", "Embedding", "Pool", "Operator", "torch",
     "layer", "tensor", "transpose", "gates", "concat", "zeros", "ifco", "ignore", "*", "w", "r", "k", "b", "activation",

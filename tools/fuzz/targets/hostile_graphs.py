@@ -1,6 +1,6 @@
-"""Graphs that any container can hold, made of the input's bytes: odd shapes, shared tensors, axes of no elements, computed
-targets, rows that do not match, huge attributes. The first byte chooses the vocabulary: nodes of ours, as in an `.lstm`
-file, or ONNX's, which go through the importer. A graph that is valid is run in every way."""
+"""Graphs that any container can hold, made of the input's bytes: odd shapes, shared tensors, axes of no elements,
+computed targets, rows that do not match, huge attributes. The first byte chooses the vocabulary: nodes of ours, as in
+an `.lstm` file, or ONNX's, which go through the importer. A graph that is valid is run in every way."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ DIMS = ("b", "t", 3, "b", "t", 2, 1, "n", 0, 4, 5, 1000)
 DTYPES = ("float32", "float32", "float32", "int64", "float64", "int32", "bool", "float16", "uint8")
 WHOLE = (0, 1, -1, 2, 3, -2, 4, 5, 7, 16, 100, 1000, 2**20, 2**31 - 1, 2**31, 2**33, 2**62, -2**63)
 FLOATS = (0.0, 1.0, -1.0, 0.5, 1e38, -1e38, float("inf"), 1e-45)
-TEXTS = ("NOTSET", "SAME_UPPER", "VALID", "constant", "edge", "reflect", "none", "tanh", "add", "mul", "bij,bjk->bik", "ij->ji",
-         "...i->...", "x" * 300)
+TEXTS = ("NOTSET", "SAME_UPPER", "VALID", "constant", "edge", "reflect", "none", "tanh", "add", "mul", "bij,bjk->bik",
+         "ij->ji", "...i->...", "x" * 300)
 ACTIVATIONS = ("tanh", "sigmoid", "relu", "linear", "softmax", "hard_sigmoid", "elu", "gelu")
 OPS = tuple(OPERATORS)
 MOST_NODES = 12
@@ -84,8 +84,8 @@ class Maker:
         outputs = [names[-1], *(self.bytes.one(names) for _ in range(self.bytes.whole(3)))]
         if self.ours:
             return validate(Graph(tuple(self.inputs), tuple(self.nodes), tuple(dict.fromkeys(outputs))))
-        model = OnnxModel(OnnxGraph(self.nodes, self.tensors, self.inputs, outputs), {}, "", self.bytes.one((21, 13, 9)))
-        return validate(to_graph(model, ImportOptions()))
+        graph = OnnxGraph(self.nodes, self.tensors, self.inputs, outputs)
+        return validate(to_graph(OnnxModel(graph, {}, "", self.bytes.one((21, 13, 9))), ImportOptions()))
 
     # ---- parts --------------------------------------------------------------------------------------------------
 
@@ -191,8 +191,9 @@ class Maker:
         more = [self._name(optional=True) if not self.bytes.whole(3) else "" for _ in range(4)]      # lengths, states
         Y, Yh, Yc = self._made((*shape[:2], dirs * hidden)), self._made(), self._made() if kind is LSTM else ""
         if self.ours:
-            options: dict[str, Any] = {"P": self._weight(dirs, 3 * hidden)} if kind is LSTM and not self.bytes.whole(6) \
-                else {}
+            options: dict[str, Any] = {}
+            if kind is LSTM and not self.bytes.whole(6):
+                options["P"] = self._weight(dirs, 3 * hidden)
             outputs = (Y, Yh, Yc) if kind is LSTM else (Y, Yh)
             self.nodes.append(kind(name=f"n{len(self.nodes)}", inputs=(x, *more), outputs=outputs, W=W, R=R, B=B,
                                    direction=direction, **options))

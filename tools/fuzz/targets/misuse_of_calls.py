@@ -1,7 +1,7 @@
-"""Random sequences of calls on a few models: each answer is that of a fresh plain call to the bit, or one of our errors.
+"""Random sequences of calls on a few models: each answer is that of a fresh plain call to the bit, or our own error.
 
-A call is some bytes: which, on which rows and steps, and how the arguments are spoilt. The truth of a sequence is what a
-copy of the model that nothing else has called gives for each row alone.
+A call is some bytes: which, on which rows and steps, and how the arguments are spoilt. The truth of a sequence is what
+a copy of the model that nothing else has called gives for each row alone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from ..target import Target
 from .hostile_graphs import Bytes
 from .running import same
 
-KINDS = ("lstm", "tokens", "stack", "lstm bidirectional", "dense of the last step", "gru reset after", "mean of the steps")
+KINDS = ("lstm", "tokens", "stack", "lstm bidirectional", "dense of the last step", "gru reset after",
+         "mean of the steps")
 ROWS, STEPS = 5, 7
 MOST_CALLS = 8
 ODD_VALUES = tuple(ODD.values())
@@ -188,7 +189,7 @@ class Calls:
             elif kind == 3:
                 try:
                     stream.step(self.bytes.one(ODD_VALUES)())
-                    return                                 # it was a step after all: where the stream is now is not known
+                    return                                 # it was a step after all: where the stream is, nobody knows
                 except LstmEngineError:
                     pass
             size = 1 + self.bytes.whole(2)
@@ -213,4 +214,5 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
 
 def targets() -> dict[str, Target]:
     assert max(VOCABULARY, ROWS) < 256
-    return {"api": Target("api", "sequences of calls, right and wrong, with bits compared", execute, mutate, largest=200)}
+    return {"api": Target("api", "sequences of calls, right and wrong, with bits compared", execute, mutate,
+                          largest=200)}

@@ -52,7 +52,7 @@ def _parts(data: bytes) -> tuple[dict, bytes] | None:
 
 
 def repaired(data: bytes) -> bytes | None:
-    """The file with its checksum right and its config in canonical spelling; None where there is nothing to put right."""
+    """The file with its checksum right and its config spelt canonically; None where there is nothing to put right."""
     parts = _parts(data)
     try:
         if parts is None:
