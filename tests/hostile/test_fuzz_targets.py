@@ -67,7 +67,7 @@ def test_mutators_change_inputs_within_their_format(name):
 def found_by_own_mutators(target, tmp_path, executions, corpus=(b"abc",), slower=PATIENT) -> list[str]:
     """The first lines of the findings that so many executions leave."""
     kept = findings.Folder(tmp_path, target.name)
-    record = child.Recorder(rule.Judge(target.execute, slower), State(tmp_path / "state"), kept)
+    record = child.Recorder(target, rule.Judge(target.execute, slower), State(tmp_path / "state"), kept)
     child.own_mutators(target, record, list(corpus), lambda data: None, random.Random(1), time.monotonic() + 300,
                        executions)
     return [path.with_suffix(".txt").read_text().split("\n")[0] for path in kept.all()]

@@ -17,7 +17,7 @@ from . import findings, rule, targets
 from .state import State
 from .target import CORPUS, HERE, ROOT
 
-HANG = 60.0                       # seconds of the clock without an execution's end, on a loaded machine
+HANG = 120.0                      # seconds of the clock without an execution's end, on a loaded machine
 START = 900.0                     # until the first execution begins: atheris instruments the modules
 MOST_ENDS = 20                    # children that an input may end before a target is given up
 # How many times longer than plainly an execution takes: instrumented, and under a sanitizer.
@@ -34,6 +34,7 @@ class Row:
     seconds: float = 0.0
     corpus: int = 0
     findings: list[Path] = field(default_factory=list)
+    growth: int = 0                                        # graphs that ask for much work (Target.grows)
     problem: str = ""                                      # why it was not fuzzed, or not to the end
 
 
@@ -89,7 +90,11 @@ def _fuzzed(name: str, plan: Plan, seconds: float, seed: int) -> Row:
         found.keep(ended, state.input)
     else:
         row.problem = f"given up after {MOST_ENDS} children that inputs ended"
-    row.executions, row.seconds, row.findings = state.executions, time.monotonic() - began, found.all()
+    row.executions, row.seconds = state.executions, time.monotonic() - began
+    if "maker" not in plan.more:
+        _settle(name, found)
+    row.findings = found.all()
+    row.growth = len(found.aside("growth").all())
     row.corpus = sum(len(os.listdir(folder)) for folder in (work / "corpus", CORPUS / name) if folder.is_dir())
     return row
 
@@ -122,6 +127,20 @@ def _child(name: str, plan: Plan, work: Path, state: State, seconds: float, seed
     return rule.Finding("crash", place[:100], f"{shown or text}")
 
 
+def _settle(name: str, found: findings.Folder) -> None:
+    """Make what was found smaller in a plain process. What takes too long or too much only where it is instrumented is
+    put aside: the folder `unconfirmed` has it."""
+    for path in found.all():
+        if path.name.startswith(("crash", "hang")):
+            continue                                       # each attempt would take a process
+        done = subprocess.run([sys.executable, str(HERE / "run.py"), "--smaller", name, str(path)],
+                              capture_output=True, text=True)
+        if done.returncode == 0:
+            aside = found.aside("unconfirmed").path
+            for file in (path, path.with_suffix(".txt")):
+                file.replace(aside / file.name)
+
+
 def _watch(child: subprocess.Popen, state: State, before: int) -> bool:
     """Wait for a child's end; kill it, and say so, if it stays at one input for too long."""
     last, since = before, time.monotonic()
@@ -142,10 +161,10 @@ def _watch(child: subprocess.Popen, state: State, before: int) -> bool:
 def line(row: Row) -> str:
     """A row of the table."""
     return (f"{row.target:14}{row.executions:12,}{row.seconds / 60:9.1f}{row.corpus:8,}{len(row.findings):10}"
-            f"  {row.problem}").rstrip()
+            f"{row.growth:8}  {row.problem}").rstrip()
 
 
-HEADING = f"{'target':14}{'executions':>12}{'minutes':>9}{'corpus':>8}{'findings':>10}"
+HEADING = f"{'target':14}{'executions':>12}{'minutes':>9}{'corpus':>8}{'findings':>10}{'growth':>8}"
 
 
 def all_targets() -> list[str]:

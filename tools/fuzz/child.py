@@ -48,16 +48,18 @@ def import_parts(parts: tuple[str, ...]) -> None:
 class Recorder:
     """Executes inputs by the rule and keeps what is found. Returns the outcome in words, for who seeks new ones."""
 
-    def __init__(self, judge: Any, state: Any, findings: Any) -> None:
+    def __init__(self, target: Any, judge: Any, state: Any, findings: Any) -> None:
         self._judge, self._state, self._findings = judge, state, findings
+        self._growth = findings.aside("growth") if target.grows else findings
 
     def __call__(self, data: bytes) -> str:
         self._state.begin(data)
         outcome = self._judge(data)
         if isinstance(outcome, str):
             return outcome
-        if not self._findings.known(outcome):
-            self._findings.keep(outcome, data)
+        kept = self._growth if outcome.kind in ("slow", "memory") else self._findings
+        if not kept.known(outcome):
+            kept.keep(outcome, data)
         return outcome.key
 
 
@@ -147,7 +149,7 @@ def main() -> int:
     if not request["sanitized"]:
         rule.limit_address_space()
     work = Path(request["work"])
-    record = Recorder(rule.Judge(target.execute, request["slower"]), State(work / "state"),
+    record = Recorder(target, rule.Judge(target.execute, request["slower"]), State(work / "state"),
                       findings.Folder(Path(request["findings"]), request["target"]))
     (work / "corpus").mkdir(exist_ok=True)
     if request["engine"] == "atheris":

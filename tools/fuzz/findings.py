@@ -21,9 +21,13 @@ from .rule import Finding
 class Folder:
     """The findings of one target, each kind and place once."""
 
-    def __init__(self, folder: Path, target: str) -> None:
-        self.path, self._target = folder / target, target
+    def __init__(self, folder: Path, name: str, target: str = "") -> None:
+        self.path, self._target = folder / name, target or name
         self.path.mkdir(parents=True, exist_ok=True)
+
+    def aside(self, name: str) -> Folder:
+        """A folder in this one, whose inputs are not among `all`."""
+        return Folder(self.path, name, self._target)
 
     def known(self, finding: Finding) -> bool:
         return self._file(finding).exists()

@@ -2,7 +2,7 @@
 
     python tools/fuzz/run.py --minutes M [TARGET ...]     all targets, or some; M in all, in equal shares
     python tools/fuzz/run.py TARGET FILE                  one input again, by the rule, without a fuzzer around it
-    python tools/fuzz/run.py --smaller TARGET FILE        the input made as small as it goes, beside FILE
+    python tools/fuzz/run.py --smaller TARGET FILE        FILE made as small as it goes with the same finding
     python tools/fuzz/run.py --list                       the targets, and what each is about
     python tools/fuzz/run.py --dictionary TARGET          its words, as libFuzzer reads them
 
@@ -26,7 +26,7 @@ sys.path[:] = [str(HERE.parent), str(HERE.parents[1]), str(HERE.parents[1] / "te
 from fuzz import campaign, findings, rule, targets  # noqa: E402
 from fuzz.child import dictionary  # noqa: E402
 
-SMALLER_SECONDS = 60.0
+SMALLER_SECONDS = 20.0
 
 
 def repeat(name: str, file: Path) -> rule.Finding | str:
@@ -34,19 +34,16 @@ def repeat(name: str, file: Path) -> rule.Finding | str:
     return rule.Judge(targets.load(name).execute)(file.read_bytes())
 
 
-def smaller(name: str, file: Path) -> Path:
-    """A smaller input with the same finding."""
+def smaller(name: str, file: Path) -> rule.Finding | str:
+    """Make a file smaller while it shows the same; what it shows, or what became of it where that is no finding."""
     judge = rule.Judge(targets.load(name).execute)
     found = judge(file.read_bytes())
-    if isinstance(found, str):
-        raise SystemExit(f"{file}: no finding: {found}")
-
-    def fails(data: bytes) -> bool:
-        outcome = judge(data)
-        return isinstance(outcome, rule.Finding) and outcome.key == found.key
-    made = file.with_suffix(".small")
-    made.write_bytes(findings.smaller(file.read_bytes(), fails, SMALLER_SECONDS))
-    return made
+    if isinstance(found, rule.Finding):
+        def fails(data: bytes) -> bool:
+            outcome = judge(data)
+            return isinstance(outcome, rule.Finding) and outcome.key == found.key
+        file.write_bytes(findings.smaller(file.read_bytes(), fails, SMALLER_SECONDS))
+    return found
 
 
 def sanitized(names: str, work: Path) -> dict:
@@ -97,10 +94,7 @@ def main() -> int:
         if len(given.words) != 2 or not names:
             parser.error(f"give --minutes, or a target and a file; targets: {', '.join(targets.FILES)}")
         name, file = given.words[0], Path(given.words[1])
-        if given.smaller:
-            print(smaller(name, file))
-            return 0
-        outcome = repeat(name, file)
+        outcome = (smaller if given.smaller else repeat)(name, file)
         print(f"{outcome.key}\n{outcome.text}" if isinstance(outcome, rule.Finding) else outcome)
         return isinstance(outcome, rule.Finding)
     if unknown := set(given.words) - set(names):
@@ -118,7 +112,8 @@ def fuzz(given: argparse.Namespace, names: list[str]) -> int:
           f"over {len(names)} targets\n{campaign.HEADING}", flush=True)
     rows = campaign.run(names, plan, given.minutes)
     total = campaign.Row("all", sum(row.executions for row in rows), sum(row.seconds for row in rows),
-                         sum(row.corpus for row in rows), [path for row in rows for path in row.findings])
+                         sum(row.corpus for row in rows), [path for row in rows for path in row.findings],
+                         sum(row.growth for row in rows))
     print(campaign.line(total))
     for path in total.findings:
         print(f"\n{path.with_suffix('.txt').read_text()[:3000]}")

@@ -24,7 +24,8 @@ Mutate = Callable[[bytes, random.Random], bytes]
 class Target:
     """execute: makes one execution and says in a few words what became of it; raises LstmEngineError, `rule.Broken`, or
     anything else, which is a finding. mutate: changes that know the format. words: of the format's dictionary. largest:
-    bytes of an input. whole: it starts a process for each execution, a few of which take a second."""
+    bytes of an input. whole: it starts a process for each execution, a few of which take a second. grows: it runs
+    graphs, which may ask for any amount of work: what takes too long or too much is kept apart, and is no finding."""
 
     name: str
     about: str
@@ -33,6 +34,7 @@ class Target:
     words: Sequence[bytes] = ()
     largest: int = 16 << 10
     whole: bool = False
+    grows: bool = False
 
     def corpus(self) -> Iterator[Path]:
         """The files committed for this target."""

@@ -259,4 +259,5 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
 
 
 def targets() -> dict[str, Target]:
-    return {"graph": Target("graph", "hostile graphs, loaded and run in every way", execute, mutate, largest=256)}
+    return {"graph": Target("graph", "hostile graphs, loaded and run in every way", execute, mutate, largest=256,
+                            grows=True)}

@@ -93,7 +93,8 @@ def targets() -> dict[str, Target]:
         Target("onnx", "ONNX messages behind the parser, external data beside them", from_message(shown), mutate,
                BYTES),
         Target("onnx-answer", "what the parser's process may say of an ONNX file", from_answer, mutate_answer, BYTES),
-        Target("onnx-run", "ONNX messages that are read, then run in every way", from_message(run), mutate, BYTES),
+        Target("onnx-run", "ONNX messages that are read, then run in every way", from_message(run), mutate, BYTES,
+               grows=True),
         Target("onnx-whole", ".onnx files the whole way", whole_way(".onnx"), mutate, BYTES, whole=True),
     ]
     return {target.name: target for target in made}
