@@ -10,11 +10,13 @@ WHOLE = (0, 1, -1, 2, 3, 4, 7, 8, 11, 13, 16, 21, 99, 255, 2**20, 2**31 - 1, -2*
 FLOATS = (0.0, 1.0, -1.0, 0.5, 1e38, float("inf"), float("nan"))
 
 
-def damaged(message: Any, rng: random.Random, words: Sequence[str]) -> None:
-    """Change one to four fields of a message or of those inside it, in place. words: what texts may become."""
-    for _ in range(rng.choice((1, 1, 2, 4))):
+def damaged(message: Any, rng: random.Random, words: Sequence[str], often: Sequence[str] = ()) -> None:
+    """Change one to four fields of a message or of those inside it, in place. words: what texts may become. often:
+    messages, by the names of their types, that are chosen before others: what is in them is not seen at once."""
+    for _ in range(rng.choice((1, 1, 1, 2, 4))):
         parts = list(_parts(message))
-        part = rng.choice(parts)
+        inner = [part for part in parts if part.DESCRIPTOR.name in often]
+        part = rng.choice(inner if inner and rng.random() < 0.85 else parts)
         present = [field for field, _ in part.ListFields()]
         field = rng.choice(present if present and rng.random() < 0.8 else list(part.DESCRIPTOR.fields))
         texts = [*words, *(part.name for part in parts if getattr(part, "name", ""))]

@@ -92,6 +92,8 @@ class Maker:
     def _input(self) -> None:
         rank = self.bytes.one((3, 3, 2, 2, 1, 4, 0))
         shape = tuple(self.bytes.one(DIMS) for _ in range(rank))
+        if self.ours and self.bytes.whole(9):              # which a file of ours may not say
+            shape = tuple(dim or 1 for dim in shape)
         name = f"in{len(self.inputs)}"
         self.inputs.append(Value(name, shape, self.bytes.one(DTYPES)))
         self.values.append((name, shape))
@@ -189,6 +191,8 @@ class Maker:
         B = None if self.bytes.whole(2) else self._weight(dirs, 2 * rows)
         direction = "bidirectional" if dirs == 2 else self.bytes.one(("forward", "forward", "reverse"))
         more = [self._name(optional=True) if not self.bytes.whole(3) else "" for _ in range(4)]      # lengths, states
+        if kind is not LSTM:
+            more[2] = ""
         Y, Yh, Yc = self._made((*shape[:2], dirs * hidden)), self._made(), self._made() if kind is LSTM else ""
         if self.ours:
             options: dict[str, Any] = {}
@@ -198,7 +202,8 @@ class Maker:
             self.nodes.append(kind(name=f"n{len(self.nodes)}", inputs=(x, *more), outputs=outputs, W=W, R=R, B=B,
                                    direction=direction, **options))
             return
-        names = [x, self._tensor(W), self._tensor(R), "" if B is None else self._tensor(B), *more[:3]]
+        names = [x, self._tensor(W), self._tensor(R), "" if B is None else self._tensor(B),
+                 *more[:3 if kind is LSTM else 2]]
         self.nodes.append(OnnxNode(f"n{len(self.nodes)}", kind.op, tuple(names), tuple(filter(None, (Y, Yh, Yc))),
                                    {"hidden_size": hidden if self.bytes.whole(9) else self.bytes.one(WHOLE),
                                     "direction": direction}, "", 21))

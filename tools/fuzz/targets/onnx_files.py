@@ -73,7 +73,7 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
         return raw.damaged(data, rng, BYTES)
     if rng.random() < 0.1:
         return raw.damaged(data, rng, BYTES)
-    messages.damaged(message, rng, WORDS)
+    messages.damaged(message, rng, WORDS, ("NodeProto", "AttributeProto", "TensorProto", "Dimension"))
     return _serialized(message) or data
 
 

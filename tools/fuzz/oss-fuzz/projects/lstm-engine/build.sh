@@ -5,6 +5,8 @@ pip3 install 'setuptools>=77' 'Cython>=3.1,<4' 'numpy>=2'
 # libgomp is not in the image that runs the fuzzers; the core has its own single thread.
 LSTM_ENGINE_NO_OPENMP=1 pip3 install --no-build-isolation '.[convert]'
 
+# What is imported by name at run time, PyInstaller finds by importing it.
+export PYTHONPATH=$PWD/tools:$PWD/tests/support
 for target in $(python3 tools/fuzz/run.py --list | awk '!/-whole/ {print $1}'); do
     name=fuzz_${target//-/_}
     printf 'from fuzz.alone import main\n\nmain("%s")\n' "$target" > "$name.py"
