@@ -2,11 +2,11 @@
 
 Every instruction set is a static library of its own with its own flags, so that no other file can pick up
 instructions the CPU may lack. Environment:
-    LSTM_ENGINE_NO_OPENMP=1     build without OpenMP (one thread)
+    LSTM_ENGINE_NO_OPENMP=1     build without OpenMP (threads of its own are always there)
     LSTM_ENGINE_BLAS=openblas   link a BLAS found by pkg-config (openblas, blis, mkl, or a package's own name) that has
                                 cblas_sgemm with 32-bit integers, instead of the one that NumPy carries
     LSTM_ENGINE_SANITIZE=address,undefined   compile and link with sanitizers (tools/sanitize_extension.py runs the
-                                tests so; "thread" takes plain threads instead of OpenMP)
+                                tests so; "thread" builds without OpenMP)
 """
 
 import os
@@ -64,7 +64,7 @@ def openmp_flags() -> list[str]:
         source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
         probe = subprocess.run([*compiler, flag, str(source), "-o", str(Path(folder, "probe"))], capture_output=True)
     if probe.returncode:
-        print("lstm-engine: the compiler has no OpenMP; building for one thread")
+        print("lstm-engine: the compiler has no OpenMP; building with threads of its own alone")
         return []
     return [flag]
 
@@ -91,8 +91,7 @@ def linked_blas() -> tuple[list[str], list[str]]:
 def sanitizer_flags(names: str) -> list[str]:
     """Flags that compile with sanitizers ("address,undefined", "thread"). Whatever they find ends the process; Python's
     own -fwrapv would hide overflows of signed integers."""
-    threads = ["-DLE_THREADS_PTHREAD"] if "thread" in names.split(",") else []     # TSan does not understand libgomp
-    return [f"-fsanitize={names}", "-fno-sanitize-recover=all", "-fno-wrapv", *DEBUG, *threads]
+    return [f"-fsanitize={names}", "-fno-sanitize-recover=all", "-fno-wrapv", *DEBUG]
 
 
 def headers() -> list[str]:
@@ -112,6 +111,7 @@ def main() -> None:
     import numpy
     from Cython.Build import cythonize
     from setuptools import Extension, setup
+    from setuptools.command.build_clib import build_clib
     from setuptools.command.build_ext import build_ext
 
     machine = platform.machine()
@@ -119,7 +119,8 @@ def main() -> None:
     # Without -g0 Python's own flags would put 9 MB of debugging information into the wheel.
     quiet = [] if MSVC else ["-g0"]
     flags = FLAGS + (sanitizer_flags(sanitizers) if sanitizers else quiet)
-    openmp = [] if "-DLE_THREADS_PTHREAD" in flags else openmp_flags()
+    # ThreadSanitizer does not understand libgomp.
+    openmp = [] if sanitizers and "thread" in sanitizers.split(",") else openmp_flags()
     blas_compile, blas_link = linked_blas()
     settings = settings_file([flags, openmp, blas_compile, blas_link])
 
@@ -129,6 +130,13 @@ def main() -> None:
 
     libraries = [library("le_core", core_sources(), openmp + blas_compile)]
     libraries += [library(f"le_{isa}", isa_sources(isa), own) for isa, own in isa_flags(machine).items()]
+
+    class BuildLibraries(build_clib):
+        def build_libraries(self, libraries: list) -> None:
+            # An archive is added to: without this a file that is no longer there would stay in it.
+            for name, _ in libraries:
+                Path(self.build_clib, self.compiler.library_filename(name)).unlink(missing_ok=True)
+            super().build_libraries(libraries)
 
     class BuildExtension(build_ext):
         def run(self) -> None:
@@ -149,7 +157,8 @@ def main() -> None:
         depends=[settings, *headers(), *core_sources(),
                  *(file for isa in isa_flags(machine) for file in isa_sources(isa))],
     )
-    setup(libraries=libraries, ext_modules=cythonize([extension]), cmdclass={"build_ext": BuildExtension})
+    setup(libraries=libraries, ext_modules=cythonize([extension]),
+          cmdclass={"build_clib": BuildLibraries, "build_ext": BuildExtension})
 
 
 # A build back end runs this file as __main__; the tools import it for its flags and lists of files.

@@ -166,6 +166,15 @@ def _variations() -> Iterable[Cell]:
         yield random_cell(name, "lengths/H128", make, 64, 128, 128, 256, LENGTHS, lengths)
 
 
+def _neighbour() -> Iterable[Cell]:
+    """What bench.neighbours times beside other processes."""
+    for steps in (13, 50):
+        for batch in (1, 8, 17, 32, 128):
+            for hidden in (64, 96, 128, 256):
+                yield layer_cell("neighbour", "lstm", hidden, batch, steps)
+    yield layer_cell("neighbour", "lstm", 128, 1, 1, STREAM)
+
+
 def _exotic() -> Iterable[Cell]:
     """Cells off the common path."""
     for kind in networks.EXOTIC:
@@ -281,7 +290,7 @@ def _real() -> Iterable[Cell]:
 @lru_cache(maxsize=1)
 def catalogue() -> dict[str, Cell]:
     """All cells by name, in the order in which they are printed."""
-    cells = [*_grid(), *_variations(), *_exotic(), *_scaling(), *_references(), *_real()]
+    cells = [*_grid(), *_variations(), *_neighbour(), *_exotic(), *_scaling(), *_references(), *_real()]
     return {cell.name: cell for cell in cells}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from . import neighbours
 from .ceilings import measure_ceilings
 from .cells import Cell, choose
 from .engines import OWN, NotSupported, installed
@@ -30,6 +31,13 @@ PEER_CELLS = (
     "steps",
 )
 THREAD_CELLS = ("lstm/H128-B32-T50", "lstm/H256-B1-T50", "lstm/H256-B128-T50", "lstm/H1024-B1-T50")
+NEIGHBOUR_CELLS = (
+    "neighbour/H64-B8-T50",
+    "neighbour/H96-B17-T50",
+    "neighbour/H128-B32-T50",
+    "neighbour/H256-B128-T50",
+    "neighbour/H128-B1-T1",
+)
 FOOTPRINT_CELLS = ("lstm/H256-B1-T1", "lstm/H1024-B1-T1")
 QUICK = {
     "peers": (
@@ -43,6 +51,7 @@ QUICK = {
     "threads": ("lstm/H128-B32-T50",),
     "products": ("product/M[18]-*",),
     "footprint": ("lstm/H256-B1-T1",),
+    "neighbours": ("neighbour/H64-B8-T50",),
 }
 
 
@@ -103,6 +112,7 @@ def collect(
             "threads": THREAD_CELLS,
             "products": ("product",),
             "footprint": FOOTPRINT_CELLS,
+            "neighbours": NEIGHBOUR_CELLS,
         }
     )
     engines = installed()
@@ -122,6 +132,9 @@ def collect(
     latency = percentiles(streams, engines, 1, 3000 if quick else 30000)
     scaling = run("threads", engines, sorted({1, threads}))
     products = run("products", [*OWN, *(name for name in engines if name not in OWN)], [threads])
+    print("-- neighbours", file=sys.stderr)
+    settings = ("quiet", "pinned", "engine") if quick else tuple(neighbours.SETTINGS)
+    beside = neighbours.measure(_cells(chosen["neighbours"]), settings, engines, sorted({1, threads}), 0.15)
     print("-- footprint", file=sys.stderr)
     return {
         "machine": about,
@@ -132,6 +145,7 @@ def collect(
         "ceilings": ceilings.as_json(),
         "latency": latency,
         "threads": scaling.rows,
+        "neighbours": beside,
         "products": products.rows,
         "footprint": footprints(_cells(chosen["footprint"]), engines, threads, 1 if quick else 3),
     }

@@ -267,6 +267,26 @@ def thread_scaling(rows: Sequence[Row]) -> Figure:
     return figure
 
 
+def neighbours(rows: Sequence[Row]) -> Figure:
+    """p99 of every engine on most threads over our p50 alone on the machine, a panel for each cell."""
+    cells, settings, engines = (list(dict.fromkeys(row[key] for row in rows)) for key in ("cell", "setting", "engine"))
+    most = max(row["threads"] for row in rows)
+    figure, axes = plt.subplots(1, len(cells), figsize=(3 * len(cells), 3.2), sharey=True, squeeze=False)
+    for axis, cell in zip(axes[0], cells, strict=True):
+        own = [row for row in rows if row["cell"] == cell and row["threads"] == most]
+        quiet = min(row["p50_us"] for row in own)
+        for engine in engines:
+            found = [row for row in own if row["engine"] == engine]
+            axis.plot([settings.index(row["setting"]) for row in found], [row["p99_us"] / quiet for row in found],
+                      marker=MARKS[engine], color=COLOURS[engine], linewidth=0.8, label=engine)
+        axis.set_yscale("log")
+        axis.set_xticks(range(len(settings)), settings, rotation=60, fontsize=8)
+        axis.set_title(cell.split("/")[1], fontsize=9)
+    axes[0][0].set_ylabel("p99 over the best p50")
+    axes[0][0].legend(fontsize=8)
+    return figure
+
+
 def memory(rows: Sequence[Row]) -> Figure:
     """Resident bytes after loading and one run, and the time of loading."""
     cells, engines = (

@@ -186,6 +186,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.list:
         print("\n".join(catalogue()))
         return 0
+    if arguments.cells == ["neighbour"]:
+        from . import neighbours
+
+        return neighbours.main(["--threads", *map(str, sorted({1, *arguments.threads}))])
     try:
         cells = choose(arguments.cells)
     except ValueError as error:

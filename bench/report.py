@@ -64,7 +64,7 @@ def _footprint_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def sections(data: Mapping[str, Any]) -> list[Section]:
     """The parts of the page that the data has rows for."""
-    from . import figures
+    from . import figures, neighbours
     from .ceilings import Ceilings
     from .limits import Limit, format_ceilings, format_shares, shares
 
@@ -121,6 +121,16 @@ def sections(data: Mapping[str, Any]) -> list[Section]:
         "threads",
         lambda: figures.thread_scaling(data["threads"]),
         format_table(data["threads"]),
+    )
+    beside = data.get("neighbours", [])
+    add(
+        beside,
+        "Beside other processes",
+        "Single calls beside processes that want the cores (bench/neighbours.py says which): p50 and p99, us, and "
+        "the share of calls 2 ms over the median.",
+        "neighbours",
+        lambda: figures.neighbours(beside),
+        neighbours.format_rows(beside),
     )
     add(
         grid,

@@ -52,6 +52,30 @@ def openmp_max_threads():
     return le_openmp_max_threads()
 
 
+def threadings():
+    """The teams of threads in this build, the default first."""
+    names, number = [], 0
+    while le_threading_name(number) != NULL:
+        names.append(le_threading_name(number).decode())
+        number += 1
+    return names
+
+
+def threading():
+    """The team of threads that runs use."""
+    return le_threading().decode()
+
+
+def set_threading(name):
+    """Whether the team of that name is in this build; it is the one of all later runs."""
+    return le_threading_set(name.encode()) == LE_OK
+
+
+def delay_threads(int64_t most):
+    """For tests: threads stumble, up to `most` ns at a time; 0: they do not."""
+    le_team_delay(most)
+
+
 # What a call without `threads` uses: `fixed`, or (0) OpenMP's limit at that time and the machine's, whichever is less.
 cdef int fixed_threads = 0
 cdef int machine_threads = 1
@@ -778,13 +802,13 @@ cdef class CoreStream:
     cdef le_run run
     cdef void **row_pointers
     cdef cnp.npy_intp batch
+    cdef int threads        # 0: the default of the time of each call
 
     def __cinit__(self, CoreModel owner not None, size_t batch, rows, int threads, busy):
         cdef size_t i
-        self.owner, self.rows, self.busy, self.batch = owner, rows, busy, batch
+        self.owner, self.rows, self.busy, self.batch, self.threads = owner, rows, busy, batch, threads
         memset(&self.run, 0, sizeof(self.run))
         self.run.batch = batch
-        self.run.threads = threads
         if rows is not None:
             owner.check(rows, owner.kind, "state", True)
             owner.check_shape(rows, "state", (batch, owner.state_size))
@@ -846,6 +870,7 @@ cdef class CoreStream:
             run.axes = &axis
             run.inputs = &data
             run.outputs = &target
+            run.threads = self.threads or default_threads()
             run.poll = _poll
             owner.go(&run)
         finally:

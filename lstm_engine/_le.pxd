@@ -27,6 +27,10 @@ cdef extern from "le.h" nogil:
     int le_has_openmp()
     int le_openmp_max_threads()
     le_status le_threads_init()
+    const char *le_threading_name(size_t)
+    const char *le_threading()
+    le_status le_threading_set(const char *)
+    void le_team_delay(int64_t)
     ctypedef int le_blas_kind
     le_status le_blas_set(void *, void *, le_blas_kind)
     int le_blas_linked()

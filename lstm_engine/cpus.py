@@ -8,12 +8,15 @@ from pathlib import Path
 
 
 def usable_cpus(root: str = "/") -> int:
-    """CPUs of the affinity mask, capped by the tightest quota (rounded up) of the process' cgroup and those above it.
+    """CPUs of the affinity mask, capped by the tightest quota of the process' cgroup and those above it.
+
+    Quotas are rounded down, but to one: threads that use up a quota of 1.5 CPUs together stand still for the last
+    quarter of every period (100 ms, as a rule), which is worse than one thread that never does.
 
     root: where /proc and /sys are found.
     """
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min([cpus, *(max(1, -(-quota // period)) for quota, period in _quotas(Path(root)))])
+    return min([cpus, *(max(1, quota // period) for quota, period in _quotas(Path(root)))])
 
 
 def _quotas(root: Path) -> Iterator[tuple[int, int]]:

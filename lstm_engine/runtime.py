@@ -28,6 +28,7 @@ def _positive(value: object, name: str, text: bool = False) -> int:
 
 # Read once, as OpenMP reads its own; checked where they are used, so that a bad value is an error of the call.
 _environment_threads = os.environ.get("LSTM_ENGINE_NUM_THREADS")
+_threading = os.environ.get("LSTM_ENGINE_THREADING") or None
 _isa = os.environ.get("LSTM_ENGINE_ISA") or None
 
 
@@ -39,6 +40,9 @@ def checking_wanted() -> bool:
 def num_threads(threads: int | None = None) -> int:
     """Threads a call uses: the argument, else `set_num_threads`, else LSTM_ENGINE_NUM_THREADS, else OpenMP's limit
     (which threadpoolctl can lower) or the CPUs this process may use, whichever is less."""
+    if not threading_known:
+        raise ArgumentError(f"LSTM_ENGINE_THREADING={_threading} is not in this build; it has "
+                            f"{', '.join(_core.threadings())}")
     if threads is not None:
         return _positive(threads, "threads")
     if not threads_known:
@@ -63,9 +67,11 @@ def _tell_core() -> None:
             fixed = _positive(_environment_threads, "LSTM_ENGINE_NUM_THREADS", text=True)
         except ArgumentError:
             threads_known = False
+    threads_known = threads_known and threading_known
     _core.set_default_threads(fixed, _machine_threads)
 
 
+threading_known = _threading is None or _core.set_threading(_threading)
 threads_known = True        # not so after a bad LSTM_ENGINE_NUM_THREADS, until `set_num_threads`
 _tell_core()
 
@@ -96,8 +102,9 @@ def isa() -> str:
 
 
 def info() -> dict[str, Any]:
-    """What this build and machine can do: version, isa (in use), isas (that this CPU runs), threads, openmp, blas, and
-    sandbox: what confines the process in which files of others are parsed."""
+    """What this build and machine can do: version, isa (in use), isas (that this CPU runs), threads, threading (the
+    team of threads in use: "native", or "openmp" by LSTM_ENGINE_THREADING), openmp (whether it is in the build), blas,
+    and sandbox: what confines the process in which files of others are parsed."""
     from . import __version__, blas, confinement
 
     return {
@@ -105,6 +112,7 @@ def info() -> dict[str, Any]:
         "isa": isa(),
         "isas": [name for name, _, here in _core.isas() if here],
         "threads": num_threads(),
+        "threading": _core.threading(),
         "openmp": _core.has_openmp(),
         "blas": blas.provider(),
         "sandbox": confinement.missing() or "limits, and a filter of system calls",

@@ -252,7 +252,7 @@ class Stream:
                 or not segment.takes_declared(self._plan.values):
             return None
         rows = self._rows.get(0)
-        return segment.stream(self.batch, rows, runtime.num_threads(self._threads), self._busy)
+        return segment.stream(self.batch, rows, self._threads or 0, self._busy)
 
     def _zero_input(self, name: str) -> np.ndarray:
         value = self._model.inputs[name]

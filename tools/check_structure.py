@@ -25,8 +25,9 @@ ISA_MARKS = re.compile(r"__AVX\w*|__SSE\w*|__ARM\w*|__FMA__|LE_HAVE_\w+|__x86_64
 ISA_FOLDERS = ("kernels", "base")
 # Calls that one file alone may make: memory comes from the arena, and the core never prints, exits or looks around.
 ONLY_IN = {"arena.c": re.compile(r"\b(malloc|calloc|realloc|posix_memalign|aligned_alloc)\s*\("),
-           "threads.c": re.compile(r"omp\.h|#\s*pragma omp|\bomp_\w+\(|\bpthread_\w+\(|\babort\s*\("),
-           "": re.compile(r"\b(printf|fprintf|puts|exit|getenv|fopen|assert)\s*\(")}
+           "team_openmp.c": re.compile(r"omp\.h|#\s*pragma omp|\bomp_\w+\("),
+           "os_threads.h": re.compile(r"\bpthread_\w+\("),
+           "": re.compile(r"\b(printf|fprintf|puts|exit|getenv|fopen|assert|abort)\s*\(")}
 OWN = {"lstm_engine", "numpy", "__future__"}   # what may be imported when a module is loaded, besides Python's own
 STATIC = re.compile(r"(static|LE_INLINE|typedef|extern|struct|enum|union)\b")
 

@@ -19,7 +19,7 @@ void le_watch_begin(le_watch *watch, int (*poll)(void *context), void *context)
 void le_watch_ask(le_watch *watch)
 {
     watch->work = 0;
-    if (watch->poll == NULL)
+    if (watch->poll == NULL || atomic_load_explicit(&watch->cancelled, memory_order_relaxed))
         return;
     const int64_t now = le_clock_ns();
     if (watch->asked < 0)

@@ -55,9 +55,17 @@ const char *le_isa_name(size_t index);
 const char *le_isa_description(size_t index);
 int le_isa_supported(size_t index);
 
-/* Whether OpenMP is compiled in, and the threads it would give (1 without it). */
+/* Whether OpenMP is compiled in, and the threads it would give (256 without it). */
 int le_has_openmp(void);
 int le_openmp_max_threads(void);
+
+/* The threads of all later runs of the process: "native" or "openmp" (base/team.h). Names of those in this build, the
+ * default first (null past the last); the one in use; LE_ERROR_UNSUPPORTED for a name that is not among them. */
+const char *le_threading_name(size_t number);
+const char *le_threading(void);
+le_status le_threading_set(const char *name);
+/* For tests: threads wait, a random time up to `most` ns, before they begin and between pieces of work; 0: they do not. */
+void le_team_delay(int64_t most);
 
 /* Make fork() safe for threads of this library; called once when the library is loaded. */
 le_status le_threads_init(void);
@@ -225,7 +233,7 @@ typedef struct le_axis {
     const int32_t *lengths; /* [batch], each 0..steps, or null: all steps are real */
 } le_axis;
 
-/* How to deal work to threads: rows of the batch, hidden units of a layer, or layers; LE_SPLIT_AUTO leaves it to the cost model (csrc/model/cost.c). */
+/* How to deal work to threads: rows of the batch, hidden units of a layer, or layers; LE_SPLIT_AUTO leaves it to csrc/model/schedule.c. */
 typedef enum le_split { LE_SPLIT_AUTO = 0, LE_SPLIT_ROWS = 1, LE_SPLIT_UNITS = 2, LE_SPLIT_LAYERS = 3 } le_split;
 
 typedef struct le_run {

@@ -5,7 +5,8 @@
 
 #include "base/arena.h"
 #include "base/cpu.h"
-#include "base/threads.h"
+#include "base/crowding.h"
+#include "base/team.h"
 
 size_t le_dtype_size(le_dtype dtype)
 {
@@ -14,6 +15,7 @@ size_t le_dtype_size(le_dtype dtype)
 
 /* Below this a team costs more than it saves. */
 #define TEAM_FROM ((size_t)1 << 20)
+#define CLAIM_BYTES ((size_t)1 << 16)
 
 static le_status allocate(const le_kernels *kernels, int nv, int last_nv, size_t panels, size_t k, le_packed *out)
 {
@@ -27,7 +29,7 @@ static le_status allocate(const le_kernels *kernels, int nv, int last_nv, size_t
     return out->data ? LE_OK : LE_ERROR_MEMORY;
 }
 
-/* A packing (or unpacking) under way; the members of a team take a run of panels each. */
+/* A packing (or unpacking) under way; the members of a team claim some panels at a time. */
 typedef struct packing {
     le_panel_order order;
     le_dtype dtype;
@@ -35,7 +37,8 @@ typedef struct packing {
     const le_packed *packed;
     const char *from;
     char *to;        /* of an unpacking */
-    atomic_int *not_finite;
+    atomic_int not_finite;
+    atomic_size_t claimed; /* panels that somebody has begun */
 } packing;
 
 /* The rows that stand in vector j of a panel: the first, and their number (the lanes after them are zero). */
@@ -95,9 +98,14 @@ static size_t close_units(const packing *job, size_t panel)
 DEFINE_FINITE(finite_f32, uint32_t, UINT32_C(0x7f800000))
 DEFINE_FINITE(finite_f64, uint64_t, UINT64_C(0x7ff0000000000000))
 
-static size_t panel_share(size_t panels, int member, int members)
+/* The next panels first..end-1 of a member: enough to be worth the claim; whether there are any. */
+static int claim_panels(packing *job, size_t *first, size_t *end)
 {
-    return panels * (size_t)member / (size_t)members;
+    const size_t panels = job->packed->panels, bytes = job->packed->panel_bytes;
+    const size_t some = bytes > 0 && bytes < CLAIM_BYTES ? CLAIM_BYTES / bytes : 1;
+    *first = atomic_fetch_add_explicit(&job->claimed, some, memory_order_relaxed);
+    *end = *first + some < panels ? *first + some : panels;
+    return *first < panels;
 }
 
 static void interleave(const packing *job, size_t rows, size_t lanes, const void *from, void *to, size_t to_stride)
@@ -108,13 +116,11 @@ static void interleave(const packing *job, size_t rows, size_t lanes, const void
         interleave_f32(rows, lanes, job->packed->k, from, to, to_stride);
 }
 
-static void pack_rows_member(int member, int members, void *context)
+static void pack_rows_panels(packing *job, size_t panel, size_t end)
 {
-    const packing *job = context;
     const le_packed *packed = job->packed;
     const size_t es = le_dtype_size(job->dtype), nv = (size_t)packed->nv, stride = nv * job->lanes;
-    const size_t end = panel_share(packed->panels, member + 1, members);
-    for (size_t panel = panel_share(packed->panels, member, members); panel < end; panel++) {
+    for (; panel < end; panel++) {
         const size_t close = close_units(job, panel), lanes = close ? close : job->lanes;
         const size_t all = close ? (size_t)packed->last_nv * job->lanes : stride;
         char *const made = packed->data + panel * packed->panel_bytes;
@@ -126,17 +132,15 @@ static void pack_rows_member(int member, int members, void *context)
         }
         const size_t numbers = packed->k * all;
         if (!(job->dtype == LE_FLOAT64 ? finite_f64 : finite_f32)(numbers, made))
-            atomic_store_explicit(job->not_finite, 1, memory_order_relaxed);
+            atomic_store_explicit(&job->not_finite, 1, memory_order_relaxed);
     }
 }
 
-static void pack_columns_member(int member, int members, void *context)
+static void pack_columns_panels(packing *job, size_t panel, size_t end)
 {
-    const packing *job = context;
     const le_packed *packed = job->packed;
     const size_t es = le_dtype_size(job->dtype), width = (size_t)packed->nv * job->lanes;
-    const size_t end = panel_share(packed->panels, member + 1, members);
-    for (size_t panel = panel_share(packed->panels, member, members); panel < end; panel++) {
+    for (; panel < end; panel++) {
         const size_t first = panel * width, count = job->units - first < width ? job->units - first : width;
         for (size_t row = 0; row < packed->k; row++) {
             char *to = packed->data + panel * packed->panel_bytes + row * width * es;
@@ -146,11 +150,27 @@ static void pack_columns_member(int member, int members, void *context)
     }
 }
 
+static void pack_rows_member(int member, void *context)
+{
+    (void)member;
+    for (size_t first, end; claim_panels(context, &first, &end);)
+        pack_rows_panels(context, first, end);
+}
+
+static void pack_columns_member(int member, void *context)
+{
+    (void)member;
+    for (size_t first, end; claim_panels(context, &first, &end);)
+        pack_columns_panels(context, first, end);
+}
+
 static void run_packing(packing *job, le_team_work work, int threads)
 {
-    const int large = job->packed->panels * job->packed->panel_bytes >= TEAM_FROM;
-    const int taken = le_threads_take(large && threads > 1 ? threads : 1);
-    le_team_run(taken, work, job);
+    const size_t bytes = le_packed_bytes(job->packed);
+    atomic_init(&job->claimed, 0);
+    atomic_init(&job->not_finite, 0);
+    const int taken = le_threads_take(bytes >= TEAM_FROM && threads > 1 ? threads : 1, (int64_t)bytes); /* 1 ns a byte */
+    le_team_run(taken, work, job, NULL);
     le_threads_give(taken);
 }
 
@@ -165,11 +185,10 @@ le_status le_pack_rows(const le_kernels *kernels, le_panel_order order, int gate
     const le_status status = allocate(kernels, nv, last_nv, (units + width - 1) / width, k, out);
     if (status != LE_OK)
         return status;
-    atomic_int not_finite;
-    atomic_init(&not_finite, 0);
-    packing job = {order, kernels->dtype, lanes, units, out, weights, NULL, &not_finite};
+    packing job = {.order = order, .dtype = kernels->dtype, .lanes = lanes, .units = units, .packed = out,
+                   .from = weights};
     run_packing(&job, pack_rows_member, threads);
-    out->finite = !atomic_load(&not_finite);
+    out->finite = !atomic_load(&job.not_finite);
     return LE_OK;
 }
 
@@ -180,7 +199,8 @@ le_status le_pack_columns(const le_kernels *kernels, size_t units, size_t k, con
     const le_status status = allocate(kernels, LE_MAX_NV, LE_MAX_NV, (units + width - 1) / width, k, out);
     if (status != LE_OK)
         return status;
-    packing job = {LE_ORDER_UNITS, kernels->dtype, (size_t)kernels->lanes, units, out, kernel, NULL, NULL};
+    packing job = {.order = LE_ORDER_UNITS, .dtype = kernels->dtype, .lanes = (size_t)kernels->lanes, .units = units,
+                   .packed = out, .from = kernel};
     run_packing(&job, pack_columns_member, threads);
     return LE_OK;
 }
@@ -188,7 +208,8 @@ le_status le_pack_columns(const le_kernels *kernels, size_t units, size_t k, con
 void le_unpack_rows(const le_kernels *kernels, le_panel_order order, size_t units, const le_packed *packed,
                     void *weights)
 {
-    const packing job = {order, kernels->dtype, (size_t)kernels->lanes, units, packed, NULL, weights, NULL};
+    const packing job = {.order = order, .dtype = kernels->dtype, .lanes = (size_t)kernels->lanes, .units = units,
+                         .packed = packed, .to = weights};
     const size_t es = le_dtype_size(kernels->dtype), nv = (size_t)packed->nv;
     for (size_t panel = 0; panel < packed->panels; panel++) {
         const size_t close = close_units(&job, panel), lanes = close ? close : job.lanes;

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/threads.h"
+#include "base/barrier.h"
 #include "base/watch.h"
 
 /* Rows of a value: a sequence [steps, rows, features] in any order of axes, or a vector (step 0).

@@ -20,7 +20,7 @@ static int by_falling_steps(const void *a, const void *b)
 
 le_status le_deal_rows(const le_model *model, const le_run *run, le_workspace *workspace)
 {
-    const size_t groups = (size_t)workspace->shape.deal.groups;
+    const size_t groups = (size_t)workspace->schedule.groups;
     weighed_row *sorted = NULL;
     if (workspace->dealt && !workspace->shape.has_lengths)
         return LE_OK;

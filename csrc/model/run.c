@@ -1,24 +1,33 @@
-/* Running a finished model: check, deal the rows, and let every member walk the stages.
+/* Running a finished model: check, deal the rows, and let threads walk the stages.
  *
- * All members of a crew execute the same code on the same group of rows (as one program on many data); each layer
- * does its member's share and meets the others. Groups never meet, so rows dealt to threads never wait.
+ * Groups of rows are claimed one after the other by the caller and whatever threads have come; groups never meet, so
+ * nobody waits for a thread that does not run but at the end, for the group that it has begun. Where one group is the
+ * work of a crew, its members execute the same code on the same rows (as one program on many data); each layer does its
+ * member's share and meets the others. A crew begins whole or not at all.
  */
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/crowding.h"
+#include "base/muster.h"
 #include "base/status.h"
-#include "base/threads.h"
+#include "base/team.h"
 #include "model/check_run.h"
-#include "model/cost.h"
 #include "model/deal_rows.h"
 #include "model/model.h"
 #include "model/workspace.h"
 
 typedef struct running {
-    const le_model *model;
-    const le_run *run;
+    le_model *model;
+    le_run *run;
     le_workspace *workspace;
-    int granted;             /* members that the team really has; 0 until known */
     le_watch watch;
+    le_muster muster;        /* of a crew */
+    atomic_int claimed;      /* groups of rows that somebody has begun */
+    atomic_int joined;       /* threads besides the caller's that have begun one */
+    int own;                 /* groups that the caller has done */
+    int64_t own_ns;          /* and the time it took for them */
+    int stood_down;          /* the crew was not whole */
 } running;
 
 /* ---- one member ------------------------------------------------------------------------------------ */
@@ -53,9 +62,8 @@ static le_rows rows_of(const walker *w, le_value value, int axis, size_t first_s
     const size_t stored = le_stored_row(model, value);
     if (sequence && !info->crosses && first_step > 0) {
         /* Members that follow each other through the layers each have their block of it. */
-        const le_stage *stage = &model->stages[producer->stage];
-        const size_t block = w->all->workspace->blocks[producer->stage];
-        const size_t slots = le_slots(model, stage, &w->all->workspace->shape.deal);
+        const le_schedule *schedule = &w->all->workspace->schedule;
+        const size_t block = schedule->stages[producer->stage].block, slots = le_slots(schedule, producer->stage);
         return (le_rows){.base = w->group->storage[value] + first_step / block % slots * block * stored * w->group->rows,
                          .step_bytes = stored * w->group->rows, .row_bytes = stored, .first_step = first_step};
     }
@@ -248,7 +256,7 @@ static void run_group(running *all, int g, int member, int caller)
     walker w = {
         .all = all,
         .group = group,
-        .crew = {.member = member, .members = all->workspace->shape.deal.members, .barrier = &group->barriers[0],
+        .crew = {.member = member, .members = all->workspace->schedule.members, .barrier = &group->barriers[0],
                  .directions = &group->barriers[1], .watch = &all->watch, .caller = caller},
         .member = member,
     };
@@ -263,8 +271,8 @@ static void run_group(running *all, int g, int member, int caller)
             begin_op(&w, &model->ops[i], i, &whole, axis);
         if (!meet_to_go_on(&w, &w.crew, 2))
             return;
-        const int by_layers = le_stage_by_layers(model, stage, &all->workspace->shape.deal);
-        if (!(by_layers ? run_layers : run_blocks)(&w, stage, &whole, all->workspace->blocks[s]))
+        const le_stage_schedule *own = &all->workspace->schedule.stages[s];
+        if (!(own->by_layers ? run_layers : run_blocks)(&w, stage, &whole, own->block))
             return;
         for (int i = stage->first; i < stage->last; i++)
             finish_op(&w, &model->ops[i], i, &whole, axis);
@@ -273,28 +281,43 @@ static void run_group(running *all, int g, int member, int caller)
     }
 }
 
-static void run_member(int member, int members, void *context)
+static void claim_groups(int member, void *context)
 {
     running *all = context;
-    const le_deal deal = all->workspace->shape.deal;
-    if (member == 0)
-        all->granted = members;
-    if (deal.members > 1 && members < deal.groups * deal.members)
-        return; /* a crew that is not whole would wait for ever; the caller deals again */
-    if (deal.members > 1) {
-        if (member < deal.groups * deal.members)
-            run_group(all, member / deal.members, member % deal.members, member == 0);
-        return;
+    const int caller = member == 0, shared = all->workspace->schedule.threads > 1;
+    const int64_t began = caller && shared ? le_clock_ns() : 0;
+    int done = 0;
+    for (int g; (g = atomic_fetch_add(&all->claimed, 1)) < all->workspace->schedule.groups; done++) {
+        if (!caller && done == 0)
+            atomic_fetch_add(&all->joined, 1);
+        run_group(all, g, 0, caller);
+        le_team_stumble();
     }
-    for (int g = member; g < deal.groups; g += members)
-        run_group(all, g, 0, member == 0);
+    if (caller && shared) {
+        all->own = done;
+        all->own_ns = le_clock_ns() - began;
+    }
+}
+
+static void join_crew(int member, void *context)
+{
+    running *all = context;
+    if (member > 0 ? le_muster_join(&all->muster) : le_muster_call(&all->muster, all->workspace->schedule.members - 1))
+        run_group(all, 0, member, member == 0);
+    else if (member == 0)
+        all->stood_down = 1;
+}
+
+static void while_waiting(void *context)
+{
+    le_watch_ask(&((running *)context)->watch);
 }
 
 static void store_states(running *all)
 {
     const le_model *model = all->model;
     const le_run *run = all->run;
-    for (int g = 0; run->state_out && g < all->workspace->shape.deal.groups; g++) {
+    for (int g = 0; run->state_out && g < all->workspace->schedule.groups; g++) {
         const le_group *group = &all->workspace->groups[g];
         for (int i = 0; i < model->op_count; i++) {
             const le_op *op = &model->ops[i];
@@ -312,37 +335,69 @@ static void store_states(running *all)
     }
 }
 
-static le_status run_dealt(le_model *model, const le_run *run, le_deal deal, le_error *error)
+/* What a call that shared its work says about the cores. */
+static void learn(running *all, int64_t began)
 {
-    le_status status = LE_OK;
-    running all = {.model = model, .run = run};
-    le_watch_begin(&all.watch, run->poll, run->poll_context);
-    for (;;) {
-        all.workspace = le_workspace_take(model, run, deal);
-        if (all.workspace == NULL || le_deal_rows(model, run, all.workspace) != LE_OK) {
-            if (all.workspace)
-                le_workspace_give(model, all.workspace);
-            return le_fail(error, LE_ERROR_MEMORY, "no memory for a workspace of %zu rows", run->batch);
+    const le_schedule *schedule = &all->workspace->schedule;
+    le_shared_call call = {.alone = all->workspace->alone_ns, .took = le_clock_ns() - began};
+    if (schedule->members > 1) {
+        call.answered = !all->stood_down;
+        for (int i = 0; i < 3 && call.answered; i++) {
+            const le_barrier *barrier = &all->workspace->groups[0].barriers[i];
+            const int64_t longest = atomic_load(&barrier->longest);
+            call.longest = longest > call.longest ? longest : call.longest;
+            call.given += atomic_load(&barrier->given);
         }
-        for (int g = 0; g < deal.groups && deal.members > 1; g++) {
-            le_barrier *barriers = all.workspace->groups[g].barriers;
-            le_barrier_init(&barriers[0], deal.members);
-            le_barrier_init(&barriers[1], deal.members / 2);
-            le_barrier_init(&barriers[2], deal.members - deal.members / 2);
+    } else {
+        call.answered = atomic_load(&all->joined) > 0;
+        if (all->own > 0) {
+            call.alone = all->workspace->alone_ns = all->own_ns / all->own * schedule->groups;
+            call.over = call.took - call.alone;
         }
-        le_team_run(deal.groups * deal.members, run_member, &all);
-        if (deal.members == 1 || all.granted >= deal.groups * deal.members)
-            break;
-        /* The team was granted fewer threads than asked for: deal the units to those. */
-        le_workspace_give(model, all.workspace);
-        deal = (le_deal){1, all.granted, 0};
     }
-    if (atomic_load(&all.watch.cancelled))
-        status = le_fail(error, LE_ERROR_CANCELLED, "cancelled");
-    else
-        store_states(&all);
-    le_workspace_give(model, all.workspace);
-    return status;
+    le_crowding_note(&call);
+}
+
+/* Run as the workspace's schedule says; whether the crew, if there is one, was whole. */
+static int run_scheduled(running *all)
+{
+    const le_schedule *schedule = &all->workspace->schedule;
+    const int crew = schedule->members > 1;
+    if (crew) {
+        le_barrier *barriers = all->workspace->groups[0].barriers;
+        le_barrier_init(&barriers[0], schedule->members);
+        le_barrier_init(&barriers[1], schedule->members / 2);
+        le_barrier_init(&barriers[2], schedule->members - schedule->members / 2);
+        le_muster_init(&all->muster);
+    }
+    atomic_init(&all->claimed, 0);
+    atomic_init(&all->joined, 0);
+    all->stood_down = all->own = 0;
+    const int64_t began = schedule->threads > 1 ? le_clock_ns() : 0;
+    le_team_run(schedule->threads, crew ? join_crew : claim_groups, all, while_waiting);
+    if (schedule->threads > 1)
+        learn(all, began);
+    return !all->stood_down;
+}
+
+/* A workspace with its rows dealt, for so many threads at most. */
+static le_workspace *prepare(le_model *model, le_run *run, int threads)
+{
+    run->threads = threads;
+    le_workspace *workspace = le_workspace_take(model, run);
+    if (workspace != NULL && le_deal_rows(model, run, workspace) != LE_OK) {
+        le_workspace_give(model, workspace);
+        workspace = NULL;
+    }
+    return workspace;
+}
+
+/* Exchange the workspace for one of fewer threads; whether there was memory for it. */
+static int with_fewer(running *all, int threads)
+{
+    le_workspace_give(all->model, all->workspace);
+    all->workspace = prepare(all->model, all->run, threads);
+    return all->workspace != NULL;
 }
 
 le_status le_model_run(le_model *model, const le_run *run, le_error *error)
@@ -351,14 +406,22 @@ le_status le_model_run(le_model *model, const le_run *run, le_error *error)
     if (status != LE_OK || run->batch == 0)
         return status;
     le_run own = *run;
-    le_deal deal = le_choose_deal(model, run);
-    const int wanted = deal.groups * deal.members;
-    const int taken = le_threads_take(wanted);
-    if (taken < wanted) {
-        own.threads = taken;
-        deal = le_choose_deal(model, &own);
+    running all = {.model = model, .run = &own};
+    le_watch_begin(&all.watch, run->poll, run->poll_context);
+    all.workspace = prepare(model, all.run, run->threads);
+    if (all.workspace != NULL) {
+        const int wanted = all.workspace->schedule.threads, taken = le_threads_take(wanted, all.workspace->alone_ns);
+        const int ready = taken == wanted || with_fewer(&all, taken);
+        if (ready && !run_scheduled(&all) && with_fewer(&all, 1))
+            run_scheduled(&all); /* the caller does what the crew should have done */
+        le_threads_give(taken);
     }
-    status = run_dealt(model, &own, deal, error);
-    le_threads_give(taken);
+    if (all.workspace == NULL)
+        return le_fail(error, LE_ERROR_MEMORY, "no memory for a workspace of %zu rows", run->batch);
+    if (atomic_load(&all.watch.cancelled))
+        status = le_fail(error, LE_ERROR_CANCELLED, "cancelled");
+    else
+        store_states(&all);
+    le_workspace_give(model, all.workspace);
     return status;
 }

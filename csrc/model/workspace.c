@@ -2,12 +2,12 @@
 
 #include <string.h>
 
-#include "base/threads.h"
+#include "base/lock.h"
 
 /* Idle workspaces kept per model: enough for a few shapes in turn and a few threads at once. */
 enum { LE_MAX_IDLE = 8 };
 
-static le_shape shape_of(const le_model *model, const le_run *run, le_deal deal)
+static le_shape shape_of(const le_model *model, const le_run *run)
 {
     le_shape shape;
     memset(&shape, 0, sizeof shape); /* compared as bytes */
@@ -16,11 +16,8 @@ static le_shape shape_of(const le_model *model, const le_run *run, le_deal deal)
     shape.threads = run->threads;
     shape.split = run->split;
     shape.resumes = run->state_in != NULL;
-    shape.deal = deal;
     for (int axis = 0; axis < model->axes; axis++)
         shape.has_lengths |= run->axes[axis].lengths != NULL;
-    for (int i = 0; i < model->output_count && i < 64; i++)
-        shape.wanted |= (uint64_t)(run->outputs[i] != NULL) << i;
     return shape;
 }
 
@@ -30,6 +27,9 @@ static int same_shape(const le_model *model, const le_workspace *workspace, cons
         return 0;
     for (int axis = 0; axis < model->axes; axis++)
         if (workspace->steps[axis] != run->axes[axis].steps)
+            return 0;
+    for (int i = 0; i < model->output_count; i++)
+        if (workspace->wanted[i] != (run->outputs[i] != NULL))
             return 0;
     return 1;
 }
@@ -47,11 +47,11 @@ static size_t stored_steps(const le_model *model, const le_run *run, const le_wo
     if (info->crosses)
         return run->axes[info->axis].steps;
     const int stage = model->ops[info->producer].stage;
-    return le_mul(workspace->blocks[stage], le_slots(model, &model->stages[stage], &workspace->shape.deal));
+    return le_mul(workspace->schedule.stages[stage].block, le_slots(&workspace->schedule, stage));
 }
 
-static void lay_member(const le_model *model, const le_run *run, const le_workspace *workspace, size_t rows,
-                       le_arena *arena, le_group *group, int member)
+static void lay_member(const le_model *model, const le_workspace *workspace, size_t rows, le_arena *arena,
+                       le_group *group, int member)
 {
     le_op_work *works = le_arena_take(arena, (size_t)model->op_count, sizeof *works);
     const size_t start = arena->used;
@@ -60,20 +60,18 @@ static void lay_member(const le_model *model, const le_run *run, const le_worksp
         const le_op *op = &model->ops[i];
         if (op->kind != LE_OP_RECURRENT && op->kind != LE_OP_DENSE)
             continue;
-        const size_t block = model->stages[op->stage].axis < 0 ? 1 : workspace->blocks[op->stage];
+        const size_t block = workspace->schedule.stages[op->stage].block;
+        const le_op_schedule *own = &workspace->schedule.ops[i];
         le_op_work work;
         arena->used = start;
-        const le_deal *deal = &workspace->shape.deal;
-        const int members = le_stage_by_layers(model, &model->stages[op->stage], deal) ? 1 : deal->members;
-        const int fetch = le_choose_fetch(op, run, block, members);
         if (op->kind == LE_OP_RECURRENT) {
-            le_recurrent_lay_work(&op->as.recurrent, rows, le_mul(rows, block), members, arena, &work.recurrent);
-            work.recurrent.fetch = fetch;
-            work.recurrent.fetch_inputs = le_choose_fetch_inputs(op, run, block, members);
+            le_recurrent_lay_work(&op->as.recurrent, rows, le_mul(rows, block), own->members, arena, &work.recurrent);
+            work.recurrent.fetch = own->fetch;
+            work.recurrent.fetch_inputs = own->fetch_inputs;
         } else {
             le_dense_lay_work(&op->as.dense, le_mul(rows, block), arena, &work.dense);
-            work.dense.fetch = fetch;
-            work.dense.past_cache = le_choose_past_cache(model, run, op);
+            work.dense.fetch = own->fetch;
+            work.dense.past_cache = own->past_cache;
         }
         end = arena->used > end ? arena->used : end;
         if (works)
@@ -88,7 +86,7 @@ static void lay_group(const le_model *model, const le_run *run, const le_workspa
                       le_arena *arena, le_group *group)
 {
     const size_t axes = (size_t)model->axes;
-    const int members = workspace->shape.deal.members;
+    const int members = workspace->schedule.members;
     le_group laid = {.rows = rows};
     laid.batch_row = le_arena_take(arena, rows, sizeof *laid.batch_row);
     laid.order_local = le_arena_take(arena, axes, sizeof *laid.order_local);
@@ -121,14 +119,14 @@ static void lay_group(const le_model *model, const le_run *run, const le_workspa
                 laid.states[i] = state;
         }
     for (int m = 0; m < members; m++)
-        lay_member(model, run, workspace, rows, arena, &laid, m);
+        lay_member(model, workspace, rows, arena, &laid, m);
     if (arena->base)
         *group = laid;
 }
 
 static void lay(const le_model *model, const le_run *run, le_workspace *workspace, le_arena *arena)
 {
-    const size_t groups = (size_t)workspace->shape.deal.groups;
+    const size_t groups = (size_t)workspace->schedule.groups;
     le_group *all = le_arena_take(arena, groups, sizeof *all);
     for (size_t g = 0; g < groups; g++) {
         const size_t rows = run->batch / groups + (g < run->batch % groups);
@@ -137,28 +135,39 @@ static void lay(const le_model *model, const le_run *run, le_workspace *workspac
     workspace->groups = all;
 }
 
+/* The parts of the head: counted with a null workspace, then laid. */
+static le_workspace *lay_head(const le_model *model, le_arena *arena)
+{
+    le_workspace *workspace = le_arena_take(arena, 1, sizeof *workspace);
+    size_t *steps = le_arena_take(arena, (size_t)model->axes, sizeof *steps);
+    char *wanted = le_arena_take(arena, (size_t)model->output_count, sizeof *wanted);
+    le_stage_schedule *stages = le_arena_take(arena, (size_t)model->stage_count, sizeof *stages);
+    le_op_schedule *ops = le_arena_take(arena, (size_t)model->op_count, sizeof *ops);
+    if (workspace == NULL)
+        return NULL;
+    workspace->steps = steps;
+    workspace->wanted = wanted;
+    workspace->schedule.stages = stages;
+    workspace->schedule.ops = ops;
+    return workspace;
+}
+
 static le_workspace *create(const le_model *model, const le_run *run, const le_shape *shape)
 {
     le_arena head = {NULL, 0};
-    le_arena_take(&head, 1, sizeof(le_workspace));
-    le_arena_take(&head, (size_t)model->axes, sizeof(size_t));
-    le_arena_take(&head, (size_t)model->stage_count, sizeof(size_t));
+    lay_head(model, &head);
     char *block = le_calloc(head.used);
     if (block == NULL)
         return NULL;
     head = (le_arena){block, 0};
-    le_workspace *workspace = le_arena_take(&head, 1, sizeof *workspace);
-    workspace->steps = le_arena_take(&head, (size_t)model->axes, sizeof(size_t));
-    workspace->blocks = le_arena_take(&head, (size_t)model->stage_count, sizeof(size_t));
+    le_workspace *workspace = lay_head(model, &head);
     workspace->shape = *shape;
     for (int axis = 0; axis < model->axes; axis++)
         workspace->steps[axis] = run->axes[axis].steps;
-    const size_t groups = (size_t)shape->deal.groups, rows = (run->batch + groups - 1) / groups;
-    for (int i = 0; i < model->stage_count; i++) {
-        const le_stage *stage = &model->stages[i];
-        const size_t steps = stage->axis < 0 ? 1 : run->axes[stage->axis].steps;
-        workspace->blocks[i] = le_choose_block(model, run, stage, rows, steps, &shape->deal);
-    }
+    for (int i = 0; i < model->output_count; i++)
+        workspace->wanted[i] = run->outputs[i] != NULL;
+    le_schedule_decide(model, run, &workspace->schedule);
+    workspace->alone_ns = workspace->schedule.alone_ns;
     le_arena count = {NULL, 0};
     lay(model, run, workspace, &count);
     workspace->memory = le_alloc(count.used);
@@ -178,9 +187,9 @@ static void destroy(le_workspace *workspace)
     le_free(workspace);
 }
 
-le_workspace *le_workspace_take(le_model *model, const le_run *run, le_deal deal)
+le_workspace *le_workspace_take(le_model *model, const le_run *run)
 {
-    const le_shape shape = shape_of(model, run, deal);
+    const le_shape shape = shape_of(model, run);
     le_lock();
     for (le_workspace **at = &model->idle; *at != NULL; at = &(*at)->next)
         if (same_shape(model, *at, &shape, run)) {

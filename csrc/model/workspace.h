@@ -10,8 +10,9 @@
 #ifndef LE_MODEL_WORKSPACE_H
 #define LE_MODEL_WORKSPACE_H
 
-#include "model/cost.h"
+#include "base/barrier.h"
 #include "model/model.h"
+#include "model/schedule.h"
 
 /* Layers of a member work one after the other, so the scratch of each is laid over the same memory. */
 typedef union le_op_work {
@@ -39,33 +40,34 @@ static inline size_t le_stored_row(const le_model *model, le_value value)
 }
 
 /* Blocks of a value that stand side by side: one for each member that may be at another block. */
-static inline size_t le_slots(const le_model *model, const le_stage *stage, const le_deal *deal)
+static inline size_t le_slots(const le_schedule *schedule, int stage)
 {
-    return le_stage_by_layers(model, stage, deal) ? (size_t)deal->members : 1;
+    return schedule->stages[stage].by_layers ? (size_t)schedule->members : 1;
 }
 
-/* What decides the layout; runs with equal keys share workspaces. */
+/* What schedule and layout depend on, beside the steps of each axis and which outputs are wanted; runs that agree in
+ * all of it share workspaces. */
 typedef struct le_shape {
     size_t batch, block_steps;
     int threads, has_lengths, resumes; /* resumes: with states of a run before */
     le_split split;
-    uint64_t wanted;         /* bit of each output that is not null; outputs past 64 count as wanted or all differ */
-    le_deal deal;
 } le_shape;
 
 struct le_workspace {
     le_workspace *next;
     le_shape shape;
     size_t *steps;           /* [axes] */
-    size_t *blocks;          /* [stages]: steps of a time block */
-    le_group *groups;        /* [deal.groups] */
+    char *wanted;            /* [outputs]: it is written */
+    le_schedule schedule;
+    le_group *groups;        /* [schedule.groups] */
     int dealt;               /* the groups know their rows: see le_deal_rows */
+    int64_t alone_ns;        /* what one thread takes for such a run: guessed, then measured */
     size_t bytes;
     char *memory;
 };
 
-/* An idle workspace of this shape, or a new one; null when memory is short. */
-le_workspace *le_workspace_take(le_model *model, const le_run *run, le_deal deal);
+/* An idle workspace for runs such as this, or a new one; null when memory is short. */
+le_workspace *le_workspace_take(le_model *model, const le_run *run);
 /* Give it back for the next run. */
 void le_workspace_give(le_model *model, le_workspace *workspace);
 void le_workspace_free_list(le_workspace *list);

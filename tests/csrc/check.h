@@ -50,6 +50,7 @@ void test_kernels(void);
 void test_activations(void);
 void test_errors(void);
 void test_allocation(void);
+void test_outputs(void);
 void test_threads(void);
 void test_numbers(void);
 

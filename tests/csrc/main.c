@@ -1,4 +1,4 @@
-/* The C tests: le_tests [--isa name] [test ...]; all tests on all instruction sets unless told otherwise.
+/* The C tests: le_tests [--isa name] [--threading name] [test ...]; all tests on all instruction sets unless told otherwise.
  * Exit code 0: all checks hold; 1: some do not; 2: usage. */
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +20,7 @@ static const struct {
     {"numbers", test_numbers},
     {"errors", test_errors},
     {"allocation", test_allocation},
+    {"outputs", test_outputs},
     {"threads", test_threads},
 };
 
@@ -38,6 +39,14 @@ int main(int argc, char **argv)
     if (argc > 2 && strcmp(argv[1], "--isa") == 0) {
         if (!only_isa(argv[2])) {
             fprintf(stderr, "no supported instruction set is called '%s'\n", argv[2]);
+            return 2;
+        }
+        argv += 2;
+        argc -= 2;
+    }
+    if (argc > 2 && strcmp(argv[1], "--threading") == 0) {
+        if (le_threading_set(argv[2]) != LE_OK) {
+            fprintf(stderr, "this build has no threads called '%s'\n", argv[2]);
             return 2;
         }
         argv += 2;
@@ -69,6 +78,6 @@ int main(int argc, char **argv)
     const char *isa;
     for (size_t number = 0; (isa = supported_isa(number)) != NULL; number++)
         printf(" %s", isa);
-    printf("\n");
+    printf("; threads: %s\n", le_threading());
     return checks_failed() != 0;
 }

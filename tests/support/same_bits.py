@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import lstm_engine as le
+from lstm_engine import _core
 from lstm_engine.inputs import check_inputs
 from lstm_engine.plan.execute import execute
 
@@ -226,6 +227,20 @@ def threads(model, x, rng):
             same(run(model, x, threads=count, split=split), wanted, f"{count} threads, {split} dealt")
 
 
+def late_threads(model, x, rng):
+    """Threads that come late, or stop between pieces of work: by less than a crew is waited for, and by more."""
+    wanted = run(model, x)
+    for longest in (20_000, 200_000):
+        _core.delay_threads(longest)
+        try:
+            for count in (2, 3, 5):
+                for split in ("rows", "units", "layers"):
+                    same(run(model, x, threads=count, split=split), wanted,
+                         f"{count} threads, {split} dealt, up to {longest} ns late")
+        finally:
+            _core.delay_threads(0)
+
+
 def time_blocks(model, x, rng):
     """Blocks of time of every length."""
     wanted = run(model, x)
@@ -301,5 +316,5 @@ def layout(model, x, rng):
 
 
 CIRCUMSTANCES = {"batch size": batch_size, "row": row, "padding": padding, "neighbours": neighbours, "chunks": chunks,
-                 "threads": threads, "time blocks": time_blocks, "runs": runs, "memory order": memory_order,
-                 "missing steps": masked_steps, "layout": layout}
+                 "threads": threads, "late threads": late_threads, "time blocks": time_blocks, "runs": runs,
+                 "memory order": memory_order, "missing steps": masked_steps, "layout": layout}

@@ -19,7 +19,7 @@ from same_bits import Network
 import lstm_engine as le
 from lstm_engine.graph import Graph, Operator, Value
 
-# Enough work for several threads (csrc/model/cost.c keeps less on one).
+# Enough work for several threads (csrc/model/schedule.c keeps less on one).
 BIG = Network("stack of ways", 40, 70, 24, 30, 0)
 TOKENS = Network("tokens", 40, 96, 24, 30, 1)
 HANG = 120       # seconds after which something that should end has hung, however loaded the machine

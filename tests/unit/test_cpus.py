@@ -12,7 +12,7 @@ CASES = {
     "v2, no quota": ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"}, 8),
     "v2 at the top": ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "300000 100000\n"}, 3),
     "v2, a part of a CPU counts as one": ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "50000 100000"}, 1),
-    "v2, rounded up": ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "250000 100000"}, 3),
+    "v2, rounded down": ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "250000 100000"}, 2),
     "v2, its own group": ({"proc/self/cgroup": "0::/user/one\n", "sys/fs/cgroup/user/one/cpu.max": "200000 100000",
                            "sys/fs/cgroup/user/cpu.max": "max 100000"}, 2),
     "v2, the group above is tighter": ({"proc/self/cgroup": "0::/user/one\n",

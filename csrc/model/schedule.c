@@ -1,6 +1,7 @@
-#include "model/cost.h"
+#include "model/schedule.h"
 
 #include "base/cpu.h"
+#include "base/team.h"
 
 /* Below about 15 us of arithmetic on one core, waking a second thread costs more than it gives: a parallel region and
  * its barrier take 1 to 4 us, and idle threads may be asleep. */
@@ -72,9 +73,10 @@ void le_stage_share(const le_model *model, const le_stage *stage, int member, in
     }
 }
 
-int le_stage_by_layers(const le_model *model, const le_stage *stage, const le_deal *deal)
+/* Whether members may take layers of the stage: each needs only the block before its own of the layer before. */
+static int can_go_by_layers(const le_model *model, const le_stage *stage)
 {
-    if (!deal->by_layers || stage->axis < 0)
+    if (stage->axis < 0)
         return 0;
     for (int i = stage->first; i < stage->last; i++)
         if (le_op_whole(&model->ops[i]))
@@ -88,7 +90,6 @@ int le_stage_by_layers(const le_model *model, const le_stage *stage, const le_de
 static int layers_pay(const le_model *model, const le_run *run, int members)
 {
     enum { LEAST_STEPS = 64 };
-    const le_deal deal = {1, members, 1};
     const double all = total_flops(model, run);
     for (int s = 0; s < model->stage_count; s++) {
         const le_stage *stage = &model->stages[s];
@@ -104,7 +105,7 @@ static int layers_pay(const le_model *model, const le_run *run, int members)
                 own += le_op_flops(model, &model->ops[i]);
             largest = own > largest ? own : largest;
         }
-        return steps >= LEAST_STEPS && le_stage_by_layers(model, stage, &deal) && largest < 0.6 * stage->flops;
+        return steps >= LEAST_STEPS && can_go_by_layers(model, stage) && largest < 0.6 * stage->flops;
     }
     return 0;
 }
@@ -137,32 +138,55 @@ static int smallest_panels(const le_model *model)
     return (int)smallest;
 }
 
-le_deal le_choose_deal(const le_model *model, const le_run *run)
+/* Groups of rows. One a thread where a call is short; else as many as let threads that are kept from their cores for a
+ * while leave the rest to others: eight a thread, each with arithmetic enough to forget its beginning, and rows enough
+ * for the tiles, or for the weights' way from the last cache to hide behind (B = 128, two threads, 2 groups and 16: H =
+ * 256 14.4 and 14.7 ms, beside a busy process 28.1 and 20.8; H = 512 22.0 and, with 8 groups, 22.2). */
+static int row_groups(const le_model *model, const le_run *run, int threads)
 {
-    const int threads = model->gemm == LE_GEMM_BLAS ? 1 : run->threads; /* a BLAS brings its own threads */
-    const int rows = run->batch < (size_t)threads ? (int)run->batch : threads;
+    const double flops_of_a_group = 8e7;
+    const size_t least_rows = step_bytes(model, run) <= 2 * (double)le_cpu_l2_bytes() ? 8 : 16;
+    size_t groups = 8 * (size_t)threads;
+    groups = run->batch / least_rows < groups ? run->batch / least_rows : groups;
+    const double enough = total_flops(model, run) / flops_of_a_group;
+    groups = enough < (double)groups ? (size_t)enough : groups;
+    groups -= groups % (size_t)threads; /* on a quiet machine all end together */
+    if (groups >= (size_t)threads)
+        return (int)groups;
+    return run->batch < (size_t)threads ? (int)run->batch : threads;
+}
+
+typedef struct deal {
+    int groups, members, by_layers;
+} deal;
+
+static deal choose_deal(const le_model *model, const le_run *run)
+{
+    const int most = run->threads < LE_TEAM_MOST ? run->threads : LE_TEAM_MOST;
+    const int threads = model->gemm == LE_GEMM_BLAS ? 1 : most; /* a BLAS brings its own threads */
     if (threads <= 1 || run->batch == 0)
-        return (le_deal){1, 1, 0};
+        return (deal){1, 1, 0};
+    const int resident = step_bytes(model, run) < LE_RESIDENT_SHARE * (double)le_cpu_l2_bytes();
+    const deal rows = {row_groups(model, run, threads), 1, 0};
     if (run->split == LE_SPLIT_ROWS)
-        return (le_deal){rows, 1, 0};
+        return rows;
     const int units = smallest_panels(model) < threads ? smallest_panels(model) : threads;
     if (run->split == LE_SPLIT_UNITS)
-        return (le_deal){1, units > 1 ? units : 1, 0};
+        return (deal){1, units > 1 ? units : 1, 0};
     if (run->split == LE_SPLIT_LAYERS)
-        return (le_deal){1, threads, 1};
-    const int resident = step_bytes(model, run) < LE_RESIDENT_SHARE * (double)le_cpu_l2_bytes();
+        return (deal){1, threads, 1};
     if (total_flops(model, run) < LE_SMALL_FLOPS && resident)
-        return (le_deal){1, 1, 0};
+        return (deal){1, 1, 0};
     /* Rows are dealt where there are enough of them: no thread ever waits for another. Units are dealt where rows are
      * few, or where the weights of one step do not stay in a core's cache: then each core keeps its own half there. With
      * many rows the weights come in beside the arithmetic anyway (H = 1024, B = 128: 233 against 214 GFLOP/s a core). */
     const size_t enough = resident || units < threads ? 2 : LE_HIDING_ROWS;
     if (run->batch >= enough * (size_t)threads)
-        return (le_deal){rows, 1, 0};
+        return rows;
     const int layers = units >= threads && resident && layers_pay(model, run, threads);
     if (layers || (units >= threads && meetings_pay(model, run, threads)))
-        return (le_deal){1, threads, layers};
-    return (le_deal){rows, 1, 0};
+        return (deal){1, threads, layers};
+    return rows;
 }
 
 /* Whether a later operation of the stage reads `value`: what only leaves the model need not stay in the cache. */
@@ -185,10 +209,11 @@ static size_t layers_block(const le_stage *stage, size_t rows, size_t steps, int
     return most < least ? most : enough > least ? enough : least;
 }
 
-size_t le_choose_block(const le_model *model, const le_run *run, const le_stage *stage, size_t rows, size_t steps,
-                       const le_deal *deal)
+static size_t choose_block(const le_model *model, const le_run *run, const le_stage *stage, size_t rows, int members,
+                           int by_layers)
 {
-    const int by_layers = le_stage_by_layers(model, stage, deal), members = by_layers ? 1 : deal->members;
+    const size_t steps = stage->axis < 0 ? 1 : run->axes[stage->axis].steps;
+    const int sharing = by_layers ? 1 : members;
     /* An axis of no steps has blocks of one, which nobody takes: others count how many blocks go into the steps. */
     if (steps == 0)
         return 1;
@@ -200,7 +225,7 @@ size_t le_choose_block(const le_model *model, const le_run *run, const le_stage 
         const le_op *op = &model->ops[i];
         size_t width = read_in_stage(model, stage, op->y) ? model->values[op->y].features : 0;
         if (op->kind == LE_OP_RECURRENT)
-            width += (size_t)op->as.recurrent.gates * op->as.recurrent.lanes_hidden / (size_t)members;
+            width += (size_t)op->as.recurrent.gates * op->as.recurrent.lanes_hidden / (size_t)sharing;
         else if (model->values[op->x].features > width)
             width = model->values[op->x].features;
         width *= model->element * (rows ? rows : 1);
@@ -210,13 +235,14 @@ size_t le_choose_block(const le_model *model, const le_run *run, const le_stage 
      * once more (H = 512, 8 rows: 13.4 ms with blocks of 16 steps, 15.4 with 8). */
     const size_t l2 = le_cpu_l2_bytes();
     size_t block = (2 * step_bytes(model, run) > (double)l2 ? l2 / 2 : l2 / 4) / bytes;
-    if (by_layers && block > layers_block(stage, rows, steps, deal->members))
-        block = layers_block(stage, rows, steps, deal->members);
+    if (by_layers && block > layers_block(stage, rows, steps, members))
+        block = layers_block(stage, rows, steps, members);
     block = block < 1 ? 1 : block;
     return block < steps ? block : steps;
 }
 
-int le_choose_fetch(const le_op *op, const le_run *run, size_t block_steps, int members)
+/* Whether a member's share of a layer's weights does not stay in its cache from step to step. */
+static int choose_fetch(const le_op *op, const le_run *run, size_t block_steps, int members)
 {
     double bytes;
     if (op->kind == LE_OP_DENSE)
@@ -228,17 +254,48 @@ int le_choose_fetch(const le_op *op, const le_run *run, size_t block_steps, int 
     return bytes / members > LE_RESIDENT_SHARE * (double)le_cpu_l2_bytes();
 }
 
-/* Between two blocks all steps of one go through the weights of h (H = 256, 8 rows, 50 steps: 1.03 ms; 1.11 without). */
-int le_choose_fetch_inputs(const le_op *op, const le_run *run, size_t block_steps, int members)
+/* The weights of x are read once a block; between two blocks all steps of one go through the weights of h (H = 256, 8
+ * rows, 50 steps: 1.03 ms; 1.11 without). */
+static int choose_fetch_inputs(const le_op *op, int fetch, int members)
 {
-    return le_choose_fetch(op, run, block_steps, members) ||
-           (double)le_recurrent_bytes(&op->as.recurrent) / members > LE_RESIDENT_SHARE * (double)le_cpu_l2_bytes();
+    return fetch || (double)le_recurrent_bytes(&op->as.recurrent) / members > LE_RESIDENT_SHARE * (double)le_cpu_l2_bytes();
 }
 
-int le_choose_past_cache(const le_model *model, const le_run *run, const le_op *op)
+/* Whether a Dense layer's output would push everything else out of the cache. */
+static int choose_past_cache(const le_model *model, const le_run *run, const le_op *op)
 {
     const le_value_info *y = &model->values[op->y];
     const double steps = y->rank == LE_SEQUENCE ? (double)run->axes[y->axis].steps : 1;
     return y->output >= 0 && run->outputs[y->output] != NULL &&
            steps * (double)run->batch * (double)(y->features * model->element) > 4 * (double)le_cpu_l2_bytes();
+}
+
+void le_schedule_decide(const le_model *model, const le_run *run, le_schedule *schedule)
+{
+    const double flops_a_ns = 100;
+    const deal dealt = choose_deal(model, run);
+    const int most = run->threads < LE_TEAM_MOST ? run->threads : LE_TEAM_MOST;
+    schedule->groups = dealt.groups;
+    schedule->members = dealt.members;
+    schedule->threads = dealt.members > 1 ? dealt.members : dealt.groups < most ? dealt.groups : most;
+    const double alone = total_flops(model, run) / flops_a_ns;
+    schedule->alone_ns = alone < 1e18 ? (int64_t)alone : (int64_t)1e18;
+    const size_t rows = (run->batch + (size_t)dealt.groups - 1) / (size_t)dealt.groups;
+    for (int s = 0; s < model->stage_count; s++) {
+        const le_stage *stage = &model->stages[s];
+        const int by_layers = dealt.by_layers && can_go_by_layers(model, stage), members = by_layers ? 1 : dealt.members;
+        const size_t block = choose_block(model, run, stage, rows, dealt.members, by_layers);
+        schedule->stages[s] = (le_stage_schedule){block, by_layers};
+        for (int i = stage->first; i < stage->last; i++) {
+            const le_op *op = &model->ops[i];
+            le_op_schedule own = {.members = members};
+            if (op->kind == LE_OP_RECURRENT || op->kind == LE_OP_DENSE)
+                own.fetch = choose_fetch(op, run, block, members);
+            if (op->kind == LE_OP_RECURRENT)
+                own.fetch_inputs = choose_fetch_inputs(op, own.fetch, members);
+            if (op->kind == LE_OP_DENSE)
+                own.past_cache = choose_past_cache(model, run, op);
+            schedule->ops[i] = own;
+        }
+    }
 }
