@@ -64,3 +64,9 @@ def path_text(value: Any, what: str) -> str:
     except Exception:                                   # TypeError, or what the caller's own class raises
         raise ArgumentTypeError(f"{what}: expected the path of a file (str or os.PathLike), "
                                 f"not {type(value).__name__}") from None
+
+
+def one_line(text: str) -> str:
+    """`text` with every control character, line break and lone surrogate as an escape: names come from files."""
+    return "".join(character if character.isprintable() else character.encode("unicode_escape").decode()
+                   for character in text)

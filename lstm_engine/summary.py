@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .arguments import one_line
 from .graph import Activate, Dense, Embedding, Node, Operator, Pool, Recurrent
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def summary(model: Model) -> str:
         made = next((name for name in node.outputs if name), "")
         shape = f"[{', '.join(map(str, values[made].shape))}]" if made else ""
         rows.append((node.name, describe(node), shape, f"{parameters:,}"))
+    rows = [tuple(one_line(cell) for cell in row) for row in rows]         # names come from files, and go to terminals
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = ["  ".join(cell.rjust(width) if column == 3 else cell.ljust(width)
                        for column, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows]

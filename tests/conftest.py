@@ -16,7 +16,7 @@ TESTS = Path(__file__).parent
 REAL = TESTS.parent.parent / "shared" / "real"
 
 # Modules that several tests share; said here so that they are found with --import-mode=importlib as well.
-sys.path.insert(0, str(TESTS / "support"))
+sys.path[:0] = [str(TESTS / "support"), str(TESTS / "hostile")]       # the second for `attacks`
 
 try:
     import hypothesis

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
+from ..arguments import one_line
+
 _CODES = {"bold": "1", "dim": "2", "green": "32", "yellow": "33", "cyan": "36"}
 MIN_WIDTH, MAX_WIDTH = 60, 110
 GLYPHS = "─│╭╮╰╯┤┼●·→×"
@@ -35,12 +37,6 @@ def _encodes(stream: TextIO, text: str) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
-
-
-def one_line(text: str) -> str:
-    """`text` with every control character, line break and lone surrogate as an escape: names come from files."""
-    return "".join(character if character.isprintable() else character.encode("unicode_escape").decode()
-                   for character in text)
 
 
 def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from .reading import read_input, read_lengths
-    from .writing import check_target, keeping_what_is_read, refuse_to_replace, write_csv, write_file
+    from .writing import check_names, check_target, keeping_what_is_read, refuse_to_replace, write_csv, write_file
 
     options, pad = csv_options(arguments), pad_option(arguments)
     if pad is not None and arguments.lengths is not None:
@@ -57,6 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
                                    "--spec": arguments.spec})
     with keeping_what_is_read(target):
         model = open_model(arguments)
+    if target is not None:
+        check_names(target, model.outputs)
     if target is None or target.suffix.lower() != ".npz":
         _check_one_output(model)
     given = read_input(arguments.input, model, options, pad)

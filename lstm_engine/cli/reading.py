@@ -28,6 +28,8 @@ from .sequences import Pad, Sequences
 if TYPE_CHECKING:
     from ..model import Model
 
+MAX_RATIO = 200                      # of an .npz that inflates to more than FREE_BYTES
+FREE_BYTES = 64 << 20                # padding and masks may well pack better
 LENGTHS = "lengths"                  # an array of this name in an .npz, where it is no input of the model
 # What NumPy and zipfile raise over bytes that are not what they should be.
 _BROKEN = (ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, SyntaxError, struct.error,
@@ -95,6 +97,7 @@ def load_npz(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an .npz file by name, never unpickled."""
     try:
         with open_regular(path) as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
+            _check_npz_sizes(archive.zip.infolist())  # type: ignore[union-attr]
             arrays = {name: archive[name] for name in archive.files}
     except OSError as error:
         cannot_read(path, error)
@@ -104,6 +107,14 @@ def load_npz(path: Path) -> dict[str, np.ndarray]:
         if not isinstance(array, np.ndarray):        # NumPy gives the bytes of a member that is none
             raise FormatError(f"{path}: its member {name!r} is no array")
     return arrays
+
+
+def _check_npz_sizes(members: list[zipfile.ZipInfo]) -> None:
+    """Refuse what inflates to far more than real data does; zipfile itself reads no more than a member declares."""
+    size, packed = (sum(getattr(member, name) for member in members) for name in ("file_size", "compress_size"))
+    if size > FREE_BYTES + MAX_RATIO * packed:
+        raise ValueError(f"its members inflate to {size:,} bytes from {packed:,}, more than {MAX_RATIO} to 1; save "
+                         "them with numpy.savez, which packs nothing")
 
 
 def _broken(path: Path, kind: str, error: BaseException) -> FormatError:
@@ -137,7 +148,8 @@ def _open_csv(source: str, value: Value, options: CsvOptions, pad: Pad | None) -
                 return read_csv(text, value, name, options, pad)
             finally:
                 text.detach()
-        with open(source, encoding="utf-8-sig", newline="") as text:
+        # The suffix says that it is a file; what a pipe or a device gives comes by stdin.
+        with open_regular(source) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
             return read_csv(text, value, name, options, pad)
     except OSError as error:
         cannot_read(name, error)

@@ -7,7 +7,7 @@ import errno
 import io
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -17,11 +17,13 @@ import numpy as np
 from ..errors import FileError
 from ..files import noting_reads
 from .arguments import UsageError
+from .console import note
 
 if TYPE_CHECKING:
     from .sequences import Sequences
 
 KINDS = (".npy", ".npz", ".csv")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")          # what a formula begins with, or may stand before one
 
 
 def check_target(path: Path) -> None:
@@ -30,6 +32,14 @@ def check_target(path: Path) -> None:
         raise UsageError(f"--output {path}: the name must end in {', '.join(KINDS[:-1])} or {KINDS[-1]}")
     if not path.parent.is_dir():
         raise FileError(errno.ENOENT, f"cannot write {path}: there is no folder {path.parent}")
+
+
+def check_names(path: Path, outputs: Iterable[str]) -> None:
+    """Refuse names of outputs, which come from the model's file, that would be no names of members in an .npz: they
+    lead out of the folder where somebody unpacks it, or zip ends them at a zero byte."""
+    for name in outputs if path.suffix.lower() == ".npz" else ():
+        if "\0" in name or ".." in name.replace("\\", "/").split("/"):
+            raise FileError(errno.EINVAL, f"cannot write {path}: output {name!r:.200} cannot be the name of a member")
 
 
 def refuse_to_replace(target: Path, named: Mapping[str, str | Path | None]) -> None:
@@ -80,20 +90,35 @@ def write_file(path: Path, results: dict[str, np.ndarray], given: Sequences) -> 
             text.detach()                                     # flushes, and leaves the file open
 
 
+def as_text(name: str) -> str:
+    """A cell that no spreadsheet runs: names come from strangers' files. What is a number stays as it is."""
+    if not name.startswith(_FORMULA):
+        return name
+    try:
+        float(name)
+    except ValueError:
+        return f"'{name}"
+    return name
+
+
 def write_csv(text: TextIO, results: dict[str, np.ndarray], given: Sequences) -> None:
     """One output as CSV: a row a sequence, or a row a step; steps beyond a sequence's length are left out.
 
     A heading, then `sequence` (its name, or its number from 0), `step` where there are steps, and the numbers,
-    each with as many digits as tell it from its neighbours.
+    each with as many digits as tell it from its neighbours. A name that a spreadsheet would take for a formula has a '
+    before it.
     """
     (name, array), = results.items()
+    name, labels = as_text(name), [as_text(label) for label in given.labels or ()]
+    if name not in results or labels != list(given.labels or ()):
+        note("a name begins as a spreadsheet's formula does, and is written with ' before it")
     rows = csv.writer(text, lineterminator="\n")
     sequence = array.ndim > 2
     flat = array.reshape(*array.shape[:2 if sequence else 1], -1)
     columns = [name] if flat.shape[-1] == 1 else [f"{name}_{number}" for number in range(flat.shape[-1])]
     rows.writerow(["sequence", *(["step"] if sequence else []), *columns])
     for number, values in enumerate(flat):
-        label = given.labels[number] if given.labels else number
+        label = labels[number] if labels else number
         if not sequence:
             rows.writerow([label, *values.astype(str)])
             continue

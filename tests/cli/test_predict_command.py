@@ -103,7 +103,7 @@ def test_several_outputs_need_an_npz(cli, models, tmp_path):
     assert ended.code == 2 and "the model has 2 outputs (y, h): give -o OUT.npz" in ended.err
 
 
-@pytest.mark.parametrize("name", ["file", "../y", "a/b:0"])
+@pytest.mark.parametrize("name", ["file", "/y", "a/b:0", "a..b"])
 def test_outputs_of_any_name_can_be_written(cli, tmp_path, name):
     node = le.graph.Dense(name="d", inputs=("x",), outputs=(name,), kernel=np.ones((2, 1), np.float32))
     le.Model(le.graph.Graph((le.graph.Value("x", ("batch", 2)),), (node,), (name,))).save(tmp_path / "m.lstm")

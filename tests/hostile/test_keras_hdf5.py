@@ -2,101 +2,41 @@
 
 from __future__ import annotations
 
-import io
 import random as pyrandom
 import zlib
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 h5py = pytest.importorskip("h5py")
 
+from hdf5_bytes import (
+    KERNEL,
+    Change,
+    alias,
+    compound,
+    cycle,
+    datatype,
+    declared,
+    deep,
+    external_link,
+    external_storage,
+    h5_with,
+    large_chunk,
+    many_shares,
+    never_stored,
+    nothing,
+    soft_link,
+    strings,
+    text,
+    unknown_filter,
+    virtual,
+)
 from keras_files import h5_bytes, legacy, random, zipped
 from keras_hostile import ARRAYS, CONFIG, H, refused
 
 from lstm_engine.errors import FormatError, UnsupportedError
 from lstm_engine.importers import import_graph
-
-
-# The HDF5 inside.
-def h5_with(change: Callable[[h5py.File], None], without: str = "layers/dense/vars/0") -> bytes:
-    buffer = io.BytesIO(h5_bytes(ARRAYS))
-    with h5py.File(buffer, "r+") as file:
-        del file[without]
-        change(file)
-    return buffer.getvalue()
-
-
-KERNEL = "layers/dense/vars/0"
-
-
-def external_link(file):
-    file[KERNEL] = h5py.ExternalLink("/etc/other.h5", "/data")
-
-
-def soft_link(file):
-    file[KERNEL] = h5py.SoftLink("/layers/dense/vars/1")
-
-
-def external_storage(file):
-    file.create_dataset(KERNEL, (H, 2), "f4", external=[("/etc/passwd", 0, 24)])
-
-
-def virtual(file):
-    layout = h5py.VirtualLayout((H, 2), "f4")
-    layout[:] = h5py.VirtualSource("/etc/other.h5", "x", (H, 2))
-    file.create_virtual_dataset(KERNEL, layout)
-
-
-def cycle(file):
-    file["layers/dense/vars/loop"] = file["layers"]
-
-
-def alias(file):
-    file["layers/other"] = file["layers/lstm"]
-
-
-def declared(file):
-    file.create_dataset(KERNEL, (1 << 20, 1 << 20), "f4", chunks=(1024, 1024), compression="gzip")
-
-
-def never_stored(file):
-    file.create_dataset(KERNEL, (1 << 10, 1 << 10), "f4")
-
-
-def large_chunk(file):
-    file.create_dataset(KERNEL, (H, 2), "f4", chunks=(1 << 14, 1 << 14), maxshape=(None, None), compression="gzip")
-
-
-def many_shares(file):
-    data = file.create_dataset(KERNEL, data=np.zeros(1 << 18, np.float32))
-    for number in range(500):
-        file[f"layers/dense/vars/{number + 2}"] = data
-
-
-def text(file):
-    file[KERNEL] = "a text"
-
-
-def strings(file):
-    file.create_dataset(KERNEL, data=["a", "b"], dtype=h5py.string_dtype())
-
-
-def nothing(file):
-    file[KERNEL] = h5py.Empty("f4")
-
-
-def compound(file):
-    file[KERNEL] = np.zeros((H, 2), [("a", "f4"), ("b", "f4")])
-
-
-def datatype(file):
-    file[KERNEL] = np.dtype("f4")
-
-
-def deep(file):
-    file["/".join(["layers", *["x"] * 100])] = np.zeros(1)
 
 
 @pytest.mark.parametrize("change, message", [
@@ -123,11 +63,7 @@ def test_hdf5_that_leads_out_or_lies(change, message, tmp_path):
 
 
 def test_a_filter_that_is_not_known(tmp_path):
-    """HDF5 would look for a plug-in library to load."""
-    def change(file):
-        file.create_dataset(KERNEL, data=random(4, H, 2), chunks=(H, 2), scaleoffset=4)
-
-    refused(zipped(tmp_path / "m.keras", CONFIG, h5_with(change)), UnsupportedError,
+    refused(zipped(tmp_path / "m.keras", CONFIG, h5_with(unknown_filter)), UnsupportedError,
             f"HDF5 dataset '{KERNEL}': filter 6 is not supported; supported: gzip, shuffle, fletcher32, lzf")
 
 
@@ -187,7 +123,7 @@ LEGACY = {"lstm": {"lstm/kernel:0": ARRAYS["layers/lstm/cell/vars/0"],
           "dense": {"dense/kernel:0": ARRAYS["layers/dense/vars/0"], "dense/bias:0": ARRAYS["layers/dense/vars/1"]}}
 
 
-def set_attribute(place: str, name: str, value) -> Callable[[h5py.File], None]:
+def set_attribute(place: str, name: str, value) -> Change:
     def change(file):
         if value is None:
             del file[place].attrs[name]
@@ -196,7 +132,7 @@ def set_attribute(place: str, name: str, value) -> Callable[[h5py.File], None]:
     return change
 
 
-def drop(place: str) -> Callable[[h5py.File], None]:
+def drop(place: str) -> Change:
     def change(file):
         del file[place]
     return change

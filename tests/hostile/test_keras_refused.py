@@ -8,16 +8,9 @@ import pytest
 pytest.importorskip("h5py")
 
 from keras_files import functional, layer, random, sequential, zipped
-from keras_hostile import ARRAYS, CONFIG, SHAPE, H, refused
+from keras_hostile import ARRAYS, CONFIG, SHAPE, H, doubling, nested, refused, tensor
 
 from lstm_engine.errors import FormatError, UnsupportedError
-
-
-def nested(depth: int) -> dict:
-    config = CONFIG
-    for number in range(depth):
-        config = sequential(config, name=f"m{number}")
-    return config
 
 
 def test_models_nested_too_deeply(tmp_path):
@@ -27,18 +20,8 @@ def test_models_nested_too_deeply(tmp_path):
 @pytest.mark.parametrize("kind", ["Activation", "Dropout"])
 def test_models_that_multiply(kind, tmp_path):
     """Each model calls the one inside it twice: 2^20 layers from a configuration of 20."""
-    inner = functional([layer("InputLayer", "x", [], batch_shape=SHAPE), layer(kind, "a", [
-        {"args": [tensor("x")], "kwargs": {}}], activation="tanh")], ["x", 0, 0], ["a", 0, 0], "m0")
-    for number in range(1, 20):
-        entry = {**inner, "name": f"m{number - 1}", "inbound_nodes": [
-            {"args": [tensor("x")], "kwargs": {}}, {"args": [tensor(f"m{number - 1}")], "kwargs": {}}]}
-        inner = functional([layer("InputLayer", "x", [], batch_shape=SHAPE), entry], ["x", 0, 0],
-                           [f"m{number - 1}", 2, 0], f"m{number}")
-    refused(zipped(tmp_path / "m.keras", inner, ARRAYS), UnsupportedError, "the model has more than 100000 layers")
-
-
-def tensor(name: str, call: int = 0, index: int = 0) -> dict:
-    return {"class_name": "__keras_tensor__", "config": {"shape": SHAPE, "keras_history": [name, call, index]}}
+    refused(zipped(tmp_path / "m.keras", doubling(20, kind), ARRAYS), UnsupportedError,
+        "the model has more than 100000 layers")
 
 
 def wired(*nodes, inputs=None, outputs=None) -> dict:

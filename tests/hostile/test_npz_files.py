@@ -7,7 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from torch_bytes import archive, write
+from torch_bytes import archive, npy_header, write
 
 from lstm_engine.errors import ArgumentError, ArgumentTypeError, FileError, FormatError, UnsupportedError
 from lstm_engine.graph import validate
@@ -54,11 +54,6 @@ def test_versions_of_the_npy_format(tmp_path, version):
     assert graph.metadata == {"source": "a.npz", "producer": "arrays"}
 
 
-def header(text, version=b"\x01\x00", length=None):
-    raw = text.encode()
-    return b"\x93NUMPY" + version + (len(raw) if length is None else length).to_bytes(2, "little") + raw
-
-
 GOOD = "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), }"
 FORM = "w.npy: its header is not what NumPy writes: "
 
@@ -66,29 +61,30 @@ FORM = "w.npy: its header is not what NumPy writes: "
 @pytest.mark.parametrize("raw, message", [
     (b"", r"w.npy: does not begin with b'\x93NUMPY'"),
     (b"PK\x03\x04" + bytes(20), r"w.npy: does not begin with b'\x93NUMPY'"),
-    (header(GOOD, b"\x04\x00"), "w.npy: version 4.0 of the npy format; supported: 1.0, 2.0, 3.0"),
-    (header(GOOD, length=5000), "w.npy: a header of 5000 bytes; 59 can be there"),
-    (header(GOOD + " " * 5000), "w.npy: a header of 5059 bytes; 4096 can be there"),
-    (header(GOOD, length=70), "w.npy: a header of 70 bytes; 59 can be there"),
-    (header("__import__('os').system('id')"), FORM + "b\"__import__('os').system('id')\""),
-    (header("{'descr': '<f4', 'fortran_order': False, 'shape': (3, -2), }"),
+    (npy_header(GOOD, b"\x04\x00"), "w.npy: version 4.0 of the npy format; supported: 1.0, 2.0, 3.0"),
+    (npy_header(GOOD, length=5000), "w.npy: a header of 5000 bytes; 59 can be there"),
+    (npy_header(GOOD + " " * 5000), "w.npy: a header of 5059 bytes; 4096 can be there"),
+    (npy_header(GOOD, length=70), "w.npy: a header of 70 bytes; 59 can be there"),
+    (npy_header("__import__('os').system('id')"), FORM + "b\"__import__('os').system('id')\""),
+    (npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (3, -2), }"),
      FORM + "b\"{'descr': '<f4', 'fortran_order': False, 'shape': (3, -2), }\""),
-    (header("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), 'x': 1}"),
+    (npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), 'x': 1}"),
      FORM + "b\"{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), 'x': 1}\""),
-    (header(GOOD) + bytes(23), "w.npy: float32 [3, 2] needs 93 bytes, the member has 92"),
-    (header(GOOD) + bytes(25), "w.npy: float32 [3, 2] needs 93 bytes, the member has 94"),
-    (header(GOOD.replace("3, 2", "999999999, 999999999")), "w.npy: the shape [999999999, 999999999] is out of range"),
-    (header(GOOD.replace("3, 2", "9999999, 9999999")),
+    (npy_header(GOOD) + bytes(23), "w.npy: float32 [3, 2] needs 93 bytes, the member has 92"),
+    (npy_header(GOOD) + bytes(25), "w.npy: float32 [3, 2] needs 93 bytes, the member has 94"),
+    (npy_header(GOOD.replace("3, 2", "999999999, 999999999")),
+    "w.npy: the shape [999999999, 999999999] is out of range"),
+    (npy_header(GOOD.replace("3, 2", "9999999, 9999999")),
      "w.npy: float32 [9999999, 9999999] needs 399999920000085 bytes, the member has 81"),
-    (header(GOOD.replace("3, 2", "1, " * 20)), f"w.npy: the shape {[1] * 20} is out of range"),
-    (header(GOOD.replace("<f4", "|O")) + b"\x80\x02cos\nsystem\n.",
+    (npy_header(GOOD.replace("3, 2", "1, " * 20)), f"w.npy: the shape {[1] * 20} is out of range"),
+    (npy_header(GOOD.replace("<f4", "|O")) + b"\x80\x02cos\nsystem\n.",
      "tensor 'w' is Python objects, which would need pickle; weights must be one of float16, bfloat16, float32, "
      "float64"),
-    (header(GOOD.replace("<f4", "<c8")) + bytes(48),
+    (npy_header(GOOD.replace("<f4", "<c8")) + bytes(48),
      "tensor 'w' is of dtype '<c8'; weights must be one of float16, bfloat16, float32, float64"),
-    (header(GOOD.replace("'<f4'", "[('a', '<f4')]")) + bytes(24),
+    (npy_header(GOOD.replace("'<f4'", "[('a', '<f4')]")) + bytes(24),
      "tensor 'w' is of dtype [('a', '<f4')]; weights must be one of float16, bfloat16, float32, float64"),
-    (header(GOOD.replace("<f4", "<i4")) + bytes(24),
+    (npy_header(GOOD.replace("<f4", "<i4")) + bytes(24),
      "tensor 'w' is int32; weights must be one of float16, bfloat16, float32, float64"),
 ])
 def test_lies(tmp_path, raw, message):
@@ -105,7 +101,7 @@ def test_object_arrays_as_numpy_writes_them(tmp_path):
 
 
 def test_a_bomb(tmp_path):
-    data = archive({"w.npy": header(GOOD.replace("3, 2", "3000, 2000")) + bytes(24_000_000)}, zipfile.ZIP_DEFLATED)
+    data = archive({"w.npy": npy_header(GOOD.replace("3, 2", "3000, 2000")) + bytes(24_000_000)}, zipfile.ZIP_DEFLATED)
     assert refused(tmp_path, data).startswith("zip: record 'w.npy' has 24000075 bytes packed into ")
 
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_hostile
 import pytest
 from onnx_graphs import graph, kinds, model, node
+from onnx_hostile import lstm_model, tensor_of, wrong
 
 from lstm_engine.errors import FileError, FormatError, LstmEngineError, UnsupportedError
 from lstm_engine.graph import Graph, validate
@@ -22,23 +24,6 @@ from lstm_engine.importers.base import ImportOptions
 
 onnx = pytest.importorskip("onnx")
 TensorProto = onnx.TensorProto
-
-
-def lstm_model() -> Any:
-    """A small whole model: Embedding, LSTM, Dense."""
-    rng = np.random.default_rng(0)
-    tensors = {"table": rng.standard_normal((7, 4)), "W": rng.standard_normal((1, 12, 4)),
-               "R": rng.standard_normal((1, 12, 3)), "B": rng.standard_normal((1, 24)),
-               "k": rng.standard_normal((3, 2))}
-    nodes = [node("Gather", "table ids", "e"), node("Transpose", "e", "t", perm=[1, 0, 2]),
-             node("LSTM", "t W R B", "Y Yh Yc", name="lstm", hidden_size=3), node("Squeeze", "Y one", "s"),
-             node("MatMul", "s k", "y")]
-    return model(nodes, {"ids": ("int64", ("batch", "time"))}, "y",
-                 {**{name: array.astype(np.float32) for name, array in tensors.items()}, "one": np.array([1])})
-
-
-def tensor_of(source: Any, name: str) -> Any:
-    return next(tensor for tensor in source.graph.initializer if tensor.name == name)
 
 
 def read(path: Path) -> Graph:
@@ -142,13 +127,6 @@ def sequence_input(source: Any) -> None:
     source.graph.input[0].type.sequence_type.elem_type.tensor_type.elem_type = 1
 
 
-def wrong(letter: str, *shape: int) -> Callable[[Any], None]:
-    def change(source: Any) -> None:
-        tensor_of(source, letter).CopyFrom(onnx.numpy_helper.from_array(np.zeros(shape, np.float32), letter))
-    change.__name__ = f"{letter}{shape}"
-    return change
-
-
 def wrong_hidden_size(source: Any) -> None:
     source.graph.node[2].attribute[0].i = 2**62
 
@@ -249,12 +227,7 @@ def test_chains_as_deep_as_they_may_be(tmp_path: Path) -> None:
 
 def external(source: Any, location: str, **entries: Any) -> Any:
     """The model with W kept outside."""
-    tensor = tensor_of(source, "W")
-    tensor.ClearField("raw_data")
-    tensor.data_location = TensorProto.EXTERNAL
-    for key, value in {"location": location, **entries}.items():
-        tensor.external_data.add(key=key, value=str(value))
-    return source
+    return onnx_hostile.external(source, "W", location, **entries)
 
 
 @pytest.fixture
@@ -368,10 +341,11 @@ WATCHER = textwrap.dedent("""
         except LstmEngineError as error:
             outcome = type(error).__name__
         watching = False
-        # Its own files are the sandbox's process and pipes (numbers), and the model.
+        # Its own files are the sandbox's process and pipes (numbers), the model, and the folder it is in.
         print(path.name, outcome, *(f"{e}{a}" for e, a in events if not (
             e == "subprocess.Popen" and sys.executable in a or
-            e == "open" and (a[1].isdigit() or "/dev/null" in a or str(path) in a))), sep="\\t")
+            e == "open" and (a[1].isdigit() or "/dev/null" in a or str(path) in a or str(path.parent) + "'" in a))),
+              sep="\\t")
 """)
 
 

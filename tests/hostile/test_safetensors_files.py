@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 import pytest
-from torch_bytes import archive, safetensors, write
+from torch_bytes import archive, entry, safetensors, write
 
 from lstm_engine.errors import FormatError, UnsupportedError
 from lstm_engine.importers import torch as importer
@@ -19,10 +19,6 @@ def refused(tmp_path, data, name="bad.safetensors"):
     with pytest.raises((FormatError, UnsupportedError)) as caught:
         importer.read(path)
     return str(caught.value).removeprefix(f"{path}: ")
-
-
-def entry(begin=0, end=48, shape=(4, 3), dtype="F32", **more):
-    return {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end], **more}
 
 
 def file(data=bytes(48), **tensors):

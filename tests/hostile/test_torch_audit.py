@@ -17,6 +17,7 @@ from torch_bytes import (
     archive,
     call,
     checkpoint,
+    instance,
     items,
     legacy,
     listed,
@@ -77,10 +78,6 @@ SYSTEM = call(symbol("os", "system"), text(f"touch {MARKER}"))
 GRU = mapping({"weight_ih_l0": tensor((3, 2), (2, 1)), "weight_hh_l0": tensor((3, 1), (1, 1))})
 
 
-def obj(module, name, state):
-    return symbol(module, name) + items() + b"\x81" + state + b"b"
-
-
 HOSTILE = {
     "call.pt": checkpoint(mapping({"w": SYSTEM})),
     "call_legacy.pt": legacy(mapping({"w": SYSTEM})),
@@ -91,17 +88,17 @@ HOSTILE = {
     "import.pt": checkpoint(mapping({"w": symbol("antigravity", "fly"), "v": symbol("this", "s")})),
     "import_called.pt": checkpoint(call(symbol("antigravity", "fly"))),
     "stack_global.pt": checkpoint(text("os") + text("system") + b"\x93" + items(text(f"touch {MARKER}")) + b"R"),
-    "newobj.pt": checkpoint(obj("subprocess", "Popen", mapping({"args": text(f"touch {MARKER}")}))),
-    "setstate.pt": checkpoint(obj("logging.config", "dictConfig", mapping({"x": tensor()}))),
+    "newobj.pt": checkpoint(instance("subprocess", "Popen", mapping({"args": text(f"touch {MARKER}")}))),
+    "setstate.pt": checkpoint(instance("logging.config", "dictConfig", mapping({"x": tensor()}))),
     "from_type.pt": checkpoint(call(symbol("torch._tensor", "_rebuild_from_type_v2"), symbol("os", "system"), b"N",
                                     items(text(f"touch {MARKER}")), b"N")),
     "persistent.pt": checkpoint(mapping({"w": tensor(over=storage("../../../../../../etc/passwd"))})),
     "location.pt": checkpoint(mapping({"w": tensor(over=items(text("storage"), symbol("torch", "FloatStorage"),
                                                               text("0"),
                                                               SYSTEM, number(12)) + b"Q")})),
-    "torchscript.pt": checkpoint(obj("__torch__", "Net", GRU), **{
+    "torchscript.pt": checkpoint(instance("__torch__", "Net", GRU), **{
         "code/__torch__.py": f"open('{MARKER}', 'w')".encode(), "constants.pkl": pickled(SYSTEM)}),
-    "module.pt": checkpoint(obj("my.own.package", "Net", mapping({"_parameters": GRU, "_modules": b"}"}))),
+    "module.pt": checkpoint(instance("my.own.package", "Net", mapping({"_parameters": GRU, "_modules": b"}"}))),
     "traversal.pt": archive({"a/data.pkl": pickled(GRU), f"../{MARKER}": b"x", "a/data/0": bytes(48)}),
     "header.safetensors": safetensors(b"__import__('os').system('touch " + MARKER.encode() + b"')"),
     "object.npz": archive({"w.npy": b"\x93NUMPY\x01\x00\x3f\x00" + b"{'descr': '|O', 'fortran_order': False, 'shape': "

@@ -9,7 +9,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from torch_bytes import write
-from torch_pt2 import BOOL, LONG, WEIGHTS, meta, node, program, pt2, size, small, tensor
+from torch_pt2 import BOOL, LONG, WEIGHTS, changed, meta, node, program, pt2, size, small, tensor
 
 import lstm_engine as le
 from lstm_engine.errors import FormatError, LstmEngineError, UnsupportedError
@@ -24,16 +24,6 @@ def refused(tmp_path, tree, kind=FormatError, weights=WEIGHTS, raw=None):
     with pytest.raises(kind) as caught:
         read(tmp_path, tree, weights, raw)
     return str(caught.value).removeprefix(f"{tmp_path / 'bad.pt2'}: ")
-
-
-def changed(path, value):
-    """The small program with one part of it another; path: keys and indices."""
-    tree = small()
-    at = tree
-    for key in path[:-1]:
-        at = at[key]
-    at[path[-1]] = value
-    return tree
 
 
 RELU, LINEAR = "node 'z' (torch.ops.aten.relu.default)", "node 'y' (torch.ops.aten.linear.default)"

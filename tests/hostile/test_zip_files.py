@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import io
 import struct
-import warnings
 import zipfile
 import zlib
 
 import pytest
+from zip_bytes import CENTRAL, END, LOCAL, made, patch
 
 from lstm_engine.errors import FormatError
 from lstm_engine.importers.arrays.archive import Archive
-
-LOCAL, CENTRAL, END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
-
-
-def made(*records, method=zipfile.ZIP_STORED, comment=b""):
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")                    # zipfile warns of duplicate names, as it should
-        with zipfile.ZipFile(buffer, "w") as file:
-            file.comment = comment
-            for record in records or (("one", b"first"), ("two", b"second")):
-                info = record[0] if isinstance(record[0], zipfile.ZipInfo) else zipfile.ZipInfo(record[0])
-                file.writestr(info, record[1], method)
-    return buffer.getvalue()
 
 
 def opened(data):
@@ -38,15 +24,6 @@ def refused(data, name=None):
         archive.read(name or next(iter(archive.records)))
     assert str(caught.value).startswith("zip: ")
     return str(caught.value).removeprefix("zip: ")
-
-
-def patch(data, mark, offset, form, value, nth=0):
-    """`data` with one field after the nth occurrence of `mark` replaced."""
-    place = -1
-    for _ in range(nth + 1):
-        place = data.index(mark, place + 1)
-    place += offset
-    return data[:place] + struct.pack(form, value) + data[place + struct.calcsize(form):]
 
 
 def test_good_archives():

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from keras_files import layer, random, sequential, zipped
+from keras_files import functional, layer, random, sequential, zipped
 
 from lstm_engine.errors import LstmEngineError
 from lstm_engine.importers import import_graph
@@ -47,3 +47,33 @@ def rewritten(path: Path, change: Callable[[zipfile.ZipFile, dict[str, bytes]], 
         for name, data in contents.items():
             archive.writestr(name, data)
     return path
+
+
+def tensor(name: str, call: int = 0, index: int = 0) -> dict:
+    """An output of a layer's call, as Keras 3 names it where it is used."""
+    return {"class_name": "__keras_tensor__", "config": {"shape": SHAPE, "keras_history": [name, call, index]}}
+
+
+def called(name: str) -> dict:
+    """A call on the first output of a layer."""
+    return {"args": [tensor(name)], "kwargs": {}}
+
+
+def nested(depth: int) -> dict:
+    """The good model in a Sequential in a Sequential."""
+    config = CONFIG
+    for number in range(depth):
+        config = sequential(config, name=f"m{number}")
+    return config
+
+
+def doubling(levels: int, kind: str = "Activation") -> dict:
+    """Each model calls the one inside it twice: 2^levels layers from a configuration of `levels`."""
+    inner = functional([layer("InputLayer", "x", [], batch_shape=SHAPE),
+                        layer(kind, "a", [called("x")], activation="tanh")], ["x", 0, 0], ["a", 0, 0], "m0")
+    for number in range(1, levels):
+        below = f"m{number - 1}"
+        inner = functional([layer("InputLayer", "x", [], batch_shape=SHAPE),
+                            {**inner, "name": below, "inbound_nodes": [called("x"), called(below)]}],
+                           ["x", 0, 0], [below, 2, 0], f"m{number}")
+    return inner

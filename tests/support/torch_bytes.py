@@ -1,4 +1,4 @@
-"""Torch files made by hand, opcode by opcode, so that any part of one can be a lie."""
+"""Torch and NumPy files made by hand, opcode by opcode, so that any part of one can be a lie."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,6 +47,11 @@ def mapping(entries: Mapping[str, bytes]) -> bytes:
 
 def call(function: bytes, *arguments: bytes) -> bytes:
     return function + items(*arguments) + b"R"
+
+
+def instance(module: str, name: str, state: bytes) -> bytes:
+    """An object of a class, made without arguments, with this state."""
+    return symbol(module, name) + items() + b"\x81" + state + b"b"
 
 
 def pickled(value: bytes) -> bytes:
@@ -88,6 +94,17 @@ def legacy(value: bytes, keys: bytes | None = None, raw: bytes | None = None) ->
 
 def safetensors(header: bytes, data: bytes = b"", length: int | None = None) -> bytes:
     return struct.pack("<Q", len(header) if length is None else length) + header + data
+
+
+def entry(begin: int = 0, end: int = 48, shape: Any = (4, 3), dtype: Any = "F32", **more: Any) -> dict:
+    """A tensor in the header of a safetensors file."""
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end], **more}
+
+
+def npy_header(text: str, version: bytes = b"\x01\x00", length: int | None = None) -> bytes:
+    """The beginning of an .npy file; length: what it says that its header has."""
+    raw = text.encode()
+    return b"\x93NUMPY" + version + struct.pack("<H", len(raw) if length is None else length) + raw
 
 
 def write(folder: Path, data: bytes, name: str = "bad.pt") -> Path:

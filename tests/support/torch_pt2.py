@@ -78,4 +78,14 @@ def small() -> dict:
                    {"w": "fc.weight"})
 
 
+def changed(path: tuple, value: Any) -> dict:
+    """The small program with one part of it another; path: keys and indices."""
+    tree = small()
+    at: Any = tree
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    return tree
+
+
 WEIGHTS = {"fc.weight": np.arange(6.0, dtype=np.float32).reshape(2, 3) - 2}

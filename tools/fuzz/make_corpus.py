@@ -232,13 +232,14 @@ def pt2() -> Files:
 
 def safetensors() -> Files:
     import test_safetensors_files as s
+    import torch_bytes as t
 
     def floats(count: int) -> bytes:
         return np.linspace(-1, 1, count, dtype="<f4").tobytes()
-    names = {"rnn.weight_ih_l0": s.entry(0, 96, (8, 3)), "rnn.weight_hh_l0": s.entry(96, 160, (8, 2))}
+    names = {"rnn.weight_ih_l0": t.entry(0, 96, (8, 3)), "rnn.weight_hh_l0": t.entry(96, 160, (8, 2))}
     yield "lstm.safetensors", s.file(floats(40), **names)
-    yield "one.safetensors", s.file(a=s.entry(), __metadata__={"format": "pt"})
-    yield "bad-huge-empty.safetensors", s.file(a=s.entry(shape=(0, 2**33, 2**33)))
+    yield "one.safetensors", s.file(a=t.entry(), __metadata__={"format": "pt"})
+    yield "bad-huge-empty.safetensors", s.file(a=t.entry(shape=(0, 2**33, 2**33)))
 
 
 def npz() -> Files:
@@ -250,8 +251,8 @@ def npz() -> Files:
     yield "good.npz", _stamped(n.npz(**made))
     yield "packed.npz", _stamped(n.npz(compressed=True, w=np.ones((3, 2), np.float16)))
     from torch_bytes import archive
-    yield "bad-huge-empty.npz", archive({"w.npy": n.header(
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (0, 8589934592, 8589934592), }\n")})
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (0, 8589934592, 8589934592), }\n"
+    yield "bad-huge-empty.npz", archive({"w.npy": b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header})
 
 
 def _stamped(data: bytes) -> bytes:

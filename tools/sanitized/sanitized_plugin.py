@@ -19,6 +19,8 @@ LEFT_OUT = {
     "tests/unit/test_structure.py": "compiles and reads sources; nothing of the engine runs",
     "tests/unit/test_caches.py::test_no_operator_keeps_something":
         "traces each allocation of thousands of NumPy calls, which takes minutes here, and runs no line of the core",
+    "tests/hostile/test_attacks.py::test_the_judge_sees":
+        "crashes on purpose, and measures memory",
     "tests/unit/test_weights_held.py::test_resident_memory":
         "measures resident memory, where the sanitizer keeps what was freed and its own books",
 }

@@ -216,7 +216,8 @@ def parse_json(text: str | bytes, part: str) -> dict:
         return made
 
     try:
-        data = json.loads(text, object_pairs_hook=unique)
+        # Given bytes, json would look for other encodings than the one that Keras writes.
+        data = json.loads(text.decode() if isinstance(text, bytes) else text, object_pairs_hook=unique)
     except RecursionError:
         raise FormatError(f"{part} is nested too deeply") from None
     except ValueError as error:

@@ -16,6 +16,7 @@ from ..arrays.weights import Entry, check_shape
 from .storages import read_exactly
 
 MAX_HEADER = 8 << 20           # the format allows 100 MB; this names some sixty thousand tensors
+MAX_TENSORS = 65_536
 
 DTYPES = {"F64": ("float64", 8), "F32": ("float32", 4), "F16": ("float16", 2), "BF16": ("bfloat16", 2),
           "I64": ("int64", 8), "I32": ("int32", 4), "I16": ("int16", 2), "I8": ("int8", 1), "U64": ("uint64", 8),
@@ -35,6 +36,8 @@ def read_safetensors(file: BinaryIO, size: int) -> dict[str, Entry]:
     start = 8 + length
     header = _parse_header(file.read(length))
     header.pop("__metadata__", None)
+    if len(header) > MAX_TENSORS:
+        _fail(f"{len(header)} tensors; at most {MAX_TENSORS} are allowed")
     entries, places = {}, {}
     for name, tensor in header.items():
         entries[name], places[name] = _entry(file, name, tensor, start)

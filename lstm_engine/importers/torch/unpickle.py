@@ -21,6 +21,7 @@ MAX_MARKS = 256                # tuples and lists open at once
 MAX_PROTOCOL = 5
 MAX_LONG_BYTES = 16
 MAX_NAME_BYTES = 512
+MAX_KEY = 1 << 60              # of whole numbers: larger ones are hashed modulo 2^61 - 1, and its multiples all alike
 
 _KEYS = (str, bytes, int, float, bool, type(None))     # hashing a nested tuple can take exponential time
 _MARK = object()
@@ -136,6 +137,8 @@ class _Machine:
         for key, value in zip(items[::2], items[1::2], strict=True):
             if not isinstance(key, _KEYS):
                 self.fail(f"a dict key that is a {_kind(key)}")
+            if type(key) is int and not -MAX_KEY < key < MAX_KEY:
+                self.fail("a dict key that is a whole number beyond 2^60")
             target[key] = value
 
     def append_items(self, items: list[Any]) -> None:
