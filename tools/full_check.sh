@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What takes longer than the gate has time for. Run it in an environment that has the project and '.[dev]' installed, on
-# a machine that does nothing else:
+# What takes longer than the gate has time for. Run it in an environment that has the project and '.[dev,fuzz]' installed,
+# on a machine that does nothing else:
 #
 #     tools/full_check.sh [minutes of each fuzzer, default 20]
 #
@@ -28,6 +28,9 @@ seed=$(date +%s)
 for kind in graphs torch keras; do
     step "random $kind" python "tools/fuzz_$kind.py" --seed "$seed" --count 1000000 --minutes "$minutes"
 done
+step "fuzzing every reader, run and call" python tools/fuzz/run.py --seed "$seed" --minutes "$minutes"
+step "the same under AddressSanitizer" python tools/fuzz/run.py --seed "$seed" --minutes "$minutes" --sanitize address \
+    --work build/fuzz-sanitized
 step "the C tests, plain and under sanitizers" python tools/sanitize.py
 step "the tests with the extension under sanitizers" python tools/sanitize_extension.py
 step "tests/threads with the extension under ThreadSanitizer" \

@@ -81,9 +81,9 @@ class Call:
         return rank
 
     def axis(self, axis: int, rank: int) -> int:
-        if not -rank <= axis < max(rank, 1):
+        if not -rank <= axis < rank:
             raise self.error(f"axis {axis} is outside the {rank} axes of its input")
-        return axis % rank if rank else 0
+        return axis % rank
 
     def axes(self, position: int, rank: int) -> list[int] | None:
         """Constant axes made positive, none twice; None where they are left out or made when the model runs."""

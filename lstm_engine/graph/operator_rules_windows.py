@@ -151,6 +151,8 @@ def _per_channel(call: Call, positions: Sequence[int]) -> None:
         shape = call.shape(position)
         if len(shape) != 1 or (isinstance(shape[0], int) and isinstance(channels, int) and shape[0] != channels):
             raise call.error(f"input {position} of shape {shape} for {channels} channels")
+        if isinstance(shape[0], int):
+            channels = shape[0]              # where x does not say how many, its parameters must agree with each other
 
 
 @rule("BatchNormalization")

@@ -106,24 +106,30 @@ def _run(module_function: str, path: Path, file: BinaryIO, what: str, max_bytes:
             raise FileError(error.errno, f"cannot read {path}: {what} runs in a process of its own, and "
                                          f"{sys.executable} cannot be started: {error.strerror}") from error
         try:
-            header = _read_header(child.pipe)
-            arrays = _read_arrays(child.pipe, header["arrays"], max_bytes)
-            if child.pipe.read(len(MAGIC) + 1) != MAGIC:
-                raise _Nonsense("more than it announced")
-        except _Refusal as refusal:
+            return read_answer(child.pipe, max_bytes)
+        except Refusal as refusal:
             raise _ERRORS[refusal.kind](f"{path}: {refusal}") from None
-        except _Nonsense as nonsense:
+        except Nonsense as nonsense:
             raise FormatError(f"{path}: {what} {child.how_it_ended() or f'answered {nonsense}'}") from None
         except OSError as error:
             raise FileError(error.errno, f"cannot read {path}: no answer of {what}: {error.strerror}") from error
+
+
+def read_answer(pipe: BinaryIO, max_bytes: int) -> tuple[dict, dict[str, np.ndarray]]:
+    """The (result, arrays) that a child wrote. Raises Refusal where it says that the file is bad, Nonsense for anything
+    that is not the protocol; what the result holds is for the caller to check."""
+    header = _read_header(pipe)
+    arrays = _read_arrays(pipe, header["arrays"], max_bytes)
+    if pipe.read(len(MAGIC) + 1) != MAGIC:
+        raise Nonsense("more than it announced")
     return header["result"], arrays
 
 
-class _Nonsense(Exception):
+class Nonsense(Exception):
     """The child's answer is not what the protocol says."""
 
 
-class _Refusal(Exception):
+class Refusal(Exception):
     """The child says that the file is bad."""
 
     def __init__(self, kind: str, message: str) -> None:
@@ -195,32 +201,32 @@ def _ancestors(*modules: str) -> list[tuple[str, list[str]]]:
 def _read_exactly(pipe: BinaryIO, count: int) -> bytes:
     data = pipe.read(count)
     if len(data) != count:
-        raise _Nonsense(f"{len(data)} bytes of {count}")
+        raise Nonsense(f"{len(data)} bytes of {count}")
     return data
 
 
 def _read_header(pipe: BinaryIO) -> dict:
-    """The header of the answer; raises _Refusal if it is an error."""
+    """The header of the answer; raises Refusal if it is an error."""
     if _read_exactly(pipe, len(MAGIC)) != MAGIC:
-        raise _Nonsense("without its mark")
+        raise Nonsense("without its mark")
     header = _read_json(pipe)
     if not isinstance(header.get("result"), dict) or not isinstance(header.get("arrays"), list):
-        raise _Nonsense("a header without its parts")
+        raise Nonsense("a header without its parts")
     return header
 
 
 def _read_json(pipe: BinaryIO) -> dict:
     length = int.from_bytes(_read_exactly(pipe, 8), "little")
     if length > MAX_HEADER:
-        raise _Nonsense(f"a header of {length} bytes, more than {MAX_HEADER}")
+        raise Nonsense(f"a header of {length} bytes, more than {MAX_HEADER}")
     try:
         header = json.loads(_read_exactly(pipe, length))
     except (ValueError, RecursionError):
-        raise _Nonsense("a header that is not JSON") from None
+        raise Nonsense("a header that is not JSON") from None
     if not isinstance(header, dict):
-        raise _Nonsense("a header that is not an object")
+        raise Nonsense("a header that is not an object")
     if header.get("error") in _ERRORS and isinstance(header.get("message"), str):
-        raise _Refusal(header["error"], header["message"])
+        raise Refusal(header["error"], header["message"])
     return header
 
 
@@ -228,21 +234,21 @@ def _read_arrays(pipe: BinaryIO, entries: list, max_bytes: int) -> dict[str, np.
     arrays: dict[str, np.ndarray] = {}
     left = max_bytes
     if len(entries) > MAX_ARRAYS:
-        raise _Nonsense(f"{len(entries)} arrays, more than {MAX_ARRAYS}")
+        raise Nonsense(f"{len(entries)} arrays, more than {MAX_ARRAYS}")
     for entry in entries:
         name, dtype, shape = _checked_entry(entry)
         if name in arrays:
-            raise _Nonsense(f"the array {name!r} twice")
+            raise Nonsense(f"the array {name!r} twice")
         left -= math.prod(shape) * np.dtype(dtype).itemsize
         if left < 0:
-            raise _Nonsense(f"more than {max_bytes} bytes of arrays")
+            raise Nonsense(f"more than {max_bytes} bytes of arrays")
         array = np.empty(shape, dtype)
         if _read_exactly(pipe, 1) != b"\1":
             _read_json(pipe)
-            raise _Nonsense("an error that is none")
+            raise Nonsense("an error that is none")
         view = memoryview(array.reshape(-1).view(np.uint8))
         if pipe.readinto(view) != array.nbytes:  # type: ignore[attr-defined]
-            raise _Nonsense(f"an array {name!r} that ends early")
+            raise Nonsense(f"an array {name!r} that ends early")
         arrays[name] = array
     return arrays
 
@@ -257,4 +263,4 @@ def _checked_entry(entry: object) -> tuple[str, str, tuple[int, ...]]:
         case [str(name), str(dtype), list(shape)] if dtype in DTYPES and len(shape) <= 32:
             if all(type(size) is int and size >= 0 for size in shape) and can_be(shape):
                 return name, dtype, tuple(shape)
-    raise _Nonsense("an array that is not described")
+    raise Nonsense("an array that is not described")

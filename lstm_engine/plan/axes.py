@@ -45,8 +45,10 @@ class Axes:
         return self._known(name, (self.batch,), 0)
 
     def time_axis(self, name: str) -> int | None:
-        """The axis of a value along which its steps stand; None if it has none, or sizes alone do not tell."""
-        return self._known(name, self.times, 1)
+        """The axis of a value along which its steps stand; None if it has none, or sizes alone do not tell. An axis of
+        rows is none of steps, though one size may be both."""
+        axis = self._known(name, self.times, 1)
+        return None if axis is not None and axis == self.batch_axis(name) else axis
 
     def time(self, name: str) -> Dim | None:
         """The symbol (or size) of a value's time axis."""

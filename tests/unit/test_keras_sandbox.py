@@ -180,6 +180,6 @@ GOOD = {"result": {}, "arrays": [["x", "float32", [2]]]}
 def test_answers_that_are_none(pipe, message):
     """A child that a file has taken over may write anything."""
     pipe = io.BytesIO(pipe) if isinstance(pipe, bytes) else pipe
-    with pytest.raises(sandbox._Nonsense, match=message):
+    with pytest.raises(sandbox.Nonsense, match=message):
         header = sandbox._read_header(pipe)
         sandbox._read_arrays(pipe, header["arrays"], 1000)

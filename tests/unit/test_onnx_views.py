@@ -109,6 +109,8 @@ def test_join_puts_picks_back_together() -> None:
     (("batch", "time", 6), ("p", "q", 6)),              # two sizes that nothing is known of
     ((4, 6), (3, 8)),                                   # factors that do not line up
     ((4, 6), (4, 5)),
+    ((0, 3), (3, 0)),                                   # no elements: nothing to be lined up
+    ((0, 3), (2, 0)),
 ])
 def test_reshapes_that_are_not_followed(shape: Any, target: Any) -> None:
     assert View.whole("x", shape).reshape(target) is None

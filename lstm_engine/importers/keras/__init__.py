@@ -62,8 +62,13 @@ def read(path: Path, options: ImportOptions = DEFAULT) -> Graph:
         return _from_spec(path, head, options.spec)
     reader = "read_h5" if head == _HDF5 else "read_zip"
     contents, arrays = sandbox.run(f"{__name__}.container:{reader}", path, what=_PARSER)
+    return described_graph(path, contents, arrays, zipped=reader == "read_zip")
+
+
+def described_graph(path: Path, contents: Mapping[str, Any], arrays: dict[str, np.ndarray], *, zipped: bool) -> Graph:
+    """The graph of what the parser found in the file at `path`. Raises FormatError and UnsupportedError as `read`."""
     try:
-        return _graph(contents, arrays, zipped=reader == "read_zip")
+        return _graph(contents, arrays, zipped)
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{path}: {error}") from error
 

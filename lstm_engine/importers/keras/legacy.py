@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,8 @@ def by_path(tree: Tree, model: Layer, stored: list, arrays: Mapping[str, np.ndar
     Raises FormatError if a layer's list does not fit its configuration, UnsupportedError if neither names nor
     order say whose its arrays are.
     """
+    if not _is_list_of_layers(stored, arrays):
+        raise FormatError("the HDF5 parser answered no list of layers and their arrays")
     names = {layer_name: weight_names for layer_name, weight_names in stored}
     if len(names) != len(stored):
         raise FormatError("HDF5 attribute 'layer_names' names a layer twice")
@@ -32,6 +35,13 @@ def by_path(tree: Tree, model: Layer, stored: list, arrays: Mapping[str, np.ndar
         for path, weight_name in _placed(tree, layer, names.get(layer.name, [])):
             placed[path] = arrays[f"{layer.name}/{weight_name}"]
     return placed
+
+
+def _is_list_of_layers(stored: Any, arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether it is what `by_path` takes: it comes from a process that a hostile file may own."""
+    return type(stored) is list and all(
+        type(entry) is list and len(entry) == 2 and type(entry[0]) is str and type(entry[1]) is list
+        and all(type(name) is str and f"{entry[0]}/{name}" in arrays for name in entry[1]) for entry in stored)
 
 
 def _placed(tree: Tree, layer: Layer, names: list[str]) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ from ...graph.nodes import Value
 from ...graph.operator_rules import DATA_TYPES
 from .. import sandbox
 from . import proto
+from .described import check
 from .external import ExternalData
 from .model import Attribute, OnnxFunction, OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
 
@@ -24,8 +25,15 @@ Load = Callable[[str, dict], np.ndarray]
 
 def read_file(path: Path) -> OnnxModel:
     """The model in a file. Raises FormatError, UnsupportedError, FileError, MissingDependencyError."""
-    described, arrays = sandbox.run(_PARSER, path, what="the ONNX (protobuf) parser")
-    return _named(path, lambda: _model(described, arrays, ExternalData(path.parent)))
+    return described_model(path, *sandbox.run(_PARSER, path, what="the ONNX (protobuf) parser"))
+
+
+def described_model(path: Path, described: dict, arrays: Mapping[str, np.ndarray]) -> OnnxModel:
+    """The model that the parser found in the file at `path`, beside which external data lies. Raises as `read_file`."""
+    def build() -> OnnxModel:
+        check(described, arrays)
+        return _model(described, arrays, ExternalData(path.parent))
+    return _named(path, build)
 
 
 def read_message(message: Any) -> OnnxModel:

@@ -37,9 +37,12 @@ _RULES: dict[str, Rule] = {}
 
 
 def modern(node: OnnxNode, facts: Facts) -> list[OnnxNode]:
-    """The nodes that stand for `node`, in today's form. Raises UnsupportedError for options that have none."""
-    rule = _RULES.get(node.op)
-    return rule(node, facts) if rule and not node.domain else [node]
+    """The nodes that stand for `node`, in today's form. Raises UnsupportedError for options that have none.
+
+    A node that lacks its first input or output stays as it is: the table of operators refuses it by name.
+    """
+    rule = None if node.domain else _RULES.get(node.op)
+    return rule(node, facts) if rule and any(node.inputs[:1]) and any(node.outputs[:1]) else [node]
 
 
 def _rule(names: str) -> Callable[[Rule], Rule]:

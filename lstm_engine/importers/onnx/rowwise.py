@@ -121,7 +121,8 @@ def _on_root(mapper: Mapper, step: Operator) -> bool:
         attributes = {**attributes, "axis": -1}     # the root may have another number of axes
     elif step.op_type in _BINARY:
         for position, array in constants.items():
-            if array.ndim > len(view.axes) or array.size not in (1, array.shape[-1] if array.ndim else 1):
+            if not array.size or array.ndim > len(view.axes) \
+                    or array.size not in (1, array.shape[-1] if array.ndim else 1):
                 return False
             if array.size > 1 and not (view.keeps_last(rank) and mapper.shape(step.outputs[0])[-1] == array.size
                                        == mapper.build.values[view.root].shape[-1]):

@@ -160,7 +160,7 @@ class View:
                 if factor % size:
                     return None
                 return _Split(left[at], size if front else factor // size)
-            if size % factor:
+            if not factor or size % factor:
                 return None
             taken.append(left.pop(at))
             size //= factor

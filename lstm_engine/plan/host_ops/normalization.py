@@ -10,8 +10,12 @@ from ...graph.nodes import Operator
 from .registry import Call, Kernel, builder, repeatable
 
 
-def _per_channel(array: np.ndarray, rank: int) -> np.ndarray:
-    return array.reshape((-1,) + (1,) * (rank - 2))
+def _per_channel(x: np.ndarray, array: np.ndarray) -> np.ndarray:
+    """One number a channel, laid beside x [batch, channels, ...]. Raises ValueError for another number of them: NumPy
+    would repeat a single one."""
+    if x.ndim > 1 and array.shape != x.shape[1:2]:
+        raise ValueError(f"{array.size} numbers for {x.shape[1]} channels")
+    return array.reshape((-1,) + (1,) * (x.ndim - 2))
 
 
 @builder("BatchNormalization")
@@ -31,11 +35,12 @@ def _batch_normalization(attributes: dict[str, Any], node: Operator) -> Kernel:
     def normalize(x: np.ndarray, *parameters: np.ndarray) -> np.ndarray:
         shaped = by_rank.get(x.ndim)
         if shaped is None:
-            shaped = folded or factors(*parameters)
-            if x.ndim > 1:
-                shaped = _per_channel(shaped[0], x.ndim), _per_channel(shaped[1], x.ndim)
+            factor, offset = folded or factors(*parameters)
+            shaped = (_per_channel(x, factor), _per_channel(x, offset)) if x.ndim > 1 else (factor, offset)
             if folded:
                 by_rank[x.ndim] = shaped
+        elif x.ndim > 1 and x.shape[1] != shaped[0].shape[0]:
+            raise ValueError(f"{shaped[0].shape[0]} numbers for {x.shape[1]} channels")
         y = x * shaped[0]
         y += shaped[1]
         return y
@@ -73,7 +78,7 @@ def _instance_normalization(attributes: dict[str, Any], node: Operator) -> Kerne
 
     def normalize(x: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
         y = _standardize(x, tuple(range(2, x.ndim)), epsilon)[0]
-        return y * _per_channel(scale, x.ndim) + _per_channel(bias, x.ndim)
+        return y * _per_channel(x, scale) + _per_channel(x, bias)
     return normalize
 
 
@@ -84,5 +89,5 @@ def _group_normalization(attributes: dict[str, Any], node: Operator) -> Kernel:
     def normalize(x: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
         grouped = x.reshape(x.shape[0], groups, -1)
         y = _standardize(grouped, (2,), epsilon)[0].reshape(x.shape)
-        return y * _per_channel(scale, x.ndim) + _per_channel(bias, x.ndim)
+        return y * _per_channel(x, scale) + _per_channel(x, bias)
     return normalize

@@ -1,0 +1,1 @@
+"""Changes to inputs that know their format, so that what comes out gets past the first check of a reader."""

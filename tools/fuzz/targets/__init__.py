@@ -1,0 +1,39 @@
+"""The targets by name, each loaded when it is asked for: not every machine has what all of them need."""
+
+from __future__ import annotations
+
+import importlib
+
+from ..target import Target
+
+# name -> the file that makes it, and the parts of the package whose lines lead atheris to new inputs. Those whose name
+# ends in "-whole" go the whole way through the parser's process.
+_RUN = ("graph", "plan", "model", "stream", "inputs", "quick")
+_ONNX = ("graph", "importers.onnx", "importers.sandbox")
+_KERAS = ("graph", "importers.keras", "importers.sandbox")
+_TORCH = ("importers.torch", "importers.arrays")
+FILES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "lstm": ("own_format", ("format", "graph")),
+    "onnx": ("onnx_files", _ONNX),
+    "onnx-answer": ("onnx_files", _ONNX),
+    "onnx-run": ("onnx_files", (*_ONNX, *_RUN)),
+    "onnx-whole": ("onnx_files", ("importers.onnx",)),
+    "keras": ("keras_files", _KERAS),
+    "keras-whole": ("keras_files", ("importers.keras",)),
+    "h5": ("keras_files", _KERAS),
+    "h5-whole": ("keras_files", ("importers.keras",)),
+    "answer": ("child_answers", ("importers.sandbox",)),
+    "torch": ("torch_files", _TORCH),
+    "pt2": ("torch_files", (*_TORCH, "importers.onnx")),
+    "safetensors": ("torch_files", _TORCH),
+    "npz": ("array_files", ("importers.arrays", "cli.reading")),
+    "spec": ("array_files", ("importers.arrays", "format.codec", "graph")),
+    "csv": ("csv_files", ("cli",)),
+    "graph": ("hostile_graphs", (*_RUN, "importers.onnx")),
+    "api": ("misuse_of_calls", _RUN),
+}
+
+
+def load(name: str) -> Target:
+    """The target of this name. Raises ImportError where a library that it needs is missing."""
+    return importlib.import_module(f".{FILES[name][0]}", __name__).targets()[name]
