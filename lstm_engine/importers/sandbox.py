@@ -13,16 +13,19 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import json
 import math
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -137,13 +140,34 @@ class Refusal(Exception):
         self.kind = kind
 
 
+class _Patient(io.RawIOBase):
+    """A pipe that is read until a moment on time.monotonic; then `late` is called, and it ends. No thread watches the
+    time: one that cannot start for want of memory would never be heard of."""
+
+    def __init__(self, pipe: BinaryIO, until: float, late: Callable[[], None]) -> None:
+        self._pipe, self._until, self._late = pipe, until, late
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if hasattr(select, "poll"):
+            poll = select.poll()
+            poll.register(self._pipe, select.POLLIN)
+            if not poll.poll(max(0, (self._until - time.monotonic()) * 1000)):
+                self._late()
+                return 0
+        return self._pipe.readinto(buffer)  # type: ignore[attr-defined]
+
+
 class _Child:
-    """The process, its pipe, and the clock that ends it."""
+    """The process, its pipe, and the time that it has."""
 
     process: subprocess.Popen | None = None
     pipe: BinaryIO
     timed_out = False
-    _timer: threading.Timer | None = None
+    _until = 0.0
+    _timer: threading.Timer | None = None       # where a pipe cannot be waited for with a limit (Windows)
 
     def start(self, request: dict, file: BinaryIO, wall_seconds: float) -> None:
         """Start the process; inside the `with` block, so that whatever comes now ends it. Raises OSError."""
@@ -154,11 +178,14 @@ class _Child:
                         "HDF5_PLUGIN_PRELOAD": "::", "HDF5_USE_FILE_LOCKING": "FALSE"}
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOTSTRAP, json.dumps(request)],
-            stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
-        self.pipe = self.process.stdout  # type: ignore[assignment]
-        self._timer = threading.Timer(wall_seconds, self._time_out)
-        self._timer.daemon = True
-        self._timer.start()
+            stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, bufsize=0)
+        self._until = time.monotonic() + wall_seconds
+        assert self.process.stdout is not None
+        self.pipe = io.BufferedReader(_Patient(self.process.stdout, self._until, self._time_out))
+        if not hasattr(select, "poll"):
+            self._timer = threading.Timer(wall_seconds, self._time_out)
+            self._timer.daemon = True
+            self._timer.start()
 
     def _time_out(self) -> None:
         self.timed_out = True
@@ -168,7 +195,11 @@ class _Child:
     def how_it_ended(self) -> str:
         """Why the child stopped, "" if it ended by itself."""
         assert self.process is not None
-        code = self.process.wait()
+        try:
+            code = self.process.wait(max(0, self._until - time.monotonic()))
+        except subprocess.TimeoutExpired:           # it has closed its pipe, and does not end
+            self._time_out()
+            code = self.process.wait()
         if self.timed_out or -code in (getattr(signal, "SIGPROF", 0), getattr(signal, "SIGXCPU", 0)):
             return "took too long"
         if code in (0, -signal.SIGTERM):
@@ -185,7 +216,7 @@ class _Child:
             return
         self.process.kill()
         with contextlib.suppress(OSError):         # of what is thrown away
-            self.pipe.close()
+            self.process.stdout.close()  # type: ignore[union-attr]
         self.process.wait()
 
 

@@ -139,3 +139,9 @@ def test_a_compiled_operator_keeps_nothing_between_runs() -> None:
         wanted = np.stack([np.einsum("oik,bik->bo", weight, padded[:, :, t:t + 3]) for t in range(time)], -1)
         # Nine products near 1 summed in another order.
         np.testing.assert_allclose(run([x])[0], wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_nothing_tiled_any_number_of_times_is_nothing() -> None:
+    """At once: NumPy's own `tile` counts to the number of repeats."""
+    made = run_operator(operator("Tile", 2), [np.zeros((0, 3), np.float32), np.array([2, 2**40])])[0]
+    assert made.shape == (0, 3 * 2**40) and made.dtype == np.float32

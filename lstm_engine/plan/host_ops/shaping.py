@@ -92,7 +92,9 @@ def _tile(attributes: dict[str, Any], node: Operator) -> Kernel:
     def tile(x: np.ndarray, repeats: np.ndarray) -> np.ndarray:
         if repeats.size != x.ndim:
             raise ValueError(f"{repeats.size} repeats for {x.ndim} axes")
-        return np.tile(x, ints(repeats))
+        shape = [size * times for size, times in zip(x.shape, ints(repeats))]
+        # NumPy counts through the repeats of an array without elements, however many.
+        return np.tile(x, ints(repeats)) if 0 not in shape else np.empty(shape, x.dtype)
     return tile
 
 

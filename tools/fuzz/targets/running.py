@@ -22,6 +22,10 @@ WHOLE = (0, 1, 2, 3, -1, 1, 2, 5, 0, -2, 64, 2**20, 2**31, 2**62, -2**63)
 _folder = Folder()
 
 Call = Callable[[le.Model, dict], Any]
+# Within these a run is short and small, whatever the graph: some thirty calls are made of it. The estimate of work is good
+# to a factor of a few.
+LIMITS = le.Limits.untrusted(memory=64 << 20, work=1 << 26)
+
 # Ways whose answer must be that of a plain call, to the bit; and those that must only keep the rule.
 SAME: dict[str, Call] = {
     "again": lambda model, given: model.predict(given),
@@ -44,7 +48,7 @@ ALSO: dict[str, Call] = {
 
 def run(graph: Graph) -> str:
     """What became of a graph that was read: which ways ran."""
-    model = le.Model(graph)
+    model = le.Model(graph, limits=LIMITS)
     ran = _ways(model, graph)
     _saved(graph, model)
     return "ran: " + " ".join(ran)
@@ -111,7 +115,7 @@ def _saved(graph: Graph, model: le.Model) -> None:
         format.save(graph, path)
     except LstmEngineError:
         return
-    loaded = le.load(path)
+    loaded = le.load(path, limits=LIMITS)
     path.unlink()
     given = made_up(graph.inputs, SIZES[0], 0)
     if given is not None:
