@@ -22,8 +22,8 @@ WHOLE = (0, 1, 2, 3, -1, 1, 2, 5, 0, -2, 64, 2**20, 2**31, 2**62, -2**63)
 _folder = Folder()
 
 Call = Callable[[le.Model, dict], Any]
-# Within these a run is short and small, whatever the graph: some thirty calls are made of it. The estimate of work is good
-# to a factor of a few.
+# Within these a run is short and small, whatever the graph: some thirty calls are made of it. The estimate of work is
+# good to a factor of a few.
 LIMITS = le.Limits.untrusted(memory=64 << 20, work=1 << 26)
 
 # Ways whose answer must be that of a plain call, to the bit; and those that must only keep the rule.
