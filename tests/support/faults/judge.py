@@ -34,8 +34,8 @@ def memory_outcome(error: BaseException | None, python: bool) -> tuple[str, bool
 
 
 def crash_outcome(ended: str) -> tuple[str, bool]:
-    """Of a process that ended: whether it was in NumPy's or CPython's own code, by the calls that the shim printed. What
-    CPython is handed by NumPy (a dict that could not be made) is NumPy's."""
+    """Of a process that ended: whether it was in NumPy's or CPython's own code, by the calls that the shim printed.
+    What CPython is handed by NumPy (a dict that could not be made) is NumPy's."""
     calls = re.findall(r"^(\S+?)\(.*\[0x[0-9a-f]+\]$", ended, re.MULTILINE)
     if not calls or any("/lstm_engine/" in call for call in calls):
         return "CRASH", False
