@@ -1,296 +1,27 @@
-/* Running a finished model: check, deal the rows, and let threads walk the stages.
+/* Running a finished model: check, deal the rows, and let threads walk through it.
  *
  * Groups of rows are claimed one after the other by the caller and whatever threads have come; groups never meet, so
  * nobody waits for a thread that does not run but at the end, for the group that it has begun. Where one group is the
- * work of a crew, its members execute the same code on the same rows (as one program on many data); each layer does its
- * member's share and meets the others. A crew begins whole or not at all.
+ * work of a crew, that begins whole or not at all.
  */
-#include <string.h>
-
 #include "base/clock.h"
 #include "base/crowding.h"
-#include "base/muster.h"
 #include "base/status.h"
 #include "base/team.h"
 #include "model/check_run.h"
 #include "model/deal_rows.h"
-#include "model/model.h"
-#include "model/workspace.h"
-
-typedef struct running {
-    le_model *model;
-    le_run *run;
-    le_workspace *workspace;
-    le_watch watch;
-    le_muster muster;        /* of a crew */
-    atomic_int claimed;      /* groups of rows that somebody has begun */
-    atomic_int joined;       /* threads besides the caller's that have begun one */
-    int own;                 /* groups that the caller has done */
-    int64_t own_ns;          /* and the time it took for them */
-    int stood_down;          /* the crew was not whole */
-} running;
-
-/* ---- one member ------------------------------------------------------------------------------------ */
-
-typedef struct walker {
-    running *all;
-    le_group *group;
-    le_crew crew;
-    int member;             /* whose scratch is used; also the crew's, unless this member works on layers of its own */
-} walker;
-
-/* The rows of a value as a layer working on `axis` (-1: vectors) sees them; `first_step`: what its block begins with. */
-static le_rows rows_of(const walker *w, le_value value, int axis, size_t first_step)
-{
-    const le_model *model = w->all->model;
-    const le_run *run = w->all->run;
-    const le_value_info *info = &model->values[value];
-    const le_op *producer = info->producer < 0 ? NULL : &model->ops[info->producer];
-    const int sequence = info->rank == LE_SEQUENCE;
-    const uint32_t *outside = axis < 0 ? w->group->batch_row : w->group->order_batch[axis];
-    if (producer && producer->kind == LE_OP_EMBEDDING) {
-        const le_value_info *ids = &model->values[producer->x];
-        return (le_rows){.base = producer->as.embedding.table, .row_bytes = info->features * model->element,
-                         .order = outside, .ids = run->inputs[ids->input], .ids_step = 1,
-                         .ids_row = sequence ? run->axes[info->axis].steps : 1};
-    }
-    const size_t bytes = info->features * model->element;
-    const void *outer = info->input >= 0 ? run->inputs[info->input] : info->output >= 0 ? run->outputs[info->output] : NULL;
-    if (outer)
-        return (le_rows){.base = (char *)outer, .step_bytes = sequence ? bytes : 0,
-                         .row_bytes = sequence ? bytes * run->axes[info->axis].steps : bytes, .order = outside};
-    const size_t stored = le_stored_row(model, value);
-    if (sequence && !info->crosses && first_step > 0) {
-        /* Members that follow each other through the layers each have their block of it. */
-        const le_schedule *schedule = &w->all->workspace->schedule;
-        const size_t block = schedule->stages[producer->stage].block, slots = le_slots(schedule, producer->stage);
-        return (le_rows){.base = w->group->storage[value] + first_step / block % slots * block * stored * w->group->rows,
-                         .step_bytes = stored * w->group->rows, .row_bytes = stored, .first_step = first_step};
-    }
-    if (sequence)
-        return (le_rows){.base = w->group->storage[value], .step_bytes = stored * w->group->rows, .row_bytes = stored};
-    return (le_rows){.base = w->group->storage[value], .row_bytes = stored,
-                     .order = axis < 0 ? NULL : w->group->order_local[axis]};
-}
-
-/* The carried state of a recurrent layer before its first step. */
-static void begin_recurrent(walker *w, const le_op *op, int number, int axis)
-{
-    const le_model *model = w->all->model;
-    const le_run *run = w->all->run;
-    le_rows h = {0}, c = {0};
-    if (le_op_from_zero(op, run)) {
-        if (w->crew.member == 0)
-            le_recurrent_zero(&op->as.recurrent, &w->crew, &w->group->states[number], w->group->rows);
-        return;
-    }
-    if (op->initial_h != LE_NONE)
-        h = rows_of(w, op->initial_h, axis, 0);
-    if (op->initial_c != LE_NONE)
-        c = rows_of(w, op->initial_c, axis, 0);
-    size_t row, last;
-    le_share(&w->crew, w->group->rows, &row, &last);
-    for (; row < last; row++) {
-        const char *state = run->state_in ? run->state_in[w->group->order_batch[axis][row]] : NULL;
-        const void *row_h = h.base ? le_row(&h, 0, row) : state ? state + op->h_offset * model->element : NULL;
-        const void *row_c = c.base                                      ? le_row(&c, 0, row)
-                            : state && op->c_offset != SIZE_MAX ? state + op->c_offset * model->element
-                                                                : NULL;
-        le_recurrent_put(&op->as.recurrent, &w->group->states[number], w->group->rows, row, row_h,
-                         row_c);
-    }
-}
-
-static void zero_rows(walker *w, const le_rows *rows, size_t bytes)
-{
-    size_t row, last;
-    le_share(&w->crew, w->group->rows, &row, &last);
-    for (; row < last; row++)
-        memset(le_row(rows, 0, row), 0, bytes);
-}
-
-/* Steps past a sequence's end are zero in every output that keeps them. */
-static void zero_padding(walker *w, const le_op *op, const le_block *whole, int axis)
-{
-    const le_value_info *info = &w->all->model->values[op->y];
-    if (whole->lengths == NULL || info->rank != LE_SEQUENCE)
-        return;
-    if (info->output < 0 || w->all->run->outputs[info->output] == NULL)
-        return; /* nobody reads the padding of a value inside */
-    const le_rows rows = rows_of(w, op->y, axis, 0);
-    size_t row, last;
-    le_share(&w->crew, w->group->rows, &row, &last);
-    for (; row < last; row++)
-        for (size_t step = whole->lengths[row]; step < whole->steps; step++)
-            memset(le_row(&rows, step, row), 0, info->features * w->all->model->element);
-}
-
-static void begin_op(walker *w, const le_op *op, int number, const le_block *whole, int axis)
-{
-    if (op->kind == LE_OP_RECURRENT)
-        begin_recurrent(w, op, number, axis);
-    if (op->kind == LE_OP_POOL) {
-        const le_rows rows = rows_of(w, op->y, axis, 0);
-        zero_rows(w, &rows, w->all->model->values[op->y].features * w->all->model->element);
-    }
-    if (op->y != LE_NONE)
-        zero_padding(w, op, whole, axis);
-}
-
-static void run_op(walker *w, const le_op *op, int number, const le_block *block, int axis)
-{
-    const le_model *model = w->all->model;
-    const le_rows x = rows_of(w, op->x, axis, block->begin);
-    le_rows y = {0};
-    if (op->y != LE_NONE)
-        y = rows_of(w, op->y, axis, block->begin);
-    const le_op_work *work = &w->group->work[w->member][number];
-    switch (op->kind) {
-    case LE_OP_EMBEDDING:
-        break;
-    case LE_OP_RECURRENT:
-        le_recurrent_block(&op->as.recurrent, &w->crew, block, &x, y.base ? &y : NULL, &w->group->states[number],
-                           &work->recurrent, le_op_from_zero(op, w->all->run));
-        break;
-    case LE_OP_DENSE:
-        le_dense_block(&op->as.dense, &w->crew, block, &x, &y, &work->dense);
-        break;
-    case LE_OP_ACTIVATE:
-        le_activate_block(model->kernels, op->as.activation, model->values[op->x].features, &w->crew, block, &x, &y);
-        break;
-    case LE_OP_POOL:
-        le_pool_block(model->kernels, op->as.pool, model->values[op->x].features, &w->crew, block, &x, &y);
-        break;
-    }
-}
-
-static void finish_op(walker *w, const le_op *op, int number, const le_block *whole, int axis)
-{
-    if (op->kind == LE_OP_POOL) {
-        const le_rows rows = rows_of(w, op->y, axis, 0);
-        le_pool_finish(w->all->model->kernels, op->as.pool, w->all->model->values[op->y].features, &w->crew, whole, &rows);
-    }
-    if (op->kind != LE_OP_RECURRENT)
-        return;
-    /* The next run begins with the panels that this one read last. */
-    le_recurrent_work *work = &w->group->work[w->member][number].recurrent;
-    work->turn = (int)(((size_t)work->turn + whole->steps) % 2);
-    if (op->y_h == LE_NONE && op->y_c == LE_NONE)
-        return;
-    le_rows h = {0}, c = {0};
-    if (op->y_h != LE_NONE)
-        h = rows_of(w, op->y_h, axis, 0);
-    if (op->y_c != LE_NONE)
-        c = rows_of(w, op->y_c, axis, 0);
-    const int zero = op->empty_zero && !(w->all->run->resumed && op->initial_h == LE_NONE);
-    size_t row, last;
-    le_share(&w->crew, w->group->rows, &row, &last);
-    for (; row < last; row++) {
-        char *row_h = h.base ? le_row(&h, 0, row) : NULL, *row_c = c.base ? le_row(&c, 0, row) : NULL;
-        if (!zero || le_length(whole, row) > 0) {
-            le_recurrent_get(&op->as.recurrent, &w->group->states[number], w->group->rows, row, row_h, row_c);
-            continue;
-        }
-        if (row_h)
-            memset(row_h, 0, w->all->model->values[op->y_h].features * w->all->model->element);
-        if (row_c)
-            memset(row_c, 0, w->all->model->values[op->y_c].features * w->all->model->element);
-    }
-}
-
-/* Meet, and learn whether to stop: member 0 decides for the crew. Before it writes to the same place again all have met
- * once more, and nobody still reads it: blocks have two places in turn, stages a third, and a meeting at their end. */
-static int meet_to_go_on(walker *w, const le_crew *crew, size_t place)
-{
-    if (crew->members == 1)
-        return !atomic_load_explicit(&w->all->watch.cancelled, memory_order_relaxed);
-    if (crew->member == 0)
-        w->group->stop[place] = atomic_load(&w->all->watch.cancelled);
-    le_meet(crew);
-    return !w->group->stop[place];
-}
-
-static int run_blocks(walker *w, const le_stage *stage, const le_block *whole, size_t block_steps)
-{
-    const double least_work_of_a_block = 5e6;
-    for (size_t begin = 0, turn = 0; begin < whole->steps; begin += block_steps, turn++) {
-        le_block block = *whole;
-        block.begin = begin;
-        block.end = begin + block_steps < whole->steps ? begin + block_steps : whole->steps;
-        le_stopped(&w->crew, least_work_of_a_block); /* layers that count none of their own: pools, look-ups */
-        if ((turn > 0 || w->crew.members == 1) && !meet_to_go_on(w, &w->crew, turn % 2))
-            return 0;
-        for (int i = stage->first; i < stage->last; i++)
-            run_op(w, &w->all->model->ops[i], i, &block, stage->axis);
-    }
-    return 1;
-}
-
-/* Each member takes layers of its own, one block of steps behind the member before it. */
-static int run_layers(walker *w, const le_stage *stage, const le_block *whole, size_t block_steps)
-{
-    const le_crew all = w->crew, alone = {.members = 1, .watch = all.watch, .caller = all.caller};
-    const size_t blocks = (whole->steps + block_steps - 1) / block_steps, member = (size_t)all.member;
-    int first, last;
-    le_stage_share(w->all->model, stage, all.member, all.members, &first, &last);
-    for (size_t turn = 0; turn + 1 < blocks + (size_t)all.members; turn++) {
-        if (turn >= member && turn - member < blocks) {
-            le_block block = *whole;
-            block.begin = (turn - member) * block_steps;
-            block.end = block.begin + block_steps < whole->steps ? block.begin + block_steps : whole->steps;
-            w->crew = alone;
-            for (int i = first; i < last; i++)
-                run_op(w, &w->all->model->ops[i], i, &block, stage->axis);
-            w->crew = all;
-        }
-        if (!meet_to_go_on(w, &all, turn % 2))
-            return 0;
-    }
-    return 1;
-}
-
-static void run_group(running *all, int g, int member, int caller)
-{
-    const le_model *model = all->model;
-    le_group *group = &all->workspace->groups[g];
-    walker w = {
-        .all = all,
-        .group = group,
-        .crew = {.member = member, .members = all->workspace->schedule.members, .barrier = &group->barriers[0],
-                 .directions = &group->barriers[1], .watch = &all->watch, .caller = caller},
-        .member = member,
-    };
-    for (int s = 0; s < model->stage_count; s++) {
-        const le_stage *stage = &model->stages[s];
-        const int axis = stage->axis;
-        const le_axis *time = axis < 0 ? NULL : &all->run->axes[axis];
-        const size_t steps = time ? time->steps : 1;
-        const le_block whole = {.end = steps, .rows = group->rows, .steps = steps,
-                                .lengths = time && time->lengths ? group->lengths[axis] : NULL};
-        for (int i = stage->first; i < stage->last; i++)
-            begin_op(&w, &model->ops[i], i, &whole, axis);
-        if (!meet_to_go_on(&w, &w.crew, 2))
-            return;
-        const le_stage_schedule *own = &all->workspace->schedule.stages[s];
-        if (!(own->by_layers ? run_layers : run_blocks)(&w, stage, &whole, own->block))
-            return;
-        for (int i = stage->first; i < stage->last; i++)
-            finish_op(&w, &model->ops[i], i, &whole, axis);
-        if (s + 1 < model->stage_count)
-            le_meet(&w.crew);
-    }
-}
+#include "model/running.h"
 
 static void claim_groups(int member, void *context)
 {
-    running *all = context;
+    le_running *all = context;
     const int caller = member == 0, shared = all->workspace->schedule.threads > 1;
     const int64_t began = caller && shared ? le_clock_ns() : 0;
     int done = 0;
     for (int g; (g = atomic_fetch_add(&all->claimed, 1)) < all->workspace->schedule.groups; done++) {
         if (!caller && done == 0)
             atomic_fetch_add(&all->joined, 1);
-        run_group(all, g, 0, caller);
+        le_walk_group(all, g, 0, caller);
         le_team_stumble();
     }
     if (caller && shared) {
@@ -301,42 +32,20 @@ static void claim_groups(int member, void *context)
 
 static void join_crew(int member, void *context)
 {
-    running *all = context;
+    le_running *all = context;
     if (member > 0 ? le_muster_join(&all->muster) : le_muster_call(&all->muster, all->workspace->schedule.members - 1))
-        run_group(all, 0, member, member == 0);
+        le_walk_group(all, 0, member, member == 0);
     else if (member == 0)
         all->stood_down = 1;
 }
 
 static void while_waiting(void *context)
 {
-    le_watch_ask(&((running *)context)->watch);
-}
-
-static void store_states(running *all)
-{
-    const le_model *model = all->model;
-    const le_run *run = all->run;
-    for (int g = 0; run->state_out && g < all->workspace->schedule.groups; g++) {
-        const le_group *group = &all->workspace->groups[g];
-        for (int i = 0; i < model->op_count; i++) {
-            const le_op *op = &model->ops[i];
-            if (op->kind != LE_OP_RECURRENT)
-                continue;
-            const uint32_t *order = group->order_batch[model->values[op->x].axis];
-            for (size_t row = 0; row < group->rows; row++) {
-                char *state = run->state_out[order[row]];
-                if (state)
-                    le_recurrent_get(&op->as.recurrent, &group->states[i], group->rows, row,
-                                     state + op->h_offset * model->element,
-                                     op->c_offset == SIZE_MAX ? NULL : state + op->c_offset * model->element);
-            }
-        }
-    }
+    le_watch_ask(&((le_running *)context)->watch);
 }
 
 /* What a call that shared its work says about the cores. */
-static void learn(running *all, int64_t began)
+static void learn(le_running *all, int64_t began)
 {
     const le_schedule *schedule = &all->workspace->schedule;
     le_shared_call call = {.alone = all->workspace->alone_ns, .took = le_clock_ns() - began};
@@ -359,7 +68,7 @@ static void learn(running *all, int64_t began)
 }
 
 /* Run as the workspace's schedule says; whether the crew, if there is one, was whole. */
-static int run_scheduled(running *all)
+static int run_scheduled(le_running *all)
 {
     const le_schedule *schedule = &all->workspace->schedule;
     const int crew = schedule->members > 1;
@@ -393,7 +102,7 @@ static le_workspace *prepare(le_model *model, le_run *run, int threads)
 }
 
 /* Exchange the workspace for one of fewer threads; whether there was memory for it. */
-static int with_fewer(running *all, int threads)
+static int with_fewer(le_running *all, int threads)
 {
     le_workspace_give(all->model, all->workspace);
     all->workspace = prepare(all->model, all->run, threads);
@@ -414,7 +123,7 @@ le_status le_model_run(le_model *model, const le_run *run, le_error *error)
     if (status != LE_OK || run->batch == 0)
         return status;
     le_run own = *run;
-    running all = {.model = model, .run = &own};
+    le_running all = {.model = model, .run = &own};
     le_watch_begin(&all.watch, run->poll, run->poll_context);
     all.workspace = prepare(model, all.run, run->threads);
     if (all.workspace != NULL) {
@@ -429,7 +138,7 @@ le_status le_model_run(le_model *model, const le_run *run, le_error *error)
     if (atomic_load(&all.watch.cancelled))
         status = le_fail(error, LE_ERROR_CANCELLED, "cancelled");
     else
-        store_states(&all);
+        le_walk_states(&all);
     le_workspace_give(model, all.workspace);
     return status;
 }

@@ -30,7 +30,7 @@ typedef struct le_group {
     le_recurrent_state *states; /* [ops] */
     le_op_work **work;       /* [members][ops] */
     le_barrier *barriers;    /* [3]: all, and each direction */
-    int stop[3];             /* member 0's decisions for the crew: see meet_to_go_on in run.c */
+    int stop[3];             /* member 0's decisions for the crew: see meet_to_go_on in walk.c */
 } le_group;
 
 /* Bytes from one row of a stored value to the next: rows begin on cache lines. */
