@@ -5,7 +5,6 @@ later call, between calls that are right.
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -199,7 +198,7 @@ def test_the_core_refuses_a_state_of_another_shape(state):
         with pytest.raises(le.ArgumentError, match=r"state: expected shape \[4, 2\], got \["):
             made.run(4, [5], [None], [fresh(4, 5, 3)], [fresh(4, 5, 2)], before, after, 1)
     with pytest.raises(le.ArgumentError, match=r"state: expected shape \[4, 2\], got \["):
-        _core.CoreStream(made, 4, fresh(*state), 1, threading.Lock())
+        _core.CoreStream(made, 4, fresh(*state), 1, _core.Turn(RuntimeError, "in use"))
 
 
 def test_a_plan_whose_values_are_not_what_it_was_made_for():
