@@ -144,7 +144,7 @@ def main() -> int:
     target = target_of(request)
     from lstm_engine import _core
 
-    # Sanitizers build in a copy of the tree: what is fuzzed must be what was built. A tree without the package (its tests
+    # Sanitizers build in a copy of the tree: what is fuzzed must be what was built. A tree without the package (tests
     # beside an installed wheel) has none to mistake.
     if Path(request["tree"], "lstm_engine").is_dir() and not Path(_core.__file__ or "").is_relative_to(request["tree"]):
         raise SystemExit(f"the extension comes from {_core.__file__}, not from {request['tree']}")
