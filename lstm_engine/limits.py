@@ -14,6 +14,7 @@ MEMORY_FACTOR = 64              # and how many times its weights and inputs
 LEAST_WORK = 1 << 34            # nanoseconds: some 17 seconds
 WORK_FACTOR = 64                # and how many for each weight and number of the inputs
 
+
 @dataclass(frozen=True)
 class Limits:
     """What a model may take: a small file can ask for any amount of memory and time, by what its graph computes.

@@ -31,7 +31,7 @@ enum {
     GIVEN_MOST_NS = 500000,
     GIVEN_SHARE = 8,             /* an eighth of the time may be given away */
     UNANSWERED_MOST_NS = 300000, /* threads that slept would be there */
-    PAUSE_NS = 2000000,          /* most of what another process has the core for */
+    PAUSE_NS = 2000000,          /* about a turn of another process on the core */
     LOSS = 100,                  /* one call in a hundred may lose: nobody is alone on a machine all the time */
     LOSSES_MOST = 150,           /* two within fifty calls */
     NOISE_NS = 20000,

@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/spin.h"
 
-/* A thread that sleeps is there after 5 to 50 us, if its core is free. */
+/* Long enough for a thread that sleeps to come, if its core is free. */
 enum { PATIENCE_NS = 60000 };
 
 void le_muster_init(le_muster *muster)

@@ -140,8 +140,8 @@ static int smallest_panels(const le_model *model)
 
 /* Groups of rows. One a thread where a call is short; else as many as let threads that are kept from their cores for a
  * while leave the rest to others: eight a thread, each with arithmetic enough to forget its beginning, and rows enough
- * for the tiles, or for the weights' way from the last cache to hide behind (B = 128, two threads, 2 groups and 16: H =
- * 256 14.4 and 14.7 ms, beside a busy process 28.1 and 20.8; H = 512 22.0 and, with 8 groups, 22.2). */
+ * for the tiles, or for the weights' way from the last cache to hide behind (B = 128, two threads, H = 256, 4
+ * groups and 16: 14.5 and 14.7 ms, beside a busy process 28.1 and 20.8; H = 512, 4 groups and 8: 22.1 and 22.2). */
 static int row_groups(const le_model *model, const le_run *run, int threads)
 {
     const double flops_of_a_group = 8e7;
