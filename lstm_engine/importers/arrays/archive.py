@@ -12,8 +12,9 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
+from ... import pages
 from ...errors import FormatError
 
 MAX_RECORDS = 65_536
@@ -60,8 +61,11 @@ class Archive:
         # torch.serialization.set_crc32_options(False) writes 0 for every checksum.
         self._checksums = any(record.crc for record in found)
 
-    def read(self, name: str, limit: int | None = None) -> bytes:
-        """The bytes of a record. Raises FormatError if it is absent, larger than `limit` or damaged."""
+    def read(self, name: str, limit: int | None = None) -> bytes | memoryview:
+        """The bytes of a record; without a limit a large one is not bytes, but stands on pages of its own (`pages`).
+
+        Raises FormatError if it is absent, larger than `limit` or damaged.
+        """
         record = self.record(name)
         if limit is not None and record.size > limit:
             _fail(f"record {name!r} has {record.size} bytes, more than the {limit} allowed for it")
@@ -70,7 +74,7 @@ class Archive:
             data = _inflate(data, record)
         if self._checksums and zlib.crc32(data) != record.crc:
             _fail(f"record {name!r}: checksum {zlib.crc32(data):08x} differs from the stored {record.crc:08x}")
-        return data
+        return data if limit is None else bytes(data)
 
     def peek(self, name: str, count: int) -> bytes:
         """The first `count` bytes of a record or all of a shorter one, its checksum not looked at."""
@@ -88,11 +92,11 @@ class Archive:
             _fail(f"no record {name!r:.100}; there are {_some(self.records)}")
         return self.records[name]
 
-    def _at(self, offset: int, count: int, what: str) -> bytes:
+    def _at(self, offset: int, count: int, what: str) -> Any:
         if offset < 0 or offset + count > self._size:
             _fail(f"{what} needs bytes {offset} to {offset + count}, the file has {self._size}")
         self._file.seek(offset)
-        data = self._file.read(count)
+        data: Any = pages.read(self._file, count)
         if len(data) != count:
             _fail(f"{what}: {len(data)} of {count} bytes could be read")
         return data

@@ -8,6 +8,7 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
+from ... import pages
 from ...errors import FormatError
 from ..arrays.weights import Entry
 from .symbols import Storage, Tensor
@@ -19,10 +20,10 @@ FREE_BYTES = 1 << 20
 class Storages:
     """Reads tensors. `load` gives the bytes of a storage by key: `size` of them were promised when it was opened."""
 
-    def __init__(self, load: Callable[[str], bytes], big_endian: bool = False) -> None:
+    def __init__(self, load: Callable[[str], bytes | memoryview], big_endian: bool = False) -> None:
         self._load = load
         self._order: Literal["<", ">"] = ">" if big_endian else "<"
-        self._open: dict[str, bytes] = {}
+        self._open: dict[str, bytes | memoryview] = {}
         self._waiting: Counter[str] = Counter()
 
     def entries(self, tensors: dict[str, Tensor]) -> dict[str, Entry]:
@@ -70,10 +71,10 @@ def storage(key: str, dtype: str, itemsize: int, declared: object, available: in
     return Storage(key, dtype, itemsize, available)
 
 
-def read_exactly(file: BinaryIO, start: int, count: int) -> bytes:
+def read_exactly(file: BinaryIO, start: int, count: int) -> bytes | memoryview:
     """Bytes of a file that were there when it was opened. Raises FormatError if it has shrunk since."""
     file.seek(start)
-    data = file.read(count)
+    data = pages.read(file, count)
     if len(data) != count:
         raise FormatError(f"{len(data)} of {count} bytes at {start} could be read")
     return data
