@@ -13,8 +13,9 @@ import numpy as np
 
 from ..errors import FormatError, GraphError, OutOfMemoryError, UnsupportedError
 from ..files import cannot_read, open_regular
-from ..graph import Graph, validate
+from ..graph import Graph
 from ..graph.rows import blocks
+from ..operators import validate
 from ..pages import empty
 from . import header
 from .atomic import atomic_write
