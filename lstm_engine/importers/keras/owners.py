@@ -11,6 +11,14 @@ from .config import Layer, Tree
 from .parts import parts
 
 
+# The kernels of layers whose last array is a bias, if they have one.
+_SPACE = ("1D", "2D", "3D")
+_KERNELS = {"Dense": ("kernel",), "EinsumDense": ("kernel",),
+            **{f"{name}{axes}{end}": ("kernel",) for axes in _SPACE
+               for name, end in (("Conv", ""), ("Conv", "Transpose"), ("DepthwiseConv", ""))},
+            **{f"SeparableConv{axes}": ("depthwise_kernel", "pointwise_kernel") for axes in _SPACE}}
+
+
 @dataclass(frozen=True)
 class Owner:
     """A layer with arrays "<path>/vars/<number>".
@@ -61,8 +69,8 @@ def _variables(kind: str, config: Mapping[str, Any]) -> list[str]:
     bias = ["bias"] if config.get("use_bias", True) else []
     if kind in KINDS:
         return ["kernel", "recurrent_kernel", *bias]
-    if kind == "Dense":
-        return ["kernel", *bias]
+    if kind in _KERNELS:
+        return [*_KERNELS[kind], *bias]
     if kind == "Embedding":
         return ["embeddings"]
     if kind == "PReLU":
