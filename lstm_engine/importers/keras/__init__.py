@@ -108,6 +108,7 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
     Empties `arrays`, so that what was brought to another layout is not kept in the old one as well.
     """
     from . import (  # noqa: F401  (each registers its mappings)
+        attention,
         convolution,
         core,
         legacy,
@@ -118,7 +119,9 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
         pooling,
         recurrent,
         resizing,
+        scaling,
         shaping,
+        wrappers,
     )
     from .builder import Builder
     from .config import Tree, Version, share

@@ -10,7 +10,7 @@ from ...graph.activations import Activation
 from .activations import activation, configured
 from .builder import Tensor
 from .config import Layer
-from .mapping import KEEP, OWN, Arguments, Context, apply, maps, one, show
+from .mapping import KEEP, OWN, Arguments, Context, maps, one, show
 from .weights import check_shape
 
 
@@ -112,20 +112,3 @@ def prelu(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     if any(size not in (1, dim) for size, dim in zip(alpha.shape, x.shape[1:])):
         raise FormatError(f"{layer}: alpha has the shape {list(alpha.shape)}, its input {show(x.shape)}")
     return context.builder.operator("PRelu", layer.where, [x, alpha], x.shape)
-
-
-# The layers that treat each step alike whether or not they are wrapped.
-_STEPWISE = ("Dense", "Activation", "ReLU", "LeakyReLU", "ELU", "ThresholdedReLU", "Dropout", "AlphaDropout",
-             "GaussianDropout", "GaussianNoise", "ActivityRegularization", "Identity")
-
-
-@maps("TimeDistributed", mask=KEEP)
-def time_distributed(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    inner = context.child(layer, layer.config.get("layer"), "layer")
-    x = one(layer, arguments)
-    if x.rank < 3:
-        raise FormatError(f"{layer}: its input has the shape {show(x.shape)}; expected [batch, time, features]")
-    if inner.kind not in _STEPWISE:
-        raise UnsupportedError(f"{layer} around {inner} is not supported; supported inside it: {', '.join(_STEPWISE)}")
-    inner.where = layer.where                        # one name for what the user sees as one layer
-    return apply(context, inner, [replace(x, mask=None)], {})[0]

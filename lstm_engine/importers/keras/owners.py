@@ -10,7 +10,6 @@ from .cells import KINDS
 from .config import Layer, Tree
 from .parts import parts
 
-
 # The kernels of layers whose last array is a bias, if they have one.
 _SPACE = ("1D", "2D", "3D")
 _KERNELS = {"Dense": ("kernel",), "EinsumDense": ("kernel",),
@@ -75,7 +74,12 @@ def _variables(kind: str, config: Mapping[str, Any]) -> list[str]:
         return ["embeddings"]
     if kind == "PReLU":
         return ["alpha"]
-    if kind in ("BatchNormalization", "LayerNormalization"):
+    if kind in ("Attention", "AdditiveAttention"):
+        scale = ["scale"] if config.get("use_scale", kind == "AdditiveAttention") else []
+        return [*scale, *(["concat_score_weight"] if config.get("score_mode") == "concat" else [])]
+    if kind == "Normalization":
+        return ["mean", "variance", "count"] if config.get("mean") is None else []
+    if kind in ("BatchNormalization", "LayerNormalization", "GroupNormalization"):
         scale = ["gamma"] if config.get("scale", True) else []
         center = ["beta"] if config.get("center", True) else []
         moving = ["moving_mean", "moving_variance"] if kind == "BatchNormalization" else []
