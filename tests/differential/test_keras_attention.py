@@ -40,7 +40,8 @@ ATTENTION = {
     "additive": lambda q, v: L.AdditiveAttention()([q, v]),
     "additive unscaled": lambda q, v: L.AdditiveAttention(use_scale=False)([q, v, v]),
     "heads": lambda q, v: L.MultiHeadAttention(3, 2)(q, v),
-    "heads of other sizes": lambda q, v: L.MultiHeadAttention(2, 3, value_dim=5, output_shape=6)(q, v, key=L.Dense(2)(v)),
+    "heads of other sizes": lambda q, v: L.MultiHeadAttention(2, 3, value_dim=5, output_shape=6)(
+        q, v, key=L.Dense(2)(v)),
     "heads without bias": lambda q, v: L.MultiHeadAttention(2, 2, use_bias=False, dropout=0.2)(query=q, value=v),
     "heads causal": lambda q, v: L.MultiHeadAttention(2, 2)(q, v, use_causal_mask=True),
     "heads with their scores": lambda q, v: L.MultiHeadAttention(2, 2)(q, v, return_attention_scores=True),

@@ -45,7 +45,7 @@ SEQUENCE = {
     "max pool": lambda: L.MaxPooling1D(2),
     "max pool same": lambda: L.MaxPooling1D(3, strides=2, padding="same"),
     "average pool": lambda: L.AveragePooling1D(2),
-    # Keras on torch counts a copied edge where one end is padded more; TensorFlow and JAX leave padding out of the mean.
+    # Keras on torch counts a copied edge where one end is padded more; TensorFlow and JAX leave padding out of it.
     "average pool same": lambda: L.AveragePooling1D(3, strides=1, padding="same"),
     "zero padding": lambda: L.ZeroPadding1D(2),
     "zero padding of two": lambda: L.ZeroPadding1D((3, 0)),

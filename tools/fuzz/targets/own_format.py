@@ -23,7 +23,7 @@ _folder = Folder()
 
 
 def execute(data: bytes) -> str:
-    """The outcome of the file put right, if it can be; a file of our version that is read is saved to the same bytes."""
+    """The outcome of the file put right, if it can be; one of our version that is read is saved to the same bytes."""
     outcome = ""
     for file in filter(None, (data, repaired(data))):
         with _folder.file(file, "input.lstm") as path:
