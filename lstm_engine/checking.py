@@ -253,12 +253,12 @@ class _Core:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._core, name)
 
-    def run(self, batch: int, steps: list, lengths: list, inputs: list, outputs: list, state_in: Any, state_out: Any,
-            threads: int, split: str = "auto", block_steps: int = 0, resumed: bool = False) -> None:
+    def run(self, inputs: list, threads: int, lengths: list, outputs: list, state_in: Any, state_out: Any, split: str,
+            block_steps: int, resumed: bool) -> list[np.ndarray]:
         before = None if state_in is None else state_in.copy()       # a stream's rows may be written in place
-        self._core.run(batch, steps, lengths, inputs, outputs, state_in, state_out, threads, split, block_steps,
-                       resumed)
-        self._check(inputs, lengths, outputs, before, state_out, resumed)
+        made = self._core.run(inputs, threads, lengths, outputs, state_in, state_out, split, block_steps, resumed)
+        self._check(inputs, lengths, made, before, state_out, resumed)
+        return made
 
     def quick(self, x: Any, threads: int, out: Any = None, lengths: Any = None) -> Any:
         y = self._core.quick(x, threads, out, lengths)

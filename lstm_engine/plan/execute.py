@@ -106,14 +106,10 @@ def _run_segment(plan: Plan, segment: Segment, values: dict[str, np.ndarray], ba
             array = axes[port.axis].compact(array)
             axes[port.axis].steps = array.shape[1]
         inputs.append(whole_numbers(array, port.value) if port.ids else np.ascontiguousarray(array, segment.core.dtype))
-    outputs = []
-    for port in segment.outputs:
-        axis = None if port.axis is None else axes[port.axis]
-        shape = (rows, port.features) if axis is None else (rows, axis.steps, port.features)
-        array = out.get(port.value) if axis is None or axis.mask is None else None
-        outputs.append(segment.core.empty(shape) if array is None else array)
-    segment.core.run(rows, [axis.steps for axis in axes], [axis.lengths for axis in axes], inputs, outputs, state_in,
-                     state_out, threads, split, block_steps, carry)
+    targets = [out.get(port.value) if port.axis is None or axes[port.axis].mask is None else None
+               for port in segment.outputs]
+    outputs = segment.core.run(inputs, threads, [axis.lengths for axis in axes], targets, state_in, state_out, split,
+                               block_steps, carry)
     for port, array in zip(segment.outputs, outputs):
         axis = None if port.axis is None else axes[port.axis]
         if axis is not None and axis.mask is not None:

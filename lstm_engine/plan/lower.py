@@ -219,7 +219,7 @@ class _SegmentBuilder:
             axis = self.part.made[name]
             features = int(self.values[name].shape[-1])
             index = None if axis is None else segment.axes.index(axis)
-            segment.core.output(self.numbers[name, axis], axis is not None, features, index or 0, name)
+            segment.core.output(self.numbers[name, axis], name)
             segment.outputs.append(Port(name, index, False, features, makers[name]))
         segment.core.finish()
         return segment
