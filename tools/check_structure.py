@@ -45,24 +45,21 @@ PY_ARROWS: dict[str, set[str] | None] = {
     "quantize": {"graph", "errors"},
     "layers": {"graph", "errors", "arrays", "arguments"},
     "plan": {"graph", "errors", "arrays", "limits", "_core"},
-    "inputs": {"graph", "errors", "arrays", "arguments", "plan"},
+    "running": {"graph", "errors", "arrays", "arguments", "limits", "entry", "plan", "runtime", "_core"},
     "padding": {"errors", "arrays", "arguments", "entry"},
-    "ragged": {"graph", "plan"},
     "blas": {"_core"},
     "cpus": set(),
     "files": {"errors"},
     "confinement": set(),
     "runtime": {"errors", "arguments", "_core", "blas", "cpus", "confinement", "__version__"},
     "notes": set(),
-    "ops": {"graph", "errors", "arrays", "arguments", "entry", "plan", "runtime", "checking", "_core"},
-    "stream": {"graph", "errors", "arrays", "arguments", "entry", "inputs", "model", "plan", "runtime", "_core"},
-    "quick": {"plan"},
-    "checking": {"graph", "errors", "plan", "reference", "_core"},
+    "ops": {"graph", "errors", "arrays", "arguments", "entry", "plan", "running", "runtime", "checking"},
+    "checking": {"graph", "errors", "plan", "reference", "running", "_core"},
     "model": None, "loading": None, "verifying": {"graph", "errors", "importers", "format", "reference", "model"},
     "summary": None, "onnx_backend": None, "explain": None, "decode": None, "agreement": None,
     "cli": None, "__init__": None, "__main__": None,
 }
-CORE_USERS = {"plan", "model", "stream", "ops", "runtime", "blas", "checking", "entry"}
+CORE_USERS = {"plan", "running", "runtime", "blas", "checking", "entry"}
 
 
 def c_violations() -> Iterator[str]:

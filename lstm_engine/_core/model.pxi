@@ -369,6 +369,11 @@ cdef class CoreModel:
         where they stand: the array must be one that nobody else can write to."""
         return call_on(self, arrays, threads, out)
 
+    def stream(self, size_t batch, rows, int threads, Turn turn not None):
+        """A CoreStream of this model, of one input and one output, on `batch` state rows [batch, state_size]; rows: None
+        where there is no state. threads: 0 for the default of each call's time. turn: see CoreStream."""
+        return CoreStream(self, batch, rows, threads, turn)
+
     def pad(self, list items):
         """(the sequences in one array with zeros behind them, their lengths), or None where one is not a C-contiguous
         array of the only input's features, or of numbers that need more than a cast."""

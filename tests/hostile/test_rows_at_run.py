@@ -15,7 +15,8 @@ import lstm_engine as le
 from lstm_engine import _core, runtime
 from lstm_engine.graph import LINEAR, RNN, TANH, Graph, Operator, Value
 from lstm_engine.plan import lower
-from lstm_engine.plan.execute import execute
+from lstm_engine.running import Runner
+from lstm_engine.running.execute import execute
 
 pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx")
@@ -234,17 +235,18 @@ def test_the_core_refuses_a_state_of_another_shape(state):
         with pytest.raises(le.ArgumentError, match=r"state: expected shape \[4, 2\], got \["):
             made.run([fresh(4, 5, 3)], 1, None, None, before, after)
     with pytest.raises(le.ArgumentError, match=r"state: expected shape \[4, 2\], got \["):
-        _core.CoreStream(made, 4, fresh(*state), 1, _core.Turn(RuntimeError, "in use"))
+        made.stream(4, fresh(*state), 1, _core.Turn(RuntimeError, "in use"))
 
 
 def test_a_plan_whose_values_are_not_what_it_was_made_for():
     """`execute` is given what `predict` would have refused: each port is looked at again."""
     cell = RNN(name="rnn", inputs=("x", "", "h"), outputs=("y",), W=weights(1, 2, 3), R=weights(1, 2, 2))
-    plan = lower(Graph((Value("x", ("b", "t", 3)), Value("h", ("b", 2))), (cell,), ("y",)), isa=runtime.isa())
+    graph = Graph((Value("x", ("b", "t", 3)), Value("h", ("b", 2))), (cell,), ("y",))
+    runner = Runner(lower(graph, isa=runtime.isa()))
 
     def run(x: np.ndarray, h: np.ndarray, **more: Any) -> Any:
         options = {"lengths": {}, "state_in": {}, "state_out": {}, "threads": 1, **more}
-        return execute(plan, {"x": x, "h": h}, 4, **options)
+        return execute(runner, {"x": x, "h": h}, 4, **options)
 
     assert run(fresh(4, 5, 3), fresh(4, 2))["y"].shape == (4, 5, 2)
     for x, h in (((4, 5, 3), (1, 2)), ((4, 5, 3), (4, 1)), ((4, 5, 3), (4, 5, 2)), ((4, 15), (4, 2)),

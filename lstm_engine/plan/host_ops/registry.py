@@ -54,7 +54,7 @@ class Kept(dict):
 
 
 def repeatable(kernel: Kernel, repetition: Repetition, core: CoreModel | None = None) -> Kernel:
-    """`kernel`, with what plan.replay asks of it, and the core that it runs on, if it does."""
+    """`kernel`, with what a recording of a run asks of it, and the core that it runs on, if it does."""
     kernel.repetition, kernel.core = repetition, core          # type: ignore[attr-defined]
     return kernel
 

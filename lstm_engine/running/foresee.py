@@ -14,10 +14,11 @@ import numpy as np
 
 from ..errors import LstmEngineError
 from ..graph import Operator, Value
-from .estimate import results_of
-from .host_ops.registry import MISFITS
+from ..plan import HostStep, Segment
+from ..plan.estimate import results_of
+from ..plan.host_ops.registry import MISFITS
+from ..plan.steps import Step
 from .ports import sizes
-from .steps import HostStep, Segment, Step
 
 SMALL = 1 << 12         # elements of a value that is computed
 
