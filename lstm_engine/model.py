@@ -12,10 +12,11 @@ import numpy as np
 from . import runtime
 from .arguments import choice, flag, path_text
 from .entry import entry, out_of_memory
-from .graph import Graph, Value, validate
-from .graph.cast import cast, settled
+from .graph import Graph, Value
 from .layers import Layer, chain
 from .limits import Limits, checked_limits
+from .operators import validate
+from .operators.precision import cast, settled
 from .plan import Plan, compute_dtype, lower
 from .plan.bounds import checked_graph
 from .plan.weights import held_bytes, restore

@@ -9,7 +9,7 @@ from typing import Any
 from ..graph import Dense, Graph, Node, Operator, Recurrent
 from ..graph.derived import place
 from ..limits import LEAST_WORK, Limits, over
-from .estimate import GROWING, SIZES
+from ..operators import OPERATORS
 from .steps import Segment
 
 
@@ -19,10 +19,10 @@ def sized_by_numbers(graph: Graph) -> set[str]:
     found = set()
     for node in graph.nodes:
         if isinstance(node, Operator):
-            given = {i: name for i, name in enumerate(node.inputs) if name}
-            if any(given.get(i) in numbers for i in SIZES.get(node.op_type, ())):
+            given, spec = {i: name for i, name in enumerate(node.inputs) if name}, OPERATORS[node.op_type]
+            if any(given.get(i) in numbers for i in spec.sized_by):
                 found.add(node.name)
-            if node.op_type in ("Shape", "Size") or not numbers.intersection(given.values()):
+            if spec.of_shapes or not numbers.intersection(given.values()):
                 continue
         numbers.update(filter(None, node.outputs))
     return found
@@ -80,9 +80,9 @@ class Bounds:
 
     def checked(self, node: Node, kernel: Callable[..., Any]) -> Callable[..., Any]:
         """The kernel of a node. One that makes a size of numbers looks at them in every run, recorded ones too."""
-        if not isinstance(node, Operator) or node.name not in self.sized or node.op_type not in GROWING:
+        grown = OPERATORS[node.op_type].grown if isinstance(node, Operator) and node.name in self.sized else None
+        if grown is None:
             return kernel
-        grown = GROWING[node.op_type]
 
         def look_first(*inputs: Any) -> Any:
             count, itemsize = grown(inputs)

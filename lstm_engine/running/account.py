@@ -15,9 +15,11 @@ from ..arrays import owning_array
 from ..errors import LimitError
 from ..graph import Operator
 from ..limits import over
+from ..operators import OPERATORS
+from ..operators.costs import Need
 from ..plan import HostStep, Plan, Segment
 from ..plan.bounds import label, work_of
-from ..plan.estimate import VIEWS, Need, estimate_of
+from ..plan.estimate import estimate_of
 from ..plan.steps import Step
 from .foresee import Foreseen
 from .ports import sizes
@@ -35,8 +37,8 @@ class Look:
         self._estimate = estimate_of(node)
         self.outputs = tuple(filter(None, node.outputs))
         # Whether results may show the memory of an input.
-        self.shows = isinstance(node, Operator) and (node.op_type in VIEWS
-                                                     or node.op_type in ("Expand", "Cast", "CastLike"))
+        spec = OPERATORS[node.op_type] if isinstance(node, Operator) else None
+        self.shows = spec is not None and (spec.of_shapes or spec.view != "" and not spec.combines)
 
     def need(self, values: Values, small: int) -> Need:
         return self._estimate([values[name] if name else array for name, array in self._inputs], small)

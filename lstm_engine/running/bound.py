@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ..operators.kernels import MISFITS
 from ..plan import HostStep, Plan
-from ..plan.host_ops.registry import MISFITS
 from .account import Account, Look
 from .outputs import Outputs
 from .record import Recording, Unrepeatable, record
