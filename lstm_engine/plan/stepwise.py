@@ -7,13 +7,15 @@ from dataclasses import replace
 
 from ..errors import ArgumentError, UnsupportedError
 from ..graph import Node, Operator, Pool, Recurrent, Value
+from ..graph.nodes import Dim
+from .axes import Axes
 from .lower import Plan
 from .step_axes import across_time, step_places, takes_last_step
 from .steps import HostStep
 
 
-def fed_inputs(plan: Plan, batch: int, pairs: Mapping[str, str]) -> tuple[Value, ...]:
-    """The inputs that a stream of `batch` sequences is fed with, in the shapes that its calls may have.
+def fed_inputs(plan: Plan, batch: int, pairs: Mapping[str, str]) -> tuple[tuple[Value, ...], Axes]:
+    """The inputs that a stream of `batch` sequences is fed with, in the shapes that its calls may have, and their axes.
 
     pairs: explicit states, {input: output}; such inputs feed themselves. Raises UnsupportedError if the model cannot
     run step by step, ArgumentError for names or a batch that are not the model's.
@@ -33,7 +35,7 @@ def fed_inputs(plan: Plan, batch: int, pairs: Mapping[str, str]) -> tuple[Value,
             raise ArgumentError(f"stream: batch is {batch}, but input {value.name!r} {_text(value)} fixes it: "
                                 f"make the stream with batch={value.shape[axis]}")
     if pairs:
-        return inputs                       # such a model is a step by its own definition
+        return inputs, plan.axes            # such a model is a step by its own definition
     for value in inputs:
         if other := plan.axes.unsettled(value.name):
             raise UnsupportedError(f"this model cannot run step by step: nothing says whether {other!r} of input "
@@ -57,21 +59,21 @@ def fed_inputs(plan: Plan, batch: int, pairs: Mapping[str, str]) -> tuple[Value,
     return _of_any_steps(plan, inputs)
 
 
-def _of_any_steps(plan: Plan, inputs: tuple[Value, ...]) -> tuple[Value, ...]:
+def _of_any_steps(plan: Plan, inputs: tuple[Value, ...]) -> tuple[tuple[Value, ...], Axes]:
     """The inputs with as many steps as a call brings, also where the model says how many a sequence has: a stream goes
     through it in pieces. An operator may have been made for that number, so where one takes part the number stays."""
     if any(isinstance(step, HostStep) and isinstance(step.node, Operator) for step in plan.steps):
-        return inputs
-    names: dict[int, str] = {}
+        return inputs, plan.axes
+    names: dict[Dim, str] = {}
     free = []
     for value in inputs:
         axis = plan.axes.time_axis(value.name)
-        steps = None if axis is None else value.shape[axis]
-        if isinstance(steps, int):
+        if axis is not None and isinstance(steps := value.shape[axis], int):
             name = names.setdefault(steps, f"steps{len(names) or ''}")
-            value = replace(value, shape=(*value.shape[:axis], name, *value.shape[axis + 1:]))   # type: ignore[operator]
+            value = replace(value, shape=(*value.shape[:axis], name, *value.shape[axis + 1:]))
         free.append(value)
-    return tuple(free)
+    return tuple(free), replace(plan.axes, values={value.name: value for value in free},
+                                times=plan.axes.times.union(names.values()))
 
 
 def _text(value: Value) -> str:

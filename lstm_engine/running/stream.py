@@ -42,8 +42,8 @@ class Stream:
                                     f"not {type(states).__name__}")
         self._pairs = dict(states or {})
         self._axes = self._plan.axes
-        self._inputs = fed_inputs(self._plan, self._batch, self._pairs)
-        self._check = InputCheck(self._inputs, self._axes)
+        self._inputs, fed_axes = fed_inputs(self._plan, self._batch, self._pairs)
+        self._check = InputCheck(self._inputs, fed_axes)
         self._one = Turn(StreamError, "the stream is in use by another thread")
         self._closed = False
         self._layout = runner.states
