@@ -149,11 +149,11 @@ def test_a_local_header_that_lies(tmp_path):
 
 # The JSON inside.
 @pytest.mark.parametrize("text, message", [
-    (b"", "config.json is not JSON"), (b"{", "config.json is not JSON"), (b"\xff\xfe{}", "config.json is not JSON"),
-    (b"[1]", "config.json holds a list; expected an object"),
-    (b"[" * 200_000, "config.json is nested too deeply"),
-    (b'{"a": 1, "a": 2}', "config.json: the same key is given twice in one object"),
-    (b'{"a": ' + b"9" * 5000 + b"}", "config.json is not JSON"),
+    (b"", "config.json: not JSON"), (b"{", "config.json: not JSON"), (b"\xff\xfe{}", "config.json: not JSON"),
+    (b"[1]", "config.json: must be a JSON object, got a list"),
+    (b"[" * 200_000, "config.json: nested too deeply"),
+    (b'{"a": 1, "a": 2}', "config.json: the key 'a' appears twice in one object"),
+    (b'{"a": ' + b"9" * 5000 + b"}", "config.json: not JSON"),
     (b"{}", "layer '': expected an object with a class_name, got {}"),
     (b'{"class_name": "Sequential", "config": 3}', "layer '': its config is 3; expected an object"),
     (b'{"class_name": "Sequential", "config": {}}', "'layers' is None; expected a list"),

@@ -11,7 +11,7 @@ import pytest
 from zip_bytes import CENTRAL, END, LOCAL, made, patch
 
 from lstm_engine.errors import FormatError
-from lstm_engine.importers.arrays.archive import Archive
+from lstm_engine.importers.reading.zip_archive import Archive
 
 
 def opened(data):
@@ -153,7 +153,7 @@ def test_a_zip64_field_that_is_too_short():
 
 
 def test_a_directory_too_large_to_be_meant(monkeypatch):
-    from lstm_engine.importers.arrays import archive
+    from lstm_engine.importers.reading import zip_archive as archive
     monkeypatch.setattr(archive, "MAX_RECORDS", 1)
     assert refused(made()) == ("2 records in a directory of 98 bytes, more than the 1 records or 16777216 bytes "
                                "allowed")

@@ -16,17 +16,18 @@ from typing import Any
 
 from ...errors import ArgumentError, UnsupportedError
 from ...graph import Graph
-from ..arrays.spec import graph_from_spec, load_spec
+from ..arrays.spec import graph_from_spec
 from ..base import ImportOptions, are
-from .checkpoint import IGNORED
-from .draft import propose_or_draft
-from .files import Contents, open_contents
-from .legacy import MAGIC
-from .live import examples_of, is_chain_of_ours, is_torch, spec_of_chain, weights_of
-from .pickled import spec_of_pickled
+from ..reading.spec_file import load_spec
+from .checkpoints.checkpoint import IGNORED
+from .checkpoints.files import Contents, open_contents
+from .checkpoints.legacy import MAGIC
+from .modules.live import examples_of, is_chain_of_ours, is_torch, spec_of_chain, weights_of
+from .modules.pickled import spec_of_pickled
 from .program import read_program
 from .program.export import graph_of_module
-from .propose import propose
+from .state_dict.draft import propose_or_draft
+from .state_dict.propose import propose
 from .ways import EXPORT
 
 name = "torch"

@@ -27,7 +27,7 @@ from lstm_engine.graph import (
 )
 from lstm_engine.graph.operators import OPERATORS, REQUIRED
 from lstm_engine.importers import ImportOptions
-from lstm_engine.importers.onnx.mapping import to_graph
+from lstm_engine.importers.onnx.mapping.to_graph import to_graph
 from lstm_engine.importers.onnx.model import OnnxGraph, OnnxModel, OnnxNode
 
 from ..mutate import raw

@@ -17,10 +17,10 @@ from ....graph.nodes import Dim, Operator, Value
 from ....graph.operator_rules import DATA_TYPES
 from ....graph.operators import operator_shapes
 from ....plan.host_ops import run_operator
-from ...onnx.fold import FREE_BYTES, FREE_WORK
 from ...onnx.model import OnnxGraph, OnnxModel, OnnxNode
 from ...onnx.names import unused
-from ...onnx.shortcuts import cost
+from ...onnx.simplifying.fold import FREE_BYTES, FREE_WORK
+from ...onnx.simplifying.shortcuts import cost
 
 OPSET = 21
 LARGE = 2**63 - 1

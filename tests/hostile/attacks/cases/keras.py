@@ -148,12 +148,12 @@ archive("an unknown compression", "CWE-434", lambda archive, contents: setattr(a
         "uses compression method 12; supported: none",
         UnsupportedError)
 archive("JSON nested 200,000 deep", "CWE-674", replaced("config.json", b"[" * 200_000),
-    "config.json is nested too deeply")
+    "config.json: nested too deeply")
 archive("JSON with a key given twice", "parser differentials", replaced("config.json", b'{"a": 1, "a": 2}'),
-        "config.json: the same key is given twice")
+        "config.json: the key 'a' appears twice")
 archive("a whole number of 5,000 digits", "CVE-2020-10735", replaced("config.json", b'{"a": ' + b"9" * 5000 + b"}"),
-        "config.json is not JSON")
-archive("UTF-16", "CWE-176", replaced("config.json", json.dumps(CONFIG).encode("utf-16")), "config.json is not JSON")
+        "config.json: not JSON")
+archive("UTF-16", "CWE-176", replaced("config.json", json.dumps(CONFIG).encode("utf-16")), "config.json: not JSON")
 archive("weights as a pickle", "CVE-2025-10155", lambda archive, contents: contents.update(
     {"model.weights.npz": contents.pop("model.weights.h5")}), "weights in model.weights.npz are not supported",
     UnsupportedError)
