@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.polynomial import chebyshev
 
+from ...data_types import DATA_TYPES
 from ...graph.nodes import Operator
-from ...graph.operator_rules import DATA_TYPES
 from .registry import Call, Kernel, builder, plain, repeatable
 
 

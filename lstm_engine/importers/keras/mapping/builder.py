@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from ....data_types import DATA_TYPE_NUMBERS
 from ....errors import UnsupportedError
 from ....graph import Graph, Mask, Node, Operator, Recurrent, Value
+from ....graph.names import Names
 from ....graph.nodes import Dim
+from ....graph.shapes import Symbols
 
 MAX_NODES = 20_000
-ONNX_TYPES = {"float32": 1, "uint8": 2, "int32": 6, "int64": 7, "bool": 9, "float64": 11}
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,10 @@ class Builder:
         self.float_type = float_type
         self._inputs: list[Value] = []
         self._nodes: list[Node] = []
-        self._names: dict[str, int] = {}
-        self._node_names: dict[str, int] = {}
-        self._same: dict[str, Dim] = {}
-        self._symbols = 0
+        self._names = Names()
+        self._node_names = Names()
+        self._symbols = Symbols()
+        self._open_sizes = 0
         self._shared: dict[Hashable, Any] = {}
         self._masks: dict[tuple[str, int], Tensor] = {}
 
@@ -60,8 +62,8 @@ class Builder:
 
     def symbol(self) -> str:
         """A new symbol for a size that is not known: "time", "time_2", ..."""
-        self._symbols += 1
-        return "time" if self._symbols == 1 else f"time_{self._symbols}"
+        self._open_sizes += 1
+        return "time" if self._open_sizes == 1 else f"time_{self._open_sizes}"
 
     def shared(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """What `make` gave for this key: a layer that is used many times keeps its arrays once."""
@@ -71,7 +73,7 @@ class Builder:
 
     def unique(self, name: str) -> str:
         """`name`, or with a number if it is taken, for a value."""
-        return _unique(name, self._names)
+        return self._names.unused(name)
 
     def add(self, node_type: type[Node], name: str, inputs: Sequence[Tensor | None],
             outputs: Sequence[tuple[str, Sequence[Dim], str]], **fields: Any) -> list[Tensor]:
@@ -83,7 +85,7 @@ class Builder:
         while names and not names[-1]:
             names.pop()
         made = [Tensor(self.unique(output), tuple(shape), dtype) for output, shape, dtype in outputs]
-        self._nodes.append(node_type(name=_unique(name, self._node_names), inputs=tuple(names),
+        self._nodes.append(node_type(name=self._node_names.unused(name), inputs=tuple(names),
                                      outputs=tuple(tensor.name for tensor in made), **fields))
         return made
 
@@ -95,7 +97,7 @@ class Builder:
             raise UnsupportedError(f"the model has more than {MAX_NODES} operations")
         made = Tensor(self.unique(name), tuple(shape), dtype or first.dtype)
         self._nodes.append(Operator(
-            name=_unique(name, self._node_names), outputs=(made.name,), op_type=op_type, attributes=attributes or {},
+            name=self._node_names.unused(name), outputs=(made.name,), op_type=op_type, attributes=attributes or {},
             inputs=tuple(entry.name if isinstance(entry, Tensor) else "" for entry in inputs),
             constants={i: entry for i, entry in enumerate(inputs) if not isinstance(entry, Tensor)}))
         return made
@@ -104,7 +106,7 @@ class Builder:
         """x as `dtype`; x itself if it is that already."""
         if x.dtype == dtype:
             return x
-        made = self.operator("Cast", f"{name}/cast", [x], x.shape, dtype, {"to": ONNX_TYPES[dtype]})
+        made = self.operator("Cast", f"{name}/cast", [x], x.shape, dtype, {"to": DATA_TYPE_NUMBERS[dtype]})
         return replace(made, mask=x.mask)
 
     def as_float(self, x: Tensor, name: str) -> Tensor:
@@ -148,25 +150,7 @@ class Builder:
 
     def unify(self, left: Dim, right: Dim) -> bool:
         """Note that two sizes are the same; False if they are different numbers."""
-        left, right = self.resolve(left), self.resolve(right)
-        if left == right:
-            return True
-        if isinstance(right, str):
-            self._same[right] = left
-        elif isinstance(left, str):
-            self._same[left] = right
-        else:
-            return False
-        return True
-
-    def resolve(self, dim: Dim) -> Dim:
-        passed = []
-        while isinstance(dim, str) and dim in self._same:
-            passed.append(dim)
-            dim = self._same[dim]
-        for symbol in passed:           # point straight at the end, or a hostile chain makes this quadratic
-            self._same[symbol] = dim
-        return dim
+        return self._symbols.unify(left, right)
 
     def finish(self, outputs: Sequence[Tensor], metadata: Mapping[str, str]) -> Graph:
         """The graph of all that the outputs need."""
@@ -179,21 +163,9 @@ class Builder:
             names.append(tensor.name)
         nodes = _needed(self._nodes, names)
         nodes, ids = _ids_as_integers(nodes, self._inputs, names)
-        values = tuple(Value(value.name, tuple(map(self.resolve, value.shape)), "int32" if value.name in ids else
+        values = tuple(Value(value.name, self._symbols.shape(value.shape), "int32" if value.name in ids else
                              value.dtype) for value in self._inputs)
         return Graph(values, tuple(nodes), tuple(names), dict(metadata))
-
-
-def _unique(name: str, taken: dict[str, int]) -> str:
-    """`name`, or with the next number. taken: the names given out, each with the last number tried for it."""
-    made, count = name, taken.get(name, 0)
-    while made in taken:
-        count += 1
-        made = f"{name}_{count + 1}"
-    if made != name:
-        taken[name] = count
-    taken[made] = 0
-    return made
 
 
 def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
@@ -214,7 +186,7 @@ def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
 
 
 def _is_cast_to_ids(node: Node) -> bool:
-    return isinstance(node, Operator) and node.op_type == "Cast" and node.attributes["to"] == ONNX_TYPES["int32"]
+    return isinstance(node, Operator) and node.op_type == "Cast" and node.attributes["to"] == DATA_TYPE_NUMBERS["int32"]
 
 
 def _compares_with_whole(node: Node) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ....errors import FormatError, UnsupportedError
 from ....graph import Graph
+from ...order import Circle, in_order
 from ..reading.config import MAX_SIZE, Call, Layer, Ref, flatten
 from .builder import Builder, Tensor
 from .registry import OWN, Arguments, Context, apply, maps, policy_name
@@ -187,24 +188,13 @@ def _ordered(model: Layer, first: dict[str, int]) -> Iterator[tuple[Layer, int, 
     """
     calls = {(layer.name, number): (layer, call) for layer in model.layers
              for number, call in enumerate(layer.calls, first.get(layer.name, 0))}
-    readers: dict[tuple[str, int], list[tuple[str, int]]] = {}
-    waiting: dict[tuple[str, int], int] = {}
-    for key, (_, call) in calls.items():
-        sources = {(leaf.layer, leaf.call) for leaf in flatten([call.args, call.kwargs]) if isinstance(leaf, Ref)}
-        sources &= calls.keys()
-        waiting[key] = len(sources)
-        for source in sources:
-            readers.setdefault(source, []).append(key)
-    ready = [key for key in calls if not waiting[key]][::-1]
-    done = 0
-    while ready:
-        key = ready.pop()
-        done += 1
-        yield calls[key][0], key[1], calls[key][1]
-        for reader in reversed(readers.get(key, [])):
-            waiting[reader] -= 1
-            if not waiting[reader]:
-                ready.append(reader)
-    if done < len(calls):
-        stuck = next(name for (name, _), count in waiting.items() if count)
-        raise FormatError(f"the layers of {model} form a cycle through {stuck!r}")
+
+    needs = {key: {(leaf.layer, leaf.call) for leaf in flatten([call.args, call.kwargs]) if isinstance(leaf, Ref)}
+             & calls.keys() for key, (_, call) in calls.items()}
+    try:
+        order = in_order(needs, depth_first=True)
+    except Circle as circle:
+        raise FormatError(f"the layers of {model} form a cycle through {circle.item[0]!r}") from None
+    for name, number in order:
+        layer, call = calls[name, number]
+        yield layer, number, call

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from ....errors import FormatError, UnsupportedError
+from ....graph import DTYPES
 from ....graph.activations import Activation
 from ..reading.config import MAX_SIZE, Layer
 from .activations import named
-from .builder import ONNX_TYPES, Builder, Tensor
+from .builder import Builder, Tensor
 from .core import activate
 from .merging import broadcast, concat
 from .registry import Arguments, Context, maps, one, show
@@ -178,8 +179,8 @@ def cast(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 def _dtype(context: Context, layer: Layer, dtype: Any) -> str:
     if isinstance(dtype, str) and dtype.startswith(("float", "bfloat")):
         return "float64" if dtype == "float64" else context.builder.float_type
-    if dtype not in ONNX_TYPES:
-        raise UnsupportedError(f"{layer}: dtype {dtype!r:.80} is not supported; supported: {', '.join(ONNX_TYPES)}")
+    if dtype not in DTYPES:
+        raise UnsupportedError(f"{layer}: dtype {dtype!r:.80} is not supported; supported: {', '.join(DTYPES)}")
     return dtype
 
 

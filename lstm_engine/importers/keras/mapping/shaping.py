@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from ....data_types import DATA_TYPE_NUMBERS
 from ....errors import FormatError, UnsupportedError
 from ..reading.config import MAX_SIZE, Layer
-from .builder import ONNX_TYPES, Builder, Tensor
+from .builder import Builder, Tensor
 from .registry import OWN, Arguments, Context, maps, one, show
 
 
@@ -96,7 +97,7 @@ def _reduced_bool(builder: Builder, op_type: str, name: str, x: Tensor, axes: tu
                   ) -> Tensor:
     gone = {axis % x.rank for axis in axes}
     shape = tuple(1 if axis in gone else size for axis, size in enumerate(x.shape) if keepdims or axis not in gone)
-    numbers = builder.operator("Cast", f"{name}/numbers", [x], x.shape, "int32", {"to": ONNX_TYPES["int32"]})
+    numbers = builder.operator("Cast", f"{name}/numbers", [x], x.shape, "int32", {"to": DATA_TYPE_NUMBERS["int32"]})
     reduced = builder.operator(op_type, f"{name}/reduced", [numbers, np.array(sorted(gone), np.int64)], shape,
                                attributes={"keepdims": int(keepdims)})
-    return builder.operator("Cast", name, [reduced], shape, "bool", {"to": ONNX_TYPES["bool"]})
+    return builder.operator("Cast", name, [reduced], shape, "bool", {"to": DATA_TYPE_NUMBERS["bool"]})

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from ....data_types import DATA_TYPES
 from ....graph import Activate, Dense, Embedding, Graph, Node, Operator, Recurrent, Value
 from ....graph.activations import LINEAR
 from ....graph.derived import Derived
-from ....graph.operator_rules import DATA_TYPES
 from .unrolled import with_lstm_cells
 
 _IDS = ("uint8", "int32", "int64")

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ....graph.names import Names
 from ....graph.nodes import Dim, Node, Operator, Pool, Shape, Value
-from ..names import unused
 from ..simplifying.numbers import LARGE
 from .views import View
 
@@ -22,19 +22,17 @@ class Builder:
 
     nodes: list[Node] = field(default_factory=list)
     values: dict[str, Value] = field(default_factory=dict)
-    taken: set[str] = field(default_factory=set)
-    node_names: set[str] = field(default_factory=set)
+    names: Names = field(default_factory=Names)
+    _node_names: Names = field(default_factory=Names)
     sequences: set[str] = field(default_factory=set)     # made by a recurrent layer without lengths
     _made: dict[tuple, str] = field(default_factory=dict)
-    _repeats: dict[str, int] = field(default_factory=dict)
-    _node_repeats: dict[str, int] = field(default_factory=dict)
 
     def name(self, hint: str) -> str:
         """A name for a value, made from `hint`."""
-        return unused(hint, self.taken, self._repeats)
+        return self.names.unused(hint)
 
     def node_name(self, hint: str) -> str:
-        return unused(hint, self.node_names, self._node_repeats)
+        return self._node_names.unused(hint)
 
     def operator(self, op_type: str, x: str, shape: Shape, constants: dict[int, np.ndarray] | None = None,
                  **attributes: Any) -> str:

@@ -20,9 +20,9 @@ class Mapper:
         self.derived = Derived()
         self.views: dict[str, View] = {}
         self.joined: dict[str, tuple[int, list[tuple[View, int]]]] = {}    # results of Concat: axis, what is joined
-        self.build.taken.update(folded.outputs)        # names of outputs are given at the end
+        self.build.names.reserve(*folded.outputs)        # names of outputs are given at the end
         for value in folded.inputs:
-            self.build.taken.add(value.name)
+            self.build.names.reserve(value.name)
             self.add_root(value.name, value)
             if value.dtype == "float16":
                 self._widen(value)

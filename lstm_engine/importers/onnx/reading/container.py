@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ....data_types import DATA_TYPES
 from ....errors import FileError, FormatError, UnsupportedError
 from ....graph.nodes import Value
-from ....graph.operator_rules import DATA_TYPES
 from ...reading import sandbox
 from ..model import Attribute, OnnxFunction, OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
 from . import proto

@@ -18,20 +18,16 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from ....data_types import DATA_TYPES, OTHER_TYPES
 from ....errors import FormatError, MissingDependencyError, UnsupportedError
 
 MAX_DEPTH = 16            # of graphs inside attributes of nodes
 MAX_RANK = 16             # of a tensor
 EXTERNAL = 1              # TensorProto.DataLocation
 
-# TensorProto.DataType -> (name of the dtype, field that holds its elements where raw_data does not)
-_TYPES = {1: ("float32", "float_data"), 2: ("uint8", "int32_data"), 3: ("int8", "int32_data"),
-          4: ("uint16", "int32_data"), 5: ("int16", "int32_data"), 6: ("int32", "int32_data"),
-          7: ("int64", "int64_data"), 9: ("bool", "int32_data"), 10: ("float16", "int32_data"),
-          11: ("float64", "double_data"), 12: ("uint32", "uint64_data"), 13: ("uint64", "uint64_data")}
-_TYPE_NAMES = {8: "string", 14: "complex64", 15: "complex128", 16: "bfloat16", 17: "float8e4m3fn",
-               18: "float8e4m3fnuz", 19: "float8e5m2", 20: "float8e5m2fnuz", 21: "uint4", 22: "int4",
-               23: "float4e2m1", 24: "float8e8m0"}
+# The field of a TensorProto that holds its elements where raw_data does not; of all other dtypes it is int32_data.
+_FIELDS = {"float32": "float_data", "float64": "double_data", "int64": "int64_data", "uint32": "uint64_data",
+           "uint64": "uint64_data"}
 _ATTRIBUTES: dict[int, tuple[str, Callable[[Any], Any]]] = {
     1: ("f", lambda a: float(a.f)), 2: ("i", lambda a: int(a.i)), 3: ("s", lambda a: _text(a.s)),
     6: ("fs", lambda a: [float(v) for v in a.floats]), 7: ("is", lambda a: [int(v) for v in a.ints]),
@@ -171,12 +167,13 @@ def _tensor(tensor: Any, label: str, arrays: dict[str, Any]) -> dict:
     dims = [int(dim) for dim in tensor.dims]
     if any(dim < 0 for dim in dims) or len(dims) > MAX_RANK:
         raise FormatError(f"{where}: dims {dims[:MAX_RANK]} are not a shape")
-    if number not in _TYPES:
-        raise UnsupportedError(f"{where}: elements of type {_TYPE_NAMES.get(number, number)} are not supported; "
-                               f"supported: {', '.join(name for name, _ in _TYPES.values())}")
+    if number not in DATA_TYPES:
+        raise UnsupportedError(f"{where}: elements of type {OTHER_TYPES.get(number, number)} are not supported; "
+                               f"supported: {', '.join(DATA_TYPES.values())}")
     if tensor.HasField("segment"):
         raise UnsupportedError(f"{where}: tensors in segments are not supported")
-    dtype, field = _TYPES[number]
+    dtype = DATA_TYPES[number]
+    field = _FIELDS.get(dtype, "int32_data")
     count = math.prod(dims)
     if math.prod(dim or 1 for dim in dims) >= 2**59:           # NumPy counts empty axes as 1
         raise FormatError(f"{where}: the size of dims {dims} overflows")

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ....errors import ArgumentError, FormatError, UnsupportedError
+from ....graph.names import Names
 from ....graph.nodes import Dim, Operator, Value
 from ....graph.operator_rules import same_size
 from ....graph.operators import OPERATORS, operator_attributes, operator_shapes, supported_operators
 from ....plan.host_ops import run_operator
 from ..model import OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
-from ..names import unused
 from . import numbers, shortcuts
 from .functions import body_of
 from .opsets import modern
@@ -85,10 +85,9 @@ class _Walk:
         self.elements: dict[str, np.ndarray] = {}       # of small integer tensors; see `numbers`
         self.aliases: dict[str, str] = {}               # values that are others, unchanged
         graph = model.graph
-        self.taken = {*graph.tensors, *(value.name for value in graph.inputs),
-                      *(name for node in graph.nodes for name in node.outputs)}
-        self.repeats: dict[str, int] = {}
-        self.symbols = {dim for value in graph.inputs for dim in value.shape if isinstance(dim, str)}
+        self.names = Names([*graph.tensors, *(value.name for value in graph.inputs),
+                            *(name for node in graph.nodes for name in node.outputs)])
+        self.symbols = Names(dim for value in graph.inputs for dim in value.shape if isinstance(dim, str))
         self.count = 0
         self.bytes_left = FREE_BYTES
         self.work_left = FREE_WORK
@@ -123,7 +122,7 @@ class _Walk:
         return name
 
     def new_name(self, hint: str) -> str:
-        return unused(hint, self.taken, self.repeats)
+        return self.names.unused(hint)
 
     def value(self, name: str) -> Value:
         """The value, made from the array for a constant."""
@@ -313,7 +312,7 @@ class _Walk:
         dims: list[Dim] = []
         for dim in value.shape:
             if isinstance(dim, str) and dim not in old:
-                dim = unused(dim, self.symbols, self.repeats)
+                dim = self.symbols.unused(dim)
             dims.append(dim)
         return replace(value, shape=tuple(dims))
 

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from ....data_types import DATA_TYPE_NUMBERS
 from ....graph.derived import Derived
+from ....graph.names import Names
 from ....graph.nodes import Operator, Value
-from ..names import unused
 from .fold import Folded, widened
 from .recurrent import Cell
 
-FLOAT32, FLOAT16 = 1, 10            # ONNX's numbers of the data types, for Cast
+FLOAT32, FLOAT16 = DATA_TYPE_NUMBERS["float32"], DATA_TYPE_NUMBERS["float16"]           # for Cast
 # Operators that move, repeat or choose numbers: of float16 numbers they make float16 numbers.
 _KEEPS = frozenset("""Abs Ceil Concat ConstantOfShape DepthToSpace Expand Flatten Floor Gather GatherElements GatherND
     GlobalMaxPool Identity Max MaxPool Min Neg OneHot Pad ReduceMax ReduceMin Relu Reshape ReverseSequence Round Sign
@@ -39,8 +40,7 @@ class _Pass:
         self.values = {name: _float32(value) for name, value in folded.values.items()}
         self.derived = Derived()
         self.same: dict[str, str] = {}              # results of a Cast from float16 to float32, and what they are
-        self.taken = {*folded.values, *folded.constants}
-        self.repeats: dict[str, int] = {}
+        self.names = Names([*folded.values, *folded.constants])
 
     def run(self) -> Folded:
         steps = [made for step in self.folded.steps
@@ -105,7 +105,7 @@ class _Pass:
                          attributes={"to": FLOAT32})]
 
     def _new(self, hint: str, like: Value) -> str:
-        name = unused(hint, self.taken, self.repeats)
+        name = self.names.unused(hint)
         self.values[name] = replace(like, name=name)
         return name
 

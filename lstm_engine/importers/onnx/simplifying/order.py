@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterator, Sequence
 
 from ....errors import FormatError
+from ...order import Circle, in_order
 from ..model import OnnxGraph, OnnxNode
 
 
@@ -30,7 +30,10 @@ def needed_nodes(nodes: Sequence[OnnxNode], outputs: Sequence[str], known: Calla
         for name in filter(None, nodes[i].inputs):
             _made(name, maker, known, nodes[i].label)
         pending += needs[i]
-    return [nodes[i] for i in _sorted(needs, nodes)]
+    try:
+        return [nodes[i] for i in in_order({i: needs[i] for i in sorted(needs)})]
+    except Circle as circle:
+        raise FormatError(f"{nodes[circle.item].label}: it needs its own result, directly or through other nodes") from None
 
 
 def _made(name: str, maker: dict[str, int], known: Callable[[str], bool], who: str) -> bool:
@@ -50,26 +53,3 @@ def _reads(node: OnnxNode) -> Iterator[str]:
             if isinstance(value, OnnxGraph):
                 stack += value.nodes
                 yield from value.outputs
-
-
-def _sorted(needs: dict[int, set[int]], nodes: Sequence[OnnxNode]) -> list[int]:
-    """A topological order that keeps the file's where it can."""
-    users: dict[int, list[int]] = {i: [] for i in needs}
-    waiting = {i: len(sources) for i, sources in needs.items()}
-    for i, sources in needs.items():
-        for source in sources:
-            users[source].append(i)
-    ready = [i for i, count in waiting.items() if count == 0]
-    heapq.heapify(ready)
-    order = []
-    while ready:
-        i = heapq.heappop(ready)
-        order.append(i)
-        for user in users[i]:
-            waiting[user] -= 1
-            if waiting[user] == 0:
-                heapq.heappush(ready, user)
-    if len(order) < len(needs):
-        stuck = min(i for i, count in waiting.items() if count)
-        raise FormatError(f"{nodes[stuck].label}: it needs its own result, directly or through other nodes")
-    return order
