@@ -1,4 +1,4 @@
-"""A strict reader of zip files: the container of `.npz`, of PyTorch's `.pt` and of `.pt2`.
+"""A strict reader of zip files: the container of `.keras`, of `.npz`, of PyTorch's `.pt` and of `.pt2`.
 
 Only what those writers produce is accepted: one part, nothing before or between the records that overlaps,
 stored or deflated records, no encryption, no links, names that stay inside the archive. Sizes are checked
@@ -8,13 +8,15 @@ Source of the layout: PKWARE's APPNOTE.TXT 6.3.10, sections 4.3 to 4.5.
 
 from __future__ import annotations
 
+import io
+import os
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
-from ...errors import FormatError
+from ...errors import FormatError, UnsupportedError
 
 MAX_RECORDS = 65_536
 MAX_DIRECTORY_BYTES = 16 << 20
@@ -22,6 +24,7 @@ MAX_NAME_BYTES = 1024
 MAX_RATIO = 200            # of a deflated record above FREE_BYTES; real weights deflate by less than 20
 FREE_BYTES = 1 << 20
 STORED, DEFLATED = 0, 8
+_CHUNK = 1 << 20           # of what is summed up and not kept
 
 _END = struct.Struct("<4s4H2LH")
 _LOCATOR = struct.Struct("<4sLQL")
@@ -68,9 +71,21 @@ class Archive:
         data = self._at(record.start, record.packed, f"record {name!r}")
         if record.method == DEFLATED:
             data = _inflate(data, record)
-        if self._checksums and zlib.crc32(data) != record.crc:
-            _fail(f"record {name!r}: checksum {zlib.crc32(data):08x} differs from the stored {record.crc:08x}")
+        self._check(record, zlib.crc32(data))
         return data
+
+    def open(self, name: str) -> BinaryIO:
+        """A record as a file that can seek, found whole; a stored one is read where it is, never all in memory."""
+        record = self.record(name)
+        if record.method == DEFLATED:
+            return io.BytesIO(self.read(name))
+        window = _Window(self._file, record.start, record.size)
+        checksum = 0
+        for start in range(0, record.size, _CHUNK):
+            checksum = zlib.crc32(self._at(record.start + start, min(_CHUNK, record.size - start), f"record {name!r}"),
+                                  checksum)
+        self._check(record, checksum)
+        return io.BufferedReader(window)
 
     def peek(self, name: str, count: int) -> bytes:
         """The first `count` bytes of a record or all of a shorter one, its checksum not looked at."""
@@ -87,6 +102,10 @@ class Archive:
         if name not in self.records:
             _fail(f"no record {name!r:.100}; there are {_some(self.records)}")
         return self.records[name]
+
+    def _check(self, record: Record, checksum: int) -> None:
+        if self._checksums and checksum != record.crc:
+            _fail(f"record {record.name!r}: checksum {checksum:08x} differs from the stored {record.crc:08x}")
 
     def _at(self, offset: int, count: int, what: str) -> bytes:
         if offset < 0 or offset + count > self._size:
@@ -160,7 +179,7 @@ class Archive:
             if disk:
                 _fail(f"record {name!r} is in another part of the archive")
             if flags & _ENCRYPTED:
-                _fail(f"record {name!r} is encrypted")
+                raise UnsupportedError(f"zip: record {name!r} is encrypted; supported: plain records")
             if system == _UNIX and (external >> 16) & _KIND == _LINK:
                 _fail(f"record {name!r} is a symbolic link")
             _check_sizes(name, method, packed, size)
@@ -240,7 +259,8 @@ def _widen(extra: bytes, size: int, packed: int, header: int, disk: int, name: s
 
 def _check_sizes(name: str, method: int, packed: int, size: int) -> None:
     if method not in (STORED, DEFLATED):
-        _fail(f"record {name!r} uses compression method {method}; supported: 0 (stored), 8 (deflated)")
+        raise UnsupportedError(f"zip: record {name!r} uses compression method {method}; supported: 0 (stored), "
+                               "8 (deflated)")
     if method == STORED and packed != size:
         _fail(f"record {name!r} is stored, yet has {size} bytes in {packed}")
     if size > FREE_BYTES and size > packed * MAX_RATIO:
@@ -257,3 +277,29 @@ def _inflate(data: bytes, record: Record) -> bytes:
     if len(result) != record.size or rest or not stream.eof or stream.unused_data:
         _fail(f"record {record.name!r} inflates to {len(result)}{' or more' if rest else ''} bytes, not {record.size}")
     return result
+
+
+class _Window(io.RawIOBase):
+    """A part of a file as a file: `size` bytes from `start`."""
+
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+        self._file, self._start, self._size, self._position = file, start, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        count = max(0, min(len(view), self._size - self._position))
+        self._file.seek(self._start + self._position)
+        done = self._file.readinto(view[:count])  # type: ignore[attr-defined]
+        self._position += done
+        return done

@@ -5,52 +5,37 @@
 
 from __future__ import annotations
 
-import io
 import os
-import stat
-import struct
-import zipfile
-import zlib
 from typing import Any, BinaryIO
 
 from ....errors import FormatError, UnsupportedError
 from ....strict_json import parse_object
 from ...reading import hdf5
+from ...reading.zip_archive import Archive
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 MAX_TEXT = 8 << 20               # of a configuration
-MAX_MEMBERS = 10_000
-MAX_RATIO = 64                   # of a member larger than FREE_BYTES
-FREE_BYTES = 1 << 20
-_CHUNK = 1 << 20
 LAYER_ROOTS = ("layers", "_layer_checkpoint_dependencies")   # the second: written by Keras 2.12 and 2.13
 
 
 def make_ready() -> None:
-    """Load what the readers need, by reading a file of each kind: after it nothing has to be opened."""
-    "".encode("cp437")                           # names in zip archives
-    zipfile.ZipFile(io.BytesIO(b"PK\5\6" + bytes(18)))
+    """Load what the readers need; after it nothing has to be opened."""
     hdf5.make_ready()
 
 
 def read_zip(file: BinaryIO) -> tuple[dict, dict[str, Any]]:
     """A `.keras` file: {"config", "metadata"} and the arrays of its layers by path ("layers/lstm/cell/vars/0").
 
-    Raises FormatError, naming the member, for anything but the three members Keras writes, whole.
+    Raises FormatError, naming the record, for anything but the three that Keras writes, whole.
     """
-    try:
-        archive = zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
-        raise FormatError(f"not a readable zip archive: {error}") from error
-    members = _checked_members(archive)
-    if WEIGHTS not in members and "model.weights.npz" in members:
+    archive = Archive(file, file.seek(0, os.SEEK_END))
+    if WEIGHTS not in archive.records and "model.weights.npz" in archive.records:
         raise UnsupportedError(f"weights in model.weights.npz are not supported; supported: {WEIGHTS}")
-    missing = [name for name in (CONFIG, METADATA, WEIGHTS) if name not in members]
+    missing = [name for name in (CONFIG, METADATA, WEIGHTS) if name not in archive.records]
     if missing:
-        raise FormatError(f"zip member {missing[0]!r} is missing; a .keras file holds {CONFIG}, {METADATA}, {WEIGHTS}")
-    config, metadata = (_parsed(_text(archive, members[name]), name) for name in (CONFIG, METADATA))
-    weights = hdf5.open_file(_member(file, archive, members[WEIGHTS]))
-    return {"config": config, "metadata": metadata}, _layer_arrays(weights)
+        raise FormatError(f"zip: no record {missing[0]!r}; a .keras file holds {CONFIG}, {METADATA}, {WEIGHTS}")
+    config, metadata = (_parsed(archive.read(name, MAX_TEXT), name) for name in (CONFIG, METADATA))
+    return {"config": config, "metadata": metadata}, _layer_arrays(hdf5.open_file(archive.open(WEIGHTS)))
 
 
 def read_h5(source: BinaryIO) -> tuple[dict, dict[str, Any]]:
@@ -84,91 +69,6 @@ def read_arrays(source: BinaryIO) -> tuple[dict, dict[str, Any]]:
     """Any HDF5 file as its datasets by path alone: {} and the arrays, for a spec to say what they are."""
     file = hdf5.open_file(source)
     return {}, {name: hdf5.checked_dataset(name, dataset) for name, dataset in hdf5.walk(file)}
-
-
-def _checked_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    members: dict[str, zipfile.ZipInfo] = {}
-    if len(archive.infolist()) > MAX_MEMBERS:
-        raise FormatError(f"the zip archive holds {len(archive.infolist())} members, more than {MAX_MEMBERS}")
-    for info in archive.infolist():
-        what = f"zip member {info.filename!r}"
-        # zipfile cuts a name at a zero byte and turns the system's separator into "/"; judge the name as stored.
-        name = info.orig_filename.replace("\\", "/")
-        if name.startswith("/") or name[1:2] == ":" or ".." in name.split("/") or "\0" in name:
-            raise FormatError(f"zip member {info.orig_filename!r} has a name that leads out of the archive")
-        if stat.S_ISLNK(info.external_attr >> 16):
-            raise FormatError(f"{what} is a symbolic link; expected a file")
-        if name in members:
-            raise FormatError(f"{what} is there twice")
-        if info.flag_bits & 1:
-            raise UnsupportedError(f"{what} is encrypted; supported: plain members")
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise UnsupportedError(f"{what} uses compression method {info.compress_type}; supported: none, deflate")
-        if info.file_size > FREE_BYTES and info.file_size > MAX_RATIO * info.compress_size:
-            raise FormatError(f"{what} declares {info.file_size} bytes, far beyond the {info.compress_size} "
-                              "that are stored")
-        members[name] = info
-    return members
-
-
-def _text(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    if info.file_size > MAX_TEXT:
-        raise FormatError(f"zip member {info.filename!r} is {info.file_size} bytes long; at most {MAX_TEXT} are read")
-    return b"".join(_chunks(archive, info))
-
-
-def _chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
-    """The bytes of a member; its end is reached only if its length and checksum are right."""
-    try:
-        with archive.open(info) as member:
-            length = 0
-            while chunk := member.read(_CHUNK):
-                length += len(chunk)
-                yield chunk
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, struct.error,
-            RuntimeError) as error:
-        raise FormatError(f"zip member {info.filename!r} is damaged: {error}") from error
-    if length != info.file_size:
-        raise FormatError(f"zip member {info.filename!r} ends after {length} bytes of {info.file_size}")
-
-
-def _member(file: BinaryIO, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
-    """A member as a file that can seek, after its checksum was found right."""
-    if info.compress_type != zipfile.ZIP_STORED:
-        return io.BytesIO(b"".join(_chunks(archive, info)))
-    for _ in _chunks(archive, info):
-        pass
-    # Keras stores the weights uncompressed: they are read where they are, not copied into memory first.
-    file.seek(info.header_offset)
-    name_length, extra_length = struct.unpack("<26xHH", file.read(30))
-    start = info.header_offset + 30 + name_length + extra_length
-    return io.BufferedReader(_Window(file, start, info.file_size))
-
-
-class _Window(io.RawIOBase):
-    """A part of a file as a file: `size` bytes from `start`."""
-
-    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
-        self._file, self._start, self._size, self._position = file, start, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        count = max(0, min(len(view), self._size - self._position))
-        self._file.seek(self._start + self._position)
-        done = self._file.readinto(view[:count])  # type: ignore[attr-defined]
-        self._position += done
-        return done
 
 
 def _layer_arrays(file: Any) -> dict[str, Any]:

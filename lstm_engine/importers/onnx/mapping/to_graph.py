@@ -1,4 +1,4 @@
-"""What an ONNX model means: a folded model becomes a Graph of house nodes, host operators around them."""
+"""What an ONNX model means: read, simplified, then mapped step by step to a Graph."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def to_graph(model: OnnxModel, options: ImportOptions, path: str = "") -> Graph:
     cannot be run, ArgumentError for options that do not fit the model.
     """
     prefix = f"{path}: " if path else ""
+    model, fixed = apply_options(model, options)            # a bad spec is no fault of the model's file
     try:
-        model, fixed = apply_options(model, options)
         _check_inputs(model, fixed)
         return _mapped(in_float32(fold(model, fixed)))
     except UnsupportedError as error:

@@ -33,7 +33,8 @@ def needed_nodes(nodes: Sequence[OnnxNode], outputs: Sequence[str], known: Calla
     try:
         return [nodes[i] for i in in_order({i: needs[i] for i in sorted(needs)})]
     except Circle as circle:
-        raise FormatError(f"{nodes[circle.item].label}: it needs its own result, directly or through other nodes") from None
+        label = nodes[circle.item].label
+        raise FormatError(f"{label}: it needs its own result, directly or through other nodes") from None
 
 
 def _made(name: str, maker: dict[str, int], known: Callable[[str], bool], who: str) -> bool:
