@@ -11,7 +11,7 @@ import ast
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,7 +59,8 @@ PY_ARROWS: dict[str, set[str] | None] = {
     "stream": {"graph", "errors", "arrays", "arguments", "entry", "inputs", "model", "plan", "runtime", "_core"},
     "quick": {"plan"},
     "checking": {"graph", "errors", "plan", "reference", "_core"},
-    "model": None, "loading": None, "verifying": {"graph", "errors", "importers", "format", "reference", "model"},
+    "model": None, "loading": None,
+    "verifying": {"graph", "errors", "files", "importers", "format", "reference", "model"},
     "summary": None, "onnx_backend": None, "explain": None, "decode": None, "agreement": None,
     "cli": None, "__init__": None, "__main__": None,
 }
@@ -105,11 +106,8 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
         elif isinstance(node, ast.ImportFrom):
             base = package[:len(package) - node.level + 1] if node.level else []
             head = ".".join([*base, node.module] if node.module else base)
-            if node.module is None:
-                for alias in node.names:
-                    yield f"{head}.{alias.name}", id(node) in top
-            else:
-                yield head, id(node) in top
+            for alias in node.names:
+                yield f"{head}.{alias.name}", id(node) in top
 
 
 def python_violations() -> Iterator[str]:
@@ -133,6 +131,34 @@ def python_violations() -> Iterator[str]:
                 yield f"{where}: imports {module}; {part} may import {sorted(allowed)}"
 
 
+def circle_violations() -> Iterator[str]:
+    """Files that import each other, directly or through others; imports inside functions count."""
+    files = {_module(path): path for path in (ROOT / "lstm_engine").rglob("*.py")}
+    needs = {name: {near for module, _ in imports(path) if (near := _nearest(module, files)) not in (None, name)}
+             for name, path in files.items()}
+    done: set[str] = set()
+    while ready := [name for name in needs if name not in done and needs[name] <= done]:
+        done.update(ready)
+    # What is left stands in a circle, or on one: what nothing else of the rest needs is peeled off.
+    left = set(needs) - done
+    while outer := left - {target for name in left for target in needs[name]}:
+        left -= outer
+    for name in sorted(left):
+        yield (f"{files[name].relative_to(ROOT).as_posix()}: in a circle of imports, through "
+               f"{', '.join(sorted(needs[name] & left))}")
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _nearest(module: str, files: Collection[str]) -> str | None:
+    """The file that an import names: the module itself, or that of the package that the name is taken from."""
+    while module and module not in files:
+        module = module.rpartition(".")[0]
+    return module or None
+
+
 def size_violations() -> Iterator[str]:
     folders = ("csrc", "lstm_engine", "tools", "bench", "examples", "tests")
     for folder in folders:
@@ -145,7 +171,7 @@ def size_violations() -> Iterator[str]:
 
 
 def violations() -> list[str]:
-    return [*c_violations(), *python_violations(), *size_violations()]
+    return [*c_violations(), *python_violations(), *circle_violations(), *size_violations()]
 
 
 def main() -> int:

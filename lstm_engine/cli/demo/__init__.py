@@ -14,8 +14,9 @@ import importlib
 import sys
 from typing import TYPE_CHECKING
 
-from ..arguments import UsageError, positive, print_json, seed, threads
+from ..arguments import UsageError, print_json
 from ..console import Console, note
+from ..values import positive, seed, threads
 
 if TYPE_CHECKING:
     from .common import Result
