@@ -38,31 +38,46 @@ PY_ARROWS: dict[str, set[str] | None] = {
     "arguments": {"errors"},
     "limits": {"errors", "arguments"},
     "entry": {"errors", "_core"},
-    "graph": {"data_types", "errors", "arguments"},
+    "graph": {"errors", "arguments"},
     "data_types": set(),
     "strict_json": {"errors"},
-    "format": {"graph", "errors", "files", "strict_json"},
-    "reference": {"data_types", "graph", "errors"},
-    "importers": {"data_types", "graph", "format", "errors", "arguments", "plan.host_ops", "files", "strict_json"},
+    "operators": {"data_types", "graph", "errors", "arguments"},
+    "format": {"graph", "operators", "errors", "files", "strict_json"},
+    "reference": {"data_types", "graph", "operators", "errors"},
+    "importers": {"data_types", "graph", "operators", "format", "errors", "arguments", "files", "strict_json"},
     "quantize": {"graph", "errors"},
-    "layers": {"graph", "errors", "arrays", "arguments"},
-    "plan": {"data_types", "graph", "errors", "arrays", "limits", "_core"},
+    "layers": {"graph", "operators", "errors", "arrays", "arguments"},
+    "plan": {"graph", "operators", "errors", "arrays", "limits", "_core"},
     "inputs": {"graph", "errors", "arrays", "arguments", "plan"},
     "padding": {"errors", "arrays", "arguments", "entry"},
-    "ragged": {"graph", "plan"},
+    "ragged": {"graph", "operators", "plan"},
     "blas": {"_core"},
     "cpus": set(),
     "files": {"errors"},
     "runtime": {"errors", "arguments", "_core", "blas", "cpus", "importers.reading", "__version__"},
     "notes": set(),
-    "ops": {"graph", "errors", "arrays", "arguments", "entry", "plan", "runtime", "checking", "_core"},
+    "ops": {"graph", "operators", "errors", "arrays", "arguments", "entry", "plan", "runtime", "checking", "_core"},
     "stream": {"graph", "errors", "arrays", "arguments", "entry", "inputs", "model", "plan", "runtime", "_core"},
     "quick": {"plan"},
     "checking": {"graph", "errors", "plan", "reference", "_core"},
     "model": None, "loading": None,
-    "verifying": {"graph", "errors", "files", "importers", "format", "reference", "model"},
+    "verifying": {"graph", "operators", "errors", "files", "importers", "format", "reference", "model"},
     "summary": None, "onnx_backend": None, "explain": None, "decode": None, "agreement": None,
     "cli": None, "__init__": None, "__main__": None,
+}
+# Folder of importers/ -> what else of importers/ its files may import.
+IMPORTER_ARROWS = {
+    "reading": set(),
+    "arrays": {"base", "reading"},
+    "keras/reading": {"reading"},
+    "keras/mapping": {"order", "keras.reading"},
+    "onnx/reading": {"base", "reading", "onnx.model"},
+    "onnx/simplifying": {"order", "onnx.model"},
+    "onnx/mapping": {"base", "onnx.model", "onnx.reading", "onnx.simplifying"},
+    "torch/checkpoints": {"reading"},
+    "torch/state_dict": {"reading", "arrays", "torch.checkpoints", "torch.ways"},
+    "torch/modules": {"reading", "arrays", "torch.checkpoints", "torch.state_dict", "torch.ways"},
+    "torch/program": {"base", "reading", "torch.checkpoints", "onnx"},
 }
 CORE_USERS = {"plan", "model", "stream", "ops", "runtime", "blas", "checking", "entry"}
 
@@ -134,7 +149,7 @@ def python_violations() -> Iterator[str]:
 def circle_violations() -> Iterator[str]:
     """Files that import each other, directly or through others; imports inside functions count."""
     files = {_module(path): path for path in (ROOT / "lstm_engine").rglob("*.py")}
-    needs = {name: {near for module, _ in imports(path) if (near := _nearest(module, files)) not in (None, name)}
+    needs = {name: {run for module, _ in imports(path) for run in _run_by(module, name, files)}
              for name, path in files.items()}
     done: set[str] = set()
     while ready := [name for name in needs if name not in done and needs[name] <= done]:
@@ -152,11 +167,28 @@ def _module(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def _nearest(module: str, files: Collection[str]) -> str | None:
-    """The file that an import names: the module itself, or that of the package that the name is taken from."""
+def _run_by(module: str, name: str, files: Collection[str]) -> Iterator[str]:
+    """The files that `name` runs by importing a module, or a name out of one: with it the packages around it, but for
+    those that `name` stands in itself."""
     while module and module not in files:
         module = module.rpartition(".")[0]
-    return module or None
+    if module != name:
+        yield module
+        while (module := module.rpartition(".")[0]) and not f"{name}.".startswith(f"{module}."):
+            yield module
+
+
+def importer_violations() -> Iterator[str]:
+    """What reads knows nothing of what maps, and no framework's importer of another but torch's programs of ONNX."""
+    for folder, allowed in IMPORTER_ARROWS.items():
+        own = "lstm_engine.importers." + folder.replace("/", ".")
+        for path in sorted((ROOT / "lstm_engine" / "importers" / folder).rglob("*.py")):
+            for module, _ in imports(path):
+                inner = module.removeprefix("lstm_engine.importers.")
+                if inner != module and not f"{module}.".startswith(f"{own}.") and not any(
+                        f"{inner}.".startswith(f"{name}.") for name in allowed):
+                    yield (f"{path.relative_to(ROOT).as_posix()}: imports {module}; importers/{folder} may import "
+                           f"{sorted(allowed)} of importers")
 
 
 def size_violations() -> Iterator[str]:
@@ -171,7 +203,7 @@ def size_violations() -> Iterator[str]:
 
 
 def violations() -> list[str]:
-    return [*c_violations(), *python_violations(), *circle_violations(), *size_violations()]
+    return [*c_violations(), *python_violations(), *circle_violations(), *importer_violations(), *size_violations()]
 
 
 def main() -> int:

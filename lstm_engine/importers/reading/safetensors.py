@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 
 from ...errors import FormatError
+from ...files import read_exactly
 from ...strict_json import parse_object
-from ..torch.checkpoints.storages import read_exactly
 from .weights import Entry, check_shape
 
 MAX_HEADER = 8 << 20           # the format allows 100 MB; this names some sixty thousand tensors

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ....data_types import FLOAT16, FLOAT32
 from ....graph import Operator, Value
 from ....graph.derived import Derived
 from ..simplifying.fold import Folded
-from ..simplifying.half import FLOAT16, FLOAT32
 from .layouts import Builder
 from .views import View
 

@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from ....data_types import DATA_TYPE_NUMBERS
+from ....data_types import FLOAT16, FLOAT32
 from ....graph.derived import Derived
 from ....graph.names import Names
 from ....graph.nodes import Operator, Value
 from .fold import Folded, widened
 from .recurrent import Cell
 
-FLOAT32, FLOAT16 = DATA_TYPE_NUMBERS["float32"], DATA_TYPE_NUMBERS["float16"]           # for Cast
 # Operators that move, repeat or choose numbers: of float16 numbers they make float16 numbers.
 _KEEPS = frozenset("""Abs Ceil Concat ConstantOfShape DepthToSpace Expand Flatten Floor Gather GatherElements GatherND
     GlobalMaxPool Identity Max MaxPool Min Neg OneHot Pad ReduceMax ReduceMin Relu Reshape ReverseSequence Round Sign

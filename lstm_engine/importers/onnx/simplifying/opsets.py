@@ -1,4 +1,4 @@
-"""Brings nodes of older operator versions to the one form that `graph.operators` knows.
+"""Brings nodes of older operator versions to the one form that `operators` knows.
 
 A rule gets the node and the facts known of its inputs and returns the nodes that stand for it. Sources: the
 "Version" sections of ONNX's operator documentation (Changelog.md).

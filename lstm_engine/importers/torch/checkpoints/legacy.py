@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any, BinaryIO
 
 from ....errors import FormatError
+from ....files import read_exactly
 from .rebuild import storage_type
-from .storages import Storages, read_exactly
+from .storages import Storages
 from .symbols import Storage, Symbol
 from .unpickle import MAX_BYTES, unpickle
 

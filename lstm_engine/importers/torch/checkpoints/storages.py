@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -68,12 +68,3 @@ def storage(key: str, dtype: str, itemsize: int, declared: object, available: in
         raise FormatError(f"storage {key[:60]!r} is said to have {declared if type(declared) is int else '?'} items of "
                           f"{itemsize} bytes, its record has {available} bytes")
     return Storage(key, dtype, itemsize, available)
-
-
-def read_exactly(file: BinaryIO, start: int, count: int) -> bytes:
-    """Bytes of a file that were there when it was opened. Raises FormatError if it has shrunk since."""
-    file.seek(start)
-    data = file.read(count)
-    if len(data) != count:
-        raise FormatError(f"{len(data)} of {count} bytes at {start} could be read")
-    return data

@@ -16,8 +16,7 @@ from ....data_types import DATA_TYPE_NUMBERS
 from ....errors import ArgumentError, FormatError, UnsupportedError
 from ....graph.names import Names
 from ....graph.nodes import Dim, Operator, Value
-from ....graph.operators import operator_shapes
-from ....plan.host_ops import run_operator
+from ....operators import operator_shapes, run_operator
 from ...onnx.model import OnnxGraph, OnnxModel, OnnxNode
 from ...onnx.simplifying.fold import FREE_BYTES, FREE_WORK
 from ...onnx.simplifying.shortcuts import cost
