@@ -3,8 +3,9 @@
     labels    "." none of a date, "D" day, "M" month, "Y" year
 
 A date is drawn evenly from 1400 to 2199 and written in one of the ways below; the sentence around it is put together of
-phrases that were written for this project, with numbers that are no dates (times, rooms, sums, pages). Nothing else
-goes in, so what a model learns from it is free of anybody's rights. The same seed makes the same sentences.
+phrases that were written for this project, words that nobody uses, and numbers that are no dates (times, rooms, sums,
+pages). Nothing else goes in, so what a model learns from it is free of anybody's rights. The same seed makes the same
+sentences.
 """
 
 from __future__ import annotations
@@ -51,23 +52,33 @@ WAYS: tuple[Way, ...] = (
     lambda r, y, m, d: [(r.choice(("in ", "since ", "in the year ")), "."), (str(y), "Y")],
 )
 
-SUBJECTS = ("the bridge", "the letter", "this invoice", "a meeting", "the harbour", "her diary", "the old mill",
+SUBJECTS = ("the {w}", "{w} {w}", "the {w} of {w}", "a {w} {w}", "{w}", "invoice {n}", "order {n}", "two of the {w}",
+            "the bridge", "the letter", "this invoice", "a meeting", "the harbour", "her diary", "the old mill",
             "our train", "the treaty", "chapter {n}", "the church", "a ship of {n} men", "the fair", "room {n}",
-            "the museum", "the map", "his brother", "the third edition", "order {n}", "the comet",
-            "they", "the garden", "an opera", "the king")
+            "the museum", "the map", "his brother", "the third edition", "order {n}", "the comet", "they", "the garden",
+            "an opera", "the king")
 VERBS = ("was begun", "was signed", "was lost", "closed", "opened again", "is due", "was paid", "burned down",
-         "arrived", "was built", "may be seen", "was born", "landed", "was written", "begins",
-         "was found", "left", "was sold")
-JOINS = (" on ", " on ", " before ", " after ", " until ", ", ", " by ", " (", " of ", ": ", " ")
+         "arrived", "was built", "may be seen", "was born", "landed", "was written", "begins", "was found", "left",
+         "was sold")
+JOINS = (" on ", " on ", " in {w} on ", " and {w} {w} on ", " {w} in ", " before ", " after ", " until ", ", ", " by ",
+         " (", " of ", ": ", " ")
 ENDS = (".", ".", ".", " at {h}:{t}.", ", at {h} o'clock.", " in {place}.", " for {n} pounds.", "; it has {n} pages.",
         ")", ", the {o} time.", " with {n} others.", " from {place} to {place}.", "?", "!", " and cost {s}.")
-PLACES = ("London", "Salzburg", "the north", "Lisbon", "room {n}", "the valley", "Prague", "hall {n}", "Marchfield",
-          "Augusta", "Mayfair", "the Moon", "Vienna", "Oslo")
-PLAIN = ("may I have {n} tickets, please?", "chapter {n} has {n} pages, of which {n} are maps.",
+PLACES = ("{w}", "{w} {w}", "{w}", "London", "Salzburg", "the north", "Lisbon", "room {n}", "the valley", "Prague",
+          "hall {n}", "Marchfield", "Augusta", "Mayfair", "the Moon", "Vienna", "Oslo")
+PLAIN = ("{w} {w} the {w} of {w}, {w} {n} {w}.", "the {w} has {n} {w}, {w} and {n} {w}.",
+         "may I have {n} tickets, please?", "chapter {n} has {n} pages, of which {n} are maps.",
          "march on for {n} miles.", "the {o} of {n} copies is missing.", "{n} men and {n} horses, {s} in all.",
-         "it is {h}:{t} in {place}.",
-         "call {n}-{n} or {n}.{n} for room {n}.", "the score was {n} to {n}, {n}/{n} at half time.",
-         "an august company of {n}, which may sit in {place}.", "a second {n} and a third {n} make {s}.")
+         "it is {h}:{t} in {place}.", "call {n}-{n} or {n}.{n} for room {n}.",
+         "the score was {n} to {n}, {n}/{n} at half time.", "an august company of {n}, which may sit in {place}.",
+         "a second {n} and a third {n} make {s}.")
+
+
+def word(rng: random.Random) -> str:
+    """A word that nobody uses, with a capital letter now and then: no list of words is learned by heart."""
+    made = "".join(rng.choice("bcdfghjklmnprstvwz") + rng.choice("aeiou") + rng.choice(("", "", "n", "r", "st", "th"))
+                   for _ in range(rng.choice((1, 1, 2, 2, 3))))
+    return made.capitalize() if rng.random() < 0.4 else made
 
 
 def filled(rng: random.Random, text: str) -> str:
@@ -78,7 +89,8 @@ def filled(rng: random.Random, text: str) -> str:
         made = {"n": lambda: str(rng.choice((rng.randrange(1, 100), rng.randrange(1, 3000)))),
                 "s": lambda: f"{rng.randrange(1, 100)},{rng.randrange(1000):03}",
                 "h": lambda: str(rng.randrange(24)), "t": lambda: f"{rng.randrange(60):02}",
-                "o": lambda: ordinal(rng.randrange(1, 40)), "place": lambda: rng.choice(PLACES)}[kind]()
+                "w": lambda: word(rng), "o": lambda: ordinal(rng.randrange(1, 40)),
+                "place": lambda: rng.choice(PLACES)}[kind]()
         text = before + made + after
     return text
 

@@ -1,8 +1,9 @@
-"""The tagger: parts of speech of our own sentences, fed as one list of unequal sequences."""
+"""The date finder: which characters of our own sentences are a day, a month, a year; one list of unequal sequences."""
 
 from __future__ import annotations
 
 import argparse
+import re
 
 import numpy as np
 
@@ -15,44 +16,45 @@ SHOWN = 4
 
 
 def run(arguments: argparse.Namespace, console: Console) -> Result:
-    """Convert `tagger.onnx`, tag the stored sentences in one batch, compare with PyTorch's stored logits."""
-    data = stored("tagger.npz")
-    model, seconds = convert("tagger.onnx")
-    cuts = np.cumsum(data["lengths"])[:-1]
-    sentences = np.split(data["ids"], cuts)
-    logits = model.predict(sentences, threads=arguments.threads)
-    per_second = rate(lambda: sum(map(len, model.predict(sentences, threads=arguments.threads))))
+    """Convert `dates.onnx`, label the stored sentences in one batch, compare with PyTorch's stored logits."""
+    data = stored("dates.npz")
+    model, seconds = convert("dates.onnx")
+    sequences = np.split(data["ids"], np.cumsum(data["lengths"])[:-1])
+    logits = model.predict(sequences, threads=arguments.threads)
+    per_second = rate(lambda: sum(map(len, model.predict(sequences, threads=arguments.threads))))
 
-    texts = [text.split(" ") for text in data["sentences"].tolist()]
-    tags = [[str(data["tags"][best]) for best in of_sentence.argmax(axis=1)] for of_sentence in logits]
-    theirs = data["logits"].argmax(axis=1)
+    letters, texts = str(data["labels"]), data["sentences"].tolist()
+    labels = ["".join(letters[best] for best in of_sentence.argmax(axis=1)) for of_sentence in logits]
     difference = scaled_difference(np.concatenate(logits), data["logits"])
-    same_tags = bool((np.concatenate(logits).argmax(axis=1) == theirs).all())
+    same = "".join(labels) == "".join(letters[best] for best in data["logits"].argmax(axis=1))
     numbers = {
-        "max_difference": difference, "same_tags": same_tags,
-        "words": len(theirs), "words_per_second": per_second,
-        "sentences": [{"words": words, "tags": own} for words, own in zip(texts, tags, strict=True)],
+        "max_difference": difference, "same_labels": same,
+        "characters": len(data["ids"]), "characters_per_second": per_second,
+        "sentences": [{"text": text, "labels": own, "found": found(text, own)}
+                      for text, own in zip(texts, labels, strict=True)],
     }
-    known = {str(word) for word in data["words"]}
-    lines = heading(console, "Tagger: parts of speech, by a bidirectional LSTM exported from PyTorch to ONNX",
-                    "tagger.onnx", model, seconds)
-    for words, own in list(zip(texts, tags, strict=True))[:SHOWN]:
-        lines += [*_columns(console, [word if word in known else f"{word}*" for word in words], own), ""]
-    same = "every tag the same" if same_tags else "not every tag the same"
-    lines += ["* a word the model never saw",
-              f"largest difference from PyTorch's stored logits: {difference:.1e} (relative above 1); {same}",
-              f"{per_second:,.0f} words per second, {len(texts)} unequal sentences in one batch"]
+    lines = heading(console, "Dates: day, month and year in a line of text, by a bidirectional LSTM exported from "
+                             "PyTorch to ONNX", "dates.onnx", model, seconds)
+    for text, own in list(zip(texts, labels, strict=True))[:SHOWN]:
+        lines += [*_below_each_other(console, text, own.replace(".", " ")), ""]
+    lines += ["D day, M month, Y year: one label a character, on sentences that it was not trained on",
+              f"largest difference from PyTorch's stored logits: {difference:.1e} (relative above 1); "
+              f"{'every label the same' if same else 'not every label the same'}",
+              f"{per_second:,.0f} characters per second, {len(texts)} unequal sentences in one batch"]
     return Result(lines, numbers, "PyTorch", difference, TOLERANCE)
 
 
-def _columns(console: Console, words: list[str], tags: list[str]) -> list[str]:
-    """Each tag below its word, in as many pairs of lines as the width needs."""
+def found(text: str, labels: str) -> list[dict[str, str]]:
+    """The parts of dates in a text, in order: {"label": "D", "text": "2"}."""
+    return [{"label": part[0][0], "text": text[part.start():part.end()]}
+            for part in re.finditer(r"D+|M+|Y+", labels)]
+
+
+def _below_each_other(console: Console, text: str, labels: str) -> list[str]:
+    """Each label below its character, in as many pairs of lines as the width needs."""
     lines = []
-    above = below = ""
-    for word, tag in zip(words, tags, strict=True):
-        width = max(len(word), len(tag)) + 2
-        if len(above) + width > console.width - 2 and above:
-            lines += [f"  {above.rstrip()}", f"  {console.style(below.rstrip(), 'cyan')}"]
-            above = below = ""
-        above, below = above + word.ljust(width), below + tag.ljust(width)
-    return [*lines, f"  {above.rstrip()}", f"  {console.style(below.rstrip(), 'cyan')}"]
+    width = max(console.width - 4, 1)
+    for start in range(0, len(text), width):
+        part, own = text[start:start + width], labels[start:start + width].rstrip()
+        lines += [f"  {part}", f"  {console.style(own, 'cyan')}" if own else ""]
+    return lines
