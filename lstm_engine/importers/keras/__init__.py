@@ -108,12 +108,26 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
 
     Empties `arrays`, so that what was brought to another layout is not kept in the old one as well.
     """
-    from .mapping import core, merging, models, normalization, operations, recurrent, shaping  # noqa: F401  (mappings)
+    from .mapping import (  # noqa: F401  (each registers its mappings)
+        attention,
+        convolution,
+        core,
+        merging,
+        models,
+        normalization,
+        operations,
+        pooling,
+        recurrent,
+        resizing,
+        scaling,
+        shaping,
+        wrappers,
+    )
     from .mapping.builder import Builder
     from .mapping.registry import Context, known_layers, supported
     from .mapping.unread import check_all_read
     from .mapping.weights import Weights
-    from .reading import legacy  # noqa: F401  (mappings)
+    from .reading import legacy
     from .reading.config import Tree, Version, share
 
     metadata = contents.get("metadata")
