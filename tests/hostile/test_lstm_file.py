@@ -215,7 +215,7 @@ REFUSALS = {
     "weight of a wrong shape": (entry(shape=[2, 3]), "config: node 'd' (Dense): bias must be [3]"),
     # The configuration
     "config not JSON": (config_text(lambda t: t[:-1]), "config: not JSON: Expecting"),
-    "config a list": (config_text(lambda t: "[]"), "config: must be a JSON object, got list"),
+    "config a list": (config_text(lambda t: "[]"), "config: must be a JSON object, got a list"),
     "config deep": (config_text(lambda t: DEEP), "config: nested too deeply"),
     "config with NaN": (config_text(lambda t: t.replace("{}", "NaN")), "config: NaN is no JSON number"),
     "config with infinity": (config_text(lambda t: t[:-1] + ',"z":1e999}'), "config: must be canonical JSON"),
