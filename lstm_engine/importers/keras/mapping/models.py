@@ -9,7 +9,8 @@ from typing import Any
 from ....errors import FormatError, UnsupportedError
 from ....graph import Graph
 from ...order import Circle, in_order
-from ..reading.config import MAX_SIZE, Call, Layer, Ref, flatten
+from ..reading.calls import MAX_SIZE, Call, Ref
+from ..reading.config import Layer, flatten
 from .builder import Builder, Tensor
 from .registry import OWN, Arguments, Context, apply, maps, policy_name
 

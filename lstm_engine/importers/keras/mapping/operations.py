@@ -10,7 +10,8 @@ import numpy as np
 from ....errors import FormatError, UnsupportedError
 from ....graph import DTYPES
 from ....graph.activations import Activation
-from ..reading.config import MAX_SIZE, Layer
+from ..reading.calls import MAX_SIZE
+from ..reading.config import Layer
 from .activations import named
 from .builder import Builder, Tensor
 from .core import activate

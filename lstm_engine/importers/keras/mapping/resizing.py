@@ -6,7 +6,8 @@ import numpy as np
 
 from ....errors import FormatError, UnsupportedError
 from ....graph.nodes import Dim
-from ..reading.config import MAX_SIZE, Layer
+from ..reading.calls import MAX_SIZE
+from ..reading.config import Layer
 from .builder import Tensor
 from .registry import Arguments, Context, maps, one, show
 from .shaping import reshape

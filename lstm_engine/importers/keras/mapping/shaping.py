@@ -9,7 +9,8 @@ import numpy as np
 
 from ....data_types import DATA_TYPE_NUMBERS
 from ....errors import FormatError, UnsupportedError
-from ..reading.config import MAX_SIZE, Layer
+from ..reading.calls import MAX_SIZE
+from ..reading.config import Layer
 from .builder import Builder, Tensor
 from .registry import OWN, Arguments, Context, maps, one, show
 

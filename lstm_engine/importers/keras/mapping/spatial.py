@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from ....errors import FormatError, UnsupportedError
 from ....graph.nodes import Dim
-from ..reading.config import MAX_SIZE, Layer
+from ..reading.calls import MAX_SIZE
+from ..reading.config import Layer
 from .builder import Builder, Tensor
 from .registry import Arguments, one
 

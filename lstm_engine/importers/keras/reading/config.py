@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ....errors import FormatError, UnsupportedError
+from .calls import MAX_SIZE, Call, calls_of, is_ref, ref_of
 from .settings import Settings
 
 MAX_DEPTH = 32
-MAX_SIZE = 2**40
 MODELS = ("Sequential", "Functional")
 _MODEL_NAMES = {"Sequential": "Sequential", "Functional": "Functional", "Model": "Functional"}
 _MODULES = re.compile(r"(?:keras|tf_keras|keras_core|tensorflow\.(?:python\.)?keras)\b")
@@ -67,23 +67,6 @@ class Version:
     def passes_on_given_masks(self) -> bool:
         """Whether a mask given as an argument goes on to the output; 3.0 to 3.10 passed on the input's own."""
         return not (3,) <= self.numbers < (3, 11)
-
-
-@dataclass(frozen=True)
-class Ref:
-    """A tensor in a configuration: output `tensor` of call `call` of the layer called `layer`."""
-
-    layer: str
-    call: int
-    tensor: int
-
-
-@dataclass(frozen=True)
-class Call:
-    """One use of a layer: positional and keyword arguments, nested lists and dicts of Ref and constants."""
-
-    args: list
-    kwargs: dict
 
 
 @dataclass(eq=False)
@@ -248,7 +231,7 @@ class Tree:
                 _set_path(layer, f"{prefix}layers/{group}_{index}" if index else f"{prefix}layers/{group}")
             model.layers.append(layer)
             if model.kind == "Functional":
-                layer.calls = _calls(layer, entry.get("inbound_nodes", []))
+                layer.calls = calls_of(layer, entry.get("inbound_nodes", []))
         if model.kind == "Functional":
             model.inputs, model.outputs = (_refs(model, key) for key in ("input_layers", "output_layers"))
 
@@ -320,20 +303,11 @@ def _become(layer: Layer, other: Layer) -> None:
             _become(inner, one)
 
 
-def _is_ref(value: Any) -> bool:
-    return (isinstance(value, list) and len(value) in (3, 4) and isinstance(value[0], str)
-            and all(type(number) is int for number in value[1:3]))
-
-
-def _ref(value: list) -> Ref:
-    return Ref(value[0], value[1], value[2])
-
-
 def _refs(model: Layer, key: str) -> Any:
     """`input_layers` or `output_layers`: [name, call, tensor], or lists and dicts of them."""
     def convert(value: Any) -> Any:
-        if _is_ref(value):
-            return _ref(value)
+        if is_ref(value):
+            return ref_of(value)
         if isinstance(value, list) and value:
             return [convert(entry) for entry in value]
         if isinstance(value, dict) and value:
@@ -341,62 +315,3 @@ def _refs(model: Layer, key: str) -> Any:
         raise FormatError(f"{model}: {key!r} holds {value!r:.80}; expected [layer name, call, tensor]")
 
     return convert(model.config.get(key))
-
-
-def _calls(layer: Layer, nodes: Any) -> list[Call]:
-    if not isinstance(nodes, list):
-        raise FormatError(f"{layer}: inbound_nodes is {nodes!r:.80}; expected a list")
-    calls = []
-    for node in nodes:
-        if isinstance(node, dict) and isinstance(node.get("args"), list) and isinstance(node.get("kwargs"), dict):
-            kwargs = {name: _keras3(value) for name, value in node["kwargs"].items()}
-            calls.append(Call(_keras3(node["args"]), kwargs))
-        elif isinstance(node, list) and node and all(_is_ref(entry) for entry in node):
-            inputs = [_ref(entry) for entry in node]
-            kwargs = next((entry[3] for entry in node if len(entry) == 4 and entry[3]), {})
-            if not isinstance(kwargs, dict):
-                raise FormatError(f"{layer}: the keywords of a call are {kwargs!r:.80}; expected an object")
-            kwargs = {name: _keras2(value) for name, value in kwargs.items()}
-            calls.append(Call([inputs[0] if len(inputs) == 1 else inputs], kwargs))
-        else:
-            raise FormatError(f"{layer}: a call in inbound_nodes is {node!r:.80}, which is no known form")
-    return calls
-
-
-def _keras3(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_keras3(entry) for entry in value]
-    if not isinstance(value, dict):
-        return value
-    kind, config = value.get("class_name"), value.get("config")
-    if kind == "__keras_tensor__":
-        history = config.get("keras_history") if isinstance(config, dict) else None
-        if not isinstance(history, list) or not _is_ref(history):
-            raise FormatError(f"a tensor of inbound_nodes has the keras_history {history!r:.80}")
-        return _ref(history)
-    if kind == "__ellipsis__":
-        return ...
-    if kind == "__tuple__" and isinstance(value.get("items", config), list):
-        return _keras3(value.get("items", config))
-    if kind == "__slice__" and isinstance(config, dict):
-        return slice(*(_bound(config.get(bound)) for bound in ("start", "stop", "step")))
-    return {name: _keras3(entry) for name, entry in value.items()}
-
-
-def _bound(value: Any) -> int | None:
-    if value is None or type(value) is int:
-        # Beyond any size a bound means the end all the same.
-        return None if value is None else max(-MAX_SIZE, min(MAX_SIZE, value))
-    raise UnsupportedError(f"a slice with the bound {value!r:.80} is not supported; supported: constant bounds")
-
-
-def _keras2(value: Any) -> Any:
-    if _is_ref(value):
-        return value[2] if value[0] == "_CONSTANT_VALUE" else _ref(value)
-    if isinstance(value, list):
-        if len(value) == 3 and value[0] == "_CONSTANT_VALUE":
-            return value[2]
-        return [_keras2(entry) for entry in value]
-    if isinstance(value, dict):
-        return {name: _keras2(entry) for name, entry in value.items()}
-    return value
