@@ -142,11 +142,11 @@ class Refusal(Exception):
 
 
 class _Patient(io.RawIOBase):
-    """A pipe that is read until a moment on time.monotonic; then `late` is called, and it ends. No thread watches the
+    """A pipe that is read until a moment on time.monotonic; then `on_timeout` is called, and it ends. No thread watches the
     time: one that cannot start for want of memory would never be heard of."""
 
-    def __init__(self, pipe: BinaryIO, until: float, late: Callable[[], None]) -> None:
-        self._pipe, self._until, self._late = pipe, until, late
+    def __init__(self, pipe: BinaryIO, until: float, on_timeout: Callable[[], None]) -> None:
+        self._pipe, self._until, self._on_timeout = pipe, until, on_timeout
 
     def readable(self) -> bool:
         return True
@@ -156,7 +156,7 @@ class _Patient(io.RawIOBase):
             poll = select.poll()
             poll.register(self._pipe, select.POLLIN)
             if not poll.poll(max(0, (self._until - time.monotonic()) * 1000)):
-                self._late()
+                self._on_timeout()
                 return 0
         return self._pipe.readinto(buffer)  # type: ignore[attr-defined]
 
