@@ -142,8 +142,8 @@ class Refusal(Exception):
 
 
 class _Patient(io.RawIOBase):
-    """A pipe that is read until a moment on time.monotonic; then `on_timeout` is called, and it ends. No thread watches the
-    time: one that cannot start for want of memory would never be heard of."""
+    """A pipe that is read until a moment on time.monotonic; then `on_timeout` is called, and it ends. No thread watches
+    the time: one that cannot start for want of memory would never be heard of."""
 
     def __init__(self, pipe: BinaryIO, until: float, on_timeout: Callable[[], None]) -> None:
         self._pipe, self._until, self._on_timeout = pipe, until, on_timeout
