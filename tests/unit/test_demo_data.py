@@ -1,4 +1,4 @@
-"""What the package ships beside its code: each file's origin is told, and no licence is needed but the project's own."""
+"""What the package ships beside its code: every file says where it comes from, under the project's licence alone."""
 
 from __future__ import annotations
 
