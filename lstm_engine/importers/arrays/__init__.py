@@ -1,7 +1,7 @@
 """Raw arrays in `.npz` files, which a spec turns into a graph.
 
-What the spec-driven importers share is here too: `weights` (named arrays, each of which must be used), `spec`,
-`torch_layers` and `recurrent` (PyTorch's layout), `archive` (zip) and `strict_json`.
+What the spec-driven importers of other formats share is here too: `spec`, `torch_layers` and `recurrent` (PyTorch's
+layout).
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
 """PyTorch checkpoints and live modules, read without torch.
 
-Reading (bytes -> names and arrays): `files`, and below it `zipped`, `legacy`, `safetensors`, `exported`,
-`unpickle`, `checkpoint`. Mapping (names and arrays -> graph): for weights alone `layers`, `readings`, `assumptions`,
-`propose`, `draft`; for whole modules `pickled`; `live`. Each ends in a spec that `importers.arrays.spec` turns into the
-graph.
+    checkpoints     files of every kind -> tensors by name, and records of classes
+    state_dict      weights alone -> the layers that they are, and the one chain that these make
+    modules         whole modules, pickled or live
+    program         programs of torch.export, in files or traced from live modules
+
+All but the last end in a spec that `importers.arrays.spec` turns into the graph.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ _OF_TRAINING = re.compile(r"(?:.+_)?(?:initializer|regularizer|constraint|init)"
 # Settings of any layer that change no number, each with its reason.
 HARMLESS = {
     **dict.fromkeys(("name", "trainable"), "names, and what training would change"),
-    **dict.fromkeys(("dtype", "autocast"), "the arrays say what they are; policies are looked at in mapping.py"),
+    **dict.fromkeys(("dtype", "autocast"), "the arrays say what they are; policies are looked at in registry.py"),
     **dict.fromkeys(("batch_shape", "batch_input_shape", "input_shape", "input_dtype", "build_input_shape", "optional"),
                     "of the first layer of a model, read there; elsewhere a note"),
     **dict.fromkeys(("input_dim", "input_length", "output_dim"), "sizes that the arrays and the inputs repeat"),
