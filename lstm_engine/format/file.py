@@ -17,6 +17,7 @@ from ..graph import Graph
 from ..graph.rows import blocks
 from ..operators import validate
 from ..pages import empty
+from ..strict_json import parse_object
 from . import header
 from .atomic import atomic_write
 from .codec import decode, encode
@@ -154,7 +155,7 @@ def _read_parts(file: BinaryIO, view: memoryview) -> Iterator[memoryview]:
 
 
 def _decode(parsed: Header, data: np.ndarray) -> Graph:
-    config: dict[str, Any] = header.parse_json("config", parsed.config)
+    config: dict[str, Any] = parse_object(parsed.config, "config")
     try:
         spelling = header.canonical(config)
     except ValueError:
