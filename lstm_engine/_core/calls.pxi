@@ -99,7 +99,8 @@ cdef inline object as_plain(object x):
     return x
 
 
-cdef int check_rows(CoreModel model, object array, str what, Py_ssize_t batch, Py_ssize_t size, bint writable) except -1:
+cdef int check_rows(CoreModel model, object array, str what, Py_ssize_t batch, Py_ssize_t size,
+                    bint writable) except -1:
     """Whether `array` is [batch, size] in the model's dtype. Raises ArgumentError, ArgumentTypeError."""
     cdef Binding b
     cdef Port port = Port(False, False, 0, size)
@@ -238,7 +239,7 @@ cdef class CoreStream:
         return self.run(x, True)
 
     def chunk(self, x):
-        """x [batch, steps, features], or [batch, steps] ids, for a model whose output is a sequence; None as in `step`."""
+        """x [batch, steps, features], or [batch, steps] ids, for a model whose output is a sequence; None as `step`."""
         if not self.owner.inputs[0].sequence or not self.owner.outputs[0].sequence:
             return None
         return self.run(x, False)
