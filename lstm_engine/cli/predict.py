@@ -13,10 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .arguments import UsageError, add_model, add_readings, add_spec, count, open_model, threads
+from .arguments import UsageError, add_model, add_readings, add_spec, open_model
 from .console import note
 from .csv_arguments import add_csv, add_pad, csv_options, pad_option
 from .limit_arguments import add_limits
+from .values import count, threads
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -83,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _warn_of_padding(model: Model, given: Sequences) -> None:
     """Unequal sequences leave padding out, which is another question to a model that has learnt from it."""
-    from ..ragged import padding_of
+    from ..plan.ragged import padding_of
 
     if given.lengths is not None and (padding := padding_of(model.graph)) is not None and padding.mask != "all":
         note("the sequences differ in length and are not padded, and not every layer of the model has a mask: if it "

@@ -1,0 +1,326 @@
+"""Streams: a model run step by step, its recurrent state kept between the calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
+
+import numpy as np
+
+from .. import runtime
+from .._core import Turn
+from ..arguments import shown, whole_number
+from ..arrays import plain_array
+from ..entry import entry, out_of_memory
+from ..errors import ArgumentError, ArgumentTypeError, LstmEngineError, UnsupportedError
+from ..graph import Value
+from ..plan import Segment
+from ..plan.stepwise import fed_inputs
+from .bound import Runner
+from .execute import execute
+from .inputs import InputCheck, converted
+
+_Rows = dict[int, np.ndarray]           # state rows by segment, see StateLayout
+
+
+class Stream:
+    """`batch` live sequences of one model. Made by `Model.stream`; a context manager.
+
+    A layer that gives its last step alone emits every step here. With `states`, a step is a `predict` whose outputs
+    come back as the inputs they are paired with: nothing else is carried, as a layer without a pair may run over rows
+    of its own, such as the bands of a spectrum. A stream belongs to one thread at a time.
+    """
+
+    @entry
+    def __init__(self, runner: Runner, batch: int = 1, states: Mapping[str, str] | None = None,
+                 threads: int | None = None) -> None:
+        self._runner, self._plan, self._batch = runner, runner.plan, whole_number(batch, "stream: batch")
+        runtime.num_threads(threads)
+        self._threads = threads
+        if states is not None and not isinstance(states, Mapping):
+            raise ArgumentTypeError("stream: states is a dict {input name: output name}, "
+                                    f"not {type(states).__name__}")
+        self._pairs = dict(states or {})
+        self._axes = self._plan.axes
+        self._inputs, fed_axes = fed_inputs(self._plan, self._batch, self._pairs)
+        self._check = InputCheck(self._inputs, fed_axes)
+        self._one = Turn(StreamError, "the stream is in use by another thread")
+        self._closed = False
+        self._layout = runner.states
+        self._plan.bounds.check_memory(f"the states of {self.batch} sequences", 0 if self._pairs else
+                                       2 * self._layout.nbytes(self.batch))
+        self._rows = {} if self._pairs else self._layout.zeros(self.batch)
+        self._fed = {name: self._zero_input(name) for name in self._pairs}
+        self._fast = self._fast_core()
+        self._in_place = self._fast is not None
+
+    @property
+    def batch(self) -> int:
+        """The number of its sequences."""
+        return self._batch
+
+    def __reduce__(self) -> NoReturn:
+        raise ArgumentTypeError("a stream can be neither pickled nor copied: make one with Model.stream, and set its "
+                                "state to the state of this one")
+
+    def __enter__(self) -> Stream:
+        if self._closed:
+            raise StreamError("the stream is closed")
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the stream; any later call on it raises."""
+        self._closed = True
+        self._fast = None
+
+    # ---- running ------------------------------------------------------------------------------------------
+
+    def step(self, x: Any) -> Any:
+        """One step: x [batch, features], or [batch] token ids; returns [batch, features] (a dict where there are
+        several outputs). A model with explicit states takes its other input in its own full shape as well."""
+        fast = self._fast                       # once: another thread may close the stream
+        if fast is not None and type(x) is np.ndarray:
+            try:
+                y = fast.step(x)
+            except MemoryError as error:
+                out_of_memory(error)
+            if y is not None:
+                return y
+        return self._step(x)
+
+    def _step(self, x: Any) -> Any:
+        with self._turn():
+            answer, rows, fed = self._made_by_step(x)
+            self._keep(rows, fed)
+            return answer
+
+    @entry
+    def _made_by_step(self, x: Any) -> tuple[Any, _Rows, dict[str, np.ndarray]]:
+        """The answer of `step`, and the state behind it."""
+        arrays = self._checked(self._with_time(x))
+        for name, array in arrays.items():
+            axis = self._axes.time_axis(name)
+            if axis is not None and array.shape[axis] != 1 and not self._pairs:
+                raise ArgumentError(f"stream.step: input {name!r} has {array.shape[axis]} steps; "
+                                    "use run for more than one")
+        results, rows, fed = self._run(arrays, self._rows, self._fed)
+        return self._single_steps(results), rows, fed
+
+    def run(self, x: Any) -> Any:
+        """Several steps: x [batch, steps, features], or [batch, steps] token ids (or the layout that the model's
+        `inputs` show); returns every step's output, [batch, steps, features]. The same bits as `step` for each."""
+        fast = self._fast
+        if fast is not None and type(x) is np.ndarray:
+            try:
+                y = fast.chunk(x)
+            except MemoryError as error:
+                out_of_memory(error)
+            if y is not None:
+                return y
+        return self._several(x)
+
+    def _several(self, x: Any) -> Any:
+        with self._turn():
+            answer, rows, fed = self._made_by_run(x)
+            self._keep(rows, fed)
+            return answer
+
+    @entry
+    def _made_by_run(self, x: Any) -> tuple[Any, _Rows, dict[str, np.ndarray]]:
+        """The answer of `run`, and the state behind it."""
+        arrays = self._checked(x)
+        if self._pairs or not all(self._sequence(name) for name in self._plan.outputs):
+            return self._step_by_step(arrays)
+        results, rows, fed = self._run(arrays, self._rows, self._fed)
+        return self._answer(results), rows, fed
+
+    def _step_by_step(self, arrays: dict[str, np.ndarray]) -> tuple[Any, _Rows, dict[str, np.ndarray]]:
+        """Run each step on its own, because an output is not a sequence: the answer, and what `_keep` takes."""
+        timed = {name: axis for name in arrays if (axis := self._axes.time_axis(name)) is not None}
+        if not timed:
+            raise UnsupportedError("stream.run: no input of this model has a time axis; use step")
+        steps = {arrays[name].shape[axis] for name, axis in timed.items()}
+        if len(steps) != 1:
+            raise ArgumentError(f"stream.run: the inputs have different numbers of steps ({sorted(steps)})")
+        along = next(iter(timed.values()))               # where outputs that are no sequences get their steps
+        made: dict[str, list[np.ndarray]] = {name: [] for name in self._own_outputs()}
+        rows, fed = self._rows, self._fed
+        for t in range(steps.pop()):
+            now = {name: arrays[name][(slice(None),) * axis + (slice(t, t + 1),)] for name, axis in timed.items()}
+            results, rows, fed = self._run({**arrays, **now}, rows, fed)
+            for name in made:
+                array = results[name]
+                made[name].append(array if self._sequence(name) else np.expand_dims(array, min(along, array.ndim)))
+        joined = {}
+        for name, parts in made.items():
+            axis = self._axes.time_axis(name)
+            at = min(along, len(self._plan.values[name].shape)) if axis is None else axis
+            joined[name] = np.concatenate(parts, at) if parts else self._no_steps(name, along)
+        return self._answer(joined), rows, fed
+
+    def _checked(self, x: Any) -> dict[str, np.ndarray]:
+        """The inputs by name, each with this stream's rows; sequences of one length."""
+        checked = self._check(x, None)
+        self._runner.check_steps(checked.arrays)
+        for name, array in checked.arrays.items():
+            axis = self._axes.batch_axis(name)
+            if axis is not None and array.shape[axis] != self.batch:
+                raise ArgumentError(f"input {name!r}: expected the {self.batch} rows of this stream, "
+                                    f"got {array.shape[axis]}")
+        if any((own != own[:1]).any() for own in checked.lengths.values()):
+            raise ArgumentError("stream.run: the sequences of one call must have the same number of steps")
+        return checked.arrays
+
+    def _run(self, arrays: dict[str, np.ndarray], rows: _Rows, fed: dict[str, np.ndarray]
+             ) -> tuple[dict[str, np.ndarray], _Rows, dict[str, np.ndarray]]:
+        """Run a chunk from a state: the outputs, and the state behind it, which `_keep` makes the stream's own when
+        nothing more can fail."""
+        made = {} if self._pairs else self._layout.empty(self.batch)
+        results = execute(self._runner, {**arrays, **fed}, self.batch, lengths={}, state_in=rows,
+                          state_out=made, threads=runtime.num_threads(self._threads), carry=not self._pairs)
+        # What a host operator passes on may be the caller's array, a constant of the model, or a state.
+        outputs = self._runner.outputs
+        for name in outputs.may_alias:
+            if name in self._pairs.values():
+                results[name] = results[name].copy()
+        after = {name: results[source] for name, source in self._pairs.items()}
+        answer = {name: results[name] for name in self._own_outputs()}
+        outputs.owned(answer, [*arrays.values(), *fed.values(), *after.values()])
+        return answer, made, after
+
+    def _keep(self, rows: _Rows, fed: dict[str, np.ndarray]) -> None:
+        """Make a state the stream's own: all of it, or, where memory is short, none. The last thing that a call does:
+        what fails behind it would lose the answer to steps that have been taken."""
+        if self._in_place:                         # of one segment: the fast path reads the same memory
+            for number, own in rows.items():
+                self._rows[number][...] = own
+        else:
+            self._rows = rows
+        self._fed = fed
+
+    # ---- state --------------------------------------------------------------------------------------------
+
+    @property
+    @entry
+    def state(self) -> dict[str, Any]:
+        """A copy of the state: {layer: {"h": [batch, dirs, hidden], "c": ...}}, or explicit states by input name."""
+        with self._turn():
+            if self._pairs:
+                return {name: array.copy() for name, array in self._fed.items()}
+            return dict(self._layout.unpack(self._rows, given=False))
+
+    @state.setter
+    def state(self, state: Mapping[str, Any]) -> None:
+        with self._turn():
+            self._keep(*self._given(state))
+
+    @entry
+    def _given(self, state: Mapping[str, Any]) -> tuple[_Rows, dict[str, np.ndarray]]:
+        """A caller's state as `_keep` takes it."""
+        if not isinstance(state, Mapping):
+            raise ArgumentTypeError(f"a state is a dict, not {type(state).__name__}")
+        unknown = [name for name in state if self._pairs and name not in self._pairs]
+        if unknown:
+            raise ArgumentError(f"state {shown(unknown[0])}: the stream has no such state; it has "
+                                f"{', '.join(self._pairs)}")
+        rows = {} if self._pairs else self._layout.pack(state, self.batch)
+        fed = dict(self._fed)
+        for name in self._pairs:
+            array = plain_array(state.get(name, self._zero_input(name)), f"state {name!r}")
+            if array.shape != fed[name].shape or array.dtype.kind not in "fiu":
+                raise ArgumentError(f"state {name!r}: expected numbers of shape {fed[name].shape}, "
+                                    f"got {array.dtype} of shape {array.shape}")
+            fed[name] = converted(self._plan.values[name], array, f"state {name!r}").copy()
+        return rows, fed
+
+    def reset(self, rows: Iterable[int] | int | None = None) -> None:
+        """Set the state of all sequences, or of some rows, back to zero."""
+        with self._turn():
+            self._keep(*self._zeroed(rows))
+
+    @entry
+    def _zeroed(self, rows: Iterable[int] | int | None) -> tuple[_Rows, dict[str, np.ndarray]]:
+        """The state with zeros in some rows, as `_keep` takes it."""
+        chosen: Any = slice(None)
+        if rows is not None:
+            chosen = np.atleast_1d(plain_array(rows, "reset"))
+            if chosen.size and chosen.dtype.kind not in "iu" or chosen.ndim != 1 \
+                    or chosen.size and ((chosen < 0) | (chosen >= self.batch)).any():
+                raise ArgumentError(f"reset: rows are whole numbers from 0 to {self.batch - 1}, got {shown(rows)}")
+            chosen = chosen.astype(np.intp) if chosen.size else np.zeros(0, np.intp)
+        whole = [name for name in self._pairs if self._axes.batch_axis(name) is None]
+        if rows is not None and whole:
+            raise ArgumentError(f"reset: state {whole[0]!r} has no batch axis, so single rows cannot be reset")
+        own = {number: state.copy() for number, state in self._rows.items()}
+        for state in own.values():
+            state[chosen] = 0
+        fed = {name: self._fed[name].copy() for name in self._pairs}
+        for name, array in fed.items():
+            (array if rows is None else np.moveaxis(array, self._axes.batch_axis(name), 0))[chosen] = 0  # type: ignore[arg-type]
+        return own, fed
+
+    # ---- details ------------------------------------------------------------------------------------------
+
+    def _turn(self) -> Turn:
+        """Holds the stream for one call; a second thread, or a closed stream, is an error."""
+        if self._closed:
+            raise StreamError("the stream is closed")
+        return self._one
+
+    def _fast_core(self) -> Any:
+        """The C core's own stream, for a plan that is one segment with one input and one output."""
+        segment = self._plan.steps[0] if len(self._plan.steps) == 1 else None
+        if self._pairs or not isinstance(segment, Segment) or len(segment.ports) != 1 or len(segment.outputs) != 1 \
+                or any(axis.mask or axis.lengths for axis in segment.axes) \
+                or not segment.takes_declared(self._plan.values):
+            return None
+        rows = self._rows.get(0)
+        return segment.core.stream(self.batch, rows, self._threads or 0, self._one)
+
+    def _zero_input(self, name: str) -> np.ndarray:
+        value = self._plan.values[name]
+        if any(isinstance(dim, str) and dim != self._axes.batch for dim in value.shape):
+            raise ArgumentError(f"stream: the size of state {name!r} {list(value.shape)} is not known")
+        shape = [self.batch if dim == self._axes.batch and isinstance(dim, str) else dim for dim in value.shape]
+        return np.zeros(shape, value.dtype)
+
+    def _own_outputs(self) -> list[str]:
+        return [name for name in self._plan.outputs if name not in self._pairs.values()]
+
+    def _sequence(self, name: str) -> bool:
+        return self._axes.time_axis(name) is not None
+
+    def _no_steps(self, name: str, along: int) -> np.ndarray:
+        value = self._plan.values[name]
+        shape = [self.batch if dim == self._axes.batch else dim if isinstance(dim, int) else 0 for dim in value.shape]
+        axis = self._axes.time_axis(name)
+        shape[along:along if axis is None else axis + 1] = [0]
+        return np.empty(shape, value.dtype)
+
+    def _with_time(self, x: Any) -> Any:
+        """Step inputs with their time axis of 1 put in."""
+        def widen(value: Value, array: Any) -> Any:
+            array, axis = plain_array(array, f"input {value.name!r}"), self._axes.time_axis(value.name)
+            return array if axis is None or array.ndim != len(value.shape) - 1 else np.expand_dims(array, axis)
+
+        if isinstance(x, Mapping):
+            own = {value.name: value for value in self._inputs}
+            return {name: widen(own[name], array) if name in own else array for name, array in x.items()}
+        if isinstance(x, tuple) and len(x) == len(self._inputs) > 1:
+            return tuple(widen(value, array) for value, array in zip(self._inputs, x, strict=True))
+        return widen(self._inputs[0], x) if len(self._inputs) == 1 else x
+
+    def _single_steps(self, results: dict[str, np.ndarray]) -> Any:
+        return self._answer({name: array if axis is None or self._pairs else array[(slice(None),) * axis + (0,)]
+                             for name, array in results.items() for axis in (self._axes.time_axis(name),)})
+
+    @staticmethod
+    def _answer(results: dict[str, np.ndarray]) -> Any:
+        return next(iter(results.values())) if len(results) == 1 else results
+
+
+class StreamError(LstmEngineError, RuntimeError):
+    """A stream was used after it was closed, or by two threads at once."""
