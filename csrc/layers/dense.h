@@ -53,8 +53,8 @@ void le_activate_block(const le_kernels *kernels, le_activation activation, size
                        const le_block *block, const le_rows *x, const le_rows *y);
 
 /* Pool a block into y (a vector, zeroed before the first block): the last row, the running sum, the running maximum. */
-void le_pool_block(const le_kernels *kernels, le_pool_kind kind, size_t features, const le_crew *crew,
-                   const le_block *block, const le_rows *x, const le_rows *y);
+void le_pool_block(const le_kernels *kernels, le_pool_kind kind, size_t features, const le_crew *crew, const le_block *block,
+                   const le_rows *x, const le_rows *y);
 /* After the last block: sums become means. */
 void le_pool_finish(const le_kernels *kernels, le_pool_kind kind, size_t features, const le_crew *crew,
                     const le_block *block, const le_rows *y);

@@ -9,9 +9,18 @@
 
 /* A step is one product and what follows it, or two with a meeting of the crew in between: a GRU that resets h
  * before its product, and an LSTM that projects h. What passes between the two is the layer's middle row. */
+typedef enum le_phase_kind {
+    LE_PHASE_LSTM, /* the product and the cells in one; all others: the product, then the cells */
+    LE_PHASE_LSTM_GENERAL,
+    LE_PHASE_PROJECTION,
+    LE_PHASE_GRU_AFTER,
+    LE_PHASE_GRU_GATES,
+    LE_PHASE_GRU_CANDIDATE,
+    LE_PHASE_RNN,
+} le_phase_kind;
+
 typedef struct le_phase {
-    le_step_kernel fused; /* the product and what follows it in one, or null: then the product, and `cells` */
-    le_step_kernel cells;
+    le_phase_kind kind;   /* which kernel makes its cells */
     le_panel_order order; /* of w and r */
     le_packed w;        /* inputs; no panels when the phase reads none */
     le_packed r;        /* what is multiplied in each step */

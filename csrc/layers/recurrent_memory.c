@@ -117,8 +117,8 @@ void le_recurrent_lay_work(const le_recurrent_layer *layer, size_t rows, size_t 
         const size_t own = own_panels(layer, &layer->direction[0].phase[i].r, members);
         panels = own > panels ? own : panels;
     }
-    work->scratch = le_arena_take(arena, le_mul(rows > panels ? rows : panels, LE_MAX_NV * (size_t)layer->kernels->lanes),
-                                  es);
+    work->scratch =
+        le_arena_take(arena, le_mul(rows > panels ? rows : panels, LE_MAX_NV * (size_t)layer->kernels->lanes), es);
     work->gathered = work->plain = NULL;
     work->turn = 0;
     if (layer->gemm == LE_GEMM_BLAS) {
