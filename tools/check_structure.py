@@ -58,7 +58,7 @@ PY_ARROWS: dict[str, set[str] | None] = {
     "ops": {"graph", "operators", "errors", "arrays", "arguments", "entry", "plan", "runtime", "checking", "_core"},
     "stream": {"graph", "errors", "arrays", "arguments", "entry", "inputs", "model", "plan", "runtime", "_core"},
     "quick": {"plan"},
-    "checking": {"graph", "errors", "plan", "reference", "_core"},
+    "checking": {"graph", "operators", "errors", "plan", "reference", "_core"},
     "model": None, "loading": None,
     "verifying": {"graph", "operators", "errors", "importers", "format", "reference", "model"},
     "summary": None, "onnx_backend": None, "explain": None, "decode": None, "agreement": None,

@@ -19,7 +19,9 @@ _DIRECTIONS = {"forward": "forward", "foward": "forward", "reverse": "reverse", 
 _ACTIVATIONS = {"affine": "affine", "relu": "relu", "leakyrelu": "leaky_relu", "thresholdedrelu": "thresholded_relu",
                 "tanh": "tanh", "scaledtanh": "scaled_tanh", "sigmoid": "sigmoid", "hardsigmoid": "hard_sigmoid",
                 "elu": "elu", "softsign": "softsign", "softplus": "softplus"}
-_ATTRIBUTES = {"activation_alpha", "activation_beta", "activations", "clip", "direction", "hidden_size", "layout"}
+# `output_sequence`, of the first version, says whether Y is made: that it is read says so too.
+_ATTRIBUTES = {"activation_alpha", "activation_beta", "activations", "clip", "direction", "hidden_size", "layout",
+               "output_sequence"}
 _OWN = {"LSTM": {"input_forget"}, "GRU": {"linear_before_reset"}, "RNN": set()}
 _FLOATS = (np.float16, np.float32, np.float64)
 
