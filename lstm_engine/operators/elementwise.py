@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data_types import DATA_TYPES
 from ..errors import UnsupportedError
 from ..graph.nodes import Operator
 from . import counts, symbolic
@@ -15,7 +16,7 @@ from .axis_rules import AxisCall
 from .kernels import Call, Kernel, repeatable
 from .older import Facts, instead, older_only, to_input, without
 from .places import Place
-from .shape_rules import ANY, DATA_TYPES, ShapeCall, broadcast
+from .shape_rules import ANY, ShapeCall, broadcast
 from .spec import REQUIRED, Attribute, declare
 
 # ---- arithmetic -----------------------------------------------------------------------------------------------------

@@ -17,11 +17,11 @@ FEWEST = 3
 # Files that may list operators, each with its reason. Tables that translate another vocabulary say which of ONNX's
 # operators a word of it is; what they know is the other vocabulary.
 EXCEPTED = {
-    "importers/keras/merging.py": "Keras' merging layers, as the operators that they are",
-    "importers/keras/operations.py": "Keras' operations, as the operators that they are",
-    "importers/keras/owners.py": "Keras' layers, some of the same names, and the order of their arrays",
-    "importers/torch/live.py": "classes of torch, some of the same names, as activations",
-    "importers/torch/pickled.py": "classes of torch, some of the same names, as activations",
+    "importers/keras/mapping/merging.py": "Keras' merging layers, as the operators that they are",
+    "importers/keras/mapping/operations.py": "Keras' operations, as the operators that they are",
+    "importers/keras/reading/owners.py": "Keras' layers, some of the same names, and the order of their arrays",
+    "importers/torch/modules/live.py": "classes of torch, some of the same names, as activations",
+    "importers/torch/modules/pickled.py": "classes of torch, some of the same names, as activations",
     "importers/torch/program/elementwise.py": "torch's functions, as the operators that they are",
     "importers/torch/program/guards.py": "Python's operators in a program's conditions, as ONNX's",
     "importers/torch/program/sizes.py": "Python's operators on sizes, as ONNX's",
