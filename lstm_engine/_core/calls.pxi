@@ -7,7 +7,7 @@ cdef dict _SPLITS = {"auto": LE_SPLIT_AUTO, "rows": LE_SPLIT_ROWS, "units": LE_S
 
 
 cdef object run_one(CoreModel model, object x, int threads, object out, object lengths):
-    """See CoreModel.quick."""
+    """See CoreModel.try_one."""
     cdef Binding b
     cdef cnp.npy_intp i
     begin_fixed(model, &b, threads)
@@ -33,7 +33,7 @@ cdef object run_one(CoreModel model, object x, int threads, object out, object l
 
 
 cdef list run_many(CoreModel model, list arrays, int threads):
-    """See CoreModel.quick_many."""
+    """See CoreModel.try_run."""
     cdef Binding b
     cdef int i
     cdef list held = []
@@ -58,7 +58,7 @@ cdef bint reads_all(CoreModel model, Binding *b, list arrays, list held, bint ke
     return within(model, b)
 
 
-cdef class CoreCall:
+cdef class BoundCall:
     """A run on arrays that stay where they are; calling it makes it once more."""
 
     cdef CoreModel model
@@ -69,9 +69,9 @@ cdef class CoreCall:
         go(self.model, &self.binding)
 
 
-cdef CoreCall call_on(CoreModel model, list arrays, int threads, object out):
-    """See CoreModel.call."""
-    cdef CoreCall call = CoreCall.__new__(CoreCall)
+cdef BoundCall bound_call(CoreModel model, list arrays, int threads, object out):
+    """See CoreModel.bind."""
+    cdef BoundCall call = BoundCall.__new__(BoundCall)
     cdef Binding *b = &call.binding
     cdef int i
     call.model, call.inputs, call.outputs = model, [], []
@@ -212,7 +212,7 @@ cdef tuple padded_of(CoreModel model, list items):
 
 
 cdef class CoreStream:
-    """The quick way through one step: the state stays in one array that C reads and writes."""
+    """Runs of one input and one output whose state stays in one array that C reads and writes."""
 
     cdef CoreModel owner
     cdef object rows

@@ -354,21 +354,21 @@ cdef class CoreModel:
         """
         return run_checked(self, inputs, threads, lengths, outputs, state_in, state_out, split, block_steps, resumed)
 
-    def quick(self, x, int threads, out=None, lengths=None):
+    def try_one(self, x, int threads, out=None, lengths=None):
         """One input to one output with no more than a cast: x a C-contiguous array of the input's shape, `out` of the
         output's shape and dtype, lengths [batch] whole numbers; threads as many as the default for 0. None where the
         caller has to take the long way."""
         return run_one(self, x, threads, out, lengths)
 
-    def quick_many(self, list arrays, int threads):
-        """The outputs for inputs in order, each as `quick` takes one; None where callers take the long way."""
+    def try_run(self, list arrays, int threads):
+        """The outputs for inputs in order, each as `try_one` takes one; None where callers take the long way."""
         return run_many(self, arrays, threads)
 
-    def call(self, list arrays, int threads, out=None):
+    def bind(self, list arrays, int threads, out=None):
         """A run that can be made again when what is in these inputs has changed, its outputs new arrays, or `out` where
         there is one of one input; None where an array is not what the core itself reads or writes. Token ids are read
         where they stand: the array must be one that nobody else can write to."""
-        return call_on(self, arrays, threads, out)
+        return bound_call(self, arrays, threads, out)
 
     def stream(self, size_t batch, rows, int threads, Turn turn not None):
         """A CoreStream of this model, of one input and one output, on `batch` state rows [batch, state_size]; rows:
