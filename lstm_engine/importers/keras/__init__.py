@@ -112,6 +112,7 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
         attention,
         convolution,
         core,
+        lambdas,
         merging,
         models,
         normalization,
@@ -120,6 +121,7 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
         recurrent,
         resizing,
         scaling,
+        selecting,
         shaping,
         wrappers,
     )

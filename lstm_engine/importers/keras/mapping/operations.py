@@ -11,7 +11,7 @@ from ....errors import FormatError, UnsupportedError
 from ....graph import DTYPES
 from ....graph.activations import Activation
 from ..reading.calls import MAX_SIZE
-from ..reading.config import Layer
+from ..reading.config import Layer, flatten
 from .activations import named
 from .builder import Builder, Tensor
 from .core import activate
@@ -25,8 +25,9 @@ _BINARY = {"Add": "Add", "Subtract": "Sub", "Multiply": "Mul", "TrueDivide": "Di
 _COMPARE = {"Equal": "Equal", "Greater": "Greater", "GreaterEqual": "GreaterOrEqual", "Less": "Less",
             "LessEqual": "LessOrEqual"}
 _LOGICAL = {"LogicalOr": "Or", "LogicalAnd": "And"}
-_UNARY = {"Negative": "Neg", "Absolute": "Abs", "Abs": "Abs", "Exp": "Exp", "Log": "Log", "Sqrt": "Sqrt"}
-_REDUCE = {"Mean": "ReduceMean", "Sum": "ReduceSum", "Max": "ReduceMax", "Min": "ReduceMin"}
+_UNARY = {"Negative": "Neg", "Absolute": "Abs", "Abs": "Abs", "Exp": "Exp", "Log": "Log", "Sqrt": "Sqrt",
+          "Sign": "Sign", "Floor": "Floor", "Ceil": "Ceil", "Sin": "Sin", "Cos": "Cos", "Reciprocal": "Reciprocal"}
+_REDUCE = {"Mean": "ReduceMean", "Sum": "ReduceSum", "Max": "ReduceMax", "Min": "ReduceMin", "Prod": "ReduceProd"}
 _ACTIVATE = {"Relu": "relu", "Relu6": "relu6", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softplus": "softplus",
              "Softsign": "softsign", "Silu": "silu", "HardSigmoid": "hard_sigmoid", "HardSilu": "hard_silu",
              "Selu": "selu", "HardTanh": "hard_tanh", "LogSigmoid": "log_sigmoid"}
@@ -36,7 +37,7 @@ def _ops(*names: str) -> tuple[str, ...]:
     return tuple(f"ops.{name}" for name in names)
 
 
-def _operand(layer: Layer, value: Any, like: Tensor) -> Tensor | np.ndarray:
+def operand(layer: Layer, value: Any, like: Tensor) -> Tensor | np.ndarray:
     if isinstance(value, Tensor):
         return value
     if isinstance(value, (int, float, bool)) and like.dtype != "bool" and abs(value) < 2**31:
@@ -44,7 +45,7 @@ def _operand(layer: Layer, value: Any, like: Tensor) -> Tensor | np.ndarray:
     raise UnsupportedError(f"{layer} with {value!r:.80} is not supported; supported: tensors and numbers")
 
 
-def _axis(layer: Layer, value: Any, rank: int) -> int:
+def axis_of(layer: Layer, value: Any, rank: int) -> int:
     if type(value) is not int or not -rank <= value < rank:
         raise FormatError(f"{layer}: axis is {value!r:.80}; expected one of {rank} axes")
     return value % rank
@@ -53,7 +54,7 @@ def _axis(layer: Layer, value: Any, rank: int) -> int:
 def _axes(layer: Layer, value: Any, rank: int) -> tuple[int, ...]:
     if value is None:
         raise UnsupportedError(f"{layer} over all axes is not supported; supported: given axes other than the batch")
-    axes = tuple(_axis(layer, entry, rank) for entry in (value if isinstance(value, list) else [value]))
+    axes = tuple(axis_of(layer, entry, rank) for entry in (value if isinstance(value, list) else [value]))
     if 0 in axes:
         raise UnsupportedError(f"{layer} over the batch is not supported; supported: the other axes")
     return axes
@@ -80,7 +81,7 @@ def binary(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
         floats = iter(builder.in_one_dtype([value for value in values if isinstance(value, Tensor)], name))
         values = [next(floats) if isinstance(value, Tensor) else value for value in values]
         like = next(value for value in values if isinstance(value, Tensor))
-    operands = [_operand(layer, value, like) for value in values]
+    operands = [operand(layer, value, like) for value in values]
     tensors = [value for value in operands if isinstance(value, Tensor)]
     shape = broadcast(builder, layer, *tensors) if len(tensors) == 2 else tensors[0].shape
     if kind in _COMPARE:
@@ -124,18 +125,21 @@ def any_all(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 def filled_like(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     x = one(layer, arguments)
     dtype = arguments.setting(layer, "dtype", 1)
-    dtype = x.dtype if dtype is None else _dtype(context, layer, dtype)
+    dtype = x.dtype if dtype is None else dtype_of(context, layer, dtype)
     shape = context.builder.operator("Shape", f"{layer.where}/shape", [x], (x.rank,), "int64")
     value = np.array([layer.kind == "ops.OnesLike"]).astype(dtype)
     return context.builder.operator("ConstantOfShape", layer.where, [shape, value], x.shape, dtype)
 
 
-@maps(*_ops(*_UNARY, "Square"))
+@maps(*_ops(*_UNARY, "Square", "Rsqrt"))
 def unary(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     builder = context.builder
     x = builder.as_float(one(layer, arguments), layer.where)
     if layer.kind == "ops.Square":
         return builder.operator("Mul", layer.where, [x, x], x.shape)
+    if layer.kind == "ops.Rsqrt":
+        root = builder.operator("Sqrt", f"{layer.where}/root", [x], x.shape)
+        return builder.operator("Reciprocal", layer.where, [root], x.shape)
     return builder.operator(_UNARY[layer.kind[len("ops."):]], layer.where, [x], x.shape)
 
 
@@ -152,8 +156,12 @@ def activation(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     elif kind == "Elu":
         function = Activation.of("elu", float(arguments.setting(layer, "alpha", 1, 1.0)))
     else:
-        if _axis(layer, arguments.setting(layer, "axis", 1, -1), x.rank) != x.rank - 1:
-            raise UnsupportedError(f"{layer} over another axis than the last is not supported")
+        axis = axis_of(layer, arguments.setting(layer, "axis", 1, -1), x.rank)
+        if axis == 0:
+            raise UnsupportedError(f"{layer} over the batch is not supported; supported: the other axes")
+        if axis != x.rank - 1:
+            x = context.builder.as_float(x, layer.where)
+            return context.builder.operator(kind, layer.where, [x], x.shape, attributes={"axis": axis})
         function = Activation.of("softmax" if kind == "Softmax" else "log_softmax")
     return activate(context, layer.where, x, function)  # type: ignore[arg-type]
 
@@ -175,16 +183,16 @@ def reduction(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 def convert_to_tensor(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """What is a tensor already, in another dtype if one is given."""
     x, dtype = one(layer, arguments), arguments.setting(layer, "dtype", 1)
-    return x if dtype is None else context.builder.cast(x, _dtype(context, layer, dtype), layer.where)
+    return x if dtype is None else context.builder.cast(x, dtype_of(context, layer, dtype), layer.where)
 
 
 @maps("ops.Cast")
 def cast(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    dtype = _dtype(context, layer, arguments.setting(layer, "dtype", 1))
+    dtype = dtype_of(context, layer, arguments.setting(layer, "dtype", 1))
     return context.builder.cast(one(layer, arguments), dtype, layer.where)
 
 
-def _dtype(context: Context, layer: Layer, dtype: Any) -> str:
+def dtype_of(context: Context, layer: Layer, dtype: Any) -> str:
     if isinstance(dtype, str) and dtype.startswith(("float", "bfloat")):
         return "float64" if dtype == "float64" else context.builder.float_type
     if dtype not in DTYPES:
@@ -192,10 +200,20 @@ def _dtype(context: Context, layer: Layer, dtype: Any) -> str:
     return dtype
 
 
+def _all_tensors(layer: Layer, arguments: Arguments) -> list[Tensor]:
+    """The tensors of a list; a constant among them is refused."""
+    given = arguments.args[0] if arguments.args else next((arguments.kwargs[key] for key in ("xs", "x", "arrays")
+                                                           if key in arguments.kwargs), None)
+    leaves = list(flatten(given))
+    if not leaves or not all(isinstance(leaf, Tensor) for leaf in leaves):
+        raise UnsupportedError(f"{layer} of {given!r:.80} is not supported; supported: tensors that the model computes")
+    return leaves
+
+
 @maps("ops.Concatenate")
 def concatenate(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    x = arguments.x
-    axis = _axis(layer, arguments.setting(layer, "axis", 1, 0), x[0].rank)
+    x = _all_tensors(layer, arguments)
+    axis = axis_of(layer, arguments.setting(layer, "axis", 1, 0), x[0].rank)
     if axis == 0 or any(other.rank != x[0].rank for other in x):
         raise UnsupportedError(f"{layer} of {' and '.join(show(each.shape) for each in x)} on axis {axis} is not "
                                "supported; supported: equal ranks, another axis than the batch")
@@ -207,7 +225,8 @@ def concatenate(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 @maps("ops.Stack")
 def stack(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     builder = context.builder
-    axis = _axis(layer, arguments.setting(layer, "axis", 1, 0), arguments.x[0].rank + 1)
+    _all_tensors(layer, arguments)
+    axis = axis_of(layer, arguments.setting(layer, "axis", 1, 0), arguments.x[0].rank + 1)
     if axis == 0:
         raise UnsupportedError(f"{layer} on the batch axis is not supported")
     wide = [_unsqueeze(builder, f"{layer.where}/part", x, axis) for x in arguments.x]
@@ -218,7 +237,7 @@ def stack(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 def expand_dims(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     x = one(layer, arguments)
     return _unsqueeze(context.builder, layer.where, x,
-                      _axis(layer, arguments.setting(layer, "axis", 1), x.rank + 1))
+                      axis_of(layer, arguments.setting(layer, "axis", 1), x.rank + 1))
 
 
 def _unsqueeze(builder: Builder, name: str, x: Tensor, axis: int) -> Tensor:
@@ -243,6 +262,18 @@ def transpose(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
         raise UnsupportedError(f"{layer}: axes {axes!r:.80} is not supported; supported: all {x.rank} axes in some "
                                "order, the batch first")
     return context.builder.operator("Transpose", layer.where, [x], tuple(x.shape[axis] for axis in axes),
+                                    attributes={"perm": tuple(axes)})
+
+
+@maps("ops.Swapaxes")
+def swap_axes(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
+    x = one(layer, arguments)
+    first, second = (axis_of(layer, arguments.setting(layer, f"axis{which}", which), x.rank) for which in (1, 2))
+    if 0 in (first, second):
+        raise UnsupportedError(f"{layer} of the batch is not supported; supported: the other axes")
+    axes = list(range(x.rank))
+    axes[first], axes[second] = second, first
+    return context.builder.operator("Transpose", layer.where, [x], [x.shape[axis] for axis in axes],
                                     attributes={"perm": tuple(axes)})
 
 
@@ -271,15 +302,17 @@ def flip(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 
 @maps("ops.GetItem")
 def get_item(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    """x[:, -1], x[:, 1:], x[..., 0]: one constant slice or number for each axis but the batch."""
+    """x[:, -1], x[:, 1:], x[..., 0], x[:, None]: one constant slice or number for each axis but the batch, new axes."""
     builder, name = context.builder, layer.where
     x = one(layer, arguments)
     key = arguments.setting(layer, "key", 1)
     entries = key if isinstance(key, list) else [key]
     if entries.count(...) == 1:
         place = entries.index(...)
-        entries = [*entries[:place], *[slice(None)] * (x.rank - len(entries) + 1), *entries[place + 1:]]
-    whole = slice(None)
+        missing = x.rank - sum(entry is not None for entry in entries) + 1
+        entries = [*entries[:place], *[slice(None)] * missing, *entries[place + 1:]]
+    whole, new = slice(None), _new_axes(entries)
+    entries = [entry for entry in entries if entry is not None]
     if len(entries) > x.rank or not entries or entries[0] != whole or not all(
             isinstance(entry, slice) or type(entry) is int for entry in entries):
         raise UnsupportedError(f"{layer}: the index {key!r:.80} is not supported; supported: the whole batch, and "
@@ -298,4 +331,12 @@ def get_item(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
                 raise FormatError(f"{layer}: a slice has the step 0")
             start = entry.start if entry.start is not None else (0 if step > 0 else -1)
             x = builder.slice(x, name, axis, start, entry.stop, step)
+    for axis in new:
+        x = _unsqueeze(builder, name, x, axis)
     return x
+
+
+def _new_axes(entries: list[Any]) -> list[int]:
+    """Where the new axes of an index (None) stand in what it gives, of which numbers take axes away."""
+    left = [entry for entry in entries if type(entry) is not int]
+    return [place for place, entry in enumerate(left) if entry is None]

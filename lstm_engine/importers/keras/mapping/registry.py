@@ -137,14 +137,14 @@ def apply(context: Context, layer: Layer, args: list, kwargs: dict) -> list[Tens
     function, mask_rule, _ = _TABLE[layer.kind]
     context.spend(1)
     context.applied[id(layer)] = layer
-    if layer.kind.startswith("ops."):
+    if layer.is_operation:
         tensors = [leaf for leaf in flatten([args, kwargs]) if isinstance(leaf, Tensor)]
         if not tensors:
             raise FormatError(f"{layer} is called without a tensor")
         arguments = Arguments(tensors, args=args, kwargs=kwargs)
         made = function(context, layer, arguments)
         arguments.check_all_read(layer)
-        return _listed(made)
+        return [replace(tensor, mask=None) for tensor in _listed(made)]
     arguments = _arguments(context, layer, args, kwargs)
     outputs = _listed(function(context, layer, arguments))
     arguments.check_all_read(layer)

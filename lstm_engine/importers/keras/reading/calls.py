@@ -32,6 +32,11 @@ def is_ref(value: Any) -> bool:
             and all(type(number) is int for number in value[1:3]))
 
 
+def is_constant(value: Any) -> bool:
+    """Whether it is a number in the place of a tensor: ["_CONSTANT_VALUE", -1, 2.0, keywords]."""
+    return isinstance(value, list) and len(value) in (3, 4) and value[0] == "_CONSTANT_VALUE"
+
+
 def ref_of(value: list) -> Ref:
     return Ref(value[0], value[1], value[2])
 
@@ -42,11 +47,13 @@ def calls_of(layer: object, nodes: Any) -> list[Call]:
         raise FormatError(f"{layer}: inbound_nodes is {nodes!r:.80}; expected a list")
     calls = []
     for node in nodes:
+        if is_ref(node) or is_constant(node):           # of TensorFlow's functions: no list around the one tensor
+            node = [node]
         if isinstance(node, dict) and isinstance(node.get("args"), list) and isinstance(node.get("kwargs"), dict):
             kwargs = {name: _keras3(value) for name, value in node["kwargs"].items()}
             calls.append(Call(_keras3(node["args"]), kwargs))
-        elif isinstance(node, list) and node and all(is_ref(entry) for entry in node):
-            inputs = [ref_of(entry) for entry in node]
+        elif isinstance(node, list) and node and all(is_ref(entry) or is_constant(entry) for entry in node):
+            inputs = [entry[2] if is_constant(entry) else ref_of(entry) for entry in node]
             kwargs = next((entry[3] for entry in node if len(entry) == 4 and entry[3]), {})
             if not isinstance(kwargs, dict):
                 raise FormatError(f"{layer}: the keywords of a call are {kwargs!r:.80}; expected an object")
@@ -85,11 +92,11 @@ def _bound(value: Any) -> int | None:
 
 
 def _keras2(value: Any) -> Any:
+    if is_constant(value):
+        return value[2]
     if is_ref(value):
-        return value[2] if value[0] == "_CONSTANT_VALUE" else ref_of(value)
+        return ref_of(value)
     if isinstance(value, list):
-        if len(value) == 3 and value[0] == "_CONSTANT_VALUE":
-            return value[2]
         return [_keras2(entry) for entry in value]
     if isinstance(value, dict):
         return {name: _keras2(entry) for name, entry in value.items()}

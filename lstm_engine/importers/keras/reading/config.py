@@ -96,6 +96,11 @@ class Layer:
         return f"layer {self.where!r} ({self.kind})"
 
     @property
+    def is_operation(self) -> bool:
+        """Whether it is an operation on tensors that stands among the layers: it is called with whatever it takes."""
+        return self.kind.startswith("ops.") or self.kind in ("TFOpLambda", "SlicingOpLambda")
+
+    @property
     def is_model(self) -> bool:
         return self.kind in MODELS
 
