@@ -14,7 +14,8 @@ import lstm_engine
 PACKAGE = Path(lstm_engine.__file__).parent
 
 # The C code, and the parts that run a model or answer for one.
-RUNS = {"_core", "blas", "checking", "cli", "entry", "loading", "model", "ops", "plan", "running", "runtime", "verifying"}
+RUNS = {"_core", "blas", "checking", "cli", "entry", "loading", "model", "ops", "plan", "running", "runtime",
+        "verifying"}
 
 # In a process of its own: this one has loaded everything already.
 LOADED = """
