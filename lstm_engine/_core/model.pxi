@@ -272,7 +272,7 @@ cdef class CoreModel:
         return blocks
 
     def unpack(self, size_t op, which, size_t first, cnp.ndarray out not None):
-        """Write rows of weight `which` ("W", "R", "projection", "kernel", "table") of the layer added as number `op`, as
+        """Write rows of weight `which` ("W", "R", "projection", "kernel", "table") of the layer number `op`, as
         given, into out [rows, columns], from row `first` of the weight on; its axes before the last count as one."""
         cdef le_error error
         if cnp.PyArray_NDIM(out) != 2 or cnp.PyArray_TYPE(out) != self.kind or not cnp.PyArray_ISCARRAY(out):
