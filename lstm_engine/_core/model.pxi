@@ -19,32 +19,6 @@ cdef le_activation _activation(object activation) except *:
     return result
 
 
-cdef class Store:
-    """Where models find packed weights of the same arrays, while they are made. It keeps the arrays: it knows them by
-    their addresses."""
-
-    cdef le_store *store
-    cdef list arrays
-
-    def __cinit__(self):
-        cdef le_error error
-        cdef le_status status = le_store_new(&self.store, &error)
-        if status != LE_OK:
-            _raise(status, &error)
-        self.arrays = []
-
-    def __dealloc__(self):
-        le_store_free(self.store)
-
-
-cdef void note_block(void *context, const void *block, size_t bytes) noexcept with gil:
-    (<dict>context)[<uintptr_t>block] = bytes
-
-
-cdef void drop_packed(void *context, const void *part, size_t bytes) noexcept nogil:
-    le_pages_drop(<void *>part, bytes)
-
-
 cdef class CoreModel:
     """A model of the C core: add values and layers, `finish`, then run it from any number of threads.
 
@@ -298,7 +272,7 @@ cdef class CoreModel:
         return blocks
 
     def unpack(self, size_t op, which, size_t first, cnp.ndarray out not None):
-        """Write rows of weight `which` ("W", "R", "projection", "kernel", "table") of the layer added as number `op`, as
+        """Write rows of weight `which` ("W", "R", "projection", "kernel", "table") of the layer number `op`, as
         given, into out [rows, columns], from row `first` of the weight on; its axes before the last count as one."""
         cdef le_error error
         if cnp.PyArray_NDIM(out) != 2 or cnp.PyArray_TYPE(out) != self.kind or not cnp.PyArray_ISCARRAY(out):
