@@ -355,10 +355,10 @@ cdef class CoreModel:
         where they stand: the array must be one that nobody else can write to."""
         return bound_call(self, arrays, threads, out)
 
-    def stream(self, size_t batch, rows, int threads, Turn turn not None):
+    def stream(self, size_t batch, rows, int threads, TryLock lock not None):
         """A CoreStream of this model, of one input and one output, on `batch` state rows [batch, state_size]; rows:
-        None where there is no state. threads: 0 for the default of each call's time. turn: see CoreStream."""
-        return CoreStream(self, batch, rows, threads, turn)
+        None where there is no state. threads: 0 for the default of each call's time. lock: see CoreStream."""
+        return CoreStream(self, batch, rows, threads, lock)
 
     def pad(self, list items):
         """(the sequences in one array with zeros behind them, their lengths), or None where one is not a C-contiguous
