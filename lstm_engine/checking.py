@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from ._core import CoreModel, CoreStream, Turn
+from ._core import CoreModel, CoreStream, TryLock
 from .errors import CheckError, MissingDependencyError
 from .graph import Activate, Dense, Embedding, Graph, Node, Operator, Recurrent
+from .operators import OPERATORS
 from .plan import HostStep, Plan, Segment
 from .reference.operators import run_operator
 from .reference.runner import run_layer, run_recurrent
@@ -33,11 +34,6 @@ from .running.execute import execute
 
 MARGIN = 32          # from the typical to the worst case; kernels approximate exp and tanh to a few roundings more
 _DRAWS = 2           # of the roundings: one could leave a place untouched by chance
-# Operators that jump, choose or move: the same bits in, the same numbers out.
-_EXACT = frozenset("""Abs And ArgMax ArgMin Cast CastLike Ceil Concat ConstantOfShape Equal Expand Flatten Floor
-    Gather GatherElements GatherND GlobalMaxPool Greater GreaterOrEqual Identity IsInf IsNaN Less LessOrEqual Max
-    MaxPool Min Neg NonZero Not OneHot Or Pad ReduceMax ReduceMin Relu Reshape ReverseSequence Round Shape Sign Size
-    Slice Split Squeeze Tile TopK Transpose Trilu Unsqueeze Where Xor""".split())
 
 
 def guarded(plan: Plan, graph: Graph) -> Runner:
@@ -208,7 +204,7 @@ def _check_host(node: Node, inputs: list[np.ndarray | None], made: list[np.ndarr
     else:
         def run(change: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:
             return [run_layer(_with(node, change), change(_wide(given[0])), None)]     # type: ignore[arg-type]
-    exact = isinstance(node, Operator) and node.op_type in _EXACT
+    exact = isinstance(node, Operator) and OPERATORS[node.op_type].exact
     try:
         compare(what, made, run, dtype, terms, exact, _largest(given) ** 2 * terms)
     except MissingDependencyError:
@@ -269,9 +265,9 @@ class _Core:
             self._check(arrays, [None] * len(self._segment.axes), results)
         return results
 
-    def stream(self, batch: int, rows: np.ndarray | None, threads: int, turn: Turn) -> _Stream:
-        own = Turn(CheckError, "the stream is in use")
-        return _Stream(self, self._core.stream(batch, rows, threads, own), rows, turn)
+    def stream(self, batch: int, rows: np.ndarray | None, threads: int, lock: TryLock) -> _Stream:
+        own = TryLock(CheckError, "the stream is in use")
+        return _Stream(self, self._core.stream(batch, rows, threads, own), rows, lock)
 
     def _check(self, inputs: list, lengths: list, outputs: list, state_in: Any = None, state_out: Any = None,
                resumed: bool = False) -> None:
@@ -358,8 +354,8 @@ class _Core:
 class _Stream:
     """A CoreStream whose steps are checked, from the state that it had before each."""
 
-    def __init__(self, core: _Core, stream: CoreStream, rows: np.ndarray | None, turn: Turn) -> None:
-        self._core, self._stream, self._rows, self._turn = core, stream, rows, turn
+    def __init__(self, core: _Core, stream: CoreStream, rows: np.ndarray | None, lock: TryLock) -> None:
+        self._core, self._stream, self._rows, self._lock = core, stream, rows, lock
 
     def step(self, x: Any) -> Any:
         return self._checked(self._stream.step, x, True)
@@ -368,12 +364,12 @@ class _Stream:
         return self._checked(self._stream.chunk, x, False)
 
     def _checked(self, run: Callable[[Any], Any], x: Any, single: bool) -> Any:
-        if not self._turn.take():
+        if not self._lock.acquire():
             return None                                      # the long way says what is wrong
         try:
             return self._alone(run, x, single)
         finally:
-            self._turn.give()
+            self._lock.release()
 
     def _alone(self, run: Callable[[Any], Any], x: Any, single: bool) -> Any:
         before = None if self._rows is None else self._rows.copy()

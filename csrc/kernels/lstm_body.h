@@ -12,22 +12,22 @@
 
 enum { GATE_I, GATE_O, GATE_F, GATE_C, LSTM_GATES, WIDTH = LSTM_GATES * LANES };
 
-/* Pre-activation j of one row. close: the gates stand side by side; constant where this is inlined. */
-LE_INLINE vec lstm_gate(const int close, int j, size_t units, const real *x, const real *sums, const real *bias)
+/* Pre-activation j of one row. tail: the gates stand side by side; constant where this is inlined. */
+LE_INLINE vec lstm_gate(const int tail, int j, size_t units, const real *x, const real *sums, const real *bias)
 {
-    if (!close)
+    if (!tail)
         return v_add(v_add(v_load(x + j * LANES), v_load(sums + j * LANES)), v_load(bias + j * LANES));
     const size_t at = (size_t)j * units;
     return v_add(v_add(v_load_n(x + at, units), v_load_n(sums + at, units)), v_load(bias + j * LANES));
 }
 
 /* The common cell of one row, sigmoid, tanh, tanh, in two parts: first c, and the output gate; then h. */
-LE_INLINE quotient lstm_state(const int close, size_t units, const real *x, const real *bias, const real *sums, real *c)
+LE_INLINE quotient lstm_state(const int tail, size_t units, const real *x, const real *bias, const real *sums, real *c)
 {
     vec gate[LSTM_GATES];
 #pragma GCC unroll 4
     for (int j = 0; j < LSTM_GATES; j++)
-        gate[j] = lstm_gate(close, j, units, x, sums, bias);
+        gate[j] = lstm_gate(tail, j, units, x, sums, bias);
     const vec f = v_sigmoid(gate[GATE_F]);
     const vec ig = v_divide_product(sigmoid_quotient(gate[GATE_I]), tanh_quotient(gate[GATE_C]));
     v_store(c, v_fma(f, v_load(c), ig));
@@ -55,21 +55,21 @@ LE_INLINE void lstm_output_apart(const real *sums, const real *c, real *h, size_
 }
 
 /* A panel with its gates side by side: its sums have no room for the output gate to wait in. */
-LE_INLINE void lstm_close(size_t units, const real *x, const real *bias, const real *sums, real *c, real *h)
+LE_INLINE void lstm_tail(size_t units, const real *x, const real *bias, const real *sums, real *c, real *h)
 {
     const quotient o = lstm_state(1, units, x, bias, sums, c);
     lstm_output(o, c, h, units);
 }
 
-static void lstm_close_panel(const le_lstm_step *step)
+static void lstm_tail_panel(const le_lstm_step *step)
 {
     const le_cells *s = &step->cells.panel;
     const int nv = step->cells.nv;
     const size_t width = (size_t)nv * LANES;
     product(nv, s->rows, step->h_prev, step->k, step->weights, step->next, s->sums);
     for (size_t r = 0; r < s->rows; r++)
-        lstm_close(s->units, (const real *)s->x_part + r * width, s->bias, (const real *)s->sums + r * width,
-                   (real *)step->cells.c + r * LANES, (real *)s->h_out[r] + s->first);
+        lstm_tail(s->units, (const real *)s->x_part + r * width, s->bias, (const real *)s->sums + r * width,
+                  (real *)step->cells.c + r * LANES, (real *)s->h_out[r] + s->first);
 }
 
 /* The last block of k a tile at a time, each followed by its cells: their inputs are then in the nearest cache, and the
@@ -77,7 +77,7 @@ static void lstm_close_panel(const le_lstm_step *step)
 static void lstm(const le_lstm_step *step)
 {
     if (step->cells.nv < LSTM_GATES) {
-        lstm_close_panel(step);
+        lstm_tail_panel(step);
         return;
     }
     const le_cells *s = &step->cells.panel;
@@ -108,14 +108,14 @@ static void lstm_row(const le_lstm_row *s)
     for (size_t i = 0; i < whole; i++)
         lstm_state_apart(x + i * s->x_panel, bias + i * WIDTH, sums + i * WIDTH, c + i * s->c_panel);
     if (whole < s->panels)
-        lstm_close(s->units - whole * LANES, s->x_last, bias + whole * WIDTH, sums + whole * WIDTH, c + whole * s->c_panel,
-                   h + whole * LANES);
+        lstm_tail(s->units - whole * LANES, s->x_last, bias + whole * WIDTH, sums + whole * WIDTH, c + whole * s->c_panel,
+                  h + whole * LANES);
     for (size_t i = 0; i < whole; i++)
         lstm_output_apart(sums + i * WIDTH, c + i * s->c_panel, h + i * LANES, s->units - i * LANES);
 }
 
 /* Any LSTM cell for one row: sums of the h part come from scratch. */
-LE_INLINE void lstm_cell_general(const int close, const le_lstm_cells *cells, size_t row)
+LE_INLINE void lstm_cell_general(const int tail, const le_lstm_cells *cells, size_t row)
 {
     const le_cells *s = &cells->panel;
     const size_t at = row * (size_t)(cells->nv * LANES);
@@ -125,7 +125,7 @@ LE_INLINE void lstm_cell_general(const int close, const le_lstm_cells *cells, si
     real *c = (real *)cells->c + row * LANES;
     vec gate[LSTM_GATES];
     for (int j = 0; j < LSTM_GATES; j++)
-        gate[j] = lstm_gate(close, j, s->units, x, sums, bias);
+        gate[j] = lstm_gate(tail, j, s->units, x, sums, bias);
     const vec c_old = v_load(c);
     if (peephole) {
         gate[GATE_I] = v_fma(v_load(peephole), c_old, gate[GATE_I]);
