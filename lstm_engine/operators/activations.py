@@ -19,8 +19,6 @@ from .spec import declare, one_of
 
 def _erf_series() -> np.ndarray:
     """Chebyshev coefficients of erf(sqrt(t)) / sqrt(t) for t in [0, 36], past which erf is 1 in float64."""
-    from numpy.polynomial import chebyshev           # loading it takes longer than loading a small model
-
     count, terms = 48, 40       # the 40th coefficient is 1e-15
     angles = [math.pi * (j + 0.5) / count for j in range(count)]
     roots = [math.sqrt((math.cos(angle) + 1) * 18) for angle in angles]
@@ -31,7 +29,7 @@ def _erf_series() -> np.ndarray:
 
 def erf(x: np.ndarray) -> np.ndarray:
     """The error function within 5e-14 of its value, in float64 inside, in the dtype of `x` outside."""
-    from numpy.polynomial import chebyshev
+    from numpy.polynomial import chebyshev  # loading it takes longer than loading a small model
 
     wide = np.asarray(x, np.float64)
     t = np.minimum(wide * wide, 36.0)
