@@ -13,12 +13,12 @@ from .axis_rules import AxisCall, elementwise_axes
 from .costs import PRODUCTS_AT_ONCE, Arrays, Need, need_of, size_of
 from .kernels import Kernel
 from .places import Place, need
-from .shape_rules import ANY, ShapeCall, same_size
+from .shape_rules import ANY, ShapeCall, Shapes, same_size
 from .spec import REQUIRED, Attribute, declare
 
 # ---- MatMul and Gemm ------------------------------------------------------------------------------------------------
 
-def _matmul_shape(call: ShapeCall) -> list:
+def _matmul_shape(call: ShapeCall) -> Shapes:
     a, b = call.shape(), call.shape(1)
     if not a or not b:
         raise call.error("a matrix product needs at least one axis on each side")
@@ -41,7 +41,7 @@ def _matmul_axes(call: AxisCall) -> Place:
     return elementwise_axes(call)
 
 
-def _gemm_shape(call: ShapeCall) -> list:
+def _gemm_shape(call: ShapeCall) -> Shapes:
     a, b = call.shape(), call.shape(1)
     if len(a) != 2 or len(b) != 2:
         raise call.error(f"both factors need 2 axes, not {len(a)} and {len(b)}")
@@ -120,7 +120,7 @@ def parse_einsum(equation: str, ranks: Sequence[int]) -> tuple[list[str] | None,
     return (spelled, result) if known else (None, "")
 
 
-def _einsum_shape(call: ShapeCall) -> list:
+def _einsum_shape(call: ShapeCall) -> Shapes:
     terms, result = parse_einsum(call.attributes["equation"], [call.rank(i) for i in range(len(call.values))])
     if terms is None:
         raise call.error(f"equation {call.attributes['equation']!r} does not fit the inputs")
