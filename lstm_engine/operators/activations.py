@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.polynomial import chebyshev
 
 from ..graph.nodes import Operator
 from .axis_rules import beside_axis
@@ -30,6 +29,8 @@ def _erf_series() -> np.ndarray:
 
 def erf(x: np.ndarray) -> np.ndarray:
     """The error function within 5e-14 of its value, in float64 inside, in the dtype of `x` outside."""
+    from numpy.polynomial import chebyshev  # loading it takes longer than loading a small model
+
     wide = np.asarray(x, np.float64)
     t = np.minimum(wide * wide, 36.0)
     value = wide * chebyshev.chebval(t / 18 - 1, _erf_series())
