@@ -29,7 +29,7 @@ def joined(call: AxisCall) -> Place:
     """Sizes put together, those that are the same for all rows among them."""
     need(all(len(shape) == 1 and isinstance(shape[0], int) for shape in call.shapes))
     need(all(place is None or isinstance(place, Counts) for place in call.places))
-    return _sizes(np.concatenate([place.rows if isinstance(place, Counts) else np.zeros(shape, bool)
+    return _sizes(np.concatenate([place.rows if isinstance(place, Counts) else np.zeros(shape, bool)       # type: ignore[arg-type]
                                   for place, shape in zip(call.places, call.shapes)]))
 
 

@@ -14,9 +14,9 @@ from ..graph.nodes import Operator
 from . import counts, symbolic
 from .axis_rules import AxisCall
 from .kernels import Call, Kernel, repeatable
-from .older import Facts, instead, older_only, to_input, without
+from .older import Facts, FileNode, instead, older_only, to_input, without
 from .places import Place
-from .shape_rules import ANY, ShapeCall, broadcast
+from .shape_rules import ANY, ShapeCall, Shapes, broadcast
 from .spec import REQUIRED, Attribute, declare
 
 # ---- arithmetic -----------------------------------------------------------------------------------------------------
@@ -82,11 +82,11 @@ declare("Mean", (1, ANY), kernel=_mean, shape=broadcast, elementwise=True, scrat
 
 # ---- comparisons and logic ------------------------------------------------------------------------------------------
 
-def _compare(call: ShapeCall) -> list:
+def _compare(call: ShapeCall) -> Shapes:
     return [(call.broadcast(call.shape(), call.shape(1)), "bool")]
 
 
-def _test(call: ShapeCall) -> list:
+def _test(call: ShapeCall) -> Shapes:
     return [(call.shape(), "bool")]
 
 
@@ -95,7 +95,7 @@ def _is_inf_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     return lambda x: np.isinf(x) & (((x > 0) & up) | ((x < 0) & down))
 
 
-def _where(call: ShapeCall) -> list:
+def _where(call: ShapeCall) -> Shapes:
     return [(call.broadcast(call.shape(), call.shape(1), call.shape(2)), call.dtype(1))]
 
 
@@ -149,7 +149,7 @@ for _name, _ufunc in {"Log": np.log, "Sin": np.sin, "Cos": np.cos, "Tan": np.tan
     declare(_name, 1, kernel=_ufunc, elementwise=True, work=8)
 declare("Sqrt", 1, kernel=np.sqrt, elementwise=True)
 declare("Reciprocal", 1, kernel=lambda x: 1 / x, elementwise=True)
-def _clip_older(node: Any, facts: Facts) -> list[Any]:
+def _clip_older(node: FileNode, facts: Facts) -> list[FileNode]:
     return [to_input(to_input(node, facts, "min", 1, False), facts, "max", 2, False)]
 
 
@@ -158,7 +158,7 @@ declare("Clip", (1, 3), older=_clip_older, kernel=repeatable(_clip, _clip_again)
 
 # ---- the same numbers, in another type or not -----------------------------------------------------------------------
 
-def _cast_shape(call: ShapeCall) -> list:
+def _cast_shape(call: ShapeCall) -> Shapes:
     number = call.attributes["to"]
     if number not in DATA_TYPES:
         raise call.unknown(f"attribute 'to' is data type {number}; supported: "
@@ -172,17 +172,17 @@ def _cast_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
                       lambda out, x: [(np.copyto, (out, x, "unsafe"))])
 
 
-def _cast_like_shape(call: ShapeCall) -> list:
+def _cast_like_shape(call: ShapeCall) -> Shapes:
     return [(call.shape(), call.dtype(1))]
 
 
-def _cast_older(node: Any, facts: Facts) -> list[Any]:
+def _cast_older(node: FileNode, facts: Facts) -> list[FileNode]:
     """`saturate` and `round_mode` speak of 8-bit floats only."""
     return [without(node, "saturate", "round_mode")]
 
 
 @older_only("Dropout")
-def _dropout(node: Any, facts: Facts) -> list[Any]:
+def _dropout(node: FileNode, facts: Facts) -> list[FileNode]:
     """What it is when nobody trains."""
     training = facts.constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else np.False_
     if training is None or np.any(training) or any(node.outputs[1:]):

@@ -11,14 +11,14 @@ from ..graph.nodes import Operator
 from . import counts
 from .axis_rules import AxisCall, beside_axis
 from .kernels import Call, Kernel, repeatable, scalar
-from .older import Facts, older_only, to_input, trimmed, without
+from .older import Facts, FileNode, older_only, to_input, trimmed, without
 from .places import Place, need
-from .shape_rules import ShapeCall, same_along_axis
+from .shape_rules import ShapeCall, Shapes, same_along_axis
 from .spec import declare, one_of
 
 # ---- Gather ---------------------------------------------------------------------------------------------------------
 
-def _gather_shape(call: ShapeCall) -> list:
+def _gather_shape(call: ShapeCall) -> Shapes:
     x = call.shape()
     axis = call.axis(call.attributes["axis"], len(x))
     return [(x[:axis] + call.shape(1) + x[axis + 1:], call.dtype())]
@@ -44,7 +44,7 @@ def _gather_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     return lambda x, indices: x.take(indices, axis)
 
 
-def _gather_elements_shape(call: ShapeCall) -> list:
+def _gather_elements_shape(call: ShapeCall) -> Shapes:
     if call.rank() != call.rank(1):
         raise call.error(f"data has {call.rank()} axes, indices {call.rank(1)}")
     call.axis(call.attributes["axis"], call.rank())
@@ -74,7 +74,7 @@ def _along(rank: int, indices: np.ndarray, axis: int) -> tuple[np.ndarray, ...]:
     return tuple(grid)
 
 
-def _gather_nd_shape(call: ShapeCall) -> list:
+def _gather_nd_shape(call: ShapeCall) -> Shapes:
     x, indices, batch = call.shape(), call.shape(1), call.attributes["batch_dims"]
     depth = indices[-1] if indices else 0
     if not isinstance(depth, int):
@@ -110,7 +110,7 @@ declare("GatherND", 2, make=_gather_nd_kernel, attributes={"batch_dims": 0}, sha
 _COMBINE = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
 
 
-def _scatter_shape(call: ShapeCall) -> list:
+def _scatter_shape(call: ShapeCall) -> Shapes:
     if "axis" in call.attributes:
         call.axis(call.attributes["axis"], call.rank())
     return [(call.shape(), call.dtype())]
@@ -165,7 +165,7 @@ def _box(indices: np.ndarray) -> tuple[slice, ...] | None:
 
 
 @older_only("Scatter")
-def _scatter_older(node: Any, facts: Facts) -> list[Any]:
+def _scatter_older(node: FileNode, facts: Facts) -> list[FileNode]:
     """The name that ScatterElements had before version 11."""
     return [replace(node, op="ScatterElements")]
 
@@ -178,7 +178,7 @@ declare("ScatterND", 3, make=_scatter_nd_kernel, attributes={"reduction": one_of
 
 # ---- order ----------------------------------------------------------------------------------------------------------
 
-def _top_k_shape(call: ShapeCall) -> list:
+def _top_k_shape(call: ShapeCall) -> Shapes:
     x, k = call.shape(), call.ints(1)
     axis = call.axis(call.attributes["axis"], len(x))
     if k is not None and (k[0] < 0 or (isinstance(x[axis], int) and k[0] > x[axis])):    # type: ignore[operator]
@@ -237,7 +237,7 @@ def _reverse_sequence_kernel(attributes: dict[str, Any], node: Operator) -> Kern
     return reverse_sequence
 
 
-def _top_k_older(node: Any, facts: Facts) -> list[Any]:
+def _top_k_older(node: FileNode, facts: Facts) -> list[FileNode]:
     if "k" in node.attributes:
         node = to_input(without(node, k=[node.attributes["k"]]), facts, "k", 1)
     return [trimmed(node)]
@@ -253,7 +253,7 @@ declare("ReverseSequence", 2, make=_reverse_sequence_kernel, attributes={"batch_
 
 # ---- OneHot ---------------------------------------------------------------------------------------------------------
 
-def _one_hot_shape(call: ShapeCall) -> list:
+def _one_hot_shape(call: ShapeCall) -> Shapes:
     shape, depth = call.shape(), call.node.constants.get(1)        # of any numeric type
     axis = call.axis(call.attributes["axis"], len(shape) + 1)
     shape.insert(axis, None if depth is None else int(depth.reshape(-1)[0]))

@@ -11,9 +11,9 @@ from ..errors import UnsupportedError
 from ..graph.nodes import Dim, Operator
 from .axis_rules import AxisCall, first_axis
 from .kernels import Call, Kernel, repeatable
-from .older import Facts, optional_outputs, trimmed, without
+from .older import Facts, FileNode, optional_outputs, trimmed, without
 from .places import Place, need
-from .shape_rules import ShapeCall
+from .shape_rules import ShapeCall, Shapes
 from .spec import REQUIRED, Attribute, declare, one_of
 
 
@@ -38,7 +38,7 @@ def _per_channel(x: np.ndarray, array: np.ndarray) -> np.ndarray:
 
 # ---- BatchNormalization ---------------------------------------------------------------------------------------------
 
-def _batch_normalization_shape(call: ShapeCall) -> list:
+def _batch_normalization_shape(call: ShapeCall) -> Shapes:
     _check_per_channel(call, (1, 2, 3, 4))
     return [(call.shape(), call.dtype())]
 
@@ -75,7 +75,7 @@ def _batch_normalization_kernel(attributes: dict[str, Any], node: Operator) -> K
     return repeatable(normalize, again)
 
 
-def _batch_normalization_older(node: Any, facts: Facts) -> list[Any]:
+def _batch_normalization_older(node: FileNode, facts: Facts) -> list[FileNode]:
     if not node.attributes.get("spatial", 1):
         raise UnsupportedError(f"{node.label}: attribute 'spatial' = 0 is not supported")
     return [trimmed(without(node, "spatial", "is_test", "consumed_inputs"))]
@@ -97,7 +97,7 @@ def _standardize(x: np.ndarray, axes: tuple[int, ...], epsilon: float) -> tuple[
     return centred * inverse, mean, inverse
 
 
-def _layer_normalization_shape(call: ShapeCall) -> list:
+def _layer_normalization_shape(call: ShapeCall) -> Shapes:
     x = call.shape()
     axis = call.axis(call.attributes["axis"], len(x))
     for position in (1, 2):
@@ -124,7 +124,7 @@ def _layer_normalization_kernel(attributes: dict[str, Any], node: Operator) -> K
     return lambda *inputs: normalize(*inputs)[:len(node.outputs)]
 
 
-def _channel_normalization_shape(call: ShapeCall) -> list:
+def _channel_normalization_shape(call: ShapeCall) -> Shapes:
     _check_per_channel(call, (1, 2))
     groups, x = call.attributes.get("num_groups", 1), call.shape()
     if len(x) < 2 or groups < 1 or (isinstance(x[1], int) and x[1] % groups):
@@ -151,7 +151,7 @@ def _group_normalization_kernel(attributes: dict[str, Any], node: Operator) -> K
     return normalize
 
 
-def _group_normalization_older(node: Any, facts: Facts) -> list[Any]:
+def _group_normalization_older(node: FileNode, facts: Facts) -> list[FileNode]:
     """Before version 21 scale and bias had one element a group, not one a channel."""
     if node.opset >= 21:
         return [node]

@@ -13,19 +13,19 @@ from .axis_rules import first_axis
 from .costs import Arrays, Need, size_of
 from .kernels import Kept, Kernel
 from .older import optional_outputs
-from .shape_rules import ShapeCall
+from .shape_rules import ShapeCall, Shapes
 from .spec import REQUIRED, Attribute, declare, one_of
 from .windows import WINDOW, elements_with_padding, geometry, padded, window_view, windowed, windows
 
 
-def _pool_shape(call: ShapeCall) -> list:
+def _pool_shape(call: ShapeCall) -> Shapes:
     x = call.shape()
     if len(x) < 3:
         raise call.error(f"the input needs 3 or more axes, not {len(x)}")
     return [(x[:2] + windowed(call, x, call.attributes["kernel_shape"]), call.dtype())]
 
 
-def _over_windows(x: np.ndarray, attributes: dict[str, Any], fill: float) -> tuple[np.ndarray, list, list]:
+def _over_windows(x: np.ndarray, attributes: dict[str, Any], fill: float) -> tuple[np.ndarray, list[Any], list[Any]]:
     """Windows [N, C, *kernel, *counts] with enough padding for a last window that ceil_mode lets stick out."""
     kernel = attributes["kernel_shape"]
     strides, dilations = windows(attributes, len(kernel))
@@ -84,7 +84,7 @@ declare("AveragePool", 1, make=_average_pool_kernel, attributes={**_KERNEL, "cou
         axes=first_axis, needs=_pool_needs)
 
 
-def _global_pool_shape(call: ShapeCall) -> list:
+def _global_pool_shape(call: ShapeCall) -> Shapes:
     x = call.shape()
     if len(x) < 3:
         raise call.error(f"the input needs 3 or more axes, not {len(x)}")

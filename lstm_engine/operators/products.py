@@ -13,12 +13,12 @@ from .axis_rules import AxisCall, elementwise_axes
 from .costs import PRODUCTS_AT_ONCE, Arrays, Need, need_of, size_of
 from .kernels import Kernel
 from .places import Place, need
-from .shape_rules import ANY, ShapeCall, same_size
+from .shape_rules import ANY, ShapeCall, Shapes, same_size
 from .spec import REQUIRED, Attribute, declare
 
 # ---- MatMul and Gemm ------------------------------------------------------------------------------------------------
 
-def _matmul_shape(call: ShapeCall) -> list:
+def _matmul_shape(call: ShapeCall) -> Shapes:
     a, b = call.shape(), call.shape(1)
     if not a or not b:
         raise call.error("a matrix product needs at least one axis on each side")
@@ -41,7 +41,7 @@ def _matmul_axes(call: AxisCall) -> Place:
     return elementwise_axes(call)
 
 
-def _gemm_shape(call: ShapeCall) -> list:
+def _gemm_shape(call: ShapeCall) -> Shapes:
     a, b = call.shape(), call.shape(1)
     if len(a) != 2 or len(b) != 2:
         raise call.error(f"both factors need 2 axes, not {len(a)} and {len(b)}")
@@ -120,7 +120,7 @@ def parse_einsum(equation: str, ranks: Sequence[int]) -> tuple[list[str] | None,
     return (spelled, result) if known else (None, "")
 
 
-def _einsum_shape(call: ShapeCall) -> list:
+def _einsum_shape(call: ShapeCall) -> Shapes:
     terms, result = parse_einsum(call.attributes["equation"], [call.rank(i) for i in range(len(call.values))])
     if terms is None:
         raise call.error(f"equation {call.attributes['equation']!r} does not fit the inputs")
@@ -165,7 +165,7 @@ def _einsum_needs(attributes: dict[str, Any], arrays: Arrays, made: Sequence[Val
 
 def _contracted(equation: str, arrays: Sequence[np.ndarray]) -> tuple[int, int]:
     """Elements that an Einstein sum makes on the way, and its products, in the order in which NumPy will take its
-    factors: `host_ops.products` asks for the same."""
+    factors: the kernel asks for the same."""
     terms, result = parse_einsum(equation, [array.ndim for array in arrays])
     if terms is None:
         raise ValueError(f"equation {equation!r} does not fit")

@@ -13,13 +13,13 @@ from .axis_rules import AxisCall, without
 from .kernels import Call, Kernel, KernelMaker, fixed, ints, repeatable
 from .older import attributes_to_inputs
 from .places import Place, need
-from .shape_rules import Dims, ShapeCall
+from .shape_rules import Dims, ShapeCall, Shapes
 from .spec import declare
 
 Axes = tuple[int, ...]
 Reduction = Callable[[np.ndarray, Axes, bool], np.ndarray]
 
-def _reduce_shape(call: ShapeCall) -> list:
+def _reduce_shape(call: ShapeCall) -> Shapes:
     shape, keep = call.shape(), call.attributes["keepdims"]
     axes = call.axes(1, len(shape))
     if call.given(1) and axes is None:
@@ -51,7 +51,8 @@ def _reduce_axes(call: AxisCall) -> Place:
 def _mean(x: np.ndarray, axes: Axes, keep: bool) -> np.ndarray:
     if x.dtype.kind != "f":
         return x.mean(axis=axes, keepdims=keep)
-    return np.add.reduce(x, axis=axes, keepdims=keep) / x.dtype.type(prod(x.shape[axis] for axis in axes))
+    total: np.ndarray = np.add.reduce(x, axis=axes, keepdims=keep)          # type: ignore[call-overload]
+    return total / x.dtype.type(prod(x.shape[axis] for axis in axes))
 
 
 def _mean_again(out: np.ndarray, x: np.ndarray, axes: Axes, keep: bool) -> list[Call]:
@@ -128,7 +129,7 @@ for _name, (_function, _traits) in _ALL.items():
 
 # ---- ArgMax and ArgMin ----------------------------------------------------------------------------------------------
 
-def _arg_shape(call: ShapeCall) -> list:
+def _arg_shape(call: ShapeCall) -> Shapes:
     axis = call.axis(call.attributes["axis"], call.rank())
     return [(reduced(call.shape(), [axis], call.attributes["keepdims"]), "int64")]
 

@@ -15,7 +15,7 @@ from .spec import OPERATORS, operator_attributes
 Values = dict[str, np.ndarray]
 
 
-def compile_operator(node: Operator) -> Callable[[list], list]:
+def compile_operator(node: Operator) -> Callable[[list[Any]], list[Any]]:
     """A function of the list of inputs that gives the list of outputs, one array for each of `node.outputs`.
 
     Attributes and constants are resolved here, once. The function takes one entry for each of `node.inputs`,
@@ -27,7 +27,7 @@ def compile_operator(node: Operator) -> Callable[[list], list]:
     several = OPERATORS[node.op_type].outputs[1] > 1
     call = _bound(node, kernel)
 
-    def run(inputs: list) -> list:
+    def run(inputs: list[Any]) -> list[Any]:
         try:
             result = call(inputs)
         except (*MISFITS, MemoryError) as error:
@@ -39,7 +39,7 @@ def compile_operator(node: Operator) -> Callable[[list], list]:
     return run
 
 
-def _failure(node: Operator, inputs: list, error: Exception) -> Exception:
+def _failure(node: Operator, inputs: list[Any], error: Exception) -> Exception:
     """What to raise for a kernel that failed on a list of inputs."""
     label = f"node {node.name!r} ({node.op_type})"
     if isinstance(error, MemoryError):
@@ -103,7 +103,7 @@ def compile_step(node: Operator, kernel: Kernel) -> Callable[[Values], None]:
     return run
 
 
-def _bound(node: Operator, kernel: Kernel) -> Callable[[list], Any]:
+def _bound(node: Operator, kernel: Kernel) -> Callable[[list[Any]], Any]:
     """`kernel` as a function of the list of inputs, the constants put in: called once a frame, so short of work."""
     if not node.constants:
         return lambda inputs: kernel(*inputs)
@@ -115,7 +115,7 @@ def _bound(node: Operator, kernel: Kernel) -> Callable[[list], Any]:
         return lambda inputs: kernel(first, inputs[1])
     count, bindings = len(node.inputs), tuple(node.constants.items())
 
-    def call(inputs: list) -> Any:
+    def call(inputs: list[Any]) -> Any:
         merged = list(inputs) + [None] * (count - len(inputs))
         for position, array in bindings:
             merged[position] = array

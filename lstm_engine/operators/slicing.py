@@ -12,14 +12,14 @@ from . import counts
 from .axis_rules import AxisCall, beside_axis
 from .costs import Arrays, numbers_in
 from .kernels import MOST_KEPT, Call, Kernel, fixed, ints, repeatable, scalar
-from .older import Facts, attributes_to_inputs, to_input
+from .older import Facts, FileNode, attributes_to_inputs, to_input
 from .places import Place, need
-from .shape_rules import ANY, Dims, ShapeCall
+from .shape_rules import ANY, Dims, ShapeCall, Shapes
 from .spec import REQUIRED, Attribute, declare, one_of
 
 # ---- Concat and Split -----------------------------------------------------------------------------------------------
 
-def _concat_shape(call: ShapeCall) -> list:
+def _concat_shape(call: ShapeCall) -> Shapes:
     shapes = [call.shape(i) for i in range(len(call.values))]
     axis = call.axis(call.attributes["axis"], len(shapes[0]))
     result = list(shapes[0])
@@ -54,11 +54,12 @@ def _concat_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
                       lambda out, *xs: [(np.concatenate, (xs, axis, out))])
 
 
-def _split_shape(call: ShapeCall) -> list:
+def _split_shape(call: ShapeCall) -> Shapes:
     x, count = call.shape(), len(call.node.outputs)
     axis = call.axis(call.attributes["axis"], len(x))
-    sizes: Dims | None = call.ints(1) if call.given(1) else None     # type: ignore[assignment]
-    if sizes is None and not call.given(1):
+    known = call.ints(1) if call.given(1) else None
+    sizes: Dims | None = None if known is None else [*known]
+    if not call.given(1):
         parts, total = call.attributes["num_outputs"] or count, x[axis]
         if parts != count:
             raise call.error(f"num_outputs is {parts}, but the node has {count} outputs")
@@ -67,9 +68,9 @@ def _split_shape(call: ShapeCall) -> list:
             sizes = [max(0, min(chunk, total - i * chunk)) for i in range(parts)]
         elif parts == 1:
             sizes = [total]
-    elif sizes is not None and (len(sizes) != count or min(sizes) < 0            # type: ignore[type-var]
-                                or (isinstance(x[axis], int) and sum(sizes) != x[axis])):  # type: ignore[arg-type]
-        raise call.error(f"split {sizes} does not fit axis {axis} of size {x[axis]} and {count} outputs")
+    elif known is not None and (len(known) != count or min(known) < 0
+                                or isinstance(x[axis], int) and sum(known) != x[axis]):
+        raise call.error(f"split {known} does not fit axis {axis} of size {x[axis]} and {count} outputs")
     return [([(sizes[k] if sizes else None) if i == axis else dim for i, dim in enumerate(x)], call.dtype())
             for k in range(count)]
 
@@ -107,7 +108,7 @@ declare("Split", (1, 2), (1, ANY), make=_split_kernel, attributes={"axis": 0, "n
 
 # ---- Slice ----------------------------------------------------------------------------------------------------------
 
-def _slice_shape(call: ShapeCall) -> list:
+def _slice_shape(call: ShapeCall) -> Shapes:
     x = call.shape()
     starts, ends = call.ints(1), call.ints(2)
     axes = call.axes(3, len(x)) if call.given(3) else list(range(call.length(1)))
@@ -191,7 +192,7 @@ declare("Slice", (3, 5), make=_slice_kernel, shape=_slice_shape, axes=_slice_axe
 
 # ---- Pad ------------------------------------------------------------------------------------------------------------
 
-def _pad_shape(call: ShapeCall) -> list:
+def _pad_shape(call: ShapeCall) -> Shapes:
     x, pads = call.shape(), call.ints(1)
     axes = call.axes(3, len(x)) if call.given(3) else list(range(len(x)))
     if pads is None or axes is None:
@@ -229,7 +230,7 @@ def _pad_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
             result[axis] = (values[i], values[i + len(chosen)])
         return result
 
-    known: dict[tuple[int, ...], tuple] = {}
+    known: dict[tuple[int, ...], tuple[Any, ...]] = {}
 
     def pad_fixed(x: np.ndarray, pads: np.ndarray, fill: np.ndarray | None = None,
                   axes: np.ndarray | None = None) -> np.ndarray:
@@ -308,7 +309,7 @@ def _pad_grown(arrays: Arrays) -> tuple[int, int]:
     return prod(sizes), x.itemsize
 
 
-def _pad_older(node: Any, facts: Facts) -> list[Any]:
+def _pad_older(node: FileNode, facts: Facts) -> list[FileNode]:
     return [to_input(to_input(node, facts, "pads", 1), facts, "value", 2, False)]
 
 

@@ -20,7 +20,7 @@ WINDOW: dict[str, Any] = dict(auto_pad=one_of("NOTSET", "SAME_UPPER", "SAME_LOWE
                               dilations=())
 
 
-def windows(attributes: dict, spatial: int) -> tuple[list[int], list[int]]:
+def windows(attributes: dict[str, Any], spatial: int) -> tuple[list[int], list[int]]:
     """Strides and dilations of `spatial` axes, 1 where they are left out."""
     return list(attributes["strides"] or (1,) * spatial), list(attributes["dilations"] or (1,) * spatial)
 
