@@ -12,6 +12,7 @@ from . import graph as g
 from .arguments import choice, flag, listed
 from .arrays import plain_array
 from .errors import ArgumentError, ArgumentTypeError, UnsupportedError
+from .graph.nodes import Shape
 
 _CAMEL = {name.replace("_", ""): name for name in g.ACTIVATIONS}
 
@@ -46,7 +47,7 @@ class Layer:
     def nodes(self, name: str, x: str, y: str) -> list[g.Node]:
         raise NotImplementedError
 
-    def input(self) -> tuple[g.Shape, str] | None:
+    def input(self) -> tuple[Shape, str] | None:
         """Shape and dtype of the input when this layer is the first; None when it cannot be."""
         return None
 
@@ -61,7 +62,7 @@ class Embedding(Layer):
     def nodes(self, name: str, x: str, y: str) -> list[g.Node]:
         return [g.Embedding(name=name, inputs=(x,), outputs=(y,), table=_array(self.table, f"{name}.table", 2))]
 
-    def input(self) -> tuple[g.Shape, str]:
+    def input(self) -> tuple[Shape, str]:
         return ("batch", "time"), "int32"
 
 
@@ -80,7 +81,7 @@ class Dense(Layer):
         return [g.Dense(name=name, inputs=(x,), outputs=(y,), kernel=kernel, bias=bias,
                         activation=activation(self.activation))]
 
-    def input(self) -> tuple[g.Shape, str]:
+    def input(self) -> tuple[Shape, str]:
         return ("batch", "time", _array(self.kernel, "dense.kernel", 2).shape[0]), "float32"
 
 
@@ -147,7 +148,7 @@ class Recurrent(Layer):
                                R=_array(self.R, f"{name}.R", 3), B=bias, direction=direction,
                                activations=functions, clip=self.clip, **self._options(name))]
 
-    def input(self) -> tuple[g.Shape, str]:
+    def input(self) -> tuple[Shape, str]:
         return ("batch", "time", _array(self.W, f"{self.kind}.W", 3).shape[2]), "float32"
 
 

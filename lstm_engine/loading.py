@@ -16,7 +16,7 @@ from .notes import notes
 
 
 @entry
-def load(path: str | os.PathLike, *, gemm: str = "packed", dtype: str | None = None, limits: Limits | None = None
+def load(path: str | os.PathLike[str], *, gemm: str = "packed", dtype: str | None = None, limits: Limits | None = None
          ) -> Model:
     """The model in a `*.lstm` file. limits: what it and its calls may take (docs/limits.md).
 

@@ -101,7 +101,7 @@ def _common_dtype(items: list[np.ndarray]) -> np.dtype:
 
 def _dtype(given: Any) -> np.dtype:
     try:
-        dtype = np.dtype(given)
+        dtype: np.dtype = np.dtype(given)
     except Exception:                           # NumPy raises what it likes of what is no dtype
         raise ArgumentTypeError(f"pad_sequences: dtype {shown(given)} is none that NumPy knows") from None
     if dtype.kind not in "iuf":

@@ -130,14 +130,14 @@ def _check_recurrent(node: Recurrent) -> None:
     if hidden == 0 or node.R.shape[1] % gates:
         fail(node, "R", f"[dirs, {gates}*H, H]: its second size a multiple of {gates} gates", list(node.R.shape))
     read_back = hidden
-    if lstm and node.projection is not None:
+    if isinstance(node, LSTM) and node.projection is not None:
         _weight(node, "projection", [dirs, "P", hidden])
         read_back = node.projection.shape[1]
     _weight(node, "R", [dirs, gates * hidden, read_back])
     _weight(node, "W", [dirs, gates * hidden, "I"])
     if node.B is not None:
         _weight(node, "B", [dirs, 2 * gates * hidden])
-    if lstm:
+    if isinstance(node, LSTM):
         if node.P is not None:
             _weight(node, "P", [dirs, 3 * hidden])
         _flag(node, "input_forget")

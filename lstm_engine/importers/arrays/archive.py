@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, NoReturn
 
@@ -197,10 +197,9 @@ def _fail(message: str) -> NoReturn:
     raise FormatError(f"zip: {message}")
 
 
-def _some(names: object) -> str:
+def _some(names: Collection[str]) -> str:
     """The first few names, for a message."""
-    first = sorted(names)[:8]  # type: ignore[call-overload]
-    return ", ".join(map(repr, first)) + (", ..." if len(names) > 8 else "")  # type: ignore[arg-type]
+    return ", ".join(map(repr, sorted(names)[:8])) + (", ..." if len(names) > 8 else "")
 
 
 def _name(raw: bytes, flags: int, index: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -172,7 +172,8 @@ class _Expander:
             _fail(where, f"{list(array.shape)} has no {len(gates)} gates in its rows")
         return reorder(array, gates)
 
-    def _join(self, where: str, join: Any, expressions: Any, depth: int) -> np.ndarray:
+    def _join(self, where: str, join: Callable[[list[np.ndarray]], np.ndarray], expressions: Any,
+              depth: int) -> np.ndarray:
         parts = []
         for part in expressions:
             parts.append(self.evaluate(where, part, depth + 1))

@@ -82,8 +82,8 @@ class Ref:
 class Call:
     """One use of a layer: positional and keyword arguments, nested lists and dicts of Ref and constants."""
 
-    args: list
-    kwargs: dict
+    args: list[Any]
+    kwargs: dict[str, Any]
 
 
 @dataclass(eq=False)
@@ -130,7 +130,7 @@ class Layer:
 
     def size(self, key: str) -> int:
         """A setting that is a positive whole number."""
-        value = self.get(key, int)
+        value: int = self.get(key, int)
         if not 1 <= value < MAX_SIZE:
             raise FormatError(f"{self}: {key!r} is {value!r:.80}; expected a number from 1 to {MAX_SIZE - 1}")
         return value
@@ -206,7 +206,7 @@ class Tree:
             self._fill(layer, depth)
         return layer
 
-    def _kind(self, entry: Mapping, config: Mapping, where: str) -> str:
+    def _kind(self, entry: Mapping[str, Any], config: Mapping[str, Any], where: str) -> str:
         """The class as our table names it; operations of keras.ops get the prefix "ops."."""
         name, module, registered = entry["class_name"], entry.get("module"), entry.get("registered_name")
         if name in _FOREIGN_CODE:
@@ -217,7 +217,7 @@ class Tree:
             custom = registered if isinstance(registered, str) else f"{module}.{name}"
             raise UnsupportedError(f"layer {where!r} is of the custom class {custom!r}, which is refused: what it "
                                    f"computes is not in the file; supported: {self._known()}")
-        kind = _MODEL_NAMES.get(name, name)
+        kind: str = _MODEL_NAMES.get(name, name)
         # Keras 3 writes no modules into .h5 files; only layers say whether they train, operations do not.
         bare = module is None and self._version.three and "trainable" not in config
         if isinstance(module, str) and _OPERATIONS.match(module) or bare and self._supported(f"ops.{name}"):
@@ -325,7 +325,7 @@ def _is_ref(value: Any) -> bool:
             and all(type(number) is int for number in value[1:3]))
 
 
-def _ref(value: list) -> Ref:
+def _ref(value: list[Any]) -> Ref:
     return Ref(value[0], value[1], value[2])
 
 

@@ -32,7 +32,7 @@ def make_ready() -> None:
     h5.make_ready()
 
 
-def read_zip(file: BinaryIO) -> tuple[dict, dict[str, Any]]:
+def read_zip(file: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
     """A `.keras` file: {"config", "metadata"} and the arrays of its layers by path ("layers/lstm/cell/vars/0").
 
     Raises FormatError, naming the member, for anything but the three members Keras writes, whole.
@@ -52,7 +52,7 @@ def read_zip(file: BinaryIO) -> tuple[dict, dict[str, Any]]:
     return {"config": config, "metadata": metadata}, _layer_arrays(weights)
 
 
-def read_h5(source: BinaryIO) -> tuple[dict, dict[str, Any]]:
+def read_h5(source: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
     """A legacy `.h5` file: {"config", "metadata", "layers": [[name, [weight name, ...]], ...]} and the arrays.
 
     The arrays are called "layer name/weight name", in the order of "layers".
@@ -73,7 +73,7 @@ def read_h5(source: BinaryIO) -> tuple[dict, dict[str, Any]]:
     return {"config": h5.parse_json(config, "model_config"), "metadata": metadata, "layers": layers}, arrays
 
 
-def read_arrays(source: BinaryIO) -> tuple[dict, dict[str, Any]]:
+def read_arrays(source: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
     """Any HDF5 file as its datasets by path alone: {} and the arrays, for a spec to say what they are."""
     file = h5.open_file(source)
     return {}, {name: h5.checked_dataset(name, dataset) for name, dataset in h5.walk(file)}
@@ -159,7 +159,7 @@ class _Window(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         count = max(0, min(len(view), self._size - self._position))
         self._file.seek(self._start + self._position)
-        done = self._file.readinto(view[:count])  # type: ignore[attr-defined]
+        done: int = self._file.readinto(view[:count])  # type: ignore[attr-defined]
         self._position += done
         return done
 
@@ -183,11 +183,11 @@ def _layer_arrays(file: Any) -> dict[str, Any]:
     return arrays
 
 
-def _legacy_arrays(group: Any) -> tuple[list, dict[str, Any]]:
+def _legacy_arrays(group: Any) -> tuple[list[Any], dict[str, Any]]:
     layer_names = h5.text_list(group, "layer_names")
     if layer_names is None:
         raise FormatError("HDF5 attribute 'layer_names' of 'model_weights' is missing")
-    layers: list = []
+    layers: list[Any] = []
     arrays: dict[str, Any] = {}
     for layer_name in layer_names:
         member = _descend(group, layer_name)

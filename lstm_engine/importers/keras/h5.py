@@ -112,7 +112,7 @@ def _address(group: Any) -> int:
     import h5py
 
     try:
-        return h5py.h5o.get_info(group.id).addr
+        return int(h5py.h5o.get_info(group.id).addr)
     except (OSError, RuntimeError) as error:
         raise FormatError(f"HDF5 group {group.name!r} cannot be read: {error}") from error
 
@@ -132,7 +132,8 @@ class Bfloat16:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         raw = np.asarray(self._dataset[()], order="C")
-        return (raw.view("<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
+        wide: np.ndarray = raw.view("<u2").astype(np.uint32) << np.uint32(16)
+        return wide.view(np.float32)
 
 
 def checked_dataset(path: str, dataset: Any) -> Any:
@@ -207,9 +208,9 @@ def text_list(item: Any, name: str) -> list[str] | None:
     return whole
 
 
-def parse_json(text: str | bytes, part: str) -> dict:
+def parse_json(text: str | bytes, part: str) -> dict[str, Any]:
     """The JSON object in one part of a file. Raises FormatError, also for a key that is there twice."""
-    def unique(pairs: list[tuple[str, Any]]) -> dict:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         made = dict(pairs)
         if len(made) != len(pairs):
             raise FormatError(f"{part}: the same key is given twice in one object")

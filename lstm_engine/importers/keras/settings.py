@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .config import Layer
 
 
-class Settings(dict):
+class Settings(dict[str, Any]):
     """A configuration that notes which of its keys were read."""
 
     def __init__(self, values: Any = ()) -> None:

@@ -25,7 +25,7 @@ class Builder:
     taken: set[str] = field(default_factory=set)
     node_names: set[str] = field(default_factory=set)
     sequences: set[str] = field(default_factory=set)     # made by a recurrent layer without lengths
-    _made: dict[tuple, str] = field(default_factory=dict)
+    _made: dict[tuple[Any, ...], str] = field(default_factory=dict)
     _repeats: dict[str, int] = field(default_factory=dict)
     _node_repeats: dict[str, int] = field(default_factory=dict)
 
@@ -174,7 +174,7 @@ class Builder:
         return output
 
 
-def _plain(view: View, shape: Shape) -> tuple[tuple[Piece, ...], tuple]:
+def _plain(view: View, shape: Shape) -> tuple[tuple[Piece, ...], tuple[()]]:
     """The axes and picks of the view that is its root."""
     return tuple(view.of_axis(axis) for axis in range(len(shape))), ()
 

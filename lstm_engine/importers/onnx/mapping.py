@@ -7,6 +7,7 @@ import numpy as np
 from ...errors import FormatError, GraphError, UnsupportedError
 from ...graph import DTYPES, Graph, Operator, Value
 from ...graph.derived import Derived
+from ...graph.nodes import Shape
 from ..base import ImportOptions
 from . import cells, movement, rowwise
 from .fold import Folded, fold
@@ -76,7 +77,7 @@ class Mapper:
         made = Graph(tuple(self.folded.inputs), tuple(self.build.nodes), tuple(outputs), metadata)
         return fused(made, self.build.values, self.derived)
 
-    def shape(self, name: str) -> tuple:
+    def shape(self, name: str) -> Shape:
         """The shape of an ONNX value."""
         return self.folded.values[name].shape
 

@@ -71,7 +71,8 @@ def as_constant(elements: np.ndarray, dtype: str) -> np.ndarray | None:
 
 
 def dims_of(elements: np.ndarray) -> list[Dim | None]:
-    return elements.ravel().tolist()
+    dims: list[Dim | None] = elements.ravel().tolist()
+    return dims
 
 
 def reshape_constant(elements: np.ndarray, shape: Sequence[Dim], allow_zero: bool) -> np.ndarray | None:
@@ -137,7 +138,7 @@ def _div(a: Any, b: Any) -> Any:
 
 def _equal(a: Any, b: Any) -> bool | None:
     if _known(a, b):
-        return a == b
+        return bool(a == b)
     if a is not None and a == b:
         return True
     # A size is never negative.
@@ -146,7 +147,7 @@ def _equal(a: Any, b: Any) -> bool | None:
 
 def _greater(a: Any, b: Any) -> bool | None:
     if _known(a, b):
-        return a > b
+        return bool(a > b)
     if isinstance(a, str) and isinstance(b, int) and b < 0:
         return True
     return False if (isinstance(a, int) and a <= 0 and isinstance(b, str)) or (a is not None and a == b) else None

@@ -209,7 +209,8 @@ def _free(dim: Dim, symbols: set[Dim]) -> bool:
 def _product(sizes: Sequence[Dim]) -> Dim | None:
     if len(sizes) == 1:
         return sizes[0]
-    return prod(sizes) if all(isinstance(size, int) for size in sizes) else None      # type: ignore[arg-type]
+    known = [size for size in sizes if isinstance(size, int)]
+    return prod(known) if len(known) == len(sizes) else None
 
 
 def join(views: Sequence[View], axis: int) -> View | None:

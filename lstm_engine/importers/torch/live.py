@@ -14,7 +14,8 @@ import numpy as np
 from ...errors import ArgumentError, UnsupportedError
 from ..arrays.weights import Entry, Weights
 from .layers import Stack, find_layers
-from .propose import HOW, connected, stack_nodes
+from .propose import connected, stack_nodes
+from .ways import HOW
 
 RECURRENT = ("LSTM", "GRU", "RNN")
 NOTHING = ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout", "Identity")

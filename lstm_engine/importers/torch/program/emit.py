@@ -206,8 +206,9 @@ class Emitter:
 
     def lengths(self, values: Sequence[Length]) -> Tensor:
         """An int64 tensor of several sizes."""
-        if all(isinstance(value, int) for value in values):
-            return self.integers(*values)       # type: ignore[arg-type]
+        known = [value for value in values if isinstance(value, int)]
+        if len(known) == len(values):
+            return self.integers(*known)
         if len(values) == 1:
             return self.as_tensor(values[0])
         return self.op("Concat", *map(self.as_tensor, values), axis=0)
@@ -218,12 +219,10 @@ class Emitter:
 
     def reshape(self, x: Tensor, values: Sequence[Length]) -> Tensor:
         """x in another shape, in which one size may be -1. Sizes of 0 mean 0, as in torch."""
-        shape: list[Dim | None] = list(self.dims(values))
-        options = {"allowzero": 1} if 0 in values else {}
+        options: dict[str, Any] = {"allowzero": 1} if 0 in values else {}
         made = self.op("Reshape", x, self.lengths(values), **options)
-        inferred = list(made.shape)
         return made if made.array is not None else Tensor(
-            made.name, tuple(i if d == -1 else d for d, i in zip(shape, inferred)), made.dtype)     # type: ignore
+            made.name, tuple(i if d == -1 else d for d, i in zip(self.dims(values), made.shape)), made.dtype)
 
     def transpose(self, x: Tensor, perm: Sequence[int]) -> Tensor:
         return x if list(perm) == list(range(x.rank)) else self.op("Transpose", x, perm=tuple(perm))
