@@ -26,8 +26,8 @@ from lstm_engine.graph import (
     Node,
     Recurrent,
     Value,
-    validate,
 )
+from lstm_engine.operators import validate
 
 SOFTMAX = Activation("softmax")
 CELLS: dict[str, type[Recurrent]] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}

@@ -14,18 +14,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from lstm_engine.graph import (
-    GRU,
-    LSTM,
-    Activate,
-    Activation,
-    Dense,
-    Embedding,
-    Graph,
-    Node,
-    Recurrent,
-    infer_shapes,
-)
+from lstm_engine.graph import GRU, LSTM, Activate, Activation, Dense, Embedding, Graph, Node, Recurrent
+from lstm_engine.operators import infer_shapes
 
 from .engines.base import NotSupported
 

@@ -16,11 +16,12 @@ from .arguments import choice, flag, path_text, shown, whole_number
 from .arrays import Owners
 from .entry import entry, out_of_memory
 from .errors import ArgumentError, ArgumentTypeError, UnsupportedError
-from .graph import Graph, Value, validate
-from .graph.cast import cast, settled
+from .graph import Graph, Value
 from .inputs import Checked, InputCheck, find_missing
 from .layers import Layer, chain
 from .limits import Limits, checked_limits
+from .operators import validate
+from .operators.precision import cast, settled
 from .plan import HostStep, Plan, Segment, StateLayout, compute_dtype, lower
 from .plan.bounds import checked_graph
 from .plan.execute import execute

@@ -22,6 +22,7 @@ from .arrays import plain_array
 from .entry import entry
 from .errors import ArgumentError, ArgumentTypeError
 from .graph.activations import from_onnx
+from .operators import validate
 from .plan import lower
 from .plan.execute import execute
 
@@ -147,7 +148,7 @@ def _run(kind: type[g.Recurrent], X: Any, weights: dict[str, Any], sequence_lens
                 clip=_checked_clip(clip), empty="zero", **given, **options)
     if hidden_size is not None and whole_number(hidden_size, "hidden_size") != given["R"].shape[2]:
         raise ArgumentError(f"hidden_size is {hidden_size}; R has {given['R'].shape[2]}")
-    graph = g.validate(g.Graph(tuple(ins), (node,), wanted))
+    graph = validate(g.Graph(tuple(ins), (node,), wanted))
     batch_first = np.require(x if layout else x.swapaxes(0, 1), compute, ["C", "A"])
     batch, steps = batch_first.shape[:2]
     values = {"X": batch_first}

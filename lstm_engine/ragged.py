@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .graph import Graph, Pool, Recurrent, Value, infer_shapes
+from .graph import Graph, Pool, Recurrent, Value
+from .operators import infer_shapes
 from .plan.axes import Axes
 
 

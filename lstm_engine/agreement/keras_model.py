@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ArgumentError, LstmEngineError
-from ..graph import Embedding, Operator, Value, infer_shapes
+from ..graph import Embedding, Operator, Value
 from ..importers.keras.config import flatten
 from ..importers.keras.live import as_array, layers_inside
+from ..operators import infer_shapes
 
 if TYPE_CHECKING:
     from ..model import Model

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     with keeping_what_is_read(target):
         graph = import_graph(arguments.source, import_options(arguments))
     if arguments.dtype:
-        from ..graph.cast import cast
+        from ..operators.precision import cast
 
         graph = cast(graph, arguments.dtype)
     # A graph that cannot be run here is refused before anything is written.

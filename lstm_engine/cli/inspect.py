@@ -74,8 +74,8 @@ def shape(value: Value) -> str:
 
 def describe(model: Model) -> dict[str, Any]:
     """What `--json` prints."""
-    from ..graph import infer_shapes
     from ..notes import notes
+    from ..operators import infer_shapes
     from ..summary import describe as in_words
 
     values = infer_shapes(model.graph)

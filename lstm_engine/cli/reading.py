@@ -19,7 +19,8 @@ import numpy as np
 
 from ..errors import FileError, FormatError
 from ..files import cannot_read, open_regular
-from ..graph import Value, infer_shapes
+from ..graph import Value
+from ..operators import infer_shapes
 from .arguments import UsageError
 from .csv_sequences import read_csv
 from .csv_text import CsvOptions

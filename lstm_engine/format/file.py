@@ -13,7 +13,8 @@ import numpy as np
 
 from ..errors import FormatError, GraphError, OutOfMemoryError, UnsupportedError
 from ..files import cannot_read, open_regular
-from ..graph import Graph, validate
+from ..graph import Graph
+from ..operators import validate
 from . import header
 from .atomic import atomic_write
 from .codec import decode, encode

@@ -1,4 +1,5 @@
-"""The graph: plain dataclasses and NumPy arrays that say what a model computes, checked before anything runs."""
+"""The graph: plain dataclasses and NumPy arrays that say what a model computes, checked
+before anything runs (`operators.validate`)."""
 
 from .activations import ACTIVATIONS, LINEAR, RELU, SIGMOID, TANH, Activation
 from .nodes import (
@@ -18,10 +19,8 @@ from .nodes import (
                     Recurrent,
                     Value,
 )
-from .shapes import infer_shapes
-from .validate import validate
 from .weights import DIRECTIONS
 
 __all__ = ["ACTIVATIONS", "DIRECTIONS", "DTYPES", "GRU", "LINEAR", "LSTM", "NODE_TYPES", "RELU", "RNN", "SIGMOID",
            "TANH", "Activate", "Activation", "Dense", "Embedding", "Graph", "Mask", "Node", "Operator", "Pool",
-           "Recurrent", "Value", "infer_shapes", "validate"]
+           "Recurrent", "Value"]

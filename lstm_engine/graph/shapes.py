@@ -1,13 +1,15 @@
-"""Shape inference: the symbolic shape and dtype of every value of a graph."""
+"""Shape inference of layers: symbols that turn out to be numbers or each other, and the shapes that a layer makes.
+
+Whole graphs, the operators around the layers included, are inferred by `operators.inference`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
-from ..errors import GraphError
-from .nodes import Activate, Dense, Dim, Embedding, Graph, Mask, Node, Operator, Pool, Recurrent, Shape, Value
-from .weights import check_node, fail
+from .nodes import Activate, Dense, Dim, Embedding, Mask, Node, Pool, Recurrent, Shape, Value
+from .weights import fail
 
 FLOATS = ("float32", "float64")
 IDS = ("int32", "int64", "uint8")
@@ -54,37 +56,8 @@ class Symbols:
         return tuple(self.resolve(dim) for dim in shape)
 
 
-def infer_shapes(graph: Graph) -> dict[str, Value]:
-    """The shape and dtype of every named value, by name, inputs of the graph included.
-
-    Symbols that must be equal are given one name, and symbols that a weight fixes become
-    numbers. Raises GraphError for a value that is missing or made later, or a rank, size or dtype that does
-    not fit; UnsupportedError for an operator or activation that is not known.
-    """
-    symbols = Symbols(dim for value in graph.inputs for dim in value.shape if isinstance(dim, str))
-    values = {value.name: value for value in graph.inputs}
-    for node in graph.nodes:
-        check_node(node)
-        inputs = [_look_up(node, name, values) for name in node.inputs]
-        made = _node_shapes(node, inputs, symbols)
-        for name, value in zip(node.outputs, made, strict=False):
-            if name:
-                values[name] = Value(name, value.shape, value.dtype)
-    return {name: Value(name, symbols.shape(value.shape), value.dtype) for name, value in values.items()}
-
-
-def _look_up(node: Node, name: str, values: dict[str, Value]) -> Value | None:
-    if not name:
-        return None
-    if name not in values:
-        raise GraphError(f"node {node.name!r} ({node.op}): input {name!r} is made neither by an earlier node "
-                         "nor given to the graph")
-    return values[name]
-
-
-def _node_shapes(node: Node, inputs: list[Value | None], symbols: Symbols) -> list[Value]:
-    if isinstance(node, Operator):
-        return _operator(node, inputs, symbols)
+def layer_shapes(node: Node, inputs: list[Value | None], symbols: Symbols) -> list[Value]:
+    """The outputs of a node that is no operator, without names. Raises GraphError for inputs that do not fit it."""
     if isinstance(node, Recurrent):
         return _recurrent(node, inputs, symbols)
     return [_ONE_TO_ONE[type(node)](node, inputs[0], symbols)]
@@ -142,16 +115,6 @@ def _recurrent(node: Recurrent, inputs: list[Value | None], symbols: Symbols) ->
             _expect(node, argument, value, shape, dtypes, symbols)
     dtype = _dtype_of(node.W)
     return [Value("Y", (batch, time, h), dtype), Value("Y_h", (batch, h), dtype), Value("Y_c", (batch, c), dtype)]
-
-
-def _operator(node: Operator, inputs: list[Value | None], symbols: Symbols) -> list[Value]:
-    from .operators import operator_shapes
-
-    resolved = [value and Value(value.name, symbols.shape(value.shape), value.dtype) for value in inputs]
-    made = operator_shapes(node, resolved)
-    if len(made) < len(node.outputs):
-        fail(node, "outputs", f"at most the {len(made)} that {node.op_type} has", f"{len(node.outputs)} names")
-    return made
 
 
 def _embedding(node: Embedding, ids: Value | None, symbols: Symbols) -> Value:

@@ -9,7 +9,8 @@ from pathlib import Path
 from ..arguments import path_text
 from ..errors import ArgumentTypeError, FormatError, LstmEngineError, OutOfMemoryError
 from ..files import cannot_read, open_regular
-from ..graph import Graph, validate
+from ..graph import Graph
+from ..operators import validate
 from .base import Importer, ImportOptions
 
 # The order matters where two could claim one file: the stricter looks first.

@@ -17,7 +17,9 @@ from ..errors import LimitError
 from ..graph import Dense, Graph, Node, Operator, Recurrent
 from ..graph.derived import place
 from ..limits import LEAST_WORK, Limits, over
-from .estimate import GROWING, SIZES, VIEWS, Need, estimate_of
+from ..operators import OPERATORS
+from ..operators.costs import Need
+from .estimate import estimate_of
 from .foresee import Foreseen
 from .ports import sizes
 from .steps import HostStep, Segment, Step
@@ -31,10 +33,10 @@ def sized_by_numbers(graph: Graph) -> set[str]:
     found = set()
     for node in graph.nodes:
         if isinstance(node, Operator):
-            given = {i: name for i, name in enumerate(node.inputs) if name}
-            if any(given.get(i) in numbers for i in SIZES.get(node.op_type, ())):
+            given, spec = {i: name for i, name in enumerate(node.inputs) if name}, OPERATORS[node.op_type]
+            if any(given.get(i) in numbers for i in spec.sized_by):
                 found.add(node.name)
-            if node.op_type in ("Shape", "Size") or not numbers.intersection(given.values()):
+            if spec.of_shapes or not numbers.intersection(given.values()):
                 continue
         numbers.update(filter(None, node.outputs))
     return found
@@ -113,9 +115,9 @@ class Bounds:
 
     def checked(self, node: Node, kernel: Callable[..., Any]) -> Callable[..., Any]:
         """The kernel of a node. One that makes a size of numbers looks at them in every run, recorded ones too."""
-        if not isinstance(node, Operator) or node.name not in self._sized or node.op_type not in GROWING:
+        grown = OPERATORS[node.op_type].grown if isinstance(node, Operator) and node.name in self._sized else None
+        if grown is None:
             return kernel
-        grown = GROWING[node.op_type]
 
         def look_first(*inputs: Any) -> Any:
             count, itemsize = grown(inputs)
@@ -139,8 +141,8 @@ class _Look:
         self._estimate = estimate_of(node)
         self.outputs = tuple(filter(None, node.outputs))
         # Whether results may show the memory of an input.
-        self.shows = isinstance(node, Operator) and (node.op_type in VIEWS
-                                                     or node.op_type in ("Expand", "Cast", "CastLike"))
+        spec = OPERATORS[node.op_type] if isinstance(node, Operator) else None
+        self.shows = spec is not None and (spec.of_shapes or spec.view != "" and not spec.combines)
 
     def need(self, values: Values, small: int) -> Need:
         return self._estimate([values[name] if name else array for name, array in self._inputs], small)

@@ -14,8 +14,9 @@ import numpy as np
 
 from ..errors import LstmEngineError
 from ..graph import Operator, Value
+from ..operators import OPERATORS
+from ..operators.kernels import MISFITS
 from .estimate import results_of
-from .host_ops.registry import MISFITS
 from .ports import sizes
 from .steps import HostStep, Segment, Step
 
@@ -69,7 +70,7 @@ class Foreseen:
 
     def _tells(self, node: Operator, made: Sequence[Value]) -> bool:
         """Whether a node makes few whole numbers of shapes and constants alone."""
-        of_shapes = node.op_type in ("Shape", "Size") or all(name in self.known for name in node.inputs if name)
+        of_shapes = OPERATORS[node.op_type].of_shapes or all(name in self.known for name in node.inputs if name)
         told = [dim for dim in made[0].shape if isinstance(dim, int)]
         return of_shapes and len(made) == 1 and made[0].dtype.startswith(("int", "bool")) \
             and len(told) == len(made[0].shape) and prod(told) < SMALL

@@ -9,17 +9,18 @@ import numpy as np
 
 from .. import _core
 from ..errors import ArgumentError, UnsupportedError
-from ..graph import LINEAR, Activate, Dense, Embedding, Mask, Node, Operator, Value
-from .partition import FLOATS
+from ..graph import Activate, Dense, Embedding, Mask, Node, Operator, Value
+from ..operators import compile_step, operator_kernel
+from ..operators.kernels import Call
+from .convolution import convolution_through_core
+from .steps import through_core
 from .weights import Sharing
 
 
 def host_kernel(node: Node, values: dict[str, Value], isa: str, sharing: Sharing) -> Callable[..., Any]:
-    """What makes a node's output of its inputs; see `host_ops.registry.Kernel`."""
+    """What makes a node's output of its inputs; see `operators.kernels.Kernel`."""
     if isinstance(node, Operator):
-        from .host_ops import operator_kernel
-
-        kernel = _convolution(node, isa, sharing) if node.op_type == "Conv" else None
+        kernel = convolution_through_core(node, isa, sharing) if node.op_type == "Conv" else None
         kernel = kernel or operator_kernel(node)
         return _one_at_least(node, kernel, values) if node.op_type == "Slice" else kernel
     return _function(node, values, isa, sharing)
@@ -28,8 +29,6 @@ def host_kernel(node: Node, values: dict[str, Value], isa: str, sharing: Sharing
 def host_step(node: Node, kernel: Callable[..., Any]) -> Callable[[dict[str, np.ndarray]], None]:
     """A function that reads a node's inputs out of a dict of values by name, and puts its outputs there."""
     if isinstance(node, Operator):
-        from .host_ops import compile_step
-
         return compile_step(node, kernel)
     x, y = node.inputs[0], node.outputs[0]
 
@@ -71,39 +70,12 @@ def _function(node: Node, values: dict[str, Value], isa: str, sharing: Sharing) 
                            "sequence, or it needs a mask, which is not supported yet")
 
 
-def _convolution(node: Operator, isa: str, sharing: Sharing) -> Callable[..., np.ndarray] | None:
-    """The kernel of a Conv whose weight is fixed and that has one group, few windows through the core; else None."""
-    from ..graph.operators import operator_attributes
-    from .host_ops.convolution import small_convolution
-
-    attributes, weight, bias = operator_attributes(node), node.constants.get(1), node.constants.get(2)
-    has_bias = len(node.inputs) > 2 and bool(node.inputs[2])
-    if attributes["group"] != 1 or weight is None or weight.dtype.name not in FLOATS or weight.ndim < 3 \
-            or weight.size == 0 or has_bias and (bias is None or bias.shape != weight.shape[:1]):
-        return None
-    core = _core.CoreModel(isa, weight.dtype.name, "packed")
-    sharing.lend(core, node)
-    x = core.input(False, 0, weight.size // len(weight))
-    kernel = sharing.made("windows", _as_kernel, weight)
-    core.output(core.dense(x, kernel, bias, LINEAR), False, len(weight))
-    core.finish()
-
-    return small_convolution(attributes, weight.shape, core)
-
-
-def _as_kernel(weight: np.ndarray) -> np.ndarray:
-    """The weight of a Conv [out, channels, ...] as the kernel of a Dense over windows [prod(...) * channels, out]."""
-    return np.ascontiguousarray(np.moveaxis(weight, 1, -1).reshape(len(weight), -1).T)
-
-
 def _rows_through_core(node: Dense | Activate, rank: int, features: int, dtype: str, isa: str, sharing: Sharing
                        ) -> Callable[[np.ndarray], np.ndarray]:
     """Dense or Activate on a value of any rank: its rows, as a batch of vectors for the C core.
 
     Raises ArgumentError for a value of another rank or number of features.
     """
-    from .host_ops.registry import Call, repeatable
-
     core = _core.CoreModel(isa, dtype, "packed")
     sharing.lend(core, node)
     x = core.input(False, 0, features, node.inputs[0])
@@ -132,4 +104,4 @@ def _rows_through_core(node: Dense | Activate, rank: int, features: int, dtype: 
         call = core.call([rows.reshape(-1, features)], 1, out.reshape(-1, units))
         return None if call is None else [*([] if rows is x else [(np.copyto, (rows, x))]), (call, ())]
 
-    return repeatable(run, again, core)
+    return through_core(run, again, core)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _core
-from ..graph import Activate, Dense, Embedding, Graph, Node, Operator, Pool, Recurrent, Value, infer_shapes
+from ..graph import Activate, Dense, Embedding, Graph, Node, Operator, Pool, Recurrent, Value
 from ..limits import Limits
+from ..operators import infer_shapes
+from ..operators.places import Counts, Mixed, Place
 from .axes import Axes
 from .bounds import Bounds
 from .host_nodes import host_kernel, host_step
 from .partition import AxisKey, Part, optional, partition
-from .places import Counts, Mixed, Place
 from .steps import HostStep, Port, Segment, Step
 from .weights import Lightener, Sharing
 

@@ -19,14 +19,10 @@ import numpy as np
 from .._core import CoreCall
 from ..arrays import owning_array
 from ..graph import Operator
+from ..operators import OPERATORS
+from ..operators.kernels import MISFITS, Call
 from .bounds import Account, Bounds
-from .host_ops.registry import MISFITS, Call
 from .steps import HostStep, Segment, Step
-
-# Operators whose output may be a view of their first input, at a place that the other inputs say.
-_VIEWS = frozenset("Cast Expand Flatten Gather Identity Reshape Slice Split Squeeze Transpose Unsqueeze".split())
-# Operators of which the shapes of their inputs say everything.
-_OF_SHAPES = frozenset(("Shape", "Size"))
 
 _Values = dict[str, np.ndarray]
 _Key = tuple[Any, ...]
@@ -127,7 +123,7 @@ class _Recorder:
         several = isinstance(made, (list, tuple))
         results = [np.asarray(array) for array in (made if several else (made,))]
         names = [name for name in node.inputs if name]
-        if isinstance(node, Operator) and (self._fixed.issuperset(names) or node.op_type in _OF_SHAPES):
+        if isinstance(node, Operator) and (self._fixed.issuperset(names) or OPERATORS[node.op_type].of_shapes):
             self._fixed.update(node.outputs)
         elif not self._views(node, inputs, results):
             results = [_placed(array) for array in results]
@@ -137,7 +133,7 @@ class _Recorder:
 
     def _views(self, node: Any, inputs: Sequence[np.ndarray | None], results: Sequence[np.ndarray]) -> bool:
         """Whether the results only show the first input, the same places of it every time."""
-        return isinstance(node, Operator) and node.op_type in _VIEWS and inputs[0] is not None \
+        return isinstance(node, Operator) and OPERATORS[node.op_type].view != "" and inputs[0] is not None \
             and self._fixed.issuperset(name for name in node.inputs[1:] if name) \
             and all(array.size and np.may_share_memory(array, inputs[0]) for array in results)
 

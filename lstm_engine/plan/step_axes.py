@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ..graph import Node, Operator, Pool, Recurrent, Value
 from ..graph.nodes import Dim
+from ..operators.places import Counts, Mixed, Place, need
 from .axes import Axes
-from .places import Counts, Mixed, Place, need
 from .row_axes import along_layer, follow, place_of
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from .. import _core
 from ..graph import Node, Operator, Recurrent, Value
 from ..graph.nodes import Dim
+from ..operators.kernels import Kernel, Repetition, repeatable
 from .partition import AxisKey
 
 
@@ -55,12 +56,18 @@ class Segment:
         return all(port.ids or values[port.value].dtype == self.core.dtype for port in self.ports)
 
 
+def through_core(kernel: Kernel, repetition: Repetition, core: _core.CoreModel) -> Kernel:
+    """`kernel`, with how it is repeated, and the core that it runs on."""
+    kernel.core = core                                # type: ignore[attr-defined]
+    return repeatable(kernel, repetition)
+
+
 @dataclass(frozen=True)
 class HostStep:
     """One node in NumPy."""
 
     node: Node
-    kernel: Callable[..., Any]                        # on arrays in order; see `host_ops.registry`
+    kernel: Callable[..., Any]                        # on arrays in order; see `operators.kernels`
     run: Callable[[dict[str, np.ndarray]], None]      # on values by name, under np.errstate(all="ignore")
 
     def reads(self) -> set[str]:

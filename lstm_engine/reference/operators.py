@@ -15,8 +15,8 @@ import numpy as np
 
 from ..errors import ArgumentError, MissingDependencyError
 from ..graph.nodes import Operator
-from ..graph.operator_rules import DATA_TYPES
-from ..graph.operators import OPERATORS, operator_attributes
+from ..operators import OPERATORS, operator_attributes
+from ..operators.shape_rules import DATA_TYPES
 from . import movement, pointwise, windows
 
 OPSET = 21
@@ -80,7 +80,7 @@ def _by_onnx(node: Operator, attributes: dict[str, Any], inputs: list[np.ndarray
     # Attributes that are left as they were are not written: an empty `pads` is none, not one of no axes. Numbers are:
     # the default of an epsilon in ONNX's own tables is a float32.
     written = tuple((name, value) for name, value in sorted(attributes.items()) if isinstance(value, float)
-                    or name in node.attributes or value != OPERATORS[node.op_type].attributes[name])
+                    or name in node.attributes or value != OPERATORS[node.op_type].attributes[name].default)
     names = tuple(f"y{i}" if name else "" for i, name in enumerate(node.outputs))
     evaluator = _evaluator(node.op_type, written, types, names)
     made = iter(evaluator.run(None, {f"x{i}": array for i, array in enumerate(inputs) if array is not None}))

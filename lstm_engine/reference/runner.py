@@ -8,22 +8,9 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from ..errors import ArgumentError
-from ..graph import (
-    GRU,
-    LSTM,
-    Activate,
-    Dense,
-    Embedding,
-    Graph,
-    Mask,
-    Node,
-    Operator,
-    Pool,
-    Recurrent,
-    Value,
-    infer_shapes,
-)
+from ..graph import GRU, LSTM, Activate, Dense, Embedding, Graph, Mask, Node, Operator, Pool, Recurrent, Value
 from ..graph.nodes import Dim
+from ..operators import infer_shapes
 from .activations import activate
 from .operators import run_operator
 from .recurrent import Rounded, gru, lstm, rnn, rows_with_steps

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..graph import Embedding, Graph, Operator, Recurrent, Value, infer_shapes
+from ..graph import Embedding, Graph, Operator, Recurrent, Value
+from ..operators import infer_shapes
 
 _LENGTHS = 1                # the place of the lengths among the inputs of a recurrent node
 _FIRST_WITH_CONSTANTS = 3.0         # constants nearer to zero are met by ordinary numbers

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..graph import Graph, Recurrent, infer_shapes
+from ..graph import Graph, Recurrent
 from ..graph.nodes import Dim
+from ..operators import infer_shapes
 
 Sizes = dict[str, int]                      # by symbol
 MOST_STEPS = 1 << 14                        # a model that takes no fewer needs --steps

@@ -12,7 +12,7 @@ from torch_bytes import safetensors
 
 import lstm_engine as le
 from lstm_engine import format as lstm_format
-from lstm_engine.graph.cast import cast
+from lstm_engine.operators.precision import cast
 
 
 def test_the_file_computes_what_the_checkpoint_does(cli, checkpoint, tmp_path):

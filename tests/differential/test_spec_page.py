@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstm_engine.graph import validate
 from lstm_engine.importers import arrays
 from lstm_engine.importers import torch as importer
 from lstm_engine.importers.base import ImportOptions
+from lstm_engine.operators import validate
 from lstm_engine.reference import run
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "spec.md").read_text(encoding="utf-8")

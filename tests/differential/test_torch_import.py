@@ -12,9 +12,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lstm_engine.graph import validate  # noqa: E402
 from lstm_engine.importers import torch as importer  # noqa: E402
 from lstm_engine.importers.base import ImportOptions  # noqa: E402
+from lstm_engine.operators import validate  # noqa: E402
 from lstm_engine.reference import run  # noqa: E402
 
 nn = torch.nn

@@ -7,10 +7,10 @@ import pytest
 from real_models import NOAA
 
 from lstm_engine.errors import UnsupportedError
-from lstm_engine.graph import validate
 from lstm_engine.importers import arrays
 from lstm_engine.importers import torch as importer
 from lstm_engine.importers.base import ImportOptions
+from lstm_engine.operators import validate
 from lstm_engine.reference import run
 
 

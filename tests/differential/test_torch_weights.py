@@ -14,9 +14,9 @@ safetensors = pytest.importorskip("safetensors.torch")
 
 import lstm_engine as le  # noqa: E402
 from lstm_engine.errors import AssumptionWarning, LstmEngineError, UnsupportedError  # noqa: E402
-from lstm_engine.graph import validate  # noqa: E402
 from lstm_engine.importers import torch as importer  # noqa: E402
 from lstm_engine.importers.base import ImportOptions  # noqa: E402
+from lstm_engine.operators import validate  # noqa: E402
 from lstm_engine.reference import run  # noqa: E402
 
 nn = torch.nn

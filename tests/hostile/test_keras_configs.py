@@ -12,8 +12,8 @@ from json_damage import damaged
 from keras_configs import keras_2, keras_3
 
 from lstm_engine.errors import FormatError, GraphError, UnsupportedError
-from lstm_engine.graph import validate
 from lstm_engine.importers.keras import _graph
+from lstm_engine.operators import validate
 
 
 @pytest.mark.parametrize("make", [keras_3, keras_2])

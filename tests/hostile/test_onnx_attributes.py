@@ -7,7 +7,7 @@ import pytest
 from misuse import keeps_the_rule
 
 import lstm_engine as le
-from lstm_engine.graph.operators import OPERATORS
+from lstm_engine.operators import OPERATORS
 
 onnx = pytest.importorskip("onnx")
 from onnx import helper, numpy_helper  # noqa: E402

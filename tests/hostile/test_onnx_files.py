@@ -17,10 +17,11 @@ from onnx_graphs import graph, kinds, model, node
 from onnx_hostile import lstm_model, tensor_of, wrong
 
 from lstm_engine.errors import FileError, FormatError, LstmEngineError, UnsupportedError
-from lstm_engine.graph import Graph, validate
+from lstm_engine.graph import Graph
 from lstm_engine.importers import import_graph
 from lstm_engine.importers import onnx as importer
 from lstm_engine.importers.base import ImportOptions
+from lstm_engine.operators import validate
 
 onnx = pytest.importorskip("onnx")
 TensorProto = onnx.TensorProto

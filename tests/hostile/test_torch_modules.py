@@ -9,7 +9,6 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lstm_engine.errors import FormatError, LstmEngineError, UnsupportedError  # noqa: E402
-from lstm_engine.graph import validate  # noqa: E402
 from lstm_engine.importers import torch as importer  # noqa: E402
 from lstm_engine.importers.arrays.archive import Archive  # noqa: E402
 from lstm_engine.importers.arrays.spec import graph_from_spec  # noqa: E402
@@ -18,6 +17,7 @@ from lstm_engine.importers.torch.checkpoint import find_weights  # noqa: E402
 from lstm_engine.importers.torch.pickled import spec_of_pickled  # noqa: E402
 from lstm_engine.importers.torch.symbols import Instance, Opaque, Symbol  # noqa: E402
 from lstm_engine.importers.torch.zipped import read_zip, stem_of  # noqa: E402
+from lstm_engine.operators import validate  # noqa: E402
 
 nn = torch.nn
 ODD = [None, True, 0, -1, 2**70, 2.5, float("nan"), "", "tanh", "\x1b[2J\n", b"x", [], [1], {}, {"x": 1}, {1: None}, (),

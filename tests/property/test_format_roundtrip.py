@@ -31,9 +31,9 @@ from lstm_engine.graph import (
     Operator,
     Pool,
     Value,
-    validate,
 )
 from lstm_engine.graph.activations import ROW_WISE
+from lstm_engine.operators import validate
 
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
 sizes = st.integers(1, 4)

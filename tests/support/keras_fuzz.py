@@ -22,8 +22,9 @@ from keras_random import VOCABULARY, Builder, random_weights
 
 import lstm_engine as le
 from lstm_engine.errors import ArgumentError, UnsupportedError
-from lstm_engine.graph import Graph, validate
+from lstm_engine.graph import Graph
 from lstm_engine.importers import import_graph
+from lstm_engine.operators import validate
 
 ROWS, STEPS = 4, 6
 # Far above the rounding of some thousand float64 operations, far below any error of meaning.

@@ -12,8 +12,9 @@ import pytest
 from keras import layers as L
 
 from lstm_engine import reference
-from lstm_engine.graph import Graph, validate
+from lstm_engine.graph import Graph
 from lstm_engine.importers import import_graph
+from lstm_engine.operators import validate
 
 BATCH, TIME = 4, 6
 VOCABULARY = 11

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from lstm_engine.graph import Graph, validate
+from lstm_engine.graph import Graph
 from lstm_engine.importers import onnx as importer
 from lstm_engine.importers.base import ImportOptions
+from lstm_engine.operators import validate
 from lstm_engine.reference import run
 
 

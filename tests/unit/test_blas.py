@@ -9,7 +9,8 @@ import pytest
 
 import lstm_engine as le
 from lstm_engine import _core, blas, reference
-from lstm_engine.graph import GRU, LSTM, RNN, Activation, Dense, Embedding, Graph, Pool, Value, validate
+from lstm_engine.graph import GRU, LSTM, RNN, Activation, Dense, Embedding, Graph, Pool, Value
+from lstm_engine.operators import validate
 
 PROVIDERS = ("chosen", "scipy", "plain")
 H, F = 37, 21

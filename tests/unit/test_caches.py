@@ -13,9 +13,8 @@ from onnx_operators import as_operator
 import lstm_engine as le
 from lstm_engine.errors import LstmEngineError
 from lstm_engine.graph import Graph, Operator, Value
-from lstm_engine.graph.operators import OPERATORS
-from lstm_engine.plan.host_ops import operator_kernel, run_operator
-from lstm_engine.plan.host_ops.registry import MISFITS, MOST_KEPT
+from lstm_engine.operators import OPERATORS, operator_kernel, run_operator
+from lstm_engine.operators.kernels import MISFITS, MOST_KEPT
 
 
 @pytest.fixture(scope="module")

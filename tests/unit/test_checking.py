@@ -113,12 +113,13 @@ def test_operators_and_recordings(check: None, compared: list[str]) -> None:
 
 def test_a_wrong_host_kernel_is_named(check: None, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnx")
-    from lstm_engine.plan.host_ops.registry import BUILDERS
+    from lstm_engine.operators import OPERATORS
 
     for name, op_type, kernel in (("scale", "Mul", lambda x, y: x * y * np.float32(1 + 3e-5)),
                                   ("most", "ArgMax", lambda x: x.argmax(2)[..., None] * 0)):
         with monkeypatch.context() as patch:
-            patch.setitem(BUILDERS, op_type, lambda attributes, node, kernel=kernel: kernel)
+            wrong = replace(OPERATORS[op_type], make=lambda attributes, node, kernel=kernel: kernel)
+            patch.setitem(OPERATORS, op_type, wrong)
             model = le.Model(graph_with_operators())
             with pytest.raises(CheckError, match=f"node '{name}' \\({op_type}\\)") as caught:
                 model.predict(numbers(2, 4, 3))
@@ -129,8 +130,8 @@ def test_a_wrong_host_kernel_is_named(check: None, monkeypatch: pytest.MonkeyPat
 def test_a_wrong_packed_weight_is_named(check: None, way: str) -> None:
     """The core holds other numbers than the graph: one weight of 100 off by a hundredth."""
     from lstm_engine import runtime
-    from lstm_engine.graph import validate
     from lstm_engine.layers import chain
+    from lstm_engine.operators import validate
     from lstm_engine.plan import lower
 
     graph = validate(graph_with_operators()) if way == "operators" else chain(layers())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lstm_engine.graph import Operator, Value
-from lstm_engine.graph.operators import operator_shapes
+from lstm_engine.operators import operator_shapes
 
 
 @pytest.mark.parametrize("x, length, expected", [

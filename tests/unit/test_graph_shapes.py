@@ -5,8 +5,9 @@ import pytest
 from graphs import BATCH_TIME, SEQUENCE, every_node, one_node, recurrent, weights
 
 from lstm_engine.errors import GraphError
-from lstm_engine.graph import GRU, LSTM, RNN, Activate, Dense, Embedding, Graph, Operator, Pool, Value, infer_shapes
+from lstm_engine.graph import GRU, LSTM, RNN, Activate, Dense, Embedding, Graph, Operator, Pool, Value
 from lstm_engine.graph.shapes import Symbols
+from lstm_engine.operators import infer_shapes
 
 
 def described(graph):

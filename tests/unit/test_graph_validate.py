@@ -24,8 +24,8 @@ from lstm_engine.graph import (
     Operator,
     Pool,
     Value,
-    validate,
 )
+from lstm_engine.operators import validate
 
 X = Value("x", SEQUENCE)
 

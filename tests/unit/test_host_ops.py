@@ -12,8 +12,7 @@ from onnx_operators import LEFT_OUT, as_array, as_operator, check_shapes
 
 from lstm_engine.errors import ArgumentError, GraphError, UnsupportedError
 from lstm_engine.graph.nodes import Operator, Value
-from lstm_engine.graph.operators import OPERATORS, operator_shapes
-from lstm_engine.plan.host_ops import compile_operator, run_operator
+from lstm_engine.operators import OPERATORS, compile_operator, operator_shapes, run_operator
 
 onnx = pytest.importorskip("onnx")
 
@@ -121,7 +120,7 @@ def test_errors_of_a_run(node: Operator, inputs: list, message: str) -> None:
 def test_erf() -> None:
     from math import erf
 
-    from lstm_engine.plan.host_ops.elementwise import erf as ours
+    from lstm_engine.operators.activations import erf as ours
     x = np.concatenate([np.linspace(-7, 7, 20001), 10.0 ** -np.arange(1, 300, 7.0)])
     wanted = np.array([erf(v) for v in x])
     # Near 6 the terms of the series are some 100 times their sum: 40 roundings of 1e-16 at that size.

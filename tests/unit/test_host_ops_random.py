@@ -9,9 +9,9 @@ from random_operators import random_case
 
 from lstm_engine import runtime
 from lstm_engine.graph import Graph, Operator
+from lstm_engine.operators import run_operator
 from lstm_engine.plan import HostStep
 from lstm_engine.plan.host_nodes import host_kernel, host_step
-from lstm_engine.plan.host_ops import run_operator
 from lstm_engine.plan.replay import Unrepeatable, record
 from lstm_engine.plan.weights import Sharing
 

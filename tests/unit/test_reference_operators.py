@@ -11,7 +11,7 @@ from onnx_operators import LEFT_OUT, as_array, as_operator
 from random_operators import random_case
 
 from lstm_engine.graph import Operator
-from lstm_engine.graph.operators import OPERATORS
+from lstm_engine.operators import OPERATORS
 from lstm_engine.reference.operators import OWN, run_operator
 
 onnx = pytest.importorskip("onnx")

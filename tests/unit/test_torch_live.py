@@ -8,9 +8,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lstm_engine.errors import ArgumentError, UnsupportedError  # noqa: E402
-from lstm_engine.graph import validate  # noqa: E402
 from lstm_engine.importers import torch as importer  # noqa: E402
 from lstm_engine.importers.base import ImportOptions  # noqa: E402
+from lstm_engine.operators import validate  # noqa: E402
 
 nn = torch.nn
 

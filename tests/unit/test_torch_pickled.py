@@ -10,9 +10,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lstm_engine.errors import ArgumentError, FormatError, UnsupportedError  # noqa: E402
-from lstm_engine.graph import validate  # noqa: E402
 from lstm_engine.importers import torch as importer  # noqa: E402
 from lstm_engine.importers.base import ImportOptions  # noqa: E402
+from lstm_engine.operators import validate  # noqa: E402
 
 nn = torch.nn
 EXPORT = "Where its Python class is, export what it computes: program = torch.export.export(model.eval(), (example,)"

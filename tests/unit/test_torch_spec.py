@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from lstm_engine.errors import ArgumentTypeError, FileError, FormatError, UnsupportedError
-from lstm_engine.graph import validate
 from lstm_engine.graph.gates import reorder
 from lstm_engine.importers.arrays.spec import graph_from_spec, load_spec
 from lstm_engine.importers.arrays.weights import Entry, Weights
+from lstm_engine.operators import validate
 
 RNG = np.random.default_rng(3)
 ARRAYS = {name: RNG.standard_normal(shape).astype(np.float32) for name, shape in {

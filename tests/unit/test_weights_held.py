@@ -13,7 +13,8 @@ import pytest
 
 import lstm_engine as le
 from lstm_engine import format
-from lstm_engine.graph import GRU, LSTM, RNN, SIGMOID, Dense, Embedding, Graph, Operator, Pool, Value, validate
+from lstm_engine.graph import GRU, LSTM, RNN, SIGMOID, Dense, Embedding, Graph, Operator, Pool, Value
+from lstm_engine.operators import validate
 
 ISAS = le.info()["isas"]
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import lstm_engine as le
-from lstm_engine.graph import GRU, LSTM, RNN, Dense, Embedding, Graph, Operator, Value, validate
+from lstm_engine.graph import GRU, LSTM, RNN, Dense, Embedding, Graph, Operator, Value
+from lstm_engine.operators import validate
 
 ISAS = le.info()["isas"]
 COPIES = 12

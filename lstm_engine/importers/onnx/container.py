@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import FileError, FormatError, UnsupportedError
 from ...graph.nodes import Dim, Value
-from ...graph.operator_rules import DATA_TYPES
+from ...operators.shape_rules import DATA_TYPES
 from .. import sandbox
 from . import proto
 from .described import check

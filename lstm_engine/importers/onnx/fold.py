@@ -13,9 +13,8 @@ import numpy as np
 
 from ...errors import ArgumentError, FormatError, UnsupportedError
 from ...graph.nodes import Dim, Operator, Value
-from ...graph.operator_rules import same_size
-from ...graph.operators import OPERATORS, operator_attributes, operator_shapes, supported_operators
-from ...plan.host_ops import run_operator
+from ...operators import OPERATORS, operator_attributes, operator_shapes, run_operator, supported_operators
+from ...operators.shape_rules import same_size
 from . import numbers, shortcuts
 from .functions import body_of
 from .model import OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown

@@ -11,7 +11,7 @@ import numpy as np
 from ...graph import Activate, Dense, Embedding, Graph, Node, Operator, Recurrent, Value
 from ...graph.activations import LINEAR
 from ...graph.derived import Derived
-from ...graph.operator_rules import DATA_TYPES
+from ...operators.shape_rules import DATA_TYPES
 from .unrolled import with_lstm_cells
 
 _IDS = ("uint8", "int32", "int64")

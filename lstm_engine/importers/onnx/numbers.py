@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...graph.nodes import Dim, Operator, Value
-from ...plan.host_ops import run_operator
+from ...operators import run_operator
 
 MOST = 64               # elements; shapes are short
 LARGE = 2**62           # an end of a Slice that is past any axis

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import FormatError, UnsupportedError
 from ...graph.nodes import Operator, Value
-from ...graph.operator_rules import DATA_TYPES
+from ...operators.shape_rules import DATA_TYPES
 from .model import OnnxNode
 
 _MOVES = {"Reshape", "Transpose", "Slice", "Squeeze", "Unsqueeze", "Gather", "Identity", "Cast", "Tile", "Flatten",

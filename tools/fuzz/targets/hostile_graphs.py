@@ -23,12 +23,12 @@ from lstm_engine.graph import (
     Operator,
     Pool,
     Value,
-    validate,
 )
-from lstm_engine.graph.operators import OPERATORS, REQUIRED
 from lstm_engine.importers import ImportOptions
 from lstm_engine.importers.onnx.mapping import to_graph
 from lstm_engine.importers.onnx.model import OnnxGraph, OnnxModel, OnnxNode
+from lstm_engine.operators import OPERATORS
+from lstm_engine.operators.spec import REQUIRED, validate
 
 from ..mutate import raw
 from ..target import Target
@@ -134,10 +134,10 @@ class Maker:
 
     def _attributes(self, op: str) -> dict[str, Any]:
         made: dict[str, Any] = {}
-        for name, default in OPERATORS[op].attributes.items():
-            if default is not REQUIRED and self.bytes.whole(2):
+        for name, attribute in OPERATORS[op].attributes.items():
+            if attribute.default is not REQUIRED and self.bytes.whole(2):
                 continue
-            kind = {int: 0, float: 1, str: 2, tuple: 3}.get(type(default), self.bytes.whole(4))
+            kind = {int: 0, float: 1, str: 2, tuple: 3}[attribute.kind]
             kind = self.bytes.whole(5) if not self.bytes.whole(10) else kind
             made[name] = self.bytes.one(WHOLE) if kind == 0 else self.bytes.one(FLOATS) if kind == 1 else \
                 self.bytes.one(TEXTS) if kind == 2 else tuple(self.bytes.one(WHOLE) for _ in range(self.bytes.whole(4)))

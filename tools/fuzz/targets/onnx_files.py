@@ -11,11 +11,11 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from lstm_engine.graph import Graph
-from lstm_engine.graph.operators import OPERATORS
 from lstm_engine.importers import sandbox
 from lstm_engine.importers.onnx import proto
 from lstm_engine.importers.onnx.container import described_model
 from lstm_engine.importers.onnx.mapping import to_graph
+from lstm_engine.operators import OPERATORS
 
 from ..mutate import messages, raw, text
 from ..target import Folder, Target

@@ -14,9 +14,8 @@ import numpy as np
 
 from ....errors import ArgumentError, FormatError, UnsupportedError
 from ....graph.nodes import Dim, Operator, Value
-from ....graph.operator_rules import DATA_TYPES
-from ....graph.operators import operator_shapes
-from ....plan.host_ops import run_operator
+from ....operators import operator_shapes, run_operator
+from ....operators.shape_rules import DATA_TYPES
 from ...onnx.fold import FREE_BYTES, FREE_WORK
 from ...onnx.model import OnnxGraph, OnnxModel, OnnxNode
 from ...onnx.names import unused

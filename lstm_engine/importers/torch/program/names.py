@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from ....graph import Embedding, Graph, Recurrent, Value, infer_shapes
+from ....graph import Embedding, Graph, Recurrent, Value
 from ....graph.nodes import Dim
+from ....operators import infer_shapes
 
 
 def named_axes(graph: Graph) -> Graph:

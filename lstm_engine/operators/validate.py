@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 
 from ..arguments import shown
 from ..errors import GraphError
-from .nodes import DTYPES, Graph, Node, Value
-from .shapes import infer_shapes, show_shape
-from .weights import MAX_DIM
+from ..graph.nodes import DTYPES, Graph, Node, Value
+from ..graph.shapes import show_shape
+from ..graph.weights import MAX_DIM
+from .inference import infer_shapes
 
 MAX_BYTES = 2**62          # of one value, its symbols taken as 1: leaves room for sums of sizes in 64 bits
 

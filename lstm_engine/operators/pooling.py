@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from ...graph.nodes import Operator
-from ...graph.operator_rules_windows import windows
-from .convolution import geometry, padded, window_view
-from .registry import Kept, Kernel, builder, plain
+from ..graph.nodes import Operator, Value
+from .axis_rules import first_axis
+from .costs import Arrays, Need, size_of
+from .kernels import Kept, Kernel
+from .shape_rules import ShapeCall
+from .spec import REQUIRED, Attribute, declare, one_of
+from .windows import WINDOW, elements_with_padding, geometry, padded, window_view, windowed, windows
+
+
+def _pool_shape(call: ShapeCall) -> list:
+    x = call.shape()
+    if len(x) < 3:
+        raise call.error(f"the input needs 3 or more axes, not {len(x)}")
+    return [(x[:2] + windowed(call, x, call.attributes["kernel_shape"]), call.dtype())]
 
 
 def _over_windows(x: np.ndarray, attributes: dict[str, Any], fill: float) -> tuple[np.ndarray, list, list]:
@@ -23,8 +35,7 @@ def _over_windows(x: np.ndarray, attributes: dict[str, Any], fill: float) -> tup
     return window_view(padded(x, wide, fill), kernel, counts, strides, dilations), pads, wide
 
 
-@builder("MaxPool")
-def _max_pool(attributes: dict[str, Any], node: Operator) -> Kernel:
+def _max_pool_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     axes = tuple(range(2, 2 + len(attributes["kernel_shape"])))
 
     def max_pool(x: np.ndarray) -> np.ndarray:
@@ -33,8 +44,7 @@ def _max_pool(attributes: dict[str, Any], node: Operator) -> Kernel:
     return max_pool
 
 
-@builder("AveragePool")
-def _average_pool(attributes: dict[str, Any], node: Operator) -> Kernel:
+def _average_pool_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     kernel = attributes["kernel_shape"]
     axes = tuple(range(2, 2 + len(kernel)))
 
@@ -60,11 +70,32 @@ def _average_pool(attributes: dict[str, Any], node: Operator) -> Kernel:
     return average_pool
 
 
+def _pool_needs(attributes: dict[str, Any], arrays: Arrays, made: Sequence[Value]) -> Need:
+    x, size, kernel = arrays[0], size_of(made[0]), attributes["kernel_shape"]
+    padded_size = elements_with_padding(attributes, x, kernel, [int(dim) for dim in made[0].shape[2:]])
+    return Need((2 * size + padded_size) * x.itemsize, size * prod(kernel) + padded_size)
+
+
+_KERNEL: dict[str, Any] = {"kernel_shape": Attribute(tuple, REQUIRED), "ceil_mode": 0, **WINDOW}
+declare("MaxPool", 1, make=_max_pool_kernel, attributes={**_KERNEL, "storage_order": one_of(0)}, shape=_pool_shape,
+        axes=first_axis, exact=True, needs=_pool_needs)
+declare("AveragePool", 1, make=_average_pool_kernel,
+        attributes={**_KERNEL, "count_include_pad": 0}, shape=_pool_shape, axes=first_axis,
+        needs=_pool_needs)
+
+
+def _global_pool_shape(call: ShapeCall) -> list:
+    x = call.shape()
+    if len(x) < 3:
+        raise call.error(f"the input needs 3 or more axes, not {len(x)}")
+    return [(x[:2] + [1] * (len(x) - 2), call.dtype())]
+
+
 def _spatial(x: np.ndarray) -> tuple[int, ...]:
     return tuple(range(2, x.ndim))
 
 
-plain({
-    "GlobalAveragePool": lambda x: x.mean(axis=_spatial(x), keepdims=True),
-    "GlobalMaxPool": lambda x: x.max(axis=_spatial(x), keepdims=True),
-})
+declare("GlobalAveragePool", 1, kernel=lambda x: x.mean(axis=_spatial(x), keepdims=True), shape=_global_pool_shape,
+        axes=first_axis)
+declare("GlobalMaxPool", 1, kernel=lambda x: x.max(axis=_spatial(x), keepdims=True), shape=_global_pool_shape,
+        axes=first_axis, exact=True)

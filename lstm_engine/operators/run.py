@@ -1,4 +1,4 @@
-"""The ONNX operators around the recurrent core, in NumPy, with ONNX's exact meaning (see `graph.operators`)."""
+"""Running one operator: its kernel with the constants of a node put in, on arrays in order or on values by name."""
 
 from __future__ import annotations
 
@@ -7,22 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ArgumentError, LimitError, OutOfMemoryError
-from ...graph.nodes import Operator
-from ...graph.operators import OPERATORS, operator_attributes
-from . import (  # noqa: F401  (each registers its operators)
-    convolution,
-    elementwise,
-    indexing,
-    normalization,
-    pooling,
-    products,
-    reductions,
-    shaping,
-)
-from .registry import BUILDERS, MISFITS, Kernel, shown_inputs
-
-__all__ = ["compile_operator", "compile_step", "operator_kernel", "run_operator"]
+from ..errors import ArgumentError, LimitError, OutOfMemoryError
+from ..graph.nodes import Operator
+from .kernels import MISFITS, Kernel, shown_inputs
+from .spec import OPERATORS, operator_attributes
 
 Values = dict[str, np.ndarray]
 
@@ -64,7 +52,8 @@ def _failure(node: Operator, inputs: list, error: Exception) -> Exception:
 def operator_kernel(node: Operator) -> Kernel:
     """NumPy's kernel of an operator: a function of one array for each of `node.inputs`, constants among them, None
     where an input is left out."""
-    return BUILDERS[node.op_type](operator_attributes(node), node)
+    attributes = operator_attributes(node)
+    return OPERATORS[node.op_type].make(attributes, node)
 
 
 def compile_step(node: Operator, kernel: Kernel) -> Callable[[Values], None]:

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from .derived import Derived
-from .nodes import Graph, Node, Operator, Value
-from .shapes import infer_shapes
+from ..graph.derived import Derived
+from ..graph.nodes import Graph, Node, Operator, Value
+from .inference import infer_shapes
 
 FLOAT16, FLOAT32, FLOAT64 = 10, 1, 11          # ONNX's numbers of the data types, for Cast
 

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ...graph.nodes import Operator
-from .registry import Call, Kernel, builder, repeatable
+from ..graph.nodes import Dim, Operator
+from .axis_rules import AxisCall, first_axis
+from .kernels import Call, Kernel, repeatable
+from .places import Place, need
+from .shape_rules import ShapeCall
+from .spec import REQUIRED, Attribute, declare, one_of
+
+
+def _check_per_channel(call: ShapeCall, positions: Sequence[int]) -> None:
+    x = call.shape()
+    channels: Dim | None = x[1] if len(x) > 1 else 1
+    for position in positions:
+        shape = call.shape(position)
+        if len(shape) != 1 or (isinstance(shape[0], int) and isinstance(channels, int) and shape[0] != channels):
+            raise call.error(f"input {position} of shape {shape} for {channels} channels")
+        if isinstance(shape[0], int):
+            channels = shape[0]              # where x does not say how many, its parameters must agree with each other
 
 
 def _per_channel(x: np.ndarray, array: np.ndarray) -> np.ndarray:
@@ -18,8 +34,14 @@ def _per_channel(x: np.ndarray, array: np.ndarray) -> np.ndarray:
     return array.reshape((-1,) + (1,) * (x.ndim - 2))
 
 
-@builder("BatchNormalization")
-def _batch_normalization(attributes: dict[str, Any], node: Operator) -> Kernel:
+# ---- BatchNormalization ---------------------------------------------------------------------------------------------
+
+def _batch_normalization_shape(call: ShapeCall) -> list:
+    _check_per_channel(call, (1, 2, 3, 4))
+    return [(call.shape(), call.dtype())]
+
+
+def _batch_normalization_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     epsilon = attributes["epsilon"]
 
     def factors(scale: np.ndarray, bias: np.ndarray, mean: np.ndarray, var: np.ndarray
@@ -51,6 +73,13 @@ def _batch_normalization(attributes: dict[str, Any], node: Operator) -> Kernel:
     return repeatable(normalize, again)
 
 
+declare("BatchNormalization", 5, make=_batch_normalization_kernel,
+        attributes={"epsilon": 1e-5, "momentum": 0.9, "training_mode": one_of(0)}, shape=_batch_normalization_shape,
+        axes=first_axis, scratch=3)
+
+
+# ---- over the elements of a row -------------------------------------------------------------------------------------
+
 def _standardize(x: np.ndarray, axes: tuple[int, ...], epsilon: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(x - mean) / sqrt(variance + epsilon) over `axes`, the mean, and the reciprocal of the root."""
     mean = x.mean(axis=axes, keepdims=True)
@@ -60,8 +89,23 @@ def _standardize(x: np.ndarray, axes: tuple[int, ...], epsilon: float) -> tuple[
     return centred * inverse, mean, inverse
 
 
-@builder("LayerNormalization")
-def _layer_normalization(attributes: dict[str, Any], node: Operator) -> Kernel:
+def _layer_normalization_shape(call: ShapeCall) -> list:
+    x = call.shape()
+    axis = call.axis(call.attributes["axis"], len(x))
+    for position in (1, 2):
+        if call.given(position) and len(call.broadcast(x, call.shape(position))) != len(x):
+            raise call.error(f"input {position} has {call.rank(position)} axes, more than the {len(x)} of its input")
+    kept = x[:axis] + [1] * (len(x) - axis)
+    return [(x, call.dtype()), (kept, call.dtype()), (kept, call.dtype())]
+
+
+def _layer_normalization_axes(call: AxisCall) -> Place:
+    at = call.only_first()
+    need(at < call.axis(call.attributes["axis"]))
+    return at
+
+
+def _layer_normalization_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     axis, epsilon = attributes["axis"], attributes["epsilon"]
 
     def normalize(x: np.ndarray, scale: np.ndarray, bias: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
@@ -72,8 +116,15 @@ def _layer_normalization(attributes: dict[str, Any], node: Operator) -> Kernel:
     return lambda *inputs: normalize(*inputs)[:len(node.outputs)]
 
 
-@builder("InstanceNormalization")
-def _instance_normalization(attributes: dict[str, Any], node: Operator) -> Kernel:
+def _channel_normalization_shape(call: ShapeCall) -> list:
+    _check_per_channel(call, (1, 2))
+    groups, x = call.attributes.get("num_groups", 1), call.shape()
+    if len(x) < 2 or groups < 1 or (isinstance(x[1], int) and x[1] % groups):
+        raise call.error(f"{x[1] if len(x) > 1 else 0} channels do not divide into {groups} groups")
+    return [(x, call.dtype())]
+
+
+def _instance_normalization_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     epsilon = attributes["epsilon"]
 
     def normalize(x: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
@@ -82,8 +133,7 @@ def _instance_normalization(attributes: dict[str, Any], node: Operator) -> Kerne
     return normalize
 
 
-@builder("GroupNormalization")
-def _group_normalization(attributes: dict[str, Any], node: Operator) -> Kernel:
+def _group_normalization_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     epsilon, groups = attributes["epsilon"], attributes["num_groups"]
 
     def normalize(x: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
@@ -91,3 +141,13 @@ def _group_normalization(attributes: dict[str, Any], node: Operator) -> Kernel:
         y = _standardize(grouped, (2,), epsilon)[0].reshape(x.shape)
         return y * _per_channel(x, scale) + _per_channel(x, bias)
     return normalize
+
+
+declare("LayerNormalization", (2, 3), (1, 3), make=_layer_normalization_kernel,
+        attributes={"axis": -1, "epsilon": 1e-5, "stash_type": one_of(1)}, shape=_layer_normalization_shape,
+        axes=_layer_normalization_axes, scratch=3)
+declare("InstanceNormalization", 3, make=_instance_normalization_kernel, attributes={"epsilon": 1e-5},
+        shape=_channel_normalization_shape, axes=first_axis, scratch=3)
+declare("GroupNormalization", 3, make=_group_normalization_kernel,
+        attributes={"epsilon": 1e-5, "num_groups": Attribute(int, REQUIRED), "stash_type": one_of(1)},
+        shape=_channel_normalization_shape, axes=first_axis, scratch=3)

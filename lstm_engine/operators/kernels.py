@@ -1,20 +1,19 @@
-"""Where the operator families put their builders, and what a builder is."""
+"""What an operator's kernel is, how it is repeated, and what kernels share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..._core import CoreModel
-from ...graph.nodes import Operator
+from ..graph.nodes import Operator
 
 # Called once a node, with its attributes, defaults filled in, and the node itself.
 # Returns the function of the inputs that is called every run; it gives one array, or a sequence of them where the
 # operator can have several outputs. Results may be views of inputs; nobody writes into a value.
 Kernel = Callable[..., Any]
-Builder = Callable[[dict[str, Any], Operator], Kernel]
+KernelMaker = Callable[[dict[str, Any], Operator], Kernel]
 
 # One step of a repetition: a function and its arguments.
 Call = tuple[Callable[..., Any], tuple]
@@ -25,8 +24,6 @@ Repetition = Callable[..., "list[Call] | None"]
 
 # What NumPy raises for arrays that do not fit.
 MISFITS = (ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError, AttributeError)
-
-BUILDERS: dict[str, Builder] = {}
 
 
 def shown_inputs(arrays: Sequence[np.ndarray | None]) -> str:
@@ -53,28 +50,10 @@ class Kept(dict):
         return made
 
 
-def repeatable(kernel: Kernel, repetition: Repetition, core: CoreModel | None = None) -> Kernel:
-    """`kernel`, with what plan.replay asks of it, and the core that it runs on, if it does."""
-    kernel.repetition, kernel.core = repetition, core          # type: ignore[attr-defined]
+def repeatable(kernel: Kernel, repetition: Repetition) -> Kernel:
+    """`kernel`, with what plan.replay asks of it."""
+    kernel.repetition = repetition          # type: ignore[attr-defined]
     return kernel
-
-
-def builder(*names: str) -> Callable[[Builder], Builder]:
-    """Register a builder under the names of its operators."""
-    def register(function: Builder) -> Builder:
-        for name in names:
-            BUILDERS[name] = function
-        return function
-    return register
-
-
-def plain(kernels: Mapping[str, Kernel]) -> None:
-    """Register kernels that need neither attributes nor constants."""
-    def always(kernel: Kernel) -> Builder:
-        return lambda attributes, node: kernel
-
-    for name, kernel in kernels.items():
-        BUILDERS[name] = always(kernel)
 
 
 def ints(array: np.ndarray | Sequence[int]) -> tuple[int, ...]:

@@ -1,0 +1,28 @@
+"""ONNX's operators around the recurrent core: what is known of each, in one place, a family a file.
+
+`declare` in the file of a family gives an operator its row, its shapes, its NumPy kernel and how that is repeated,
+which axes it keeps apart, what it costs. Importers, plans and the check of a whole graph ask the registry; what runs
+an operator's rows in the C core is a lowering in `plan/`.
+"""
+
+from . import (  # noqa: F401  (each declares its operators)
+    activations,
+    convolution,
+    elementwise,
+    indexing,
+    normalization,
+    pooling,
+    products,
+    reductions,
+    reshaping,
+    sizes,
+    slicing,
+    transposed,
+)
+from .inference import infer_shapes
+from .run import compile_operator, compile_step, operator_kernel, run_operator
+from .spec import OPERATORS, OperatorSpec, operator_attributes, operator_shapes, supported_operators
+from .validate import validate
+
+__all__ = ["OPERATORS", "OperatorSpec", "compile_operator", "compile_step", "infer_shapes", "operator_attributes",
+           "operator_kernel", "operator_shapes", "run_operator", "supported_operators", "validate"]

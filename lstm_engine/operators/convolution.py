@@ -1,0 +1,126 @@
+"""Convolutions: windows laid out as columns, then matrix products."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..graph.nodes import Operator, Value
+from .axis_rules import first_axis
+from .costs import PRODUCTS_AT_ONCE, Arrays, Need, size_of
+from .kernels import Call, Kept, Kernel, repeatable
+from .shape_rules import Dims, ShapeCall
+from .spec import declare
+from .windows import (
+    WINDOW,
+    elements_with_padding,
+    geometry,
+    padded,
+    padded_again,
+    reshaped_again,
+    window_view,
+    windowed,
+    windows,
+)
+
+
+def weight_shape(call: ShapeCall, x: Dims) -> tuple[list[int], int, int]:
+    """Kernel sizes and the first two sizes of a convolution's weight, checked."""
+    weight = call.shape(1)
+    if len(x) < 3 or len(weight) != len(x):
+        raise call.error(f"input and weight need the same 3 or more axes, not {len(x)} and {len(weight)}")
+    if not all(isinstance(dim, int) for dim in weight):
+        raise call.unknown("the weight's shape is known only when the model runs")
+    sizes: list[int] = weight       # type: ignore[assignment]
+    given = call.attributes["kernel_shape"]
+    if given and list(given) != sizes[2:]:
+        raise call.error(f"kernel_shape {given} differs from the weight's {tuple(sizes[2:])}")
+    return sizes[2:], sizes[0], sizes[1]
+
+
+def check_bias(call: ShapeCall, out: int) -> None:
+    if call.given(2) and call.shape(2) != [out] and isinstance(call.shape(2)[0] if call.rank(2) == 1 else 0, int):
+        raise call.error(f"a bias of shape {call.shape(2)} for {out} channels")
+
+
+def _conv_shape(call: ShapeCall) -> list:
+    x, group = call.shape(), call.attributes["group"]
+    kernel, out, per_group = weight_shape(call, x)
+    if group < 1 or out % group or (isinstance(x[1], int) and x[1] != per_group * group):
+        raise call.error(f"{x[1]} channels and a weight {call.shape(1)} do not fit {group} groups")
+    check_bias(call, out)
+    return [([x[0], out] + windowed(call, x, kernel), call.dtype())]
+
+
+def _conv_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    return convolution(attributes)
+
+
+def convolution(attributes: dict[str, Any]) -> Kernel:
+    """The kernel of a Conv: for each group a matrix product of the weight with the windows as columns."""
+    group = attributes["group"]
+
+    def layout(sizes: tuple[int, ...]) -> tuple:
+        sizes, kernel = sizes[:len(sizes) // 2], sizes[len(sizes) // 2:]
+        pads, counts = geometry(attributes, sizes, kernel)
+        plain = prod(kernel) == 1 and list(sizes) == counts
+        return pads, counts, prod(counts), plain, *windows(attributes, len(kernel))
+
+    layouts = Kept(layout)
+
+    def conv(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
+        if x.ndim != weight.ndim or x.ndim < 3:
+            raise ValueError("input and weight have different numbers of axes")
+        batch, channels, *_ = x.shape
+        out, per_group, *kernel = weight.shape
+        if channels != per_group * group or out % group:
+            raise ValueError(f"{channels} channels do not fit the weight and {group} groups")
+        pads, counts, positions, plain, strides, dilations = layouts[x.shape[2:] + weight.shape[2:]]
+        rows = weight.size // out
+        columns = x if plain else window_view(padded(x, pads), kernel, counts, strides, dilations)
+        if group == 1:
+            result = np.matmul(weight.reshape(out, rows), columns.reshape(batch, rows, positions))
+        else:
+            columns = columns.reshape(batch, group, rows, positions)
+            result = np.matmul(weight.reshape(group, out // group, rows), columns).reshape(batch, out, positions)
+        if bias is not None:
+            result += bias[:, None]
+        return result.reshape(batch, out, *counts)
+
+    def again(result: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None
+              ) -> list[Call] | None:
+        if not result.flags.c_contiguous or weight.dtype != x.dtype:
+            return None
+        batch, (out, _, *kernel) = len(x), weight.shape
+        pads, counts, positions, plain, strides, dilations = layouts[x.shape[2:] + weight.shape[2:]]
+        rows = weight.size // out
+        calls, wide = padded_again(x, pads)
+        columns = x if plain else window_view(wide, kernel, counts, strides, dilations)
+        parts = (batch, group) if group > 1 else (batch,)
+        product, matrix = result.reshape(*parts, -1, positions), weight.reshape(*parts[1:], -1, rows)
+        if not np.may_share_memory(matrix, weight):
+            return None
+        more, columns = reshaped_again(columns, (*parts, rows, positions))
+        calls = [*([] if plain else calls), *more, (np.matmul, (matrix, columns, product))]
+        if bias is not None:
+            made = result.reshape(batch, out, positions)
+            calls.append((np.add, (made, bias[:, None], made)))
+        return calls
+    return repeatable(conv, again)
+
+
+def _conv_needs(attributes: dict[str, Any], arrays: Arrays, made: Sequence[Value]) -> Need:
+    """Windows stand side by side as columns of a product, over the input with its padding."""
+    x, weight, size = arrays[0], arrays[1], size_of(made[0])
+    kernel, counts = weight.shape[2:], [int(dim) for dim in made[0].shape[2:]]
+    padded_size = elements_with_padding(attributes, x, kernel, counts)
+    columns = prod(x.shape[:2]) * prod(kernel) * prod(counts)
+    return Need((size + padded_size + columns) * x.itemsize,
+                size * weight.shape[1] * prod(kernel) // PRODUCTS_AT_ONCE + padded_size + columns + size)
+
+
+declare("Conv", (2, 3), make=_conv_kernel, attributes={"group": 1, "kernel_shape": (), **WINDOW}, shape=_conv_shape,
+        axes=first_axis, needs=_conv_needs)

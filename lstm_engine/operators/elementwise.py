@@ -1,0 +1,175 @@
+"""Operators that work element by element: arithmetic, comparisons, logic, functions of one number, casts."""
+
+from __future__ import annotations
+
+import functools
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..graph.nodes import Operator
+from . import counts, symbolic
+from .kernels import Call, Kernel, repeatable
+from .shape_rules import ANY, DATA_TYPES, ShapeCall, broadcast
+from .spec import REQUIRED, Attribute, declare
+
+# ---- arithmetic -----------------------------------------------------------------------------------------------------
+
+def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Integers divide as in C: the quotient is cut towards zero."""
+    if a.dtype.kind == "f":
+        return np.divide(a, b)
+    if a.dtype.kind == "u":
+        return np.floor_divide(a, b)
+    quotient = np.floor_divide(a, b)
+    return (quotient + ((np.remainder(a, b) != 0) & ((a < 0) != (b < 0)))).astype(a.dtype)
+
+
+def _divide_again(out: np.ndarray, a: np.ndarray, b: np.ndarray) -> list[Call] | None:
+    return [(np.divide, (a, b, out))] if a.dtype.kind == "f" else None
+
+
+def _power(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The result has the dtype of the base; a whole base with a fractional exponent is cut."""
+    if a.dtype == b.dtype and a.dtype.kind == "f":
+        return np.power(a, b)
+    wide = np.result_type(a, b) if "f" in (a.dtype.kind, b.dtype.kind) else np.float64
+    return np.power(a.astype(wide), b.astype(wide)).astype(a.dtype)
+
+
+def _pow_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    exponent = node.constants.get(1)
+    if exponent is None or exponent.size != 1 or exponent.dtype.kind != "f" or exponent.item() != 2:
+        return _power
+
+    def square(x: np.ndarray, two: np.ndarray) -> np.ndarray:
+        return np.multiply(x, x) if x.dtype == two.dtype and x.ndim >= two.ndim else _power(x, two)
+
+    def again(out: np.ndarray, x: np.ndarray, two: np.ndarray) -> list[Call] | None:
+        return [(np.multiply, (x, x, out))] if x.dtype == two.dtype and x.ndim >= two.ndim else None
+    return repeatable(square, again)
+
+
+def _mod_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    return np.fmod if attributes["fmod"] else np.remainder
+
+
+def _mean(*xs: np.ndarray) -> np.ndarray:
+    total = functools.reduce(np.add, xs)
+    return (total / len(xs)).astype(total.dtype)
+
+
+declare("Add", 2, kernel=np.add, shape=broadcast, elementwise=True, symbolic=symbolic.add)
+declare("Sub", 2, kernel=np.subtract, shape=broadcast, elementwise=True, symbolic=symbolic.sub)
+declare("Mul", 2, kernel=np.multiply, shape=broadcast, elementwise=True, symbolic=symbolic.mul)
+declare("Div", 2, kernel=repeatable(_divide, _divide_again), shape=broadcast, elementwise=True,
+        symbolic=symbolic.div, scratch=2)
+declare("Pow", 2, make=_pow_kernel, shape=broadcast, elementwise=True, work=8, scratch=2)
+declare("Mod", 2, make=_mod_kernel, attributes={"fmod": 0}, shape=broadcast, elementwise=True, work=8)
+declare("Max", (1, ANY), kernel=lambda *xs: functools.reduce(np.maximum, xs), shape=broadcast, elementwise=True,
+        exact=True, symbolic=symbolic.greatest)
+declare("Min", (1, ANY), kernel=lambda *xs: functools.reduce(np.minimum, xs), shape=broadcast, elementwise=True,
+        exact=True, symbolic=symbolic.least)
+declare("Sum", (1, ANY), kernel=lambda *xs: functools.reduce(np.add, xs), shape=broadcast, elementwise=True)
+declare("Mean", (1, ANY), kernel=_mean, shape=broadcast, elementwise=True, scratch=2)
+
+
+# ---- comparisons and logic ------------------------------------------------------------------------------------------
+
+def _compare(call: ShapeCall) -> list:
+    return [(call.broadcast(call.shape(), call.shape(1)), "bool")]
+
+
+def _test(call: ShapeCall) -> list:
+    return [(call.shape(), "bool")]
+
+
+def _is_inf_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    up, down = bool(attributes["detect_positive"]), bool(attributes["detect_negative"])
+    return lambda x: np.isinf(x) & (((x > 0) & up) | ((x < 0) & down))
+
+
+def _where(call: ShapeCall) -> list:
+    return [(call.broadcast(call.shape(), call.shape(1), call.shape(2)), call.dtype(1))]
+
+
+def _where_again(out: np.ndarray, condition: np.ndarray, a: np.ndarray, b: np.ndarray) -> list[Call] | None:
+    return [(np.copyto, (out, b)), (partial(np.copyto, out, a, where=condition), ())] if a.dtype == b.dtype else None
+
+
+declare("Equal", 2, kernel=np.equal, shape=_compare, elementwise=True, exact=True, symbolic=symbolic.equal)
+declare("Greater", 2, kernel=np.greater, shape=_compare, elementwise=True, exact=True, symbolic=symbolic.greater)
+declare("GreaterOrEqual", 2, kernel=np.greater_equal, shape=_compare, elementwise=True, exact=True,
+        symbolic=lambda a, b: symbolic.negated(symbolic.greater(b, a)))
+declare("Less", 2, kernel=np.less, shape=_compare, elementwise=True, exact=True,
+        symbolic=lambda a, b: symbolic.greater(b, a))
+declare("LessOrEqual", 2, kernel=np.less_equal, shape=_compare, elementwise=True, exact=True,
+        symbolic=lambda a, b: symbolic.negated(symbolic.greater(a, b)))
+declare("And", 2, kernel=np.logical_and, shape=broadcast, elementwise=True, exact=True, symbolic=symbolic.both)
+declare("Or", 2, kernel=np.logical_or, shape=broadcast, elementwise=True, exact=True, symbolic=symbolic.either)
+declare("Xor", 2, kernel=np.logical_xor, shape=broadcast, elementwise=True, exact=True)
+declare("Not", 1, kernel=np.logical_not, elementwise=True, exact=True, symbolic=symbolic.negated)
+declare("IsNaN", 1, kernel=np.isnan, shape=_test, elementwise=True, exact=True)
+declare("IsInf", 1, make=_is_inf_kernel, attributes={"detect_negative": 1, "detect_positive": 1}, shape=_test,
+        elementwise=True, exact=True, scratch=2)
+declare("Where", 3, kernel=repeatable(lambda condition, a, b: np.where(condition, a, b), _where_again), shape=_where,
+        elementwise=True, exact=True, moves=(1, 2))
+
+
+# ---- functions of one number ----------------------------------------------------------------------------------------
+
+def _clip(x: np.ndarray, low: np.ndarray | None = None, high: np.ndarray | None = None) -> np.ndarray:
+    """ONNX: the upper bound wins where the bounds cross; NaN stays."""
+    if low is not None:
+        x = np.maximum(x, low.reshape(()))
+    if high is not None:
+        x = np.minimum(x, high.reshape(()))
+    return x
+
+
+def _clip_again(out: np.ndarray, x: np.ndarray, low: np.ndarray | None = None, high: np.ndarray | None = None
+                ) -> list[Call] | None:
+    if low is None or high is None or not low.dtype == high.dtype == x.dtype == out.dtype:
+        return None
+    return [(partial(np.maximum, x, low.reshape(()), out=out), ()),
+            (partial(np.minimum, out, high.reshape(()), out=out), ())]
+
+
+for _name, _ufunc in {"Abs": np.abs, "Neg": np.negative, "Sign": np.sign, "Floor": np.floor, "Ceil": np.ceil,
+                      "Round": np.rint}.items():
+    declare(_name, 1, kernel=_ufunc, elementwise=True, exact=True)
+for _name, _ufunc in {"Log": np.log, "Sin": np.sin, "Cos": np.cos, "Tan": np.tan, "Asin": np.arcsin,
+                      "Acos": np.arccos, "Atan": np.arctan, "Sinh": np.sinh, "Cosh": np.cosh}.items():
+    declare(_name, 1, kernel=_ufunc, elementwise=True, work=8)
+declare("Sqrt", 1, kernel=np.sqrt, elementwise=True)
+declare("Reciprocal", 1, kernel=lambda x: 1 / x, elementwise=True)
+declare("Clip", (1, 3), kernel=repeatable(_clip, _clip_again), elementwise=True, scratch=2)
+
+
+# ---- the same numbers, in another type or not -----------------------------------------------------------------------
+
+def _cast_shape(call: ShapeCall) -> list:
+    number = call.attributes["to"]
+    if number not in DATA_TYPES:
+        raise call.unknown(f"attribute 'to' is data type {number}; supported: "
+                           + ", ".join(f"{n} ({name})" for n, name in DATA_TYPES.items()))
+    return [(call.shape(), DATA_TYPES[number])]
+
+
+def _cast_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    dtype = np.dtype(DATA_TYPES[attributes["to"]])
+    return repeatable(lambda x: x if x.dtype == dtype else x.astype(dtype),
+                      lambda out, x: [(np.copyto, (out, x, "unsafe"))])
+
+
+def _cast_like_shape(call: ShapeCall) -> list:
+    return [(call.shape(), call.dtype(1))]
+
+
+declare("Identity", 1, kernel=lambda x: x, elementwise=True, counts=counts.unchanged, exact=True, view="always",
+        moves=(0,))
+declare("Cast", 1, make=_cast_kernel, attributes={"to": Attribute(int, REQUIRED)}, shape=_cast_shape, elementwise=True,
+        counts=counts.unchanged, exact=True, view="perhaps")
+declare("CastLike", 2, kernel=lambda x, like: x.astype(like.dtype), shape=_cast_like_shape, elementwise=True,
+        exact=True, view="perhaps")

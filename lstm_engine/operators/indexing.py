@@ -1,0 +1,270 @@
+"""Operators that pick, put or order elements by index."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..graph.nodes import Operator
+from . import counts
+from .axis_rules import AxisCall, beside_axis
+from .kernels import Call, Kernel, repeatable, scalar
+from .places import Place, need
+from .shape_rules import ShapeCall, same_along_axis
+from .spec import declare, one_of
+
+# ---- Gather ---------------------------------------------------------------------------------------------------------
+
+def _gather_shape(call: ShapeCall) -> list:
+    x = call.shape()
+    axis = call.axis(call.attributes["axis"], len(x))
+    return [(x[:axis] + call.shape(1) + x[axis + 1:], call.dtype())]
+
+
+def _gather_axes(call: AxisCall) -> Place:
+    data, indices = call.given
+    axis, rank = call.axis(call.attributes["axis"]), len(call.shapes[1])
+    if data is None:
+        return axis + (indices or 0)
+    need(indices is None and data != axis)
+    return data if data < axis else data - 1 + rank
+
+
+def _gather_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    axis = attributes["axis"]
+    if 1 in node.constants and node.constants[1].ndim == 0:
+        index = int(node.constants[1])
+
+        def pick(x: np.ndarray, indices: np.ndarray) -> np.ndarray:
+            return x[(slice(None),) * (axis % x.ndim) + (index,)]
+        return pick
+    return lambda x, indices: x.take(indices, axis)
+
+
+def _gather_elements_shape(call: ShapeCall) -> list:
+    if call.rank() != call.rank(1):
+        raise call.error(f"data has {call.rank()} axes, indices {call.rank(1)}")
+    call.axis(call.attributes["axis"], call.rank())
+    return [(call.shape(1), call.dtype())]
+
+
+def _gather_elements_axes(call: AxisCall) -> Place:
+    at = call.given[0]
+    need(at is not None and call.given[1] == at and at != call.axis(call.attributes["axis"]))
+    return at
+
+
+def _gather_elements_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    axis = attributes["axis"]
+
+    def gather(x: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        return x[_along(x.ndim, indices, axis)]
+    return gather
+
+
+def _along(rank: int, indices: np.ndarray, axis: int) -> tuple[np.ndarray, ...]:
+    """Index arrays that put `indices` on `axis` and each element's own position on the others."""
+    if indices.ndim != rank:
+        raise IndexError(f"indices with {indices.ndim} axes for data with {rank}")
+    grid = list(np.ogrid[tuple(slice(size) for size in indices.shape)])
+    grid[axis] = indices
+    return tuple(grid)
+
+
+def _gather_nd_shape(call: ShapeCall) -> list:
+    x, indices, batch = call.shape(), call.shape(1), call.attributes["batch_dims"]
+    depth = indices[-1] if indices else 0
+    if not isinstance(depth, int):
+        raise call.unknown("the last axis of the indices has an unknown size, so the rank of the result is unknown")
+    if not 0 <= batch < len(indices) or batch + depth > len(x):
+        raise call.error(f"indices of depth {depth} do not fit {len(x)} axes with batch_dims {batch}")
+    return [(indices[:-1] + x[batch + depth:], call.dtype())]
+
+
+def _gather_nd_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    batch = attributes["batch_dims"]
+    if batch:
+        return lambda x, indices: x[_tuples(indices, batch)]
+    return lambda x, indices: x[tuple(np.moveaxis(indices, -1, 0))]
+
+
+def _tuples(indices: np.ndarray, batch: int) -> tuple[np.ndarray, ...]:
+    """Index arrays out of rows of indices [..., depth], led by the positions on the batch axes."""
+    lead = np.ogrid[tuple(slice(size) for size in indices.shape[:-1])][:batch] if batch else []
+    return (*lead, *np.moveaxis(indices, -1, 0))
+
+
+declare("Gather", 2, make=_gather_kernel, attributes={"axis": 0}, shape=_gather_shape, axes=_gather_axes,
+        counts=counts.moved, exact=True, view="perhaps", moves=(0,), combines=True)
+declare("GatherElements", 2, make=_gather_elements_kernel, attributes={"axis": 0}, shape=_gather_elements_shape,
+        axes=_gather_elements_axes, exact=True, work=8, scratch=3)
+declare("GatherND", 2, make=_gather_nd_kernel, attributes={"batch_dims": 0}, shape=_gather_nd_shape, exact=True,
+        work=8, combines=True)
+
+
+# ---- Scatter --------------------------------------------------------------------------------------------------------
+
+_COMBINE = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
+
+
+def _scatter_shape(call: ShapeCall) -> list:
+    if "axis" in call.attributes:
+        call.axis(call.attributes["axis"], call.rank())
+    return [(call.shape(), call.dtype())]
+
+
+def _copy_for(x: np.ndarray, updates: np.ndarray) -> np.ndarray:
+    """A copy of `x` to write `updates` into: a float32 constant gives way to float64 updates."""
+    return x.astype(np.result_type(x, updates))
+
+
+def _put(x: np.ndarray, where: tuple[np.ndarray, ...], updates: np.ndarray, reduction: str) -> np.ndarray:
+    result = _copy_for(x, updates)
+    if reduction == "none":
+        result[where] = updates
+    else:
+        _COMBINE[reduction].at(result, where, updates)
+    return result
+
+
+def _scatter_elements_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    axis, reduction = attributes["axis"], attributes["reduction"]
+    return lambda x, indices, updates: _put(x, _along(x.ndim, indices, axis), updates, reduction)
+
+
+def _scatter_nd_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    reduction = attributes["reduction"]
+    box = _box(node.constants[1]) if reduction == "none" and 1 in node.constants else None
+    if box is None:
+        return lambda x, indices, updates: _put(x, tuple(np.moveaxis(indices, -1, 0)), updates, reduction)
+
+    def put_box(x: np.ndarray, indices: np.ndarray, updates: np.ndarray) -> np.ndarray:
+        if any(part.stop > size for part, size in zip(box, x.shape)):
+            raise IndexError(f"indices reach outside {x.shape}")
+        result = _copy_for(x, updates)
+        result[box] = updates
+        return result
+
+    def again(out: np.ndarray, x: np.ndarray, indices: np.ndarray, updates: np.ndarray) -> list[Call]:
+        return [(np.copyto, (out, x)), (np.copyto, (out[box], updates))]
+    return repeatable(put_box, again)
+
+
+def _box(indices: np.ndarray) -> tuple[slice, ...] | None:
+    """The block of axes that constant indices spell out in order, as an exporter writes x[a:b, c:d] = updates."""
+    depth = indices.shape[-1]
+    if indices.ndim != depth + 1 or not indices.size or indices.min() < 0:
+        return None
+    first = indices.reshape(-1, depth)[0]
+    span = [slice(int(a), int(a) + size) for a, size in zip(first, indices.shape[:-1])]
+    grid = np.stack(np.meshgrid(*(np.arange(s.start, s.stop) for s in span), indexing="ij"), axis=-1)
+    return tuple(span) if np.array_equal(grid, indices) else None
+
+
+declare("ScatterElements", 3, make=_scatter_elements_kernel,
+        attributes={"axis": 0, "reduction": one_of("none", *_COMBINE)}, shape=_scatter_shape, work=8, scratch=3)
+declare("ScatterND", 3, make=_scatter_nd_kernel, attributes={"reduction": one_of("none", *_COMBINE)},
+        shape=_scatter_shape, work=8)
+
+
+# ---- order ----------------------------------------------------------------------------------------------------------
+
+def _top_k_shape(call: ShapeCall) -> list:
+    x, k = call.shape(), call.ints(1)
+    axis = call.axis(call.attributes["axis"], len(x))
+    if k is not None and (k[0] < 0 or (isinstance(x[axis], int) and k[0] > x[axis])):    # type: ignore[operator]
+        raise call.error(f"k = {k[0]} does not fit axis {axis} of size {x[axis]}")
+    x[axis] = None if k is None else k[0]
+    return [(x, call.dtype()), (x, "int64")]
+
+
+def _top_k_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    axis, largest = attributes["axis"], attributes["largest"]
+
+    def top_k(x: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        count = scalar(k)
+        if not 0 <= count <= x.shape[axis]:
+            raise ValueError(f"k = {count} for an axis of {x.shape[axis]}")
+        if largest:     # a stable ascending order of the reversed axis, reversed: the lower index wins a tie
+            order = np.flip(x.shape[axis] - 1 - np.argsort(np.flip(x, axis), axis=axis, kind="stable"), axis)
+        else:
+            order = np.argsort(x, axis=axis, kind="stable")
+        order = order[(slice(None),) * (axis % x.ndim) + (slice(count),)]
+        return np.take_along_axis(x, order, axis), order.astype(np.int64)
+    return top_k
+
+
+def _cum_sum_axes(call: AxisCall) -> Place:
+    at, axes = call.only_first(), call.ints(1)
+    need(bool(axes) and at != call.axis(axes[0]))      # type: ignore[index]
+    return at
+
+
+def _cum_sum_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    exclusive, reverse = attributes["exclusive"], attributes["reverse"]
+
+    def cum_sum(x: np.ndarray, axis_input: np.ndarray) -> np.ndarray:
+        axis = scalar(axis_input)
+        data = np.flip(x, axis) if reverse else x
+        total = np.cumsum(data, axis=axis, dtype=x.dtype)
+        if exclusive:
+            shifted = np.zeros_like(total)
+            before = (slice(None),) * (axis % x.ndim)
+            shifted[before + (slice(1, None),)] = total[before + (slice(None, -1),)]
+            total = shifted
+        return np.flip(total, axis) if reverse else total
+    return cum_sum
+
+
+def _reverse_sequence_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    time, batch = attributes["time_axis"], attributes["batch_axis"]
+
+    def reverse_sequence(x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        steps = np.arange(x.shape[time]).reshape(-1, 1)
+        source = np.where(steps < lengths, lengths - 1 - steps, steps)     # [time, batch]
+        moved = np.moveaxis(x, (time, batch), (0, 1))
+        picked = moved[source, np.arange(lengths.size)]
+        return np.moveaxis(picked, (0, 1), (time, batch))
+    return reverse_sequence
+
+
+declare("TopK", 2, (1, 2), make=_top_k_kernel, attributes={"axis": -1, "largest": 1, "sorted": 1}, shape=_top_k_shape,
+        axes=beside_axis, exact=True, work=96, scratch=4, sized_by=(1,))
+declare("CumSum", 2, make=_cum_sum_kernel, attributes={"exclusive": 0, "reverse": 0}, shape=same_along_axis,
+        axes=_cum_sum_axes, work=24, scratch=2)
+declare("ReverseSequence", 2, make=_reverse_sequence_kernel, attributes={"batch_axis": 1, "time_axis": 0},
+        shape=same_along_axis, exact=True, scratch=3)
+
+
+# ---- OneHot ---------------------------------------------------------------------------------------------------------
+
+def _one_hot_shape(call: ShapeCall) -> list:
+    shape, depth = call.shape(), call.node.constants.get(1)        # of any numeric type
+    axis = call.axis(call.attributes["axis"], len(shape) + 1)
+    shape.insert(axis, None if depth is None else int(depth.reshape(-1)[0]))
+    return [(shape, call.dtype(2))]
+
+
+def _one_hot_axes(call: AxisCall) -> Place:
+    at, axis = call.only_first(), call.attributes["axis"] % len(call.made)
+    return at + (axis <= at)
+
+
+def _one_hot_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    axis = attributes["axis"]
+
+    def one_hot(indices: np.ndarray, depth: np.ndarray, values: np.ndarray) -> np.ndarray:
+        size = int(scalar(depth))
+        if size < 0:
+            raise ValueError(f"depth is {size}")
+        at = axis % (indices.ndim + 1)
+        ids = np.expand_dims(np.where(indices < 0, indices + size, indices), at)
+        classes = np.arange(size).reshape((-1,) + (1,) * (indices.ndim - at))
+        return np.where(ids == classes, values[1], values[0])
+    return one_hot
+
+
+declare("OneHot", 3, make=_one_hot_kernel, attributes={"axis": -1}, shape=_one_hot_shape, axes=_one_hot_axes,
+        exact=True, scratch=2, sized_by=(1,),
+        grown=lambda arrays: (arrays[0].size * max(0, int(scalar(arrays[1]))), arrays[2].itemsize))

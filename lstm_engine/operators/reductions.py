@@ -1,0 +1,152 @@
+"""Reductions over axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..graph.nodes import Operator
+from .axis_rules import AxisCall, without
+from .kernels import Call, Kernel, KernelMaker, fixed, ints, repeatable
+from .places import Place, need
+from .shape_rules import Dims, ShapeCall
+from .spec import declare
+
+Axes = tuple[int, ...]
+Reduction = Callable[[np.ndarray, Axes, bool], np.ndarray]
+
+def _reduce_shape(call: ShapeCall) -> list:
+    shape, keep = call.shape(), call.attributes["keepdims"]
+    axes = call.axes(1, len(shape))
+    if call.given(1) and axes is None:
+        if not keep:
+            raise call.unknown("axes are made when the model runs, so the rank of the result is unknown")
+        return [([None] * len(shape), call.dtype())]
+    if not axes:
+        if call.attributes["noop_with_empty_axes"]:
+            return [(shape, call.dtype())]
+        axes = list(range(len(shape)))
+    return [(reduced(shape, axes, keep), call.dtype())]
+
+
+def reduced(shape: Dims, axes: Sequence[int], keep: int) -> Dims:
+    """`shape` with `axes` made 1, or left out."""
+    if keep:
+        return [1 if i in axes else dim for i, dim in enumerate(shape)]
+    return [dim for i, dim in enumerate(shape) if i not in axes]
+
+
+def _reduce_axes(call: AxisCall) -> Place:
+    at, axes = call.only_first(), call.ints(1)
+    if not axes:
+        need(bool(call.attributes["noop_with_empty_axes"]))
+        return at
+    return without(call, [call.axis(axis) for axis in axes])
+
+
+def _mean(x: np.ndarray, axes: Axes, keep: bool) -> np.ndarray:
+    if x.dtype.kind != "f":
+        return x.mean(axis=axes, keepdims=keep)
+    return np.add.reduce(x, axis=axes, keepdims=keep) / x.dtype.type(prod(x.shape[axis] for axis in axes))
+
+
+def _mean_again(out: np.ndarray, x: np.ndarray, axes: Axes, keep: bool) -> list[Call]:
+    count = x.dtype.type(prod(x.shape[axis] for axis in axes))
+    return [(np.add.reduce, (x, axes, None, out, keep)), (np.divide, (out, count, out))]
+
+
+def _sum(x: np.ndarray, axes: Axes, keep: bool) -> np.ndarray:
+    return x.sum(axis=axes, keepdims=keep)
+
+
+def _extreme(reduce: np.ufunc, side: int) -> Callable[[np.ndarray, Axes, bool], np.ndarray]:
+    """Max or min; of nothing it is the least, or greatest, value of the type."""
+    def extreme(x: np.ndarray, axes: Axes, keep: bool) -> np.ndarray:
+        if x.size:
+            return reduce.reduce(x, axis=axes, keepdims=keep)
+        if x.dtype.kind == "b":
+            edge: Any = side > 0
+        elif x.dtype.kind == "f":
+            edge = side * np.inf
+        else:
+            edge = np.iinfo(x.dtype).max if side > 0 else np.iinfo(x.dtype).min
+        return reduce.reduce(x, axis=axes, keepdims=keep, initial=edge)
+    return extreme
+
+
+def _log_sum_exp(x: np.ndarray, axes: Axes, keep: bool) -> np.ndarray:
+    if not x.size:
+        return np.log(np.exp(x).sum(axis=axes, keepdims=keep))
+    top = x.max(axis=axes, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0).astype(x.dtype)
+    total = np.log(np.exp(x - top).sum(axis=axes, keepdims=True)) + top
+    return total if keep else total.squeeze(axes)
+
+
+def _reduce(function: Reduction) -> KernelMaker:
+    def make(attributes: dict[str, Any], node: Operator) -> Kernel:
+        keep, noop = bool(attributes["keepdims"]), attributes["noop_with_empty_axes"]
+        known = ints(node.constants[1]) if 1 in node.constants else () if fixed(node, 1) else None
+
+        def reduce(x: np.ndarray, axes: np.ndarray | None = None) -> np.ndarray:
+            chosen = known if known is not None else ints(axes)      # type: ignore[arg-type]
+            if not chosen:
+                if noop:
+                    # No axis is reduced, but each element still goes through the function (|x|, x*x, log x ...).
+                    return function(x[None], (0,), False).astype(x.dtype, copy=False)
+                chosen = tuple(range(x.ndim))
+            return np.asarray(function(x, chosen, keep)).astype(x.dtype, copy=False)
+
+        def again(out: np.ndarray, x: np.ndarray, axes: np.ndarray | None = None) -> list[Call] | None:
+            if function is not _mean or x.dtype.kind != "f" or known is None or not known and noop:
+                return None
+            return _mean_again(out, x, known or tuple(range(x.ndim)), keep)
+        return repeatable(reduce, again)
+    return make
+
+
+_ALL: dict[str, tuple[Reduction, dict[str, Any]]] = {
+    "ReduceMean": (_mean, {}),
+    "ReduceSum": (_sum, {}),
+    "ReduceMax": (_extreme(np.maximum, -1), {"exact": True}),
+    "ReduceMin": (_extreme(np.minimum, 1), {"exact": True}),
+    "ReduceProd": (lambda x, axes, keep: x.prod(axis=axes, keepdims=keep), {}),
+    "ReduceL1": (lambda x, axes, keep: np.abs(x).sum(axis=axes, keepdims=keep), {"scratch": 2}),
+    "ReduceL2": (lambda x, axes, keep: np.sqrt(np.square(x).sum(axis=axes, keepdims=keep)), {"scratch": 2}),
+    "ReduceSumSquare": (lambda x, axes, keep: np.square(x).sum(axis=axes, keepdims=keep), {"scratch": 2}),
+    "ReduceLogSum": (lambda x, axes, keep: np.log(x.sum(axis=axes, keepdims=keep)), {"scratch": 2}),
+    "ReduceLogSumExp": (_log_sum_exp, {"scratch": 3}),
+}
+for _name, (_function, _traits) in _ALL.items():
+    declare(_name, (1, 2), make=_reduce(_function), attributes={"keepdims": 1, "noop_with_empty_axes": 0},
+            shape=_reduce_shape, axes=_reduce_axes, **_traits)
+
+
+# ---- ArgMax and ArgMin ----------------------------------------------------------------------------------------------
+
+def _arg_shape(call: ShapeCall) -> list:
+    axis = call.axis(call.attributes["axis"], call.rank())
+    return [(reduced(call.shape(), [axis], call.attributes["keepdims"]), "int64")]
+
+
+def _arg_axes(call: AxisCall) -> Place:
+    return without(call, [call.axis(call.attributes["axis"])])
+
+
+def _arg_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    axis, keep, last = attributes["axis"], bool(attributes["keepdims"]), attributes["select_last_index"]
+    find = np.argmax if node.op_type == "ArgMax" else np.argmin
+
+    def arg(x: np.ndarray) -> np.ndarray:
+        if last:
+            return x.shape[axis] - 1 - find(np.flip(x, axis), axis=axis, keepdims=keep)
+        return find(x, axis=axis, keepdims=keep)
+    return arg
+
+
+for _name in ("ArgMax", "ArgMin"):
+    declare(_name, 1, make=_arg_kernel, attributes={"axis": 0, "keepdims": 1, "select_last_index": 0},
+            shape=_arg_shape, axes=_arg_axes, exact=True)

@@ -1,0 +1,167 @@
+"""Rules for the symbolic shape of an operator's outputs: what they are given, and those that families share.
+
+A rule gets a `ShapeCall` and returns (shape, dtype) per output. A dim is an int or a symbol; None stands for a
+size that is known only when the model runs, and becomes a symbol made from the output's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..errors import GraphError, UnsupportedError
+from ..graph.nodes import Dim, Operator, Value
+
+MAX_RANK = 64           # axes of a value: NumPy has no more
+ANY = 1 << 30           # no upper limit: of inputs and outputs of an operator, of Shape's `end`
+
+# ONNX's TensorProto.DataType numbers of the types NumPy has.
+DATA_TYPES = {1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64",
+              9: "bool", 10: "float16", 11: "float64", 12: "uint32", 13: "uint64"}
+
+Dims = list[Dim | None]
+
+
+@dataclass
+class ShapeCall:
+    """One operator with its attributes resolved and every input given as a value, constants too."""
+
+    node: Operator
+    attributes: dict[str, Any]
+    values: list[Value | None]
+
+    def error(self, message: str) -> GraphError:
+        return GraphError(f"node {self.node.name!r} ({self.node.op_type}): {message}")
+
+    def unknown(self, message: str) -> UnsupportedError:
+        return UnsupportedError(f"node {self.node.name!r} ({self.node.op_type}): {message}")
+
+    def value(self, position: int) -> Value:
+        value = self.values[position] if position < len(self.values) else None
+        if value is None:
+            raise self.error(f"input {position} is missing")
+        return value
+
+    def shape(self, position: int = 0) -> Dims:
+        return list(self.value(position).shape)
+
+    def dtype(self, position: int = 0) -> str:
+        return self.value(position).dtype
+
+    def rank(self, position: int = 0) -> int:
+        return len(self.value(position).shape)
+
+    def given(self, position: int) -> bool:
+        return position < len(self.values) and self.values[position] is not None
+
+    def ints(self, position: int) -> list[int] | None:
+        """The integers of a constant input, None where the input is made when the model runs."""
+        constant = self.node.constants.get(position)
+        if constant is None:
+            return None
+        if constant.dtype.kind not in "iu":
+            raise self.error(f"input {position} must be integers, got {constant.dtype}")
+        return [int(v) for v in np.ravel(constant)]
+
+    def length(self, position: int) -> int:
+        """How many integers a one-dimensional input holds: a rank, which must be known."""
+        shape = self.shape(position)
+        if len(shape) != 1 or not isinstance(shape[0], int):
+            raise self.unknown(f"input {position} has an unknown length, so the rank of the result is unknown")
+        return self.at_most_rank(shape[0])
+
+    def at_most_rank(self, rank: int) -> int:
+        """`rank` itself. Raises UnsupportedError for one that no value can have."""
+        if rank > MAX_RANK:
+            raise self.unknown(f"a value of {rank} axes; at most {MAX_RANK} are supported")
+        return rank
+
+    def axis(self, axis: int, rank: int) -> int:
+        if not -rank <= axis < rank:
+            raise self.error(f"axis {axis} is outside the {rank} axes of its input")
+        return axis % rank
+
+    def axes(self, position: int, rank: int) -> list[int] | None:
+        """Constant axes made positive, none twice; None where they are left out or made when the model runs."""
+        axes = self.ints(position) if self.given(position) else None
+        if axes is None:
+            return None
+        positive = [self.axis(axis, rank) for axis in axes]
+        if len(set(positive)) != len(positive):
+            raise self.error(f"axes {axes} name one axis twice")
+        return positive
+
+    def broadcast(self, *shapes: Sequence[Dim | None]) -> Dims:
+        rank = max(len(shape) for shape in shapes)
+        result: Dims = [1] * rank
+        for shape in shapes:
+            for i, dim in enumerate(shape, rank - len(shape)):
+                result[i] = self.meet(result[i], dim)
+        return result
+
+    def meet(self, a: Dim | None, b: Dim | None) -> Dim | None:
+        if a == b or b == 1:
+            return a
+        if a == 1:
+            return b
+        if isinstance(a, int) and isinstance(b, int):
+            raise self.error(f"sizes {a} and {b} do not fit together")
+        # One known size above 1 decides: the other must be equal to it, or 1, when the model runs.
+        return a if isinstance(a, int) else b if isinstance(b, int) else None
+
+
+ShapeRule = Callable[[ShapeCall], list[tuple[Sequence[Dim | None], str]]]
+
+
+def infer(rule: ShapeRule, node: Operator, attributes: dict[str, Any], inputs: Sequence[Value | None]) -> list[Value]:
+    """Apply the rule of `node`; see `spec.operator_shapes`."""
+    values = list(inputs)
+    values += [None] * (len(node.inputs) - len(values))
+    for position, array in node.constants.items():
+        values[position] = Value("", tuple(array.shape), array.dtype.name)
+    call = ShapeCall(node, attributes, values)
+    try:
+        results = rule(call)
+    except (IndexError, OverflowError, TypeError, ZeroDivisionError) as error:
+        raise call.error(f"its constants or attributes do not fit its inputs ({error})") from error
+    made = []
+    for name, (shape, dtype) in zip(node.outputs, results):
+        call.at_most_rank(len(shape))
+        dims = tuple(f"{name}_{axis}" if dim is None else dim for axis, dim in enumerate(shape))
+        made.append(Value(name, dims, dtype))
+    return made
+
+
+def same_size(a: Dim | None, b: Dim | None) -> bool:
+    """Whether two sizes may be equal: only two different ints may not."""
+    return not (isinstance(a, int) and isinstance(b, int) and a != b)
+
+
+def product(dims: Sequence[Dim | None]) -> Dim | None:
+    """The product of sizes; one symbol times ones stays that symbol."""
+    if any(dim == 0 for dim in dims):
+        return 0
+    symbols = [dim for dim in dims if not isinstance(dim, int)]
+    rest = prod(dim for dim in dims if isinstance(dim, int))
+    return rest if not symbols else symbols[0] if len(symbols) == 1 and rest == 1 else None
+
+
+def same(call: ShapeCall) -> list:
+    """The shape and dtype of the first input."""
+    return [(call.shape(), call.dtype())]
+
+
+def same_along_axis(call: ShapeCall) -> list:
+    """The same, of an operator that works along one axis."""
+    if "axis" in call.attributes:
+        call.axis(call.attributes["axis"], call.rank())
+    return same(call)
+
+
+def broadcast(call: ShapeCall) -> list:
+    """All inputs, broadcast, in the dtype of the first."""
+    return [(call.broadcast(*(call.shape(i) for i in range(len(call.values)))), call.dtype())]

@@ -1,0 +1,176 @@
+"""The registry of ONNX operators that may surround the recurrent core: one `OperatorSpec` for each.
+
+An `Operator` node has ONNX's meaning as of opset 21; importers bring older forms to it (`older`). Three departures keep
+every array a constant input and every attribute plain data: ConstantOfShape takes its fill value (one element) as a
+second input; Cast's `to` is ONNX's data type number and `saturate` is unknown; BatchNormalization is inference only.
+
+All that is known of an operator is said where it is declared, in the file of its family, and asked here: no other file
+lists operators by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..errors import GraphError, UnsupportedError
+from ..graph.nodes import Operator, Value
+from .axis_rules import AxisRule, elementwise_axes
+from .costs import Grown, Needs
+from .kernels import Kernel, KernelMaker
+from .shape_rules import ANY, ShapeRule, infer, same
+
+REQUIRED = object()     # the default of an attribute that has none
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """An attribute: its type (tuple: of ints), its default, and the values that are supported, () for all."""
+
+    kind: type
+    default: Any = REQUIRED
+    choices: tuple[Any, ...] = ()
+
+    def takes(self, value: Any) -> bool:
+        """Whether a value is of the right type."""
+        if self.kind is tuple:
+            return isinstance(value, tuple) and all(type(v) is int for v in value)
+        return type(value) in (float, int) if self.kind is float else type(value) is self.kind
+
+
+def one_of(default: Any, *others: Any) -> Attribute:
+    """An attribute of which these values are supported."""
+    return Attribute(type(default), default, (default, *others))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorSpec:
+    """All that is known of one operator.
+
+    inputs, outputs: how many at least and at most. shape: the shapes of its outputs (`shape_rules`). make: its NumPy
+    kernel, with how it is repeated on arrays that stay in place (`kernels`).
+
+    axes: where an axis of its inputs stands in its outputs, if it works on every place of that axis by itself
+    (`axis_rules`); without it, none is known to stay apart. counts: the same where inputs are sizes (`counts`).
+    elementwise: each element of the result is made of those elements of the inputs that broadcasting puts there.
+    exact: it moves, chooses, compares or jumps: of the same bits it makes the same numbers, in any precision.
+    view: whether its result shows the memory of its first input ("perhaps": as its inputs and attributes have it).
+    of_shapes: the shapes of its inputs say everything.
+    moves: the inputs whose elements it moves about, whatever they are; ANY: all of them.
+    symbolic: what it makes of elements that are sizes: ints, symbols, None where nothing is known.
+    activation: the activation of the house that it is, then the attributes that are its alpha and beta.
+
+    work, scratch: nanoseconds an element, where that is not about 1; arrays of float64 of the result's size that are
+    made on the way. combines: it makes more than its inputs have also where those are all of one shape. grown: how many
+    elements it makes, for results of any size. sized_by: the inputs whose numbers say what shape the result has.
+    needs: bytes and work where the above does not tell (`costs`).
+    """
+
+    name: str
+    inputs: tuple[int, int]
+    outputs: tuple[int, int]
+    attributes: Mapping[str, Attribute]
+    make: KernelMaker
+    shape: ShapeRule = same
+    axes: AxisRule | None = None
+    counts: AxisRule | None = None
+    elementwise: bool = False
+    exact: bool = False
+    view: Literal["", "perhaps", "always"] = ""
+    of_shapes: bool = False
+    moves: tuple[int, ...] | int = ()
+    symbolic: Callable[..., Any] | None = None
+    activation: tuple[str, ...] = ()
+    work: int = 1
+    scratch: int = 0
+    combines: bool = False
+    grown: Grown | None = None
+    sized_by: tuple[int, ...] = ()
+    needs: Needs | None = None
+
+    def moves_only(self, position: int) -> bool:
+        """Whether the elements of an input are only moved about."""
+        return position in self.moves if isinstance(self.moves, tuple) else self.moves == ANY
+
+
+OPERATORS: dict[str, OperatorSpec] = {}
+
+
+def declare(name: str, inputs: int | tuple[int, int], outputs: int | tuple[int, int] = 1, *,
+            kernel: Kernel | None = None, make: KernelMaker | None = None,
+            attributes: Mapping[str, Any] | None = None, **traits: Any) -> None:
+    """Put an operator into the registry. traits: those of `OperatorSpec`.
+
+    kernel: one that needs neither attributes nor constants, in place of `make`. attributes: an `Attribute` each, or a
+    default, which says the type. An elementwise operator keeps axes apart unless it says otherwise.
+    """
+    if name in OPERATORS or (kernel is None) == (make is None):
+        raise ValueError(f"{name}: declared twice, or not with one of kernel and make")
+    if traits.get("elementwise"):
+        traits.setdefault("axes", elementwise_axes)
+    written = {key: value if isinstance(value, Attribute) else Attribute(type(value), value)
+               for key, value in (attributes or {}).items()}
+    OPERATORS[name] = OperatorSpec(name=name, inputs=_span(inputs), outputs=_span(outputs), attributes=written,
+                                   make=make or _always(kernel), **traits)          # type: ignore[arg-type]
+
+
+def _span(count: int | tuple[int, int]) -> tuple[int, int]:
+    return (count, count) if isinstance(count, int) else count
+
+
+def _always(kernel: Kernel) -> KernelMaker:
+    return lambda attributes, node: kernel
+
+
+def supported_operators() -> str:
+    """The names of the registry, for messages."""
+    return ", ".join(sorted(OPERATORS))
+
+
+def operator_attributes(node: Operator) -> dict[str, Any]:
+    """The attributes of `node` with the defaults filled in.
+
+    Raises UnsupportedError for an operator, attribute or choice that is not in the registry, GraphError for a
+    missing attribute, one of a wrong type, or a wrong number of inputs or outputs.
+    """
+    where = f"node {node.name!r} ({node.op_type})"
+    spec = OPERATORS.get(node.op_type)
+    if spec is None:
+        raise UnsupportedError(f"node {node.name!r}: operator {node.op_type!r} is not supported; "
+                               f"supported around the recurrent layers: {supported_operators()}")
+    for what, names, (least, most) in (("inputs", node.inputs, spec.inputs), ("outputs", node.outputs, spec.outputs)):
+        if not least <= len(names) <= most:
+            expected = str(least) if least == most else f"{least} to {most}" if most != ANY else f"at least {least}"
+            raise GraphError(f"{where} takes {expected} {what}, not {len(names)}")
+    missing = [i for i in range(spec.inputs[0]) if not node.inputs[i] and i not in node.constants]
+    if missing:
+        raise GraphError(f"{where}: input {missing[0]} is missing")
+    resolved = {name: attribute.default for name, attribute in spec.attributes.items()}
+    for name, value in node.attributes.items():
+        if name not in resolved:
+            raise UnsupportedError(f"{where}: attribute {name!r} is not supported; "
+                                   f"supported: {', '.join(spec.attributes) or 'none'}")
+        attribute = spec.attributes[name]
+        if not attribute.takes(value):
+            raise GraphError(f"{where}: attribute {name!r} has the wrong type: {value!r}")
+        if attribute.choices and value not in attribute.choices:
+            raise UnsupportedError(f"{where}: attribute {name!r} = {value!r} is not supported; "
+                                   f"supported: {', '.join(map(str, attribute.choices))}")
+        resolved[name] = value
+    for name, value in resolved.items():
+        if value is REQUIRED:
+            raise GraphError(f"{where}: attribute {name!r} is missing")
+    return resolved
+
+
+def operator_shapes(node: Operator, inputs: list[Value | None]) -> list[Value]:
+    """The outputs of `node` with symbolic shapes.
+
+    inputs: one per position of `node.inputs`, None where it is left out or a constant. A size that is not
+    known before the run gets a symbol made from the output's name and axis ("y_1").
+    Raises what `operator_attributes` raises, GraphError where shapes cannot fit, UnsupportedError where not
+    even the rank is known before the run.
+    """
+    attributes = operator_attributes(node)
+    return infer(OPERATORS[node.op_type].shape, node, attributes, inputs)
