@@ -12,7 +12,7 @@ from ..graph.nodes import Operator, Value
 from .axis_rules import first_axis
 from .costs import PRODUCTS_AT_ONCE, Arrays, Need, size_of
 from .kernels import Call, Kept, Kernel, repeatable
-from .shape_rules import Dims, ShapeCall
+from .shape_rules import Dims, ShapeCall, Shapes
 from .spec import declare
 from .windows import (
     WINDOW,
@@ -46,7 +46,7 @@ def check_bias(call: ShapeCall, out: int) -> None:
         raise call.error(f"a bias of shape {call.shape(2)} for {out} channels")
 
 
-def _conv_shape(call: ShapeCall) -> list:
+def _conv_shape(call: ShapeCall) -> Shapes:
     x, group = call.shape(), call.attributes["group"]
     kernel, out, per_group = weight_shape(call, x)
     if group < 1 or out % group or (isinstance(x[1], int) and x[1] != per_group * group):
@@ -63,7 +63,7 @@ def convolution(attributes: dict[str, Any]) -> Kernel:
     """The kernel of a Conv: for each group a matrix product of the weight with the windows as columns."""
     group = attributes["group"]
 
-    def layout(sizes: tuple[int, ...]) -> tuple:
+    def layout(sizes: tuple[int, ...]) -> tuple[Any, ...]:
         sizes, kernel = sizes[:len(sizes) // 2], sizes[len(sizes) // 2:]
         pads, counts = geometry(attributes, sizes, kernel)
         plain = prod(kernel) == 1 and list(sizes) == counts
@@ -88,7 +88,8 @@ def convolution(attributes: dict[str, Any]) -> Kernel:
             result = np.matmul(weight.reshape(group, out // group, rows), columns).reshape(batch, out, positions)
         if bias is not None:
             result += bias[:, None]
-        return result.reshape(batch, out, *counts)
+        y: np.ndarray = result.reshape(batch, out, *counts)
+        return y
 
     def again(result: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None
               ) -> list[Call] | None:

@@ -27,10 +27,11 @@ def unchanged(call: AxisCall) -> Place:
 
 def joined(call: AxisCall) -> Place:
     """Sizes put together, those that are the same for all rows among them."""
-    need(all(len(shape) == 1 and isinstance(shape[0], int) for shape in call.shapes))
+    lengths = [shape[0] for shape in call.shapes if len(shape) == 1 and isinstance(shape[0], int)]
+    need(len(lengths) == len(call.shapes))
     need(all(place is None or isinstance(place, Counts) for place in call.places))
-    return _sizes(np.concatenate([place.rows if isinstance(place, Counts) else np.zeros(shape, bool)
-                                  for place, shape in zip(call.places, call.shapes)]))
+    return _sizes(np.concatenate([place.rows if isinstance(place, Counts) else np.zeros(length, bool)
+                                  for place, length in zip(call.places, lengths)]))
 
 
 def moved(call: AxisCall) -> Place:

@@ -11,7 +11,7 @@ import numpy as np
 from ..graph.nodes import Operator
 from . import counts, symbolic
 from .kernels import Call, Kernel, repeatable
-from .shape_rules import ANY, DATA_TYPES, ShapeCall, broadcast
+from .shape_rules import ANY, DATA_TYPES, ShapeCall, Shapes, broadcast
 from .spec import REQUIRED, Attribute, declare
 
 # ---- arithmetic -----------------------------------------------------------------------------------------------------
@@ -19,11 +19,13 @@ from .spec import REQUIRED, Attribute, declare
 def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Integers divide as in C: the quotient is cut towards zero."""
     if a.dtype.kind == "f":
-        return np.divide(a, b)
-    if a.dtype.kind == "u":
-        return np.floor_divide(a, b)
+        quotient: np.ndarray = np.divide(a, b)
+        return quotient
     quotient = np.floor_divide(a, b)
-    return (quotient + ((np.remainder(a, b) != 0) & ((a < 0) != (b < 0)))).astype(a.dtype)
+    if a.dtype.kind == "u":
+        return quotient
+    quotient = quotient + ((np.remainder(a, b) != 0) & ((a < 0) != (b < 0)))
+    return quotient.astype(a.dtype, copy=False)
 
 
 def _divide_again(out: np.ndarray, a: np.ndarray, b: np.ndarray) -> list[Call] | None:
@@ -33,9 +35,11 @@ def _divide_again(out: np.ndarray, a: np.ndarray, b: np.ndarray) -> list[Call] |
 def _power(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The result has the dtype of the base; a whole base with a fractional exponent is cut."""
     if a.dtype == b.dtype and a.dtype.kind == "f":
-        return np.power(a, b)
+        y: np.ndarray = np.power(a, b)
+        return y
     wide = np.result_type(a, b) if "f" in (a.dtype.kind, b.dtype.kind) else np.float64
-    return np.power(a.astype(wide), b.astype(wide)).astype(a.dtype)
+    y = np.power(a.astype(wide), b.astype(wide))
+    return y.astype(a.dtype)
 
 
 def _pow_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
@@ -77,11 +81,11 @@ declare("Mean", (1, ANY), kernel=_mean, shape=broadcast, elementwise=True, scrat
 
 # ---- comparisons and logic ------------------------------------------------------------------------------------------
 
-def _compare(call: ShapeCall) -> list:
+def _compare(call: ShapeCall) -> Shapes:
     return [(call.broadcast(call.shape(), call.shape(1)), "bool")]
 
 
-def _test(call: ShapeCall) -> list:
+def _test(call: ShapeCall) -> Shapes:
     return [(call.shape(), "bool")]
 
 
@@ -90,7 +94,7 @@ def _is_inf_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     return lambda x: np.isinf(x) & (((x > 0) & up) | ((x < 0) & down))
 
 
-def _where(call: ShapeCall) -> list:
+def _where(call: ShapeCall) -> Shapes:
     return [(call.broadcast(call.shape(), call.shape(1), call.shape(2)), call.dtype(1))]
 
 
@@ -149,7 +153,7 @@ declare("Clip", (1, 3), kernel=repeatable(_clip, _clip_again), elementwise=True,
 
 # ---- the same numbers, in another type or not -----------------------------------------------------------------------
 
-def _cast_shape(call: ShapeCall) -> list:
+def _cast_shape(call: ShapeCall) -> Shapes:
     number = call.attributes["to"]
     if number not in DATA_TYPES:
         raise call.unknown(f"attribute 'to' is data type {number}; supported: "
@@ -163,7 +167,7 @@ def _cast_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
                       lambda out, x: [(np.copyto, (out, x, "unsafe"))])
 
 
-def _cast_like_shape(call: ShapeCall) -> list:
+def _cast_like_shape(call: ShapeCall) -> Shapes:
     return [(call.shape(), call.dtype(1))]
 
 

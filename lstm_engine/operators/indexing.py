@@ -11,12 +11,12 @@ from . import counts
 from .axis_rules import AxisCall, beside_axis
 from .kernels import Call, Kernel, repeatable, scalar
 from .places import Place, need
-from .shape_rules import ShapeCall, same_along_axis
+from .shape_rules import ShapeCall, Shapes, same_along_axis
 from .spec import declare, one_of
 
 # ---- Gather ---------------------------------------------------------------------------------------------------------
 
-def _gather_shape(call: ShapeCall) -> list:
+def _gather_shape(call: ShapeCall) -> Shapes:
     x = call.shape()
     axis = call.axis(call.attributes["axis"], len(x))
     return [(x[:axis] + call.shape(1) + x[axis + 1:], call.dtype())]
@@ -37,12 +37,13 @@ def _gather_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
         index = int(node.constants[1])
 
         def pick(x: np.ndarray, indices: np.ndarray) -> np.ndarray:
-            return x[(slice(None),) * (axis % x.ndim) + (index,)]
+            y: np.ndarray = x[(slice(None),) * (axis % x.ndim) + (index,)]
+            return y
         return pick
     return lambda x, indices: x.take(indices, axis)
 
 
-def _gather_elements_shape(call: ShapeCall) -> list:
+def _gather_elements_shape(call: ShapeCall) -> Shapes:
     if call.rank() != call.rank(1):
         raise call.error(f"data has {call.rank()} axes, indices {call.rank(1)}")
     call.axis(call.attributes["axis"], call.rank())
@@ -59,7 +60,8 @@ def _gather_elements_kernel(attributes: dict[str, Any], node: Operator) -> Kerne
     axis = attributes["axis"]
 
     def gather(x: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        return x[_along(x.ndim, indices, axis)]
+        y: np.ndarray = x[_along(x.ndim, indices, axis)]
+        return y
     return gather
 
 
@@ -72,7 +74,7 @@ def _along(rank: int, indices: np.ndarray, axis: int) -> tuple[np.ndarray, ...]:
     return tuple(grid)
 
 
-def _gather_nd_shape(call: ShapeCall) -> list:
+def _gather_nd_shape(call: ShapeCall) -> Shapes:
     x, indices, batch = call.shape(), call.shape(1), call.attributes["batch_dims"]
     depth = indices[-1] if indices else 0
     if not isinstance(depth, int):
@@ -108,7 +110,7 @@ declare("GatherND", 2, make=_gather_nd_kernel, attributes={"batch_dims": 0}, sha
 _COMBINE = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
 
 
-def _scatter_shape(call: ShapeCall) -> list:
+def _scatter_shape(call: ShapeCall) -> Shapes:
     if "axis" in call.attributes:
         call.axis(call.attributes["axis"], call.rank())
     return [(call.shape(), call.dtype())]
@@ -170,7 +172,7 @@ declare("ScatterND", 3, make=_scatter_nd_kernel, attributes={"reduction": one_of
 
 # ---- order ----------------------------------------------------------------------------------------------------------
 
-def _top_k_shape(call: ShapeCall) -> list:
+def _top_k_shape(call: ShapeCall) -> Shapes:
     x, k = call.shape(), call.ints(1)
     axis = call.axis(call.attributes["axis"], len(x))
     if k is not None and (k[0] < 0 or (isinstance(x[axis], int) and k[0] > x[axis])):    # type: ignore[operator]
@@ -239,7 +241,7 @@ declare("ReverseSequence", 2, make=_reverse_sequence_kernel, attributes={"batch_
 
 # ---- OneHot ---------------------------------------------------------------------------------------------------------
 
-def _one_hot_shape(call: ShapeCall) -> list:
+def _one_hot_shape(call: ShapeCall) -> Shapes:
     shape, depth = call.shape(), call.node.constants.get(1)        # of any numeric type
     axis = call.axis(call.attributes["axis"], len(shape) + 1)
     shape.insert(axis, None if depth is None else int(depth.reshape(-1)[0]))
@@ -248,7 +250,7 @@ def _one_hot_shape(call: ShapeCall) -> list:
 
 def _one_hot_axes(call: AxisCall) -> Place:
     at, axis = call.only_first(), call.attributes["axis"] % len(call.made)
-    return at + (axis <= at)
+    return int(at + (axis <= at))
 
 
 def _one_hot_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
@@ -261,7 +263,8 @@ def _one_hot_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
         at = axis % (indices.ndim + 1)
         ids = np.expand_dims(np.where(indices < 0, indices + size, indices), at)
         classes = np.arange(size).reshape((-1,) + (1,) * (indices.ndim - at))
-        return np.where(ids == classes, values[1], values[0])
+        y: np.ndarray = np.where(ids == classes, values[1], values[0])
+        return y
     return one_hot
 
 

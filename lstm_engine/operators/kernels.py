@@ -16,7 +16,7 @@ Kernel = Callable[..., Any]
 KernelMaker = Callable[[dict[str, Any], Operator], Kernel]
 
 # One step of a repetition: a function and its arguments.
-Call = tuple[Callable[..., Any], tuple]
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
 # How a kernel is repeated on arrays that stay where they are while what is in them changes: a function of an array for
 # the result, laid out as the kernel lays out its own, and the inputs; it gives the calls that put the result there, or
 # None where only the kernel itself can. Element by element they do the same arithmetic: results have the same bits.
@@ -35,7 +35,7 @@ def shown_inputs(arrays: Sequence[np.ndarray | None]) -> str:
 MOST_KEPT = 16
 
 
-class Kept(dict):
+class Kept(dict[Any, Any]):
     """What a kernel makes of sizes alone, kept for the last few: every cache of a kernel is one of these."""
 
     def __init__(self, make: Callable[[Any], Any]) -> None:

@@ -11,7 +11,7 @@ from ..graph.nodes import Dim, Operator
 from .axis_rules import AxisCall, first_axis
 from .kernels import Call, Kernel, repeatable
 from .places import Place, need
-from .shape_rules import ShapeCall
+from .shape_rules import ShapeCall, Shapes
 from .spec import REQUIRED, Attribute, declare, one_of
 
 
@@ -36,7 +36,7 @@ def _per_channel(x: np.ndarray, array: np.ndarray) -> np.ndarray:
 
 # ---- BatchNormalization ---------------------------------------------------------------------------------------------
 
-def _batch_normalization_shape(call: ShapeCall) -> list:
+def _batch_normalization_shape(call: ShapeCall) -> Shapes:
     _check_per_channel(call, (1, 2, 3, 4))
     return [(call.shape(), call.dtype())]
 
@@ -63,7 +63,7 @@ def _batch_normalization_kernel(attributes: dict[str, Any], node: Operator) -> K
                 by_rank[x.ndim] = shaped
         elif x.ndim > 1 and x.shape[1] != shaped[0].shape[0]:
             raise ValueError(f"{shaped[0].shape[0]} numbers for {x.shape[1]} channels")
-        y = x * shaped[0]
+        y: np.ndarray = x * shaped[0]
         y += shaped[1]
         return y
 
@@ -89,7 +89,7 @@ def _standardize(x: np.ndarray, axes: tuple[int, ...], epsilon: float) -> tuple[
     return centred * inverse, mean, inverse
 
 
-def _layer_normalization_shape(call: ShapeCall) -> list:
+def _layer_normalization_shape(call: ShapeCall) -> Shapes:
     x = call.shape()
     axis = call.axis(call.attributes["axis"], len(x))
     for position in (1, 2):
@@ -116,7 +116,7 @@ def _layer_normalization_kernel(attributes: dict[str, Any], node: Operator) -> K
     return lambda *inputs: normalize(*inputs)[:len(node.outputs)]
 
 
-def _channel_normalization_shape(call: ShapeCall) -> list:
+def _channel_normalization_shape(call: ShapeCall) -> Shapes:
     _check_per_channel(call, (1, 2))
     groups, x = call.attributes.get("num_groups", 1), call.shape()
     if len(x) < 2 or groups < 1 or (isinstance(x[1], int) and x[1] % groups):
@@ -128,8 +128,9 @@ def _instance_normalization_kernel(attributes: dict[str, Any], node: Operator) -
     epsilon = attributes["epsilon"]
 
     def normalize(x: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        y = _standardize(x, tuple(range(2, x.ndim)), epsilon)[0]
-        return y * _per_channel(x, scale) + _per_channel(x, bias)
+        centred = _standardize(x, tuple(range(2, x.ndim)), epsilon)[0]
+        y: np.ndarray = centred * _per_channel(x, scale) + _per_channel(x, bias)
+        return y
     return normalize
 
 
@@ -138,8 +139,9 @@ def _group_normalization_kernel(attributes: dict[str, Any], node: Operator) -> K
 
     def normalize(x: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
         grouped = x.reshape(x.shape[0], groups, -1)
-        y = _standardize(grouped, (2,), epsilon)[0].reshape(x.shape)
-        return y * _per_channel(x, scale) + _per_channel(x, bias)
+        centred = _standardize(grouped, (2,), epsilon)[0].reshape(x.shape)
+        y: np.ndarray = centred * _per_channel(x, scale) + _per_channel(x, bias)
+        return y
     return normalize
 
 

@@ -13,12 +13,12 @@ from .axis_rules import AxisCall, elementwise_axes
 from .costs import PRODUCTS_AT_ONCE, Arrays, Need, need_of, size_of
 from .kernels import Kernel
 from .places import Place, need
-from .shape_rules import ANY, ShapeCall, same_size
+from .shape_rules import ANY, ShapeCall, Shapes, same_size
 from .spec import REQUIRED, Attribute, declare
 
 # ---- MatMul and Gemm ------------------------------------------------------------------------------------------------
 
-def _matmul_shape(call: ShapeCall) -> list:
+def _matmul_shape(call: ShapeCall) -> Shapes:
     a, b = call.shape(), call.shape(1)
     if not a or not b:
         raise call.error("a matrix product needs at least one axis on each side")
@@ -41,7 +41,7 @@ def _matmul_axes(call: AxisCall) -> Place:
     return elementwise_axes(call)
 
 
-def _gemm_shape(call: ShapeCall) -> list:
+def _gemm_shape(call: ShapeCall) -> Shapes:
     a, b = call.shape(), call.shape(1)
     if len(a) != 2 or len(b) != 2:
         raise call.error(f"both factors need 2 axes, not {len(a)} and {len(b)}")
@@ -71,12 +71,13 @@ def _gemm_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     trans_a, trans_b = attributes["transA"], attributes["transB"]
 
     def gemm(a: np.ndarray, b: np.ndarray, c: np.ndarray | None = None) -> np.ndarray:
-        product = np.matmul(a.T if trans_a else a, b.T if trans_b else b)
+        product: np.ndarray = np.matmul(a.T if trans_a else a, b.T if trans_b else b)
         if alpha != 1.0:
             product = (product * product.dtype.type(alpha)).astype(product.dtype, copy=False)
         if c is None or beta == 0.0:
             return product
-        return product + (c if beta == 1.0 else (c * c.dtype.type(beta)).astype(c.dtype, copy=False))
+        product = product + (c if beta == 1.0 else (c * c.dtype.type(beta)).astype(c.dtype, copy=False))
+        return product
     return gemm
 
 
@@ -120,7 +121,7 @@ def parse_einsum(equation: str, ranks: Sequence[int]) -> tuple[list[str] | None,
     return (spelled, result) if known else (None, "")
 
 
-def _einsum_shape(call: ShapeCall) -> list:
+def _einsum_shape(call: ShapeCall) -> Shapes:
     terms, result = parse_einsum(call.attributes["equation"], [call.rank(i) for i in range(len(call.values))])
     if terms is None:
         raise call.error(f"equation {call.attributes['equation']!r} does not fit the inputs")
@@ -153,7 +154,8 @@ def _einsum_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
         for x, term in zip(xs, terms):
             operands += [x, [labels[label] for label in term]]
         # Two factors may go to a matrix product; the search for an order of more is worth it too.
-        return np.einsum(*operands, [labels[label] for label in result], optimize=len(xs) > 1)
+        y: np.ndarray = np.einsum(*operands, [labels[label] for label in result], optimize=len(xs) > 1)
+        return y
     return einsum
 
 

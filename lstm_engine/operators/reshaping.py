@@ -13,12 +13,12 @@ from .axis_rules import AxisCall
 from .costs import Arrays, numbers_in
 from .kernels import Call, Kernel, fixed, ints, repeatable
 from .places import Mixes, Place, need
-from .shape_rules import Dims, ShapeCall, product
+from .shape_rules import Dims, ShapeCall, Shapes, product
 from .spec import declare
 
 # ---- Reshape and Flatten --------------------------------------------------------------------------------------------
 
-def _reshape_shape(call: ShapeCall) -> list:
+def _reshape_shape(call: ShapeCall) -> Shapes:
     x, target = call.shape(), call.ints(1)
     if target is None:
         return [([None] * call.length(1), call.dtype())]
@@ -65,7 +65,7 @@ def _rest(call: ShapeCall, x: Dims, known: Dims) -> Dim | None:
     return symbols[0] if len(symbols) == 1 and numbers == divisor and divisor else None if total != 0 else 0
 
 
-def _flatten_shape(call: ShapeCall) -> list:
+def _flatten_shape(call: ShapeCall) -> Shapes:
     x, axis = call.shape(), call.attributes["axis"]
     if not -len(x) <= axis <= len(x):
         raise call.error(f"axis {axis} is outside the {len(x)} axes of its input")
@@ -84,7 +84,7 @@ def _reshape_axes(call: AxisCall) -> Place:
     return to
 
 
-def _elements(dims: Shape) -> tuple:
+def _elements(dims: Shape) -> tuple[int, list[str]]:
     """The number of elements, as one number and the symbols it is multiplied by."""
     return prod(dim for dim in dims if isinstance(dim, int)), sorted(dim for dim in dims if isinstance(dim, str))
 
@@ -133,7 +133,7 @@ declare("Flatten", 1, make=_flatten_kernel, attributes={"axis": 1}, shape=_flatt
 
 # ---- Transpose, Squeeze, Unsqueeze ----------------------------------------------------------------------------------
 
-def _transpose_shape(call: ShapeCall) -> list:
+def _transpose_shape(call: ShapeCall) -> Shapes:
     x = call.shape()
     perm = call.attributes["perm"] or tuple(reversed(range(len(x))))
     if sorted(perm) != list(range(len(x))):
@@ -151,7 +151,7 @@ def _transpose_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     return (lambda x: x.transpose(perm)) if perm else (lambda x: x.transpose())
 
 
-def _squeeze_shape(call: ShapeCall) -> list:
+def _squeeze_shape(call: ShapeCall) -> Shapes:
     x = call.shape()
     axes = call.axes(1, len(x))
     if axes is None:
@@ -180,7 +180,7 @@ def _squeeze_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     return lambda x, axes=None: x.squeeze() if axes is None else x.squeeze(ints(axes))
 
 
-def _unsqueeze_shape(call: ShapeCall) -> list:
+def _unsqueeze_shape(call: ShapeCall) -> Shapes:
     x = call.shape()
     rank = len(x) + call.length(1) if call.rank(1) else len(x) + 1
     axes = call.axes(1, rank)
@@ -223,7 +223,7 @@ declare("Unsqueeze", 2, make=_unsqueeze_kernel, shape=_unsqueeze_shape, axes=_un
 
 # ---- Expand and Tile ------------------------------------------------------------------------------------------------
 
-def _expand_shape(call: ShapeCall) -> list:
+def _expand_shape(call: ShapeCall) -> Shapes:
     x, target = call.shape(), call.ints(1)
     if target is None:      # a size above 1 is not changed, whatever the target will be
         lead: Dims = [None] * max(0, call.length(1) - len(x))
@@ -259,7 +259,7 @@ def _expand_grown(arrays: Arrays) -> tuple[int, int]:
     return prod(max(pair) if 0 not in pair else 0 for pair in zip(*sizes)), x.itemsize
 
 
-def _tile_shape(call: ShapeCall) -> list:
+def _tile_shape(call: ShapeCall) -> Shapes:
     x, repeats = call.shape(), call.ints(1)
     if repeats is None:
         return [([None] * len(x), call.dtype())]

@@ -114,7 +114,8 @@ class ShapeCall:
         return a if isinstance(a, int) else b if isinstance(b, int) else None
 
 
-ShapeRule = Callable[[ShapeCall], list[tuple[Sequence[Dim | None], str]]]
+Shapes = Sequence[tuple[Sequence[Dim | None], str]]        # and dtypes, of all outputs
+ShapeRule = Callable[[ShapeCall], Shapes]
 
 
 def infer(rule: ShapeRule, node: Operator, attributes: dict[str, Any], inputs: Sequence[Value | None]) -> list[Value]:
@@ -150,18 +151,18 @@ def product(dims: Sequence[Dim | None]) -> Dim | None:
     return rest if not symbols else symbols[0] if len(symbols) == 1 and rest == 1 else None
 
 
-def same(call: ShapeCall) -> list:
+def same(call: ShapeCall) -> Shapes:
     """The shape and dtype of the first input."""
     return [(call.shape(), call.dtype())]
 
 
-def same_along_axis(call: ShapeCall) -> list:
+def same_along_axis(call: ShapeCall) -> Shapes:
     """The same, of an operator that works along one axis."""
     if "axis" in call.attributes:
         call.axis(call.attributes["axis"], call.rank())
     return same(call)
 
 
-def broadcast(call: ShapeCall) -> list:
+def broadcast(call: ShapeCall) -> Shapes:
     """All inputs, broadcast, in the dtype of the first."""
     return [(call.broadcast(*(call.shape(i) for i in range(len(call.values)))), call.dtype())]

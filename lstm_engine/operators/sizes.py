@@ -14,11 +14,11 @@ from .axis_rules import AxisCall
 from .costs import Arrays, Need, numbers_in
 from .kernels import Kernel, ints, scalar
 from .places import Place
-from .shape_rules import ANY, ShapeCall
+from .shape_rules import ANY, ShapeCall, Shapes
 from .spec import declare
 
 
-def _shape_shape(call: ShapeCall) -> list:
+def _shape_shape(call: ShapeCall) -> Shapes:
     return [([len(call.shape()[call.attributes["start"]:call.attributes["end"]])], "int64")]
 
 
@@ -27,7 +27,7 @@ def _shape_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     return lambda x: np.array(x.shape[part], np.int64)
 
 
-def _size_shape(call: ShapeCall) -> list:
+def _size_shape(call: ShapeCall) -> Shapes:
     return [([], "int64")]
 
 
@@ -36,7 +36,7 @@ declare("Shape", 1, make=_shape_kernel, attributes={"start": 0, "end": ANY}, sha
 declare("Size", 1, kernel=lambda x: np.asarray(x.size, np.int64), shape=_size_shape, exact=True, of_shapes=True)
 
 
-def _nonzero_shape(call: ShapeCall) -> list:
+def _nonzero_shape(call: ShapeCall) -> Shapes:
     return [([call.rank(), None], "int64")]
 
 
@@ -53,7 +53,7 @@ declare("NonZero", 1, kernel=_nonzero, shape=_nonzero_shape, exact=True, combine
         needs=_nonzero_needs)
 
 
-def _constant_of_shape_shape(call: ShapeCall) -> list:
+def _constant_of_shape_shape(call: ShapeCall) -> Shapes:
     target = call.ints(0)
     dtype = call.dtype(1) if call.given(1) else "float32"
     if target is not None and any(dim < 0 for dim in target):
@@ -78,7 +78,7 @@ declare("ConstantOfShape", (1, 2), make=_constant_of_shape_kernel, shape=_consta
         grown=lambda arrays: (prod(max(0, n) for n in numbers_in(arrays[0])), 8))
 
 
-def _range_shape(call: ShapeCall) -> list:
+def _range_shape(call: ShapeCall) -> Shapes:
     ends = [call.node.constants.get(i) for i in range(3)]
     if any(end is None for end in ends):
         return [([None], call.dtype())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil, prod
 from typing import Any
 
@@ -13,12 +14,12 @@ from .axis_rules import AxisCall, beside_axis
 from .costs import Arrays, numbers_in
 from .kernels import MOST_KEPT, Call, Kernel, fixed, ints, repeatable, scalar
 from .places import Place, need
-from .shape_rules import ANY, Dims, ShapeCall
+from .shape_rules import ANY, ShapeCall, Shapes
 from .spec import REQUIRED, Attribute, declare, one_of
 
 # ---- Concat and Split -----------------------------------------------------------------------------------------------
 
-def _concat_shape(call: ShapeCall) -> list:
+def _concat_shape(call: ShapeCall) -> Shapes:
     shapes = [call.shape(i) for i in range(len(call.values))]
     axis = call.axis(call.attributes["axis"], len(shapes[0]))
     result = list(shapes[0])
@@ -53,11 +54,12 @@ def _concat_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
                       lambda out, *xs: [(np.concatenate, (xs, axis, out))])
 
 
-def _split_shape(call: ShapeCall) -> list:
+def _split_shape(call: ShapeCall) -> Shapes:
     x, count = call.shape(), len(call.node.outputs)
     axis = call.axis(call.attributes["axis"], len(x))
-    sizes: Dims | None = call.ints(1) if call.given(1) else None     # type: ignore[assignment]
-    if sizes is None and not call.given(1):
+    given = call.ints(1) if call.given(1) else None
+    sizes: Sequence[Dim | None] | None = given
+    if not call.given(1):
         parts, total = call.attributes["num_outputs"] or count, x[axis]
         if parts != count:
             raise call.error(f"num_outputs is {parts}, but the node has {count} outputs")
@@ -66,9 +68,9 @@ def _split_shape(call: ShapeCall) -> list:
             sizes = [max(0, min(chunk, total - i * chunk)) for i in range(parts)]
         elif parts == 1:
             sizes = [total]
-    elif sizes is not None and (len(sizes) != count or min(sizes) < 0            # type: ignore[type-var]
-                                or (isinstance(x[axis], int) and sum(sizes) != x[axis])):  # type: ignore[arg-type]
-        raise call.error(f"split {sizes} does not fit axis {axis} of size {x[axis]} and {count} outputs")
+    elif given is not None and (len(given) != count or min(given) < 0
+                                or (isinstance(x[axis], int) and sum(given) != x[axis])):
+        raise call.error(f"split {given} does not fit axis {axis} of size {x[axis]} and {count} outputs")
     return [([(sizes[k] if sizes else None) if i == axis else dim for i, dim in enumerate(x)], call.dtype())
             for k in range(count)]
 
@@ -106,7 +108,7 @@ declare("Split", (1, 2), (1, ANY), make=_split_kernel, attributes={"axis": 0, "n
 
 # ---- Slice ----------------------------------------------------------------------------------------------------------
 
-def _slice_shape(call: ShapeCall) -> list:
+def _slice_shape(call: ShapeCall) -> Shapes:
     x = call.shape()
     starts, ends = call.ints(1), call.ints(2)
     axes = call.axes(3, len(x)) if call.given(3) else list(range(call.length(1)))
@@ -190,7 +192,7 @@ declare("Slice", (3, 5), make=_slice_kernel, shape=_slice_shape, axes=_slice_axe
 
 # ---- Pad ------------------------------------------------------------------------------------------------------------
 
-def _pad_shape(call: ShapeCall) -> list:
+def _pad_shape(call: ShapeCall) -> Shapes:
     x, pads = call.shape(), call.ints(1)
     axes = call.axes(3, len(x)) if call.given(3) else list(range(len(x)))
     if pads is None or axes is None:
@@ -228,7 +230,7 @@ def _pad_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
             result[axis] = (values[i], values[i + len(chosen)])
         return result
 
-    known: dict[tuple[int, ...], tuple] = {}
+    known: dict[tuple[int, ...], tuple[tuple[int, ...], tuple[slice, ...]]] = {}
 
     def pad_fixed(x: np.ndarray, pads: np.ndarray, fill: np.ndarray | None = None,
                   axes: np.ndarray | None = None) -> np.ndarray:

@@ -13,12 +13,12 @@ from .axis_rules import first_axis
 from .convolution import check_bias, weight_shape
 from .costs import PRODUCTS_AT_ONCE, Arrays, Need, size_of
 from .kernels import Call, Kept, Kernel, repeatable
-from .shape_rules import Dims, ShapeCall
+from .shape_rules import Dims, ShapeCall, Shapes
 from .spec import declare
 from .windows import WINDOW, check_windows, padded, padded_again, reshaped_again, window_view, windows
 
 
-def _conv_transpose_shape(call: ShapeCall) -> list:
+def _conv_transpose_shape(call: ShapeCall) -> Shapes:
     x, group = call.shape(), call.attributes["group"]
     kernel, channels, per_group = weight_shape(call, x)
     if group < 1 or channels % group or (isinstance(x[1], int) and x[1] != channels):
@@ -42,7 +42,8 @@ def _conv_transpose_shape(call: ShapeCall) -> list:
     return [([x[0], per_group * group] + result, call.dtype())]
 
 
-def transposed_size(attributes: dict, size: int, reach: int, stride: int, extra: int, axis: int, spatial: int) -> int:
+def transposed_size(attributes: dict[str, Any], size: int, reach: int, stride: int, extra: int, axis: int,
+                    spatial: int) -> int:
     """The size of one spatial axis that a transposed convolution makes, without `output_shape`."""
     if attributes["auto_pad"].startswith("SAME"):
         return size * stride
@@ -57,7 +58,7 @@ def _conv_transpose_kernel(attributes: dict[str, Any], node: Operator) -> Kernel
     if all(stride == 1 for stride in attributes["strides"] or ()):
         return _conv_transpose_by_ones(attributes, node)
 
-    def layout(sizes: tuple[int, ...]) -> tuple:
+    def layout(sizes: tuple[int, ...]) -> tuple[Any, ...]:
         sizes, kernel = sizes[:len(sizes) // 2], sizes[len(sizes) // 2:]
         strides, dilations = windows(attributes, len(kernel))
         made, starts, full = _transposed(attributes, sizes, kernel, strides, dilations)
@@ -82,7 +83,8 @@ def _conv_transpose_kernel(attributes: dict[str, Any], node: Operator) -> Kernel
         for source, target in targets:
             wide[target] += columns[source]
         result = wide[crop]
-        return result if bias is None else result + bias.reshape((-1,) + (1,) * len(sizes))
+        y: np.ndarray = result if bias is None else result + bias.reshape((-1,) + (1,) * len(sizes))
+        return y
 
     def again(result: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None
               ) -> list[Call] | None:
@@ -108,7 +110,7 @@ def _conv_transpose_by_ones(attributes: dict[str, Any], node: Operator) -> Kerne
     """Strides of 1: a convolution with the kernel turned round, over the input padded by its reach."""
     group = attributes["group"]
 
-    def layout(sizes: tuple[int, ...]) -> tuple:
+    def layout(sizes: tuple[int, ...]) -> tuple[Any, ...]:
         sizes, kernel = sizes[:len(sizes) // 2], sizes[len(sizes) // 2:]
         strides, dilations = windows(attributes, len(kernel))
         made, starts, _ = _transposed(attributes, sizes, kernel, strides, dilations)
@@ -141,7 +143,8 @@ def _conv_transpose_by_ones(attributes: dict[str, Any], node: Operator) -> Kerne
         columns = x if plain else window_view(padded(x[crop], pads), weight.shape[2:], made, strides, dilations)
         result = np.matmul(rows, columns.reshape(batch, group, rows.shape[2], positions))
         result = result.reshape(batch, group * weight.shape[1], *made)
-        return result if bias is None else result + bias.reshape((-1,) + (1,) * len(made))
+        y: np.ndarray = result if bias is None else result + bias.reshape((-1,) + (1,) * len(made))
+        return y
 
     def again(result: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None
               ) -> list[Call] | None:
