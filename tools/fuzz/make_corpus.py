@@ -39,6 +39,8 @@ def lstm() -> Files:
         for name, graph in (("tiny", lstm_files.tiny()), ("every-node", graphs.every_node())):
             format.save(graph, path)
             yield f"{name}.lstm", path.read_bytes()
+        later = path.read_bytes().replace(b'"version":"1"', b'"version":"2"')     # which readers of version 1 may read
+        yield "later-version.lstm", lstm_files.sealed(later)
         for name in ("hole", "overflow beside a zero", "duplicate tensor", "bool of 2", "unknown dtype",
                      "config with infinity", "weight that is not there", "lone surrogate"):
             data = lstm_files.broken(path, test_lstm_file.REFUSALS[name][0]).read_bytes()

@@ -109,7 +109,22 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
 
     Empties `arrays`, so that what was brought to another layout is not kept in the old one as well.
     """
-    from . import core, legacy, merging, models, normalization, operations, recurrent, shaping  # noqa: F401  (mappings)
+    from . import (  # noqa: F401  (each registers its mappings)
+        attention,
+        convolution,
+        core,
+        legacy,
+        merging,
+        models,
+        normalization,
+        operations,
+        pooling,
+        recurrent,
+        resizing,
+        scaling,
+        shaping,
+        wrappers,
+    )
     from .builder import Builder
     from .config import Tree, Version, share
     from .mapping import Context, known_layers, supported

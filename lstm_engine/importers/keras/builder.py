@@ -69,6 +69,10 @@ class Builder:
             self._shared[key] = make()
         return self._shared[key]
 
+    def known(self, key: Hashable) -> Any:
+        """What `shared` keeps under this key, None if nothing yet."""
+        return self._shared.get(key)
+
     def unique(self, name: str) -> str:
         """`name`, or with a number if it is taken, for a value."""
         return _unique(name, self._names)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from ...errors import FormatError, UnsupportedError
-from ...graph import Activate, Dense, Embedding, Pool
+from ...graph import Activate, Dense, Embedding
 from ...graph.activations import Activation
 from .activations import activation, configured
 from .builder import Tensor
 from .config import Layer
-from .mapping import DROP, KEEP, OWN, Arguments, Context, apply, maps, one, show
+from .mapping import KEEP, OWN, Arguments, Context, maps, one, show
 from .weights import check_shape
 
 
@@ -114,47 +112,3 @@ def prelu(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     if any(size not in (1, dim) for size, dim in zip(alpha.shape, x.shape[1:])):
         raise FormatError(f"{layer}: alpha has the shape {list(alpha.shape)}, its input {show(x.shape)}")
     return context.builder.operator("PRelu", layer.where, [x, alpha], x.shape)
-
-
-# The layers that treat each step alike whether or not they are wrapped.
-_STEPWISE = ("Dense", "Activation", "ReLU", "LeakyReLU", "ELU", "ThresholdedReLU", "Dropout", "AlphaDropout",
-             "GaussianDropout", "GaussianNoise", "ActivityRegularization", "Identity")
-
-
-@maps("TimeDistributed", mask=KEEP)
-def time_distributed(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    inner = context.child(layer, layer.config.get("layer"), "layer")
-    x = one(layer, arguments)
-    if x.rank < 3:
-        raise FormatError(f"{layer}: its input has the shape {show(x.shape)}; expected [batch, time, features]")
-    if inner.kind not in _STEPWISE:
-        raise UnsupportedError(f"{layer} around {inner} is not supported; supported inside it: {', '.join(_STEPWISE)}")
-    inner.where = layer.where                        # one name for what the user sees as one layer
-    return apply(context, inner, [replace(x, mask=None)], {})[0]
-
-
-@maps("GlobalAveragePooling1D", "GlobalMaxPooling1D", "GlobalAvgPool1D", "GlobalMaxPool1D", mask=DROP)
-def pool(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    """Mean or maximum over the steps; only the mean heeds a mask, as in Keras."""
-    builder, name = context.builder, layer.where
-    x = builder.as_float(one(layer, arguments, 3), name)
-    if layer.config.get("data_format", "channels_last") != "channels_last":
-        raise UnsupportedError(f"{layer}: data_format {layer.config['data_format']!r:.80} is not supported; supported: "
-                               "channels_last")
-    mean = "Av" in layer.kind
-    batch, time, features = x.shape
-    if mean and arguments.mask is not None:
-        last, steps = np.array([2], np.int64), np.array([1], np.int64)
-        mask = builder.operator("Unsqueeze", f"{name}/mask", [arguments.mask, last], (batch, time, 1))
-        kept = builder.operator("Where", f"{name}/kept", [mask, x, np.zeros((), x.dtype)], x.shape, x.dtype)
-        total = builder.operator("ReduceSum", f"{name}/sum", [kept, steps], (batch, features),
-                                 attributes={"keepdims": 0})
-        count = builder.operator("ReduceSum", f"{name}/count", [builder.as_float(mask, name), steps], (batch, 1),
-                                 attributes={"keepdims": 0})
-        made = builder.operator("Div", name, [total, count], (batch, features))
-    else:
-        made, = builder.add(Pool, name, [x], [(name, (batch, features), x.dtype)], kind="mean" if mean else "max")
-    if layer.get("keepdims", bool, False):
-        axis = np.array([1], np.int64)
-        made = builder.operator("Unsqueeze", f"{name}/keepdims", [made, axis], (batch, 1, features))
-    return made

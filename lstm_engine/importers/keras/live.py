@@ -13,7 +13,8 @@ from ...errors import UnsupportedError
 from .config import snake_case
 
 # Where Keras' own saving looks for what is inside a layer.
-_INSIDE = ("forward_layer", "backward_layer", "layer", "cell")
+_INSIDE = ("forward_layer", "backward_layer", "layer", "cell", "_query_dense", "_key_dense", "_value_dense",
+           "_output_dense")
 _LISTS = ("layers", "cells")
 _KERAS = ("keras", "tf_keras", "tensorflow")
 
@@ -48,7 +49,7 @@ def _arrays(layer: Any, path: str) -> Iterator[tuple[str, np.ndarray]]:
     for role in _INSIDE:
         inner = getattr(layer, role, None)
         if hasattr(inner, "save_own_variables"):
-            yield from _arrays(inner, f"{prefix}{role}")
+            yield from _arrays(inner, f"{prefix}{role.lstrip('_')}")
     for role in _LISTS:
         counts: dict[str, int] = {}
         members = getattr(layer, role, None)

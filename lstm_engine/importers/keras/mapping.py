@@ -26,8 +26,8 @@ class Arguments:
     """What a layer is called with.
 
     x: its first argument, flat; states: initial states; masks: what Keras hands the layer, one for each of x;
-    previous: the mask that goes on to the output. Of operations alone: args, kwargs: as they were given; read: the
-    positions and keywords that were looked at.
+    previous: the mask that goes on to the output. kwargs: of an operation as they were given, of a layer what else its
+    `call` takes; args: of operations alone; read: the positions and keywords that were looked at.
     """
 
     x: list[Tensor]
@@ -98,14 +98,17 @@ class Context:
 Mapping_ = Callable[[Context, Layer, Arguments], "Tensor | list[Tensor]"]
 _Function = TypeVar("_Function", bound=Mapping_)
 KEEP, DROP, OWN = "keep", "drop", "own"
-_TABLE: dict[str, tuple[Mapping_, str]] = {}
+_TABLE: dict[str, tuple[Mapping_, str, tuple[str, ...]]] = {}
 
 
-def maps(*kinds: str, mask: str = DROP) -> Callable[[_Function], _Function]:
-    """Register a mapping. mask: its output carries the input's mask (KEEP), none (DROP), or what it sets (OWN)."""
+def maps(*kinds: str, mask: str = DROP, call: tuple[str, ...] = ()) -> Callable[[_Function], _Function]:
+    """Register a mapping. mask: its output carries the input's mask (KEEP), none (DROP), or what it sets (OWN).
+
+    call: what the layer's own `call` takes behind its input and mask, in order; the mapping asks for each by `setting`.
+    """
     def register(function: _Function) -> _Function:
         for kind in kinds:
-            _TABLE[kind] = (function, mask)
+            _TABLE[kind] = (function, mask, call)
         return function
     return register
 
@@ -119,11 +122,12 @@ def known_layers() -> str:
     return ", ".join(sorted([*(kind for kind in _TABLE if not kind.startswith("ops.")), "Sequential", "Functional"]))
 
 
+_FIRST = ("inputs", "sequences", "query")        # what Keras calls the first argument of a layer's `call`
 # Only these take initial states.
 RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "CuDNNLSTM", "CuDNNGRU", "Bidirectional")
 # The layers whose own `call` has an argument "mask".
 TAKE_MASKS = (*RECURRENT, "Softmax", "TimeDistributed", "GlobalAveragePooling1D", "GlobalAvgPool1D", "Sequential",
-              "Functional", "BatchNormalization")
+              "Functional", "BatchNormalization", "Attention", "AdditiveAttention")
 
 
 def apply(context: Context, layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> list[Tensor]:
@@ -131,7 +135,7 @@ def apply(context: Context, layer: Layer, args: list[Any], kwargs: dict[str, Any
 
     Raises UnsupportedError and FormatError, naming the layer.
     """
-    function, mask_rule = _TABLE[layer.kind]
+    function, mask_rule, _ = _TABLE[layer.kind]
     context.spend(1)
     context.applied[id(layer)] = layer
     if layer.kind.startswith("ops."):
@@ -144,6 +148,7 @@ def apply(context: Context, layer: Layer, args: list[Any], kwargs: dict[str, Any
         return _listed(made)
     arguments = _arguments(context, layer, args, kwargs)
     outputs = _listed(function(context, layer, arguments))
+    arguments.check_all_read(layer)
     if mask_rule == OWN:
         return outputs
     return [replace(tensor, mask=arguments.previous if mask_rule == KEEP else None) for tensor in outputs]
@@ -156,18 +161,21 @@ def _listed(made: Tensor | list[Tensor]) -> list[Tensor]:
 def _arguments(context: Context, layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> Arguments:
     """Sort the arguments of a call as Keras' `call(inputs, initial_state, mask, training)` would."""
     check_plain_dtype(layer)
-    left = dict(kwargs)
+    further = _TABLE[layer.kind][2]
+    left = {**dict(zip(further, args[1:])), **kwargs}
+    args = args[:1] + args[1 + len(further):]
     training = left.pop("training", None)
     if not isinstance(training, (bool, int, type(None))):
         raise UnsupportedError(f"{layer} is called with training={training!r:.80}; supported: true, false, or none")
     if training:
         refuse_training(context.tree, context.version, layer)
+    named = {key: left.pop(key) for key in further if key in left and key != "mask"}
     explicit = list(flatten(left.pop("mask", None)))
     explicit = [] if explicit == [None] else explicit
     states = left.pop("initial_state", None) if layer.kind in RECURRENT else None
     states = [] if states is None else list(flatten(states))
     positional = list(args)
-    first = positional.pop(0) if positional else left.pop("inputs", left.pop("sequences", None))
+    first = positional.pop(0) if positional else next((left.pop(key) for key in _FIRST if key in left), None)
     if positional and layer.kind in RECURRENT and not states:
         given = positional.pop(0)
         states = [] if given is None else list(flatten(given))
@@ -193,10 +201,12 @@ def _arguments(context: Context, layer: Layer, args: list[Any], kwargs: dict[str
     else:
         masks = [tensor.mask for tensor in x]
     x, states = ([_autocast(context, layer, tensor) for tensor in tensors] for tensors in (x, states))
+    named = {key: _autocast(context, layer, value) if isinstance(value, Tensor) else value
+             for key, value in named.items()}
     previous = next((tensor.mask for tensor in x if tensor.mask), None)
     if explicit and context.version.passes_on_given_masks:
         previous = next((mask for mask in explicit if mask), None)
-    return Arguments(x, states, masks, previous)
+    return Arguments(x, states, masks, previous, kwargs=named)
 
 
 def _autocast(context: Context, layer: Layer, x: Tensor) -> Tensor:

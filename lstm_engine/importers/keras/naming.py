@@ -17,11 +17,13 @@ from .cells import KINDS
 from .owners import Owner
 
 MAX_OWNERS = 1_000
-KNOWN = ("kernel", "recurrent_kernel", "bias", "embeddings", "gamma", "beta", "moving_mean", "moving_variance", "alpha")
+KNOWN = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel", "bias", "embeddings", "gamma", "beta",
+         "moving_mean", "moving_variance", "alpha", "scale", "concat_score_weight", "mean", "variance", "count")
 _LEAF = re.compile(rf"({'|'.join(KNOWN)})(?:_(\d+))?(?::\d+)?")
 # Keras 1 had no slashes: lstm_1_W_i, dense_1_b, batchnormalization_1_running_mean.
 _KERAS1 = re.compile(r"(.+?)_(?:[WUb](?:_[a-z])?|gamma|beta|running_(?:mean|std)|alphas)")
 EXACT, NUMBERED, SIDE = 3, 2, 1
+_SYNONYMS = {("depthwise_kernel", "kernel")}      # what Keras 2 called the kernel of a DepthwiseConv
 
 
 @dataclass
@@ -82,8 +84,9 @@ def grouped(names: Sequence[str]) -> list[Group]:
 def fits(owner: Owner, group: Group) -> bool:
     """Whether a group has the arrays of this layer: by their names, or where these are not known by their number."""
     if any(group.whats):
-        return all(what in ("", variable) for what, variable in zip(group.whats, owner.variables)) and len(
-            group.whats) == len(owner.variables)
+        return len(group.whats) == len(owner.variables) and all(
+            what in ("", variable) or (what, variable) in _SYNONYMS
+            for what, variable in zip(group.whats, owner.variables))
     return len(group.whats) in (len(owner.variables), keras1_count(owner))
 
 

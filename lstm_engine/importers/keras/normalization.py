@@ -1,4 +1,4 @@
-"""BatchNormalization and LayerNormalization at inference."""
+"""BatchNormalization, LayerNormalization and GroupNormalization at inference."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .weights import check_shape
 MAX_ONES = 1 << 20
 
 
-def _axes(layer: Layer, x: Tensor) -> list[int]:
+def axes_of(layer: Layer, x: Tensor) -> list[int]:
     axis = layer.config.get("axis", -1)
     axes = axis if isinstance(axis, list) else [axis]
     if not axes or not all(type(entry) is int and -x.rank <= entry < x.rank for entry in axes):
@@ -28,7 +28,7 @@ def batch_normalization(context: Context, layer: Layer, arguments: Arguments) ->
     """x * s + t with s = gamma / sqrt(variance + epsilon) and t = beta - mean * s, made here in float64."""
     builder, name = context.builder, layer.where
     x = builder.as_float(one(layer, arguments), name)
-    axes = _axes(layer, x)
+    axes = axes_of(layer, x)
     if len(axes) != 1:
         raise UnsupportedError(f"{layer}: axis {layer.config['axis']} is not supported; supported: one axis")
     mode = _keras1_mode(context, layer, axes[0] == x.rank - 1)
@@ -94,7 +94,7 @@ def _by_sample(builder: Builder, layer: Layer, x: Tensor, gamma: np.ndarray, bet
 def layer_normalization(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     builder, name = context.builder, layer.where
     x = builder.as_float(one(layer, arguments), name)
-    axes = _axes(layer, x)
+    axes = axes_of(layer, x)
     if axes != list(range(axes[0], x.rank)) or layer.config.get("rms_scaling"):
         raise UnsupportedError(f"{layer}: axis {layer.config.get('axis')}, rms_scaling "
                                f"{bool(layer.config.get('rms_scaling'))} is not supported; supported: the last axes, "
@@ -114,3 +114,39 @@ def layer_normalization(context: Context, layer: Layer, arguments: Arguments) ->
         arrays = [ones, *arrays]
     return builder.operator("LayerNormalization", name, [x, *arrays], x.shape, attributes={
         "axis": axes[0] - x.rank, "epsilon": layer.number("epsilon", 1e-3)})
+
+
+@maps("GroupNormalization", mask=KEEP)
+def group_normalization(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
+    """Each group of channels, over all steps or places of a sample: (x - mean) / sqrt(variance + epsilon)."""
+    builder, name = context.builder, layer.where
+    x = builder.as_float(one(layer, arguments), name)
+    channels, groups = x.shape[-1], layer.get("groups", int, 32)
+    if axes_of(layer, x) != [x.rank - 1] or x.rank < 3 or not isinstance(channels, int):
+        raise UnsupportedError(f"{layer}: axis {layer.config.get('axis', -1)} of an input {show(x.shape)} is not "
+                               "supported; supported: the last axis, of known size, behind others")
+    groups = channels if groups == -1 else groups
+    if groups < 1 or channels % groups:
+        raise FormatError(f"{layer}: {channels} channels do not divide into {groups} groups")
+    scaled, centred = (layer.get(key, bool, True) for key in ("scale", "center"))
+    arrays = context.weights.take(layer, (scaled + centred,)) if scaled or centred else []
+    for array in arrays:
+        check_shape(layer, "gamma or beta", array, channels)
+    copied = [0] * (x.rank - 1)
+    wide = (*x.shape[:-1], groups, channels // groups)
+    made = builder.operator("Reshape", f"{name}/groups", [x, np.array([*copied, groups, channels // groups], np.int64)],
+                            wide)
+    over = np.array([*range(1, x.rank - 1), x.rank], np.int64)
+    one_each = tuple(size if axis in (0, x.rank - 1) else 1 for axis, size in enumerate(wide))
+    mean = builder.operator("ReduceMean", f"{name}/mean", [made, over], one_each, attributes={"keepdims": 1})
+    centre = builder.operator("Sub", f"{name}/centred", [made, mean], wide)
+    square = builder.operator("Mul", f"{name}/square", [centre, centre], wide)
+    variance = builder.operator("ReduceMean", f"{name}/variance", [square, over], one_each, attributes={"keepdims": 1})
+    raised = builder.operator("Add", f"{name}/raised", [variance, np.array(layer.number("epsilon", 1e-3), x.dtype)],
+                              one_each)
+    deviation = builder.operator("Sqrt", f"{name}/deviation", [raised], one_each)
+    made = builder.operator("Div", f"{name}/normal", [centre, deviation], wide)
+    made = builder.operator("Reshape", f"{name}/joined", [made, np.array([*copied, channels], np.int64)], x.shape)
+    if scaled:
+        made = builder.operator("Mul", f"{name}/scaled", [made, arrays[0]], x.shape)
+    return builder.operator("Add", name, [made, arrays[-1]], x.shape) if centred else made

@@ -169,6 +169,13 @@ def reduction(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
                             attributes={"keepdims": int(keep)})
 
 
+@maps("ops.ConvertToTensor")
+def convert_to_tensor(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
+    """What is a tensor already, in another dtype if one is given."""
+    x, dtype = one(layer, arguments), arguments.setting(layer, "dtype", 1)
+    return x if dtype is None else context.builder.cast(x, _dtype(context, layer, dtype), layer.where)
+
+
 @maps("ops.Cast")
 def cast(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     dtype = _dtype(context, layer, arguments.setting(layer, "dtype", 1))

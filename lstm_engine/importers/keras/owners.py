@@ -10,6 +10,13 @@ from .cells import KINDS
 from .config import Layer, Tree
 from .parts import parts
 
+# The kernels of layers whose last array is a bias, if they have one.
+_SPACE = ("1D", "2D", "3D")
+_KERNELS = {"Dense": ("kernel",), "EinsumDense": ("kernel",),
+            **{f"{name}{axes}{end}": ("kernel",) for axes in _SPACE
+               for name, end in (("Conv", ""), ("Conv", "Transpose"), ("DepthwiseConv", ""))},
+            **{f"SeparableConv{axes}": ("depthwise_kernel", "pointwise_kernel") for axes in _SPACE}}
+
 
 @dataclass(frozen=True)
 class Owner:
@@ -61,13 +68,18 @@ def _variables(kind: str, config: Mapping[str, Any]) -> list[str]:
     bias = ["bias"] if config.get("use_bias", True) else []
     if kind in KINDS:
         return ["kernel", "recurrent_kernel", *bias]
-    if kind == "Dense":
-        return ["kernel", *bias]
+    if kind in _KERNELS:
+        return [*_KERNELS[kind], *bias]
     if kind == "Embedding":
         return ["embeddings"]
     if kind == "PReLU":
         return ["alpha"]
-    if kind in ("BatchNormalization", "LayerNormalization"):
+    if kind in ("Attention", "AdditiveAttention"):
+        scale = ["scale"] if config.get("use_scale", kind == "AdditiveAttention") else []
+        return [*scale, *(["concat_score_weight"] if config.get("score_mode") == "concat" else [])]
+    if kind == "Normalization":
+        return ["mean", "variance", "count"] if config.get("mean") is None else []
+    if kind in ("BatchNormalization", "LayerNormalization", "GroupNormalization"):
         scale = ["gamma"] if config.get("scale", True) else []
         center = ["beta"] if config.get("center", True) else []
         moving = ["moving_mean", "moving_variance"] if kind == "BatchNormalization" else []

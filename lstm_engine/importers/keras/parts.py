@@ -6,6 +6,7 @@ from typing import Any
 
 from ...errors import FormatError
 from .config import Layer, Tree, snake_case
+from .settings import Settings
 
 
 def parts(tree: Tree, layer: Layer) -> list[tuple[Layer, str, int | None]]:
@@ -16,9 +17,14 @@ def parts(tree: Tree, layer: Layer) -> list[tuple[Layer, str, int | None]]:
         sides = [(tree.child(layer, entry, "forward_layer"), "forward"),
                  (tree.child(layer, config.get("backward_layer") or entry, "backward_layer"), "backward")]
         return [(inner, f"{side}_{inner.name.removeprefix(f'{side}_')}", None) for inner, side in sides]
-    if layer.kind == "TimeDistributed":
+    if layer.kind in ("TimeDistributed", "SpectralNormalization"):
         inner = tree.child(layer, config.get("layer"), "layer")
         return [(inner, inner.name, None)]
+    if layer.kind == "MultiHeadAttention":
+        bias = Settings({"use_bias": layer.config.get("use_bias", True)})
+        roles = {"query": "query", "key": "key", "value": "value", "output": "attention_output"}
+        return [(Layer(called, "EinsumDense", bias, f"{layer.where}/{called}", f"{layer.path}/{role}_dense"), called,
+                 None) for role, called in roles.items()]
     if layer.kind == "RNN":
         inner = tree.child(layer, cell_entry(layer), "cell")
         return [(inner, inner.name, None)]

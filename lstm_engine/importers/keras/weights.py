@@ -33,10 +33,12 @@ class Weights:
         doubles = any(array.dtype == np.float64 for array in arrays.values())
         self.float_type = "float64" if doubles else "float32"
 
-    def take(self, layer: Layer, counts: Sequence[int], *inside: str, once: bool = False) -> list[np.ndarray]:
+    def take(self, layer: Layer, counts: Sequence[int], *inside: str, once: bool = False, counted: int = 0
+             ) -> list[np.ndarray]:
         """The arrays of a layer: those at the first of the places `inside` it that has any ("" is itself).
 
-        counts: how many there may be. once: they are not asked for again and need not be kept.
+        counts: how many there may be. once: they are not asked for again and need not be kept. counted: how many at the
+        end only count what training saw, and are left out.
         Raises FormatError, naming the layer, if it has none or another number.
         """
         for place in inside or ("",):
@@ -50,7 +52,7 @@ class Weights:
             expected = " or ".join(map(str, counts))
             raise FormatError(f"{layer}: expected {expected} arrays at {path}/vars, found "
                               f"{', '.join(map(str, sorted(group))) or 'none'}")
-        made = [self._numbers(layer, group[number]) for number in sorted(group)]
+        made = [self._numbers(layer, group[number]) for number in sorted(group)[:len(group) - counted]]
         if once:
             del self._groups[path]
         return made
