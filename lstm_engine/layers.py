@@ -14,6 +14,7 @@ from .arrays import plain_array
 from .errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from .graph.nodes import Shape
 from .operators import validate
+from .types import Direction, Input, PeepholeOutput, PoolKind
 
 _CAMEL = {name.replace("_", ""): name for name in g.ACTIVATIONS}
 
@@ -57,7 +58,7 @@ class Layer:
 class Embedding(Layer):
     """Rows of `table` [vocabulary, features] by token id."""
 
-    table: Any
+    table: Input
     kind = "embedding"
 
     def nodes(self, name: str, x: str, y: str) -> list[g.Node]:
@@ -71,8 +72,8 @@ class Embedding(Layer):
 class Dense(Layer):
     """activation(x @ kernel + bias), kernel [in, units], bias [units] or None."""
 
-    kernel: Any
-    bias: Any = None
+    kernel: Input
+    bias: Input | None = None
     activation: str | g.Activation | None = None
     kind = "dense"
 
@@ -101,7 +102,7 @@ class Activate(Layer):
 class Pool(Layer):
     """A sequence reduced to a vector: "last", "mean" or "max" over the real steps."""
 
-    mode: str = "last"
+    mode: PoolKind = "last"
     kind = "pool"
 
     def nodes(self, name: str, x: str, y: str) -> list[g.Node]:
@@ -116,10 +117,10 @@ class Recurrent(Layer):
     return_sequences: every step [batch, time, dirs*H], or the last step alone [batch, dirs*H].
     """
 
-    W: Any
-    R: Any
-    B: Any = None
-    direction: str = "forward"
+    W: Input
+    R: Input
+    B: Input | None = None
+    direction: Direction = "forward"
     return_sequences: bool = True
     activations: Sequence[str | g.Activation] | None = None
     clip: float | None = None
@@ -157,10 +158,10 @@ class Recurrent(Layer):
 class LSTM(Recurrent):
     """ONNX LSTM, gate order i,o,f,c; P [dirs, 3*H] (i,o,f), projection [dirs, P, H]."""
 
-    P: Any = None
-    projection: Any = None
+    P: Input | None = None
+    projection: Input | None = None
     input_forget: bool = False
-    peephole_output: str = "current"
+    peephole_output: PeepholeOutput = "current"
     cell_clip: float | None = None
     node_type = g.LSTM
 

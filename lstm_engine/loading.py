@@ -13,11 +13,12 @@ from .errors import AssumptionWarning
 from .limits import Limits, check_size, checked_limits
 from .model import Model
 from .notes import notes
+from .types import Dtype, Gemm, PoolReading
 
 
 @entry
-def load(path: str | os.PathLike[str], *, gemm: str = "packed", dtype: str | None = None, limits: Limits | None = None
-         ) -> Model:
+def load(path: str | os.PathLike[str], *, gemm: Gemm = "packed", dtype: Dtype | None = None,
+         limits: Limits | None = None) -> Model:
     """The model in a `*.lstm` file. limits: what it and its calls may take (docs/limits.md).
 
     Raises FileError if it cannot be read, FormatError naming the wrong part, LimitError.
@@ -30,8 +31,9 @@ def load(path: str | os.PathLike[str], *, gemm: str = "packed", dtype: str | Non
 
 
 @entry
-def convert(source: Any, *, gemm: str = "packed", dtype: str | None = None, spec: Any = None, pool: str | None = None,
-            activations: Mapping[str, Any] | None = None, order: Sequence[str] | None = None,
+def convert(source: Any, *, gemm: Gemm = "packed", dtype: Dtype | None = None,
+            spec: Mapping[str, Any] | str | os.PathLike[str] | None = None, pool: PoolReading | None = None,
+            activations: Mapping[str, str] | None = None, order: Sequence[str] | None = None,
             example_inputs: Any = None, limits: Limits | None = None) -> Model:
     """A model from a checkpoint of another framework, or from a live keras.Model, torch.nn.Module or onnx.ModelProto.
 

@@ -25,16 +25,18 @@ from .graph.activations import from_onnx
 from .operators import validate
 from .plan import lower
 from .plan.execute import execute
+from .types import Array, Direction, Input, Layout, Switch
 
 _FLOATS = ("float16", "float32", "float64")
 
 
 @entry
-def lstm(X: Any, W: Any, R: Any, B: Any = None, sequence_lens: Any = None, initial_h: Any = None, initial_c: Any = None,
-         P: Any = None, *, direction: str = "forward", activations: Sequence[str] | None = None,
+def lstm(X: Input, W: Input, R: Input, B: Input | None = None, sequence_lens: Input | None = None,
+         initial_h: Input | None = None, initial_c: Input | None = None, P: Input | None = None, *,
+         direction: Direction = "forward", activations: Sequence[str] | None = None,
          activation_alpha: Sequence[float] | None = None, activation_beta: Sequence[float] | None = None,
-         clip: float | None = None, input_forget: int = 0, layout: int = 0, hidden_size: int | None = None,
-         threads: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+         clip: float | None = None, input_forget: Switch = 0, layout: Layout = 0, hidden_size: int | None = None,
+         threads: int | None = None) -> tuple[Array, Array, Array]:
     """ONNX LSTM: W [dirs, 4*H, I], R [dirs, 4*H, H] (gates i,o,f,c), B [dirs, 8*H], P [dirs, 3*H] (i,o,f).
 
     Returns (Y, Y_h, Y_c). Raises ArgumentError, ArgumentTypeError, GraphError (a weight of a wrong shape) or
@@ -48,11 +50,11 @@ def lstm(X: Any, W: Any, R: Any, B: Any = None, sequence_lens: Any = None, initi
 
 
 @entry
-def gru(X: Any, W: Any, R: Any, B: Any = None, sequence_lens: Any = None, initial_h: Any = None, *,
-        direction: str = "forward", activations: Sequence[str] | None = None,
+def gru(X: Input, W: Input, R: Input, B: Input | None = None, sequence_lens: Input | None = None,
+        initial_h: Input | None = None, *, direction: Direction = "forward", activations: Sequence[str] | None = None,
         activation_alpha: Sequence[float] | None = None, activation_beta: Sequence[float] | None = None,
-        clip: float | None = None, linear_before_reset: int = 0, layout: int = 0, hidden_size: int | None = None,
-        threads: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        clip: float | None = None, linear_before_reset: Switch = 0, layout: Layout = 0, hidden_size: int | None = None,
+        threads: int | None = None) -> tuple[Array, Array]:
     """ONNX GRU: W [dirs, 3*H, I], R [dirs, 3*H, H] (gates z,r,h), B [dirs, 6*H]. Returns (Y, Y_h)."""
     Y, Y_h = _run(g.GRU, X, {"W": W, "R": R, "B": B}, sequence_lens, initial_h, None, direction, activations,
                   activation_alpha, activation_beta, clip, layout, hidden_size, threads,
@@ -61,11 +63,11 @@ def gru(X: Any, W: Any, R: Any, B: Any = None, sequence_lens: Any = None, initia
 
 
 @entry
-def rnn(X: Any, W: Any, R: Any, B: Any = None, sequence_lens: Any = None, initial_h: Any = None, *,
-        direction: str = "forward", activations: Sequence[str] | None = None,
+def rnn(X: Input, W: Input, R: Input, B: Input | None = None, sequence_lens: Input | None = None,
+        initial_h: Input | None = None, *, direction: Direction = "forward", activations: Sequence[str] | None = None,
         activation_alpha: Sequence[float] | None = None, activation_beta: Sequence[float] | None = None,
-        clip: float | None = None, layout: int = 0, hidden_size: int | None = None,
-        threads: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        clip: float | None = None, layout: Layout = 0, hidden_size: int | None = None,
+        threads: int | None = None) -> tuple[Array, Array]:
     """ONNX RNN: W [dirs, H, I], R [dirs, H, H], B [dirs, 2*H]. Returns (Y, Y_h)."""
     Y, Y_h = _run(g.RNN, X, {"W": W, "R": R, "B": B}, sequence_lens, initial_h, None, direction, activations,
                   activation_alpha, activation_beta, clip, layout, hidden_size, threads)
@@ -107,7 +109,7 @@ def _numbers(values: Any, what: str) -> list[float]:
 def _run(kind: type[g.Recurrent], X: Any, weights: dict[str, Any], sequence_lens: Any, initial_h: Any, initial_c: Any,
          direction: str, activations: Sequence[str] | None, alphas: Sequence[float] | None,
          betas: Sequence[float] | None, clip: float | None, layout: int, hidden_size: int | None, threads: int | None,
-         **options: Any) -> tuple[np.ndarray, ...]:
+         **options: Any) -> tuple[Array, ...]:
     if not _given(X):
         raise ArgumentError("X is required")
     x = _float_array(X, "X")

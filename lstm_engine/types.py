@@ -21,6 +21,9 @@ PoolKind: TypeAlias = Literal["last", "mean", "max"]
 Direction: TypeAlias = Literal["forward", "reverse", "bidirectional"]
 PeepholeOutput: TypeAlias = Literal["current", "previous"]
 Side: TypeAlias = Literal["left", "right"]
+PoolReading: TypeAlias = Literal["last", "step", "state", "mean", "max", "none"]        # of weights alone, in `convert`
+Layout: TypeAlias = Literal[0, 1]                   # of ONNX's recurrent operators
+Switch: TypeAlias = bool | Literal[0, 1]            # an attribute of ONNX that is 0 or 1
 
 
 # ---- what calls take ------------------------------------------------------------------------------------------------

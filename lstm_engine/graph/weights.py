@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import numpy as np
 
 from ..arguments import shown
 from ..errors import GraphError, UnsupportedError
+from ..types import Direction, PeepholeOutput, PoolKind
 from .activations import ACTIVATIONS, ROW_WISE, Activation
 from .nodes import DTYPES, GRU, LSTM, NODE_TYPES, RNN, Activate, Dense, Embedding, Mask, Node, Operator, Pool, Recurrent
 
 MAX_DIM = 2**31 - 1                # sizes are 32-bit integers in the C core
 WEIGHT_DTYPES = ("float16", "float32", "float64")
 CONSTANT_DTYPES = ("int8", *DTYPES)
-DIRECTIONS = ("forward", "reverse", "bidirectional")
-POOL_KINDS = ("last", "mean", "max")
-PEEPHOLE_OUTPUTS = ("current", "previous")
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+POOL_KINDS: tuple[PoolKind, ...] = get_args(PoolKind)
+PEEPHOLE_OUTPUTS: tuple[PeepholeOutput, ...] = get_args(PeepholeOutput)
 EMPTY_STATES = ("initial", "zero")
 
 

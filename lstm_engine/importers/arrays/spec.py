@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -32,7 +31,7 @@ _EXPRESSION = {"tensor", "transpose", "gates"}
 _GATES = {frozenset(order) for order in (ONNX_LSTM, ONNX_GRU, ONNX_RNN)}
 
 
-def load_spec(source: Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
+def load_spec(source: Mapping[str, Any] | str | os.PathLike[str]) -> Mapping[str, Any]:
     """The spec in a JSON file, or the mapping itself. Raises FileError, FormatError, ArgumentTypeError."""
     if isinstance(source, Mapping):
         return source

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,8 +43,8 @@ def apply_options(model: OnnxModel, options: ImportOptions) -> tuple[OnnxModel, 
     return replace(model, graph=replace(model.graph, inputs=resized)), fixed
 
 
-def _loaded(spec: Mapping[str, Any] | str | Path | None) -> Mapping[str, Any]:
-    if isinstance(spec, (str, Path)):
+def _loaded(spec: Mapping[str, Any] | str | os.PathLike[str] | None) -> Mapping[str, Any]:
+    if isinstance(spec, (str, os.PathLike)):
         try:
             with open_regular(spec) as file:
                 spec = json.loads(file.read().decode())
