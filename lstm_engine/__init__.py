@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from .loading import convert, load
     from .model import Model
     from .padding import pad_sequences
+    from .running import Stream, StreamError
     from .runtime import info, set_isa, set_num_threads
-    from .stream import Stream, StreamError
     from .verifying import verify
 
 __version__ = "0.1.0"
@@ -40,8 +40,8 @@ _HOMES = {"layers": ("GRU", "LSTM", "RNN", "Activate", "Dense", "Embedding", "Po
           "loading": ("convert", "load"),
           "model": ("Model",),
           "padding": ("pad_sequences",),
+          "running": ("Stream", "StreamError"),
           "runtime": ("info", "set_isa", "set_num_threads"),
-          "stream": ("Stream", "StreamError"),
           "verifying": ("verify",)}
 
 

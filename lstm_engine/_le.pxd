@@ -31,7 +31,10 @@ cdef extern from "le.h" nogil:
     const char *le_threading()
     le_status le_threading_set(const char *)
     void le_team_delay(int64_t)
-    ctypedef int le_blas_kind
+    ctypedef enum le_blas_kind:
+        LE_BLAS_LP64
+        LE_BLAS_ILP64
+        LE_BLAS_FORTRAN
     le_status le_blas_set(void *, void *, le_blas_kind)
     int le_blas_linked()
     void le_blas_sgemm(size_t, size_t, size_t, const float *, const float *, float *)
@@ -42,7 +45,8 @@ cdef extern from "le.h" nogil:
     ctypedef enum le_gemm:
         LE_GEMM_PACKED
         LE_GEMM_BLAS
-    ctypedef int le_act_kind
+    ctypedef enum le_act_kind:
+        LE_ACT_COUNT
     ctypedef struct le_activation:
         le_act_kind kind
         double alpha, beta
@@ -69,10 +73,19 @@ cdef extern from "le.h" nogil:
     le_status le_model_embedding(le_model *, le_value, const void *, size_t, size_t, le_value *, le_error *)
     le_status le_model_dense(le_model *, le_value, const void *, const void *, size_t, le_activation, le_value *, le_error *)
     le_status le_model_activate(le_model *, le_value, le_activation, le_value *, le_error *)
-    ctypedef int le_pool_kind
+    ctypedef enum le_pool_kind:
+        LE_POOL_LAST
+        LE_POOL_MEAN
+        LE_POOL_MAX
     le_status le_model_pool(le_model *, le_value, le_pool_kind, le_value *, le_error *)
-    ctypedef int le_cell
-    ctypedef int le_direction
+    ctypedef enum le_cell:
+        LE_LSTM
+        LE_GRU
+        LE_RNN
+    ctypedef enum le_direction:
+        LE_FORWARD
+        LE_REVERSE
+        LE_BIDIRECTIONAL
     ctypedef struct le_recurrent:
         le_cell cell
         le_direction direction
@@ -87,7 +100,12 @@ cdef extern from "le.h" nogil:
         double clip, cell_clip
         int input_forget, linear_before_reset, empty_zero, peephole_previous
     le_status le_model_recurrent(le_model *, const le_recurrent *, le_value *, le_value *, le_value *, le_error *)
-    ctypedef int le_weight
+    ctypedef enum le_weight:
+        LE_WEIGHT_W
+        LE_WEIGHT_R
+        LE_WEIGHT_PROJECTION
+        LE_WEIGHT_KERNEL
+        LE_WEIGHT_TABLE
     le_status le_model_unpack(const le_model *, size_t, le_weight, void *, size_t, le_error *)
     le_status le_model_output(le_model *, le_value, le_error *)
     le_status le_model_finish(le_model *, le_error *)

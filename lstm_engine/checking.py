@@ -13,6 +13,7 @@ what rounding can do, however well or badly conditioned the step is.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -24,9 +25,11 @@ from ._core import CoreModel, CoreStream, Turn
 from .errors import CheckError, MissingDependencyError
 from .graph import Activate, Dense, Embedding, Graph, Node, Operator, Recurrent
 from .plan import HostStep, Plan, Segment
-from .plan.execute import execute
 from .reference.operators import run_operator
 from .reference.runner import run_layer, run_recurrent
+from .running import Runner
+from .running.bound import BoundRun
+from .running.execute import execute
 
 MARGIN = 32          # from the typical to the worst case; kernels approximate exp and tanh to a few roundings more
 _DRAWS = 2           # of the roundings: one could leave a place untouched by chance
@@ -37,35 +40,36 @@ _EXACT = frozenset("""Abs And ArgMax ArgMin Cast CastLike Ceil Concat ConstantOf
     Slice Split Squeeze Tile TopK Transpose Trilu Unsqueeze Where Xor""".split())
 
 
-def guarded(plan: Plan, graph: Graph) -> Plan:
-    """The plan of a graph with every step checked as it runs; CheckError names the node that differs."""
+def guarded(plan: Plan, graph: Graph) -> Runner:
+    """Runs the plan of a graph with every step checked as it runs; CheckError names the node that differs."""
     whole = {node.name: node for node in graph.nodes}
     steps = tuple(_host(step, whole) if isinstance(step, HostStep) else _segment(step, whole) for step in plan.steps)
-    made = dataclasses.replace(plan, steps=steps, replays=None)
-    return made if plan.replays is None else dataclasses.replace(made, replays=_Recorded(plan.replays, made))
+    return _GuardedRunner(dataclasses.replace(plan, steps=steps))
 
 
-class _Recorded:
-    """Recorded runs, each held to the bits of one that goes step by step, checked."""
+class _GuardedRunner(Runner):
+    """Holds recorded runs, which go round the steps, to the bits of a run that goes through them, checked."""
 
-    def __init__(self, replays: Any, plan: Plan) -> None:
-        self._replays, self._plan = replays, plan
-
-    def run(self, values: dict[str, np.ndarray], threads: int) -> dict[str, np.ndarray] | None:
-        results = self._replays.run(values, threads)
+    def recorded(self, bound: BoundRun, values: Any, threads: int) -> dict[str, np.ndarray] | None:
+        results = super().recorded(bound, values, threads)
         if results is None:
             return None
-        again = execute(self._plan, dict(values), 0, lengths={}, state_in={}, state_out={}, threads=threads)
+        again = execute(self._step_by_step, dict(values), 0, lengths={}, state_in={}, state_out={}, threads=threads)
         for name, array in results.items():
             if not np.array_equal(array, again[name], equal_nan=array.dtype.kind == "f"):
                 raise CheckError(f"output {name!r}: a recorded run has other bits than one step by step")
         return results
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._replays, name)
+    @functools.cached_property
+    def _step_by_step(self) -> Runner:
+        return _Unrecorded(self.plan)
 
-    def __len__(self) -> int:
-        return len(self._replays)
+
+class _Unrecorded(Runner):
+    """Records nothing."""
+
+    def recorded(self, *arguments: Any) -> None:
+        return None
 
 
 # ---- comparing ----------------------------------------------------------------------------------------------
@@ -229,15 +233,8 @@ def _wide(array: np.ndarray) -> np.ndarray:
 # ---- segments of the C core ---------------------------------------------------------------------------------
 
 def _segment(segment: Segment, whole: dict[str, Node]) -> Segment:
-    fields = {field.name: getattr(segment, field.name) for field in dataclasses.fields(segment)}
-    made = _GuardedSegment(**fields)
-    made.core = _Core(segment, [whole[node.name] for node in segment.nodes])      # type: ignore[assignment]
-    return made
-
-
-class _GuardedSegment(Segment):
-    def stream(self, batch: int, rows: np.ndarray | None, threads: int, turn: Turn) -> Any:
-        return self.core.stream(batch, rows, threads, turn)      # type: ignore[attr-defined]
+    core: Any = _Core(segment, [whole[node.name] for node in segment.nodes])
+    return dataclasses.replace(segment, core=core)
 
 
 class _Core:
@@ -253,12 +250,12 @@ class _Core:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._core, name)
 
-    def run(self, batch: int, steps: list, lengths: list, inputs: list, outputs: list, state_in: Any, state_out: Any,
-            threads: int, split: str = "auto", block_steps: int = 0, resumed: bool = False) -> None:
+    def run(self, inputs: list, threads: int, lengths: list, outputs: list, state_in: Any, state_out: Any, split: str,
+            block_steps: int, resumed: bool) -> list[np.ndarray]:
         before = None if state_in is None else state_in.copy()       # a stream's rows may be written in place
-        self._core.run(batch, steps, lengths, inputs, outputs, state_in, state_out, threads, split, block_steps,
-                       resumed)
-        self._check(inputs, lengths, outputs, before, state_out, resumed)
+        made = self._core.run(inputs, threads, lengths, outputs, state_in, state_out, split, block_steps, resumed)
+        self._check(inputs, lengths, made, before, state_out, resumed)
+        return made
 
     def quick(self, x: Any, threads: int, out: Any = None, lengths: Any = None) -> Any:
         y = self._core.quick(x, threads, out, lengths)
@@ -274,7 +271,7 @@ class _Core:
 
     def stream(self, batch: int, rows: np.ndarray | None, threads: int, turn: Turn) -> _Stream:
         own = Turn(CheckError, "the stream is in use")
-        return _Stream(self, CoreStream(self._core, batch, rows, threads, own), rows, turn)
+        return _Stream(self, self._core.stream(batch, rows, threads, own), rows, turn)
 
     def _check(self, inputs: list, lengths: list, outputs: list, state_in: Any = None, state_out: Any = None,
                resumed: bool = False) -> None:

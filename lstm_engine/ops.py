@@ -24,7 +24,8 @@ from .errors import ArgumentError, ArgumentTypeError
 from .graph.activations import from_onnx
 from .operators import validate
 from .plan import lower
-from .plan.execute import execute
+from .running import Runner
+from .running.execute import execute
 from .types import Array, Direction, Input, Layout, Switch
 
 _FLOATS = ("float16", "float32", "float64")
@@ -159,12 +160,13 @@ def _run(kind: type[g.Recurrent], X: Any, weights: dict[str, Any], sequence_lens
             values[name] = _state_rows(value, name, x.dtype, batch, dirs, node.hidden, layout, compute)
     lengths = _lengths(sequence_lens, batch, steps)
     plan = lower(graph, isa=runtime.isa())
+    runner = Runner(plan)
     if runtime.checking_wanted():
         from .checking import guarded
 
-        plan = guarded(plan, graph)
-    out = execute(plan, values, batch, lengths={} if lengths is None else {"time": lengths}, state_in={}, state_out={},
-                  threads=runtime.num_threads(threads))
+        runner = guarded(plan, graph)
+    out = execute(runner, values, batch, lengths={} if lengths is None else {"time": lengths}, state_in={},
+                  state_out={}, threads=runtime.num_threads(threads))
     results: list[np.ndarray] = [out["Y"].reshape(batch, steps, dirs, node.hidden)]
     for name in wanted[1:]:
         results.append(out[name].reshape(batch, dirs, node.hidden))

@@ -103,7 +103,7 @@ def describe(model: Model) -> dict[str, Any]:
 
 def _padding(model: Model) -> dict[str, Any] | None:
     """Whether a mask tells padding from data, layer by layer; None for a model without sequences."""
-    from ..ragged import padding_of
+    from ..plan.ragged import padding_of
 
     padding = padding_of(model._plan.light, model._plan.values)
     if padding is None:

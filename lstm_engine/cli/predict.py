@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _warn_of_padding(model: Model, given: Sequences) -> None:
     """Unequal sequences leave padding out, which is another question to a model that has learnt from it."""
-    from ..ragged import padding_of
+    from ..plan.ragged import padding_of
 
     if given.lengths is not None and (padding := padding_of(model.graph)) is not None and padding.mask != "all":
         note("the sequences differ in length and are not padded, and not every layer of the model has a mask: if it "

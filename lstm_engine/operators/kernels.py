@@ -51,7 +51,7 @@ class Kept(dict[Any, Any]):
 
 
 def repeatable(kernel: Kernel, repetition: Repetition) -> Kernel:
-    """`kernel`, with what plan.replay asks of it."""
+    """`kernel`, with what a recording of a run asks of it."""
     kernel.repetition = repetition          # type: ignore[attr-defined]
     return kernel
 

@@ -37,7 +37,7 @@ def convolution_through_core(node: Operator, isa: str, sharing: Sharing) -> Call
     sharing.lend(core, node)
     x = core.input(False, 0, weight.size // len(weight))
     kernel = sharing.made("windows", _as_kernel, weight)
-    core.output(core.dense(x, kernel, bias, LINEAR), False, len(weight))
+    core.output(core.dense(x, kernel, bias, LINEAR))
     core.finish()
 
     return _small_convolution(attributes, weight.shape, core)

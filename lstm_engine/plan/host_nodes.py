@@ -82,10 +82,10 @@ def _rows_through_core(node: Dense | Activate, rank: int, features: int, dtype: 
     if isinstance(node, Dense):
         bias = None if node.bias is None else sharing.contiguous(node.bias, dtype)
         units = node.kernel.shape[1]
-        core.output(core.dense(x, sharing.contiguous(node.kernel, dtype), bias, node.activation), False, units)
+        core.output(core.dense(x, sharing.contiguous(node.kernel, dtype), bias, node.activation))
     else:
         units = features
-        core.output(core.activate(x, node.activation), False, units)
+        core.output(core.activate(x, node.activation))
     core.finish()
 
     def run(x: np.ndarray) -> np.ndarray:
@@ -93,9 +93,7 @@ def _rows_through_core(node: Dense | Activate, rank: int, features: int, dtype: 
             raise ArgumentError(f"node {node.name!r} ({node.op}): value {node.inputs[0]!r} must have {rank} axes, the "
                                 f"last of {features}, got {list(x.shape)}")
         rows = np.ascontiguousarray(x, dtype).reshape(-1, features)
-        out = np.empty((len(rows), units), dtype)
-        core.run(len(rows), [], [], [rows], [out], None, None, 1)
-        return out.reshape(*x.shape[:-1], units)
+        return core.run([rows], 1)[0].reshape(*x.shape[:-1], units)
 
     def again(out: np.ndarray, x: np.ndarray) -> list[Call] | None:
         if x.ndim != rank or x.shape[-1] != features:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,6 @@ from .weights import Lightener, Sharing
 
 if TYPE_CHECKING:
     from ..graph.nodes import Dim
-    from .replay import Replays
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,21 @@ class Plan:
     axes: Axes
     bounds: Bounds
     drops: tuple[tuple[str, ...], ...]          # values that nobody reads after a step
-    replays: Replays | None = field(default=None, compare=False)     # where host operators take part
+
+    @cached_property
+    def direct(self) -> Segment | None:
+        """The segment that is all of the plan and takes and gives its inputs and outputs as they are, with no lengths,
+        masks or axes of its own: the core alone then says what fits, and one call of it is a run."""
+        segment = self.steps[0] if len(self.steps) == 1 else None
+        if not isinstance(segment, Segment) or any(axis.lengths or axis.mask for axis in segment.axes) \
+                or {port.value for port in segment.ports} != {value.name for value in self.inputs} \
+                or len(segment.ports) != len(self.inputs) or not segment.takes_declared(self.values) \
+                or sorted(port.value for port in segment.outputs) != sorted(self.outputs):
+            return None
+        batches = {self.values[port.value].shape[0] for port in segment.ports}
+        # One name for two axes would make their sizes equal, which the core does not check.
+        symbols = [dim for dim in (*batches, *(axis.time for axis in segment.axes)) if isinstance(dim, str)]
+        return segment if len(batches) == 1 and len(symbols) == len(set(symbols)) else None
 
     @cached_property
     def mixes_rows(self) -> str:
@@ -108,7 +121,7 @@ def lower(graph: Graph, *, isa: str, gemm: str = "packed", threads: int = 1, lim
     values = infer_shapes(graph)
     axes = Axes.of(graph, values)
     parts = partition(graph, values)
-    sharing, bounds = Sharing(graph), Bounds(graph, limits or Limits())
+    sharing, bounds = Sharing(graph), Bounds.of(graph, limits or Limits())
     lightener = Lightener(graph, [part.nodes[0] for part in parts if not part.core], sharing)
     steps = [_segment(part, values, _core.CoreModel(isa, part.dtype, gemm, threads), lightener, sharing) if part.core
              else _host_step(lightener.host(part.nodes[0]), values, isa, sharing, bounds) for part in parts]
@@ -116,13 +129,13 @@ def lower(graph: Graph, *, isa: str, gemm: str = "packed", threads: int = 1, lim
         if isinstance(step, Segment):
             bounds.limit_quick_calls(step)
     inputs = tuple(values[value.name] for value in graph.inputs)
-    replays = None
-    if any(isinstance(step, HostStep) for step in steps):
-        from .replay import Replays
-
-        replays = Replays(steps, [value.name for value in inputs], graph.outputs, bounds)
-    return Plan(lightener.light(), inputs, graph.outputs, values, tuple(steps), _compute_dtype(graph, values), isa,
-                gemm, axes, bounds, _drops(steps, graph.outputs), replays)
+    plan = Plan(lightener.light(), inputs, graph.outputs, values, tuple(steps), _compute_dtype(graph, values), isa,
+                gemm, axes, bounds, _drops(steps, graph.outputs))
+    if plan.direct is not None:
+        sizes = [values[plan.direct.ports[0].value].shape[0], *(axis.time for axis in plan.direct.axes)]
+        batch, *steps_of_axes = [dim if isinstance(dim, int) else None for dim in sizes]
+        plan.direct.core.fix_sizes(batch, steps_of_axes)
+    return plan
 
 
 def _drops(steps: list[Step], outputs: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
@@ -220,7 +233,7 @@ class _SegmentBuilder:
             axis = self.part.made[name]
             features = int(self.values[name].shape[-1])
             index = None if axis is None else segment.axes.index(axis)
-            segment.core.output(self.numbers[name, axis], axis is not None, features, index or 0, name)
+            segment.core.output(self.numbers[name, axis], name)
             segment.outputs.append(Port(name, index, False, features, makers[name]))
         segment.core.finish()
         return segment

@@ -40,10 +40,6 @@ class Segment:
     nodes: list[Node] = field(default_factory=list)
     node_axes: list[int | None] = field(default_factory=list)        # where each node's first input stands
 
-    def stream(self, batch: int, rows: np.ndarray | None, threads: int, turn: _core.Turn) -> Any:
-        """The core's own stream, for a segment of one input and one output."""
-        return _core.CoreStream(self.core, batch, rows, threads, turn)
-
     def reads(self) -> set[str]:
         """The names of the values that come in."""
         return {port.value for port in self.ports} | {name for axis in self.axes for name in (axis.lengths, axis.mask)}

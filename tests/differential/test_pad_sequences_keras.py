@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import lstm_engine as le
-from lstm_engine.ragged import padding_of
+from lstm_engine.plan.ragged import padding_of
 
 keras_pad = pytest.importorskip("keras").utils.pad_sequences
 KERAS_SIDE = {"left": "pre", "right": "post"}

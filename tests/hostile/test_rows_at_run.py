@@ -15,7 +15,8 @@ import lstm_engine as le
 from lstm_engine import _core, runtime
 from lstm_engine.graph import LINEAR, RNN, TANH, Graph, Operator, Value
 from lstm_engine.plan import lower
-from lstm_engine.plan.execute import execute
+from lstm_engine.running import Runner
+from lstm_engine.running.execute import execute
 
 pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx")
@@ -131,7 +132,7 @@ def core(*, ids: bool = False, sequence: bool = True) -> Any:
     """x of 3 features to 2 units; with `ids`, a table of 5."""
     made = _core.CoreModel(runtime.isa(), "float32", "packed")
     x = made.embedding(made.input_ids(sequence, 0, "ids"), weights(5, 3)) if ids else made.input(sequence, 0, 3, "x")
-    made.output(made.dense(x, weights(3, 2), None, LINEAR), sequence, 2, 0, "y")
+    made.output(made.dense(x, weights(3, 2), None, LINEAR), "y")
     made.finish()
     return made
 
@@ -140,40 +141,76 @@ def fresh(*shape: int, dtype: str = "float32") -> np.ndarray:
     return np.zeros(shape, dtype)
 
 
-@pytest.mark.parametrize("x", [(4, 5, 2), (4, 5, 4), (3, 5, 3), (5, 5, 3), (4, 4, 3), (4, 6, 3), (4, 15), (60,),
-                               (4, 5, 3, 1), (0, 5, 3), (4, 0, 3)])
+@pytest.mark.parametrize("x", [(4, 5, 2), (4, 5, 4), (4, 15), (60,), (4, 5, 3, 1)])
 def test_the_core_refuses_an_input_of_another_shape(x):
-    with pytest.raises(le.ArgumentError, match=r"value 'x': expected shape \[4, 5, 3\], got \["):
-        core().run(4, [5], [None], [fresh(*x)], [fresh(4, 5, 2)], None, None, 1)
+    with pytest.raises(le.ArgumentError, match=r"value 'x': expected shape \[rows, steps, 3\], got \["):
+        core().run([fresh(*x)], 1)
+
+
+@pytest.mark.parametrize("x", [(3, 5, 3), (5, 5, 3), (4, 4, 3), (4, 6, 3), (0, 5, 3), (4, 0, 3)])
+def test_the_core_refuses_an_output_of_other_rows_and_steps_than_its_input(x):
+    rows, steps, _ = x
+    with pytest.raises(le.ArgumentError, match=rf"value 'y': expected shape \[{rows}, {steps}, 2\], got \[4, 5, 2\]"):
+        core().run([fresh(*x)], 1, None, [fresh(4, 5, 2)])
+
+
+@pytest.mark.parametrize("h", [(3, 2), (5, 2), (0, 2), (4, 1), (4, 3), (8,), (4, 5, 2)])
+def test_the_core_refuses_inputs_that_disagree(h):
+    made = _core.CoreModel(runtime.isa(), "float32", "packed")
+    cell = RNN(name="rnn", inputs=("x", "", "h"), outputs=("y",), W=weights(1, 2, 3), R=weights(1, 2, 2),
+               activations=((TANH,),))
+    y, *_ = made.recurrent(cell, made.input(True, 0, 3, "x"), made.input(False, 0, 2, "h"), -1, True, False, False)
+    made.output(y)
+    made.finish()
+    with pytest.raises(le.ArgumentError, match=r"value 'h': expected shape \[4, 2\], got \["):
+        made.run([fresh(4, 5, 3), fresh(*h)], 1)
+
+
+@pytest.mark.parametrize("kernel", [(2, 2), (4, 2), (3,), (3, 2, 1)])
+def test_the_core_refuses_weights_of_another_size_than_what_they_multiply(kernel):
+    made = _core.CoreModel(runtime.isa(), "float32", "packed")
+    x = made.input(True, 0, 3)
+    with pytest.raises(le.ArgumentError, match="dense kernel: expected"):
+        made.dense(x, weights(*kernel), None, LINEAR)
+    with pytest.raises(le.ArgumentError, match="dense bias: expected"):
+        made.dense(x, weights(3, 2), weights(3), LINEAR)
+    cell = RNN(name="rnn", inputs=("x",), outputs=("y",), W=weights(1, 2, 4), R=weights(1, 2, 2),
+               activations=((TANH,),))
+    with pytest.raises(le.ArgumentError, match=r"rnn.W: expected a C-contiguous float32 array of shape \(1, 2, 3\)"):
+        made.recurrent(cell, x, -1, -1, True, False, False)
+    with pytest.raises(le.ArgumentError, match="embedding table: expected"):
+        made.embedding(made.input_ids(True, 0), weights(5))
+    with pytest.raises(le.CoreError, match="no value 99"):
+        made.output(99)
 
 
 @pytest.mark.parametrize("y", [(4, 5, 1), (3, 5, 2), (4, 4, 2), (4, 10), (40,), (0, 5, 2)])
 def test_the_core_refuses_an_output_of_another_shape(y):
     with pytest.raises(le.ArgumentError, match=r"value 'y': expected shape \[4, 5, 2\], got \["):
-        core().run(4, [5], [None], [fresh(4, 5, 3)], [fresh(*y)], None, None, 1)
+        core().run([fresh(4, 5, 3)], 1, None, [fresh(*y)])
 
 
-@pytest.mark.parametrize("ids", [(4, 4), (3, 5), (20,), (4, 5, 1)])
+@pytest.mark.parametrize("ids", [(20,), (4, 5, 1), ()])
 def test_the_core_refuses_ids_of_another_shape(ids):
-    with pytest.raises(le.ArgumentError, match=r"value 'ids': expected shape \[4, 5\], got \["):
-        core(ids=True).run(4, [5], [None], [fresh(*ids, dtype="int32")], [fresh(4, 5, 2)], None, None, 1)
+    with pytest.raises(le.ArgumentError, match=r"value 'ids': expected shape \[rows, steps\], got \["):
+        core(ids=True).run([fresh(*ids, dtype="int32")], 1)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "int32", "float16"])
 def test_the_core_refuses_another_dtype(dtype):
     with pytest.raises(le.ArgumentTypeError, match="value 'x': expected an aligned, C-contiguous array"):
-        core().run(4, [5], [None], [fresh(4, 5, 3, dtype=dtype)], [fresh(4, 5, 2)], None, None, 1)
+        core().run([fresh(4, 5, 3, dtype=dtype)], 1)
 
 
 @pytest.mark.parametrize("lengths", [(3,), (5,), (4, 1), ()])
 def test_the_core_refuses_other_lengths(lengths):
     with pytest.raises(le.ArgumentError, match=r"lengths: expected shape \[4\], got \["):
-        core().run(4, [5], [fresh(*lengths, dtype="int32")], [fresh(4, 5, 3)], [fresh(4, 5, 2)], None, None, 1)
+        core().run([fresh(4, 5, 3)], 1, [fresh(*lengths, dtype="int32")])
 
 
 def test_the_core_refuses_a_vector_for_a_sequence_and_the_other_way_round():
-    with pytest.raises(le.ArgumentError, match=r"value 'x': expected shape \[4, 3\], got \[4, 1, 3\]"):
-        core(sequence=False).run(4, [], [], [fresh(4, 1, 3)], [fresh(4, 2)], None, None, 1)
+    with pytest.raises(le.ArgumentError, match=r"value 'x': expected shape \[rows, 3\], got \[4, 1, 3\]"):
+        core(sequence=False).run([fresh(4, 1, 3)], 1)
 
 
 def test_calls_made_ahead_take_only_what_fits():
@@ -192,23 +229,24 @@ def test_the_core_refuses_a_state_of_another_shape(state):
     cell = RNN(name="rnn", inputs=("x",), outputs=("y",), W=weights(1, 2, 3), R=weights(1, 2, 2),
                activations=((TANH,),))
     y, *_ = made.recurrent(cell, made.input(True, 0, 3), -1, -1, True, False, False)
-    made.output(y, True, 2)
+    made.output(y)
     made.finish()
     for before, after in ((fresh(*state), None), (None, fresh(*state))):
         with pytest.raises(le.ArgumentError, match=r"state: expected shape \[4, 2\], got \["):
-            made.run(4, [5], [None], [fresh(4, 5, 3)], [fresh(4, 5, 2)], before, after, 1)
+            made.run([fresh(4, 5, 3)], 1, None, None, before, after)
     with pytest.raises(le.ArgumentError, match=r"state: expected shape \[4, 2\], got \["):
-        _core.CoreStream(made, 4, fresh(*state), 1, _core.Turn(RuntimeError, "in use"))
+        made.stream(4, fresh(*state), 1, _core.Turn(RuntimeError, "in use"))
 
 
 def test_a_plan_whose_values_are_not_what_it_was_made_for():
     """`execute` is given what `predict` would have refused: each port is looked at again."""
     cell = RNN(name="rnn", inputs=("x", "", "h"), outputs=("y",), W=weights(1, 2, 3), R=weights(1, 2, 2))
-    plan = lower(Graph((Value("x", ("b", "t", 3)), Value("h", ("b", 2))), (cell,), ("y",)), isa=runtime.isa())
+    graph = Graph((Value("x", ("b", "t", 3)), Value("h", ("b", 2))), (cell,), ("y",))
+    runner = Runner(lower(graph, isa=runtime.isa()))
 
     def run(x: np.ndarray, h: np.ndarray, **more: Any) -> Any:
         options = {"lengths": {}, "state_in": {}, "state_out": {}, "threads": 1, **more}
-        return execute(plan, {"x": x, "h": h}, 4, **options)
+        return execute(runner, {"x": x, "h": h}, 4, **options)
 
     assert run(fresh(4, 5, 3), fresh(4, 2))["y"].shape == (4, 5, 2)
     for x, h in (((4, 5, 3), (1, 2)), ((4, 5, 3), (4, 1)), ((4, 5, 3), (4, 5, 2)), ((4, 15), (4, 2)),

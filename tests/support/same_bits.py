@@ -14,8 +14,8 @@ import numpy as np
 
 import lstm_engine as le
 from lstm_engine import _core
-from lstm_engine.inputs import check_inputs
-from lstm_engine.plan.execute import execute
+from lstm_engine.running.execute import execute
+from lstm_engine.running.inputs import check_inputs
 
 ISAS = tuple(le.info()["isas"])
 VOCABULARY = 30
@@ -105,7 +105,7 @@ class Network:
 def run(model: le.Model, x, lengths=None, *, threads: int = 1, split: str = "rows", block_steps: int = 0) -> np.ndarray:
     """What predict does, with every choice of how the work is dealt."""
     checked = check_inputs(model._plan.inputs, model._plan.axes, x, lengths)
-    return execute(model._plan, checked.arrays, checked.batch, lengths=checked.lengths, state_in={}, state_out={},
+    return execute(model._runner, checked.arrays, checked.batch, lengths=checked.lengths, state_in={}, state_out={},
                    threads=threads, split=split, block_steps=block_steps)["output"]
 
 

@@ -105,7 +105,7 @@ def test_operators_and_recordings(check: None, compared: list[str]) -> None:
         compared.clear()
         model.predict(x)
         assert [name.split("'")[1] for name in compared] == ["scale", "lstm", "sum", "most", "head"]
-    recording = next(iter(model._plan.replays._idle.values()))[0]       # type: ignore[union-attr]
+    recording = next(iter(model._runner._recordings.values()))
     recording.calls.append((np.add, (recording.outputs["z"], np.float32(1e-6), recording.outputs["z"])))
     with pytest.raises(CheckError, match="'z': a recorded run has other bits"):
         model.predict(x)
@@ -133,6 +133,7 @@ def test_a_wrong_packed_weight_is_named(check: None, way: str) -> None:
     from lstm_engine.layers import chain
     from lstm_engine.operators import validate
     from lstm_engine.plan import lower
+    from lstm_engine.running import Predictor
 
     graph = validate(graph_with_operators()) if way == "operators" else chain(layers())
     model = le.Model(graph)
@@ -140,8 +141,9 @@ def test_a_wrong_packed_weight_is_named(check: None, way: str) -> None:
     wrong = lstm.R.copy()
     wrong[0, 7, 2] += 0.01
     other = replace(graph, nodes=tuple(replace(node, R=wrong) if node is lstm else node for node in graph.nodes))
-    model._plan = checking.guarded(lower(other, isa=runtime.isa()), graph)
-    model._quick = model._direct = None
+    model._runner = checking.guarded(lower(other, isa=runtime.isa()), graph)
+    model._predictor = Predictor(model._runner)
+    model._direct = model._only = None
     x = numbers(2, 5, 3)
     run = {"predict": lambda: model(x), "operators": lambda: model(x), "lengths": lambda: model(x, lengths=[5, 2]),
            "stream": lambda: model.stream(2).run(x)}[way]

@@ -12,8 +12,8 @@ from lstm_engine.graph import Graph, Operator
 from lstm_engine.operators import run_operator
 from lstm_engine.plan import HostStep
 from lstm_engine.plan.host_nodes import host_kernel, host_step
-from lstm_engine.plan.replay import Unrepeatable, record
 from lstm_engine.plan.weights import Sharing
+from lstm_engine.running.record import Unrepeatable, record
 
 onnx = pytest.importorskip("onnx")
 

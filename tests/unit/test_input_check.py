@@ -7,8 +7,8 @@ import pytest
 
 from lstm_engine.errors import ArgumentError, ArgumentTypeError
 from lstm_engine.graph import Value
-from lstm_engine.inputs import InputCheck, check_inputs
 from lstm_engine.plan.axes import Axes
+from lstm_engine.running.inputs import InputCheck, check_inputs
 
 INPUTS = (Value("x", ("batch", "time", 3)), Value("ids", ("batch", "time"), "int32"), Value("h", ("batch", 2)))
 AXES = Axes({value.name: value for value in INPUTS}, "batch", frozenset({"time"}), False)

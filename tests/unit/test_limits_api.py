@@ -109,9 +109,9 @@ def test_limits_change_no_bits(made, arrays):
 def test_calls_of_shapes_seen_before_are_not_looked_at_again(arrays, monkeypatch):
     limited = with_operator(arrays, memory=1 << 20)
     looked: list = []
-    account = limited._plan.bounds.account
-    monkeypatch.setattr(limited._plan.bounds, "account",
-                        lambda *given: looked.append(made := account(*given)) or made)
+    account = limited._runner.account
+    monkeypatch.setattr(limited._runner, "account",
+                        lambda *given, **more: looked.append(made := account(*given, **more)) or made)
     for _ in range(4):
         limited.predict(np.ones((2, 5, 8), "f4"))
     # Two runs step by step, or one and the making of a recording; the first alone is looked at.

@@ -5,7 +5,7 @@ import pytest
 
 import lstm_engine as le
 from lstm_engine.graph import LSTM, Dense, Graph, Value
-from lstm_engine.inputs import InputCheck
+from lstm_engine.running.inputs import InputCheck
 
 rng = np.random.default_rng(0)
 H, F = 12, 5
@@ -72,7 +72,8 @@ def calls(model, x):
 
 
 def long_way(model, monkeypatch):
-    monkeypatch.setattr(model, "_quick", None)
+    monkeypatch.setattr(model, "_direct", None)
+    monkeypatch.setattr(model, "_only", None)
 
 
 @pytest.mark.parametrize("name", MODELS)

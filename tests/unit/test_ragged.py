@@ -7,7 +7,7 @@ import pytest
 
 import lstm_engine as le
 from lstm_engine import graph as g
-from lstm_engine.ragged import padding_of
+from lstm_engine.plan.ragged import padding_of
 
 W, R = np.ones((1, 16, 2), np.float32), np.ones((1, 16, 4), np.float32)
 

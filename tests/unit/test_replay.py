@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import lstm_engine as le
-from lstm_engine.plan import replay
-from lstm_engine.plan.execute import execute
+from lstm_engine.running import Runner, bound
+from lstm_engine.running.execute import execute
 
 onnx = pytest.importorskip("onnx")
 helper = onnx.helper
@@ -29,8 +29,7 @@ def model_of(nodes: list, inputs: dict[str, tuple], outputs: list[str], types: d
 
 def step_by_step(model: le.Model, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What the plan gives without a replay."""
-    plan = model._plan
-    return execute(plan, dict(arrays), 1, lengths={}, state_in={}, state_out={}, threads=1, split="rows")
+    return execute(model._runner, dict(arrays), 1, lengths={}, state_in={}, state_out={}, threads=1, split="rows")
 
 
 def answers(model: le.Model, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -39,7 +38,7 @@ def answers(model: le.Model, arrays: dict[str, np.ndarray]) -> dict[str, np.ndar
 
 
 def recordings(model: le.Model) -> int:
-    return len(model._plan.replays)
+    return model._runner.recordings()
 
 
 def floats(*shape: int, seed: int = 0) -> np.ndarray:
@@ -172,7 +171,7 @@ def test_scratch_counts() -> None:
                      w=floats(3, 2, 16))
     for _ in range(3):
         model.predict(floats(1, 2, 4000))
-    assert recordings(model) == 1 and model._plan.replays.bytes() > 4 * 16 * 2 * 4000
+    assert recordings(model) == 1 and model._runner.recorded_bytes() > 4 * 16 * 2 * 4000
     for _ in range(4):
         model.predict(floats(1, 2, 40000))          # 5 MB of columns
     assert recordings(model) == 1
@@ -183,8 +182,9 @@ def test_shapes_that_cannot_be_recorded_leave_nothing_behind() -> None:
     for n in range(1, 200):
         for value in (0, 1, 0):
             model.predict(np.full((1, n), value, "f4"))
-    replays = model._plan.replays
-    assert recordings(model) == 0 and len(replays._idle) <= 1 and len(replays._left) <= replays.MOST_SEEN
+    runner = model._runner
+    assert recordings(model) == 0 and len(runner._bound) <= Runner.MOST_BOUND
+    assert not any(found.idle for found in runner._bound.values())
 
 
 def lstm_chain() -> le.Model:
@@ -216,13 +216,13 @@ def test_many_shapes_keep_a_few_recordings() -> None:
     model = lstm_chain()
     for steps in [*range(1, 20), *range(1, 20)]:
         model.predict(floats(steps, 2, 4))
-    assert recordings(model) == model._plan.replays.MOST_KEPT
+    assert recordings(model) == Runner.MOST_RECORDINGS
 
 
 def test_more_shapes_than_recordings_are_not_recorded_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     model, made = lstm_chain(), []
-    original = replay.record
-    monkeypatch.setattr(replay, "record", lambda *args: made.append(original(*args)) or made[-1])
+    original = bound.record
+    monkeypatch.setattr(bound, "record", lambda *args: made.append(original(*args)) or made[-1])
     for _ in range(6):
         for steps in range(1, 20):
             x = floats(steps, 2, 4)

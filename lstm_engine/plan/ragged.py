@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .graph import Graph, Pool, Recurrent, Value
-from .operators import infer_shapes
-from .plan.axes import Axes
+from ..graph import Graph, Pool, Recurrent, Value
+from ..operators import infer_shapes
+from .axes import Axes
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from ..errors import LstmEngineError
 from ..graph import Operator, Value
 from ..operators import OPERATORS
 from ..operators.kernels import MISFITS
-from .estimate import results_of
+from ..plan import HostStep, Segment
+from ..plan.estimate import results_of
+from ..plan.steps import Step
 from .ports import sizes
-from .steps import HostStep, Segment, Step
 
 SMALL = 1 << 12         # elements of a value that is computed
 

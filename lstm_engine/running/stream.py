@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
-from . import runtime
-from ._core import Turn
-from .arguments import shown, whole_number
-from .arrays import Owners, plain_array
-from .entry import entry, out_of_memory
-from .errors import ArgumentError, ArgumentTypeError, LstmEngineError, UnsupportedError
-from .graph import Pool, Recurrent, Value
+from .. import runtime
+from .._core import Turn
+from ..arguments import shown, whole_number
+from ..arrays import plain_array
+from ..entry import entry, out_of_memory
+from ..errors import ArgumentError, ArgumentTypeError, LstmEngineError, UnsupportedError
+from ..graph import Value
+from ..plan import Segment
+from ..plan.stepwise import fed_inputs
+from .bound import Runner
+from .execute import execute
 from .inputs import InputCheck, converted
-from .plan import HostStep, Plan
-from .plan.execute import execute
-from .plan.step_axes import across_time, step_places, takes_last_step
-
-if TYPE_CHECKING:
-    from .model import Model
 
 _Rows = dict[int, np.ndarray]           # state rows by segment, see StateLayout
 
@@ -34,9 +32,9 @@ class Stream:
     """
 
     @entry
-    def __init__(self, model: Model, batch: int = 1, states: Mapping[str, str] | None = None,
+    def __init__(self, runner: Runner, batch: int = 1, states: Mapping[str, str] | None = None,
                  threads: int | None = None) -> None:
-        self._model, self._plan, self._batch = model, model._plan, whole_number(batch, "stream: batch")
+        self._runner, self._plan, self._batch = runner, runner.plan, whole_number(batch, "stream: batch")
         runtime.num_threads(threads)
         self._threads = threads
         if states is not None and not isinstance(states, Mapping):
@@ -44,11 +42,11 @@ class Stream:
                                     f"not {type(states).__name__}")
         self._pairs = dict(states or {})
         self._axes = self._plan.axes
-        self._inputs = _stepped_inputs(self._plan, self._pairs)
-        self._check = InputCheck(self._inputs, self._axes)
+        self._inputs, fed_axes = fed_inputs(self._plan, self._batch, self._pairs)
+        self._check = InputCheck(self._inputs, fed_axes)
         self._one = Turn(StreamError, "the stream is in use by another thread")
         self._closed = False
-        self._layout = model._states
+        self._layout = runner.states
         self._plan.bounds.check_memory(f"the states of {self.batch} sequences", 0 if self._pairs else
                                        2 * self._layout.nbytes(self.batch))
         self._rows = {} if self._pairs else self._layout.zeros(self.batch)
@@ -166,7 +164,7 @@ class Stream:
     def _checked(self, x: Any) -> dict[str, np.ndarray]:
         """The inputs by name, each with this stream's rows; sequences of one length."""
         checked = self._check(x, None)
-        self._model._check_steps(checked.arrays)
+        self._runner.check_steps(checked.arrays)
         for name, array in checked.arrays.items():
             axis = self._axes.batch_axis(name)
             if axis is not None and array.shape[axis] != self.batch:
@@ -181,18 +179,16 @@ class Stream:
         """Run a chunk from a state: the outputs, and the state behind it, which `_keep` makes the stream's own when
         nothing more can fail."""
         made = {} if self._pairs else self._layout.empty(self.batch)
-        results = execute(self._plan, {**arrays, **fed}, self.batch, lengths={}, state_in=rows,
+        results = execute(self._runner, {**arrays, **fed}, self.batch, lengths={}, state_in=rows,
                           state_out=made, threads=runtime.num_threads(self._threads), carry=not self._pairs)
         # What a host operator passes on may be the caller's array, a constant of the model, or a state.
-        for name in self._model._may_alias:
+        outputs = self._runner.outputs
+        for name in outputs.may_alias:
             if name in self._pairs.values():
                 results[name] = results[name].copy()
         after = {name: results[source] for name, source in self._pairs.items()}
         answer = {name: results[name] for name in self._own_outputs()}
-        held = Owners([*arrays.values(), *fed.values(), *after.values()])
-        for name in answer.keys() & self._model._may_alias:
-            if held.share(answer[name]) or self._model._constants.share(answer[name]):
-                answer[name] = answer[name].copy()
+        outputs.owned(answer, [*arrays.values(), *fed.values(), *after.values()])
         return answer, made, after
 
     def _keep(self, rows: _Rows, fed: dict[str, np.ndarray]) -> None:
@@ -237,7 +233,7 @@ class Stream:
             if array.shape != fed[name].shape or array.dtype.kind not in "fiu":
                 raise ArgumentError(f"state {name!r}: expected numbers of shape {fed[name].shape}, "
                                     f"got {array.dtype} of shape {array.shape}")
-            fed[name] = converted(self._model.inputs[name], array, f"state {name!r}").copy()
+            fed[name] = converted(self._plan.values[name], array, f"state {name!r}").copy()
         return rows, fed
 
     def reset(self, rows: Iterable[int] | int | None = None) -> None:
@@ -276,18 +272,16 @@ class Stream:
 
     def _fast_core(self) -> Any:
         """The C core's own stream, for a plan that is one segment with one input and one output."""
-        if len(self._plan.steps) != 1 or self._pairs or isinstance(self._plan.steps[0], HostStep):
-            return None
-        segment = self._plan.steps[0]
-        if len(segment.ports) != 1 or len(segment.outputs) != 1 \
+        segment = self._plan.steps[0] if len(self._plan.steps) == 1 else None
+        if self._pairs or not isinstance(segment, Segment) or len(segment.ports) != 1 or len(segment.outputs) != 1 \
                 or any(axis.mask or axis.lengths for axis in segment.axes) \
                 or not segment.takes_declared(self._plan.values):
             return None
         rows = self._rows.get(0)
-        return segment.stream(self.batch, rows, self._threads or 0, self._one)
+        return segment.core.stream(self.batch, rows, self._threads or 0, self._one)
 
     def _zero_input(self, name: str) -> np.ndarray:
-        value = self._model.inputs[name]
+        value = self._plan.values[name]
         if any(isinstance(dim, str) and dim != self._axes.batch for dim in value.shape):
             raise ArgumentError(f"stream: the size of state {name!r} {list(value.shape)} is not known")
         shape = [self.batch if dim == self._axes.batch and isinstance(dim, str) else dim for dim in value.shape]
@@ -302,7 +296,9 @@ class Stream:
     def _no_steps(self, name: str, along: int) -> np.ndarray:
         value = self._plan.values[name]
         shape = [self.batch if dim == self._axes.batch else dim if isinstance(dim, int) else 0 for dim in value.shape]
-        return np.empty(shape if self._sequence(name) else [*shape[:along], 0, *shape[along:]], value.dtype)
+        axis = self._axes.time_axis(name)
+        shape[along:along if axis is None else axis + 1] = [0]
+        return np.empty(shape, value.dtype)
 
     def _with_time(self, x: Any) -> Any:
         """Step inputs with their time axis of 1 put in."""
@@ -328,58 +324,3 @@ class Stream:
 
 class StreamError(LstmEngineError, RuntimeError):
     """A stream was used after it was closed, or by two threads at once."""
-
-
-def _stepped_inputs(plan: Plan, pairs: Mapping[str, str]) -> tuple[Value, ...]:
-    """The inputs a stream is fed with; UnsupportedError if the model cannot run step by step."""
-    names = {value.name for value in plan.inputs}
-    for name, source in pairs.items():
-        if name not in names:
-            raise ArgumentError(f"stream: states names the input {name!r}; the model has {', '.join(sorted(names))}")
-        if source not in plan.outputs:
-            raise ArgumentError(f"stream: states names the output {source!r}; the model has {', '.join(plan.outputs)}")
-    inputs = tuple(value for value in plan.inputs if value.name not in pairs)
-    if not inputs:
-        raise ArgumentError("stream: no input is left to feed")
-    if pairs:
-        return inputs                       # such a model is a step by its own definition
-    for value in inputs:
-        if other := plan.axes.unsettled(value.name):
-            raise UnsupportedError(f"this model cannot run step by step: nothing says whether {other!r} of input "
-                                   f"{value.name!r} {list(value.shape)} is the time axis; give both one name in the "
-                                   "model's inputs, or fix its size (spec={'shapes': ...})")
-    for time in plan.axes.times:
-        places = step_places(plan.light.nodes, plan.inputs, plan.axes, time, streamed=True)
-        if why := across_time(places, plan.outputs):
-            raise UnsupportedError(f"this model cannot run step by step: {why}")
-    _refuse_last_steps_in_sequences(plan)
-    for node in _nodes(plan):
-        if isinstance(node, Recurrent) and node.direction != "forward":
-            raise UnsupportedError(f"this model cannot run step by step: layer {node.name!r} is {node.direction}, "
-                                   "so its first output needs the last input")
-        if isinstance(node, Pool) and node.kind != "last":
-            raise UnsupportedError(f"this model cannot run step by step: {node.name!r} pools over all steps "
-                                   f"({node.kind})")
-        if isinstance(node, Recurrent) and any(node.inputs[1:4]):
-            raise UnsupportedError(f"this model cannot run step by step: layer {node.name!r} takes its lengths or "
-                                   "initial state from another value; pair explicit states with states={input: output}")
-    return inputs
-
-
-def _refuse_last_steps_in_sequences(plan: Plan) -> None:
-    """Refuse a model in which the last step of a sequence enters every step of another: none can be made before it."""
-    last: set[str] = set()                     # values that depend on a last step and have no time themselves
-    for node in _nodes(plan):
-        depends = not last.isdisjoint(node.inputs) or isinstance(node, Pool) or takes_last_step(node, plan.axes)
-        for position, name in enumerate(node.outputs):
-            if not name or not (depends or isinstance(node, Recurrent) and position > 0):
-                continue
-            if plan.axes.time_axis(name) is not None:
-                raise UnsupportedError(f"this model cannot run step by step: node {node.name!r} makes a sequence from "
-                                       "the last step of another, so its first step needs the last input")
-            last.add(name)
-
-
-def _nodes(plan: Plan) -> Iterable[Any]:
-    for step in plan.steps:
-        yield from [step.node] if isinstance(step, HostStep) else step.nodes

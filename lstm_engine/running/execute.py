@@ -8,16 +8,16 @@ import numpy as np
 
 from ..errors import ArgumentError, UnsupportedError
 from ..graph import Node, Recurrent
-from .lower import Plan
+from ..plan import HostStep, Plan, Segment
+from ..plan.partition import AxisKey
+from .bound import Runner
 from .masks import AxisRun
-from .partition import AxisKey
 from .ports import graph_lengths, graph_mask, sizes, whole_numbers
-from .steps import HostStep, Segment
 
 Rows = Mapping[int, np.ndarray]
 
 
-def execute(plan: Plan, values: dict[str, np.ndarray], batch: int, *, lengths: Mapping[object, np.ndarray],
+def execute(runner: Runner, values: dict[str, np.ndarray], batch: int, *, lengths: Mapping[object, np.ndarray],
             state_in: Rows, state_out: Rows, threads: int, out: Mapping[str, np.ndarray] = {},
             masks: Mapping[object, np.ndarray] = {}, split: str = "auto", block_steps: int = 0, carry: bool = False
             ) -> dict[str, np.ndarray]:
@@ -30,14 +30,15 @@ def execute(plan: Plan, values: dict[str, np.ndarray], batch: int, *, lengths: M
     not there, which leave every state alone and repeat the output before them. carry: the sequences began before these
     values did, so that what a layer gave before the first step is the h of `state_in`, not 0.
     """
+    plan, bound = runner.plan, runner.find(values, threads)
     for what, axes in (("lengths", lengths), ('nan="mask"', masks)):
         if axes:
             _check_steps_apply(plan, axes, what)
     plain = not (lengths or masks or out or state_in or state_out or block_steps) and split == "auto"
     with np.errstate(all="ignore"):           # the host operators' arithmetic is IEEE's
-        if plain and plan.replays is not None and (results := plan.replays.run(values, threads)) is not None:
+        if plain and (results := runner.recorded(bound, values, threads)) is not None:
             return results
-        account = plan.bounds.account(values, plan.steps, plan.drops)
+        account = runner.account(bound, values)
         for number, (step, done) in enumerate(zip(plan.steps, plan.drops)):
             if isinstance(step, HostStep):
                 if account is None:
@@ -60,8 +61,7 @@ def execute(plan: Plan, values: dict[str, np.ndarray], batch: int, *, lengths: M
                 account.after(step, values)
             for name in done:
                 values.pop(name, None)          # a port may be left out of a run
-        if account is not None:
-            plan.bounds.keep(account)
+        bound.within = True
     return {name: values[name] for name in plan.outputs}
 
 
@@ -106,14 +106,10 @@ def _run_segment(plan: Plan, segment: Segment, values: dict[str, np.ndarray], ba
             array = axes[port.axis].compact(array)
             axes[port.axis].steps = array.shape[1]
         inputs.append(whole_numbers(array, port.value) if port.ids else np.ascontiguousarray(array, segment.core.dtype))
-    outputs = []
-    for port in segment.outputs:
-        axis = None if port.axis is None else axes[port.axis]
-        shape = (rows, port.features) if axis is None else (rows, axis.steps, port.features)
-        array = out.get(port.value) if axis is None or axis.mask is None else None
-        outputs.append(segment.core.empty(shape) if array is None else array)
-    segment.core.run(rows, [axis.steps for axis in axes], [axis.lengths for axis in axes], inputs, outputs, state_in,
-                     state_out, threads, split, block_steps, carry)
+    targets = [out.get(port.value) if port.axis is None or axes[port.axis].mask is None else None
+               for port in segment.outputs]
+    outputs = segment.core.run(inputs, threads, [axis.lengths for axis in axes], targets, state_in, state_out, split,
+                               block_steps, carry)
     for port, array in zip(segment.outputs, outputs):
         axis = None if port.axis is None else axes[port.axis]
         if axis is not None and axis.mask is not None:

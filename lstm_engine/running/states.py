@@ -9,9 +9,8 @@ import numpy as np
 
 from ..arrays import plain_array
 from ..errors import ArgumentError, ArgumentTypeError
-from .lower import Plan
-from .partition import optional
-from .steps import Segment
+from ..plan import Plan, Segment
+from ..plan.partition import optional
 
 States = dict[str, dict[str, np.ndarray]]
 

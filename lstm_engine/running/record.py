@@ -1,4 +1,4 @@
-"""Replaying a plan on inputs of shapes it has run on before.
+"""Recording a run of a plan, to make it again on inputs of the same shapes.
 
 Around a small recurrent layer the time goes into calling: views made anew, arrays allocated, values looked up. For
 given shapes all of that is always the same, so it is done once: every value gets its place in memory, operators that
@@ -8,7 +8,6 @@ the next ones read. Results have the bits of `execute.execute`, step by step.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,12 +19,12 @@ from .._core import CoreCall
 from ..arrays import owning_array
 from ..graph import Operator
 from ..operators import OPERATORS
-from ..operators.kernels import MISFITS, Call
-from .bounds import Account, Bounds
-from .steps import HostStep, Segment, Step
+from ..operators.kernels import Call
+from ..plan import HostStep, Segment
+from ..plan.steps import Step
+from .account import Account
 
 _Values = dict[str, np.ndarray]
-_Key = tuple[Any, ...]
 
 
 class Unrepeatable(Exception):
@@ -184,81 +183,3 @@ def _repetition(kernel: Callable[..., Any], inputs: list, placed: list[np.ndarra
                 raise Unrepeatable
             target[...] = array
     return [(again, ())]
-
-
-class Replays:
-    """Recordings of one plan, made the second time that shapes come; each is used by one call at a time.
-
-    Without a lock, which a fork could find held: a recording is in one list of `_idle`, or in the hands of the one call
-    that popped it. What two threads do at once costs a recording at most.
-    """
-
-    MOST_BYTES = 4 << 20        # of a recording: with larger values calling is not what takes the time
-    MOST_KEPT = 8
-    MOST_SEEN = 64
-
-    def __init__(self, steps: Sequence[Step], inputs: Sequence[str], outputs: Sequence[str], bounds: Bounds) -> None:
-        self._steps, self._inputs, self._outputs, self._bounds = steps, inputs, outputs, bounds
-        self._left: dict[_Key, int] = {}                                # recordings that may still be made of shapes
-        self._idle: OrderedDict[_Key, list[Recording]] = OrderedDict()  # the shapes used last stand last
-
-    def run(self, values: _Values, threads: int) -> _Values | None:
-        """The plan's outputs; None where it has to run step by step. Call under `np.errstate(all="ignore")`."""
-        key: Any = (threads,)
-        for name in self._inputs:
-            array = values[name]
-            if not array.flags.c_contiguous:
-                return None
-            key += array.shape, array.dtype.num
-        try:
-            recording = self._idle[key].pop()
-        except (KeyError, IndexError):
-            left = self._left.get(key)
-            if not left:
-                if left is None:
-                    self._first_sight(key)
-                return None
-            recording = None
-            self._left[key] = left - 1
-        try:
-            if recording is None:
-                arrays = {name: values[name] for name in self._inputs}
-                recording = record(self._steps, self._outputs, arrays, threads, self.MOST_BYTES,
-                                   self._bounds.account(arrays, self._steps, ((),) * len(self._steps)))
-            results = recording(values)
-        except Unrepeatable:
-            self._left[key] = 0
-            self._idle.pop(key, None)
-            return None
-        except (*MISFITS, MemoryError):
-            return None                     # what is wrong with these values, running step by step tells
-        self._keep(key, recording)
-        return results
-
-    def _first_sight(self, key: _Key) -> None:
-        if len(self._left) >= self.MOST_SEEN:
-            self._left.clear()
-        self._left[key] = self.MOST_KEPT
-
-    def _keep(self, key: _Key, recording: Recording) -> None:
-        self._idle.setdefault(key, []).append(recording)
-        try:
-            self._idle.move_to_end(key)
-        except KeyError:                    # dropped by another thread meanwhile
-            return
-        for oldest in tuple(self._idle):
-            kept = self._idle.get(oldest)
-            while kept and len(self) > self.MOST_KEPT:
-                kept[:1] = []
-                if not kept:                # more shapes than recordings: it would have to be made again and again
-                    self._left[oldest] = 0
-            if not kept and oldest != key:
-                self._idle.pop(oldest, None)
-
-    def __len__(self) -> int:
-        """Recordings kept for runs to come."""
-        return sum(map(len, tuple(self._idle.values())))
-
-    def bytes(self) -> int:
-        """Of the recordings kept for runs to come."""
-        return sum(recording.bytes for kept in tuple(self._idle.values()) for recording in tuple(kept))

@@ -1,4 +1,4 @@
-"""The thin way through `predict`: for a model that is one segment of the core, arrays go to it as they are.
+"""The direct way through `predict`: for a model that is one segment of the core, arrays go to it as they are.
 
 It takes what needs no more than a cast. Whatever else comes in is answered with None, and goes through the checks of
 `inputs`, which also say what is wrong with it: nothing here raises but the run itself.
@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from .plan import Plan, Segment
+from ..plan import Plan, Segment
 
 
-class QuickCalls:
+class DirectCalls:
     """The calls that a plan of one segment can answer at once. `only`: the core's call for one input and one output."""
 
-    def __init__(self, plan: Plan, segment: Segment, steps: list[Any]) -> None:
+    def __init__(self, plan: Plan, segment: Segment) -> None:
         self._core = segment.core
         self._inputs = [value.name for value in plan.inputs]
         self._outputs = list(plan.outputs)
@@ -25,28 +25,13 @@ class QuickCalls:
         self.only = self._core.quick if len(self._inputs) == len(self._outputs) == 1 else None
         # Lengths belong to a time axis of the caller's; a list may hold sequences of any length.
         self._timed = segment.ports[0].axis is not None
-        self._any_length = self._timed and isinstance(steps[0], str)
+        self._any_length = self._timed and isinstance(segment.axes[0].time, str)
         self._sequence_out = segment.outputs[0].axis is not None
 
     @classmethod
-    def of(cls, plan: Plan) -> QuickCalls | None:
-        """None for a plan that has more than one segment, or lengths, masks or axes of its own."""
-        segment = plan.steps[0] if len(plan.steps) == 1 else None
-        if not isinstance(segment, Segment) or any(axis.lengths or axis.mask for axis in segment.axes) \
-                or {port.value for port in segment.ports} != {value.name for value in plan.inputs} \
-                or len(segment.ports) != len(plan.inputs) or not segment.takes_declared(plan.values) \
-                or sorted(port.value for port in segment.outputs) != sorted(plan.outputs):
-            return None
-        batches = {plan.values[port.value].shape[0] for port in segment.ports}
-        steps = [axis.time for axis in segment.axes]
-        # One name for two axes would make their sizes equal, which the core does not check.
-        symbols = [dim for dim in (*batches, *steps) if isinstance(dim, str)]
-        if len(batches) != 1 or len(symbols) != len(set(symbols)):
-            return None
-        batch = batches.pop()
-        segment.core.fix_sizes(batch if isinstance(batch, int) else None,
-                               [count if isinstance(count, int) else None for count in steps])
-        return cls(plan, segment, steps)
+    def of(cls, plan: Plan) -> DirectCalls | None:
+        """None for a plan that needs more than one call of the core."""
+        return None if plan.direct is None else cls(plan, plan.direct)
 
     def predict(self, x: Any, lengths: Any, out: Any, threads: int) -> Any:
         """The answer of `Model.predict`, or None."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..errors import ArgumentError, ArgumentTypeError
-from .steps import Segment
+from ..plan import Segment
 
 
 def sizes(segment: Segment, values: Mapping[str, np.ndarray]) -> tuple[int, list[int]]:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import choice
-from .arrays import plain_array
-from .errors import ArgumentError, ArgumentTypeError
-from .graph import Value
-from .plan.axes import Axes
+from ..arguments import choice
+from ..arrays import plain_array
+from ..errors import ArgumentError, ArgumentTypeError
+from ..graph import Value
+from ..plan.axes import Axes
 
 _KINDS = {"f": "fiub", "i": "iu", "u": "iu", "b": "b"}      # dtype kinds accepted for each kind of input
 _MOST = 2**31 - 1                                           # what the core counts rows and steps with

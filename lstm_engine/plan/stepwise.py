@@ -1,0 +1,99 @@
+"""Whether a plan can run step by step, and what a stream of it is fed with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from ..errors import ArgumentError, UnsupportedError
+from ..graph import Node, Operator, Pool, Recurrent, Value
+from ..graph.nodes import Dim
+from .axes import Axes
+from .lower import Plan
+from .step_axes import across_time, step_places, takes_last_step
+from .steps import HostStep
+
+
+def fed_inputs(plan: Plan, batch: int, pairs: Mapping[str, str]) -> tuple[tuple[Value, ...], Axes]:
+    """The inputs that a stream of `batch` sequences is fed with, in the shapes that its calls may have, and their axes.
+
+    pairs: explicit states, {input: output}; such inputs feed themselves. Raises UnsupportedError if the model cannot
+    run step by step, ArgumentError for names or a batch that are not the model's.
+    """
+    names = {value.name for value in plan.inputs}
+    for name, source in pairs.items():
+        if name not in names:
+            raise ArgumentError(f"stream: states names the input {name!r}; the model has {', '.join(sorted(names))}")
+        if source not in plan.outputs:
+            raise ArgumentError(f"stream: states names the output {source!r}; the model has {', '.join(plan.outputs)}")
+    inputs = tuple(value for value in plan.inputs if value.name not in pairs)
+    if not inputs:
+        raise ArgumentError("stream: no input is left to feed")
+    for value in inputs:
+        axis = plan.axes.batch_axis(value.name)
+        if axis is not None and isinstance(value.shape[axis], int) and value.shape[axis] != batch:
+            raise ArgumentError(f"stream: batch is {batch}, but input {value.name!r} {_text(value)} fixes it: "
+                                f"make the stream with batch={value.shape[axis]}")
+    if pairs:
+        return inputs, plan.axes            # such a model is a step by its own definition
+    for value in inputs:
+        if other := plan.axes.unsettled(value.name):
+            raise UnsupportedError(f"this model cannot run step by step: nothing says whether {other!r} of input "
+                                   f"{value.name!r} {list(value.shape)} is the time axis; give both one name in the "
+                                   "model's inputs, or fix its size (spec={'shapes': ...})")
+    for time in plan.axes.times:
+        places = step_places(plan.light.nodes, plan.inputs, plan.axes, time, streamed=True)
+        if why := across_time(places, plan.outputs):
+            raise UnsupportedError(f"this model cannot run step by step: {why}")
+    _refuse_last_steps_in_sequences(plan)
+    for node in _nodes(plan):
+        if isinstance(node, Recurrent) and node.direction != "forward":
+            raise UnsupportedError(f"this model cannot run step by step: layer {node.name!r} is {node.direction}, "
+                                   "so its first output needs the last input")
+        if isinstance(node, Pool) and node.kind != "last":
+            raise UnsupportedError(f"this model cannot run step by step: {node.name!r} pools over all steps "
+                                   f"({node.kind})")
+        if isinstance(node, Recurrent) and any(node.inputs[1:4]):
+            raise UnsupportedError(f"this model cannot run step by step: layer {node.name!r} takes its lengths or "
+                                   "initial state from another value; pair explicit states with states={input: output}")
+    return _of_any_steps(plan, inputs)
+
+
+def _of_any_steps(plan: Plan, inputs: tuple[Value, ...]) -> tuple[tuple[Value, ...], Axes]:
+    """The inputs with as many steps as a call brings, also where the model says how many a sequence has: a stream goes
+    through it in pieces. An operator may have been made for that number, so where one takes part the number stays."""
+    if any(isinstance(step, HostStep) and isinstance(step.node, Operator) for step in plan.steps):
+        return inputs, plan.axes
+    names: dict[Dim, str] = {}
+    free = []
+    for value in inputs:
+        axis = plan.axes.time_axis(value.name)
+        if axis is not None and isinstance(steps := value.shape[axis], int):
+            name = names.setdefault(steps, f"steps{len(names) or ''}")
+            value = replace(value, shape=(*value.shape[:axis], name, *value.shape[axis + 1:]))
+        free.append(value)
+    return tuple(free), replace(plan.axes, values={value.name: value for value in free},
+                                times=plan.axes.times.union(names.values()))
+
+
+def _text(value: Value) -> str:
+    return f"[{', '.join(map(str, value.shape))}]"
+
+
+def _refuse_last_steps_in_sequences(plan: Plan) -> None:
+    """Refuse a model in which the last step of a sequence enters every step of another: none can be made before it."""
+    last: set[str] = set()                     # values that depend on a last step and have no time themselves
+    for node in _nodes(plan):
+        depends = not last.isdisjoint(node.inputs) or isinstance(node, Pool) or takes_last_step(node, plan.axes)
+        for position, name in enumerate(node.outputs):
+            if not name or not (depends or isinstance(node, Recurrent) and position > 0):
+                continue
+            if plan.axes.time_axis(name) is not None:
+                raise UnsupportedError(f"this model cannot run step by step: node {node.name!r} makes a sequence from "
+                                       "the last step of another, so its first step needs the last input")
+            last.add(name)
+
+
+def _nodes(plan: Plan) -> Iterator[Node]:
+    for step in plan.steps:
+        yield from [step.node] if isinstance(step, HostStep) else step.nodes

@@ -1,0 +1,177 @@
+"""Bound runs: what the runs of one plan have in common that bring the same shapes on as many threads.
+
+A plan knows nothing of its calls. What they teach (shapes that keep to the limits, runs recorded to be made again)
+stands here, found by the shapes given, and serves `predict`, streams and whoever else runs the same plan.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..operators.kernels import MISFITS
+from ..plan import HostStep, Plan
+from .account import Account, Look
+from .outputs import Outputs
+from .record import Recording, Unrepeatable, record
+from .states import StateLayout
+
+_Values = Mapping[str, np.ndarray]
+_Key = tuple[Any, ...]
+
+
+class BoundRun:
+    """A plan bound to the shapes of its inputs and to threads: what was found out about such runs.
+
+    within: whether they keep to the limits. left: recordings that may still be made of them, None before the first run.
+    idle: recordings that no call is using.
+    """
+
+    __slots__ = ("idle", "key", "left", "within")
+
+    def __init__(self, key: _Key) -> None:
+        self.key = key
+        self.within = False
+        self.left: int | None = None
+        self.idle: list[Recording] = []
+
+
+class Runner:
+    """A plan, and its bound runs. `predict` and the streams of a model share one.
+
+    Without a lock, which a fork could find held: a recording is idle, or in the hands of the one call that popped it.
+    What two threads do at once costs a recording, or a look at the limits, at most.
+    """
+
+    MOST_BYTES = 4 << 20        # of a recording: with larger values calling is not what takes the time
+    MOST_RECORDINGS = 8
+    MOST_BOUND = 64
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.states = StateLayout(plan)
+        self.outputs = Outputs(plan)
+        self._inputs = [value.name for value in plan.inputs]
+        self._repeats = any(isinstance(step, HostStep) for step in plan.steps)     # else there is little to save
+        self._bound: OrderedDict[_Key, BoundRun] = OrderedDict()                    # those used last stand last
+        self._recordings: dict[int, Recording] = {}                                 # that exist, by id
+        self._looks: dict[int, Look] = {}
+
+    def find(self, values: _Values, threads: int) -> BoundRun:
+        """The bound run of inputs of these shapes and dtypes."""
+        key: _Key = (threads,)
+        for name in self._inputs:
+            array = values[name]
+            key += array.shape, array.dtype.num
+        bound = self._bound.get(key)
+        if bound is None:
+            bound = self._bound[key] = BoundRun(key)
+            if len(self._bound) > self.MOST_BOUND:
+                self._forget_oldest()
+        return bound
+
+    def check_steps(self, arrays: _Values) -> None:
+        """Raise LimitError for a sequence of more steps than a call may have."""
+        plan = self.plan
+        if plan.bounds.limits.steps is not None:
+            for name, array in arrays.items():
+                axis = plan.axes.time_axis(name)
+                if axis is not None:
+                    plan.bounds.check_steps(name, array.shape[axis])
+
+    # ---- limits -----------------------------------------------------------------------------------------------
+
+    def account(self, bound: BoundRun, values: _Values, keeps: bool = False) -> Account | None:
+        """What a run on these inputs has to keep to; None where such runs did. keeps: it lets no value go."""
+        if bound.within and not self.plan.bounds.sized:
+            return None
+        return Account(self.plan, self._looks, values, keeps)
+
+    # ---- recordings -------------------------------------------------------------------------------------------
+
+    def recorded(self, bound: BoundRun, values: _Values, threads: int) -> dict[str, np.ndarray] | None:
+        """The plan's outputs by a recorded run; None where it has to go step by step, as the first of its kind does.
+        Call under `np.errstate(all="ignore")`."""
+        if not self._repeats:
+            return None
+        for name in self._inputs:
+            if not values[name].flags.c_contiguous:         # sums go by the layout, and the recorded one is contiguous
+                return None
+        try:
+            recording = bound.idle.pop()
+        except IndexError:
+            made = self._record(bound, values, threads)
+            if made is None:
+                return None
+            recording = made
+        try:
+            results = recording(values)
+        except Unrepeatable:
+            self._give_up(bound)
+            return None
+        except (*MISFITS, MemoryError):
+            return None                     # what is wrong with these values, running step by step tells
+        finally:
+            self._recordings.pop(id(recording), None)
+        self._keep(bound, recording)
+        return results
+
+    def _record(self, bound: BoundRun, values: _Values, threads: int) -> Recording | None:
+        if not bound.left:
+            if bound.left is None:
+                bound.left = self.MOST_RECORDINGS
+            return None
+        bound.left -= 1
+        arrays = {name: values[name] for name in self._inputs}
+        try:
+            return record(self.plan.steps, self.plan.outputs, arrays, threads, self.MOST_BYTES,
+                          self.account(bound, arrays, keeps=True))
+        except Unrepeatable:
+            self._give_up(bound)
+        except (*MISFITS, MemoryError):
+            pass
+        return None
+
+    def _give_up(self, bound: BoundRun) -> None:
+        bound.left = 0
+        self._drop(bound, len(bound.idle))
+
+    def _keep(self, bound: BoundRun, recording: Recording) -> None:
+        bound.idle.append(recording)
+        self._recordings[id(recording)] = recording
+        try:
+            self._bound.move_to_end(bound.key)
+        except KeyError:                    # forgotten by another thread meanwhile
+            self._drop(bound, len(bound.idle))
+            return
+        if len(self._recordings) > self.MOST_RECORDINGS:
+            for oldest in tuple(self._bound.values()):
+                surplus = len(self._recordings) - self.MOST_RECORDINGS
+                if surplus > 0 and oldest.idle:
+                    self._drop(oldest, surplus)
+                    if not oldest.idle:     # more shapes than recordings: it would have to be made again and again
+                        oldest.left = 0
+
+    def _drop(self, bound: BoundRun, count: int) -> None:
+        """Let go of so many of its idle recordings, the oldest first."""
+        for recording in bound.idle[:count]:
+            self._recordings.pop(id(recording), None)
+        bound.idle[:count] = []
+
+    def _forget_oldest(self) -> None:
+        try:
+            _, oldest = self._bound.popitem(last=False)
+        except KeyError:
+            return
+        self._drop(oldest, len(oldest.idle))
+
+    def recordings(self) -> int:
+        """Recordings kept for runs to come."""
+        return len(self._recordings)
+
+    def recorded_bytes(self) -> int:
+        """Of the recordings kept for runs to come."""
+        return sum(recording.bytes for recording in tuple(self._recordings.values()))
