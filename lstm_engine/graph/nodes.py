@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ..types import Array
 from .activations import LINEAR, SIGMOID, TANH, Activation
 
@@ -202,7 +204,7 @@ class Operator(Node):
 
     op_type: str
     attributes: Mapping[str, Any] = field(default_factory=dict)   # ints, floats, strings and tuples of them
-    constants: Mapping[int, Array] = field(default_factory=dict)
+    constants: Mapping[int, np.ndarray] = field(default_factory=dict)
     op: ClassVar[str] = "Operator"
 
     def tensors(self) -> dict[str, Array]:
