@@ -1,25 +1,29 @@
 """`python -m bench.report`: measure or read everything; write Markdown and a self-contained HTML page.
 
-Writes report.md with its figures (SVG), report.html with the same inside, and data.json, from which `--data`
-draws the pages again without measuring. Exit code: 0; 1 if an engine computed something else.
+Writes report.md with its figures (SVG), report.html with the same inside, and data.json.gz, from which `--data`
+draws the pages again without measuring. `--short` writes what is worth keeping under version control: the grid, two
+plots and the data. Exit code: 0; 1 if an engine computed something else.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import gzip
 import html
 import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .collect import collect
 from .machine import sentence
 from .table import format_table, lines
+
+_KEPT = ("speed-up", "threads")         # sections of the short report, by their figures
 
 
 @dataclass(frozen=True)
@@ -220,19 +224,29 @@ def page(data: Mapping[str, Any], parts: Sequence[Section]) -> str:
     return "\n".join(text) + "</html>\n"
 
 
-def write(data: Mapping[str, Any], folder: Path) -> list[Path]:
-    """The files of a report; their paths."""
+def write(data: Mapping[str, Any], folder: Path, short: bool = False) -> list[Path]:
+    """The files of a report; their paths. short: the sections of `_KEPT` alone, tables but of the first left out."""
     folder.mkdir(parents=True, exist_ok=True)
     parts = sections(data)
-    files = {
-        "data.json": json.dumps(data, indent=1) + "\n",
-        "report.md": markdown(data, parts),
-        "report.html": page(data, parts),
-    }
+    if short:
+        parts = [part for part in parts if part.figure in _KEPT]
+        parts[1:] = [replace(part, table="") for part in parts[1:]]
+    files = {"report.md": markdown(data, parts)}
+    if not short:
+        files["report.html"] = page(data, parts)
     files |= {f"{part.figure}.svg": part.svg for part in parts}
     for name, text in files.items():
         (folder / name).write_text(text)
-    return [folder / name for name in files]
+    # Without the time of day, which gzip would write: the same data are the same bytes.
+    packed = gzip.compress(json.dumps(data, separators=(",", ":")).encode(), mtime=0)
+    (folder / "data.json.gz").write_bytes(packed)
+    return [folder / name for name in (*files, "data.json.gz")]
+
+
+def read(path: Path) -> Any:
+    """What is in a JSON file, compressed or not."""
+    raw = path.read_bytes()
+    return json.loads(gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -243,19 +257,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--seconds", type=float, default=0.05, help="for one engine on one cell in one round (0.05)"
     )
+    parser.add_argument("--short", action="store_true", help="the grid, two plots and the data alone")
     parser.add_argument("--quick", action="store_true", help="a few cells, to try the report itself")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--peers", type=Path, metavar="FILE", help="use these rows of bench.peers --json")
     source.add_argument(
-        "--data", type=Path, metavar="FILE", help="draw again from data.json, measure nothing"
+        "--data", type=Path, metavar="FILE", help="draw again from data.json.gz, measure nothing"
     )
     arguments = parser.parse_args(argv)
     if arguments.data:
-        data = json.loads(arguments.data.read_text())
+        data = read(arguments.data)
     else:
-        peers = json.loads(arguments.peers.read_text()) if arguments.peers else None
+        peers = read(arguments.peers) if arguments.peers else None
         data = collect(arguments.threads, arguments.rounds, arguments.seconds, arguments.quick, peers)
-    for path in write(data, arguments.out):
+    for path in write(data, arguments.out, arguments.short):
         print(path)
     for message in data["wrong"]:
         print(f"WRONG: {message}", file=sys.stderr)

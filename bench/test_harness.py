@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import time
 
 import numpy as np
@@ -12,6 +14,7 @@ from bench.cells import catalogue, choose, unequal_lengths, uniform_lengths
 from bench.engines.base import batches_by_length, unbatched
 from bench.limits import KNOWN, VNNI_GOPS, Limit, interpolate, shares
 from bench.peers import main, measure
+from bench.report import read
 from bench.table import format_table, geometric_mean, lines
 from bench.timing import single_calls, time_calls
 
@@ -53,6 +56,13 @@ def test_every_exotic_cell_is_what_it_says():
     assert nodes["rnn"].op == "RNN" and nodes["relu"].activations[0][1].name == "relu"
     assert nodes["reverse"].direction == "reverse" and nodes["bidirectional"].dirs == 2
     assert len(choose(["exotic"])) == 8 * 2 * 3
+
+
+def test_data_are_read_packed_or_not(tmp_path):
+    data = {"peers": [_row("lstm_engine", 0.71)], "wrong": []}
+    (tmp_path / "plain.json").write_text(json.dumps(data))
+    (tmp_path / "packed.json.gz").write_bytes(gzip.compress(json.dumps(data).encode()))
+    assert read(tmp_path / "plain.json") == read(tmp_path / "packed.json.gz") == data
 
 
 def test_uniform_lengths():

@@ -31,7 +31,7 @@ def test_pack(benchmark, case, assert_right):
     assert_right(own, model.predict(own.inputs["x"]))
 
 
-@pytest.mark.parametrize("name, needs", (("shakespeare.keras", "h5py"), ("tagger.onnx", "onnx")))
+@pytest.mark.parametrize("name, needs", (("shakespeare.keras", "h5py"), ("dates.onnx", "onnx")))
 def test_convert(benchmark, name, needs):
     pytest.importorskip(needs)
     model = benchmark.pedantic(le.convert, (DEMO / name,), rounds=3, warmup_rounds=1)

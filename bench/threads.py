@@ -21,7 +21,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-# Two ways of dealing work: hidden units where rows are few, rows where they are many.
+# Two ways of partitioning work: hidden units where rows are few, rows where they are many.
 CASES = {"units": (1, 256, 50), "rows": (32, 128, 50)}
 
 COMMON = """

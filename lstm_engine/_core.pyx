@@ -5,7 +5,6 @@ One extension module, its source a file a thought in `_core/`: the C library's s
 instruction set) then exists once in the process, and what every call passes through is inlined by the compiler.
 """
 
-cimport cython
 from cpython.exc cimport PyErr_Occurred
 from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc

@@ -71,7 +71,8 @@ cdef extern from "le.h" nogil:
     le_status le_model_input(le_model *, le_rank, int, size_t, le_value *, le_error *)
     le_status le_model_input_ids(le_model *, le_rank, int, le_value *, le_error *)
     le_status le_model_embedding(le_model *, le_value, const void *, size_t, size_t, le_value *, le_error *)
-    le_status le_model_dense(le_model *, le_value, const void *, const void *, size_t, le_activation, le_value *, le_error *)
+    le_status le_model_dense(le_model *, le_value, const void *, const void *, size_t, le_activation, le_value *,
+                             le_error *)
     le_status le_model_activate(le_model *, le_value, le_activation, le_value *, le_error *)
     ctypedef enum le_pool_kind:
         LE_POOL_LAST

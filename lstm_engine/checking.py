@@ -257,14 +257,14 @@ class _Core:
         self._check(inputs, lengths, made, before, state_out, resumed)
         return made
 
-    def quick(self, x: Any, threads: int, out: Any = None, lengths: Any = None) -> Any:
-        y = self._core.quick(x, threads, out, lengths)
+    def try_one(self, x: Any, threads: int, out: Any = None, lengths: Any = None) -> Any:
+        y = self._core.try_one(x, threads, out, lengths)
         if y is not None:
             self._check([x], [lengths] * len(self._segment.axes), [y])
         return y
 
-    def quick_many(self, arrays: list, threads: int) -> Any:
-        results = self._core.quick_many(arrays, threads)
+    def try_run(self, arrays: list, threads: int) -> Any:
+        results = self._core.try_run(arrays, threads)
         if results is not None:
             self._check(arrays, [None] * len(self._segment.axes), results)
         return results

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import BinaryIO, NoReturn
 
-from .errors import FileError
+from .errors import FileError, FormatError
 
 _KINDS = {stat.S_IFDIR: (errno.EISDIR, "a folder"), stat.S_IFIFO: (errno.EINVAL, "a named pipe"),
           stat.S_IFSOCK: (errno.EINVAL, "a socket"), stat.S_IFCHR: (errno.EINVAL, "a device"),
@@ -82,3 +82,12 @@ def _cannot(what: str, path: object, error: OSError | ValueError) -> NoReturn:
     number = error.errno if isinstance(error, OSError) else errno.EINVAL
     reason = isinstance(error, OSError) and error.strerror or str(error)
     raise FileError(number, f"cannot {what} {path}: {reason}".replace("\0", "\\0")) from error
+
+
+def read_exactly(file: BinaryIO, start: int, count: int) -> bytes:
+    """Bytes of a file that were there when it was opened. Raises FormatError if it has shrunk since."""
+    file.seek(start)
+    data = file.read(count)
+    if len(data) != count:
+        raise FormatError(f"{len(data)} of {count} bytes at {start} could be read")
+    return data

@@ -59,7 +59,7 @@ class Model:
         self._plan: Plan = self._runner.plan
         self._predictor = Predictor(self._runner)
         self._direct = DirectCalls.of(self._plan)
-        self._only = self._direct and self._direct.only
+        self._only = None if self._direct is None else self._direct.only      # asked for at every call
         self._whole: Callable[[], Graph | None] = lambda: None          # the graph, while someone holds it
 
     # ---- what it is -------------------------------------------------------------------------------------------

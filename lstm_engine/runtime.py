@@ -105,7 +105,8 @@ def info() -> dict[str, Any]:
     """What this build and machine can do: version, isa (in use), isas (that this CPU runs), threads, threading (the
     team of threads in use: "native", or "openmp" by LSTM_ENGINE_THREADING), openmp (whether it is in the build), blas,
     and sandbox: what confines the process in which files of others are parsed."""
-    from . import __version__, blas, confinement
+    from . import __version__, blas
+    from .importers.reading import confinement
 
     return {
         "version": __version__,

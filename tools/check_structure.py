@@ -11,7 +11,7 @@ import ast
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,10 +41,12 @@ PY_ARROWS: dict[str, set[str] | None] = {
     "limits": {"errors", "arguments"},
     "entry": {"errors", "_core"},
     "graph": {"errors", "arguments"},
-    "operators": {"graph", "errors", "arguments"},
-    "format": {"graph", "operators", "errors", "files"},
-    "reference": {"graph", "operators", "errors"},
-    "importers": {"graph", "operators", "format", "errors", "arguments", "confinement", "files"},
+    "data_types": set(),
+    "strict_json": {"errors"},
+    "operators": {"data_types", "graph", "errors", "arguments"},
+    "format": {"graph", "operators", "errors", "files", "strict_json"},
+    "reference": {"data_types", "graph", "operators", "errors"},
+    "importers": {"data_types", "graph", "operators", "format", "errors", "arguments", "files", "strict_json"},
     "quantize": {"graph", "errors"},
     "layers": {"graph", "operators", "errors", "arrays", "arguments"},
     "plan": {"graph", "operators", "errors", "arrays", "limits", "_core"},
@@ -53,15 +55,28 @@ PY_ARROWS: dict[str, set[str] | None] = {
     "blas": {"_core"},
     "cpus": set(),
     "files": {"errors"},
-    "confinement": set(),
-    "runtime": {"errors", "arguments", "_core", "blas", "cpus", "confinement", "__version__"},
+    "runtime": {"errors", "arguments", "_core", "blas", "cpus", "importers.reading", "__version__"},
     "notes": set(),
     "ops": {"graph", "operators", "errors", "arrays", "arguments", "entry", "plan", "running", "runtime", "checking"},
     "checking": {"graph", "errors", "plan", "reference", "running", "_core"},
     "model": None, "loading": None,
-    "verifying": {"graph", "operators", "errors", "importers", "format", "reference", "model"},
+    "verifying": {"graph", "operators", "errors", "files", "importers", "format", "reference", "model"},
     "summary": None, "onnx_backend": None, "explain": None, "decode": None, "agreement": None,
     "cli": None, "__init__": None, "__main__": None,
+}
+# Folder of importers/ -> what else of importers/ its files may import.
+IMPORTER_ARROWS = {
+    "reading": set(),
+    "arrays": {"base", "reading"},
+    "keras/reading": {"reading"},
+    "keras/mapping": {"order", "keras.reading"},
+    "onnx/reading": {"base", "reading", "onnx.model"},
+    "onnx/simplifying": {"order", "onnx.model"},
+    "onnx/mapping": {"base", "onnx.model", "onnx.reading", "onnx.simplifying"},
+    "torch/checkpoints": {"reading"},
+    "torch/state_dict": {"reading", "arrays", "torch.checkpoints", "torch.ways"},
+    "torch/modules": {"reading", "arrays", "torch.checkpoints", "torch.state_dict", "torch.ways"},
+    "torch/program": {"base", "reading", "torch.checkpoints", "onnx"},
 }
 CORE_USERS = {"plan", "running", "runtime", "blas", "checking", "entry"}
 
@@ -105,11 +120,8 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
         elif isinstance(node, ast.ImportFrom):
             base = package[:len(package) - node.level + 1] if node.level else []
             head = ".".join([*base, node.module] if node.module else base)
-            if node.module is None:
-                for alias in node.names:
-                    yield f"{head}.{alias.name}", id(node) in top
-            else:
-                yield head, id(node) in top
+            for alias in node.names:
+                yield f"{head}.{alias.name}", id(node) in top
 
 
 def python_violations() -> Iterator[str]:
@@ -133,6 +145,51 @@ def python_violations() -> Iterator[str]:
                 yield f"{where}: imports {module}; {part} may import {sorted(allowed)}"
 
 
+def circle_violations() -> Iterator[str]:
+    """Files that import each other, directly or through others; imports inside functions count."""
+    files = {_module(path): path for path in (ROOT / "lstm_engine").rglob("*.py")}
+    needs = {name: {run for module, _ in imports(path) for run in _run_by(module, name, files)}
+             for name, path in files.items()}
+    done: set[str] = set()
+    while ready := [name for name in needs if name not in done and needs[name] <= done]:
+        done.update(ready)
+    # What is left stands in a circle, or on one: what nothing else of the rest needs is peeled off.
+    left = set(needs) - done
+    while outer := left - {target for name in left for target in needs[name]}:
+        left -= outer
+    for name in sorted(left):
+        yield (f"{files[name].relative_to(ROOT).as_posix()}: in a circle of imports, through "
+               f"{', '.join(sorted(needs[name] & left))}")
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _run_by(module: str, name: str, files: Collection[str]) -> Iterator[str]:
+    """The files that `name` runs by importing a module, or a name out of one: with it the packages around it, but for
+    those that `name` stands in itself."""
+    while module and module not in files:
+        module = module.rpartition(".")[0]
+    if module != name:
+        yield module
+        while (module := module.rpartition(".")[0]) and not f"{name}.".startswith(f"{module}."):
+            yield module
+
+
+def importer_violations() -> Iterator[str]:
+    """What reads knows nothing of what maps, and no framework's importer of another but torch's programs of ONNX."""
+    for folder, allowed in IMPORTER_ARROWS.items():
+        own = "lstm_engine.importers." + folder.replace("/", ".")
+        for path in sorted((ROOT / "lstm_engine" / "importers" / folder).rglob("*.py")):
+            for module, _ in imports(path):
+                inner = module.removeprefix("lstm_engine.importers.")
+                if inner != module and not f"{module}.".startswith(f"{own}.") and not any(
+                        f"{inner}.".startswith(f"{name}.") for name in allowed):
+                    yield (f"{path.relative_to(ROOT).as_posix()}: imports {module}; importers/{folder} may import "
+                           f"{sorted(allowed)} of importers")
+
+
 def size_violations() -> Iterator[str]:
     folders = ("csrc", "lstm_engine", "tools", "bench", "examples", "tests")
     for folder in folders:
@@ -145,7 +202,7 @@ def size_violations() -> Iterator[str]:
 
 
 def violations() -> list[str]:
-    return [*c_violations(), *python_violations(), *size_violations()]
+    return [*c_violations(), *python_violations(), *circle_violations(), *importer_violations(), *size_violations()]
 
 
 def main() -> int:

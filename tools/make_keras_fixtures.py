@@ -3,13 +3,15 @@
     python tools/make_keras_fixtures.py tests/golden/keras
 
     python tools/make_keras_fixtures.py --frozen tests/golden/keras
+    python tools/make_keras_fixtures.py --functions tests/golden/keras
 
 Run it with TensorFlow 2.3 to 2.15 (its Keras is the last of its kind of that version), with Keras 2.2 on TensorFlow 1
 (frozen models only), or with Keras 3 on any backend. For version V it writes V.zip, which holds model.keras and
 model.h5 as that Keras laid them out, and arrays.npz: inputs x0, x1, ... and outputs y0, y1, ... in order. The model
 holds what changed from version to version: the names of groups, masks through merges and beside initial states, the
 slope of hard_sigmoid, models inside models. --frozen writes V-frozen.zip instead: small models with frozen parts as
-HDF5, whose arrays Keras puts in another order, each with its x and y.
+HDF5, whose arrays Keras puts in another order, each with its x and y. --functions (TensorFlow 2.4 to 2.15) writes
+V-functions.zip: a model of TensorFlow's functions between layers, each of which is an output.
 """
 
 from __future__ import annotations
@@ -104,6 +106,44 @@ def frozen() -> Iterator[tuple[str, keras.Model]]:
     yield "inner_of_inner", chain(around, L.Dense(2))
 
 
+def functions() -> keras.Model:
+    """TensorFlow's functions on what an LSTM gives, on its input, on another input and on ids."""
+    x, other, ids = L.Input((6, 4), name="x"), L.Input((6, 3), name="other"), L.Input((6,), dtype="int32", name="ids")
+    h = L.LSTM(3, return_sequences=True)(x)
+    near = h - other
+    return keras.Model([x, other, ids], [
+        h[:, -1, :], h[:, -1], h[:, 1:, :2], h[:, ::-1], h[:, tf.newaxis, -1], h[:, 1:-1:2], near, 1.0 - h, h * other,
+        h / 3.0, -h, h ** 2, h + 1.5, tf.maximum(h, 0.0), tf.minimum(h, other), tf.abs(h), tf.exp(h), tf.square(h),
+        tf.sqrt(tf.abs(h)), tf.math.log(tf.abs(h) + 1.0), tf.math.rsqrt(tf.abs(h) + 1.0), tf.sign(h), tf.sigmoid(h),
+        tf.tanh(h), tf.nn.relu(h), tf.nn.softmax(h), tf.nn.softmax(h, axis=1), tf.nn.elu(h), tf.nn.gelu(h),
+        tf.nn.leaky_relu(h, 0.1), tf.math.softplus(h), tf.math.squared_difference(h, other),
+        tf.math.l2_normalize(h, axis=-1), tf.clip_by_value(h, -0.1, 0.1), tf.where(h > 0, h, 0.5 * h),
+        tf.cast(tf.not_equal(ids, 0), tf.float32), tf.cast(ids, tf.float32), tf.one_hot(ids, 5),
+        tf.reduce_mean(h, axis=1), tf.reduce_sum(h, axis=[1, 2], keepdims=True), tf.reduce_max(h, 1),
+        tf.reduce_min(h, axis=-1), keras.backend.mean(h, axis=1), tf.argmax(h, axis=-1), tf.cumsum(h, axis=1),
+        tf.concat([h, x], axis=-1), tf.stack([h, other], axis=1), tf.expand_dims(h, 1),
+        tf.squeeze(tf.expand_dims(h, -1), -1), tf.transpose(h, [0, 2, 1]), tf.reshape(h, [-1, 18]),
+        tf.matmul(h, other, transpose_b=True), tf.matmul(tf.transpose(h, [0, 2, 1]), other),
+        tf.split(h, 3, axis=1)[1], tf.split(h, [1, 2], axis=-1)[1], tf.unstack(h, axis=1)[2], tf.tile(h, [1, 2, 1]),
+        tf.repeat(h, 2, axis=1), tf.reverse(h, [1]), tf.gather(h, [0, 2], axis=1),
+        tf.pad(h, [[0, 0], [1, 0], [0, 2]]), tf.ones_like(h) + h])
+
+
+def make_functions(folder: Path) -> None:
+    """Write V-functions.zip."""
+    model, rng = functions(), np.random.default_rng(3)
+    arrays = [rng.standard_normal((4, 6, 4)).astype("float32"), rng.standard_normal((4, 6, 3)).astype("float32"), IDS]
+    outputs = [np.asarray(output) for output in model(arrays, training=False)]
+    with tempfile.TemporaryDirectory() as where, zipfile.ZipFile(
+            str(folder / f"{version}-functions.zip"), "w", zipfile.ZIP_DEFLATED) as archive:
+        np.savez(f"{where}/arrays.npz", **{f"x{i}": array for i, array in enumerate(arrays)},
+                 **{f"y{i}": array for i, array in enumerate(outputs)})
+        archive.write(f"{where}/arrays.npz", "arrays.npz")
+        for name in ("model.h5", "model.keras"):
+            model.save(f"{where}/{name}")
+            archive.write(f"{where}/{name}", name)
+
+
 def make_frozen(folder: Path) -> None:
     """Write V-frozen.zip."""
     rng = np.random.RandomState(0)
@@ -128,6 +168,9 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if "--frozen" in sys.argv:
         make_frozen(folder)
+        return
+    if "--functions" in sys.argv:
+        make_functions(folder)
         return
     model, rng = build(), np.random.default_rng(0)
     model.set_weights([np.abs(numbers) + 0.1 if "variance" in weight.name else numbers

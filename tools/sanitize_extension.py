@@ -5,7 +5,8 @@
 The extension is built in a copy of the tree, beside the one in place. The process has neither torch nor Keras: tests
 that need them are skipped and counted; ONNX Runtime answers from a plain process (tools/sanitized). Children that tests
 start are under the sanitizer too, and what they report counts; the processes that read untrusted files are not
-(importers/sandbox.py hands them no such setting, and the sanitizer's address space would break their memory limit).
+(importers/reading/sandbox.py hands them no such setting, and the sanitizer's address space would break their limit of
+memory).
 With `--sanitizer thread` it is built without OpenMP, whose threads are not understood; that is for tests/threads.
 gcc is needed, and what the tests need. Without paths: tests/unit, tests/hostile, tests/property, tests/threads and the
 models of tests/differential/test_rows.py.

@@ -21,20 +21,22 @@ writes `tagger.onnx` (input `words` int64 [batch, time], output `logits` float32
 from __future__ import annotations
 
 import argparse
-import warnings
+import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
+HERE = Path(__file__).resolve().parent
+CHECKOUT = HERE.parents[1]
+sys.path[:0] = [str(HERE.parent)]
+
 try:
     import numpy as np
-    import onnx
     import torch
+    from exporting import check_with_onnxruntime, export
     from torch import nn
 except ImportError as error:
     raise SystemExit(f"{error}. This example needs PyTorch and ONNX: pip install '.[examples]'") from error
 
-HERE = Path(__file__).resolve().parent
-CHECKOUT = HERE.parents[1]
 UNKNOWN = "<unknown>"
 
 Sentence = list[tuple[str, str]]  # (word, tag)
@@ -131,49 +133,11 @@ def train(model: Tagger, sentences: list[Sentence], word_ids: dict[str, int], ta
     return score
 
 
-def export(model: Tagger, path: Path, dynamo: bool) -> None:
-    """The TorchScript exporter by default: the newer one stores a stack trace with local paths on every node
-    and writes the example's length into the output's declared shape, though both compute the same."""
-    words = torch.ones(2, 7, dtype=torch.long)
-    names = {"input_names": ["words"], "output_names": ["logits"]}
-    if dynamo:
-        batch, time = torch.export.Dim("batch"), torch.export.Dim("time")
-        torch.onnx.export(model, (words,), str(path), dynamo=True, external_data=False,
-                          dynamic_shapes=({0: batch, 1: time},), **names)
-    else:
-        axes = {0: "batch", 1: "time"}
-        with warnings.catch_warnings():
-            # That this exporter is the older one is known; that the batch may vary is checked below.
-            warnings.simplefilter("ignore")
-            torch.onnx.export(model, (words,), str(path), dynamo=False, opset_version=17,
-                              dynamic_axes={"words": axes, "logits": axes}, **names)
-    graph = onnx.load(path)
-    onnx.checker.check_model(graph, full_check=True)
-    nodes = " ".join(node.op_type for node in graph.graph.node)
-    print(f"{path}: {path.stat().st_size:,} bytes; nodes: {nodes}")
-
-
-@torch.no_grad()
-def check_with_onnxruntime(model: Tagger, path: Path, ids: list[np.ndarray]) -> None:
-    """Every sentence alone, then a batch of their openings: the file may fix neither batch nor time."""
-    try:
-        import onnxruntime
-    except ImportError:
-        print("onnxruntime is not installed: the export is not compared with it")
-        return
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    shortest = min(map(len, ids))
-    batches_of_ids = [row[None] for row in ids] + [np.stack([row[:shortest] for row in ids])]
-    largest = max(np.abs(session.run(None, {"words": x})[0] - model(torch.from_numpy(x)).numpy()).max()
-                  for x in batches_of_ids)
-    print(f"largest difference between PyTorch and ONNX Runtime: {largest:.1e}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, default=CHECKOUT.parent / "shared/real/ds_ud_en_atis",
                         help="folder with en_atis-ud-{train,dev}.conllu (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=CHECKOUT / "lstm_engine/demo_data",
+    parser.add_argument("--out", type=Path, default=HERE,
                         help="folder to write to (default: %(default)s)")
     parser.add_argument("--dynamo", action="store_true",
                         help="export with torch.export instead of TorchScript")
@@ -215,7 +179,7 @@ def main() -> None:
         logits = [model(torch.from_numpy(row)[None])[0].numpy() for row in ids]
     args.out.mkdir(parents=True, exist_ok=True)
     checkpoint, arrays_file = args.out / "tagger.onnx", args.out / "tagger.npz"
-    export(model, checkpoint, args.dynamo)
+    export(model, checkpoint, "words", "logits", args.dynamo)
     check_with_onnxruntime(model, checkpoint, ids)
     np.savez_compressed(
         arrays_file, words=np.array(words), tags=np.array(tags), sentences=np.array(sentences),

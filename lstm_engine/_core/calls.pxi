@@ -7,7 +7,7 @@ cdef dict _SPLITS = {"auto": LE_SPLIT_AUTO, "rows": LE_SPLIT_ROWS, "units": LE_S
 
 
 cdef object run_one(CoreModel model, object x, int threads, object out, object lengths):
-    """See CoreModel.quick."""
+    """See CoreModel.try_one."""
     cdef Binding b
     cdef cnp.npy_intp i
     begin_fixed(model, &b, threads)
@@ -33,7 +33,7 @@ cdef object run_one(CoreModel model, object x, int threads, object out, object l
 
 
 cdef list run_many(CoreModel model, list arrays, int threads):
-    """See CoreModel.quick_many."""
+    """See CoreModel.try_run."""
     cdef Binding b
     cdef int i
     cdef list held = []
@@ -58,7 +58,7 @@ cdef bint reads_all(CoreModel model, Binding *b, list arrays, list held, bint ke
     return within(model, b)
 
 
-cdef class CoreCall:
+cdef class BoundCall:
     """A run on arrays that stay where they are; calling it makes it once more."""
 
     cdef CoreModel model
@@ -69,9 +69,9 @@ cdef class CoreCall:
         go(self.model, &self.binding)
 
 
-cdef CoreCall call_on(CoreModel model, list arrays, int threads, object out):
-    """See CoreModel.call."""
-    cdef CoreCall call = CoreCall.__new__(CoreCall)
+cdef BoundCall bound_call(CoreModel model, list arrays, int threads, object out):
+    """See CoreModel.bind."""
+    cdef BoundCall call = BoundCall.__new__(BoundCall)
     cdef Binding *b = &call.binding
     cdef int i
     call.model, call.inputs, call.outputs = model, [], []
@@ -92,11 +92,20 @@ cdef CoreCall call_on(CoreModel model, list arrays, int threads, object out):
     return call
 
 
-cdef int check_rows(CoreModel model, object array, str what, Py_ssize_t batch, Py_ssize_t size, bint writable) except -1:
+cdef inline object as_plain(object x):
+    """x itself, or for a subclass of ndarray (a memory map) its memory as an array."""
+    if isinstance(x, cnp.ndarray) and not cnp.PyArray_CheckExact(x):
+        return x.view(cnp.ndarray)
+    return x
+
+
+cdef int check_rows(CoreModel model, object array, str what, Py_ssize_t batch, Py_ssize_t size,
+                    bint writable) except -1:
     """Whether `array` is [batch, size] in the model's dtype. Raises ArgumentError, ArgumentTypeError."""
     cdef Binding b
     cdef Port port = Port(False, False, 0, size)
     b.sizes.batch = batch
+    array = as_plain(array)
     if not fits(&b, &port, array, False) or cnp.PyArray_TYPE(array) != model.kind \
             or (writable and not cnp.PyArray_ISWRITEABLE(array)):
         misfit(model, &b, &port, array, what, writable)
@@ -124,13 +133,13 @@ cdef list run_checked(CoreModel model, list inputs, int threads, list lengths, l
         raise errors.CoreError("run: a port is missing")
     begin(model, &b, threads)
     for i in range(model.input_count):
-        x = inputs[i]
+        x = as_plain(inputs[i])
         own = reads(model, &b, i, x, False, False)
         if own is None or cnp.PyArray_TYPE(x) != cnp.PyArray_TYPE(own):
             misfit(model, &b, &model.inputs[i], x, model.input_names[i], False)
         held.append(own)
     for i in range(model.axis_count if lengths is not None else 0):
-        own = lengths[i]
+        own = as_plain(lengths[i])
         if own is not None:
             if not fits(&b, &one_a_row, own, False) or cnp.PyArray_TYPE(own) != cnp.NPY_INT32:
                 misfit(model, &b, &one_a_row, own, "lengths", False)
@@ -141,7 +150,7 @@ cdef list run_checked(CoreModel model, list inputs, int threads, list lengths, l
         out = None if outputs is None else outputs[i]
         if out is None:
             out = output_array(model, &b, i, False)
-        elif not writes(model, &b, i, out):
+        elif not writes(model, &b, i, as_plain(out)):
             misfit(model, &b, &model.outputs[i], out, model.output_names[i], True)
         made.append(out)
     b.run.split = <le_split><int>_SPLITS[split]
@@ -203,7 +212,7 @@ cdef tuple padded_of(CoreModel model, list items):
 
 
 cdef class CoreStream:
-    """The quick way through one step: the state stays in one array that C reads and writes."""
+    """Runs of one input and one output whose state stays in one array that C reads and writes."""
 
     cdef CoreModel owner
     cdef object rows
@@ -230,7 +239,7 @@ cdef class CoreStream:
         return self.run(x, True)
 
     def chunk(self, x):
-        """x [batch, steps, features], or [batch, steps] ids, for a model whose output is a sequence; None as in `step`."""
+        """x [batch, steps, features], or [batch, steps] ids, for a model whose output is a sequence; None as `step`."""
         if not self.owner.inputs[0].sequence or not self.owner.outputs[0].sequence:
             return None
         return self.run(x, False)

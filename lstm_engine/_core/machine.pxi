@@ -1,5 +1,6 @@
 """The machine: instruction sets, threads, floating-point mode, whose turn it is, the BLAS."""
 
+
 def isas():
     """[(name, description, supported here)], the best last."""
     return [(le_isa_name(i).decode(), le_isa_description(i).decode(), bool(le_isa_supported(i)))
@@ -80,7 +81,7 @@ cdef class Turn:
         self.kind, self.message = kind, message
 
     cpdef bint take(self):
-        """Whether the turn was free, and is now the caller's until `give`. The interpreter's lock is held throughout."""
+        """Whether the turn was free, and is now the caller's until `give`. The interpreter's lock is held meanwhile."""
         if self.taken:
             return False
         self.taken = True

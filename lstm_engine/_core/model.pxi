@@ -20,8 +20,8 @@ cdef le_activation _activation(object activation) except *:
 
 
 cdef class Store:
-    """Where models find packed weights of the same arrays, while they are made. It keeps the arrays: their addresses are
-    what it knows them by."""
+    """Where models find packed weights of the same arrays, while they are made. It keeps the arrays: it knows them by
+    their addresses."""
 
     cdef le_store *store
     cdef list arrays
@@ -200,8 +200,9 @@ cdef class CoreModel:
             _raise(status, &error)
         return self.made(out, False, 0, features)
 
-    def recurrent(self, node, le_value x, le_value initial_h, le_value initial_c, bint want_y, bint want_h, bint want_c):
-        """Add a graph.Recurrent node; -1 stands for an initial state left out. Returns (y, y_h, y_c), -1 if not wanted."""
+    def recurrent(self, node, le_value x, le_value initial_h, le_value initial_c, bint want_y, bint want_h,
+                  bint want_c):
+        """Add a graph.Recurrent node; -1: an initial state left out. Returns (y, y_h, y_c), -1 if not wanted."""
         cdef le_recurrent spec
         cdef le_error error
         cdef le_value y = LE_NONE, y_h = LE_NONE, y_c = LE_NONE
@@ -285,7 +286,7 @@ cdef class CoreModel:
         return blocks
 
     def unpack(self, size_t op, which, shape):
-        """Weight `which` ("W", "R", "projection", "kernel", "table") of the layer added as number `op`, as it was given."""
+        """Weight `which` ("W", "R", "projection", "kernel", "table") of the layer added as number `op`, as given."""
         cdef le_error error
         cdef cnp.npy_intp sizes[3]
         cdef int rank = len(shape)
@@ -353,25 +354,25 @@ cdef class CoreModel:
         """
         return run_checked(self, inputs, threads, lengths, outputs, state_in, state_out, split, block_steps, resumed)
 
-    def quick(self, x, int threads, out=None, lengths=None):
+    def try_one(self, x, int threads, out=None, lengths=None):
         """One input to one output with no more than a cast: x a C-contiguous array of the input's shape, `out` of the
         output's shape and dtype, lengths [batch] whole numbers; threads as many as the default for 0. None where the
         caller has to take the long way."""
         return run_one(self, x, threads, out, lengths)
 
-    def quick_many(self, list arrays, int threads):
-        """The outputs for inputs in order, each as `quick` takes one; None where the caller has to take the long way."""
+    def try_run(self, list arrays, int threads):
+        """The outputs for inputs in order, each as `try_one` takes one; None where callers take the long way."""
         return run_many(self, arrays, threads)
 
-    def call(self, list arrays, int threads, out=None):
+    def bind(self, list arrays, int threads, out=None):
         """A run that can be made again when what is in these inputs has changed, its outputs new arrays, or `out` where
         there is one of one input; None where an array is not what the core itself reads or writes. Token ids are read
         where they stand: the array must be one that nobody else can write to."""
-        return call_on(self, arrays, threads, out)
+        return bound_call(self, arrays, threads, out)
 
     def stream(self, size_t batch, rows, int threads, Turn turn not None):
-        """A CoreStream of this model, of one input and one output, on `batch` state rows [batch, state_size]; rows: None
-        where there is no state. threads: 0 for the default of each call's time. turn: see CoreStream."""
+        """A CoreStream of this model, of one input and one output, on `batch` state rows [batch, state_size]; rows:
+        None where there is no state. threads: 0 for the default of each call's time. turn: see CoreStream."""
         return CoreStream(self, batch, rows, threads, turn)
 
     def pad(self, list items):

@@ -54,7 +54,8 @@ cdef class OutputMemory:
 
     def idle(self):
         """Bytes that no array uses."""
-        return sum([cnp.PyArray_NBYTES(self.blocks[i]) for i in range(len(self.blocks)) if free_block(self.blocks, i, 0)])
+        return sum([cnp.PyArray_NBYTES(self.blocks[i]) for i in range(len(self.blocks))
+                    if free_block(self.blocks, i, 0)])
 
 
 cdef bint free_block(list blocks, int i, size_t bytes):

@@ -14,8 +14,8 @@ import numpy as np
 
 from ..errors import ArgumentError, LstmEngineError
 from ..graph import Embedding, Operator, Value
-from ..importers.keras.config import flatten
-from ..importers.keras.live import as_array, layers_inside
+from ..importers.keras.reading.config import flatten
+from ..importers.keras.reading.live import as_array, layers_inside
 from ..operators import infer_shapes
 
 if TYPE_CHECKING:

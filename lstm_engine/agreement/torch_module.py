@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import ArgumentError, LstmEngineError
 from ..graph import Embedding, Operator, Value
-from ..importers.torch.live import examples_of
+from ..importers.torch.modules.live import examples_of
 from ..importers.torch.program import fixed_sizes
 from ..importers.torch.program.export import frozen, leaves, reason, tensors
 

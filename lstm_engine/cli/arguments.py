@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .console import note
+from .limit_arguments import limits_of
+from .values import layer_activation, names
 
 if TYPE_CHECKING:
     from ..importers import ImportOptions
@@ -21,68 +23,8 @@ DTYPES = ("float32", "float64")
 GEMMS = ("packed", "blas")
 
 
-MOST = 2**31 - 1            # rows, steps
-
-
 class UsageError(Exception):
     """The command line asks for something that cannot be: exit code 2."""
-
-
-def count(text: str) -> int:
-    """A whole number of at least 1."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r:.80} is not a whole number of at least 1")
-    if number > MOST:
-        raise argparse.ArgumentTypeError(f"{text!r:.80} is more than {MOST}")
-    return number
-
-
-def threads(text: str) -> int:
-    """A number of threads, as `predict` takes it."""
-    number = count(text)
-    if number > 1024:
-        raise argparse.ArgumentTypeError(f"{text!r} is more than 1024 threads")
-    return number
-
-
-def counts(text: str) -> list[int]:
-    """Whole numbers of at least 1 with commas between: 1,16,64."""
-    return [count(part) for part in text.split(",")]
-
-
-def seed(text: str) -> int:
-    """A whole number from 0."""
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
-    return int(text)
-
-
-def positive(text: str) -> float:
-    """A number above 0, not infinite."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return number
-
-
-def layer_activation(text: str) -> tuple[str, str]:
-    """LAYER=NAME: fc=relu, head.net.0=none."""
-    layer, equals, name = text.rpartition("=")
-    if not equals or not name:
-        raise argparse.ArgumentTypeError(f"{text!r} is not LAYER=NAME, such as fc=relu or fc=none")
-    return layer, name
-
-
-def names(text: str) -> list[str]:
-    """Names with commas between: lstm,fc1,fc2."""
-    return text.split(",")
 
 
 def add_readings(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +56,6 @@ def open_model(arguments: argparse.Namespace, say: bool = True) -> Model:
     say: tell on stderr what a conversion assumed.
     """
     from ..loading import convert, load
-    from .limit_arguments import limits_of
 
     limits = limits_of(arguments)
     if is_lstm(arguments.model):

@@ -10,9 +10,10 @@ import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .arguments import UsageError, add_model, add_readings, add_spec, counts, open_model, positive, print_json, seed
+from .arguments import UsageError, add_model, add_readings, add_spec, open_model, print_json
 from .console import note, table
 from .limit_arguments import add_limits
+from .values import counts, positive, seed
 
 if TYPE_CHECKING:
     import numpy as np

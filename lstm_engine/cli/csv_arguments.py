@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from .arguments import UsageError, count
+from .arguments import UsageError
+from .values import count
 
 if TYPE_CHECKING:
     from .csv_text import CsvOptions

@@ -5,27 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from .arguments import count
+from .values import count, long_count, size
 
 if TYPE_CHECKING:
     from ..limits import Limits
-
-_UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
-
-
-def size(text: str) -> int:
-    """A number of bytes: 4294967296, 512M, 4G."""
-    number, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "")
-    if not (number.isascii() and number.isdigit()) or unit not in _UNITS or len(number) > 20 or int(number) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r:.80} is not a number of bytes, such as 4294967296, 512M or 4G")
-    return int(number) << _UNITS[unit]
-
-
-def long_count(text: str) -> int:
-    """A whole number of at least 1, of any size."""
-    if not (text.isascii() and text.isdigit()) or len(text) > 30 or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r:.80} is not a whole number of at least 1")
-    return int(text)
 
 
 def add_limits(parser: argparse.ArgumentParser, runs: bool) -> None:

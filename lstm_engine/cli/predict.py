@@ -13,10 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .arguments import UsageError, add_model, add_readings, add_spec, count, open_model, threads
+from .arguments import UsageError, add_model, add_readings, add_spec, open_model
 from .console import note
 from .csv_arguments import add_csv, add_pad, csv_options, pad_option
 from .limit_arguments import add_limits
+from .values import count, threads
 
 if TYPE_CHECKING:
     from ..model import Model

@@ -17,17 +17,15 @@ from .arguments import (
     add_model,
     add_readings,
     add_spec,
-    counts,
     import_options,
     is_lstm,
     open_model,
-    positive,
     print_json,
     refuse_options,
-    seed,
 )
 from .console import note, table
 from .limit_arguments import add_limits
+from .values import counts, positive, seed
 
 if TYPE_CHECKING:
     from ..verifying.report import Report

@@ -15,6 +15,7 @@ from ..errors import FormatError, GraphError, OutOfMemoryError, UnsupportedError
 from ..files import cannot_read, open_regular
 from ..graph import Graph
 from ..operators import validate
+from ..strict_json import parse_object
 from . import header
 from .atomic import atomic_write
 from .codec import decode, encode
@@ -149,7 +150,7 @@ def _read_parts(file: BinaryIO, view: memoryview) -> Iterator[memoryview]:
 
 
 def _decode(parsed: Header, data: np.ndarray) -> Graph:
-    config: dict[str, Any] = header.parse_json("config", parsed.config)
+    config: dict[str, Any] = parse_object(parsed.config, "config")
     try:
         spelling = header.canonical(config)
     except ValueError:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
+from ..strict_json import parse_object
 
 FORMAT = "lstm-engine"
 VERSION = 1                    # what this writes, and the newest `min_reader` that this reads
@@ -120,7 +121,7 @@ def parse(raw: bytes) -> Header:
     if not raw.startswith(CRC_PREFIX):
         kind = "a safetensors file of another kind" if raw.startswith(b"{") else "not an .lstm file"
         raise FormatError(f"header: must begin with {CRC_PREFIX.decode()}; this is {kind}")
-    record = parse_json("header", raw)
+    record = parse_object(raw, "header")
     metadata = record.pop("__metadata__")
     _check_metadata(metadata)
     entries = tuple(_parse_entry(name, entry) for name, entry in record.items())
@@ -133,40 +134,6 @@ def parse(raw: bytes) -> Header:
         raise FormatError("header: must be in canonical form (order of keys, no spaces but at its end, no needless "
                           "escapes), got another spelling")
     return Header(metadata["crc32"], metadata["config"], entries)
-
-
-def parse_json(part: str, text: bytes | str) -> dict[str, Any]:
-    """A JSON object without duplicate keys, NaN or infinity. Raises FormatError naming `part`."""
-    try:
-        record = json.loads(text.decode() if isinstance(text, bytes) else text, object_pairs_hook=_unique,
-                            parse_constant=_refuse_constant)
-    except UnicodeDecodeError as error:
-        raise FormatError(f"{part}: not UTF-8 at byte {error.start}") from None
-    except RecursionError:
-        raise FormatError(f"{part}: nested too deeply") from None
-    except _DuplicateKey as error:
-        raise FormatError(f"{part}: duplicate key {error.args[0]!r:.200}") from None
-    except ValueError as error:
-        raise FormatError(f"{part}: not JSON: {error}") from None
-    if not isinstance(record, dict):
-        raise FormatError(f"{part}: must be a JSON object, got {type(record).__name__}")
-    return record
-
-
-class _DuplicateKey(Exception):
-    pass
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) != len(pairs):
-        seen: set[str] = set()
-        raise _DuplicateKey(next(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
-    return record
-
-
-def _refuse_constant(text: str) -> None:
-    raise ValueError(f"{text} is no number in JSON")
 
 
 def _check_metadata(metadata: Any) -> None:

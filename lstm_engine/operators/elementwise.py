@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ..data_types import DATA_TYPES
 from ..graph.nodes import Operator
 from . import counts, symbolic
 from .kernels import Call, Kernel, repeatable
-from .shape_rules import ANY, DATA_TYPES, ShapeCall, Shapes, broadcast
+from .shape_rules import ANY, ShapeCall, Shapes, broadcast
 from .spec import REQUIRED, Attribute, declare
 
 # ---- arithmetic -----------------------------------------------------------------------------------------------------

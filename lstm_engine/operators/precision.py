@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from ..data_types import FLOAT16, FLOAT32, FLOAT64
 from ..graph.derived import Derived
 from ..graph.nodes import Graph, Node, Operator, Value
 from .inference import infer_shapes
-
-FLOAT16, FLOAT32, FLOAT64 = 10, 1, 11          # ONNX's numbers of the data types, for Cast
 
 
 def cast(graph: Graph, dtype: str) -> Graph:

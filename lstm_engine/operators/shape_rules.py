@@ -19,10 +19,6 @@ from ..graph.nodes import Dim, Operator, Value
 MAX_RANK = 64           # axes of a value: NumPy has no more
 ANY = 1 << 30           # no upper limit: of inputs and outputs of an operator, of Shape's `end`
 
-# ONNX's TensorProto.DataType numbers of the types NumPy has.
-DATA_TYPES = {1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64",
-              9: "bool", 10: "float16", 11: "float64", 12: "uint32", 13: "uint64"}
-
 Dims = list[Dim | None]
 
 

@@ -58,7 +58,7 @@ class Bounds:
         return cls(limits, weights, weights // 4 + len(graph.nodes), frozenset(sized_by_numbers(graph)),
                    min(1 << 20, limits.most_memory(0, 0) // 64))
 
-    def limit_quick_calls(self, segment: Segment) -> None:
+    def limit_direct_calls(self, segment: Segment) -> None:
         """Let the core take calls that are far from the limits as they come, and leave the rest to an account."""
         memory = self.limits.most_memory(self.weights, 0)
         work = LEAST_WORK if self.limits.work is None else self.limits.work

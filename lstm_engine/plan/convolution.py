@@ -90,7 +90,7 @@ def _small_convolution(attributes: dict[str, Any], weight: Sequence[int], core: 
             last[inside] = x.transpose(to_last)
         size = x.itemsize
         columns = np.ndarray(view, x.dtype, last, 0, [jump * size for jump in jumps])
-        product = core.quick(np.ascontiguousarray(columns.reshape(count, rows)), 1)
+        product = core.try_one(np.ascontiguousarray(columns.reshape(count, rows)), 1)
         if product is None:                     # numbers that the core does not take
             return general(x, weight, bias)
         return product.reshape(made).transpose(to_first)
@@ -117,6 +117,6 @@ def _small_convolution(attributes: dict[str, Any], weight: Sequence[int], core: 
             packed = np.empty((count, rows), x.dtype)
             more, columns = [*more, (np.copyto, (packed, columns))], packed
         product = out.transpose(to_last)
-        call = core.call([columns], 1, product.reshape(count, made[-1])) if product.flags.c_contiguous else None
+        call = core.bind([columns], 1, product.reshape(count, made[-1])) if product.flags.c_contiguous else None
         return None if call is None else [*calls, *more, (call, ())]
     return through_core(conv, again, core)

@@ -99,7 +99,7 @@ def _rows_through_core(node: Dense | Activate, rank: int, features: int, dtype: 
         if x.ndim != rank or x.shape[-1] != features:
             return None                         # running it says what is wrong
         rows = x if x.flags.c_contiguous and x.dtype == dtype else np.empty(x.shape, dtype)
-        call = core.call([rows.reshape(-1, features)], 1, out.reshape(-1, units))
+        call = core.bind([rows.reshape(-1, features)], 1, out.reshape(-1, units))
         return None if call is None else [*([] if rows is x else [(np.copyto, (rows, x))]), (call, ())]
 
     return through_core(run, again, core)

@@ -127,7 +127,7 @@ def lower(graph: Graph, *, isa: str, gemm: str = "packed", threads: int = 1, lim
              else _host_step(lightener.host(part.nodes[0]), values, isa, sharing, bounds) for part in parts]
     for step in steps:
         if isinstance(step, Segment):
-            bounds.limit_quick_calls(step)
+            bounds.limit_direct_calls(step)
     inputs = tuple(values[value.name] for value in graph.inputs)
     plan = Plan(lightener.light(), inputs, graph.outputs, values, tuple(steps), _compute_dtype(graph, values), isa,
                 gemm, axes, bounds, _drops(steps, graph.outputs))

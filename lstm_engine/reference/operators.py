@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from ..data_types import DATA_TYPE_NUMBERS
 from ..errors import ArgumentError, MissingDependencyError
 from ..graph.nodes import Operator
 from ..operators import OPERATORS, operator_attributes
-from ..operators.shape_rules import DATA_TYPES
 from . import movement, pointwise, windows
 
 OPSET = 21
@@ -97,8 +97,7 @@ def _evaluator(op_type: str, attributes: tuple[tuple[str, Any], ...], types: tup
     except ImportError as error:
         raise MissingDependencyError("the float64 reference runs ONNX's operators through the onnx package: "
                                      "pip install 'lstm-engine[onnx]'") from error
-    number = {name: data_type for data_type, name in DATA_TYPES.items()}
-    inputs = [helper.make_tensor_value_info(f"x{i}", number[kind[0]], [None] * kind[1])
+    inputs = [helper.make_tensor_value_info(f"x{i}", DATA_TYPE_NUMBERS[kind[0]], [None] * kind[1])
               for i, kind in enumerate(types) if kind is not None]
     made = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in outputs if name]
     values: dict[str, Any] = {name: list(value) if isinstance(value, tuple) else value for name, value in attributes}

@@ -22,7 +22,7 @@ class DirectCalls:
         self._outputs = list(plan.outputs)
         self._ports = [port.value for port in segment.ports]
         self._made = [port.value for port in segment.outputs]
-        self.only = self._core.quick if len(self._inputs) == len(self._outputs) == 1 else None
+        self.only = self._core.try_one if len(self._inputs) == len(self._outputs) == 1 else None
         # Lengths belong to a time axis of the caller's; a list may hold sequences of any length.
         self._timed = segment.ports[0].axis is not None
         self._any_length = self._timed and isinstance(segment.axes[0].time, str)
@@ -70,7 +70,7 @@ class DirectCalls:
             given = dict(zip(self._inputs, x, strict=True))
         else:
             return None
-        results = self._core.quick_many([given[name] for name in self._ports], threads)
+        results = self._core.try_run([given[name] for name in self._ports], threads)
         if results is None:
             return None
         made = dict(zip(self._made, results, strict=True))

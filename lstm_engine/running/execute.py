@@ -21,7 +21,7 @@ def execute(runner: Runner, values: dict[str, np.ndarray], batch: int, *, length
             state_in: Rows, state_out: Rows, threads: int, out: Mapping[str, np.ndarray] = {},
             masks: Mapping[object, np.ndarray] = {}, split: str = "auto", block_steps: int = 0, carry: bool = False
             ) -> dict[str, np.ndarray]:
-    """The values of the plan's outputs, by name.
+    """The values of the plan's outputs, by name. Call it under `entry`: the operators' arithmetic is IEEE's, unwarned.
 
     batch: rows of the model, which those of a segment may differ from.
     values: the checked inputs by name, in the graph's dtypes; it changes. lengths: int32 [batch] by the symbol of a
@@ -35,33 +35,25 @@ def execute(runner: Runner, values: dict[str, np.ndarray], batch: int, *, length
         if axes:
             _check_steps_apply(plan, axes, what)
     plain = not (lengths or masks or out or state_in or state_out or block_steps) and split == "auto"
-    with np.errstate(all="ignore"):           # the host operators' arithmetic is IEEE's
-        if plain and (results := runner.recorded(bound, values, threads)) is not None:
-            return results
-        account = runner.account(bound, values)
-        for number, (step, done) in enumerate(zip(plan.steps, plan.drops)):
-            if isinstance(step, HostStep):
-                if account is None:
-                    step.run(values)
-                else:
-                    account.before(step, values, threads)
-                    step.run(values)
-                    account.after(step, values)
-                for name in done:
-                    del values[name]
-                continue
-            if account is not None:
-                account.before(step, values, threads)
+    if plain and (results := runner.recorded(bound, values, threads)) is not None:
+        return results
+    account = runner.account(bound, values)
+    for number, (step, done) in enumerate(zip(plan.steps, plan.drops)):
+        if account is not None:
+            account.before(step, values, threads)
+        if isinstance(step, HostStep):
+            step.run(values)
+        else:
             before, after = state_in.get(number), state_out.get(number)
             if lengths or masks or out or split != "auto" or block_steps or before is not None or after is not None \
                     or not _run_plain(step, values, threads):
                 _run_segment(plan, step, values, batch, lengths, masks, before, after, threads, out, split,
                              block_steps, carry)
-            if account is not None:
-                account.after(step, values)
-            for name in done:
-                values.pop(name, None)          # a port may be left out of a run
-        bound.within = True
+        if account is not None:
+            account.after(step, values)
+        for name in done:
+            values.pop(name, None)          # a port may be left out of a run
+    bound.within = True
     return {name: values[name] for name in plan.outputs}
 
 
@@ -82,7 +74,7 @@ def _run_plain(segment: Segment, values: dict[str, np.ndarray], threads: int) ->
     if any(axis.lengths or axis.mask for axis in segment.axes):
         return False
     inputs = [np.ascontiguousarray(values[port.value]) for port in segment.ports]
-    results = segment.core.quick_many(inputs, threads)
+    results = segment.core.try_run(inputs, threads)
     if results is None:
         return False
     for port, array in zip(segment.outputs, results):

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .._core import CoreCall
+from .._core import BoundCall
 from ..arrays import owning_array
 from ..graph import Operator
 from ..operators import OPERATORS
@@ -106,7 +106,7 @@ class _Recorder:
                 self.calls.append((partial(np.copyto, casting="same_kind"), (placed, array)))
                 array = placed
             ready.append(array)
-        call = segment.core.call(ready, threads)
+        call = segment.core.bind(ready, threads)
         if call is None:
             raise Unrepeatable
         call()
@@ -143,7 +143,7 @@ def _arrays(calls: Sequence[Call]) -> Iterator[np.ndarray]:
         parts: list[Any] = [*arguments, getattr(function, "__self__", None)]
         if isinstance(function, partial):
             parts += [*function.args, *function.keywords.values()]
-        if isinstance(function, CoreCall):
+        if isinstance(function, BoundCall):
             parts += [*function.inputs, *function.outputs]
         for part in parts:
             yield from (array for array in (part if isinstance(part, tuple) else (part,))

@@ -87,7 +87,7 @@ def fixed_inputs(spec: Any) -> dict[str, np.ndarray]:
     """The inputs to which a spec of an ONNX model gives a value: the converted model has them no more, the file has."""
     if spec is None:
         return {}
-    from ..importers.arrays.spec import load_spec
+    from ..importers.reading.spec_file import load_spec
 
     fixed = load_spec(spec).get("fixed", {})
     return {name: np.asarray(value) for name, value in fixed.items()} if isinstance(fixed, Mapping) else {}

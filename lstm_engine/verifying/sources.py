@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import tempfile
-import zipfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentTypeError, LstmEngineError
+from ..errors import ArgumentTypeError, FormatError, LstmEngineError, UnsupportedError
+from ..files import open_regular
+from ..importers.reading.zip_archive import Archive
 from . import framework_child, frameworks
 
 Slots = Sequence[Sequence[Mapping[str, np.ndarray]]]
@@ -71,10 +72,11 @@ def _in_child(framework: str, path: Path, spec: Any, slots: Slots, optional: Col
 def _is_torchscript(path: Path) -> bool:
     """Whether a file is a TorchScript archive: a zip with its module's code."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            return any("/code/" in name and name.endswith(".py") for name in archive.namelist())
-    except (OSError, zipfile.BadZipFile, NotImplementedError):
+        with open_regular(path) as file:
+            records = Archive(file, os.fstat(file.fileno()).st_size).records
+    except (OSError, FormatError, UnsupportedError):
         return False
+    return any("/code/" in name and name.endswith(".py") for name in records)
 
 
 def _live(source: Any, spec: Any) -> Source:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import lstm_engine as le
-from lstm_engine.cli.limit_arguments import size
+from lstm_engine.cli.values import size
 
 
 @pytest.fixture

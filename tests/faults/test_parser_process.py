@@ -12,7 +12,7 @@ from faults import control
 from faults.control import Fault
 
 import lstm_engine as le
-from lstm_engine.importers import sandbox
+from lstm_engine.importers.reading import sandbox
 
 pytest.importorskip("h5py")
 pytest.importorskip("onnx")

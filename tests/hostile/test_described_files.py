@@ -18,8 +18,8 @@ from onnx_graphs import model, node
 
 from lstm_engine.errors import FormatError
 from lstm_engine.importers.keras import _graph
-from lstm_engine.importers.onnx import proto
-from lstm_engine.importers.onnx.described import check
+from lstm_engine.importers.onnx.reading import proto
+from lstm_engine.importers.onnx.reading.described import check
 
 
 def description() -> tuple[dict, dict[str, np.ndarray]]:

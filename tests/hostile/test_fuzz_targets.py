@@ -86,7 +86,7 @@ def test_a_reader_with_a_fault_is_found(name, executions, slower, tmp_path):
 
 def test_a_reader_that_raises_at_a_byte_is_found(tmp_path, monkeypatch):
     """In the package itself: a safetensors reader that knows no dtype but the usual."""
-    from lstm_engine.importers.torch import safetensors
+    from lstm_engine.importers.reading import safetensors
 
     target = targets.load("safetensors")
     corpus = [file.read_bytes() for file in target.corpus()]
@@ -123,7 +123,7 @@ def test_operators_that_fail_in_their_own_way_are_found(tmp_path, monkeypatch):
 
 
 def test_a_file_that_reading_changes_is_found(tmp_path, monkeypatch):
-    from lstm_engine.importers.arrays import archive
+    from lstm_engine.importers.reading import zip_archive as archive
 
     target = targets.load("npz")
     good = next(target.corpus()).read_bytes()

@@ -149,9 +149,9 @@ def layer_elsewhere(file):
 
 
 @pytest.mark.parametrize("change, message", [
-    (set_attribute("/", "model_config", b"{"), "model_config is not JSON"),
+    (set_attribute("/", "model_config", b"{"), "model_config: not JSON"),
     (set_attribute("/", "model_config", 5), "HDF5 attribute 'model_config' is not a text of at most"),
-    (set_attribute("/", "model_config", b"\xff"), "model_config is not JSON"),
+    (set_attribute("/", "model_config", b"\xff"), "model_config: not JSON"),
     (set_attribute("/", "keras_version", 5), "keras_version is 5; expected a text"),
     (set_attribute("model_weights", "layer_names", None), "attribute 'layer_names' of 'model_weights' is missing"),
     (set_attribute("model_weights", "layer_names", [1, 2]), "'layer_names' of '/model_weights' is not a list of names"),

@@ -36,7 +36,7 @@ def test_names_that_lead_out(name, tmp_path):
         archive.writestr(info, b"x")
 
     path = rewritten(good(tmp_path), change)
-    refused(path, FormatError, f"zip member {name!r} has a name that leads out of the archive")
+    refused(path, FormatError, f"has the unsafe name {name!r}")
     assert sorted(tmp_path.iterdir()) == [path]
 
 
@@ -47,20 +47,20 @@ def test_a_symbolic_link(tmp_path):
         del contents["model.weights.h5"]
         archive.writestr(info, "/etc/passwd")
 
-    refused(rewritten(good(tmp_path), change), FormatError, "zip member 'model.weights.h5' is a symbolic link")
+    refused(rewritten(good(tmp_path), change), FormatError, "zip: record 'model.weights.h5' is a symbolic link")
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("name", ["config.json", "model.weights.h5"])
 def test_a_member_that_is_there_twice(name, tmp_path):
     path = rewritten(good(tmp_path), lambda archive, contents: archive.writestr(name, contents[name]))
-    refused(path, FormatError, f"zip member {name!r} is there twice")
+    refused(path, FormatError, f"zip: two records are named {name!r}")
 
 
 @pytest.mark.parametrize("name", ["config.json", "metadata.json", "model.weights.h5"])
 def test_a_missing_member(name, tmp_path):
     path = rewritten(good(tmp_path), lambda archive, contents: contents.pop(name) and None)
-    refused(path, FormatError, f"zip member {name!r} is missing; a .keras file holds config.json, metadata.json, "
+    refused(path, FormatError, f"zip: no record {name!r}; a .keras file holds config.json, metadata.json, "
                                "model.weights.h5")
 
 
@@ -79,20 +79,12 @@ def test_a_bomb(name, tmp_path):
         archive.writestr(name, bytes(100 << 20), zipfile.ZIP_DEFLATED)
 
     refused(rewritten(good(tmp_path), change), FormatError,
-            f"zip member {name!r} declares 104857600 bytes, far beyond the 101")
+            f"zip: record {name!r} has 104857600 bytes packed into 101")
 
 
 def test_a_config_that_is_too_large(tmp_path):
     path = rewritten(good(tmp_path), lambda archive, contents: contents.update({"config.json": b" " * (9 << 20)}))
-    refused(path, FormatError, "zip member 'config.json' is 9437184 bytes long; at most 8388608 are read")
-
-
-def test_too_many_members(tmp_path):
-    def change(archive, contents):
-        for number in range(10_001):
-            archive.writestr(f"assets/{number}", b"")
-
-    refused(rewritten(good(tmp_path), change), FormatError, "the zip archive holds 10004 members, more than 10000")
+    refused(path, FormatError, "zip: record 'config.json' has 9437184 bytes, more than the 8388608 allowed for it")
 
 
 def test_an_encrypted_member(tmp_path):
@@ -101,12 +93,12 @@ def test_an_encrypted_member(tmp_path):
     place = data.index(b"PK\x01\x02")
     data[place + 8] |= 1
     path.write_bytes(data)
-    refused(path, UnsupportedError, "zip member 'metadata.json' is encrypted; supported: plain members")
+    refused(path, UnsupportedError, "zip: record 'metadata.json' is encrypted; supported: plain records")
 
 
 def test_another_compression(tmp_path):
     refused(good(tmp_path, compression=zipfile.ZIP_BZIP2), UnsupportedError,
-            "zip member 'metadata.json' uses compression method 12; supported: none, deflate")
+            "zip: record 'metadata.json' uses compression method 12; supported: 0 (stored), 8 (deflated)")
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
@@ -118,7 +110,7 @@ def test_a_flipped_bit(name, compression, tmp_path):
     data = bytearray(path.read_bytes())
     data[info.header_offset + 30 + len(name) + info.compress_size // 2] ^= 4
     path.write_bytes(data)
-    refused(path, FormatError, f"zip member {name!r} is damaged: ")
+    refused(path, FormatError, f"zip: record {name!r}")
 
 
 def test_every_truncation(tmp_path):
@@ -126,13 +118,13 @@ def test_every_truncation(tmp_path):
     path = tmp_path / "cut.keras"
     for length in [*range(4, 200, 49), *range(200, len(whole), 1999), len(whole) - 1]:
         path.write_bytes(whole[:length])
-        refused(path, FormatError, "not a readable zip archive: ")
+        refused(path, FormatError, "zip: no end record: the file is truncated, or no zip")
 
 
 @pytest.mark.parametrize("data, message", [
     (b"", "not a zip archive: it begins with b''"), (b"PK", "not a zip archive: it begins with b'PK'"),
     (b"hello world", "not a zip archive: it begins with b'hello wo'"),
-    (b"PK\x03\x04" + bytes(100), "not a readable zip archive")])
+    (b"PK\x03\x04" + bytes(100), "zip: no end record")])
 def test_what_is_no_zip(data, message, tmp_path):
     path = tmp_path / "model.keras"
     path.write_bytes(data)
@@ -144,16 +136,17 @@ def test_a_local_header_that_lies(tmp_path):
     path = good(tmp_path)
     data = path.read_bytes()
     path.write_bytes(data.replace(b"model.weights.h5", b"model.weights.h6", 1))
-    refused(path, FormatError, "zip member 'model.weights.h5' is damaged: File name in directory")
+    refused(path, FormatError, "zip: record 'model.weights.h5': its header and the directory differ")
 
 
 # The JSON inside.
 @pytest.mark.parametrize("text, message", [
-    (b"", "config.json is not JSON"), (b"{", "config.json is not JSON"), (b"\xff\xfe{}", "config.json is not JSON"),
-    (b"[1]", "config.json holds a list; expected an object"),
-    (b"[" * 200_000, "config.json is nested too deeply"),
-    (b'{"a": 1, "a": 2}', "config.json: the same key is given twice in one object"),
-    (b'{"a": ' + b"9" * 5000 + b"}", "config.json is not JSON"),
+    (b"", "config.json: not JSON"), (b"{", "config.json: not JSON"),
+    (b"\xff\xfe{}", "config.json: not UTF-8 at byte 0"),
+    (b"[1]", "config.json: must be a JSON object, got a list"),
+    (b"[" * 200_000, "config.json: nested too deeply"),
+    (b'{"a": 1, "a": 2}', "config.json: the key 'a' appears twice in one object"),
+    (b'{"a": ' + b"9" * 5000 + b"}", "config.json: not JSON"),
     (b"{}", "layer '': expected an object with a class_name, got {}"),
     (b'{"class_name": "Sequential", "config": 3}', "layer '': its config is 3; expected an object"),
     (b'{"class_name": "Sequential", "config": {}}', "'layers' is None; expected a list"),

@@ -11,9 +11,9 @@ from torch_bytes import archive, npy_header, write
 
 from lstm_engine.errors import ArgumentError, ArgumentTypeError, FileError, FormatError, UnsupportedError
 from lstm_engine.importers import arrays
-from lstm_engine.importers.arrays.archive import Archive
-from lstm_engine.importers.arrays.npy import npz_entries
 from lstm_engine.importers.base import ImportOptions
+from lstm_engine.importers.reading.npy import npz_entries
+from lstm_engine.importers.reading.zip_archive import Archive
 from lstm_engine.operators import validate
 
 SPEC = {"inputs": [{"name": "x", "shape": ["batch", 3]}], "nodes": [{"op": "Dense", "name": "d", "kernel": "w"}]}

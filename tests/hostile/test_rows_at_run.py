@@ -215,12 +215,12 @@ def test_the_core_refuses_a_vector_for_a_sequence_and_the_other_way_round():
 
 def test_calls_made_ahead_take_only_what_fits():
     made = core()
-    assert made.call([fresh(4, 5, 3)], 1) is not None
-    assert made.call([fresh(4, 5, 3)], 1, fresh(4, 5, 2)) is not None
+    assert made.bind([fresh(4, 5, 3)], 1) is not None
+    assert made.bind([fresh(4, 5, 3)], 1, fresh(4, 5, 2)) is not None
     for x, out in (((4, 5, 2), None), ((4, 15), None), ((4, 5, 3), (4, 5, 3)), ((4, 5, 3), (3, 5, 2))):
-        assert made.call([fresh(*x)], 1, None if out is None else fresh(*out)) is None
+        assert made.bind([fresh(*x)], 1, None if out is None else fresh(*out)) is None
     with pytest.raises(le.CoreError, match="a port is missing"):
-        made.quick_many([], 1)
+        made.try_run([], 1)
 
 
 @pytest.mark.parametrize("state", [(3, 2), (4, 1), (8,), (2, 4)])

@@ -11,7 +11,7 @@ from torch_bytes import archive, entry, safetensors, write
 
 from lstm_engine.errors import FormatError, UnsupportedError
 from lstm_engine.importers import torch as importer
-from lstm_engine.importers.torch.files import open_weights
+from lstm_engine.importers.torch.checkpoints.files import open_weights
 
 
 def refused(tmp_path, data, name="bad.safetensors"):
@@ -41,11 +41,11 @@ def test_a_good_file_is_in_the_order_of_its_bytes(tmp_path):
                                        "length"),
     (safetensors(b"[]"), "the header must begin with '{', got b'[]'"),
     (safetensors(b" {}"), "the header must begin with '{', got b' {}'"),
-    (safetensors(b"{\"a\":"), "the header: no JSON: Expecting value: line 1 column 6 (char 5)"),
-    (safetensors(b"{\"\xff\": 1}"), "the header: not UTF-8"),
+    (safetensors(b"{\"a\":"), "the header: not JSON: Expecting value: line 1 column 6 (char 5)"),
+    (safetensors(b"{\"\xff\": 1}"), "the header: not UTF-8 at byte 2"),
     (safetensors(b"{\"a\": " + b"[" * 200_000), "the header: nested too deeply"),
     (safetensors(b"{\"a\": NaN}"), "the header: NaN is no JSON number"),
-    (safetensors(b"{\"a\": 1, \"a\": 2}"), "the header: the key 'a' appears twice"),
+    (safetensors(b"{\"a\": 1, \"a\": 2}"), "the header: the key 'a' appears twice in one object"),
     (file(a=entry() | {"x": 1}), "tensor 'a' must have dtype, shape and data_offsets and nothing else"),
     (file(a={"dtype": "F32"}), "tensor 'a' must have dtype, shape and data_offsets and nothing else"),
     (file(a=[1]), "tensor 'a' must have dtype, shape and data_offsets and nothing else"),
@@ -101,7 +101,7 @@ def weight(path="weight_0", pickle=False, **meta):
 
 
 @pytest.mark.parametrize("config, message", [
-    (b"{", f"{CONFIG}: no JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+    (b"{", f"{CONFIG}: not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
     ({"config": []}, f"{CONFIG}: must hold an object \"config\""),
     ({"config": {"w": 1}}, "weight 'w' must have path_name and tensor_meta"),
     ({"config": {"w": weight("../../x")}},

@@ -29,6 +29,7 @@ from torch_bytes import (
 
 from lstm_engine.errors import FormatError, UnsupportedError
 from lstm_engine.importers import torch as importer
+from lstm_engine.importers.torch.checkpoints.files import open_weights
 
 UNTYPED = symbol("torch.storage", "UntypedStorage")
 F32 = symbol("torch", "FloatStorage")
@@ -280,7 +281,7 @@ def test_lies_in_legacy_files(tmp_path, data, message):
 
 def test_a_legacy_view_of_a_storage_is_read_from_its_place(tmp_path):
     path = write(tmp_path, legacy(mapping({"w": tensor((2, 3), over=window(6, 6))})))
-    with importer.files.open_weights(path) as weights:
+    with open_weights(path) as weights:
         np.testing.assert_array_equal(weights.take("w"), np.arange(6.0, 12.0).reshape(2, 3))
 
 

@@ -10,13 +10,13 @@ torch = pytest.importorskip("torch")
 
 from lstm_engine.errors import FormatError, LstmEngineError, UnsupportedError  # noqa: E402
 from lstm_engine.importers import torch as importer  # noqa: E402
-from lstm_engine.importers.arrays.archive import Archive  # noqa: E402
 from lstm_engine.importers.arrays.spec import graph_from_spec  # noqa: E402
-from lstm_engine.importers.arrays.weights import Weights  # noqa: E402
-from lstm_engine.importers.torch.checkpoint import find_weights  # noqa: E402
-from lstm_engine.importers.torch.pickled import spec_of_pickled  # noqa: E402
-from lstm_engine.importers.torch.symbols import Instance, Opaque, Symbol  # noqa: E402
-from lstm_engine.importers.torch.zipped import read_zip, stem_of  # noqa: E402
+from lstm_engine.importers.reading.weights import Weights  # noqa: E402
+from lstm_engine.importers.reading.zip_archive import Archive  # noqa: E402
+from lstm_engine.importers.torch.checkpoints.checkpoint import find_weights  # noqa: E402
+from lstm_engine.importers.torch.checkpoints.symbols import Instance, Opaque, Symbol  # noqa: E402
+from lstm_engine.importers.torch.checkpoints.zipped import read_zip, stem_of  # noqa: E402
+from lstm_engine.importers.torch.modules.pickled import spec_of_pickled  # noqa: E402
 from lstm_engine.operators import validate  # noqa: E402
 
 nn = torch.nn

@@ -13,7 +13,7 @@ import pytest
 from torch_bytes import archive, checkpoint, legacy, mapping, number, safetensors, storage, tensor, write
 
 from lstm_engine.errors import FormatError, UnsupportedError
-from lstm_engine.importers.torch.files import open_weights
+from lstm_engine.importers.torch.checkpoints.files import open_weights
 
 VALUE = mapping({"rnn.weight_ih_l0": tensor((2, 3)), "rnn.weight_hh_l0": tensor((2, 2), (1, 2), offset=6)})
 HEADER = json.dumps({"w": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]},

@@ -110,11 +110,11 @@ def test_contradictions(tmp_path, path, value, message):
 
 
 @pytest.mark.parametrize("raw, message", [
-    (b"{", "a/models/model.json: no JSON: "),
+    (b"{", "a/models/model.json: not JSON: "),
     (b'{"a": 1, "a": 2}', "a/models/model.json: the key 'a' appears twice"),
     (b'{"a": NaN}', "a/models/model.json: NaN is no JSON number"),
     (b"[" * 100_000, "a/models/model.json: nested too deeply"),
-    (b"[]", "a/models/model.json: must be an object, got a list"),
+    (b"[]", "a/models/model.json: must be a JSON object, got a list"),
 ])
 def test_bad_json(tmp_path, raw, message):
     assert refused(tmp_path, None, raw=raw).startswith(message)

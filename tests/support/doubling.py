@@ -18,7 +18,7 @@ from typing import Any
 
 import lstm_engine as le
 from lstm_engine.cli.arguments import UsageError
-from lstm_engine.importers import sandbox
+from lstm_engine.importers.reading import sandbox
 
 
 @dataclass(frozen=True)

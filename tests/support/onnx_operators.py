@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from lstm_engine.data_types import DATA_TYPES
 from lstm_engine.errors import UnsupportedError
 from lstm_engine.graph.nodes import Operator, Value
 from lstm_engine.operators import operator_shapes
-from lstm_engine.operators.shape_rules import DATA_TYPES
 
 # Node tests of what the table leaves out on purpose: training, and the positions of a pool's maxima.
 LEFT_OUT = {"test_batchnorm_example_training_mode", "test_batchnorm_epsilon_training_mode",

@@ -9,10 +9,10 @@ import sys
 import textwrap
 
 import pytest
+from children import HANG
 
 from lstm_engine import _core
 
-HANG = 120       # seconds after which something that should end has hung, however loaded the machine
 TEAMS = _core.threadings()
 # Enough work for several threads (csrc/model/schedule.c keeps less on one): rows dealt, then units.
 COMMON = """

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from children import HANG, answer_of_a_child
 from same_bits import Network
 
 import lstm_engine as le
@@ -22,7 +23,6 @@ from lstm_engine.graph import Graph, Operator, Value
 # Enough work for several threads (csrc/model/schedule.c keeps less on one).
 BIG = Network("stack of ways", 40, 70, 24, 30, 0)
 TOKENS = Network("tokens", 40, 96, 24, 30, 1)
-HANG = 120       # seconds after which something that should end has hung, however loaded the machine
 
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess:
@@ -113,28 +113,13 @@ def test_the_default_keeps_to_openmps_limit():
 
 # ---- fork ----------------------------------------------------------------------------------------------------
 
-def predict_in_child(model, x, connection):
-    connection.send_bytes(model.predict(x, threads=2).tobytes())
-
-
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")       # Python 3.12 warns of what is tested here
 def test_fork_after_many_threads_have_run():
     model, x = BIG.model(le.info()["isa"]), BIG.input()
     wanted = model.predict(x, threads=2).tobytes()          # OpenMP's pool is there now
-    context = multiprocessing.get_context("fork")
     for _ in range(5):
-        here, there = context.Pipe(duplex=False)
-        child = context.Process(target=predict_in_child, args=(model, x, there), daemon=True)
-        child.start()
-        there.close()
-        try:
-            assert here.poll(HANG), "the child of a fork hangs"
-            assert here.recv_bytes() == wanted
-            child.join(HANG)
-            assert child.exitcode == 0
-        finally:
-            child.kill()
+        assert answer_of_a_child("fork", model, x) == wanted
         assert model.predict(x, threads=2).tobytes() == wanted       # and so does the parent
 
 
@@ -144,7 +129,6 @@ def test_fork_while_other_threads_predict():
     """The lock of the workspaces is never held by a thread that the child does not have."""
     model, x = BIG.model(le.info()["isa"]), BIG.input()[:4]
     wanted = model.predict(x, threads=1).tobytes()
-    context = multiprocessing.get_context("fork")
     stop = False
 
     def keep_busy() -> None:
@@ -155,14 +139,7 @@ def test_fork_while_other_threads_predict():
         busy = [pool.submit(keep_busy) for _ in range(2)]
         try:
             for _ in range(5):
-                here, there = context.Pipe(duplex=False)
-                child = context.Process(target=predict_in_child, args=(model, x, there), daemon=True)
-                child.start()
-                there.close()
-                try:
-                    assert here.poll(HANG) and here.recv_bytes() == wanted
-                finally:
-                    child.kill()
+                assert answer_of_a_child("fork", model, x, ends=False) == wanted
         finally:
             stop = True
     assert all(future.result() is None for future in busy)

@@ -13,8 +13,9 @@ from keras_files import layer, legacy, random, sequential, zipped
 
 import lstm_engine as le
 from lstm_engine.errors import ArgumentError, LstmEngineError, MissingDependencyError, UnsupportedError
-from lstm_engine.importers import ImportOptions, import_graph, sandbox
+from lstm_engine.importers import ImportOptions, import_graph
 from lstm_engine.importers import keras as importer
+from lstm_engine.importers.reading import sandbox
 
 CONFIG = sequential(layer("Dense", "dense", units=2, batch_shape=[None, 3]))
 ARRAYS = {"layers/dense/vars/0": random(1, 3, 2), "layers/dense/vars/1": random(2, 2)}

@@ -13,9 +13,8 @@ import pytest
 import sandbox_parsers  # noqa: F401  (found here, so found in the child, which gets this process' path)
 
 import lstm_engine as le
-from lstm_engine import confinement
 from lstm_engine.errors import FileError, FormatError, MissingDependencyError, UnsupportedError
-from lstm_engine.importers import sandbox, sandbox_child
+from lstm_engine.importers.reading import confinement, sandbox, sandbox_child
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="limits of memory, CPU time and files are POSIX's")
 
@@ -130,8 +129,10 @@ def test_the_child_sees_little(path, monkeypatch):
     assert "SECRET" not in seen["names"] and "PYTHONPATH" not in seen["names"] and seen["isolated"]
     # Neither the package around the parser nor its C extension is executed, which keeps the start short.
     assert set(seen["modules"]) <= {"lstm_engine", "lstm_engine.errors", "lstm_engine.importers",
-                                    "lstm_engine.confinement", "lstm_engine.files", "lstm_engine.importers.sandbox",
-                                    "lstm_engine.importers.sandbox_child"}
+                                    "lstm_engine.files", "lstm_engine.strict_json", "lstm_engine.importers.reading",
+                                    "lstm_engine.importers.reading.confinement",
+                                    "lstm_engine.importers.reading.sandbox",
+                                    "lstm_engine.importers.reading.sandbox_child"}
 
 
 def test_a_file_that_is_none(tmp_path):
@@ -158,9 +159,10 @@ GOOD = {"result": {}, "arrays": [["x", "float32", [2]]]}
     (io.BytesIO(b"noise that is no answer"), "without its mark"),
     (io.BytesIO(sandbox.MAGIC + b"\xff" * 8), "a header of 18446744073709551615 bytes"),
     (answer(GOOD, ).read(12), "bytes of 8"),
-    (answer(b"{"), "a header that is not JSON"),
-    (answer(b"[" * 100000), "a header that is not JSON"),
-    (answer([]), "a header that is not an object"),
+    (answer(b"{"), "a header: not JSON"),
+    (answer(b"[" * 100000), "a header: nested too deeply"),
+    (answer([]), "a header: must be a JSON object, got a list"),
+    (answer(b'{"result": {}, "arrays": [], "arrays": []}'), "a header: the key 'arrays' appears twice"),
     (answer({"result": {}}), "a header without its parts"),
     (answer({"result": 1, "arrays": []}), "a header without its parts"),
     (answer({"error": "evil", "message": "x"}), "a header without its parts"),

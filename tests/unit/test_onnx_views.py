@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from lstm_engine.graph import Graph, Value
-from lstm_engine.importers.onnx.layouts import Builder
-from lstm_engine.importers.onnx.views import View, join
+from lstm_engine.importers.onnx.mapping.layouts import Builder
+from lstm_engine.importers.onnx.mapping.views import View, join
 from lstm_engine.operators import infer_shapes
 from lstm_engine.reference import run
 

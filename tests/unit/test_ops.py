@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from random_layers import normal
 
 import lstm_engine as le
 from lstm_engine import reference
@@ -10,10 +11,6 @@ GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 T, B, I, H = 5, 2, 3, 4        # noqa: E741  (ONNX calls it so)
 # Sums of at most 8 terms of size 1 over 5 steps in float32.
 CLOSE = dict(rtol=0, atol=2e-6)
-
-
-def normal(*shape, seed=0):
-    return (0.5 * np.random.default_rng([seed, *shape]).standard_normal(shape)).astype(np.float32)
 
 
 def weights(op, dirs=1):

@@ -4,9 +4,12 @@ import io
 import pickle
 import threading
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 
 import numpy as np
 import pytest
+import random_layers
+from random_layers import normal
 from same_bits import NETWORKS, Network, Weights, is_causal
 
 import lstm_engine as le
@@ -14,22 +17,15 @@ from lstm_engine import reference
 from lstm_engine.graph import GRU, LSTM, Dense, Graph, Operator, Value
 
 B, T, I, H = 5, 6, 4, 7        # noqa: E741  (ONNX calls it so)
+lstm = partial(random_layers.lstm, I, H)
 # float32 sums of at most 20 terms of size 1 over 6 steps.
 CLOSE = dict(rtol=0, atol=3e-6)
-
-
-def normal(*shape, seed=0):
-    return (0.5 * np.random.default_rng([seed, *shape]).standard_normal(shape)).astype(np.float32)
 
 
 def cell(kind=LSTM, name="cell", features=I, dirs=1, inputs=("x",), outputs=("y",), **fields):
     rows = kind.gates * H
     return kind(name=name, inputs=inputs, outputs=outputs, W=normal(dirs, rows, features), R=normal(dirs, rows, H),
                 B=normal(dirs, 2 * rows), direction="bidirectional" if dirs == 2 else "forward", **fields)
-
-
-def lstm(**options):
-    return le.LSTM(normal(1, 4 * H, I), normal(1, 4 * H, H), normal(1, 8 * H), **options)
 
 
 def two_ways():

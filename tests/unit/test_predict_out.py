@@ -132,6 +132,20 @@ def test_one_output_of_whole_numbers():
         engine.predict(data, out=np.ones((1, 4), np.float32))
 
 
+@pytest.mark.parametrize("options", [{}, {"lengths": [4, 3]}, {"batch_size": 1}, {"nan": "mask"}], ids=str)
+def test_a_memory_map_is_an_array_like_any_other(tmp_path, options):
+    x = Value("x", ("batch", "time", 3))
+    rnn = RNN(name="rnn", inputs=("x",), outputs=("y",), W=np.eye(3, dtype=np.float32)[None],
+              R=np.zeros((1, 3, 3), np.float32))
+    engine, data = le.Model(Graph((x,), (rnn,), ("y",))), np.ones((2, 4, 3), np.float32)
+    given = np.memmap(tmp_path / "x", np.float32, "w+", shape=data.shape)
+    given[...] = data
+    out = np.memmap(tmp_path / "y", np.float32, "w+", shape=data.shape)
+    assert engine.predict(given, out=out, **options) is out
+    np.testing.assert_array_equal(out, engine.predict(data, **options))
+    assert out.any()
+
+
 @pytest.mark.parametrize("dtype, other", [("float64", "float32"), ("float32", "float64")])
 def test_layers_alone_write_to_their_own_dtype(dtype, other):
     """The direct way to the core, which is handed `out` as it comes."""

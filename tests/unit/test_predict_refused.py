@@ -1,20 +1,17 @@
 """What predict refuses: each wrong argument by its name, with what was expected and what came."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+import random_layers
+from random_layers import normal
 
 import lstm_engine as le
 from lstm_engine.graph import LSTM, Graph, Value
 
 B, T, I, H, VOCABULARY = 3, 6, 4, 5, 9        # noqa: E741  (ONNX calls it so)
-
-
-def normal(*shape, seed=0):
-    return (0.5 * np.random.default_rng([seed, *shape]).standard_normal(shape)).astype(np.float32)
-
-
-def lstm(**options):
-    return le.LSTM(normal(1, 4 * H, I), normal(1, 4 * H, H), normal(1, 8 * H), **options)
+lstm = partial(random_layers.lstm, I, H)
 
 
 X = normal(B, T, I)

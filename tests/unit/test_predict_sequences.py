@@ -1,24 +1,20 @@
 """Sequences of unequal length, as lists and with lengths, and steps with missing values."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+import random_layers
+from random_layers import normal
 
 import lstm_engine as le
 from lstm_engine import reference
 from lstm_engine.graph import LSTM, Graph, Value
 
 B, T, I, H, VOCABULARY = 5, 6, 4, 7, 13        # noqa: E741  (ONNX calls it so)
+lstm = partial(random_layers.lstm, I, H)
 # float32 sums of at most 12 terms of size 1 over 6 steps.
 CLOSE = dict(rtol=0, atol=2e-6)
-
-
-def normal(*shape, seed=0):
-    return (0.5 * np.random.default_rng([seed, *shape]).standard_normal(shape)).astype(np.float32)
-
-
-def lstm(direction="forward", **options):
-    dirs = 1 + (direction == "bidirectional")
-    return le.LSTM(normal(dirs, 4 * H, I), normal(dirs, 4 * H, H), normal(dirs, 8 * H), direction=direction, **options)
 
 
 X = normal(B, T, I)

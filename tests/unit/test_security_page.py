@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import lstm_engine as le
-from lstm_engine import confinement
+from lstm_engine.importers.reading import confinement
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "SECURITY.md"
@@ -31,9 +31,9 @@ def test_limits(what, number, unit, module, name):
 
 
 def test_numbers_within_the_rows():
-    from lstm_engine.importers import sandbox
-    from lstm_engine.importers.arrays import archive
-    from lstm_engine.importers.keras import h5
+    from lstm_engine.importers.reading import hdf5 as h5
+    from lstm_engine.importers.reading import sandbox
+    from lstm_engine.importers.reading import zip_archive as archive
 
     assert "a zip record of more than 1 MiB" in TEXT and archive.FREE_BYTES == 1 << 20
     assert "an HDF5 chunk of more than 1 MiB" in TEXT and h5.FREE_BYTES == 1 << 20

@@ -1,23 +1,18 @@
 """Streams: a model fed step by step. What they give, keep, copy and refuse; two threads."""
 
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
+import random_layers
+from random_layers import normal
 
 import lstm_engine as le
 from lstm_engine.graph import GRU, LSTM, Dense, Graph, Operator, Pool, Value
 
 B, T, I, H, VOCABULARY = 3, 7, 4, 5, 11        # noqa: E741  (ONNX calls it so)
-
-
-def normal(*shape, seed=0):
-    return (0.5 * np.random.default_rng([seed, *shape]).standard_normal(shape)).astype(np.float32)
-
-
-def lstm(**options):
-    dirs = 1 + (options.get("direction") == "bidirectional")
-    return le.LSTM(normal(dirs, 4 * H, I), normal(dirs, 4 * H, H), normal(dirs, 8 * H), **options)
+lstm = partial(random_layers.lstm, I, H)
 
 
 def tokens(last=False):

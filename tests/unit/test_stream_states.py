@@ -2,16 +2,13 @@
 
 import numpy as np
 import pytest
+from random_layers import normal
 
 import lstm_engine as le
 from lstm_engine.graph import GRU, LSTM, Dense, Graph, Mask, Operator, Value
 from lstm_engine.graph import Embedding as EmbeddingNode
 
 B, T, I, H, VOCABULARY = 3, 7, 4, 5, 11        # noqa: E741  (ONNX calls it so)
-
-
-def normal(*shape, seed=0):
-    return (0.5 * np.random.default_rng([seed, *shape]).standard_normal(shape)).astype(np.float32)
 
 
 def plain_lstm():

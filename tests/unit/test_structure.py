@@ -28,6 +28,8 @@ WRONG = [
     ("lstm_engine/importers/bad.py", "def f():\n    from .. import _core", "touches _core"),
     ("lstm_engine/novelty.py", "", "has no place among the arrows"),
     ("lstm_engine/graph/long.py", "x = 1\n" * 500, "at most 450"),
+    ("lstm_engine/importers/reading/bad.py", "from ..torch.checkpoints import files",
+     "importers/reading may import []"),
     ("csrc/kernels/bad.c", '#include "layers/view.h"', "includes layers/view.h"),
     ("csrc/base/bad.c", '#include "kernels/kernels.h"', "includes kernels/kernels.h"),
     ("csrc/layers/bad.c", "#pragma omp parallel", "belongs to team_openmp.c"),
@@ -51,6 +53,23 @@ def test_each_rule_is_enforced(tmp_path, monkeypatch, file, text, complaint):
     found = check_structure.violations()
     assert any(complaint in line for line in found)
     assert all(line.startswith(file) for line in found)
+
+
+def test_imports_in_a_circle_are_found_inside_functions_too(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    import check_structure
+
+    files = {"one": "from .two import f", "two": "def f():\n    from . import three", "three": "from .one import g",
+             "above": "from . import one", "below": "", "aside": "import typing\nif typing.TYPE_CHECKING:\n"
+                                                                "    from .above import one"}
+    files["three"] += "\nfrom . import below"
+    (tmp_path / "lstm_engine" / "graph").mkdir(parents=True)
+    for name, text in files.items():
+        (tmp_path / "lstm_engine" / "graph" / f"{name}.py").write_text(text + "\n")
+    monkeypatch.setattr(check_structure, "ROOT", tmp_path)
+    assert check_structure.violations() == [
+        f"lstm_engine/graph/{name}.py: in a circle of imports, through lstm_engine.graph.{through}"
+        for name, through in (("one", "two"), ("three", "one"), ("two", "three"))]
 
 
 def test_file_names_are_unique_in_the_core(tmp_path, monkeypatch):

@@ -9,11 +9,11 @@ import pytest
 
 from lstm_engine.errors import ArgumentError, ArgumentTypeError, FormatError, UnsupportedError
 from lstm_engine.importers.arrays.spec import graph_from_spec
-from lstm_engine.importers.arrays.weights import Entry, Weights
-from lstm_engine.importers.torch.checkpoint import IGNORED
-from lstm_engine.importers.torch.draft import propose_or_draft
-from lstm_engine.importers.torch.layers import find_layers
-from lstm_engine.importers.torch.propose import propose
+from lstm_engine.importers.reading.weights import Entry, Weights
+from lstm_engine.importers.torch.checkpoints.checkpoint import IGNORED
+from lstm_engine.importers.torch.state_dict.draft import propose_or_draft
+from lstm_engine.importers.torch.state_dict.layers import find_layers
+from lstm_engine.importers.torch.state_dict.propose import propose
 from lstm_engine.operators import validate
 
 HOW = ("say it in a spec: `lstm-engine inspect FILE --spec > net.json` proposes one, convert takes it as spec= or "

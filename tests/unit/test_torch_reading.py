@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 from torch_bytes import archive, checkpoint, items, listed, mapping, tensor, text, write  # noqa: E402
 
 from lstm_engine.errors import FileError, FormatError, UnsupportedError  # noqa: E402
-from lstm_engine.importers.torch.files import open_weights  # noqa: E402
+from lstm_engine.importers.torch.checkpoints.files import open_weights  # noqa: E402
 
 
 class Net(torch.nn.Module):

@@ -9,8 +9,9 @@ import pytest
 
 from lstm_engine.errors import ArgumentTypeError, FileError, FormatError, UnsupportedError
 from lstm_engine.graph.gates import reorder
-from lstm_engine.importers.arrays.spec import graph_from_spec, load_spec
-from lstm_engine.importers.arrays.weights import Entry, Weights
+from lstm_engine.importers.arrays.spec import graph_from_spec
+from lstm_engine.importers.reading.spec_file import load_spec
+from lstm_engine.importers.reading.weights import Entry, Weights
 from lstm_engine.operators import validate
 
 RNG = np.random.default_rng(3)
@@ -224,14 +225,14 @@ class TestLoading:
             load_spec([])
 
     @pytest.mark.parametrize("raw, message", [
-        (b"[]", "must be an object, got a list"),
+        (b"[]", "must be a JSON object, got a list"),
         (b"{\"a\": 1, \"a\": 2}", "the key 'a' appears twice"),
         (b"{\"a\": NaN}", "NaN is no JSON number"),
         (b"{\"a\":" * 100_000, "nested too deeply"),
-        (b"{\"a\": " + b"1" * 5000 + b"}", "no JSON: Exceeds the limit (4300 digits) for integer string "
+        (b"{\"a\": " + b"1" * 5000 + b"}", "not JSON: Exceeds the limit (4300 digits) for integer string "
                                            "conversion: value has 5000 digits"),
         (b"\xff", "not UTF-8"),
-        (b"{", "no JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        (b"{", "not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
     ])
     def test_bad_json(self, tmp_path, raw, message):
         (tmp_path / "net.json").write_bytes(raw)

@@ -9,9 +9,9 @@ import pytest
 from torch_bytes import MARK, call, items, listed, mapping, number, pickled, symbol, text
 
 from lstm_engine.errors import FormatError
-from lstm_engine.importers.torch import unpickle as machine
-from lstm_engine.importers.torch.symbols import Instance, Opaque, Symbol
-from lstm_engine.importers.torch.unpickle import unpickle
+from lstm_engine.importers.torch.checkpoints import unpickle as machine
+from lstm_engine.importers.torch.checkpoints.symbols import Instance, Opaque, Symbol
+from lstm_engine.importers.torch.checkpoints.unpickle import unpickle
 
 
 def no_persistent(identity):

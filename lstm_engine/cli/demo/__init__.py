@@ -2,7 +2,7 @@
 
 text      a character model trained in Keras on Shakespeare (.keras) writes on and tells verse from prose
 forecast  an LSTM trained in PyTorch (.pt) forecasts a year of CO2 at Mauna Loa, charted with the truth
-tagger    a bidirectional tagger exported from PyTorch to ONNX (.onnx) finds the parts of speech
+dates     a bidirectional LSTM exported from PyTorch to ONNX (.onnx) finds the dates in lines of text
 
 Every answer is compared with the framework's own, stored beside the model; a difference beyond rounding fails.
 Reading .keras needs h5py and .onnx needs onnx (pip install 'lstm-engine[convert]'); what is missing is left out."""
@@ -14,19 +14,20 @@ import importlib
 import sys
 from typing import TYPE_CHECKING
 
-from ..arguments import UsageError, positive, print_json, seed, threads
+from ..arguments import UsageError, print_json
 from ..console import Console, note
+from ..values import positive, seed, threads
 
 if TYPE_CHECKING:
     from .common import Result
 
-PARTS = ("text", "forecast", "tagger")
+PARTS = ("text", "forecast", "dates")
 PROMPT = "Enter the Duke, with lanterns.\n\nDUKE:\n"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     # No `choices`: before Python 3.12 they refuse the empty list.
-    parser.add_argument("parts", nargs="*", metavar="PART", help="text, forecast, tagger (default: all)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="text, forecast, dates (default: all)")
     parser.add_argument("--prompt", default=PROMPT, metavar="TEXT", help="what the character model continues")
     parser.add_argument("--length", type=_length, default=360, metavar="N",
                         help="characters to write (default: %(default)s)")

@@ -1,7 +1,7 @@
 """Raw arrays in `.npz` files, which a spec turns into a graph.
 
-What the spec-driven importers share is here too: `weights` (named arrays, each of which must be used), `spec`,
-`torch_layers` and `recurrent` (PyTorch's layout), `archive` (zip) and `strict_json`.
+What the spec-driven importers of other formats share is here too: `spec`, `torch_layers` and `recurrent` (PyTorch's
+layout).
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from ...errors import ArgumentError, ArgumentTypeError, FormatError, Unsupported
 from ...files import cannot_read, open_regular
 from ...graph import Graph
 from ..base import ImportOptions, are
-from .archive import Archive
-from .npy import npz_entries
-from .spec import graph_from_spec, load_spec
-from .weights import Weights
+from ..reading.npy import npz_entries
+from ..reading.spec_file import load_spec
+from ..reading.weights import Weights
+from ..reading.zip_archive import Archive
+from .spec import graph_from_spec
 
 name = "arrays"
 suffixes = (".npz",)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...errors import FormatError
 from ...graph.gates import ONNX_RNN, TORCH_GRU, TORCH_LSTM, reorder
-from .weights import Weights
+from ..reading.weights import Weights
 
 ROLES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
 ORDERS = {"LSTM": TORCH_LSTM, "GRU": TORCH_GRU, "RNN": ONNX_RNN}

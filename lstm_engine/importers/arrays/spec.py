@@ -7,44 +7,24 @@ naming ("torch"), arrays that need a transpose or another gate order, defaults f
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
 
-from ...errors import ArgumentTypeError, FormatError
-from ...files import cannot_read, open_regular
+from ...errors import FormatError
 from ...format.codec import decode
 from ...graph import NODE_TYPES, Graph
 from ...graph.gates import ONNX_GRU, ONNX_LSTM, ONNX_RNN, reorder
-from .strict_json import parse_object
+from ..reading.weights import Weights
 from .torch_layers import torch_arrays
-from .weights import Weights
 
-MAX_BYTES = 8 << 20
 MAX_ZEROS = 1 << 24
 MAX_DEPTH = 8                      # of an array's expression
 FREE_BYTES = 256 << 20             # what expressions may make, beyond 16 times the arrays of the file
 _KEYS = {"inputs", "nodes", "outputs", "metadata", "ignore", "notes"}
 _EXPRESSION = {"tensor", "transpose", "gates"}
 _GATES = {frozenset(order) for order in (ONNX_LSTM, ONNX_GRU, ONNX_RNN)}
-
-
-def load_spec(source: Mapping[str, Any] | str | os.PathLike[str]) -> Mapping[str, Any]:
-    """The spec in a JSON file, or the mapping itself. Raises FileError, FormatError, ArgumentTypeError."""
-    if isinstance(source, Mapping):
-        return source
-    if not isinstance(source, (str, os.PathLike)):
-        raise ArgumentTypeError(f"a spec is a mapping or the path of a JSON file, not {type(source).__name__}")
-    try:
-        with open_regular(source) as file:
-            raw = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        cannot_read(source, error)
-    if len(raw) > MAX_BYTES:
-        raise FormatError(f"spec {source}: more than {MAX_BYTES} bytes")
-    return parse_object(raw, f"spec {source}")
 
 
 def graph_from_spec(spec: Mapping[str, Any], weights: Weights, ignore: tuple[str, ...] = ()) -> Graph:

@@ -15,8 +15,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ...errors import FormatError
+from ..reading.weights import Weights
 from .recurrent import ORDERS, ROLES, recurrent_arrays
-from .weights import Weights
 
 Named = Mapping[str, str]
 

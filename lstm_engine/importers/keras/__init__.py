@@ -14,8 +14,8 @@ import numpy as np
 from ...errors import ArgumentError, FormatError, UnsupportedError
 from ...files import cannot_read, open_regular
 from ...graph import Graph
-from .. import sandbox
 from ..base import ImportOptions, are
+from ..reading import sandbox
 
 DEFAULT = ImportOptions()
 
@@ -62,7 +62,7 @@ def read(path: Path, options: ImportOptions = DEFAULT) -> Graph:
     if options.spec is not None:
         return _from_spec(path, head, options.spec)
     reader = "read_h5" if head == _HDF5 else "read_zip"
-    contents, arrays = sandbox.run(f"{__name__}.container:{reader}", path, what=_PARSER)
+    contents, arrays = sandbox.run(f"{__name__}.reading.container:{reader}", path, what=_PARSER)
     return described_graph(path, contents, arrays, zipped=reader == "read_zip")
 
 
@@ -79,7 +79,7 @@ def read_live(source: object, options: ImportOptions = DEFAULT) -> Graph:
 
     Raises UnsupportedError for a model of another class, ArgumentError for options.
     """
-    from .live import contents_of
+    from .reading.live import contents_of
 
     if options.readings() or options.spec is not None:
         raise ArgumentError("pool and spec are for weights alone; a live model says what it computes")
@@ -88,13 +88,14 @@ def read_live(source: object, options: ImportOptions = DEFAULT) -> Graph:
 
 def _from_spec(path: Path, head: bytes, source: Any) -> Graph:
     """The graph of a spec over the datasets of an HDF5 file, named by their paths ("lstm/lstm/kernel:0")."""
-    from ..arrays.spec import graph_from_spec, load_spec
-    from ..arrays.weights import Entry, Weights
+    from ..arrays.spec import graph_from_spec
+    from ..reading.spec_file import load_spec
+    from ..reading.weights import Entry, Weights
 
     spec = load_spec(source)
     if not head.startswith(_HDF5):
         raise ArgumentError(f"{path}: a .keras file says what it is; a spec is for HDF5 files of weights alone")
-    _, arrays = sandbox.run(f"{__name__}.container:read_arrays", path, what=_PARSER)
+    _, arrays = sandbox.run(f"{__name__}.reading.container:read_arrays", path, what=_PARSER)
     entries = {key: Entry(array.shape, array.dtype.name, partial(np.asarray, array))
                for key, array in arrays.items()}
     try:
@@ -109,11 +110,11 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
 
     Empties `arrays`, so that what was brought to another layout is not kept in the old one as well.
     """
-    from . import (  # noqa: F401  (each registers its mappings)
+    from .mapping import (  # noqa: F401  (each registers its mappings)
         attention,
         convolution,
         core,
-        legacy,
+        lambdas,
         merging,
         models,
         normalization,
@@ -122,14 +123,16 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
         recurrent,
         resizing,
         scaling,
+        selecting,
         shaping,
         wrappers,
     )
-    from .builder import Builder
-    from .config import Tree, Version, share
-    from .mapping import Context, known_layers, supported
-    from .settings import check_all_read
-    from .weights import Weights
+    from .mapping.builder import Builder
+    from .mapping.registry import Context, known_layers, supported
+    from .mapping.unread import check_all_read
+    from .mapping.weights import Weights
+    from .reading import legacy
+    from .reading.config import Tree, Version, share
 
     metadata = contents.get("metadata")
     if not isinstance(metadata, dict) or "config" not in contents:

@@ -33,15 +33,15 @@ def read(path: Path, options: ImportOptions) -> Graph:
     it can then be decided), {"shapes": {input: [sizes]}} gives sizes to an input's symbols.
     Raises FormatError, UnsupportedError, FileError, MissingDependencyError.
     """
-    from .container import read_file
-    from .mapping import to_graph
+    from .mapping.to_graph import to_graph
+    from .reading.container import read_file
 
     return to_graph(read_file(path), options, str(path))
 
 
 def read_live(source: object, options: ImportOptions) -> Graph:
     """The graph of an onnx.ModelProto; options as in `read`."""
-    from .container import read_message
-    from .mapping import to_graph
+    from .mapping.to_graph import to_graph
+    from .reading.container import read_message
 
     return to_graph(read_message(source), options, "")

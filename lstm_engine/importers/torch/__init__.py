@@ -1,9 +1,11 @@
 """PyTorch checkpoints and live modules, read without torch.
 
-Reading (bytes -> names and arrays): `files`, and below it `zipped`, `legacy`, `safetensors`, `exported`,
-`unpickle`, `checkpoint`. Mapping (names and arrays -> graph): for weights alone `layers`, `readings`, `assumptions`,
-`propose`, `draft`; for whole modules `pickled`; `live`. Each ends in a spec that `importers.arrays.spec` turns into the
-graph.
+    checkpoints     files of every kind -> tensors by name, and records of classes
+    state_dict      weights alone -> the layers that they are, and the one chain that these make
+    modules         whole modules, pickled or live
+    program         programs of torch.export, in files or traced from live modules
+
+All but the last end in a spec that `importers.arrays.spec` turns into the graph.
 """
 
 from __future__ import annotations
@@ -16,17 +18,18 @@ from typing import Any
 
 from ...errors import ArgumentError, UnsupportedError
 from ...graph import Graph
-from ..arrays.spec import graph_from_spec, load_spec
+from ..arrays.spec import graph_from_spec
 from ..base import ImportOptions, are
-from .checkpoint import IGNORED
-from .draft import propose_or_draft
-from .files import Contents, open_contents
-from .legacy import MAGIC
-from .live import examples_of, is_chain_of_ours, is_torch, spec_of_chain, weights_of
-from .pickled import spec_of_pickled
+from ..reading.spec_file import load_spec
+from .checkpoints.checkpoint import IGNORED
+from .checkpoints.files import Contents, open_contents
+from .checkpoints.legacy import MAGIC
+from .modules.live import examples_of, is_chain_of_ours, is_torch, spec_of_chain, weights_of
+from .modules.pickled import spec_of_pickled
 from .program import read_program
 from .program.export import graph_of_module
-from .propose import propose
+from .state_dict.draft import propose_or_draft
+from .state_dict.propose import propose
 from .ways import EXPORT
 
 name = "torch"

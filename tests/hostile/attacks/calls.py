@@ -74,7 +74,7 @@ class _CuttingOs:
 
 def convert_while_data_is_cut(path: Path) -> Any:
     """External data is cut to nothing as soon as its size was looked at."""
-    from lstm_engine.importers.onnx import external
+    from lstm_engine.importers.onnx.reading import external
 
     external.os = _CuttingOs(path.with_name("w.bin"), 0)  # type: ignore[attr-defined]
     return uses.convert(path)

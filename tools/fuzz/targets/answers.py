@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_engine.importers import sandbox
+from lstm_engine.importers.reading import sandbox
 
 MOST = 1 << 20              # bytes of arrays of one answer
 

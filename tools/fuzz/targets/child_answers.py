@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import random
 
-from lstm_engine.importers import sandbox
+from lstm_engine.importers.reading import sandbox
 
 from ..mutate import raw
 from ..target import Target

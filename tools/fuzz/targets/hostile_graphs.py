@@ -25,7 +25,7 @@ from lstm_engine.graph import (
     Value,
 )
 from lstm_engine.importers import ImportOptions
-from lstm_engine.importers.onnx.mapping import to_graph
+from lstm_engine.importers.onnx.mapping.to_graph import to_graph
 from lstm_engine.importers.onnx.model import OnnxGraph, OnnxModel, OnnxNode
 from lstm_engine.operators import OPERATORS
 from lstm_engine.operators.spec import REQUIRED, validate

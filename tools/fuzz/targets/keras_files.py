@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from lstm_engine.importers import sandbox
 from lstm_engine.importers.keras import described_graph
+from lstm_engine.importers.reading import sandbox
 
 from ..mutate import raw, text, zips
 from ..target import Folder, Target

@@ -11,10 +11,10 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from lstm_engine.graph import Graph
-from lstm_engine.importers import sandbox
-from lstm_engine.importers.onnx import proto
-from lstm_engine.importers.onnx.container import described_model
-from lstm_engine.importers.onnx.mapping import to_graph
+from lstm_engine.importers.onnx.mapping.to_graph import to_graph
+from lstm_engine.importers.onnx.reading import proto
+from lstm_engine.importers.onnx.reading.container import described_model
+from lstm_engine.importers.reading import sandbox
 from lstm_engine.operators import OPERATORS
 
 from ..mutate import messages, raw, text

@@ -3,7 +3,7 @@
     schema      model.json -> a checked `Program`
     convert     a `Program` -> nodes in ONNX's vocabulary; operators by family: elementwise, activations, shaping,
                 indexing, reductions, layers, attention, recurrent, sizes
-    then        the path of ONNX files: `importers.onnx.mapping`
+    then        the path of ONNX files: `importers.onnx`
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import numpy as np
 
 from ....errors import ArgumentError, FileError, FormatError, LstmEngineError, UnsupportedError
 from ....graph import Graph
-from ...arrays.archive import Archive
-from ...arrays.strict_json import parse_object
-from ...arrays.weights import Entry
+from ....strict_json import parse_object
 from ...base import ImportOptions, are
-from ...onnx.mapping import to_graph
-from ..exported import exported_stem, read_exported
+from ...onnx.mapping.to_graph import to_graph
+from ...reading.weights import Entry
+from ...reading.zip_archive import Archive
+from ..checkpoints.exported import exported_stem, read_exported
 from .convert import written
 from .names import named_axes
 from .schema import parse

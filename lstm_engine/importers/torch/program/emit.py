@@ -12,21 +12,20 @@ from typing import Any
 
 import numpy as np
 
+from ....data_types import DATA_TYPE_NUMBERS
 from ....errors import ArgumentError, FormatError, UnsupportedError
+from ....graph.names import Names
 from ....graph.nodes import Dim, Operator, Value
 from ....operators import operator_shapes, run_operator
-from ....operators.shape_rules import DATA_TYPES
-from ...onnx.fold import FREE_BYTES, FREE_WORK
 from ...onnx.model import OnnxGraph, OnnxModel, OnnxNode
-from ...onnx.names import unused
-from ...onnx.shortcuts import cost
+from ...onnx.simplifying.fold import FREE_BYTES, FREE_WORK
+from ...onnx.simplifying.shortcuts import cost
 
 OPSET = 21
 LARGE = 2**63 - 1
 MAX_RANK = 64
 MOST_FEATURES = 1 << 16
 MOST_NODES = 20_000             # what `importers.onnx.fold` takes, too
-NUMBERS = {name: number for number, name in DATA_TYPES.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +61,7 @@ Length = int | Size
 class Emitter:
     """Collects nodes and constants. `where` is put before messages about what does not fit."""
 
-    taken: set[str] = field(default_factory=set)
-    repeats: dict[str, int] = field(default_factory=dict)
+    names: Names = field(default_factory=Names)
     nodes: list[OnnxNode] = field(default_factory=list)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     inputs: list[Value] = field(default_factory=list)
@@ -83,21 +81,21 @@ class Emitter:
     # Values.
 
     def new_name(self, what: str) -> str:
-        return unused(f"{self.hint}/{what}", self.taken, self.repeats)
+        return self.names.unused(f"{self.hint}/{what}")
 
     def output_name(self, name: str) -> str:
         """A name for an output of the graph: the program's own, where no input has it."""
-        return unused(name, self.taken, self.repeats)
+        return self.names.unused(name)
 
     def given(self, value: Value) -> Tensor:
         """An input of the graph."""
         self.inputs.append(value)
-        self.taken.add(value.name)
+        self.names.reserve(value.name)
         return Tensor(value.name, value.shape, value.dtype)
 
     def constant(self, array: Any, dtype: str | None = None, name: str = "") -> Tensor:
         made = np.asarray(array, dtype)
-        name = unused(name, self.taken, self.repeats) if name else self.new_name("constant")
+        name = self.names.unused(name) if name else self.new_name("constant")
         self.arrays[name] = made
         return Tensor(name, made.shape, made.dtype.name, made)
 
@@ -183,7 +181,7 @@ class Emitter:
     # Small words that many operators need.
 
     def cast(self, x: Tensor, dtype: str) -> Tensor:
-        return x if x.dtype == dtype else self.op("Cast", x, to=NUMBERS[dtype], shape=x.shape)
+        return x if x.dtype == dtype else self.op("Cast", x, to=DATA_TYPE_NUMBERS[dtype], shape=x.shape)
 
     def size(self, x: Tensor, axis: int) -> Length:
         """The size of an axis: a number, or the element of Shape."""

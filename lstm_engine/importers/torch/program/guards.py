@@ -8,24 +8,18 @@ as data; none is ever evaluated as code.
 from __future__ import annotations
 
 import ast
-import json
-import re
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
 
 from ....errors import FormatError, UnsupportedError
 from .emit import Emitter, Length, Size, Tensor
+from .schema import Program
 
-if TYPE_CHECKING:
-    from .schema import Program
-
-MOST_GUARDS = 10_000
 LONGEST_GUARD = 2_000
+
 UNBOUNDED = 2**62           # bounds beyond it say nothing
 _ARITHMETIC = {ast.Add: "Add", ast.Sub: "Sub", ast.Mult: "Mul", ast.FloorDiv: "FloorDiv", ast.Mod: "Mod"}
 COMPARISONS = {"eq": "Equal", "ne": "NotEqual", "lt": "Less", "le": "LessOrEqual", "gt": "Greater",
                "ge": "GreaterOrEqual"}
-_MEMBER = re.compile(r"(.{1,200})_(\d{1,4})")
 _COMPARE = {ast.Eq: "eq", ast.NotEq: "ne", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge"}
 
 
@@ -142,55 +136,3 @@ def compared(e: Emitter, name: str, x: Length, y: Length) -> Tensor:
     op_type = COMPARISONS[name]
     made = e.op("Equal" if op_type == "NotEqual" else op_type, e.scalar(x), e.scalar(y))
     return e.op("Not", made) if op_type == "NotEqual" else made
-
-
-def paths_of(names: list[str], tree: Any, inputs: list[str | None]) -> dict[str, str]:
-    """Where each input stands in a call: "L['x']", "L['state'][0]"; what the tree does not tell is left out.
-
-    names: of forward's arguments. tree: the serialized structure of (args, kwargs). inputs: its leaves in order.
-    """
-    found: dict[str, str] = {}
-    leaves = iter(inputs)
-    args, kwargs = _children(tree)[:2] if len(_children(tree)) == 2 else (None, None)
-    if args is None:
-        return {}
-    positional = _children(args)
-    if len(names) < len(positional):
-        return {}
-    for name, child in zip(names, positional):
-        places = [f"L[{name!r}]"]
-        member = _MEMBER.fullmatch(name)
-        if member and member[1] not in names:       # one of *args, which torch calls args_0, args_1
-            places.append(f"L[{member[1]!r}][{int(member[2])}]")
-        _walk(child, places, leaves, found)
-    for key, child in zip(_keys(kwargs), _children(kwargs)):
-        _walk(child, [f"L[{key!r}]"], leaves, found)
-    return found
-
-
-def _walk(node: Any, places: list[str], leaves: Iterator[str | None], found: dict[str, str]) -> None:
-    children = _children(node)
-    if node.get("type") is None:
-        name = next(leaves, None)
-        if name:
-            found.update((place, name) for place in places)
-        return
-    keys = _keys(node) or list(range(len(children)))
-    for key, child in zip(keys, children):
-        _walk(child, [f"{place}[{key!r}]" for place in places], leaves, found)
-
-
-def _children(node: Any) -> list[Any]:
-    children = node.get("children_spec") if isinstance(node, dict) else None
-    return [child for child in children if isinstance(child, dict)] if isinstance(children, list) else []
-
-
-def _keys(node: Any) -> list[Any]:
-    context = node.get("context") if isinstance(node, dict) else None
-    if not isinstance(context, str) or len(context) > LONGEST_GUARD * 10 or not str(node.get("type")).endswith("dict"):
-        return []
-    try:
-        keys = json.loads(context)
-    except (ValueError, RecursionError):
-        return []
-    return keys if isinstance(keys, list) and all(isinstance(key, (str, int)) for key in keys) else []

@@ -14,12 +14,13 @@ from typing import Any, NoReturn
 
 from ....errors import FormatError, UnsupportedError
 from ....graph.nodes import Dim
-from ...arrays.strict_json import parse_object
-from ..exported import SCALARS
-from .guards import MOST_GUARDS, paths_of
+from ....strict_json import parse_value
+from ..checkpoints.exported import SCALARS
+from .paths import paths_of
 
 MAJOR = 8
 MOST_NODES = 20_000
+MOST_GUARDS = 10_000
 MOST_ARGUMENTS = 200_000         # of all nodes together, the members of lists counted
 MAX_RANK = 64
 _SYMBOL = re.compile(r"Symbol\('([A-Za-z_]\w{0,40})'(?:, \w+=True)*\)|([A-Za-z_]\w{0,40})")
@@ -244,7 +245,7 @@ def _call(module: dict[str, Any]) -> tuple[list[str], Any]:
         if isinstance(entry, dict) and entry.get("fqn") == "" and isinstance(entry.get("signature"), dict):
             names, spec = entry["signature"].get("forward_arg_names"), entry["signature"].get("in_spec")
             if isinstance(names, list) and all(isinstance(name, str) for name in names) and isinstance(spec, str):
-                listed = parse_object(b'{"spec": ' + spec.encode() + b"}", "in_spec")["spec"]
+                listed = parse_value(spec, "in_spec")
                 return names, listed[1] if isinstance(listed, list) and len(listed) == 2 else None
     return [], None
 

@@ -135,30 +135,31 @@ held("a name that clears the terminal", "CWE-150", layer("Lambda", "\x1b[2J"), r
 # The archive.
 for shown in ("../evil", "/etc/evil", "C:evil", "a\\..\\evil"):
     archive(f"a member named {shown}", "CVE-2025-12060, zip-slip", added(shown),
-        "has a name that leads out of the archive")
+        "has the unsafe name")
 archive("a member that is a symbolic link", "CVE-2025-12060", added("model.weights.h5", b"/etc/passwd", link=True),
-        "zip member 'model.weights.h5' is a symbolic link")
+        "zip: record 'model.weights.h5' is a symbolic link")
 archive("100 MB of zeros as config.json", "CVE-2019-9674", added("config.json", bytes(100 << 20), zipfile.ZIP_DEFLATED),
-        "zip member 'config.json' declares 104857600 bytes, far beyond the")
-archive("a configuration of 9 MB", "CWE-400", replaced("config.json", b" " * (9 << 20)), "at most 8388608 are read")
-archive("10,004 members", "CWE-400", lambda archive, contents: [archive.writestr(f"a/{i}", b"") for i in range(10_001)],
-        "the zip archive holds 10004 members, more than 10000")
+        "zip: record 'config.json' has 104857600 bytes packed into")
+archive("a configuration of 9 MB", "CWE-400", replaced("config.json", b" " * (9 << 20)),
+        "more than the 8388608 allowed for it")
 archive("an unknown compression", "CWE-434", lambda archive, contents: setattr(archive, "compression",
     zipfile.ZIP_BZIP2),
-        "uses compression method 12; supported: none",
+        "uses compression method 12; supported: 0 (stored), 8",
         UnsupportedError)
 archive("JSON nested 200,000 deep", "CWE-674", replaced("config.json", b"[" * 200_000),
-    "config.json is nested too deeply")
+    "config.json: nested too deeply")
 archive("JSON with a key given twice", "parser differentials", replaced("config.json", b'{"a": 1, "a": 2}'),
-        "config.json: the same key is given twice")
+        "config.json: the key 'a' appears twice")
 archive("a whole number of 5,000 digits", "CVE-2020-10735", replaced("config.json", b'{"a": ' + b"9" * 5000 + b"}"),
-        "config.json is not JSON")
-archive("UTF-16", "CWE-176", replaced("config.json", json.dumps(CONFIG).encode("utf-16")), "config.json is not JSON")
+        "config.json: not JSON")
+archive("UTF-16", "CWE-176", replaced("config.json", json.dumps(CONFIG).encode("utf-16")),
+        "config.json: not UTF-8 at byte 0")
 archive("weights as a pickle", "CVE-2025-10155", lambda archive, contents: contents.update(
     {"model.weights.npz": contents.pop("model.weights.h5")}), "weights in model.weights.npz are not supported",
     UnsupportedError)
-TABLE.refuse("a truncated archive", "a broken download", truncated, FormatError, "not a readable zip archive: ")
+TABLE.refuse("a truncated archive", "a broken download", truncated, FormatError,
+             "zip: no end record: the file is truncated")
 TABLE.refuse("a header that names another file", "CVE-2025-1944", patched(b"model.weights.h5", b"model.weights.h6"),
-             FormatError, "is damaged: File name in directory")
+             FormatError, "its header and the directory differ")
 TABLE.refuse("an encrypted member", "CVE-2025-1945", patched(b"PK\1\2\x14\3\x14\0\0\0", b"PK\1\2\x14\3\x14\0\1\0"),
-             UnsupportedError, "is encrypted; supported: plain members")
+             UnsupportedError, "is encrypted; supported: plain records")

@@ -80,7 +80,7 @@ refuse("an unknown type", AUDIT, lambda: file(w=entry(dtype="F33")), "tensor 'w'
 refuse("a further key", AUDIT, lambda: file(w=entry(x=1)), "and nothing else")
 refuse("metadata that is no text", AUDIT, lambda: file(__metadata__={"a": 1}), "__metadata__ must map names to strings")
 refuse("a whole number of 5,000 digits", "CVE-2020-10735", lambda: of_text(b'{"w": ' + b"9" * 5000 + b"}"),
-       "the header: no JSON: Exceeds the limit")
+       "the header: not JSON: Exceeds the limit")
 refuse("bytes that are not UTF-8", "CWE-176", lambda: of_text(b'{"\xff": 1}'), "the header: not UTF-8")
 refuse("a name that clears the terminal", "CWE-150", lambda: file(**{"\x1b[2J\x1b]0;x\x07": entry()}),
     "no tensor 'w'; there are '\\x1b[2J")

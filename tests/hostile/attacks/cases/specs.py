@@ -67,10 +67,10 @@ def beside_many(folder: Path) -> Path:
     return path
 
 
-refuse("no JSON", "CWE-20", lambda: "{", "no JSON: Expecting property name")
-refuse("Python code", "CWE-95", lambda: "__import__('os').system('id')", "no JSON: Expecting value")
+refuse("no JSON", "CWE-20", lambda: "{", "not JSON: Expecting property name")
+refuse("Python code", "CWE-95", lambda: "__import__('os').system('id')", "not JSON: Expecting value")
 refuse("YAML that makes objects", "CVE-2020-1747", lambda: "!!python/object/apply:os.system ['id']",
-    "no JSON: Expecting")
+    "not JSON: Expecting")
 refuse("a key given twice", "parser differentials", lambda: GOOD[:-1] + ', "nodes": []}',
     "the key 'nodes' appears twice")
 refuse("NaN", "RFC 8259", lambda: GOOD.replace("3]", "NaN]"), "NaN is no JSON number")
@@ -78,8 +78,8 @@ refuse("a number beyond float64", "CWE-681", lambda: GOOD.replace("3]", "1e999]"
     "inputs[0]: shape[1]: expected a list of ints and strings, got float inf")
 refuse("nested 100,000 deep", "CWE-674", lambda: "[" * 100_000, "nested too deeply")
 refuse("a whole number of 5,000 digits", "CVE-2020-10735", lambda: GOOD.replace("3]", "9" * 5000 + "]"),
-       "no JSON: Exceeds the limit")
-refuse("a byte order mark", "parser differentials", lambda: "\ufeff" + GOOD, "no JSON: Unexpected UTF-8 BOM")
+       "not JSON: Exceeds the limit")
+refuse("a byte order mark", "parser differentials", lambda: "\ufeff" + GOOD, "not JSON: Unexpected UTF-8 BOM")
 refuse("bytes that are not UTF-8", "CWE-176", lambda: b'{"\xff": 1}', "not UTF-8")
 refuse("UTF-16", "CWE-176", lambda: GOOD.encode("utf-16"), "not UTF-8")
 refuse("a lone surrogate", "CWE-176", lambda: GOOD.replace('"w"', '"\\ud800"'), "no tensor '\\ud800'")

@@ -14,7 +14,7 @@ import numpy as np
 from torch_bytes import listed, number, pickled
 from zip_bytes import CENTRAL, END, LOCAL, made, patch
 
-from lstm_engine.errors import FormatError
+from lstm_engine.errors import FormatError, UnsupportedError
 
 from .. import uses
 from ..attack import Made, Table, floats
@@ -171,7 +171,8 @@ refuse("a member that is longer than its array", "CWE-131", lambda: archived(("w
 refuse("header and directory name different files", "CVE-2025-1944", lambda: patch(archived(), LOCAL, 30, "5s",
     b"v.npy"),
        "zip: record 'w.npy': its header and the directory differ")
-refuse("flag bits that make other readers skip it", "CVE-2025-1945", encrypted, "zip: record 'w.npy' is encrypted")
+refuse("flag bits that make other readers skip it", "CVE-2025-1945", encrypted, "zip: record 'w.npy' is encrypted",
+       UnsupportedError)
 refuse("a checksum that is wrong", "CVE-2025-10156", lambda: archived().replace(W.tobytes(), bytes(24)),
     "differs from the stored")
 refuse("another size in the header", "CVE-2025-10156 and its kind", lambda: patch(archived(), LOCAL, 18, "<L", 9),
@@ -185,7 +186,7 @@ refuse("parts on other disks", "APPNOTE 4.3", lambda: patch(archived(), END, 4, 
 refuse("an offset of 2 GB", "CWE-125", lambda: patch(archived(), CENTRAL, 42, "<L", 2**31),
        "needs bytes 2147483648 to 2147483678")
 refuse("an unknown compression", "CWE-434", lambda: patch(archived(), CENTRAL, 10, "<H", 12),
-       "uses compression method 12; supported: 0 (stored), 8 (deflated)")
+       "uses compression method 12; supported: 0 (stored), 8 (deflated)", UnsupportedError)
 refuse("a zip64 record of 2^63 bytes", "CWE-190", lambda: patch(archived(
     (wide(2**63, 2**63), npy(W))), CENTRAL, 20, "<Q", 2**64 - 1),
     "its header and the directory differ in size or checksum")

@@ -1,0 +1,114 @@
+"""Dense, Embedding, activations, wrappers around a step, and layers that do nothing at inference."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ....errors import FormatError, UnsupportedError
+from ....graph import Activate, Dense, Embedding
+from ....graph.activations import Activation
+from ..reading.config import Layer
+from .activations import activation, configured
+from .builder import Tensor
+from .registry import KEEP, OWN, Arguments, Context, maps, one, show
+from .weights import check_shape
+
+
+@maps("InputLayer")
+def input_layer(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
+    """An input in the middle of a model hands on what it gets."""
+    return one(layer, arguments)
+
+
+@maps("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "AlphaDropout", "GaussianDropout",
+      "GaussianNoise", "ActivityRegularization", "Identity", mask=KEEP)
+def nothing(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
+    """Layers that act in training only."""
+    return one(layer, arguments)
+
+
+@maps("Dense", mask=KEEP)
+def dense(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
+    builder = context.builder
+    units = layer.size("units")
+    use_bias = layer.get("use_bias", bool, True)
+    kernel, *rest = context.weights.take(layer, (1 + use_bias,))
+    check_shape(layer, "kernel", kernel, None, units)
+    for bias in rest:
+        check_shape(layer, "bias", bias, units)
+    x = builder.as_float(one(layer, arguments), layer.where)
+    if x.rank < 2 or not builder.unify(x.shape[-1], kernel.shape[0]):
+        raise FormatError(f"{layer}: its input has the shape {show(x.shape)}, its kernel takes {kernel.shape[0]} "
+                          "inputs")
+    return builder.add(Dense, layer.where, [x], [(layer.where, (*x.shape[:-1], units), x.dtype)], kernel=kernel,
+                       bias=rest[0] if rest else None, activation=activation(layer, context.version))[0]
+
+
+@maps("Embedding", mask=OWN)
+def embedding(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
+    builder = context.builder
+    table, = context.weights.take(layer, (1,))
+    # Keras writes a pair of numbers for the settings that the table's shape repeats.
+    check_shape(layer, "embeddings", table, layer.size("input_dim"), layer.size("output_dim"))
+    ids = one(layer, arguments)
+    ids = ids if ids.dtype in ("int32", "int64", "uint8") else builder.cast(ids, "int32", layer.where)
+    shape = (*ids.shape, table.shape[1])
+    if ids.rank == 2:
+        made, = builder.add(Embedding, layer.where, [ids], [(layer.where, shape, builder.float_type)], table=table)
+    else:
+        made = builder.operator("Gather", layer.where, [table, ids], shape, builder.float_type, {"axis": 0})
+    if not layer.get("mask_zero", bool, False):
+        return made
+    if ids.rank != 2:
+        raise UnsupportedError(f"{layer}: mask_zero over ids of the shape {show(ids.shape)} is not supported; "
+                               "supported: [batch, time]")
+    return replace(made, mask=builder.mask_of(ids, 0, f"{layer.where}/mask"))
+
+
+def activate(context: Context, name: str, x: Tensor, function: Activation) -> Tensor:
+    """Apply an activation on its own."""
+    x = context.builder.as_float(x, name)
+    if function.name == "linear":
+        return x
+    return context.builder.add(Activate, name, [x], [(name, x.shape, x.dtype)], activation=function)[0]
+
+
+@maps("Activation", mask=KEEP)
+def activation_layer(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
+    return activate(context, layer.where, one(layer, arguments), activation(layer, context.version))
+
+
+@maps("ReLU", "LeakyReLU", "ELU", "ThresholdedReLU", mask=KEEP)
+def relu(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
+    function = configured(layer)
+    if function is not None:
+        return activate(context, layer.where, one(layer, arguments), function)
+    settings = ", ".join(f"{key} {layer.config.get(key)}" for key in ("max_value", "negative_slope", "threshold"))
+    raise UnsupportedError(f"{layer} with {settings} is not supported; supported: one of max_value 6, negative_slope, "
+                           "threshold, or none")
+
+
+@maps("Softmax", mask=KEEP)
+def softmax(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
+    x = one(layer, arguments)
+    if arguments.mask is not None:
+        raise UnsupportedError(f"{layer} of a masked input is not supported; supported: softmax without a mask")
+    axis = layer.config.get("axis", -1)
+    axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
+    if type(axis) is not int or not -x.rank <= axis < x.rank:
+        raise UnsupportedError(f"{layer}: axis {axis!r:.80} is not supported; supported: one axis of "
+                               f"{show(x.shape)}")
+    if axis in (-1, x.rank - 1):
+        return activate(context, layer.where, x, Activation.of("softmax"))
+    x = context.builder.as_float(x, layer.where)
+    return context.builder.operator("Softmax", layer.where, [x], x.shape, attributes={"axis": axis})
+
+
+@maps("PReLU", mask=KEEP)
+def prelu(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
+    x = context.builder.as_float(one(layer, arguments), layer.where)
+    alpha, = context.weights.take(layer, (1,))
+    check_shape(layer, "alpha", alpha, *(None for _ in x.shape[1:]))
+    if any(size not in (1, dim) for size, dim in zip(alpha.shape, x.shape[1:])):
+        raise FormatError(f"{layer}: alpha has the shape {list(alpha.shape)}, its input {show(x.shape)}")
+    return context.builder.operator("PRelu", layer.where, [x, alpha], x.shape)

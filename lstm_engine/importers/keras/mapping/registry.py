@@ -1,0 +1,246 @@
+"""What the layers of a Keras model mean: the registry of mappings, and how a layer is applied.
+
+A mapping is a function (context, layer, arguments) -> outputs, registered for the class names it handles. Masks
+travel beside the tensors as Keras lets them: a layer is handed the mask of its input, and passes it on, drops it
+or makes its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from ....errors import FormatError, UnsupportedError
+from ....graph.nodes import Dim
+from ..reading.config import Layer, Tree, Version, flatten
+from .builder import Builder, Tensor
+from .training import refuse_training
+from .weights import Weights
+
+_OPERANDS = ("x", "x1", "x2", "xs", "inputs", "arrays")      # what keras.ops calls tensors
+
+
+@dataclass
+class Arguments:
+    """What a layer is called with.
+
+    x: its first argument, flat; states: initial states; masks: what Keras hands the layer, one for each of x;
+    previous: the mask that goes on to the output. kwargs: of an operation as they were given, of a layer what else its
+    `call` takes; args: of operations alone; read: the positions and keywords that were looked at.
+    """
+
+    x: list[Tensor]
+    states: list[Tensor] = field(default_factory=list)
+    masks: list[Tensor | None] = field(default_factory=list)
+    previous: Tensor | None = None
+    args: list[Any] = field(default_factory=list)
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    read: set[int | str] = field(default_factory=lambda: {0, *_OPERANDS})
+
+    @property
+    def mask(self) -> Tensor | None:
+        """The first mask."""
+        return self.masks[0] if self.masks else None
+
+
+    def setting(self, layer: Layer, key: str, position: int, default: Any = None) -> Any:
+        """A setting of an operation: Keras keeps it in the configuration, or in the call."""
+        self.read |= {key, position}
+        if key in layer.config:
+            return layer.config[key]
+        if key in self.kwargs:
+            return self.kwargs[key]
+        return self.args[position] if position < len(self.args) else default
+
+    def check_all_read(self, layer: Layer) -> None:
+        """Raise UnsupportedError for an argument of an operation that its mapping did not look at."""
+        given: dict[int | str, Any] = dict([*enumerate(self.args), *self.kwargs.items()])
+        odd = [key for key, value in given.items() if key not in self.read and value is not None and value is not False]
+        if odd:
+            shown = ", ".join(f"{key if isinstance(key, str) else ''} {given[key]!r:.80}".strip() for key in odd)
+            raise UnsupportedError(f"{layer} is called with {shown}, which is not supported; supported: its other "
+                                   "arguments")
+
+
+MAX_WORK = 100_000
+
+
+@dataclass
+class Context:
+    """All that a mapping works with."""
+
+    builder: Builder
+    weights: Weights
+    version: Version
+    tree: Tree
+    cache: dict[str, Any] = field(default_factory=dict)     # what was made of the arrays at a path
+    work: int = 0                                           # layers looked at so far, each time counted
+    children: dict[tuple[int, str], Layer] = field(default_factory=dict)
+    applied: dict[int, Layer] = field(default_factory=dict)  # by id, every layer that became part of the graph
+
+    def spend(self, count: int) -> None:
+        """Count work done; raise UnsupportedError when models inside models have multiplied it beyond reason."""
+        self.work += count
+        if self.work > MAX_WORK:
+            raise UnsupportedError(f"the model has more than {MAX_WORK} layers, those used many times counted "
+                                   "each time")
+
+    def child(self, parent: Layer, entry: Any, role: str) -> Layer:
+        """The layer inside a wrapper, made once."""
+        key = (id(parent), role)
+        if key not in self.children:
+            self.children[key] = child = self.tree.child(parent, entry, role)
+            self.applied[id(child)] = child
+        return self.children[key]
+
+
+Mapping_ = Callable[[Context, Layer, Arguments], "Tensor | list[Tensor]"]
+_Function = TypeVar("_Function", bound=Mapping_)
+KEEP, DROP, OWN = "keep", "drop", "own"
+_TABLE: dict[str, tuple[Mapping_, str, tuple[str, ...]]] = {}
+
+
+def maps(*kinds: str, mask: str = DROP, call: tuple[str, ...] = ()) -> Callable[[_Function], _Function]:
+    """Register a mapping. mask: its output carries the input's mask (KEEP), none (DROP), or what it sets (OWN).
+
+    call: what the layer's own `call` takes behind its input and mask, in order; the mapping asks for each by `setting`.
+    """
+    def register(function: _Function) -> _Function:
+        for kind in kinds:
+            _TABLE[kind] = (function, mask, call)
+        return function
+    return register
+
+
+def supported(kind: str) -> bool:
+    return kind in _TABLE
+
+
+def known_layers() -> str:
+    """The supported classes, for messages."""
+    return ", ".join(sorted([*(kind for kind in _TABLE if not kind.startswith("ops.")), "Sequential", "Functional"]))
+
+
+_FIRST = ("inputs", "sequences", "query")        # what Keras calls the first argument of a layer's `call`
+# Only these take initial states.
+RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "CuDNNLSTM", "CuDNNGRU", "Bidirectional")
+# The layers whose own `call` has an argument "mask".
+TAKE_MASKS = (*RECURRENT, "Softmax", "TimeDistributed", "GlobalAveragePooling1D", "GlobalAvgPool1D", "Sequential",
+              "Functional", "BatchNormalization", "Attention", "AdditiveAttention")
+
+
+def apply(context: Context, layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> list[Tensor]:
+    """The outputs of one call of a layer; args and kwargs hold Tensors where the configuration held Refs.
+
+    Raises UnsupportedError and FormatError, naming the layer.
+    """
+    function, mask_rule, _ = _TABLE[layer.kind]
+    context.spend(1)
+    context.applied[id(layer)] = layer
+    if layer.is_operation:
+        tensors = [leaf for leaf in flatten([args, kwargs]) if isinstance(leaf, Tensor)]
+        if not tensors:
+            raise FormatError(f"{layer} is called without a tensor")
+        arguments = Arguments(tensors, args=args, kwargs=kwargs)
+        made = function(context, layer, arguments)
+        arguments.check_all_read(layer)
+        return [replace(tensor, mask=None) for tensor in _listed(made)]
+    arguments = _arguments(context, layer, args, kwargs)
+    outputs = _listed(function(context, layer, arguments))
+    arguments.check_all_read(layer)
+    if mask_rule == OWN:
+        return outputs
+    return [replace(tensor, mask=arguments.previous if mask_rule == KEEP else None) for tensor in outputs]
+
+
+def _listed(made: Tensor | list[Tensor]) -> list[Tensor]:
+    return [made] if isinstance(made, Tensor) else made
+
+
+def _arguments(context: Context, layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> Arguments:
+    """Sort the arguments of a call as Keras' `call(inputs, initial_state, mask, training)` would."""
+    check_plain_dtype(layer)
+    further = _TABLE[layer.kind][2]
+    left = {**dict(zip(further, args[1:])), **kwargs}
+    args = args[:1] + args[1 + len(further):]
+    training = left.pop("training", None)
+    if not isinstance(training, (bool, int, type(None))):
+        raise UnsupportedError(f"{layer} is called with training={training!r:.80}; supported: true, false, or none")
+    if training:
+        refuse_training(context.tree, context.version, layer)
+    named = {key: left.pop(key) for key in further if key in left and key != "mask"}
+    explicit = list(flatten(left.pop("mask", None)))
+    explicit = [] if explicit == [None] else explicit
+    states = left.pop("initial_state", None) if layer.kind in RECURRENT else None
+    states = [] if states is None else list(flatten(states))
+    positional = list(args)
+    first = positional.pop(0) if positional else next((left.pop(key) for key in _FIRST if key in left), None)
+    if positional and layer.kind in RECURRENT and not states:
+        given = positional.pop(0)
+        states = [] if given is None else list(flatten(given))
+    odd = [leaf for leaf in flatten([positional, list(left.values())]) if leaf is not None and leaf is not False]
+    if odd:
+        raise UnsupportedError(f"{layer} is called with the arguments {', '.join(map(str, left)) or 'beyond its input'}"
+                               ", which are not supported; supported: its input, initial_state, mask")
+    x = list(flatten(first))
+    if layer.kind in RECURRENT and len(x) > 1:
+        # Keras 2 passes the initial states as further inputs.
+        x, states = x[:1], states + x[1:]
+    if not x or not all(isinstance(leaf, Tensor) for leaf in x + states):
+        raise FormatError(f"{layer} is called with {first!r:.80}; expected tensors")
+    if explicit and (layer.kind not in TAKE_MASKS or len(explicit) != len(x)
+                     or not all(isinstance(leaf, (Tensor, type(None))) for leaf in explicit)):
+        raise UnsupportedError(f"{layer} is called with {len(explicit)} masks for {len(x)} inputs; supported: one mask "
+                               f"for each input of {', '.join(TAKE_MASKS)}")
+    if explicit:
+        masks: list[Tensor | None] = list(explicit)
+    elif states and context.version.three:
+        # Keras 3 hands over the input's mask only where the input is the one tensor argument.
+        masks = [None] * len(x)
+    else:
+        masks = [tensor.mask for tensor in x]
+    x, states = ([_autocast(context, layer, tensor) for tensor in tensors] for tensors in (x, states))
+    named = {key: _autocast(context, layer, value) if isinstance(value, Tensor) else value
+             for key, value in named.items()}
+    previous = next((tensor.mask for tensor in x if tensor.mask), None)
+    if explicit and context.version.passes_on_given_masks:
+        previous = next((mask for mask in explicit if mask), None)
+    return Arguments(x, states, masks, previous, kwargs=named)
+
+
+def _autocast(context: Context, layer: Layer, x: Tensor) -> Tensor:
+    """A floating-point input in the dtype that the layer computes in, to which Keras casts it before the layer runs."""
+    if not x.dtype.startswith("float") or layer.is_model or layer.kind in ("Embedding", "InputLayer"):
+        return x
+    dtype = "float64" if policy_name(layer) == "float64" else context.builder.float_type
+    return context.builder.cast(x, dtype, layer.where)
+
+
+def policy_name(layer: Layer) -> str:
+    """What a layer's configuration says of its dtype: "float32", "mixed_float16", ...; "" where it says nothing."""
+    policy = layer.config.get("dtype")
+    if isinstance(policy, dict):
+        policy = (policy.get("config") or {}).get("name")
+    return policy if isinstance(policy, str) else ""
+
+
+def check_plain_dtype(layer: Layer) -> None:
+    """Refuse quantized dtype policies."""
+    policy = layer.config.get("dtype")
+    if isinstance(policy, dict) and policy.get("class_name") not in ("DTypePolicy", "FloatDTypePolicy", "Policy", None):
+        raise UnsupportedError(f"{layer}: the dtype policy {policy['class_name']!r:.80} is not supported; supported: "
+                               "float32, float64, and float16, bfloat16 and mixed ones, which are widened")
+
+
+def one(layer: Layer, arguments: Arguments, rank: int | None = None) -> Tensor:
+    """The single input of a layer, its rank checked."""
+    if len(arguments.x) != 1:
+        raise FormatError(f"{layer} is called with {len(arguments.x)} inputs; expected 1")
+    if rank is not None and arguments.x[0].rank != rank:
+        raise FormatError(f"{layer}: its input has the shape {show(arguments.x[0].shape)}; expected {rank} dimensions")
+    return arguments.x[0]
+
+
+def show(shape: tuple[Dim, ...]) -> str:
+    return f"[{', '.join(map(str, shape))}]"

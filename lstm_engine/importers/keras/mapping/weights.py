@@ -1,0 +1,71 @@
+"""The arrays of a model by the path of their layer, and the checks of their shapes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ....errors import FormatError, UnsupportedError
+from ..reading.config import Layer
+
+_VARIABLE = re.compile(r"(?:(.*)/)?vars/(\d{1,6})")
+
+
+class Weights:
+    """Arrays called "<path>/vars/<number>", by path and in the order of the numbers.
+
+    float_type: "float64" if any floating-point array is, else "float32"; all of them are handed out as that
+    (float16 and bfloat16 are widened).
+    """
+
+    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self._groups: dict[str, dict[int, np.ndarray]] = {}
+        for name, array in arrays.items():
+            match = _VARIABLE.fullmatch(name)
+            if not match:
+                raise FormatError(f"HDF5 dataset {name!r}: expected a name that ends in vars/<number>")
+            group = self._groups.setdefault(match[1] or "", {})
+            if int(match[2]) in group:
+                raise FormatError(f"HDF5 dataset {name!r} is there twice")
+            group[int(match[2])] = array
+        doubles = any(array.dtype == np.float64 for array in arrays.values())
+        self.float_type = "float64" if doubles else "float32"
+
+    def take(self, layer: Layer, counts: Sequence[int], *inside: str, once: bool = False, counted: int = 0
+             ) -> list[np.ndarray]:
+        """The arrays of a layer: those at the first of the places `inside` it that has any ("" is itself).
+
+        counts: how many there may be. once: they are not asked for again and need not be kept. counted: how many at the
+        end only count what training saw, and are left out.
+        Raises FormatError, naming the layer, if it has none or another number.
+        """
+        for place in inside or ("",):
+            path = f"{layer.path}/{place}" if place else layer.path
+            group = self._groups.get(path)
+            if group:
+                break
+        else:
+            group, path = {}, "/".join(filter(None, (layer.path, (inside or ("",))[0])))
+        if sorted(group) != list(range(len(group))) or len(group) not in counts:
+            expected = " or ".join(map(str, counts))
+            raise FormatError(f"{layer}: expected {expected} arrays at {path}/vars, found "
+                              f"{', '.join(map(str, sorted(group))) or 'none'}")
+        made = [self._numbers(layer, group[number]) for number in sorted(group)[:len(group) - counted]]
+        if once:
+            del self._groups[path]
+        return made
+
+    def _numbers(self, layer: Layer, array: np.ndarray) -> np.ndarray:
+        if array.dtype.kind != "f":
+            raise UnsupportedError(f"{layer}: its weights are {array.dtype}; supported: floating-point weights "
+                                   "(a quantized Keras model must be dequantized before it is saved)")
+        return array.astype(self.float_type, copy=False)
+
+
+def check_shape(layer: Layer, what: str, array: np.ndarray, *shape: int | None) -> None:
+    """Raise FormatError unless an array has this shape (None: any size)."""
+    if array.ndim != len(shape) or any(want not in (None, size) for want, size in zip(shape, array.shape)):
+        expected = ", ".join("any" if want is None else str(want) for want in shape)
+        raise FormatError(f"{layer}: {what} has the shape {list(array.shape)}; expected [{expected}]")

@@ -1,0 +1,103 @@
+"""How the layers of a Keras model are wired: the calls of each, in the forms of Keras 2 and 3."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ....errors import FormatError, UnsupportedError
+
+MAX_SIZE = 2**40
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A tensor in a configuration: output `tensor` of call `call` of the layer called `layer`."""
+
+    layer: str
+    call: int
+    tensor: int
+
+
+@dataclass(frozen=True)
+class Call:
+    """One use of a layer: positional and keyword arguments, nested lists and dicts of Ref and constants."""
+
+    args: list[Any]
+    kwargs: dict[str, Any]
+
+
+def is_ref(value: Any) -> bool:
+    return (isinstance(value, list) and len(value) in (3, 4) and isinstance(value[0], str)
+            and all(type(number) is int for number in value[1:3]))
+
+
+def is_constant(value: Any) -> bool:
+    """Whether it is a number in the place of a tensor: ["_CONSTANT_VALUE", -1, 2.0, keywords]."""
+    return isinstance(value, list) and len(value) in (3, 4) and value[0] == "_CONSTANT_VALUE"
+
+
+def ref_of(value: list[Any]) -> Ref:
+    return Ref(value[0], value[1], value[2])
+
+
+def calls_of(layer: object, nodes: Any) -> list[Call]:
+    """The uses of a layer, from its "inbound_nodes". Raises FormatError, naming the layer, for an unknown form."""
+    if not isinstance(nodes, list):
+        raise FormatError(f"{layer}: inbound_nodes is {nodes!r:.80}; expected a list")
+    calls = []
+    for node in nodes:
+        if is_ref(node) or is_constant(node):           # of TensorFlow's functions: no list around the one tensor
+            node = [node]
+        if isinstance(node, dict) and isinstance(node.get("args"), list) and isinstance(node.get("kwargs"), dict):
+            kwargs = {name: _keras3(value) for name, value in node["kwargs"].items()}
+            calls.append(Call(_keras3(node["args"]), kwargs))
+        elif isinstance(node, list) and node and all(is_ref(entry) or is_constant(entry) for entry in node):
+            inputs = [entry[2] if is_constant(entry) else ref_of(entry) for entry in node]
+            kwargs = next((entry[3] for entry in node if len(entry) == 4 and entry[3]), {})
+            if not isinstance(kwargs, dict):
+                raise FormatError(f"{layer}: the keywords of a call are {kwargs!r:.80}; expected an object")
+            kwargs = {name: _keras2(value) for name, value in kwargs.items()}
+            calls.append(Call([inputs[0] if len(inputs) == 1 else inputs], kwargs))
+        else:
+            raise FormatError(f"{layer}: a call in inbound_nodes is {node!r:.80}, which is no known form")
+    return calls
+
+
+def _keras3(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_keras3(entry) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    kind, config = value.get("class_name"), value.get("config")
+    if kind == "__keras_tensor__":
+        history = config.get("keras_history") if isinstance(config, dict) else None
+        if not isinstance(history, list) or not is_ref(history):
+            raise FormatError(f"a tensor of inbound_nodes has the keras_history {history!r:.80}")
+        return ref_of(history)
+    if kind == "__ellipsis__":
+        return ...
+    if kind == "__tuple__" and isinstance(value.get("items", config), list):
+        return _keras3(value.get("items", config))
+    if kind == "__slice__" and isinstance(config, dict):
+        return slice(*(_bound(config.get(bound)) for bound in ("start", "stop", "step")))
+    return {name: _keras3(entry) for name, entry in value.items()}
+
+
+def _bound(value: Any) -> int | None:
+    if value is None or type(value) is int:
+        # Beyond any size a bound means the end all the same.
+        return None if value is None else max(-MAX_SIZE, min(MAX_SIZE, value))
+    raise UnsupportedError(f"a slice with the bound {value!r:.80} is not supported; supported: constant bounds")
+
+
+def _keras2(value: Any) -> Any:
+    if is_constant(value):
+        return value[2]
+    if is_ref(value):
+        return ref_of(value)
+    if isinstance(value, list):
+        return [_keras2(entry) for entry in value]
+    if isinstance(value, dict):
+        return {name: _keras2(entry) for name, entry in value.items()}
+    return value

@@ -1,0 +1,59 @@
+"""What an ONNX model means: read, simplified, then mapped step by step to a Graph."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ....errors import FormatError, GraphError, UnsupportedError
+from ....graph import DTYPES, Graph
+from ...base import ImportOptions
+from ..model import OnnxModel
+from ..reading.options import apply_options
+from ..simplifying.fold import Folded, fold
+from ..simplifying.half import in_float32
+from ..simplifying.recurrent import Cell
+from . import cells, movement, rowwise
+from .fuse import fused
+from .mapper import Mapper
+
+
+def to_graph(model: OnnxModel, options: ImportOptions, path: str = "") -> Graph:
+    """The graph of a model. path: put before messages, "" for a live model.
+
+    Raises FormatError for a model that is not well formed, UnsupportedError naming the node and operator that
+    cannot be run, ArgumentError for options that do not fit the model.
+    """
+    prefix = f"{path}: " if path else ""
+    model, fixed = apply_options(model, options)            # a bad spec is no fault of the model's file
+    try:
+        _check_inputs(model, fixed)
+        return _mapped(in_float32(fold(model, fixed)))
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{prefix}{error}") from error
+    except (FormatError, GraphError) as error:
+        raise FormatError(f"{prefix}{error}") from error
+
+
+def _check_inputs(model: OnnxModel, fixed: dict[str, np.ndarray]) -> None:
+    for value in model.graph.inputs:
+        if value.name not in fixed and value.dtype not in DTYPES:
+            raise UnsupportedError(f"input {value.name!r} is of {value.dtype}; supported: {', '.join(DTYPES)}, "
+                                   "of known rank")
+    if not model.graph.outputs:
+        raise FormatError("the model has no outputs")
+
+
+def _mapped(folded: Folded) -> Graph:
+    """All steps, then the outputs under their names, then what can be fused."""
+    mapper = Mapper(folded)
+    for step in folded.steps:
+        if isinstance(step, Cell):
+            cells.add(mapper, step)
+        elif not movement.follow(mapper, step) and not rowwise.add(mapper, step):
+            mapper.keep(step)
+    outputs = [mapper.output(name, value) for name, value in folded.outputs.items()]
+    metadata = {"source": "onnx", "opset": str(folded.opset)}
+    if folded.producer:
+        metadata["producer"] = folded.producer
+    made = Graph(tuple(folded.inputs), tuple(mapper.build.nodes), tuple(outputs), metadata)
+    return fused(made, mapper.build.values, mapper.derived)

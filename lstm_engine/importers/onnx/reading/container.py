@@ -1,0 +1,110 @@
+"""Reads the container: a file or a live message becomes an `OnnxModel` with every tensor as an array."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ....data_types import DATA_TYPES
+from ....errors import FileError, FormatError, UnsupportedError
+from ....graph.nodes import Dim, Value
+from ...reading import sandbox
+from ..model import Attribute, OnnxFunction, OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
+from . import proto
+from .described import check
+from .external import ExternalData
+
+OLDEST_OPSET = 7          # before it, broadcasting was an attribute
+_PARSER = f"{proto.__name__}:parse"
+
+Load = Callable[[str, dict[str, Any]], np.ndarray]
+
+
+def read_file(path: Path) -> OnnxModel:
+    """The model in a file. Raises FormatError, UnsupportedError, FileError, MissingDependencyError."""
+    return described_model(path, *sandbox.run(_PARSER, path, what="the ONNX (protobuf) parser"))
+
+
+def described_model(path: Path, described: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> OnnxModel:
+    """The model that the parser found in the file at `path`, beside which external data lies. Raises as `read_file`."""
+    def build() -> OnnxModel:
+        check(described, arrays)
+        return _model(described, arrays, ExternalData(path.parent))
+    return _named(path, build)
+
+
+def read_message(message: Any) -> OnnxModel:
+    """The model of a live onnx.ModelProto, whose tensors must have been loaded into it."""
+    described, lazy = proto.describe(message)
+    return _model(described, {name: np.asarray(array) for name, array in lazy.items()}, None)
+
+
+def _named(path: Path, build: Callable[[], OnnxModel]) -> OnnxModel:
+    """Put the path before messages about what the file holds."""
+    try:
+        return build()
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{path}: {error}") from error
+    except FileError as error:
+        raise FileError(error.errno, f"{path}: {error.strerror}") from error
+
+
+def _model(described: dict[str, Any], arrays: Mapping[str, np.ndarray], external: ExternalData | None) -> OnnxModel:
+    def load(name: str, tensor: dict[str, Any]) -> np.ndarray:
+        if "array" in tensor:
+            return arrays[tensor["array"]]
+        if external is None:
+            raise FormatError(f"tensor {name!r}: its external data was not loaded; "
+                              "load the model with onnx.load(path), or convert the path")
+        return external.read(name, tensor["dtype"], tensor["dims"], tensor["external"])
+
+    opsets = described["opsets"]
+    opset = opsets.get("", 0)
+    if opset < OLDEST_OPSET:
+        raise UnsupportedError(f"the model asks for version {opset} of ONNX's operators; "
+                               f"versions from {OLDEST_OPSET} on are supported")
+    functions = {(f["domain"], f["name"]): _function(f, load) for f in described["functions"]}
+    return OnnxModel(_graph(described["graph"], load, opsets), functions, described["producer"], opset)
+
+
+def _function(described: dict[str, Any], load: Load) -> OnnxFunction:
+    defaults = {name: _attribute(value, load, described["opsets"]) for name, value in described["defaults"].items()}
+    nodes = [_node(node, load, described["opsets"]) for node in described["nodes"]]
+    return OnnxFunction(tuple(described["inputs"]), tuple(described["outputs"]), nodes, defaults)
+
+
+def _graph(described: dict[str, Any], load: Load, opsets: dict[str, int]) -> OnnxGraph:
+    tensors = {name: load(name, tensor) for name, tensor in described["tensors"].items()}
+    inputs = [_value(*value) for value in described["inputs"] if value[0] not in tensors]
+    nodes = [_node(node, load, opsets) for node in described["nodes"]]
+    return OnnxGraph(nodes, tensors, inputs, [name for name, *_ in described["outputs"]])
+
+
+def _value(name: str, data_type: int, dims: list[Dim | None] | None) -> Value:
+    """A value with its symbols; a size that is not given gets a symbol made from the name and axis."""
+    dtype = DATA_TYPES.get(data_type, f"data type {data_type}")
+    if dims is None:
+        return Value(name, (), f"{dtype} of unknown rank")
+    return Value(name, tuple(f"{name}_{axis}" if dim is None else dim for axis, dim in enumerate(dims)), dtype)
+
+
+def _node(described: dict[str, Any], load: Load, opsets: dict[str, int]) -> OnnxNode:
+    attributes = {name: _attribute(value, load, opsets) for name, value in described["attributes"].items()}
+    return OnnxNode(described["name"], described["op"], tuple(described["inputs"]), tuple(described["outputs"]),
+                    attributes, described["domain"], opsets.get(described["domain"], 0))
+
+
+def _attribute(encoded: list[Any], load: Load, opsets: dict[str, int]) -> Attribute:
+    kind, value = encoded
+    if kind == "t":
+        return load("of an attribute", value)
+    if kind == "g":
+        return _graph(value, load, opsets)
+    if kind == "r":
+        return Reference(value)
+    if kind == "?":
+        return Unknown(value)
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,219 @@
+"""Describes an ONNX protobuf message as plain data: dicts, lists and arrays that JSON and bytes can carry.
+
+For files this runs in the sandbox's child process only. A live message is described by the same code. Nothing
+here knows what an operator means.
+
+A tensor is {"dtype", "dims"} with either "array" (its name among the arrays) or "external" (where the file says
+its bytes are). An attribute is [kind, value]: "i", "f", "s", "is", "fs", "ss", "t", "g", "r" (the name of an
+attribute of the function around the node) or "?" (a kind that is not supported, named). A graph is {"name",
+"nodes", "tensors", "inputs", "outputs"}; a value is [name, element type, dims], a dim an int, a symbol, or None.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from ....data_types import DATA_TYPES, OTHER_TYPES
+from ....errors import FormatError, MissingDependencyError, UnsupportedError
+
+MAX_DEPTH = 16            # of graphs inside attributes of nodes
+MAX_RANK = 16             # of a tensor
+EXTERNAL = 1              # TensorProto.DataLocation
+
+# The field of a TensorProto that holds its elements where raw_data does not; of all other dtypes it is int32_data.
+_FIELDS = {"float32": "float_data", "float64": "double_data", "int64": "int64_data", "uint32": "uint64_data",
+           "uint64": "uint64_data"}
+_ATTRIBUTES: dict[int, tuple[str, Callable[[Any], Any]]] = {
+    1: ("f", lambda a: float(a.f)), 2: ("i", lambda a: int(a.i)), 3: ("s", lambda a: _text(a.s)),
+    6: ("fs", lambda a: [float(v) for v in a.floats]), 7: ("is", lambda a: [int(v) for v in a.ints]),
+    8: ("ss", lambda a: [_text(v) for v in a.strings]),
+}
+_ATTRIBUTE_NAMES = {9: "tensors", 10: "graphs", 11: "sparse_tensor", 12: "sparse_tensors", 13: "type_proto",
+                    14: "type_protos"}
+
+
+def make_ready() -> None:
+    """Load what `parse` needs; after it nothing has to be opened. Raises MissingDependencyError."""
+    model = _model_class()()
+    model.graph.name = "ready"
+    parse(io.BytesIO(model.SerializeToString()))
+
+
+def parse(file: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(description, arrays) of a file; see `describe`. Raises FormatError, MissingDependencyError."""
+    model_class = _model_class()
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = model_class.FromString(file.read())
+    except DecodeError as error:
+        raise FormatError(f"not an ONNX model, or a damaged one: {error}") from error
+    return describe(model)
+
+
+def _model_class() -> Any:
+    try:
+        from onnx import ModelProto
+    except ImportError as error:
+        raise MissingDependencyError("reading ONNX files needs onnx: pip install 'lstm-engine[onnx]'") from error
+    return ModelProto
+
+
+def describe(model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(description, arrays) of a ModelProto. An array is anything with `shape`, `dtype` and `__array__`.
+
+    Raises FormatError for a message that lacks its parts or a tensor whose bytes do not fit its dims,
+    UnsupportedError for types of data that NumPy does not have.
+    """
+    if not model.HasField("graph"):
+        raise FormatError("not an ONNX model, or a damaged one: it holds no graph")
+    arrays: dict[str, Any] = {}
+    return {
+        "producer": f"{model.producer_name} {model.producer_version}".strip(),
+        "opsets": _opsets(model.opset_import),
+        "graph": _graph(model.graph, arrays, 0),
+        "functions": [_function(function, arrays) for function in model.functions],
+    }, arrays
+
+
+def _opsets(imports: Iterable[Any]) -> dict[str, int]:
+    return {("" if entry.domain == "ai.onnx" else entry.domain): int(entry.version) for entry in imports}
+
+
+def _function(function: Any, arrays: dict[str, Any]) -> dict[str, Any]:
+    defaults = {attribute.name: _attribute(attribute, arrays, 0) for attribute in function.attribute_proto}
+    return {"domain": function.domain, "name": function.name, "opsets": _opsets(function.opset_import),
+            "inputs": list(function.input), "outputs": list(function.output), "defaults": defaults,
+            "nodes": [_node(node, arrays, 0) for node in function.node]}
+
+
+def _graph(graph: Any, arrays: dict[str, Any], depth: int) -> dict[str, Any]:
+    if depth > MAX_DEPTH:
+        raise FormatError(f"graphs are nested more than {MAX_DEPTH} deep")
+    if len(graph.sparse_initializer):
+        raise UnsupportedError(f"graph {graph.name!r}: sparse initializers are not supported")
+    tensors: dict[str, dict[str, Any]] = {}
+    for tensor in graph.initializer:
+        if tensor.name in tensors:
+            raise FormatError(f"tensor {tensor.name!r} is stored twice")
+        tensors[tensor.name] = _tensor(tensor, tensor.name, arrays)
+    return {"name": graph.name, "tensors": tensors, "nodes": [_node(node, arrays, depth) for node in graph.node],
+            "inputs": [_value(value) for value in graph.input], "outputs": [_value(value) for value in graph.output]}
+
+
+def _value(value: Any) -> list[Any]:
+    kind = value.type.WhichOneof("value")
+    if kind not in (None, "tensor_type"):
+        raise UnsupportedError(f"value {value.name!r} is a {kind.removesuffix('_type')}; only tensors are supported")
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
+        return [value.name, int(tensor.elem_type), None]
+    dims = []
+    for dim in tensor.shape.dim:
+        which = dim.WhichOneof("value")
+        size = int(dim.dim_value) if which == "dim_value" else None
+        dims.append(size if size is not None and size >= 0 else dim.dim_param or None)
+    return [value.name, int(tensor.elem_type), dims]
+
+
+def _node(node: Any, arrays: dict[str, Any], depth: int) -> dict[str, Any]:
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    try:
+        attributes = {attribute.name: _attribute(attribute, arrays, depth) for attribute in node.attribute}
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"node {node.name!r} ({node.op_type}): {error}") from error
+    return {"name": node.name, "op": node.op_type, "domain": domain, "inputs": list(node.input),
+            "outputs": list(node.output), "attributes": attributes}
+
+
+def _attribute(attribute: Any, arrays: dict[str, Any], depth: int) -> list[Any]:
+    if attribute.ref_attr_name:
+        return ["r", attribute.ref_attr_name]
+    kind = int(attribute.type) or _untyped(attribute)
+    if kind in _ATTRIBUTES:
+        code, value = _ATTRIBUTES[kind]
+        return [code, value(attribute)]
+    if kind == 4:
+        return ["t", _tensor(attribute.t, f"attribute {attribute.name!r}", arrays)]
+    if kind == 5:
+        return ["g", _graph(attribute.g, arrays, depth + 1)]
+    return ["?", _ATTRIBUTE_NAMES.get(kind, f"type {kind}")]
+
+
+def _untyped(attribute: Any) -> int:
+    """The kind of an attribute of the first days of the format, which did not say it."""
+    for kind, field in ((1, "f"), (2, "i"), (3, "s"), (4, "t"), (5, "g")):
+        if attribute.HasField(field):
+            return kind
+    return 6 if attribute.floats else 8 if attribute.strings else 7
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise FormatError("a string attribute is not UTF-8 text") from None
+
+
+def _tensor(tensor: Any, label: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    """The description of one tensor; its elements are put among the arrays, or left to be read later."""
+    where = f"tensor {label!r}" if not label.startswith("attribute ") else label
+    number = int(tensor.data_type)
+    dims = [int(dim) for dim in tensor.dims]
+    if any(dim < 0 for dim in dims) or len(dims) > MAX_RANK:
+        raise FormatError(f"{where}: dims {dims[:MAX_RANK]} are not a shape")
+    if number not in DATA_TYPES:
+        raise UnsupportedError(f"{where}: elements of type {OTHER_TYPES.get(number, number)} are not supported; "
+                               f"supported: {', '.join(DATA_TYPES.values())}")
+    if tensor.HasField("segment"):
+        raise UnsupportedError(f"{where}: tensors in segments are not supported")
+    dtype = DATA_TYPES[number]
+    field = _FIELDS.get(dtype, "int32_data")
+    count = math.prod(dims)
+    if math.prod(dim or 1 for dim in dims) >= 2**59:           # NumPy counts empty axes as 1
+        raise FormatError(f"{where}: the size of dims {dims} overflows")
+    described: dict[str, Any] = {"dtype": dtype, "dims": dims}
+    if tensor.data_location == EXTERNAL:
+        described["external"] = {entry.key: entry.value for entry in tensor.external_data}
+        return described
+    needed = count * np.dtype(dtype).itemsize
+    if tensor.HasField("raw_data"):
+        if len(tensor.raw_data) != needed:
+            raise FormatError(f"{where}: dims {dims} of {dtype} need {needed} bytes, "
+                              f"raw_data has {len(tensor.raw_data)}")
+    elif len(getattr(tensor, field)) != count:
+        raise FormatError(f"{where}: dims {dims} need {count} elements, {field} has {len(getattr(tensor, field))}")
+    described["array"] = f"t{len(arrays)}"
+    arrays[described["array"]] = _Elements(tensor, where, dtype, tuple(dims), field)
+    return described
+
+
+class _Elements:
+    """The elements of a tensor, read when they are asked for: only one copy at a time is in memory."""
+
+    def __init__(self, tensor: Any, where: str, dtype: str, shape: tuple[int, ...], field: str) -> None:
+        self.tensor, self.where, self.field = tensor, where, field
+        self.dtype, self.shape = np.dtype(dtype), shape
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        if self.tensor.HasField("raw_data"):
+            little = np.frombuffer(self.tensor.raw_data, self.dtype.newbyteorder("<"))
+            return little.astype(self.dtype, copy=False).reshape(self.shape)
+        stored = getattr(self.tensor, self.field)
+        if self.dtype.kind == "f" and self.dtype.itemsize > 2:
+            return np.array(stored, self.dtype).reshape(self.shape)
+        numbers = np.array(stored, np.uint64 if self.field == "uint64_data" else np.int64)
+        if self.dtype == np.float16:
+            return self._narrow(numbers, np.dtype(np.uint16)).view(np.float16)
+        return self._narrow(numbers, self.dtype)
+
+    def _narrow(self, numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        cast = numbers.astype(dtype)
+        if not np.array_equal(cast, numbers):
+            raise FormatError(f"{self.where}: {self.field} holds numbers beyond {dtype}")
+        return cast.reshape(self.shape)

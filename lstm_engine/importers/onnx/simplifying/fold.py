@@ -1,0 +1,325 @@
+"""Walks a model once, in order: folds what is constant, decides If, expands functions, infers shapes.
+
+What comes out has no constants among its values, no identities, no If, no functions: `Operator` nodes of the
+table, recurrent cells read, and the symbolic shape of every value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ....errors import ArgumentError, FormatError, UnsupportedError
+from ....graph.names import Names
+from ....graph.nodes import Dim, Operator, Value
+from ....operators import OPERATORS, operator_attributes, operator_shapes, run_operator, supported_operators
+from ....operators.shape_rules import same_size
+from ..model import OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
+from . import numbers, shortcuts
+from .functions import body_of
+from .opsets import modern
+from .order import needed_nodes
+from .recurrent import GATES, Cell, read_cell
+from .refine import with_known_inputs, with_known_sizes
+
+MOST_NODES = 20_000          # after functions are expanded
+MOST_CALLS = 32              # functions that call functions
+FREE_BYTES = 128 << 20       # what folding may make, beyond the size of the model's own tensors
+FREE_WORK = 2_000_000_000    # multiplications folding may take: about a second
+
+
+@dataclass(eq=False)
+class Folded:
+    """A model after the walk. `steps` are in order; `outputs` maps an output's name to the value that it is."""
+
+    inputs: list[Value]
+    steps: list[Operator | Cell] = field(default_factory=list)
+    values: dict[str, Value] = field(default_factory=dict)
+    constants: dict[str, np.ndarray] = field(default_factory=dict)
+    zeros: set[str] = field(default_factory=set)        # values that are 0 everywhere, whatever their size
+    outputs: dict[str, str] = field(default_factory=dict)
+    half_outputs: frozenset[str] = frozenset()          # outputs to be float16, after the pass of `half`
+    opset: int = 0
+    producer: str = ""
+
+    def is_half(self, name: str) -> bool:
+        """Whether a value or constant is float16."""
+        known = self.constants.get(name, self.values.get(name))
+        return known is not None and known.dtype == "float16"
+
+
+class Scope:
+    """Names as a graph writes them, and the values they stand for; what is not here is looked up outside."""
+
+    def __init__(self, outer: Scope | None = None, outermost: bool = False) -> None:
+        self.names: dict[str, str] = {}
+        self.outer = outer
+        self.outermost = outermost
+
+    def find(self, name: str) -> str | None:
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.names:
+                return scope.names[name]
+            scope = scope.outer
+        return None
+
+
+def fold(model: OnnxModel, fixed: dict[str, np.ndarray]) -> Folded:
+    """The folded form of a model whose inputs named in `fixed` are constants.
+
+    Raises FormatError for a graph that is not well formed, UnsupportedError for what cannot be run, each
+    naming the node.
+    """
+    inputs = [value for value in model.graph.inputs if value.name not in fixed]
+    return _Walk(model, inputs, fixed).run()
+
+
+class _Walk:
+    def __init__(self, model: OnnxModel, inputs: list[Value], fixed: dict[str, np.ndarray]) -> None:
+        self.model, self.fixed = model, fixed
+        self.out = Folded(inputs, opset=model.opset, producer=model.producer)
+        self.elements: dict[str, np.ndarray] = {}       # of small integer tensors; see `numbers`
+        self.aliases: dict[str, str] = {}               # values that are others, unchanged
+        graph = model.graph
+        self.names = Names([*graph.tensors, *(value.name for value in graph.inputs),
+                            *(name for node in graph.nodes for name in node.outputs)])
+        self.symbols = Names(dim for value in graph.inputs for dim in value.shape if isinstance(dim, str))
+        self.count = 0
+        self.bytes_left = FREE_BYTES
+        self.work_left = FREE_WORK
+
+    def run(self) -> Folded:
+        graph, scope = self.model.graph, Scope(outermost=True)
+        self._own(graph, scope)
+        for value in graph.inputs:
+            if value.name in scope.names or not value.name:
+                raise FormatError(f"input {value.name!r} has no name, or another's")
+            if value.name not in self.fixed:
+                self.out.values[value.name] = value
+            else:
+                self.out.constants[value.name] = self.fixed[value.name]
+            scope.names[value.name] = value.name
+        self._nodes(graph.nodes, graph.outputs, scope, 0)
+        for name in graph.outputs:                         # one named twice is one output, as it has one name
+            self.out.outputs[name] = scope.find(name)       # type: ignore[assignment]
+        return self.out
+
+    # What `opsets.Facts` asks for.
+
+    def constant(self, name: str) -> np.ndarray | None:
+        return self.out.constants.get(name)
+
+    def rank(self, name: str) -> int:
+        return len(self.value(name).shape)
+
+    def add_constant(self, hint: str, array: np.ndarray) -> str:
+        name = self.new_name(hint)
+        self.out.constants[name] = array
+        return name
+
+    def new_name(self, hint: str) -> str:
+        return self.names.unused(hint)
+
+    def value(self, name: str) -> Value:
+        """The value, made from the array for a constant."""
+        if name in self.out.constants:
+            array = self.out.constants[name]
+            return Value(name, array.shape, array.dtype.name)
+        return self.out.values[name]
+
+    # The walk.
+
+    def _own(self, graph: OnnxGraph, scope: Scope) -> None:
+        """Take in the tensors of a graph."""
+        for name, array in graph.tensors.items():
+            scope.names[name] = name if scope.outermost else self.new_name(name)
+            self.out.constants[scope.names[name]] = array
+            self.bytes_left += array.nbytes
+
+    def _nodes(self, nodes: Sequence[OnnxNode], outputs: Sequence[str], scope: Scope, depth: int) -> None:
+        self.count += len(nodes)
+        if self.count > MOST_NODES or depth > MOST_CALLS:
+            raise UnsupportedError(f"the model has more than {MOST_NODES} nodes" if depth <= MOST_CALLS else
+                                   f"functions call each other more than {MOST_CALLS} deep")
+        for node in needed_nodes(nodes, outputs, lambda name: scope.find(name) is not None):
+            self._node(node, scope, depth)
+
+    def _node(self, node: OnnxNode, scope: Scope, depth: int) -> None:
+        for name, value in node.attributes.items():
+            if isinstance(value, (Unknown, Reference)):
+                raise UnsupportedError(f"{node.label}: attribute {name!r} of kind "
+                                       f"{value.kind if isinstance(value, Unknown) else 'reference'} is not supported")
+        function = self.model.functions.get((node.domain, node.op))
+        if function is not None:
+            inner = Scope()
+            given = node.inputs + ("",) * (len(function.inputs) - len(node.inputs))
+            if len(node.inputs) > len(function.inputs) or len(node.outputs) > len(function.outputs):
+                raise FormatError(f"{node.label}: takes at most {len(function.inputs)} inputs and "
+                                  f"{len(function.outputs)} outputs")
+            inner.names.update((formal, scope.find(name) if name else "")      # type: ignore[misc]
+                               for formal, name in zip(function.inputs, given))
+            self._nodes(body_of(function, node), function.outputs, inner, depth + 1)
+            self._bind(node, [inner.find(name) for name in function.outputs], scope)    # type: ignore[misc]
+        elif node.op == "If" and not node.domain:
+            self._if(node, scope, depth)
+        else:
+            self._plain(node, scope)
+
+    def _bind(self, node: OnnxNode, made: Sequence[str], scope: Scope) -> None:
+        scope.names.update((name, value) for name, value in zip(node.outputs, made) if name)
+
+    def _if(self, node: OnnxNode, scope: Scope, depth: int) -> None:
+        condition = self.constant(scope.find(node.inputs[0]) or "") if node.inputs else None
+        branches = [node.attributes.get(name) for name in ("then_branch", "else_branch")]
+        if len(node.inputs) != 1 or not all(isinstance(branch, OnnxGraph) for branch in branches):
+            raise FormatError(f"{node.label}: needs a condition, a then_branch and an else_branch")
+        if condition is None:
+            raise UnsupportedError(
+                f"{node.label}: its condition {node.inputs[0]!r} is known only when the model runs; give the inputs it "
+                "comes from a value or a shape: spec={'fixed': {input: value}} or spec={'shapes': {input: [sizes]}}")
+        if condition.size != 1:
+            raise FormatError(f"{node.label}: its condition has {condition.size} elements")
+        branch: OnnxGraph = branches[0] if condition.item() else branches[1]      # type: ignore[assignment]
+        if len(branch.outputs) < len(node.outputs):
+            raise FormatError(f"{node.label}: its branch makes {len(branch.outputs)} of {len(node.outputs)} outputs")
+        inner = Scope(scope)
+        self._own(branch, inner)
+        self._nodes(branch.nodes, branch.outputs, inner, depth)
+        self._bind(node, [inner.find(name) for name in branch.outputs], scope)      # type: ignore[misc]
+
+    def _plain(self, node: OnnxNode, scope: Scope) -> None:
+        """Give the node's names their meaning, bring it to today's form, and take its parts one by one."""
+        named = tuple(scope.find(name) or "" for name in node.inputs)
+        # Names of the outermost graph are kept, for they name outputs and messages; inner ones may be anything.
+        made = tuple(name if scope.outermost or not name else self.new_name(name) for name in node.outputs)
+        for part in modern(replace(node, inputs=named, outputs=made), self):
+            part = replace(part, inputs=tuple(self.aliases.get(name, name) for name in part.inputs))
+            if part.domain or (part.op not in OPERATORS and part.op not in GATES and part.op != "Constant"):
+                raise UnsupportedError(f"{part.label}: this operator is not supported; supported: LSTM, GRU, RNN, If "
+                                       f"with a condition known beforehand, {supported_operators()}")
+            if part.op == "Constant":
+                self._add_made(part, shortcuts.constant_of(part))
+            elif part.op in GATES:
+                self._cell(part)
+            else:
+                self._operator(part)
+        self._bind(node, [self.aliases.get(name, name) for name in made], scope)
+
+    def _cell(self, node: OnnxNode) -> None:
+        cell = read_cell(node, self.constant)
+        x = self.value(cell.x)
+        if len(x.shape) != 3 or x.shape[2] not in (cell.W.shape[2], *_symbols(x)) or x.dtype != cell.W.dtype.name:
+            first = "batch, time" if cell.layout else "time, batch"
+            raise FormatError(f"{node.label}: X must be {cell.W.dtype} [{first}, {cell.W.shape[2]}], "
+                              f"got {x.dtype} {list(x.shape)}")
+        time, batch = (x.shape[1], x.shape[0]) if cell.layout else x.shape[:2]
+        dirs, size = cell.dirs, cell.output
+        state = (batch, dirs, size) if cell.layout else (dirs, batch, size)
+        cell_state = (*state[:2], cell.hidden)
+        for name, expected, dtypes in ((cell.initial_h, state, (x.dtype,)), (cell.initial_c, cell_state, (x.dtype,)),
+                                       (cell.lengths, (batch,), ("int32", "int64"))):
+            if name:
+                value = self.value(name)
+                fits = len(value.shape) == len(expected) and all(map(same_size, value.shape, expected))
+                if not fits or value.dtype not in dtypes:
+                    raise FormatError(f"{node.label}: {name!r} must be {dtypes[0]} {list(expected)}, "
+                                      f"got {value.dtype} {list(value.shape)}")
+        Y = (batch, time, dirs, size) if cell.layout else (time, dirs, batch, size)
+        for name, shape in zip(node.outputs, (Y, state, cell_state)):
+            if name:
+                self.out.values[name] = Value(name, shape, x.dtype)
+        self.out.steps.append(cell)
+
+    def _operator(self, node: OnnxNode) -> None:
+        try:
+            self._fold_or_keep(node)
+        except ArgumentError as error:      # a constant that an operator cannot take is the file's fault
+            raise FormatError(str(error)) from error
+
+    def _fold_or_keep(self, node: OnnxNode) -> None:
+        operator = self._as_operator(node)
+        known = [self._elements(name) for name in node.inputs]
+        values = [self.value(name) if name else None for name in node.inputs]
+        values += [None] * (len(operator.inputs) - len(values))
+        operator = with_known_inputs(operator, values, known)
+        dynamic = [value if name else None for name, value in zip(operator.inputs, values)]
+        made = [self._fresh(value, values) for value in operator_shapes(operator, dynamic)]
+        made = with_known_sizes(operator, values, known, made)
+        if not any(operator.inputs) and self._evaluate(operator, made):
+            return
+        results = numbers.numbers_of(operator, known, values)
+        for i, (name, value) in enumerate(zip(operator.outputs, made)):
+            elements = None if results is None else results[i]
+            array = None if elements is None else numbers.as_constant(elements, value.dtype)
+            if array is not None:
+                self.out.constants[name] = array
+                continue
+            self.out.values[name] = value
+            if elements is not None and elements.size <= numbers.MOST:
+                self.elements[name] = elements
+        if shortcuts.is_zero(operator, self.out.zeros):
+            self.out.zeros.update(operator.outputs)
+        if operator.inputs[:1] != ("",) and shortcuts.changes_nothing(operator, dynamic, made[0]):
+            self.aliases[operator.outputs[0]] = operator.inputs[0]
+        elif any(name in self.out.values for name in operator.outputs):
+            self.out.steps.append(operator)
+
+    def _as_operator(self, node: OnnxNode) -> Operator:
+        inputs = list(node.inputs)
+        while inputs and not inputs[-1]:
+            inputs.pop()
+        constants = {i: self.out.constants[name] for i, name in enumerate(inputs) if name in self.out.constants}
+        for name, value in node.attributes.items():
+            if isinstance(value, (np.ndarray, OnnxGraph)):
+                raise UnsupportedError(f"{node.label}: attribute {name!r} is not supported")
+        operator = Operator(name=node.name or f"{node.op} {'/'.join(filter(None, node.outputs))}",
+                            inputs=tuple("" if i in constants else name for i, name in enumerate(inputs)),
+                            outputs=node.outputs, op_type=node.op, attributes=node.attributes, constants=constants)
+        operator_attributes(operator)       # known, complete, and of the right types
+        return operator
+
+    def _elements(self, name: str) -> np.ndarray | None:
+        array = self.out.constants.get(name)
+        if array is None:
+            return self.elements.get(name)
+        return array if array.dtype.kind in "iub" and array.size <= numbers.MOST else None
+
+    def _evaluate(self, operator: Operator, made: Sequence[Value]) -> bool:
+        """Run a node whose inputs are all constants, if that is not too much to do beforehand."""
+        price = shortcuts.cost(operator, made)
+        if price is None or price[0] > self.bytes_left or price[1] > self.work_left:
+            return False
+        self.bytes_left -= price[0]
+        self.work_left -= price[1]
+        wide = replace(operator, constants={i: widened(array) for i, array in operator.constants.items()})
+        for value, array in zip(made, run_operator(wide, [])):
+            with np.errstate(over="ignore"):                    # beyond the largest float16 is infinite, as IEEE has it
+                self.out.constants[value.name] = array.astype(value.dtype, copy=False)
+        return True
+
+    def _add_made(self, node: OnnxNode, array: np.ndarray) -> None:
+        if len(node.outputs) != 1 or not node.outputs[0]:
+            raise FormatError(f"{node.label}: makes one output, not {len(node.outputs)}")
+        self.out.constants[node.outputs[0]] = array
+
+    def _fresh(self, value: Value, sources: Sequence[Value | None]) -> Value:
+        """`value` with new symbols for sizes that are new: a name made up twice must not make two sizes one."""
+        old = {dim for source in sources if source is not None for dim in source.shape}
+        dims: list[Dim] = []
+        for dim in value.shape:
+            if isinstance(dim, str) and dim not in old:
+                dim = self.symbols.unused(dim)
+            dims.append(dim)
+        return replace(value, shape=tuple(dims))
+
+
+def widened(array: np.ndarray) -> np.ndarray:
+    """float16 as float32, any other array as it is."""
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def _symbols(value: Value) -> tuple[Dim, ...]:
+    return tuple(dim for dim in value.shape if isinstance(dim, str))

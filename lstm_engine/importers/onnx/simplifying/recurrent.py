@@ -1,0 +1,170 @@
+"""Reads LSTM, GRU and RNN nodes: every attribute, and weights checked against hidden_size and each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ....errors import FormatError, UnsupportedError
+from ....graph.activations import ACTIVATIONS, Activation
+from ....types import Array
+from ..model import OnnxNode
+
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
+# The first version of GRU had this default; models still carry it.
+_DIRECTIONS = {"forward": "forward", "foward": "forward", "reverse": "reverse", "bidirectional": "bidirectional"}
+_ACTIVATIONS = {"affine": "affine", "relu": "relu", "leakyrelu": "leaky_relu", "thresholdedrelu": "thresholded_relu",
+                "tanh": "tanh", "scaledtanh": "scaled_tanh", "sigmoid": "sigmoid", "hardsigmoid": "hard_sigmoid",
+                "elu": "elu", "softsign": "softsign", "softplus": "softplus"}
+_ATTRIBUTES = {"activation_alpha", "activation_beta", "activations", "clip", "direction", "hidden_size", "layout"}
+_OWN = {"LSTM": {"input_forget"}, "GRU": {"linear_before_reset"}, "RNN": set()}
+_FLOATS = (np.float16, np.float32, np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """A recurrent node read: weights in ONNX's shapes; the names of what runs through it ("" if left out)."""
+
+    node: OnnxNode
+    op: str
+    W: Array                            # [dirs, gates*H, I]
+    R: Array                            # [dirs, gates*H, H]
+    B: np.ndarray | None                # [dirs, 2*gates*H]
+    P: np.ndarray | None                # [dirs, 3*H]
+    direction: str
+    activations: tuple[tuple[Activation, ...], ...]
+    clip: float | None
+    layout: int
+    options: dict[str, bool]            # input_forget of an LSTM, linear_before_reset of a GRU
+    x: str
+    lengths: str
+    initial_h: str
+    initial_c: str
+    projection: np.ndarray | None = None        # [dirs, P, H]; R is then [dirs, gates*H, P]
+
+    @property
+    def dirs(self) -> int:
+        return self.W.shape[0]
+
+    @property
+    def hidden(self) -> int:
+        return self.R.shape[1] // GATES[self.op]
+
+    @property
+    def output(self) -> int:
+        """Features of h in one direction: H, or the projected size."""
+        return self.R.shape[2]
+
+
+def _fail(node: OnnxNode, message: str) -> NoReturn:
+    raise FormatError(f"{node.label}: {message}")
+
+
+def read_cell(node: OnnxNode, constant: Callable[[str], np.ndarray | None]) -> Cell:
+    """The cell of a node. constant: the array of a value, None if it is made when the model runs.
+
+    Raises FormatError for sizes and attributes that do not fit, UnsupportedError for weights that are not
+    constant and for activations and attributes that are not known.
+    """
+    names = list(node.inputs) + [""] * (8 - len(node.inputs))
+    if len(names) > (8 if node.op == "LSTM" else 6) and any(names[6 if node.op != "LSTM" else 8:]):
+        _fail(node, f"takes at most {8 if node.op == 'LSTM' else 6} inputs, not {len(node.inputs)}")
+    if len(node.outputs) > (3 if node.op == "LSTM" else 2):
+        _fail(node, f"makes at most {3 if node.op == 'LSTM' else 2} outputs, not {len(node.outputs)}")
+    for attribute in set(node.attributes) - _ATTRIBUTES - _OWN[node.op]:
+        raise UnsupportedError(f"{node.label}: attribute {attribute!r} is not supported")
+    if not names[0]:
+        _fail(node, "input X is missing")
+    direction = node.attributes.get("direction", "forward")
+    if direction not in _DIRECTIONS:
+        _fail(node, f"direction is {direction!r}; expected forward, reverse or bidirectional")
+    direction = _DIRECTIONS[direction]
+    W, R, B, P = _weights(node, names, 2 if direction == "bidirectional" else 1, constant)
+    flags = {name: bool(_int(node, name, 0, (0, 1))) for name in _OWN[node.op]}
+    return Cell(node, node.op, W, R, B, P, direction, _activations(node, W.shape[0]), _clip(node),
+                _int(node, "layout", 0, (0, 1)), flags, names[0], names[4], names[5], names[6],
+                constant(node.projection) if node.projection else None)
+
+
+def _int(node: OnnxNode, name: str, default: int, allowed: tuple[int, ...]) -> int:
+    value = node.attributes.get(name, default)
+    if type(value) is not int or value not in allowed:
+        _fail(node, f"{name} is {value!r}; expected {' or '.join(map(str, allowed))}")
+    return value
+
+
+def _clip(node: OnnxNode) -> float | None:
+    value = node.attributes.get("clip")
+    if value is None:
+        return None
+    if not isinstance(value, float) or not 0 < value < float("inf"):
+        _fail(node, f"clip is {value!r}; expected a number above 0")
+    return value
+
+
+def _weights(node: OnnxNode, names: list[str], dirs: int, constant: Callable[[str], np.ndarray | None]
+             ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
+    arrays: dict[str, np.ndarray | None] = {}
+    for letter, position in (("W", 1), ("R", 2), ("B", 3), ("P", 7)):
+        name = names[position]
+        arrays[letter] = constant(name) if name else None
+        if name and arrays[letter] is None:
+            raise UnsupportedError(f"{node.label}: {letter} ({name!r}) is made when the model runs; "
+                                   "only constant weights are supported")
+    W, R = arrays["W"], arrays["R"]
+    if W is None or R is None:
+        _fail(node, f"input {'W' if W is None else 'R'} is missing")
+    gates = GATES[node.op]
+    hidden = node.attributes.get("hidden_size", R.shape[-1] if R.ndim else 0)
+    if type(hidden) is not int or not 1 <= hidden < 2**31:
+        _fail(node, f"hidden_size is {hidden!r}; expected a number above 0")
+    features = W.shape[2] if W.ndim == 3 else 0
+    projection = constant(node.projection) if node.projection else None
+    read_back = hidden if projection is None else projection.shape[1]
+    if not features:
+        _fail(node, f"W must be [{dirs}, {gates * hidden}, input size], got {list(W.shape)}")
+    for letter, shape in (("W", (dirs, gates * hidden, features)), ("R", (dirs, gates * hidden, read_back)),
+                          ("B", (dirs, 2 * gates * hidden)), ("P", (dirs, 3 * hidden))):
+        array = arrays[letter]
+        if array is None:
+            continue
+        if array.shape != shape:
+            _fail(node, f"{letter} must be {list(shape)} for hidden_size {hidden}, got {list(array.shape)}")
+        if array.dtype != W.dtype or array.dtype not in _FLOATS:
+            expected = "float16, float32 or float64" if letter == "W" else W.dtype
+            _fail(node, f"{letter} must be {expected}, got {array.dtype}")
+    return W, R, arrays["B"], arrays["P"]
+
+
+def _activations(node: OnnxNode, dirs: int) -> tuple[tuple[Activation, ...], ...]:
+    """One tuple of functions a direction. alpha and beta are taken in order by the functions that have them."""
+    per_direction = len(DEFAULTS[node.op])
+    names = node.attributes.get("activations") or DEFAULTS[node.op] * dirs
+    if not isinstance(names, tuple) or len(names) != per_direction * dirs or not all(isinstance(n, str) for n in names):
+        _fail(node, f"activations must be {per_direction * dirs} names, got {names!r}")
+    alphas, betas = (_floats(node, f"activation_{which}") for which in ("alpha", "beta"))
+    functions = []
+    for name in names:
+        known = _ACTIVATIONS.get(name.lower())
+        if known is None:
+            raise UnsupportedError(f"{node.label}: activation {name!r} is not supported; "
+                                   f"supported: {', '.join(_ACTIVATIONS)} (in any case)")
+        has_alpha, has_beta = (default is not None for default in ACTIVATIONS[known])
+        alpha = alphas.pop(0) if has_alpha and alphas else None
+        beta = betas.pop(0) if has_beta and betas else None
+        functions.append(Activation.of(known, alpha, beta))
+    if alphas or betas:
+        _fail(node, f"activation_{'alpha' if alphas else 'beta'} has more values than its activations "
+                    f"({', '.join(names)}) take")
+    return tuple(tuple(functions[i:i + per_direction]) for i in range(0, len(functions), per_direction))
+
+
+def _floats(node: OnnxNode, name: str) -> list[float]:
+    values: Any = node.attributes.get(name, ())
+    if not isinstance(values, tuple) or not all(isinstance(v, float) and abs(v) < float("inf") for v in values):
+        _fail(node, f"{name} must be finite numbers, got {values!r}")
+    return list(values)

@@ -1,0 +1,84 @@
+"""Small facts about single operators: constants written as nodes, operators that change nothing, zeros."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+
+from ....data_types import DATA_TYPES
+from ....errors import FormatError, UnsupportedError
+from ....graph.nodes import Operator, Value
+from ..model import OnnxNode
+
+_MOVES = {"Reshape", "Transpose", "Slice", "Squeeze", "Unsqueeze", "Gather", "Identity", "Cast", "Tile", "Flatten",
+          "Expand", "Split"}
+
+
+def constant_of(node: OnnxNode) -> np.ndarray:
+    """The array of a Constant node."""
+    if len(node.attributes) != 1:
+        raise FormatError(f"{node.label}: needs exactly one value, has {len(node.attributes)}")
+    (name, value), = node.attributes.items()
+    if name == "value" and isinstance(value, np.ndarray):
+        return value
+    if name in ("value_int", "value_ints", "value_float", "value_floats"):
+        return node.numbers(name, whole="int" in name)
+    raise UnsupportedError(f"{node.label}: attribute {name!r} is not supported; supported: value, value_int(s), "
+                           "value_float(s)")
+
+
+def changes_nothing(node: Operator, values: Sequence[Value | None], made: Value) -> bool:
+    """Whether the one output of `node` is its first input, whatever the run brings."""
+    first = values[0] if values else None
+    if first is None or len(node.outputs) != 1 or first.shape != made.shape or first.dtype != made.dtype:
+        return False
+    if node.op_type in ("Identity", "Reshape", "Flatten", "Expand"):
+        return True
+    if node.op_type == "Cast":
+        return DATA_TYPES[node.attributes["to"]] == first.dtype
+    if node.op_type == "Transpose":
+        perm = node.attributes.get("perm") or tuple(reversed(range(len(first.shape))))
+        return list(perm) == list(range(len(perm)))
+    if node.op_type == "Slice":
+        fixed = all(i in node.constants or not node.inputs[i] for i in range(1, len(node.inputs)))
+        return fixed and bool(np.all(node.constants.get(4, np.array(1)) == 1))
+    if node.op_type in ("Pad", "Tile"):
+        return 1 in node.constants and bool(np.all(node.constants[1] == (0 if node.op_type == "Pad" else 1)))
+    return node.op_type in ("Concat", "Sum", "Max", "Min", "Mean") and len(node.inputs) == 1
+
+
+def is_zero(node: Operator, zeros: set[str]) -> bool:
+    """Whether every element of every output is 0, its size aside."""
+    def zero(i: int) -> bool:
+        return node.inputs[i] in zeros or (i in node.constants and not np.any(node.constants[i]))
+
+    if node.op_type == "ConstantOfShape":
+        return 1 not in node.constants if len(node.inputs) < 2 else zero(1)
+    if node.op_type in _MOVES:
+        return zero(0)
+    return node.op_type == "Concat" and all(zero(i) for i in range(len(node.inputs)))
+
+
+def cost(node: Operator, made: Sequence[Value]) -> tuple[int, int] | None:
+    """(bytes made, multiplications) of a node all of whose inputs are constants; None if not known before it runs."""
+    given = sum(array.size for array in node.constants.values())
+    size = 0
+    for value in made:
+        if any(isinstance(dim, str) for dim in value.shape):
+            if node.op_type != "NonZero":
+                return None
+            return 8 * given * len(value.shape), 8 * given
+        size += prod(dim for dim in value.shape if isinstance(dim, int))
+    inner = 1
+    if node.op_type in ("MatMul", "Gemm"):
+        inner = node.constants[0].shape[-1 if not node.attributes.get("transA") else 0]
+    elif node.op_type in ("Conv", "ConvTranspose"):
+        inner = node.constants[1].size
+    elif node.op_type in ("MaxPool", "AveragePool"):
+        inner = prod(node.attributes["kernel_shape"])
+    elif node.op_type == "Einsum":
+        inner = prod(max(array.size, 1) for array in node.constants.values())
+    # An error function or a power costs some ten times a multiplication; sorting and scattering likewise.
+    return 8 * size, 8 * (size * inner + given)

@@ -1,0 +1,113 @@
+"""The child's side of `sandbox`: limits itself, calls the parser, writes the answer."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import os
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from ... import errors
+from . import confinement, sandbox
+
+_CHUNK = 1 << 24
+_KINDS = ((errors.UnsupportedError, "unsupported"), (errors.MissingDependencyError, "missing"),
+          (errors.FileError, "file"))
+
+
+def main(request: dict[str, Any]) -> None:
+    """Answer one request of `sandbox.run` on what was standard output."""
+    # The parser may print; what it prints must not become part of the answer.
+    pipe = os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+    module, _, function = request["function"].partition(":")
+    try:
+        parser = importlib.import_module(module)
+        parse = getattr(parser, function)
+        # From here on nothing can be opened or imported: the parser first loads all that it will need.
+        parser.make_ready()
+        file = os.fdopen(0, "rb")
+        _confine(pipe.fileno(), request["memory"], request["cpu_seconds"])
+        result, arrays = parse(file)
+        _check(arrays, request["max_bytes"])
+        header = _header(result, arrays)
+    except Exception as error:
+        pipe.write(sandbox.MAGIC + _error(error))
+    else:
+        pipe.write(sandbox.MAGIC + header)
+        _send(pipe, arrays)
+    pipe.flush()
+    # The parser's objects may be damaged: leave without running their destructors.
+    os._exit(0)
+
+
+def _confine(pipe: int, memory: int, cpu_seconds: float) -> None:
+    """From here on this process can read its file, write its answer, and little else."""
+    os.environ.clear()
+    try:
+        confinement.limit(memory, cpu_seconds)
+        confinement.filter_system_calls(writable=(pipe, 1, 2))       # 1 and 2 lead nowhere
+    except (confinement.CannotConfine, OSError) as error:
+        raise errors.UnsupportedError("the process that reads untrusted bytes cannot be confined as this system "
+                                      f"promises ({error}); lstm-engine info says what it can do") from error
+
+
+def _check(arrays: dict[str, Any], max_bytes: int) -> None:
+    total = 0
+    for name, array in arrays.items():
+        dtype = np.dtype(array.dtype)
+        if dtype.name not in sandbox.DTYPES:
+            raise errors.UnsupportedError(f"{name}: arrays of type {dtype} are not supported; "
+                                          f"supported: {', '.join(sandbox.DTYPES)}")
+        if not sandbox.can_be([int(size) for size in array.shape]):
+            raise errors.FormatError(f"{name}: the size of {tuple(array.shape)} overflows")
+        total += math.prod(map(int, array.shape)) * dtype.itemsize
+    if total > max_bytes:
+        raise errors.FormatError(f"its arrays claim {total} bytes, far beyond the size of the file")
+
+
+def _header(result: dict[str, Any], arrays: dict[str, Any]) -> bytes:
+    entries = [(name, np.dtype(array.dtype).name, list(map(int, array.shape))) for name, array in arrays.items()]
+    header = json.dumps({"result": result, "arrays": entries}).encode()
+    if len(header) > sandbox.MAX_HEADER or len(entries) > sandbox.MAX_ARRAYS:
+        raise errors.FormatError(f"its description takes {len(header)} bytes and {len(entries)} arrays; "
+                                 f"at most {sandbox.MAX_HEADER} and {sandbox.MAX_ARRAYS} are read")
+    return len(header).to_bytes(8, "little") + header
+
+
+def _send(pipe: BinaryIO, arrays: dict[str, Any]) -> None:
+    for name, array in arrays.items():
+        try:
+            data = _bytes_of(array)
+        except Exception as error:
+            pipe.write(b"\0" + _error(error, f"{name}: "))
+            return
+        pipe.write(b"\1")
+        for start in range(0, data.nbytes, _CHUNK):
+            pipe.write(data[start : start + _CHUNK])
+        del data                  # before the next is read: one array at a time is what the limit allows for
+    pipe.write(sandbox.MAGIC)
+
+
+def _bytes_of(array: Any) -> memoryview:
+    """The little-endian bytes of an array in C order."""
+    native = np.asarray(array)
+    little = np.ascontiguousarray(native, dtype=native.dtype.newbyteorder("<")).reshape(-1)
+    return little.view(np.uint8).data
+
+
+def _error(error: Exception, prefix: str = "") -> bytes:
+    """The header that tells of an error. What a parser raises beside our own errors says that the file is bad."""
+    kind = next((kind for type_, kind in _KINDS if isinstance(error, type_)), "format")
+    message = str(error) if isinstance(error, errors.LstmEngineError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError):
+        message = "reading it takes more memory than a file of its size may"
+    elif isinstance(error, RecursionError):
+        message = "it is nested too deeply"
+    header = json.dumps({"error": kind, "message": (prefix + message)[:4000]}).encode()
+    return len(header).to_bytes(8, "little") + header

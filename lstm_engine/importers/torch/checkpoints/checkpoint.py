@@ -1,0 +1,183 @@
+"""From the object in a torch file to its weights by name: nested checkpoints, module trees, prefixes.
+
+Names are those of the state dict that the model would load: the containers around it and prefixes such as
+`module.` are taken off. Tensors that lie beside the model keep their full names, so that nothing drops out of
+sight; those known to be no weights (optimizer state, counters) are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ....errors import FormatError, UnsupportedError
+from .symbols import Instance, Opaque, Tensor
+
+MAX_DEPTH = 64
+MAX_ITEMS = 1_500_000          # a pickle has at most a million, some met twice on the way to the model
+MAX_CONTAINERS = 300_000
+
+# Keys under which training scripts and frameworks keep the model, and keys whose tensors are never weights of it.
+MODEL_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights",
+              "params")
+# Compared word by word: a pattern over a stranger's text could take for ever.
+NO_WEIGHTS = frozenset(("amp", "callbacks", "loops", "history", "metric", "metrics", "epoch"))
+NO_WEIGHTS_WORD = frozenset(("opt", "optim", "optims", "optimizer", "optimizers", "sched", "scheds", "scheduler",
+                             "schedulers", "rng"))
+NO_WEIGHTS_END = ("random_state", "loss", "losses", "step")
+WRAPPERS = ("module.", "_orig_mod.")           # DataParallel, torch.compile
+# Buffers that count batches or operations and take no part in what a model computes.
+IGNORED = ("*num_batches_tracked", "*total_ops", "*total_params")
+
+_MODULE_PARTS = ("_parameters", "_buffers", "_modules")
+_REPEATED = "_flat_weights"                    # nn.LSTM's own list of the weights it also has by name
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True)
+class Found:
+    """The weights of a checkpoint by name, in the file's order; `module` if a whole pickled module holds them,
+    `inner` if whole modules lie among them (where one is, and its class); `aside`: tensors without axes beside the
+    model, such as the best score of a training, which are left out."""
+
+    tensors: dict[str, Tensor]
+    module: Instance | None = None
+    inner: str | None = None
+    aside: tuple[str, ...] = ()
+
+
+def find_weights(root: Any) -> Found:
+    """The weights of a checkpoint, and what holds them.
+
+    Raises UnsupportedError if there are none or some are NumPy arrays, FormatError for data without an end.
+    """
+    walk = _Walk()
+    model, beside = _find_model(root, "", walk, 0)
+    walk.arrays.clear()
+    walk.modules.clear()
+    tensors = without_wrappers(dict(walk.tensors(model, "", 0)))
+    if walk.arrays:
+        raise UnsupportedError(f"{walk.arrays[0]!r:.100} is a pickled NumPy array; save the model's state_dict with "
+                               "torch.save, or the arrays with numpy.savez")
+    if not tensors:
+        raise UnsupportedError("the file holds no tensors; expected a state dict, or a checkpoint with one in it")
+    for name in beside:
+        if name in tensors:
+            raise FormatError(f"two tensors are named {name!r:.100}")
+    aside = tuple(walk.aside)
+    if is_module(model):
+        return Found(tensors | beside, module=model, aside=aside)
+    return Found(tensors | beside, inner=walk.modules[0] if walk.modules else None, aside=aside)
+
+
+def is_module(value: Any) -> bool:
+    """Whether an object is a whole pickled nn.Module, or the object of a TorchScript archive."""
+    return isinstance(value, Instance) and (value.symbol.module.partition(".")[0] == "__torch__" or (
+        isinstance(value.state, dict) and any(part in value.state for part in _MODULE_PARTS)))
+
+
+def _find_model(root: Any, path: str, walk: _Walk, depth: int) -> tuple[Any, dict[str, Tensor]]:
+    """The part of a checkpoint that is the model, and the tensors beside it by their full names.
+
+    A dict is taken to hold the model in one of its entries if exactly one entry is called as in MODEL_KEYS, or
+    if exactly one entry has tensors at all; otherwise it is itself the model.
+    """
+    if not isinstance(root, dict) or depth > MAX_DEPTH:
+        return root, {}
+    inside = {key: dict(walk.tensors(value, "", depth)) for key, value in root.items()
+              if not isinstance(value, Tensor) and not _is_no_weight(key)}
+    boxes = [key for key, tensors in inside.items() if tensors]
+    single = {f"{path}{key}": value for key, value in root.items()
+              if isinstance(value, Tensor) and value.shape and not _is_no_weight(key)}
+    known = [key for key in boxes if key in MODEL_KEYS]
+    if len(known) != 1 and (single or len(boxes) != 1):
+        return root, {}
+    chosen = (known or boxes)[0]
+    walk.aside += [f"{path}{key}" for key, value in root.items()
+                   if isinstance(value, Tensor) and not value.shape and not _is_no_weight(key)]
+    for key in boxes:
+        if key != chosen:
+            single.update((f"{path}{key}.{name}", tensor) for name, tensor in inside[key].items())
+    model, beside = _find_model(root[chosen], f"{path}{chosen}.", walk, depth + 1)
+    return model, single | beside
+
+
+def _is_no_weight(key: Any) -> bool:
+    """Whether a key is called as what training keeps beside the model: `lr_scheduler`, `optimizer_1`, `val_loss`."""
+    if not isinstance(key, str) or not key.replace("_", "a").isalnum():
+        return False
+    lower = key.lower()
+    return lower in NO_WEIGHTS or not NO_WEIGHTS_WORD.isdisjoint(lower.split("_")) \
+        or f"_{lower}".endswith(tuple(f"_{end}" for end in NO_WEIGHTS_END))
+
+
+def without_wrappers(tensors: Mapping[str, _Item]) -> dict[str, _Item]:
+    """What is named, without the prefixes that wrappers put before every name."""
+    while tensors:
+        prefix = next((wrapper for wrapper in WRAPPERS if all(name.startswith(wrapper) for name in tensors)), None)
+        if prefix is None:
+            break
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return dict(tensors)
+
+
+_CONTAINERS = (dict, list, tuple, Instance)
+_WALKED = (*_CONTAINERS, Tensor, Opaque)
+
+
+class _Walk:
+    """Visits a tree of data. The file may have tied it into a knot: depth, count and cycles are checked."""
+
+    def __init__(self) -> None:
+        self.arrays: list[str] = []            # names of pickled NumPy arrays that were met
+        self.modules: list[str] = []           # whole modules that were met: where, and of which class
+        self.aside: list[str] = []             # names of tensors without axes beside the model
+        self._items = 0
+        self._containers = 0
+        self._open: set[int] = set()           # containers that are being walked through
+
+    def tensors(self, value: Any, path: str, depth: int) -> Iterator[tuple[str, Tensor]]:
+        if isinstance(value, Tensor):
+            yield path, value
+            return
+        if isinstance(value, Opaque) and value.symbol.name == "_reconstruct":
+            self.arrays.append(path)
+        if is_module(value):
+            self.modules.append(f"{path!r:.100} ({str(value.symbol)!r:.100})")
+        if not isinstance(value, _CONTAINERS):
+            return
+        if id(value) in self._open:
+            raise FormatError(f"the container {path!r:.100} holds itself")
+        if depth > MAX_DEPTH:
+            raise FormatError(f"the container {path!r:.100} is nested more than {MAX_DEPTH} deep")
+        self._containers += 1
+        self._open.add(id(value))
+        for key, item in _children(value):
+            self._items += 1
+            if self._items > MAX_ITEMS or self._containers > MAX_CONTAINERS:
+                raise FormatError(f"more than {MAX_ITEMS} items or {MAX_CONTAINERS} containers, counted as often as "
+                                  "they are shared")
+            if isinstance(item, _WALKED):
+                yield from self.tensors(item, f"{path}.{key}" if path else str(key), depth + 1)
+        self._open.discard(id(value))
+
+
+def _children(value: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(value, dict):
+        yield from value.items()
+    elif isinstance(value, (list, tuple)):
+        yield from enumerate(value)
+    else:
+        yield from value.entries.items()
+        yield from enumerate(value.elements)
+        yield from enumerate(value.arguments)
+        if not isinstance(value.state, dict):
+            yield "state", value.state
+            return
+        for part in _MODULE_PARTS:             # a pickled nn.Module; a TorchScript one has its parts as attributes
+            if isinstance(value.state.get(part), dict):
+                yield from value.state[part].items()
+        for key, item in value.state.items():
+            if key not in _MODULE_PARTS and key != _REPEATED:
+                yield key, item

@@ -1,0 +1,68 @@
+"""`.pt2` archives of torch.export: weights by name from their list, the exported program never run.
+
+Source of the layout: torch/export/pt2_archive/ (constants.py, _package.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ....errors import FormatError, UnsupportedError
+from ....strict_json import parse_object
+from ...reading.zip_archive import Archive
+from .rebuild import sizes
+from .storages import Storages
+from .symbols import Storage, Tensor, view
+from .zipped import is_big_endian
+
+LIST = "/data/weights/model_weights_config.json"
+CONSTANTS = "/data/constants/model_constants_config.json"
+MAX_LIST_BYTES = 8 << 20
+
+# torch/_export/serde/schema.py, ScalarType
+SCALARS = {1: ("uint8", 1), 2: ("int8", 1), 3: ("int16", 2), 4: ("int32", 4), 5: ("int64", 8), 6: ("float16", 2),
+           7: ("float32", 4), 8: ("float64", 8), 12: ("bool", 1), 13: ("bfloat16", 2)}
+
+
+def exported_stem(archive: Archive) -> str | None:
+    """The folder of the list of weights, or None if the archive is no `.pt2` of this layout."""
+    return next((name.removesuffix(LIST) for name in archive.records if name.endswith(LIST)), None)
+
+
+def read_exported(archive: Archive, stem: str) -> tuple[dict[str, Tensor], Storages]:
+    """The weights and constants of an exported program by name. Raises FormatError, UnsupportedError."""
+    tensors: dict[str, Tensor] = {}
+    for suffix in (LIST, CONSTANTS):
+        if stem + suffix not in archive.records:
+            continue
+        folder = (stem + suffix).rpartition("/")[0]
+        config = parse_object(archive.read(stem + suffix, MAX_LIST_BYTES), stem + suffix).get("config")
+        if not isinstance(config, dict):
+            raise FormatError(f"{stem + suffix}: must hold an object \"config\"")
+        for name, item in config.items():
+            if name in tensors:
+                raise FormatError(f"{stem + suffix}: {name!r:.100} is among the weights as well")
+            tensors[name] = _tensor(archive, folder, name, item)
+    return tensors, Storages(archive.read, is_big_endian(archive, stem))
+
+
+def _tensor(archive: Archive, folder: str, name: str, item: Any) -> Tensor:
+    if not isinstance(item, dict) or not isinstance(item.get("path_name"), str) \
+            or not isinstance(item.get("tensor_meta"), dict):
+        raise FormatError(f"weight {name!r:.100} must have path_name and tensor_meta")
+    if item.get("use_pickle"):
+        raise UnsupportedError(f"weight {name!r:.100} is stored as a pickle of its own; save the state_dict instead")
+    meta, record = item["tensor_meta"], archive.record(f"{folder}/{item['path_name']}")
+    if type(meta.get("dtype")) is not int or meta["dtype"] not in SCALARS:
+        raise UnsupportedError(f"weight {name!r:.100} has the scalar type {meta.get('dtype')!r:.20}")
+    dtype, itemsize = SCALARS[meta["dtype"]]
+    storage = Storage(record.name, dtype, itemsize, record.size)
+    (offset,) = _ints([meta.get("storage_offset")], name)
+    shape, strides = _ints(meta.get("sizes"), name), _ints(meta.get("strides"), name)
+    return view(storage, dtype, itemsize, offset, shape, strides)
+
+
+def _ints(value: Any, name: str) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, dict) and set(item) == {"as_int"} for item in value):
+        raise FormatError(f"weight {name!r:.100}: its sizes must be a list of plain numbers")
+    return sizes([item["as_int"] for item in value], f"sizes of {name!r:.100}")

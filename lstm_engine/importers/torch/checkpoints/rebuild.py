@@ -1,0 +1,164 @@
+"""What REDUCE, NEWOBJ and BUILD mean in a torch file: a fixed table from symbols to plain data.
+
+A symbol that is not in the table cannot be applied: `posix.system` in a file is a refused name, not a function.
+Source of the arguments: torch/_utils.py, torch/_tensor.py, torch/jit/_pickle.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ....errors import FormatError, UnsupportedError
+from .symbols import DTYPES, Instance, Opaque, Storage, Symbol, Tensor, view
+
+
+def rebuild(target: Any, arguments: Any) -> Any:
+    """What calling `target` with `arguments` stands for. Raises FormatError if that is not in the table."""
+    if not isinstance(target, Symbol) or not isinstance(arguments, tuple):
+        raise FormatError(f"a {type(target).__name__} applied to a {type(arguments).__name__}")
+    name = str(target)
+    if name in _REBUILD:
+        return _REBUILD[name](arguments)
+    if name in _INERT:
+        return Opaque(target)
+    raise FormatError(f"calls {name[:120]!r}, which is not among what a checkpoint may rebuild")
+
+
+def new_object(target: Any, arguments: Any) -> Instance:
+    """An object of a class, as data."""
+    if not isinstance(target, Symbol) or not isinstance(arguments, tuple):
+        raise FormatError(f"an object of a {type(target).__name__} made from a {type(arguments).__name__}")
+    return Instance(target, arguments)
+
+
+def build(target: Any, state: Any) -> Any:
+    """`target` with its state. The attributes of an OrderedDict (torch keeps versions there) are not needed."""
+    if isinstance(target, Instance):
+        target.state = state
+    elif not isinstance(target, (dict, Opaque)):
+        raise FormatError(f"sets the state of a {type(target).__name__}")
+    return target
+
+
+def storage_type(symbol: Any) -> tuple[str, int]:
+    """The dtype and item size of a storage class. Raises UnsupportedError if items of it are no plain numbers."""
+    if not isinstance(symbol, Symbol):
+        raise FormatError(f"a storage of the type {type(symbol).__name__}")
+    if symbol.module not in ("torch", "torch.cuda", "torch.storage") or symbol.name not in DTYPES:
+        raise UnsupportedError(f"a storage of the type {str(symbol)[:120]!r} is not supported")
+    return DTYPES[symbol.name]
+
+
+def _expect(arguments: tuple[Any, ...], least: int, function: str) -> None:
+    if len(arguments) < least:
+        raise FormatError(f"{function} needs {least} arguments, got {len(arguments)}")
+
+
+def sizes(value: Any, what: str) -> tuple[int, ...]:
+    items = value if isinstance(value, (tuple, list)) else None
+    if items is None or not all(type(item) is int and 0 <= item < 2**48 for item in items):
+        raise FormatError(f"{what} of a tensor must be numbers from 0 to 2^48")
+    return tuple(items)
+
+
+def _tensor(arguments: tuple[Any, ...]) -> Tensor:
+    """_rebuild_tensor(storage, offset, size, stride) and _v2(..., requires_grad, hooks, metadata)."""
+    _expect(arguments, 4, "_rebuild_tensor")
+    storage = arguments[0]
+    if not isinstance(storage, Storage):
+        raise FormatError(f"a tensor over a {type(storage).__name__} instead of a storage")
+    if len(arguments) > 6:
+        _check_metadata(arguments[6])
+    return _view(storage, storage.dtype, storage.itemsize, arguments)
+
+
+def _tensor_v3(arguments: tuple[Any, ...]) -> Tensor:
+    """_rebuild_tensor_v3(untyped storage, offset, size, stride, requires_grad, hooks, dtype, metadata)."""
+    _expect(arguments, 7, "_rebuild_tensor_v3")
+    storage, dtype = arguments[0], arguments[6]
+    if not isinstance(storage, Storage):
+        raise FormatError(f"a tensor over a {type(storage).__name__} instead of a storage")
+    if not isinstance(dtype, Symbol) or dtype.module != "torch" or dtype.name not in DTYPES:
+        raise UnsupportedError(f"a tensor of dtype {str(dtype)[:60] if isinstance(dtype, Symbol) else '?'}")
+    if len(arguments) > 7:
+        _check_metadata(arguments[7])
+    return _view(storage, *DTYPES[dtype.name], arguments)
+
+
+def _view(storage: Storage, dtype: str, itemsize: int, arguments: tuple[Any, ...]) -> Tensor:
+    (offset,) = sizes((arguments[1],), "the offset")
+    return view(storage, dtype, itemsize, offset, sizes(arguments[2], "the sizes"),
+                sizes(arguments[3], "the strides"))
+
+
+def _check_metadata(metadata: Any) -> None:
+    """Refuse the conjugate and negative bits: such a tensor's numbers are not the ones stored."""
+    if metadata is not None and (not isinstance(metadata, dict) or any(metadata.values())):
+        raise UnsupportedError("a tensor with conjugate or negative bits is not supported")
+
+
+def _parameter(arguments: tuple[Any, ...]) -> Tensor:
+    """_rebuild_parameter(data, requires_grad, hooks[, state]) and the wrappers of one tensor."""
+    _expect(arguments, 1, "_rebuild_parameter")
+    if not isinstance(arguments[0], Tensor):
+        raise FormatError(f"a parameter around a {type(arguments[0]).__name__} instead of a tensor")
+    return arguments[0]
+
+
+def _from_type(arguments: tuple[Any, ...]) -> Tensor:
+    """_rebuild_from_type_v2(function, type, arguments, state): a tensor with attributes of its own."""
+    _expect(arguments, 4, "_rebuild_from_type_v2")
+    function, _, inner, _ = arguments[:4]
+    if not isinstance(function, Symbol) or str(function) not in _TENSORS or not isinstance(inner, tuple):
+        raise FormatError("_rebuild_from_type_v2 of something that rebuilds no tensor")
+    return _TENSORS[str(function)](inner)
+
+
+def _dict(arguments: tuple[Any, ...]) -> dict[Any, Any]:
+    """OrderedDict(), OrderedDict([[key, value], ...]) as Python 2 wrote it, defaultdict(factory), Counter({})."""
+    made: dict[Any, Any] = {}
+    if arguments and isinstance(arguments[0], dict):
+        made.update(arguments[0])
+    elif arguments and isinstance(arguments[0], list):
+        for pair in arguments[0]:
+            if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not isinstance(pair[0], (str, int)):
+                raise FormatError("an OrderedDict of something else than pairs of a name and a value")
+            made[pair[0]] = pair[1]
+    return made
+
+
+def _first(arguments: tuple[Any, ...]) -> Any:
+    """torch.Size(tuple), set(list), restore_type_tag(value, type): the value itself."""
+    _expect(arguments, 1, "a container")
+    return arguments[0]
+
+
+_TENSORS: dict[str, Callable[[tuple[Any, ...]], Tensor]] = {
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_tensor_v3": _tensor_v3,
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
+    "torch._utils._rebuild_device_tensor_from_cpu_tensor": _parameter,
+}
+
+_REBUILD: dict[str, Callable[[tuple[Any, ...]], Any]] = _TENSORS | {
+    "torch._tensor._rebuild_from_type_v2": _from_type,
+    "collections.OrderedDict": _dict,
+    "collections.defaultdict": _dict,
+    "collections.Counter": _dict,
+} | dict.fromkeys((
+    "torch.Size", "builtins.set", "builtins.frozenset", "builtins.list", "builtins.tuple", "__builtin__.set",
+    "__builtin__.frozenset", "__builtin__.list", "torch.jit._pickle.build_intlist",
+    "torch.jit._pickle.build_doublelist", "torch.jit._pickle.build_boollist", "torch.jit._pickle.build_tensorlist",
+    "torch.jit._pickle.restore_type_tag"), _first)
+
+# Values that lie about in checkpoints beside the weights; they are kept as names.
+_INERT = frozenset((
+    "torch.device", "torch.serialization._get_layout", "_codecs.encode", "builtins.complex", "builtins.bytearray",
+    "builtins.slice", "builtins.range", "numpy.dtype", "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar", "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct",
+    "numpy._core.numeric._frombuffer", "numpy.core.numeric._frombuffer", "pathlib.PosixPath", "pathlib.WindowsPath",
+    "pathlib.PurePosixPath", "pathlib._local.PosixPath", "pathlib._local.WindowsPath",
+    "datetime.datetime", "datetime.timedelta", "datetime.date"))

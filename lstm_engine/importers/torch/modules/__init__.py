@@ -1,0 +1,1 @@
+"""Whole modules, live or pickled, known by the names of their classes."""

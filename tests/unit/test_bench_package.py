@@ -1,0 +1,38 @@
+"""`python -m bench...` needs no installation, and says what to do where the extension is not built."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+if not (ROOT / "bench" / "peers.py").exists():
+    pytest.skip("the benchmarks are not here", allow_module_level=True)
+
+
+def run(folder, *extra):
+    environment = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
+    # -S: no site-packages, so that a project that is installed there plays no part.
+    return subprocess.run([sys.executable, *extra, "-m", "bench.peers", "--list"], cwd=folder, env=environment,
+                          capture_output=True, text=True)
+
+
+@pytest.mark.skipif(not list((ROOT / "lstm_engine").glob("_core.*.so")), reason="the extension is elsewhere")
+def test_it_runs_from_the_checkout():
+    ended = run(ROOT)
+    assert ended.returncode == 0 and "lstm/H32-B1-T1\n" in ended.stdout, ended.stderr
+
+
+def test_what_to_do_is_said(tmp_path):
+    shutil.copytree(ROOT / "bench", tmp_path / "bench", ignore=shutil.ignore_patterns("results", "__pycache__"))
+    (tmp_path / "lstm_engine").mkdir()
+    shutil.copy(ROOT / "lstm_engine" / "__init__.py", tmp_path / "lstm_engine")
+    ended = run(tmp_path, "-S")
+    assert ended.returncode == 1 and ended.stdout == "" and "Traceback" not in ended.stderr
+    assert ended.stderr.startswith("bench: the engine of this checkout is not built; in its root run: python setup.py")
