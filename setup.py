@@ -7,13 +7,20 @@ instructions the CPU may lack. Environment:
                                 cblas_sgemm with 32-bit integers, instead of the one that NumPy carries
     LSTM_ENGINE_SANITIZE=address,undefined   compile and link with sanitizers (tools/sanitize_extension.py runs the
                                 tests so; "thread" builds without OpenMP)
+    CC                          the compiler, as ever. What it compiles for, and which instruction sets it knows, is
+                                asked of it: CC=aarch64-linux-gnu-gcc builds for NEON on any machine
+    ARCHFLAGS                   on macOS the one architecture to build for, "-arch arm64"; without it this machine's,
+                                also where Python itself is universal2
 """
 
 import os
 import platform
 import shlex
 import subprocess
+import sys
+import sysconfig
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 MSVC = os.name == "nt"
@@ -37,8 +44,76 @@ def isa_flags(machine: str) -> dict[str, list[str]]:
     return {"scalar": []}
 
 
-def isa_macros(machine: str) -> list[tuple[str, str]]:
-    return [(f"LE_HAVE_{isa.upper()}", "1") for isa in isa_flags(machine) if isa != "scalar"]
+# A line of C that only a compiler of the instruction set takes.
+PROBES = {
+    "avx2": "#include <immintrin.h>\n__m256 f(__m256 a) { return _mm256_fmadd_ps(a, a, a); }\n",
+    "avx512": "#include <immintrin.h>\n__m512 f(__m512 a) { return _mm512_fmadd_ps(a, a, _mm512_and_ps(a, a)); }\n",
+    "neon": "#include <arm_neon.h>\nfloat64x2_t f(float64x2_t a) { return vfmaq_f64(a, a, a); }\n",
+}
+
+
+class NoCompiler(Exception):
+    """There is nothing to compile C with; the message is a sentence that says what to do."""
+
+
+def compiler_command() -> list[str]:
+    """The compiler that setuptools runs, and for which architecture where the system's has several."""
+    command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    return command + shlex.split(os.environ.get("ARCHFLAGS", ""))
+
+
+def _run_compiler(compiler: list[str], *arguments: str) -> "subprocess.CompletedProcess[str]":
+    try:
+        return subprocess.run([*compiler, *arguments], capture_output=True, text=True)
+    except OSError as error:
+        raise NoCompiler(
+            f"lstm-engine is built from C source, and the compiler {compiler[0]!r} cannot be run ({error.strerror}): "
+            "install one (Debian and Ubuntu: apt install gcc python3-dev; Fedora: dnf install gcc python3-devel; "
+            "macOS: xcode-select --install), or name it in the environment variable CC") from None
+
+
+def target_machine(compiler: list[str]) -> str:
+    """The machine that a compiler makes code for: "x86_64", "aarch64", or "" for another. Raises NoCompiler."""
+    asked = _run_compiler(compiler, "-dM", "-E", "-x", "c", os.devnull)
+    macros = {line.split()[1] for line in asked.stdout.splitlines() if line.startswith("#define ")}
+    for machine in ("x86_64", "aarch64"):
+        if f"__{machine}__" in macros and "__ILP32__" not in macros:
+            return machine
+    return ""
+
+
+def probed_isas(compiler: list[str], machine: str) -> list[str]:
+    """The instruction sets of a machine that the compiler knows; which were left out is said."""
+    known = []
+    with tempfile.TemporaryDirectory() as folder:
+        for isa, flags in isa_flags(machine).items():
+            source = Path(folder, f"{isa}.c")
+            source.write_text(PROBES.get(isa, ""))
+            made = _run_compiler(compiler, *flags, "-c", str(source), "-o", str(source.with_suffix(".o")))
+            if isa == "scalar" or made.returncode == 0:
+                known.append(isa)
+            else:
+                print(f"lstm-engine: {compiler[0]} cannot compile for {isa}; building without it")
+    return known
+
+
+def one_architecture() -> None:
+    """On macOS, build for one architecture: instruction sets have flags and files of their own, which one object for
+    two machines cannot have. Python itself may be universal2; ARCHFLAGS says for which machine, by default this one."""
+    given = os.environ.get("ARCHFLAGS")
+    wanted = shlex.split(given or "").count("-arch")
+    if wanted > 1:
+        raise SystemExit(f"lstm-engine: ARCHFLAGS={given!r} asks for several architectures in one build: build a wheel "
+                         "for each and join them with delocate-merge")
+    if given is None and (sysconfig.get_config_var("CFLAGS") or "").count("-arch ") > 1:
+        machine = platform.machine()
+        os.environ["ARCHFLAGS"] = f"-arch {machine}"
+        os.environ.setdefault("_PYTHON_HOST_PLATFORM", sysconfig.get_platform().replace("universal2", machine))
+
+
+def isa_macros(isas: Iterable[str]) -> list[tuple[str, str]]:
+    """What tells the core which kernels are there."""
+    return [(f"LE_HAVE_{isa.upper()}", "1") for isa in isas if isa != "scalar"]
 
 
 def core_sources() -> list[str]:
@@ -51,18 +126,17 @@ def isa_sources(isa: str) -> list[str]:
     return sorted(path.as_posix() for path in Path("csrc/kernels").glob(f"kernels_{isa}_*.c"))
 
 
-def openmp_flags() -> list[str]:
+def openmp_flags(compiler: list[str]) -> list[str]:
     """The compiler's OpenMP flag, if a small program with it compiles and links."""
     if os.environ.get("LSTM_ENGINE_NO_OPENMP") == "1":
         return []
     flag = "/openmp" if MSVC else "-fopenmp"
     if MSVC:
         return [flag]
-    compiler = shlex.split(os.environ.get("CC", "cc"))
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "probe.c")
         source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
-        probe = subprocess.run([*compiler, flag, str(source), "-o", str(Path(folder, "probe"))], capture_output=True)
+        probe = _run_compiler(compiler, flag, str(source), "-o", str(Path(folder, "probe")))
     if probe.returncode:
         print("lstm-engine: the compiler has no OpenMP; building with threads of its own alone")
         return []
@@ -114,24 +188,37 @@ def main() -> None:
     from setuptools.command.build_clib import build_clib
     from setuptools.command.build_ext import build_ext
 
-    machine = platform.machine()
+    if sys.platform == "darwin":
+        one_architecture()
+    compiler, missing = compiler_command(), ""
+    try:
+        machine = platform.machine() if MSVC else target_machine(compiler)
+        isas = list(isa_flags(machine)) if MSVC else probed_isas(compiler, machine)
+        openmp = openmp_flags(compiler)
+    except NoCompiler as error:                     # metadata and source archives need none
+        machine, isas, openmp, missing = platform.machine(), ["scalar"], [], str(error)
     sanitizers = os.environ.get("LSTM_ENGINE_SANITIZE")
     # Without -g0 Python's own flags would put 9 MB of debugging information into the wheel.
     quiet = [] if MSVC else ["-g0"]
     flags = FLAGS + (sanitizer_flags(sanitizers) if sanitizers else quiet)
-    # ThreadSanitizer does not understand libgomp.
-    openmp = [] if sanitizers and "thread" in sanitizers.split(",") else openmp_flags()
+    if sanitizers and "thread" in sanitizers.split(","):
+        openmp = []                                 # ThreadSanitizer does not understand libgomp
     blas_compile, blas_link = linked_blas()
-    settings = settings_file([flags, openmp, blas_compile, blas_link])
+    settings = settings_file([compiler, isas, flags, openmp, blas_compile, blas_link])
 
     def library(name: str, files: list[str], own_flags: list[str]) -> tuple[str, dict]:
-        return name, {"sources": files, "include_dirs": INCLUDE, "macros": isa_macros(machine),
+        return name, {"sources": files, "include_dirs": INCLUDE, "macros": isa_macros(isas),
                       "obj_deps": {"": [*headers(), settings]}, "cflags": flags + own_flags}
 
     libraries = [library("le_core", core_sources(), openmp + blas_compile)]
-    libraries += [library(f"le_{isa}", isa_sources(isa), own) for isa, own in isa_flags(machine).items()]
+    libraries += [library(f"le_{isa}", isa_sources(isa), isa_flags(machine)[isa]) for isa in isas]
 
     class BuildLibraries(build_clib):
+        def run(self) -> None:
+            if missing:
+                raise SystemExit(missing)
+            super().run()
+
         def build_libraries(self, libraries: list) -> None:
             # An archive is added to: without this a file that is no longer there would stay in it.
             for name, _ in libraries:
@@ -155,7 +242,7 @@ def main() -> None:
         extra_compile_args=flags,
         extra_link_args=openmp + blas_link + ([f"-fsanitize={sanitizers}"] if sanitizers else []),
         depends=[settings, *headers(), *core_sources(),
-                 *(file for isa in isa_flags(machine) for file in isa_sources(isa))],
+                 *(file for isa in isas for file in isa_sources(isa))],
     )
     setup(libraries=libraries, ext_modules=cythonize([extension]),
           cmdclass={"build_clib": BuildLibraries, "build_ext": BuildExtension})

@@ -65,6 +65,8 @@ cdef extern from "le.h" nogil:
     le_status le_store_new(le_store **, le_error *)
     void le_store_free(le_store *)
     void le_model_share(le_model *, le_store *)
+    void le_model_consume(le_model *, void (*)(void *, const void *, size_t) noexcept, void *)
+    void le_pages_drop(void *, size_t)
     ctypedef enum le_rank:
         LE_VECTOR
         LE_SEQUENCE
@@ -107,7 +109,7 @@ cdef extern from "le.h" nogil:
         LE_WEIGHT_PROJECTION
         LE_WEIGHT_KERNEL
         LE_WEIGHT_TABLE
-    le_status le_model_unpack(const le_model *, size_t, le_weight, void *, size_t, le_error *)
+    le_status le_model_unpack(const le_model *, size_t, le_weight, size_t, size_t, void *, size_t, le_error *)
     le_status le_model_output(le_model *, le_value, le_error *)
     le_status le_model_finish(le_model *, le_error *)
     size_t le_model_state_size(const le_model *)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import BinaryIO, NoReturn
 
+from . import pages
 from .errors import FileError, FormatError
 
 _KINDS = {stat.S_IFDIR: (errno.EISDIR, "a folder"), stat.S_IFIFO: (errno.EINVAL, "a named pipe"),
@@ -84,10 +85,10 @@ def _cannot(what: str, path: object, error: OSError | ValueError) -> NoReturn:
     raise FileError(number, f"cannot {what} {path}: {reason}".replace("\0", "\\0")) from error
 
 
-def read_exactly(file: BinaryIO, start: int, count: int) -> bytes:
+def read_exactly(file: BinaryIO, start: int, count: int) -> bytes | memoryview:
     """Bytes of a file that were there when it was opened. Raises FormatError if it has shrunk since."""
     file.seek(start)
-    data = file.read(count)
+    data = pages.read(file, count)
     if len(data) != count:
         raise FormatError(f"{len(data)} of {count} bytes at {start} could be read")
     return data

@@ -11,7 +11,7 @@ from .arguments import path_text
 from .entry import entry
 from .errors import AssumptionWarning
 from .limits import Limits, check_size, checked_limits
-from .model import Model
+from .model import Model, handed_over
 from .notes import notes
 from .types import Dtype, Gemm, PoolReading
 
@@ -27,7 +27,7 @@ def load(path: str | os.PathLike[str], *, gemm: Gemm = "packed", dtype: Dtype | 
 
     limits, path = checked_limits(limits), path_text(path, "load")
     check_size(path, limits)
-    return Model(format.load(path), gemm=gemm, dtype=dtype, limits=limits)
+    return Model(handed_over(format.load(path)), gemm=gemm, dtype=dtype, limits=limits)
 
 
 @entry
@@ -61,8 +61,9 @@ def convert(source: Any, *, gemm: Gemm = "packed", dtype: Dtype | None = None,
     if isinstance(source, (str, os.PathLike)):
         check_size(path_text(source, "convert"), limits)
     graph = import_graph(source, options)
-    model = Model(graph, gemm=gemm, dtype=dtype, limits=limits)
-    if not isinstance(source, (str, os.PathLike)):
+    from_file = isinstance(source, (str, os.PathLike))
+    model = Model(handed_over(graph) if from_file else graph, gemm=gemm, dtype=dtype, limits=limits)
+    if not from_file:
         from .agreement import check_agreement
 
         # In the type that the source itself computes in, whatever was asked for.

@@ -17,6 +17,7 @@ from .layers import Layer, chain
 from .limits import Limits, checked_limits
 from .operators import validate
 from .operators.precision import cast, settled
+from .pages import give_up
 from .plan import Plan, compute_dtype, lower
 from .plan.bounds import checked_graph
 from .plan.weights import held_bytes, restore
@@ -134,13 +135,13 @@ class Model:
         return f"<lstm_engine.Model {ins} -> {outs}>"
 
     def __reduce__(self):
-        return _rebuild, (self.graph, self.gemm, self.limits)
+        return _rebuild, (self._plan.light, self.gemm, self.limits)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the model as a `*.lstm` file (docs/format.md); an existing file is replaced only by a whole one."""
         from . import format
 
-        format.save(self.graph, path_text(path, "save"))
+        format.save(self._plan.light, path_text(path, "save"))
 
     def stream(self, batch: int = 1, states: Mapping[str, str] | None = None, threads: int | None = None) -> Stream:
         """A stream of `batch` live sequences: the recurrent state is kept between calls.
@@ -198,4 +199,11 @@ class Model:
 
 
 def _rebuild(graph: Graph, gemm: str, limits: Limits | None = None) -> Model:
-    return Model(graph, gemm=gemm, limits=limits)
+    return Model(handed_over(restore(graph)), gemm=gemm, limits=limits)
+
+
+def handed_over(graph: Graph) -> Graph:
+    """A graph that nobody but the model made of it will read: its arrays may go while they are packed."""
+    if not runtime.checking_wanted():               # else every run is compared with the graph
+        give_up(array for node in graph.nodes for array in node.tensors().values())
+    return graph

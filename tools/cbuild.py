@@ -75,7 +75,7 @@ def compile_core(build: Build, folder: Path, tests: bool = False) -> list[Path]:
     compiler's words."""
     setup = setup_module()
     folder.mkdir(parents=True, exist_ok=True)
-    macros = [f"-D{name}={value}" for name, value in setup.isa_macros(build.machine)]
+    macros = [f"-D{name}={value}" for name, value in setup.isa_macros(setup.isa_flags(build.machine))]
     common = [*setup.FLAGS, *WARNINGS, *macros, *(f"-I{path}" for path in setup.INCLUDE), *build.extra]
     compiles, objects = [], []
     for file, flags in _sources(build.machine, tests):

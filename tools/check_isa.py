@@ -33,10 +33,10 @@ FORBIDDEN["core"] = FORBIDDEN["scalar"]        # everything that is not a kernel
 
 def offences(source: str, isa: str, flags: list[str], folder: Path) -> list[str]:
     """What the object of one file of `isa` should not have: instructions (three at most) and exported names."""
-    from setup import FLAGS, INCLUDE, isa_macros
+    from setup import FLAGS, INCLUDE, isa_flags, isa_macros
 
     target = folder / (Path(source).stem + ".o")
-    macros = [f"-D{name}={value}" for name, value in isa_macros(platform.machine())]
+    macros = [f"-D{name}={value}" for name, value in isa_macros(isa_flags(platform.machine()))]
     includes = [f"-I{ROOT / path}" for path in INCLUDE]
     subprocess.run(["gcc", *FLAGS, *flags, *macros, *includes, "-c", str(ROOT / source), "-o", str(target)], check=True)
     symbols = output("nm", "--defined-only", "--extern-only", "-f", "posix", str(target))

@@ -2,9 +2,9 @@
 
     python tools/sanitize.py [configuration ...] [--tests name ...] [--keep folder]
 
-Configurations: plain (threads of its own), openmp (the same build, on OpenMP's), without (built without OpenMP), asan
-(AddressSanitizer and UndefinedBehaviorSanitizer), tsan (ThreadSanitizer, which does not understand libgomp: without
-OpenMP), valgrind (where installed).
+Configurations: plain (threads of its own), openmp (the same build, on OpenMP's), without (built without OpenMP), clang
+(the same, by another compiler; where installed), asan (AddressSanitizer and UndefinedBehaviorSanitizer), tsan
+(ThreadSanitizer, which does not understand libgomp: without OpenMP), valgrind (where installed).
 gcc is needed; nothing of Python's but its standard library.
 """
 
@@ -41,6 +41,7 @@ CONFIGURATIONS = [
     Configuration(Build("plain", extra=["-fopenmp"])),
     Configuration(Build("openmp", extra=["-fopenmp"]), options=["--threading", "openmp"]),
     Configuration(Build("without", extra=[])),
+    Configuration(Build("clang", compiler=["clang"])),
     Configuration(
         Build("asan", extra=["-fopenmp", *SETUP.sanitizer_flags("address,undefined")]),
         {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1", "UBSAN_OPTIONS": "print_stacktrace=1"}),
@@ -62,9 +63,10 @@ def without_random_addresses() -> list[str]:
 
 def run(configuration: Configuration, tests: list[str], folder: Path) -> bool:
     name = configuration.build.name
-    if configuration.runner and shutil.which(configuration.runner[0]) is None:
-        print(f"{name:9} skipped: {configuration.runner[0]} is not installed")
-        return True
+    for needed in (configuration.build.compiler[0], *configuration.runner[:1]):
+        if shutil.which(needed) is None:
+            print(f"{name:9} skipped: {needed} is not installed")
+            return True
     started = time.monotonic()
     try:
         program = compile_tests(configuration.build, folder / name)

@@ -76,6 +76,10 @@ le_status le_threads_init(void);
 uint64_t le_fp_default(void);
 void le_fp_restore(uint64_t mode);
 
+/* Give the whole pages among `bytes` bytes of private, anonymous memory back to the system: their numbers are lost. Does
+ * nothing where the system cannot take them back (it is not Linux). */
+void le_pages_drop(void *from, size_t bytes);
+
 /* How a product is called: cblas_?gemm with 32-bit or 64-bit integers, or Fortran's ?gemm with 32-bit integers. */
 typedef enum le_blas_kind { LE_BLAS_LP64 = 0, LE_BLAS_ILP64 = 1, LE_BLAS_FORTRAN = 2 } le_blas_kind;
 
@@ -150,6 +154,12 @@ le_status le_store_new(le_store **out, le_error *error);
 void le_store_free(le_store *store); /* null is allowed */
 void le_model_share(le_model *model, le_store *store);
 
+/* Layers added to `model` after le_model_consume are the last to read the matrices they are given: `consumed` is called
+ * with each part of one that stands packed, block after block, from the thread that adds the layer, so that its memory may
+ * be given back meanwhile. Not for arrays that several layers have. null: arrays stay as they are, as at the beginning. */
+typedef void (*le_consumed)(void *context, const void *part, size_t bytes);
+void le_model_consume(le_model *model, le_consumed consumed, void *context);
+
 typedef enum le_rank { LE_VECTOR = 1, LE_SEQUENCE = 2 } le_rank;
 
 /* An input: a vector [batch, features], or a sequence [batch, steps, features] on time axis `axis` (0, 1, ...). */
@@ -210,8 +220,8 @@ le_status le_model_output(le_model *model, le_value value, le_error *error);
 /* Lay out stages and state, after which the model can run and can no longer change. */
 le_status le_model_finish(le_model *model, le_error *error);
 
-/* A weight matrix as it was given, to the bit: the model keeps it in another layout alone. `op` numbers embeddings and
- * layers in order of adding. */
+/* Rows of a weight matrix as it was given, to the bit: the model keeps it in another layout alone. `op` numbers embeddings
+ * and layers in order of adding. A row is the last axis; rows are numbered through the axes before it. */
 typedef enum le_weight {
     LE_WEIGHT_W = 0,          /* of a recurrent layer: [dirs, gates*H, features] */
     LE_WEIGHT_R = 1,          /* [dirs, gates*H, P or H] */
@@ -219,8 +229,10 @@ typedef enum le_weight {
     LE_WEIGHT_KERNEL = 3,     /* of a dense layer: [features, units] */
     LE_WEIGHT_TABLE = 4       /* of an embedding: [vocabulary, features] */
 } le_weight;
-/* `out` has room for `bytes`, the size of the matrix; LE_ERROR_ARGUMENT where there is no such weight of that size. */
-le_status le_model_unpack(const le_model *model, size_t op, le_weight which, void *out, size_t bytes, le_error *error);
+/* Rows first .. first+count-1 go to `out`, which has room for `bytes`, their size; LE_ERROR_ARGUMENT where there is no such
+ * weight with these rows of that size. */
+le_status le_model_unpack(const le_model *model, size_t op, le_weight which, size_t first, size_t count, void *out,
+                          size_t bytes, le_error *error);
 
 /* ---- what a finished model says -------------------------------------------------------------------- */
 

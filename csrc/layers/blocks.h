@@ -23,12 +23,14 @@ typedef struct le_block_key {
 
 le_block_key le_block_key_of(le_layout layout, const le_kernels *kernels, size_t units, size_t k, const void *first);
 
-/* A place to put the blocks of one layer: kernels to pack for, threads that may help, and where to look for a block of
- * the same key first (null: nowhere). */
+/* A place to put the blocks of one layer: kernels to pack for, threads that may help, where to look for a block of the
+ * same key first (null: nowhere), and who is told what has been packed (null: nobody; see le_model_consume). */
 typedef struct le_packer {
     const le_kernels *kernels;
     int threads;
     le_store *store;
+    le_consumed consumed;
+    void *consumed_context;
 } le_packer;
 
 /* Hold the block of this key in `data`: 1 if the store has it, else 0 and `bytes` of new memory to fill and then to

@@ -18,7 +18,10 @@ le_status le_dense_pack(const le_packer *packer, le_gemm gemm, size_t features, 
 {
     *layer = (le_dense_layer){
         .kernels = packer->kernels, .gemm = gemm, .features = features, .units = units, .activation = activation};
-    le_status status = le_pack_columns(packer, units, features, kernel, &layer->w);
+    le_packer first = *packer;
+    if (gemm == LE_GEMM_BLAS)
+        first.consumed = NULL; /* the kernel is read again below */
+    le_status status = le_pack_columns(&first, units, features, kernel, &layer->w);
     if (status == LE_OK)
         status = le_pack_units(packer, units, bias, NULL, &layer->bias);
     if (status == LE_OK && gemm == LE_GEMM_BLAS)

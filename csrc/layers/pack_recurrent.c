@@ -123,9 +123,13 @@ static le_status pack_gru(const le_packer *packer, const le_recurrent *spec, con
                ? pack_column_phase(packer, plain, 2, kernels->gru_before_candidate, &direction->phase[1]) : status;
 }
 
-static le_status pack_direction(const le_packer *packer, le_gemm gemm, const le_recurrent *spec, int d,
+static le_status pack_direction(const le_packer *given, le_gemm gemm, const le_recurrent *spec, int d,
                                 const plain_weights *plain, le_recurrent_direction *direction)
 {
+    le_packer once = *given;
+    const le_packer *packer = &once;
+    if (gemm == LE_GEMM_BLAS)
+        once.consumed = NULL; /* W is read again below */
     direction->reverse = spec->direction == LE_REVERSE || d == 1;
     direction->config = (le_cell_config){
         .f = spec->activations[d][0], .g = spec->activations[d][1], .h = spec->activations[d][2], .clip = spec->clip,
@@ -186,24 +190,34 @@ le_status le_recurrent_pack(const le_packer *packer, le_gemm gemm, size_t featur
     return LE_OK;
 }
 
-void le_recurrent_unpack(const le_recurrent_layer *layer, le_weight which, void *out)
+/* Of rows begin .. end-1 of a weight, which go to `out`, those that a phase has packed: from row `first` of the weight on. */
+static void unpack_part(const le_kernels *kernels, le_panel_order order, int gates, size_t units, const le_packed *packed,
+                        size_t first, size_t begin, size_t end, char *out)
 {
-    const size_t es = le_dtype_size(layer->kernels->dtype), rows = (size_t)layer->gates * layer->hidden;
-    const size_t columns = which == LE_WEIGHT_W ? layer->features : layer->output;
+    const size_t own_end = first + (size_t)gates * units;
+    const size_t from = first > begin ? first : begin, to = own_end < end ? own_end : end;
+    if (from < to)
+        le_unpack_rows(kernels, order, units, packed, from - first, to - first,
+                       out + (from - begin) * packed->k * le_dtype_size(kernels->dtype));
+}
+
+void le_recurrent_unpack(const le_recurrent_layer *layer, le_weight which, size_t begin, size_t end, void *out)
+{
+    const size_t rows = (size_t)layer->gates * layer->hidden;
     for (int d = 0; d < layer->dirs; d++) {
         const le_phase *phases = layer->direction[d].phase;
         if (which == LE_WEIGHT_PROJECTION) {
-            le_unpack_rows(layer->kernels, LE_ORDER_UNITS, layer->output, &phases[1].r,
-                           (char *)out + (size_t)d * layer->output * layer->hidden * es);
+            unpack_part(layer->kernels, LE_ORDER_UNITS, 1, layer->output, &phases[1].r, (size_t)d * layer->output, begin,
+                        end, out);
             continue;
         }
-        char *own = (char *)out + (size_t)d * rows * columns * es;
         for (int i = 0; i < layer->direction[d].phases; i++) {
             const le_phase *phase = &phases[i];
+            const int gates = phase->order == LE_ORDER_UNITS ? 1 : phase->w.nv;
             if (phase->w.panels > 0) /* not the projection */
-                le_unpack_rows(layer->kernels, phase->order, layer->hidden,
-                               which == LE_WEIGHT_W ? &phase->w : &phase->r,
-                               own + (size_t)phase->first_gate * layer->hidden * columns * es);
+                unpack_part(layer->kernels, phase->order, gates, layer->hidden,
+                            which == LE_WEIGHT_W ? &phase->w : &phase->r,
+                            (size_t)d * rows + (size_t)phase->first_gate * layer->hidden, begin, end, out);
         }
     }
 }

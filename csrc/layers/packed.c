@@ -16,6 +16,8 @@ size_t le_dtype_size(le_dtype dtype)
 /* Below this a team costs more than it saves. */
 #define TEAM_FROM ((size_t)1 << 20)
 #define CLAIM_BYTES ((size_t)1 << 16)
+/* A source that is consumed is packed so many bytes at a time. */
+#define CONSUME_BYTES ((size_t)4 << 20)
 
 /* Memory for panels, or a block of the store that has them: then `found`, and nothing is to be done. */
 static le_status take_panels(const le_packer *packer, const le_block_key *key, int nv, int last_nv, size_t panels,
@@ -32,14 +34,16 @@ static le_status take_panels(const le_packer *packer, const le_block_key *key, i
     return out->data ? LE_OK : LE_ERROR_MEMORY;
 }
 
-/* A packing (or unpacking) under way; the members of a team claim some panels at a time. */
+/* A packing under way (or an unpacking, which needs the first line alone); the members of a team claim some panels at a
+ * time. */
 typedef struct packing {
     le_panel_order order;
     le_dtype dtype;
     size_t lanes, units;
     const le_packed *packed;
     const char *from;
-    char *to;        /* of an unpacking */
+    size_t end_panel;          /* of the panels that are packed now, and */
+    size_t first_row, end_row; /* of a source packed by columns, the rows */
     atomic_int not_finite;
     atomic_size_t claimed; /* panels that somebody has begun */
 } packing;
@@ -104,7 +108,7 @@ DEFINE_FINITE(finite_f64, uint64_t, UINT64_C(0x7ff0000000000000))
 /* The next panels first..end-1 of a member: enough to be worth the claim; whether there are any. */
 static int claim_panels(packing *job, size_t *first, size_t *end)
 {
-    const size_t panels = job->packed->panels, bytes = job->packed->panel_bytes;
+    const size_t panels = job->end_panel, bytes = job->packed->panel_bytes;
     const size_t some = bytes > 0 && bytes < CLAIM_BYTES ? CLAIM_BYTES / bytes : 1;
     *first = atomic_fetch_add_explicit(&job->claimed, some, memory_order_relaxed);
     *end = *first + some < panels ? *first + some : panels;
@@ -145,7 +149,7 @@ static void pack_columns_panels(packing *job, size_t panel, size_t end)
     const size_t es = le_dtype_size(job->dtype), width = (size_t)packed->nv * job->lanes;
     for (; panel < end; panel++) {
         const size_t first = panel * width, count = job->units - first < width ? job->units - first : width;
-        for (size_t row = 0; row < packed->k; row++) {
+        for (size_t row = job->first_row; row < job->end_row; row++) {
             char *to = packed->data + panel * packed->panel_bytes + row * width * es;
             memcpy(to, job->from + (row * job->units + first) * es, count * es);
             memset(to + count * es, 0, (width - count) * es);
@@ -167,14 +171,58 @@ static void pack_columns_member(int member, void *context)
         pack_columns_panels(context, first, end);
 }
 
-static void run_packing(packing *job, le_team_work work, int threads)
+/* Pack panels from `first` to the job's end, `bytes` of them. */
+static void run_packing(packing *job, size_t first, size_t bytes, le_team_work work, int threads)
 {
-    const size_t bytes = le_packed_bytes(job->packed);
-    atomic_init(&job->claimed, 0);
-    atomic_init(&job->not_finite, 0);
+    atomic_store_explicit(&job->claimed, first, memory_order_relaxed);
     const int taken = le_threads_take(bytes >= TEAM_FROM && threads > 1 ? threads : 1, (int64_t)bytes); /* 1 ns a byte */
     le_team_run(taken, work, job, NULL);
     le_threads_give(taken);
+}
+
+static void consume(const le_packer *packer, const char *part, size_t bytes)
+{
+    if (packer->consumed && bytes > 0)
+        packer->consumed(packer->consumed_context, part, bytes);
+}
+
+/* How many of `count` parts of `bytes` each are packed before the next are begun. */
+static size_t parts_at_once(const le_packer *packer, size_t count, size_t bytes)
+{
+    if (packer->consumed == NULL || bytes == 0)
+        return count;
+    return bytes < CONSUME_BYTES ? CONSUME_BYTES / bytes : 1;
+}
+
+/* All panels, some at a time where their source is consumed: they have some rows of each of `gates` gates. */
+static void pack_all_rows(const le_packer *packer, packing *job, size_t gates)
+{
+    const le_packed *packed = job->packed;
+    const size_t row_bytes = packed->k * le_dtype_size(job->dtype);
+    const size_t panel_units = job->order == LE_ORDER_UNITS ? (size_t)packed->nv * job->lanes : job->lanes;
+    const size_t some = parts_at_once(packer, packed->panels, packed->panel_bytes);
+    for (size_t first = 0; first < packed->panels; first = job->end_panel) {
+        job->end_panel = packed->panels - first < some ? packed->panels : first + some;
+        run_packing(job, first, (job->end_panel - first) * packed->panel_bytes, pack_rows_member, packer->threads);
+        const size_t unit = first * panel_units, end = job->end_panel * panel_units;
+        const size_t units = (end < job->units ? end : job->units) - unit;
+        for (size_t gate = 0; gate < gates; gate++)
+            consume(packer, job->from + (gate * job->units + unit) * row_bytes, units * row_bytes);
+    }
+}
+
+/* All rows into all panels, some at a time where they are consumed. */
+static void pack_all_columns(const le_packer *packer, packing *job)
+{
+    const le_packed *packed = job->packed;
+    const size_t row_bytes = job->units * le_dtype_size(job->dtype), some = parts_at_once(packer, packed->k, row_bytes);
+    job->end_panel = packed->panels;
+    for (size_t row = 0; row < packed->k; row = job->end_row) {
+        job->first_row = row;
+        job->end_row = packed->k - row < some ? packed->k : row + some;
+        run_packing(job, 0, (job->end_row - row) * row_bytes, pack_columns_member, packer->threads);
+        consume(packer, job->from + row * row_bytes, (job->end_row - row) * row_bytes);
+    }
 }
 
 le_status le_pack_rows(const le_packer *packer, le_panel_order order, int gates, size_t units, size_t k,
@@ -199,7 +247,7 @@ le_status le_pack_rows(const le_packer *packer, le_panel_order order, int gates,
     }
     packing job = {.order = order, .dtype = kernels->dtype, .lanes = lanes, .units = units, .packed = out,
                    .from = weights};
-    run_packing(&job, pack_rows_member, packer->threads);
+    pack_all_rows(packer, &job, (size_t)gates);
     *le_block_note(out->data) = out->finite = !atomic_load(&job.not_finite);
     return le_block_share(packer, &key, out->data);
 }
@@ -215,15 +263,15 @@ le_status le_pack_columns(const le_packer *packer, size_t units, size_t k, const
         return status;
     packing job = {.order = LE_ORDER_UNITS, .dtype = kernels->dtype, .lanes = (size_t)kernels->lanes, .units = units,
                    .packed = out, .from = kernel};
-    run_packing(&job, pack_columns_member, packer->threads);
+    pack_all_columns(packer, &job);
     return le_block_share(packer, &key, out->data);
 }
 
-void le_unpack_rows(const le_kernels *kernels, le_panel_order order, size_t units, const le_packed *packed,
-                    void *weights)
+void le_unpack_rows(const le_kernels *kernels, le_panel_order order, size_t units, const le_packed *packed, size_t begin,
+                    size_t end, void *weights)
 {
     const packing job = {.order = order, .dtype = kernels->dtype, .lanes = (size_t)kernels->lanes, .units = units,
-                         .packed = packed, .to = weights};
+                         .packed = packed};
     const size_t es = le_dtype_size(kernels->dtype), nv = (size_t)packed->nv;
     for (size_t panel = 0; panel < packed->panels; panel++) {
         const size_t close = close_units(&job, panel), lanes = close ? close : job.lanes;
@@ -231,23 +279,27 @@ void le_unpack_rows(const le_kernels *kernels, le_panel_order order, size_t unit
         for (size_t j = 0; j < nv; j++) {
             size_t first;
             const size_t rows = rows_of_vector(&job, panel, j, &first);
-            const void *from = packed->data + panel * packed->panel_bytes + j * lanes * es;
-            void *to = job.to + (rows ? first * packed->k * es : 0);
+            const size_t from_row = first > begin ? first : begin, to_row = first + rows < end ? first + rows : end;
+            if (from_row >= to_row)
+                continue;
+            const void *from = packed->data + panel * packed->panel_bytes + (j * lanes + from_row - first) * es;
+            void *to = (char *)weights + (from_row - begin) * packed->k * es;
             if (kernels->dtype == LE_FLOAT64)
-                separate_f64(rows, packed->k, from, stride, to);
+                separate_f64(to_row - from_row, packed->k, from, stride, to);
             else
-                separate_f32(rows, packed->k, from, stride, to);
+                separate_f32(to_row - from_row, packed->k, from, stride, to);
         }
     }
 }
 
-void le_unpack_columns(const le_kernels *kernels, size_t units, const le_packed *packed, void *kernel)
+void le_unpack_columns(const le_kernels *kernels, size_t units, const le_packed *packed, size_t begin, size_t end,
+                       void *kernel)
 {
     const size_t es = le_dtype_size(kernels->dtype), width = (size_t)packed->nv * (size_t)kernels->lanes;
     for (size_t panel = 0; panel < packed->panels; panel++) {
         const size_t first = panel * width, count = units - first < width ? units - first : width;
-        for (size_t row = 0; row < packed->k; row++)
-            memcpy((char *)kernel + (row * units + first) * es,
+        for (size_t row = begin; row < end; row++)
+            memcpy((char *)kernel + ((row - begin) * units + first) * es,
                    packed->data + panel * packed->panel_bytes + row * width * es, count * es);
     }
 }
@@ -352,7 +404,12 @@ le_status le_pack_plain(const le_packer *packer, size_t rows, size_t columns, co
         return LE_OK;
     if (*out == NULL)
         return LE_ERROR_MEMORY;
-    memcpy(*out, matrix, bytes);
+    const size_t some = parts_at_once(packer, bytes, 1);
+    for (size_t at = 0; at < bytes; at += some) {
+        const size_t count = bytes - at < some ? bytes - at : some;
+        memcpy(*out + at, (const char *)matrix + at, count);
+        consume(packer, (const char *)matrix + at, count);
+    }
     return le_block_share(packer, &key, *out);
 }
 

@@ -35,10 +35,12 @@ le_status le_pack_rows(const le_packer *packer, le_panel_order order, int gates,
 /* Pack the columns of `kernel` [k, units] in LE_ORDER_UNITS. */
 le_status le_pack_columns(const le_packer *packer, size_t units, size_t k, const void *kernel, le_packed *out);
 
-/* The inverses, to the bit: what was packed goes to `weights` [gates*units, k], or `kernel` [k, units]. */
-void le_unpack_rows(const le_kernels *kernels, le_panel_order order, size_t units, const le_packed *packed,
-                    void *weights);
-void le_unpack_columns(const le_kernels *kernels, size_t units, const le_packed *packed, void *kernel);
+/* The inverses, to the bit: rows begin .. end-1 of what was packed go to `weights` [end-begin, k], or `kernel`
+ * [end-begin, units]. */
+void le_unpack_rows(const le_kernels *kernels, le_panel_order order, size_t units, const le_packed *packed, size_t begin,
+                    size_t end, void *weights);
+void le_unpack_columns(const le_kernels *kernels, size_t units, const le_packed *packed, size_t begin, size_t end,
+                       void *kernel);
 
 /* A per-gate vector [gates*hidden] (may be null: zeros) plus a second one (may be null), as [panel][gates][lanes]. */
 le_status le_pack_bias(const le_packer *packer, int gates, size_t hidden, const void *first, const void *second,

@@ -64,8 +64,8 @@ static inline size_t le_recurrent_width(const le_recurrent_layer *layer, const l
 /* Pack the weights of `spec`. On failure the layer holds nothing. */
 le_status le_recurrent_pack(const le_packer *packer, le_gemm gemm, size_t features, const le_recurrent *spec,
                             le_recurrent_layer *layer, le_error *error);
-/* W, R or the projection as they came, to the bit. */
-void le_recurrent_unpack(const le_recurrent_layer *layer, le_weight which, void *out);
+/* Rows begin .. end-1 of W, R or the projection as they came, to the bit; rows are those of both directions. */
+void le_recurrent_unpack(const le_recurrent_layer *layer, le_weight which, size_t begin, size_t end, void *out);
 void le_recurrent_free(le_recurrent_layer *layer);
 void le_recurrent_visit(const le_recurrent_layer *layer, le_visit_block visit, void *context);
 size_t le_recurrent_bytes(const le_recurrent_layer *layer);

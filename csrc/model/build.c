@@ -53,6 +53,12 @@ void le_model_share(le_model *model, le_store *store)
     model->packer.store = store;
 }
 
+void le_model_consume(le_model *model, le_consumed consumed, void *context)
+{
+    model->packer.consumed = consumed;
+    model->packer.consumed_context = context;
+}
+
 /* Room for `extra` more elements at the end of an array; the array is moved when it must grow. */
 static le_status reserve(void **array, int count, int extra, int *capacity, size_t size)
 {

@@ -41,6 +41,10 @@ cdef void note_block(void *context, const void *block, size_t bytes) noexcept wi
     (<dict>context)[<uintptr_t>block] = bytes
 
 
+cdef void drop_packed(void *context, const void *part, size_t bytes) noexcept nogil:
+    le_pages_drop(<void *>part, bytes)
+
+
 cdef class CoreModel:
     """A model of the C core: add values and layers, `finish`, then run it from any number of threads.
 
@@ -120,6 +124,14 @@ cdef class CoreModel:
         """Layers added from here on hold what is packed of the same arrays in this store; None: they hold their own."""
         self.store = store
         le_model_share(self.model, NULL if store is None else store.store)
+
+    def consume(self, bint last):
+        """Whether layers added from here on are the last to read their matrices, all of which stand on pages of their
+        own (`pages`): the pages of what has been packed are given back at once."""
+        if last:
+            le_model_consume(self.model, drop_packed, NULL)
+        else:
+            le_model_consume(self.model, NULL, NULL)
 
     def input(self, bint sequence, int axis, size_t features, name=None):
         """Add a float input [batch, features] or [batch, time, features]; returns its value. name: for errors."""
@@ -285,21 +297,20 @@ cdef class CoreModel:
         le_model_visit_weights(self.model, note_block, <void *>blocks)
         return blocks
 
-    def unpack(self, size_t op, which, shape):
-        """Weight `which` ("W", "R", "projection", "kernel", "table") of the layer added as number `op`, as given."""
+    def unpack(self, size_t op, which, size_t first, cnp.ndarray out not None):
+        """Write rows of weight `which` ("W", "R", "projection", "kernel", "table") of the layer added as number `op`, as
+        given, into out [rows, columns], from row `first` of the weight on; its axes before the last count as one."""
         cdef le_error error
-        cdef cnp.npy_intp sizes[3]
-        cdef int rank = len(shape)
-        if rank > 3:
-            raise errors.CoreError("unpack: weights have 2 or 3 dimensions")
-        for i in range(rank):
-            sizes[i] = shape[i]
-        array = cnp.PyArray_EMPTY(rank, sizes, self.kind, 0)
-        cdef le_status status = le_model_unpack(self.model, op, <le_weight><int>_WEIGHTS[which],
-                                                cnp.PyArray_DATA(array), cnp.PyArray_NBYTES(array), &error)
+        if cnp.PyArray_NDIM(out) != 2 or cnp.PyArray_TYPE(out) != self.kind or not cnp.PyArray_ISCARRAY(out):
+            raise errors.ArgumentError(f"unpack: expected a C-contiguous {self.dtype} array [rows, columns]")
+        cdef le_weight weight = <le_weight><int>_WEIGHTS[which]
+        cdef size_t count = cnp.PyArray_DIM(out, 0), size = cnp.PyArray_NBYTES(out)
+        cdef void *data = cnp.PyArray_DATA(out)
+        cdef le_status status
+        with nogil:
+            status = le_model_unpack(self.model, op, weight, first, count, data, size, &error)
         if status != LE_OK:
             _raise(status, &error)
-        return array
 
     def run_bytes(self, size_t batch, list steps, int threads, bint lengths=False, bint states=False):
         """Bytes that `run` would take beside its arrays, for all outputs."""

@@ -18,17 +18,18 @@ import numpy as np
 from ..errors import FormatError, UnsupportedError
 from ..graph import NODE_TYPES, Activation, Graph, Node, Value
 from ..graph.nodes import Dim, Shape
+from ..graph.rows import Rows
 
 Tensors = Callable[[str], np.ndarray]
 MISSING = dataclasses.MISSING
 
 
-def encode(graph: Graph) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def encode(graph: Graph) -> tuple[dict[str, Any], dict[str, np.ndarray | Rows]]:
     """The configuration of a valid graph and its tensors by name; the inverse of `decode`."""
-    tensors: dict[str, np.ndarray] = {}
+    tensors: dict[str, np.ndarray | Rows] = {}
     names: dict[int, str] = {}              # id of an array -> its name, so that a shared one is stored once
 
-    def name_of(node: Node, field: str, array: np.ndarray) -> str:
+    def name_of(node: Node, field: str, array: np.ndarray | Rows) -> str:
         name = names.setdefault(id(array), f"{node.name}.{field}")
         tensors[name] = array
         return name

@@ -14,7 +14,9 @@ import numpy as np
 from ..errors import FormatError, GraphError, OutOfMemoryError, UnsupportedError
 from ..files import cannot_read, open_regular
 from ..graph import Graph
+from ..graph.rows import blocks
 from ..operators import validate
+from ..pages import empty
 from ..strict_json import parse_object
 from . import header
 from .atomic import atomic_write
@@ -35,15 +37,18 @@ def save(graph: Graph, path: str | os.PathLike[str]) -> None:
     text = header.build(header.canonical(config), entries)
     if len(text) > header.HEADER_LIMIT:
         raise FormatError(f"the header of this graph has {len(text)} bytes; at most {header.HEADER_LIMIT} can be saved")
-    parts = [len(text).to_bytes(8, "little") + text]
-    parts += [_bytes_of(tensors[entry.name], entry) for entry in entries]
-    crc = 0
-    for part in parts:
-        crc = zlib.crc32(part, crc)
-    parts[0] = parts[0].replace(header.CRC_PREFIX + header.CRC_ZERO, header.CRC_PREFIX + b"%08x" % crc, 1)
+    head = len(text).to_bytes(8, "little") + text
+    crc = zlib.crc32(head)
     with atomic_write(path) as file:
-        for part in parts:
-            file.write(part)
+        file.write(head)
+        for entry in entries:
+            for block in blocks(tensors[entry.name]):
+                data = _bytes_of(block, entry)
+                crc = zlib.crc32(data, crc)
+                file.write(data)
+        # The one thing that is known at the end alone stands at the beginning.
+        file.seek(8 + header.CRC_AT.start)
+        file.write(b"%08x" % crc)
 
 
 def _bytes_of(array: np.ndarray, entry: Entry) -> memoryview:
@@ -98,7 +103,7 @@ def _read_exactly(file: BinaryIO, count: int, part: str) -> bytes:
 def _read_data(file: BinaryIO, head: bytes, parsed: Header) -> np.ndarray:
     """The data section, at a 64-byte boundary of memory; the checksum of the whole file is checked on the way."""
     size = parsed.data_size
-    block = np.empty(size + header.ALIGNMENT, np.uint8)
+    block = empty((size + header.ALIGNMENT,), np.uint8)
     start = -block.ctypes.data % header.ALIGNMENT
     data = block[start:start + size]
     at = 8 + header.CRC_AT.start

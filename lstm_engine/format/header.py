@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
+from ..graph.rows import Rows
 from ..strict_json import parse_object
 
 FORMAT = "lstm-engine"
@@ -75,7 +76,7 @@ def canonical(data: Any) -> str:
     return text
 
 
-def file_dtype(array: np.ndarray) -> str:
+def file_dtype(array: np.ndarray | Rows) -> str:
     """safetensors' name of an array's dtype. Raises FormatError if the file cannot hold it."""
     name = _NAME_OF_DTYPE.get(array.dtype.newbyteorder("<"))
     if name is None:
@@ -83,7 +84,7 @@ def file_dtype(array: np.ndarray) -> str:
     return name
 
 
-def lay_out(tensors: Mapping[str, np.ndarray]) -> tuple[Entry, ...]:
+def lay_out(tensors: Mapping[str, np.ndarray | Rows]) -> tuple[Entry, ...]:
     """The place of every tensor: by falling item size, then by name, without gaps."""
     entries, begin = [], 0
     for name, array in sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0])):

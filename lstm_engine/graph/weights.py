@@ -13,6 +13,7 @@ from ..errors import GraphError, UnsupportedError
 from ..types import Direction, PeepholeOutput, PoolKind
 from .activations import ACTIVATIONS, ROW_WISE, Activation
 from .nodes import DTYPES, GRU, LSTM, NODE_TYPES, RNN, Activate, Dense, Embedding, Mask, Node, Operator, Pool, Recurrent
+from .rows import Rows
 
 MAX_DIM = 2**31 - 1                # sizes are 32-bit integers in the C core
 WEIGHT_DTYPES = ("float16", "float32", "float64")
@@ -56,7 +57,7 @@ def _arity(node: Node, required: Sequence[str], optional: Sequence[str], outputs
 def _weight(node: Node, argument: str, shape: Sequence[int | str]) -> None:
     """Check that a weight is an array of a float dtype and of `shape`, in which a string stands for any size."""
     array = getattr(node, argument)
-    if not isinstance(array, np.ndarray):
+    if not isinstance(array, (np.ndarray, Rows)):
         fail(node, argument, "a NumPy array", type(array).__name__)
     if array.dtype.name not in WEIGHT_DTYPES:
         fail(node, argument, f"one of {', '.join(WEIGHT_DTYPES)}", array.dtype.name)

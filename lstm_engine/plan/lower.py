@@ -200,6 +200,7 @@ class _SegmentBuilder:
     def add(self, node: Node, axis: AxisKey | None) -> None:
         core = self.segment.core
         self.sharing.lend(core, node)
+        self.sharing.use_up(core, node)
         x = self._number(node.inputs[0], axis, isinstance(node, Embedding))
         numbers: tuple[int, ...]
         if isinstance(node, Embedding):

@@ -17,29 +17,31 @@ import numpy as np
 from .. import _core
 from ..graph import Graph, Node, Operator
 from ..graph.derived import Derived, Place, place
+from ..graph.rows import Rows
+from ..pages import lone
+from .pickling import reduced
 
 _MATRICES = ("W", "R", "projection", "kernel", "table")
 N = TypeVar("N", bound=Node)
 
 
-class Packed:
-    """A weight whose values the core holds: shape and dtype alone. Stands once for an array that nodes share."""
+class Packed(Rows):
+    """A weight whose values the core holds. Stands once for an array that nodes share."""
 
     def __init__(self, array: np.ndarray) -> None:
-        self.shape, self.dtype = array.shape, array.dtype
-        self.ndim, self.size, self.nbytes = array.ndim, array.size, array.nbytes
+        super().__init__(array.shape, array.dtype)
         self.source: tuple[_core.CoreModel, int, str] | None = None      # core, number of the operation, field
 
-    def unpack(self) -> np.ndarray:
-        """The array as it came, read-only."""
+    def rows(self, begin: int, end: int) -> np.ndarray:
+        """Rows as they came."""
         assert self.source is not None
         core, number, field = self.source
-        array = core.unpack(number, field, self.shape).astype(self.dtype, copy=False)
-        array.flags.writeable = False
-        return array
+        out = np.empty((end - begin, self.shape[-1]), core.dtype)
+        core.unpack(number, field, begin, out)
+        return out.astype(self.dtype, copy=False)
 
-    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
-        raise TypeError("a packed weight has no values here; Model.graph unpacks it")
+    def __reduce_ex__(self, protocol: int) -> tuple:
+        return reduced(self, protocol)
 
 
 class Sharing:
@@ -53,6 +55,7 @@ class Sharing:
         self._shared = {own for own, count in places.items() if count > 1}
         self._derived = Derived()
         self._store = _core.Store() if self._shared else None
+        self._lone = lone(array for node in graph.nodes for array in node.tensors().values())
 
     def stands_for(self, own: np.ndarray, array: np.ndarray) -> None:
         """`own` is read in place of `array`, by all nodes that have that."""
@@ -66,6 +69,12 @@ class Sharing:
         """Let the layer that is added next, for this node, share what is packed where it has weights of others."""
         if self._store is not None:
             core.share(self._store if any(map(self._is_shared, node.tensors().values())) else None)
+
+    def use_up(self, core: _core.CoreModel, node: Node) -> None:
+        """Let the layer that is added next, for this node, give back the memory of its matrices while it packs them,
+        where it is the last to read them."""
+        matrices = [array for name, array in node.tensors().items() if name in _MATRICES]
+        core.consume(bool(matrices) and all(id(array) in self._lone for array in matrices))
 
     def made(self, way: Hashable, make: Callable[[np.ndarray], np.ndarray], array: np.ndarray) -> np.ndarray:
         """make(array), the same array for all nodes that share `array`; `way` tells makers apart."""
@@ -127,10 +136,10 @@ def restore(light: Graph) -> Graph:
     made: dict[int, np.ndarray] = {}
 
     def whole(node: Node) -> Node:
-        packed = {name: weight for name, weight in node.tensors().items() if isinstance(weight, Packed)}
+        packed = {name: weight for name, weight in node.tensors().items() if isinstance(weight, Rows)}
         for weight in packed.values():
             if id(weight) not in made:
-                made[id(weight)] = weight.unpack()
+                made[id(weight)] = weight.whole()
         return replace(node, **{name: made[id(weight)] for name, weight in packed.items()}) if packed else node
 
     return replace(light, nodes=tuple(whole(node) for node in light.nodes))
@@ -142,6 +151,6 @@ def held_bytes(light: Graph) -> tuple[int, int]:
     layers: dict[int, int] = {}
     for node in light.nodes:
         for array in node.tensors().values():
-            if not isinstance(array, Packed):
+            if not isinstance(array, Rows):
                 (operators if isinstance(node, Operator) else layers)[id(array)] = array.nbytes
     return sum(operators.values()), sum(size for array, size in layers.items() if array not in operators)

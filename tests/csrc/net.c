@@ -122,6 +122,7 @@ le_status net_build(const net *n, le_model **out, le_error *error)
     if (status != LE_OK)
         return status;
     le_model_share(model, n->spec.store);
+    le_model_consume(model, n->spec.consumed, NULL);
     status = add_all(n, model, error);
     if (status == LE_OK)
         *out = model;

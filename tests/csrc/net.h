@@ -41,6 +41,7 @@ typedef struct net_spec {
     uint64_t seed;
     int packers;       /* threads that pack the weights */
     le_store *store;   /* where its models look for packed weights, or null */
+    le_consumed consumed; /* told of what has been packed, or null */
 } net_spec;
 
 /* Weights of one recurrent layer in ONNX's shapes, see le_recurrent. */

@@ -31,6 +31,7 @@ import numpy as np
 
 from ...errors import FileError, FormatError, LstmEngineError, MissingDependencyError, UnsupportedError
 from ...files import cannot_read, open_regular
+from ...pages import empty
 from ...strict_json import parse_object
 
 MAGIC = b"LESANDBX"
@@ -273,7 +274,7 @@ def _read_arrays(pipe: BinaryIO, entries: list[Any], max_bytes: int) -> dict[str
         left -= math.prod(shape) * np.dtype(dtype).itemsize
         if left < 0:
             raise Nonsense(f"more than {max_bytes} bytes of arrays")
-        array = np.empty(shape, dtype)
+        array = empty(shape, dtype)
         if _read_exactly(pipe, 1) != b"\1":
             _read_json(pipe)
             raise Nonsense("an error that is none")

@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn
 
+from ... import pages
 from ...errors import FormatError, UnsupportedError
 
 MAX_RECORDS = 65_536
@@ -63,8 +64,11 @@ class Archive:
         # torch.serialization.set_crc32_options(False) writes 0 for every checksum.
         self._checksums = any(record.crc for record in found)
 
-    def read(self, name: str, limit: int | None = None) -> bytes:
-        """The bytes of a record. Raises FormatError if it is absent, larger than `limit` or damaged."""
+    def read(self, name: str, limit: int | None = None) -> bytes | memoryview:
+        """The bytes of a record; without a limit a large one is not bytes, but stands on pages of its own (`pages`).
+
+        Raises FormatError if it is absent, larger than `limit` or damaged.
+        """
         record = self.record(name)
         if limit is not None and record.size > limit:
             _fail(f"record {name!r} has {record.size} bytes, more than the {limit} allowed for it")
@@ -72,7 +76,7 @@ class Archive:
         if record.method == DEFLATED:
             data = _inflate(data, record)
         self._check(record, zlib.crc32(data))
-        return data
+        return data if limit is None else bytes(data)
 
     def open(self, name: str) -> BinaryIO:
         """A record as a file that can seek, found whole; a stored one is read where it is, never all in memory."""
@@ -111,7 +115,7 @@ class Archive:
         if offset < 0 or offset + count > self._size:
             _fail(f"{what} needs bytes {offset} to {offset + count}, the file has {self._size}")
         self._file.seek(offset)
-        data = self._file.read(count)
+        data: Any = pages.read(self._file, count)
         if len(data) != count:
             _fail(f"{what}: {len(data)} of {count} bytes could be read")
         return data

@@ -15,6 +15,7 @@ import numpy as np
 
 from ....errors import FileError, FormatError
 from ....files import note_read
+from ....pages import empty
 
 
 class ExternalData:
@@ -71,7 +72,7 @@ class ExternalData:
         self._claimed[path] = self._claimed.get(path, 0) + needed
         if self._claimed[path] > status.st_size:
             raise FormatError(f"{where}: the tensors claim more than the {status.st_size} bytes of {location!r:.200}")
-        array = np.empty(dims, dtype.newbyteorder("<"))
+        array = empty(dims, dtype.newbyteorder("<"))
         view = array.reshape(-1).view(np.uint8).data
         with open(descriptor, "rb", closefd=False) as file:
             file.seek(offset)

@@ -20,10 +20,10 @@ FREE_BYTES = 1 << 20
 class Storages:
     """Reads tensors. `load` gives the bytes of a storage by key: `size` of them were promised when it was opened."""
 
-    def __init__(self, load: Callable[[str], bytes], big_endian: bool = False) -> None:
+    def __init__(self, load: Callable[[str], bytes | memoryview], big_endian: bool = False) -> None:
         self._load = load
         self._order: Literal["<", ">"] = ">" if big_endian else "<"
-        self._open: dict[str, bytes] = {}
+        self._open: dict[str, bytes | memoryview] = {}
         self._waiting: Counter[str] = Counter()
 
     def entries(self, tensors: dict[str, Tensor]) -> dict[str, Entry]:
