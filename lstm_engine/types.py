@@ -57,9 +57,9 @@ class PredictOptions(TypedDict, total=False):
 
 # ---- what calls give ------------------------------------------------------------------------------------------------
 
+# The output of a model of one, or the outputs of one of several by name.
+Arrays: TypeAlias = Array | dict[str, Array]
 # The output of a `predict` on a list: a list again where the output is a sequence.
 Listed: TypeAlias = Array | list[Array]
-# The output of a model of one, or the outputs of one of several by name.
-Outputs: TypeAlias = Listed | dict[str, Listed]
-# The same of a stream, which gives no lists.
-Steps: TypeAlias = Array | dict[str, Array]
+# All that `predict` may give for inputs by name.
+Outputs: TypeAlias = Arrays | Listed | dict[str, Listed]

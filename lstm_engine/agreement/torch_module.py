@@ -38,7 +38,7 @@ def compare_with_module(model: Model, module: Any, example_inputs: Any) -> None:
 
     example = tensors(examples_of(module, example_inputs))
     _warn_of_fixed_sizes(model)
-    ours_names, single = list(model.outputs), len(model.outputs) == 1
+    ours_names = list(model.outputs)
     plain = frozen(module)
     wide = _in_float64(plain)
     seen, refusal = 0, ""
@@ -58,7 +58,7 @@ def compare_with_module(model: Model, module: Any, example_inputs: Any) -> None:
             if case == "as given":
                 raise LstmEngineError(f"the converted module does not run on its example_inputs: {error}") from error
             continue
-        results = [made] if single else [made[name] for name in ours_names]
+        results = [made[name] for name in ours_names] if isinstance(made, dict) else [made]
         _compare(dict(zip(ours_names, results)), expected, exact, f"inputs {case}")
         seen += 1
     if not seen:

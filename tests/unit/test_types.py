@@ -16,7 +16,7 @@ pytest.importorskip("mypy", reason="mypy is not installed: pip install 'lstm-eng
 PROGRAM = '''
 import numpy as np
 import lstm_engine as le
-from lstm_engine.types import Gemm, Listed, Outputs, States, Steps
+from lstm_engine.types import Arrays, Gemm, Listed, Outputs, States
 
 x, ids, quick = np.zeros((2, 3, 4)), [[1, 2, 3], [4]], bool(input())
 model = le.load("model.lstm")
@@ -24,10 +24,12 @@ reveal_type(model)                                          # Model
 reveal_type(model.predict(x))                               # Array
 reveal_type(model(x, batch_size=1, nan="mask"))             # Array
 reveal_type(model.predict(x, lengths=[3, 1]))               # Array
-reveal_type(model.predict(ids))                             # Array | list[Array]
-reveal_type(model.predict({"a": x, "b": ids}))              # Array | list[Array] | dict[str, Array | list[Array]]
-reveal_type(model.predict(x, return_state=True))            # tuple[Array, dict[str, dict[str, Array]]]
-reveal_type(model.predict(ids, return_state=True))          # tuple[Array | list[Array], dict[str, dict[str, Array]]]
+reveal_type(model.predict(ids))                             # Listed
+reveal_type(model.predict({"a": x, "b": x}))                # Arrays
+reveal_type(model.predict((x, x)))                          # Outputs
+reveal_type(model.predict({"a": x, "b": ids}))              # Outputs
+reveal_type(model.predict(x, return_state=True))            # tuple[Array, States]
+reveal_type(model.predict(ids, return_state=True))          # tuple[Listed, States]
 y, state = model.predict(x, initial_state={}, return_state=True)
 reveal_type(y)                                              # Array
 reveal_type(y.shape[0])                                     # int
@@ -41,9 +43,9 @@ with model.stream(batch=2) as stream:
     reveal_type(stream)                                     # Stream
     reveal_type(stream.step(x[:, 0]))                       # Array
     reveal_type(stream.step([1, 2]))                        # Array
-    reveal_type(stream.step({"a": x}))                      # Array | dict[str, Array]
+    reveal_type(stream.step({"a": x}))                      # Arrays
     reveal_type(stream.run(x))                              # Array
-    reveal_type(stream.run({"a": x}))                       # Array | dict[str, Array]
+    reveal_type(stream.run({"a": x}))                       # Arrays
 
 reveal_type(le.ops.lstm(x, x, x))                           # tuple[Array, Array, Array]
 reveal_type(le.ops.gru(x, x, x, layout=1))                  # tuple[Array, Array]
@@ -63,13 +65,16 @@ le.LSTM(x, x, direction="left")                             # arg-type
 le.Modle                                                    # attr-defined
 
 
-def positive(outputs: Outputs, steps: Steps, states: States, gemm: Gemm) -> Listed:
+def positive(outputs: Outputs, steps: Arrays, states: States, gemm: Gemm) -> Listed:
     if isinstance(outputs, dict):
-        reveal_type(outputs)                                # dict[str, Array | list[Array]]
+        reveal_type(outputs["y"])                           # Listed
         return outputs["y"]
     return outputs
 '''
-ARRAY = "ndarray[tuple[int, ...], dtype[Any]]"
+# How mypy writes out what has a name in lstm_engine.types.
+NAMES = {"ndarray[tuple[int, ...], dtype[Any]]": "Array",
+         "Array | dict[str, Array] | list[Array] | dict[str, Array | list[Array]]": "Outputs",
+         "Array | dict[str, Array]": "Arrays", "Array | list[Array]": "Listed", "dict[str, dict[str, Array]]": "States"}
 CASES = [(number, *map(str.strip, line.split("  # "))) for number, line in enumerate(PROGRAM.split("\n"), 1)
          if "  # " in line]
 
@@ -92,7 +97,9 @@ def said(tmp_path_factory):
             lines.setdefault(int(number), []).append(text[text.rindex("[") + 1:-1])
         elif shown := re.fullmatch(r'Revealed type is "(.*)"', text):
             plain = re.sub(r"\b(?:builtins|numpy|lstm_engine(?:\.\w+)*)\.", "", shown[1])
-            lines.setdefault(int(number), []).append(plain.replace(ARRAY, "Array"))
+            for written, name in NAMES.items():
+                plain = plain.replace(written, name)
+            lines.setdefault(int(number), []).append(plain)
     return lines
 
 
