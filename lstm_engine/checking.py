@@ -24,6 +24,7 @@ import numpy as np
 from ._core import CoreModel, CoreStream, Turn
 from .errors import CheckError, MissingDependencyError
 from .graph import Activate, Dense, Embedding, Graph, Node, Operator, Recurrent
+from .operators import OPERATORS
 from .plan import HostStep, Plan, Segment
 from .reference.operators import run_operator
 from .reference.runner import run_layer, run_recurrent
@@ -33,11 +34,6 @@ from .running.execute import execute
 
 MARGIN = 32          # from the typical to the worst case; kernels approximate exp and tanh to a few roundings more
 _DRAWS = 2           # of the roundings: one could leave a place untouched by chance
-# Operators that jump, choose or move: the same bits in, the same numbers out.
-_EXACT = frozenset("""Abs And ArgMax ArgMin Cast CastLike Ceil Concat ConstantOfShape Equal Expand Flatten Floor
-    Gather GatherElements GatherND GlobalMaxPool Greater GreaterOrEqual Identity IsInf IsNaN Less LessOrEqual Max
-    MaxPool Min Neg NonZero Not OneHot Or Pad ReduceMax ReduceMin Relu Reshape ReverseSequence Round Shape Sign Size
-    Slice Split Squeeze Tile TopK Transpose Trilu Unsqueeze Where Xor""".split())
 
 
 def guarded(plan: Plan, graph: Graph) -> Runner:
@@ -208,7 +204,7 @@ def _check_host(node: Node, inputs: list[np.ndarray | None], made: list[np.ndarr
     else:
         def run(change: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:
             return [run_layer(_with(node, change), change(_wide(given[0])), None)]     # type: ignore[arg-type]
-    exact = isinstance(node, Operator) and node.op_type in _EXACT
+    exact = isinstance(node, Operator) and OPERATORS[node.op_type].exact
     try:
         compare(what, made, run, dtype, terms, exact, _largest(given) ** 2 * terms)
     except MissingDependencyError:

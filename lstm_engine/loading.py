@@ -34,10 +34,13 @@ def load(path: str | os.PathLike[str], *, gemm: Gemm = "packed", dtype: Dtype | 
 def convert(source: Any, *, gemm: Gemm = "packed", dtype: Dtype | None = None,
             spec: Mapping[str, Any] | str | os.PathLike[str] | None = None, pool: PoolReading | None = None,
             activations: Mapping[str, str] | None = None, order: Sequence[str] | None = None,
-            example_inputs: Any = None, limits: Limits | None = None) -> Model:
+            example_inputs: Any = None, weights: str | os.PathLike[str] | None = None,
+            limits: Limits | None = None) -> Model:
     """A model from a checkpoint of another framework, or from a live keras.Model, torch.nn.Module or onnx.ModelProto.
 
-    source: a path (.keras, .h5, .pt, .pth, .pt2, .safetensors, .onnx, .npz) or a live model.
+    source: a path (.keras, .h5, .json, .pt, .pth, .pt2, .safetensors, .onnx, .npz) or a live model.
+    weights: the file of a model's arrays, where `source` is the JSON of a Keras model (`to_json()`, `get_config()`);
+        found beside it where only one is called like it (model.json, model.weights.h5 or model.h5).
     example_inputs: the arguments of a torch module's forward, of at least 2 rows and 2 steps: it is traced on them by
         torch.export, and the model is then compared with the module on other inputs and sizes; sizes that torch fixes
         are fixed in `inputs`, and a warning names them (docs/programs.md).
@@ -56,7 +59,8 @@ def convert(source: Any, *, gemm: Gemm = "packed", dtype: Dtype | None = None,
     from .importers import ImportOptions, import_graph
 
     options = ImportOptions(pool=pool, spec=spec, activations=activations, order=order,
-                            example_inputs=example_inputs)
+                            example_inputs=example_inputs,
+                            weights=None if weights is None else path_text(weights, "weights"))
     limits = checked_limits(limits)
     if isinstance(source, (str, os.PathLike)):
         check_size(path_text(source, "convert"), limits)

@@ -10,8 +10,12 @@ def notes(metadata: Mapping[str, str]) -> list[str]:
 
     "stateful": names of layers, with commas, whose state Keras carries from call to call.
     "fixed": sizes of inputs that the file of a torch program fixes.
+    "assumed_version": the version of Keras that JSON without any is taken to be of.
     """
     made = []
+    if version := metadata.get("assumed_version"):
+        made.append(f"the JSON names no version of Keras; it is read as Keras {version} means it (3.4 changed masks "
+                    "through merging layers); a .keras file says its own")
     if stateful := metadata.get("stateful"):
         made.append(f"stateful layers ({stateful.replace(',', ', ')}): in Keras a second predict goes on from the "
                     "states of the first; predict here begins anew each time. Model.stream(...) goes on, as does "

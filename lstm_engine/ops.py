@@ -137,7 +137,7 @@ def _run(kind: type[g.Recurrent], X: Any, weights: dict[str, Any], sequence_lens
             else [_name(name) for name in listed(activations, "activations: expected a list of names")]
         if len(names) != per_direction * dirs:
             raise ArgumentError(f"activations: expected {per_direction * dirs} names, got {len(names)}")
-        flat = from_onnx(names, own_alphas, own_betas)
+        flat = from_onnx(names, own_alphas, own_betas, own=True)
         functions = tuple(tuple(flat[d * per_direction:(d + 1) * per_direction]) for d in range(dirs))
     wanted = ("Y", "Y_h", "Y_c") if kind is g.LSTM else ("Y", "Y_h")
     ins = [g.Value("X", ("batch", "time", x.shape[2]), np.dtype(compute).name)]

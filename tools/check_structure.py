@@ -59,7 +59,7 @@ PY_ARROWS: dict[str, set[str] | None] = {
     "runtime": {"errors", "arguments", "_core", "blas", "cpus", "importers.reading", "__version__"},
     "notes": set(),
     "ops": {"graph", "operators", "errors", "arrays", "arguments", "entry", "plan", "running", "runtime", "checking"},
-    "checking": {"graph", "errors", "plan", "reference", "running", "_core"},
+    "checking": {"graph", "operators", "errors", "plan", "reference", "running", "_core"},
     "model": None, "loading": None,
     "verifying": {"graph", "operators", "errors", "files", "importers", "format", "reference", "model"},
     "summary": None, "onnx_backend": None, "explain": None, "decode": None, "agreement": None,

@@ -30,23 +30,24 @@ cdef struct Binding:
 
 
 cdef inline void begin(CoreModel model, Binding *b, int threads) noexcept:
-    """A run of any sizes on at most so many threads; 0: as many as the default."""
+    """A run without lengths and states on at most so many threads, 0: as many as the default. Its sizes come next.
+
+    Every field of le_run that `go` does not set is set here, one by one: clearing it whole takes as long as the checks
+    of a small call."""
     cdef int i
-    memset(&b.run, 0, sizeof(b.run))
     b.run.threads = threads or default_threads()
-    b.sizes.batch = -1
+    b.run.state_in, b.run.state_out, b.run.resumed = NULL, NULL, False
+    b.run.split, b.run.block_steps = LE_SPLIT_AUTO, 0
+    b.run.poll, b.run.poll_context = _poll, NULL
     for i in range(model.axis_count):
-        b.sizes.steps[i] = -1
         b.axes[i].lengths = NULL
 
 
-cdef inline void begin_fixed(CoreModel model, Binding *b, int threads) noexcept:
-    """A run of the sizes that the model insists on; see `CoreModel.fix_sizes`."""
+cdef inline void of_any_sizes(CoreModel model, Binding *b) noexcept:
     cdef int i
-    begin(model, b, threads)
-    b.sizes.batch = model.fixed.batch
+    b.sizes.batch = -1
     for i in range(model.axis_count):
-        b.sizes.steps[i] = model.fixed.steps[i]
+        b.sizes.steps[i] = -1
 
 
 cdef inline bint agrees(cnp.npy_intp *known, cnp.npy_intp size) noexcept:
@@ -60,10 +61,12 @@ cdef inline bint fits(Binding *b, const Port *port, object x, bint stepped) noex
     said before are those of x. stepped: x is one step, without a time axis."""
     cdef bint sequence = port.sequence and not stepped
     cdef int rank = 1 + sequence + (not port.ids)
-    if not dense_array(x, rank) or (not port.ids and cnp.PyArray_DIM(x, rank - 1) != port.features):
+    if not dense_array(x, rank):
         return False
-    return agrees(&b.sizes.batch, cnp.PyArray_DIM(x, 0)) \
-        and (not sequence or agrees(&b.sizes.steps[port.axis], cnp.PyArray_DIM(x, 1)))
+    cdef const cnp.npy_intp *shape = cnp.PyArray_DIMS(<cnp.ndarray>x)
+    if not port.ids and shape[rank - 1] != port.features:
+        return False
+    return agrees(&b.sizes.batch, shape[0]) and (not sequence or agrees(&b.sizes.steps[port.axis], shape[1]))
 
 
 cdef int misfit(CoreModel model, Binding *b, const Port *port, object x, str what, bint writable) except -1:
@@ -86,18 +89,18 @@ cdef inline object reads(CoreModel model, Binding *b, int i, object x, bint kept
     cdef const Port *port = &model.inputs[i]
     if not fits(b, port, x, stepped):
         return None
-    x = as_kind(x, cnp.NPY_INT32 if port.ids else model.kind, kept)
-    if x is not None:
-        b.inputs[i] = cnp.PyArray_DATA(x)
-    return x
+    read = as_kind(x, cnp.NPY_INT32 if port.ids else model.kind, kept)
+    if read is not None:
+        b.inputs[i] = cnp.PyArray_DATA(<cnp.ndarray>read)
+    return read
 
 
 cdef inline bint writes(CoreModel model, Binding *b, int i, object out) noexcept:
     """Whether output i can be written to `out` as it is, and then will be. Inputs come first: they say the sizes."""
-    if not fits(b, &model.outputs[i], out, False) or cnp.PyArray_TYPE(out) != model.kind \
-            or not cnp.PyArray_ISWRITEABLE(out):
+    if not fits(b, &model.outputs[i], out, False) or cnp.PyArray_TYPE(<cnp.ndarray>out) != model.kind \
+            or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out):
         return False
-    b.outputs[i] = cnp.PyArray_DATA(out)
+    b.outputs[i] = cnp.PyArray_DATA(<cnp.ndarray>out)
     return True
 
 
@@ -110,7 +113,7 @@ cdef inline object output_array(CoreModel model, Binding *b, int i, bint stepped
     shape[1] = max(b.sizes.steps[port.axis], 0) if sequence else port.features
     shape[2] = port.features
     out = model.memory_of_outputs.array(2 + sequence, shape, model.kind)
-    b.outputs[i] = cnp.PyArray_DATA(out)
+    b.outputs[i] = cnp.PyArray_DATA(<cnp.ndarray>out)
     return out
 
 
@@ -136,7 +139,6 @@ cdef int go(CoreModel model, Binding *b) except -1:
     b.run.axes = b.axes
     b.run.inputs = b.inputs
     b.run.outputs = b.outputs
-    b.run.poll = _poll
     with nogil:
         status = le_model_run(model.model, &b.run, &error)
     if status == LE_ERROR_CANCELLED and PyErr_Occurred():

@@ -10,9 +10,10 @@ cdef object run_one(CoreModel model, object x, int threads, object out, object l
     """See CoreModel.try_one."""
     cdef Binding b
     cdef cnp.npy_intp i
-    begin_fixed(model, &b, threads)
-    x = reads(model, &b, 0, x, False, False)
-    if x is None or not within(model, &b):
+    begin(model, &b, threads)
+    b.sizes.batch, b.sizes.steps[0] = model.fixed.batch, model.fixed.steps[0]
+    read = reads(model, &b, 0, x, False, False)
+    if read is None or not within(model, &b):
         return None
     if lengths is not None:
         if model.axis_count == 0 or not dense_array(lengths, 1) or cnp.PyArray_DIM(lengths, 0) != b.sizes.batch:
@@ -26,7 +27,7 @@ cdef object run_one(CoreModel model, object x, int threads, object out, object l
                 return None
     if out is None:
         out = output_array(model, &b, 0, False)
-    elif not writes(model, &b, 0, out) or not apart(out, x):
+    elif not writes(model, &b, 0, out) or not apart(out, read):
         return None
     go(model, &b)
     return out
@@ -37,7 +38,8 @@ cdef list run_many(CoreModel model, list arrays, int threads):
     cdef Binding b
     cdef int i
     cdef list held = []
-    begin_fixed(model, &b, threads)
+    begin(model, &b, threads)
+    b.sizes = model.fixed
     if not reads_all(model, &b, arrays, held, False):
         return None
     outputs = [output_array(model, &b, i, False) for i in range(model.output_count)]
@@ -75,7 +77,8 @@ cdef BoundCall bound_call(CoreModel model, list arrays, int threads, object out)
     cdef Binding *b = &call.binding
     cdef int i
     call.model, call.inputs, call.outputs = model, [], []
-    begin_fixed(model, b, threads)
+    begin(model, b, threads)
+    b.sizes = model.fixed
     if not reads_all(model, b, arrays, call.inputs, True):
         return None
     for given, read in zip(arrays, call.inputs):
@@ -132,6 +135,7 @@ cdef list run_checked(CoreModel model, list inputs, int threads, list lengths, l
             or (lengths is not None and <int>len(lengths) != model.axis_count):
         raise errors.CoreError("run: a port is missing")
     begin(model, &b, threads)
+    of_any_sizes(model, &b)
     for i in range(model.input_count):
         x = as_plain(inputs[i])
         own = reads(model, &b, i, x, False, False)
@@ -195,7 +199,6 @@ cdef tuple padded_of(CoreModel model, list items):
                 or cnp.PyArray_DIM(x, 0) > MOST:
             return None
         longest = max(longest, cnp.PyArray_DIM(x, 0))
-    begin(model, &b, 1)
     b.sizes.batch, b.sizes.steps[0] = len(items), longest
     if not within(model, &b):
         return None
@@ -248,11 +251,9 @@ cdef class CoreStream:
         cdef Binding b
         cdef CoreModel owner = self.owner
         begin(owner, &b, self.threads)
-        b.sizes.batch = self.batch
-        if stepped:
-            b.sizes.steps[0] = 1
-        x = reads(owner, &b, 0, x, False, stepped)
-        if x is None or not within(owner, &b):
+        b.sizes.batch, b.sizes.steps[0] = self.batch, 1 if stepped else -1
+        read = reads(owner, &b, 0, x, False, stepped)
+        if read is None or not within(owner, &b):
             return None
         y = output_array(owner, &b, 0, stepped)
         b.run.state_in = <const void *const *>self.row_pointers

@@ -27,7 +27,8 @@ cdef int copy_numbers(int kind, void *to, int given, const void *source, size_t 
 
 
 cdef inline bint dense_array(object x, int rank):
-    return cnp.PyArray_CheckExact(x) and cnp.PyArray_NDIM(x) == rank and cnp.PyArray_ISCARRAY_RO(x)
+    return cnp.PyArray_CheckExact(x) and cnp.PyArray_NDIM(<cnp.ndarray>x) == rank \
+        and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>x)
 
 
 cdef object as_kind(object x, int kind, bint kept=False):
@@ -36,7 +37,7 @@ cdef object as_kind(object x, int kind, bint kept=False):
     Whole numbers are where the core reads and how far: their caller may change them meanwhile, so they are always
     copied, and what the core has checked is what it reads. kept: an array that nobody else can write to.
     """
-    if cnp.PyArray_TYPE(x) == kind and (kept or kind != cnp.NPY_INT32):
+    if cnp.PyArray_TYPE(<cnp.ndarray>x) == kind and (kept or kind != cnp.NPY_INT32):
         return x
     y = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), kind, 0)
     return y if copy_numbers(kind, cnp.PyArray_DATA(y), cnp.PyArray_TYPE(x), cnp.PyArray_DATA(x),

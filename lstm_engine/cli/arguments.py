@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..importers import ImportOptions
     from ..model import Model
 
-MODEL_HELP = "a .lstm file, or any checkpoint that convert reads (.keras .h5 .pt .pth .safetensors .onnx .npz)"
+MODEL_HELP = "a .lstm file, or any checkpoint that convert reads (.keras .h5 .json .pt .pth .safetensors .onnx .npz)"
 POOLS = ("last", "step", "state", "mean", "max", "none")
 DTYPES = ("float32", "float64")
 GEMMS = ("packed", "blas")
@@ -40,6 +40,8 @@ def add_readings(parser: argparse.ArgumentParser) -> None:
 def add_spec(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--spec", type=Path, metavar="JSON",
                         help="the layers of a file of weights alone (docs/spec.md)")
+    parser.add_argument("--weights", type=Path, metavar="H5",
+                        help="the arrays of a Keras model whose own file is JSON (default: the file called like it)")
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +67,7 @@ def open_model(arguments: argparse.Namespace, say: bool = True) -> Model:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)             # said below, in lines of the program's own
         model = convert(arguments.model, gemm=arguments.gemm, dtype=arguments.dtype, pool=said.pool, spec=said.spec,
-                        activations=said.activations, order=said.order, limits=limits)
+                        activations=said.activations, order=said.order, weights=said.weights, limits=limits)
     if say:
         say_assumptions(model)
         say_notes(model.graph.metadata)
@@ -82,12 +84,13 @@ def import_options(arguments: argparse.Namespace) -> ImportOptions:
         if activations.setdefault(layer, name) != name:
             raise UsageError(f"--activation: layer {layer!r} is given {activations[layer]} and {name}")
     return ImportOptions(pool=arguments.pool, spec=getattr(arguments, "spec", None), activations=activations,
-                         order=arguments.order)
+                         order=arguments.order, weights=getattr(arguments, "weights", None))
 
 
 def given_options(arguments: argparse.Namespace) -> list[str]:
     """The options about a checkpoint that the command line has."""
-    return [f"--{name}" for name in ("pool", "activation", "order", "spec") if getattr(arguments, name, None)]
+    names = ("pool", "activation", "order", "spec", "weights")
+    return [f"--{name}" for name in names if getattr(arguments, name, None)]
 
 
 def refuse_options(arguments: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ from .limit_arguments import add_limits, limits_of
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="SRC",
-                        help="a checkpoint: .keras .h5 .pt .pth .pt2 .safetensors .onnx .npz")
+                        help="a checkpoint: .keras .h5 .json .pt .pth .pt2 .safetensors .onnx .npz")
     parser.add_argument("-o", "--output", type=Path, metavar="OUT.lstm",
                         help="where to write (default: SRC with the ending .lstm, in its folder)")
     add_limits(parser, runs=False)
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{arguments.source} is a .lstm file already")
     limits = limits_of(arguments)
     check_size(str(arguments.source), limits)
-    refuse_to_replace(target, {"SRC": arguments.source, "--spec": arguments.spec})
+    refuse_to_replace(target, {"SRC": arguments.source, "--spec": arguments.spec, "--weights": arguments.weights})
     with keeping_what_is_read(target):
         graph = import_graph(arguments.source, import_options(arguments))
     if arguments.dtype:

@@ -18,7 +18,7 @@ ACTIVATIONS: dict[str, tuple[float | None, float | None]] = {
     "sigmoid": (None, None),
     "tanh": (None, None),
     "relu": (None, None),
-    "affine": (1.0, 0.0),            # alpha*x + beta (ONNX states no default; a missing one is an error there)
+    "affine": (1.0, 0.0),            # alpha*x + beta
     "leaky_relu": (0.01, None),      # x >= 0 ? x : alpha*x
     "thresholded_relu": (1.0, None),  # x > alpha ? x : 0
     "scaled_tanh": (1.0, 1.0),       # alpha*tanh(beta*x)
@@ -41,6 +41,10 @@ ACTIVATIONS: dict[str, tuple[float | None, float | None]] = {
 }
 
 ROW_WISE = frozenset({"softmax", "log_softmax"})
+# Those of ONNX's LSTM, GRU and RNN, and among them those for whose alpha and beta ONNX states no default.
+ONNX = ("affine", "relu", "leaky_relu", "thresholded_relu", "tanh", "scaled_tanh", "sigmoid", "hard_sigmoid", "elu",
+        "softsign", "softplus")
+WITHOUT_DEFAULTS = frozenset({"affine", "scaled_tanh"})
 
 
 @dataclass(frozen=True)
@@ -69,28 +73,32 @@ class Activation:
         return f"{self.name}({', '.join(given)})" if given else self.name
 
 
-def from_onnx(names: Sequence[str], alphas: Sequence[float] = (), betas: Sequence[float] = ()) -> list[Activation]:
+def from_onnx(names: Sequence[str], alphas: Sequence[float] = (), betas: Sequence[float] = (), own: bool = False
+              ) -> list[Activation]:
     """Activations by ONNX's spelling in any case; alphas and betas go in order to the functions that take them.
 
-    Raises UnsupportedError for an unknown name or one that works on whole rows, ArgumentError for values left over.
+    own: whether activations of the house that ONNX's operators lack may be named, too.
+    Raises UnsupportedError for an unknown name or one that works on whole rows, ArgumentError for values left over, or
+    missing where ONNX states no default.
     """
-    known = {name.replace("_", ""): name for name in ACTIVATIONS if name not in ROW_WISE}
+    known = {name.replace("_", ""): name for name in (ACTIVATIONS if own else ONNX) if name not in ROW_WISE}
     left_alphas, left_betas = list(alphas), list(betas)
     functions = []
     for name in names:
-        if not isinstance(name, str) or name.lower().replace("_", "") not in known:
+        house = known.get(name.lower().replace("_", "")) if isinstance(name, str) else None
+        if house is None:
             raise UnsupportedError(f"activation {shown(name)} is not supported; supported: {', '.join(known)} "
                                    "(in any case)")
-        house = known[name.lower().replace("_", "")]
         default_alpha, default_beta = ACTIVATIONS[house]
-        if house in ("affine", "scaled_tanh") and not (left_alphas and left_betas):
-            raise ArgumentError(f"activation {name} needs an alpha and a beta: ONNX states no default for them")
+        if house in WITHOUT_DEFAULTS and not (left_alphas and left_betas):
+            raise ArgumentError(f"activation {name} needs an alpha and a beta, for which ONNX states no default: give "
+                                "them in activation_alpha and activation_beta")
         functions.append(Activation.of(house,
                                        left_alphas.pop(0) if default_alpha is not None and left_alphas else None,
                                        left_betas.pop(0) if default_beta is not None and left_betas else None))
     if left_alphas or left_betas:
-        raise ArgumentError(f"activation_{'alpha' if left_alphas else 'beta'} has more values than the activations "
-                            f"take ({', '.join(names)})")
+        raise ArgumentError(f"activation_{'alpha' if left_alphas else 'beta'} has more values than its activations "
+                            f"({', '.join(names)}) take")
     return functions
 
 

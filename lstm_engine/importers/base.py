@@ -21,6 +21,7 @@ class ImportOptions:
     pool: how the sequence is reduced behind the last recurrent layer: "last", "step", "state", "mean", "max", "none".
     activations: {layer: activation}, "none" for a layer that has none.
     order: the layers by name, from the input to the output.
+    weights: the file that holds the arrays of a model whose own file (JSON) says what it is.
     example_inputs: the arguments of a live torch module's forward, on which it is traced.
     """
 
@@ -29,6 +30,7 @@ class ImportOptions:
     activations: Mapping[str, Any] | None = None
     order: Sequence[str] | None = None
     example_inputs: Any = None
+    weights: str | Path | None = None
 
     def readings(self) -> list[str]:
         """The names of the options given that say how weights alone are read."""

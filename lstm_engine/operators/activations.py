@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.polynomial import chebyshev
 from ..graph.nodes import Operator
 from .axis_rules import beside_axis
 from .kernels import Call, Kernel, repeatable
+from .older import Facts, instead, without
 from .shape_rules import ShapeCall, Shapes, same_along_axis
 from .spec import declare, one_of
 
@@ -200,7 +202,21 @@ def _log_softmax_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     return log_softmax
 
 
+def _softmax_older(node: Any, facts: Facts) -> list[Any]:
+    """Before version 13 the axes from `axis` on were one: the input was seen as a matrix."""
+    if node.opset >= 13:
+        return [node]
+    rank, axis = facts.rank(node.inputs[0]), node.attributes.get("axis", 1)
+    if axis in (-1, rank - 1):
+        return [without(node, axis=-1)]
+    shape, flat, soft = (facts.new_name(f"{node.outputs[0]}/{part}") for part in ("shape", "flat", "softmax"))
+    return [instead(node, "Shape", node.inputs, (shape,), "shape"),
+            instead(node, "Flatten", node.inputs, (flat,), "flat", axis=axis),
+            replace(without(node, axis=-1), inputs=(flat,), outputs=(soft,)),
+            instead(node, "Reshape", (soft, shape), node.outputs, "unflat")]
+
+
 declare("Softmax", 1, make=_softmax_kernel, attributes={"axis": -1}, shape=same_along_axis, axes=beside_axis,
-        activation=("softmax",), work=8, scratch=2)
+        older=_softmax_older, activation=("softmax",), work=8, scratch=2)
 declare("LogSoftmax", 1, make=_log_softmax_kernel, attributes={"axis": -1}, shape=same_along_axis, axes=beside_axis,
-        activation=("log_softmax",), work=8, scratch=2)
+        older=_softmax_older, activation=("log_softmax",), work=8, scratch=2)

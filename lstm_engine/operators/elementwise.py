@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 
 from ..data_types import DATA_TYPES
+from ..errors import UnsupportedError
 from ..graph.nodes import Operator
 from . import counts, symbolic
+from .axis_rules import AxisCall
 from .kernels import Call, Kernel, repeatable
+from .older import Facts, instead, older_only, to_input, without
+from .places import Place
 from .shape_rules import ANY, ShapeCall, Shapes, broadcast
 from .spec import REQUIRED, Attribute, declare
 
@@ -149,7 +153,11 @@ for _name, _ufunc in {"Log": np.log, "Sin": np.sin, "Cos": np.cos, "Tan": np.tan
     declare(_name, 1, kernel=_ufunc, elementwise=True, work=8)
 declare("Sqrt", 1, kernel=np.sqrt, elementwise=True)
 declare("Reciprocal", 1, kernel=lambda x: 1 / x, elementwise=True)
-declare("Clip", (1, 3), kernel=repeatable(_clip, _clip_again), elementwise=True, scratch=2)
+def _clip_older(node: Any, facts: Facts) -> list[Any]:
+    return [to_input(to_input(node, facts, "min", 1, False), facts, "max", 2, False)]
+
+
+declare("Clip", (1, 3), older=_clip_older, kernel=repeatable(_clip, _clip_again), elementwise=True, scratch=2)
 
 
 # ---- the same numbers, in another type or not -----------------------------------------------------------------------
@@ -172,9 +180,28 @@ def _cast_like_shape(call: ShapeCall) -> Shapes:
     return [(call.shape(), call.dtype(1))]
 
 
-declare("Identity", 1, kernel=lambda x: x, elementwise=True, counts=counts.unchanged, exact=True, view="always",
-        moves=(0,))
-declare("Cast", 1, make=_cast_kernel, attributes={"to": Attribute(int, REQUIRED)}, shape=_cast_shape, elementwise=True,
-        counts=counts.unchanged, exact=True, view="perhaps")
-declare("CastLike", 2, kernel=lambda x, like: x.astype(like.dtype), shape=_cast_like_shape, elementwise=True,
-        exact=True, view="perhaps")
+def _cast_older(node: Any, facts: Facts) -> list[Any]:
+    """`saturate` and `round_mode` speak of 8-bit floats only."""
+    return [without(node, "saturate", "round_mode")]
+
+
+@older_only("Dropout")
+def _dropout(node: Any, facts: Facts) -> list[Any]:
+    """What it is when nobody trains."""
+    training = facts.constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else np.False_
+    if training is None or np.any(training) or any(node.outputs[1:]):
+        raise UnsupportedError(f"{node.label}: dropout in training mode, or its mask, is not supported")
+    return [instead(node, "Identity", node.inputs[:1], node.outputs[:1])]
+
+
+def _of_first(call: AxisCall) -> Place:
+    """Of what `like` holds nothing is read."""
+    return call.places[0]
+
+
+declare("Identity", 1, kernel=lambda x: x, elementwise=True, counts=counts.unchanged, in_order=True, exact=True,
+        view="always", moves=(0,))
+declare("Cast", 1, make=_cast_kernel, older=_cast_older, attributes={"to": Attribute(int, REQUIRED)}, shape=_cast_shape,
+        elementwise=True, counts=counts.unchanged, exact=True, view="perhaps")
+declare("CastLike", 2, kernel=lambda x, like: x.astype(like.dtype), shape=_cast_like_shape, older=_cast_older,
+        axes=_of_first, counts=_of_first, exact=True, view="perhaps")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from ..graph.nodes import Operator
 from . import counts
 from .axis_rules import AxisCall, beside_axis
 from .kernels import Call, Kernel, repeatable, scalar
+from .older import Facts, older_only, to_input, trimmed, without
 from .places import Place, need
 from .shape_rules import ShapeCall, Shapes, same_along_axis
 from .spec import declare, one_of
@@ -164,6 +166,12 @@ def _box(indices: np.ndarray) -> tuple[slice, ...] | None:
     return tuple(span) if np.array_equal(grid, indices) else None
 
 
+@older_only("Scatter")
+def _scatter_older(node: Any, facts: Facts) -> list[Any]:
+    """The name that ScatterElements had before version 11."""
+    return [replace(node, op="ScatterElements")]
+
+
 declare("ScatterElements", 3, make=_scatter_elements_kernel,
         attributes={"axis": 0, "reduction": one_of("none", *_COMBINE)}, shape=_scatter_shape, work=8, scratch=3)
 declare("ScatterND", 3, make=_scatter_nd_kernel, attributes={"reduction": one_of("none", *_COMBINE)},
@@ -231,8 +239,14 @@ def _reverse_sequence_kernel(attributes: dict[str, Any], node: Operator) -> Kern
     return reverse_sequence
 
 
-declare("TopK", 2, (1, 2), make=_top_k_kernel, attributes={"axis": -1, "largest": 1, "sorted": 1}, shape=_top_k_shape,
-        axes=beside_axis, exact=True, work=96, scratch=4, sized_by=(1,))
+def _top_k_older(node: Any, facts: Facts) -> list[Any]:
+    if "k" in node.attributes:
+        node = to_input(without(node, k=[node.attributes["k"]]), facts, "k", 1)
+    return [trimmed(node)]
+
+
+declare("TopK", 2, (1, 2), make=_top_k_kernel, older=_top_k_older, attributes={"axis": -1, "largest": 1, "sorted": 1},
+        shape=_top_k_shape, axes=beside_axis, exact=True, work=96, scratch=4, sized_by=(1,))
 declare("CumSum", 2, make=_cum_sum_kernel, attributes={"exclusive": 0, "reverse": 0}, shape=same_along_axis,
         axes=_cum_sum_axes, work=24, scratch=2)
 declare("ReverseSequence", 2, make=_reverse_sequence_kernel, attributes={"batch_axis": 1, "time_axis": 0},

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import UnsupportedError
 from ..graph.nodes import Dim, Operator
 from .axis_rules import AxisCall, first_axis
 from .kernels import Call, Kernel, repeatable
+from .older import Facts, optional_outputs, trimmed, without
 from .places import Place, need
 from .shape_rules import ShapeCall, Shapes
 from .spec import REQUIRED, Attribute, declare, one_of
@@ -73,7 +75,13 @@ def _batch_normalization_kernel(attributes: dict[str, Any], node: Operator) -> K
     return repeatable(normalize, again)
 
 
-declare("BatchNormalization", 5, make=_batch_normalization_kernel,
+def _batch_normalization_older(node: Any, facts: Facts) -> list[Any]:
+    if not node.attributes.get("spatial", 1):
+        raise UnsupportedError(f"{node.label}: attribute 'spatial' = 0 is not supported")
+    return [trimmed(without(node, "spatial", "is_test", "consumed_inputs"))]
+
+
+declare("BatchNormalization", 5, make=_batch_normalization_kernel, older=_batch_normalization_older,
         attributes={"epsilon": 1e-5, "momentum": 0.9, "training_mode": one_of(0)}, shape=_batch_normalization_shape,
         axes=first_axis, scratch=3)
 
@@ -145,11 +153,19 @@ def _group_normalization_kernel(attributes: dict[str, Any], node: Operator) -> K
     return normalize
 
 
-declare("LayerNormalization", (2, 3), (1, 3), make=_layer_normalization_kernel,
+def _group_normalization_older(node: Any, facts: Facts) -> list[Any]:
+    """Before version 21 scale and bias had one element a group, not one a channel."""
+    if node.opset >= 21:
+        return [node]
+    raise UnsupportedError(f"{node.label}: version 18 (scale and bias by group) is not supported; export with "
+                           "version 21 of ONNX's operators")
+
+
+declare("LayerNormalization", (2, 3), (1, 3), make=_layer_normalization_kernel, older=optional_outputs,
         attributes={"axis": -1, "epsilon": 1e-5, "stash_type": one_of(1)}, shape=_layer_normalization_shape,
         axes=_layer_normalization_axes, scratch=3)
 declare("InstanceNormalization", 3, make=_instance_normalization_kernel, attributes={"epsilon": 1e-5},
         shape=_channel_normalization_shape, axes=first_axis, scratch=3)
-declare("GroupNormalization", 3, make=_group_normalization_kernel,
+declare("GroupNormalization", 3, make=_group_normalization_kernel, older=_group_normalization_older,
         attributes={"epsilon": 1e-5, "num_groups": Attribute(int, REQUIRED), "stash_type": one_of(1)},
         shape=_channel_normalization_shape, axes=first_axis, scratch=3)

@@ -12,6 +12,7 @@ from ..graph.nodes import Operator, Value
 from .axis_rules import first_axis
 from .costs import Arrays, Need, size_of
 from .kernels import Kept, Kernel
+from .older import optional_outputs
 from .shape_rules import ShapeCall, Shapes
 from .spec import REQUIRED, Attribute, declare, one_of
 from .windows import WINDOW, elements_with_padding, geometry, padded, window_view, windowed, windows
@@ -82,11 +83,10 @@ def _pool_needs(attributes: dict[str, Any], arrays: Arrays, made: Sequence[Value
 
 
 _KERNEL: dict[str, Any] = {"kernel_shape": Attribute(tuple, REQUIRED), "ceil_mode": 0, **WINDOW}
-declare("MaxPool", 1, make=_max_pool_kernel, attributes={**_KERNEL, "storage_order": one_of(0)}, shape=_pool_shape,
-        axes=first_axis, exact=True, needs=_pool_needs)
-declare("AveragePool", 1, make=_average_pool_kernel,
-        attributes={**_KERNEL, "count_include_pad": 0}, shape=_pool_shape, axes=first_axis,
-        needs=_pool_needs)
+declare("MaxPool", 1, make=_max_pool_kernel, older=optional_outputs, attributes={**_KERNEL, "storage_order": one_of(0)},
+        shape=_pool_shape, axes=first_axis, exact=True, needs=_pool_needs)
+declare("AveragePool", 1, make=_average_pool_kernel, attributes={**_KERNEL, "count_include_pad": 0}, shape=_pool_shape,
+        axes=first_axis, needs=_pool_needs)
 
 
 def _global_pool_shape(call: ShapeCall) -> Shapes:

@@ -11,6 +11,7 @@ import numpy as np
 from ..graph.nodes import Operator
 from .axis_rules import AxisCall, without
 from .kernels import Call, Kernel, KernelMaker, fixed, ints, repeatable
+from .older import attributes_to_inputs
 from .places import Place, need
 from .shape_rules import Dims, ShapeCall, Shapes
 from .spec import declare
@@ -129,7 +130,7 @@ _ALL: dict[str, tuple[Reduction, dict[str, Any]]] = {
 }
 for _name, (_function, _traits) in _ALL.items():
     declare(_name, (1, 2), make=_reduce(_function), attributes={"keepdims": 1, "noop_with_empty_axes": 0},
-            shape=_reduce_shape, axes=_reduce_axes, **_traits)
+            older=attributes_to_inputs(axes=1), shape=_reduce_shape, axes=_reduce_axes, **_traits)
 
 
 # ---- ArgMax and ArgMin ----------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from . import counts
 from .axis_rules import AxisCall
 from .costs import Arrays, numbers_in
 from .kernels import Call, Kernel, fixed, ints, repeatable
+from .older import attributes_to_inputs
 from .places import Mixes, Place, need
 from .shape_rules import Dims, ShapeCall, Shapes, product
 from .spec import declare
@@ -126,9 +127,9 @@ def _flatten_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 
 
 declare("Reshape", 2, make=_reshape_kernel, attributes={"allowzero": 0}, shape=_reshape_shape, axes=_reshape_axes,
-        counts=_reshape_counts, exact=True, view="always", moves=(0,), sized_by=(1,))
+        counts=_reshape_counts, in_order=True, exact=True, view="always", moves=(0,), sized_by=(1,))
 declare("Flatten", 1, make=_flatten_kernel, attributes={"axis": 1}, shape=_flatten_shape, axes=_reshape_axes,
-        exact=True, view="always", moves=(0,))
+        in_order=True, exact=True, view="always", moves=(0,))
 
 
 # ---- Transpose, Squeeze, Unsqueeze ----------------------------------------------------------------------------------
@@ -215,10 +216,10 @@ def _unsqueeze_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 
 declare("Transpose", 1, make=_transpose_kernel, attributes={"perm": ()}, shape=_transpose_shape,
         axes=_transpose_axes, exact=True, view="always", moves=(0,))
-declare("Squeeze", (1, 2), make=_squeeze_kernel, shape=_squeeze_shape, axes=_squeeze_axes, counts=counts.moved,
-        exact=True, view="always", moves=(0,), sized_by=(1,))
-declare("Unsqueeze", 2, make=_unsqueeze_kernel, shape=_unsqueeze_shape, axes=_unsqueeze_axes, counts=counts.moved,
-        exact=True, view="always", moves=(0,), sized_by=(1,))
+declare("Squeeze", (1, 2), make=_squeeze_kernel, older=attributes_to_inputs(axes=1), shape=_squeeze_shape,
+        axes=_squeeze_axes, counts=counts.moved, in_order=True, exact=True, view="always", moves=(0,), sized_by=(1,))
+declare("Unsqueeze", 2, make=_unsqueeze_kernel, older=attributes_to_inputs(axes=1), shape=_unsqueeze_shape,
+        axes=_unsqueeze_axes, counts=counts.moved, in_order=True, exact=True, view="always", moves=(0,), sized_by=(1,))
 
 
 # ---- Expand and Tile ------------------------------------------------------------------------------------------------
@@ -289,7 +290,7 @@ def _tile_grown(arrays: Arrays) -> tuple[int, int]:
     return arrays[0].size * prod(max(0, n) for n in numbers_in(arrays[1])), arrays[0].itemsize
 
 
-declare("Expand", 2, kernel=_expand, shape=_expand_shape, axes=_expand_axes, counts=_expand_counts, exact=True,
-        view="perhaps", moves=(0,), grown=_expand_grown, sized_by=(1,))
+declare("Expand", 2, kernel=_expand, shape=_expand_shape, axes=_expand_axes, counts=_expand_counts, in_order=True,
+        exact=True, view="perhaps", moves=(0,), grown=_expand_grown, sized_by=(1,))
 declare("Tile", 2, make=_tile_kernel, shape=_tile_shape, axes=_tile_axes, exact=True, moves=(0,), grown=_tile_grown,
         sized_by=(1,))

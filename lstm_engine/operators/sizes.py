@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil, prod
 from typing import Any
 
@@ -13,6 +14,7 @@ from . import counts
 from .axis_rules import AxisCall
 from .costs import Arrays, Need, numbers_in
 from .kernels import Kernel, ints, scalar
+from .older import Facts, without
 from .places import Place
 from .shape_rules import ANY, ShapeCall, Shapes
 from .spec import declare
@@ -73,8 +75,16 @@ def _constant_of_shape_kernel(attributes: dict[str, Any], node: Operator) -> Ker
     return constant_of_shape
 
 
-declare("ConstantOfShape", (1, 2), make=_constant_of_shape_kernel, shape=_constant_of_shape_shape,
-        counts=_constant_of_shape_counts, exact=True, sized_by=(0,),
+def _constant_of_shape_older(node: Any, facts: Facts) -> list[Any]:
+    """An array in an attribute is a constant input here."""
+    if "value" not in node.attributes:
+        return [node]
+    fill = facts.add_constant(f"{node.outputs[0]}/value", np.asarray(node.attributes["value"]))
+    return [replace(without(node, "value"), inputs=(node.inputs[0], fill))]
+
+
+declare("ConstantOfShape", (1, 2), older=_constant_of_shape_older, make=_constant_of_shape_kernel,
+        shape=_constant_of_shape_shape, counts=_constant_of_shape_counts, exact=True, sized_by=(0,),
         grown=lambda arrays: (prod(max(0, n) for n in numbers_in(arrays[0])), 8))
 
 

@@ -13,6 +13,7 @@ from . import counts
 from .axis_rules import AxisCall, beside_axis
 from .costs import Arrays, numbers_in
 from .kernels import MOST_KEPT, Call, Kernel, fixed, ints, repeatable, scalar
+from .older import Facts, attributes_to_inputs, to_input
 from .places import Place, need
 from .shape_rules import ANY, ShapeCall, Shapes
 from .spec import REQUIRED, Attribute, declare, one_of
@@ -103,7 +104,7 @@ def _split_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 declare("Concat", (1, ANY), make=_concat_kernel, attributes={"axis": Attribute(int, REQUIRED)}, shape=_concat_shape,
         axes=_concat_axes, counts=counts.joined, exact=True, moves=ANY)
 declare("Split", (1, 2), (1, ANY), make=_split_kernel, attributes={"axis": 0, "num_outputs": 0}, shape=_split_shape,
-        axes=beside_axis, exact=True, view="always", moves=(0,), sized_by=(1,))
+        older=attributes_to_inputs(split=1), axes=beside_axis, exact=True, view="always", moves=(0,), sized_by=(1,))
 
 
 # ---- Slice ----------------------------------------------------------------------------------------------------------
@@ -187,7 +188,7 @@ def _slice_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 
 
 declare("Slice", (3, 5), make=_slice_kernel, shape=_slice_shape, axes=_slice_axes, counts=counts.moved, exact=True,
-        view="always", moves=(0,), sized_by=(1, 2, 3, 4))
+        older=attributes_to_inputs(starts=1, ends=2, axes=3), view="always", moves=(0,), sized_by=(1, 2, 3, 4))
 
 
 # ---- Pad ------------------------------------------------------------------------------------------------------------
@@ -309,8 +310,13 @@ def _pad_grown(arrays: Arrays) -> tuple[int, int]:
     return prod(sizes), x.itemsize
 
 
-declare("Pad", (2, 4), make=_pad_kernel, attributes={"mode": one_of("constant", "reflect", "edge", "wrap")},
-        shape=_pad_shape, axes=_pad_axes, exact=True, grown=_pad_grown, sized_by=(1, 3))
+def _pad_older(node: Any, facts: Facts) -> list[Any]:
+    return [to_input(to_input(node, facts, "pads", 1), facts, "value", 2, False)]
+
+
+declare("Pad", (2, 4), make=_pad_kernel, older=_pad_older,
+        attributes={"mode": one_of("constant", "reflect", "edge", "wrap")}, shape=_pad_shape, axes=_pad_axes,
+        exact=True, grown=_pad_grown, sized_by=(1, 3))
 
 
 # ---- Trilu ----------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from ..graph.nodes import Operator, Value
 from .axis_rules import AxisRule, elementwise_axes
 from .costs import Grown, Needs
 from .kernels import Kernel, KernelMaker
+from .older import FORMS, OlderForm
 from .shape_rules import ANY, ShapeRule, infer, same
 
 REQUIRED = object()     # the default of an attribute that has none
@@ -54,6 +55,7 @@ class OperatorSpec:
     axes: where an axis of its inputs stands in its outputs, if it works on every place of that axis by itself
     (`axis_rules`); without it, none is known to stay apart. counts: the same where inputs are sizes (`counts`).
     elementwise: each element of the result is made of those elements of the inputs that broadcasting puts there.
+    in_order: it keeps the elements and their order, so a result of the input's shape is the input.
     exact: it moves, chooses, compares or jumps: of the same bits it makes the same numbers, in any precision.
     view: whether its result shows the memory of its first input ("perhaps": as its inputs and attributes have it).
     of_shapes: the shapes of its inputs say everything.
@@ -77,6 +79,7 @@ class OperatorSpec:
     counts: AxisRule | None = None
     elementwise: bool = False
     exact: bool = False
+    in_order: bool = False
     view: Literal["", "perhaps", "always"] = ""
     of_shapes: bool = False
     moves: tuple[int, ...] | int = ()
@@ -99,14 +102,17 @@ OPERATORS: dict[str, OperatorSpec] = {}
 
 def declare(name: str, inputs: int | tuple[int, int], outputs: int | tuple[int, int] = 1, *,
             kernel: Kernel | None = None, make: KernelMaker | None = None,
-            attributes: Mapping[str, Any] | None = None, **traits: Any) -> None:
+            attributes: Mapping[str, Any] | None = None, older: OlderForm | None = None, **traits: Any) -> None:
     """Put an operator into the registry. traits: those of `OperatorSpec`.
 
     kernel: one that needs neither attributes nor constants, in place of `make`. attributes: an `Attribute` each, or a
-    default, which says the type. An elementwise operator keeps axes apart unless it says otherwise.
+    default, which says the type. older: what brings the forms of older opsets to this one. An elementwise operator
+    keeps axes apart unless it says otherwise.
     """
     if name in OPERATORS or (kernel is None) == (make is None):
         raise ValueError(f"{name}: declared twice, or not with one of kernel and make")
+    if older is not None:
+        FORMS[name] = older
     if traits.get("elementwise"):
         traits.setdefault("axes", elementwise_axes)
     written = {key: value if isinstance(value, Attribute) else Attribute(type(value), value)

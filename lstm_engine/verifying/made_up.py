@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..graph import Embedding, Graph, Operator, Recurrent, Value
-from ..operators import infer_shapes
+from ..operators import OPERATORS, infer_shapes
 
 _LENGTHS = 1                # the place of the lengths among the inputs of a recurrent node
 _FIRST_WITH_CONSTANTS = 3.0         # constants nearer to zero are met by ordinary numbers
 _LAST_WITH_CONSTANTS = 1e12         # beyond are stand-ins for infinity
 _MOST_CONSTANTS = 6
 _ANY_WHOLE = 10             # of whole numbers that go into no table, where nothing else is known
-_COMPARING = ("Sub Add Greater GreaterOrEqual Less LessOrEqual Equal Clip Min Max Mod Where Div Mul").split()
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def constants(graph: Graph) -> list[float | np.ndarray]:
 
 def _arrays(graph: Graph) -> Iterator[np.ndarray]:
     for node in graph.nodes:
-        if isinstance(node, Operator) and node.op_type in _COMPARING:
+        if isinstance(node, Operator) and OPERATORS[node.op_type].elementwise:
             for array in node.constants.values():
                 yield array
                 if node.op_type == "Sub":

@@ -51,6 +51,9 @@ def source_of(source: Any, *, spec: Any = None, run_source: bool = False) -> Sou
     if path.suffix.lower() == ".lstm":
         return Source(name, reason=f"{name} is a .lstm file: it holds what was imported, not the program that it was "
                                    "imported from")
+    if path.suffix.lower() == ".json":
+        return Source(name, reason=f"{name} says what a Keras model is, and is not run; pass the live model, or a "
+                                   ".keras file of it")
     if framework is None and _is_torchscript(path):
         if not run_source:
             return Source(name, reason=_TORCHSCRIPT)

@@ -57,10 +57,12 @@ def kinds(made: Graph) -> list[str]:
     return [getattr(n, "op_type", n.op) for n in made.nodes]
 
 
-def runtime_outputs(source: Any, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What ONNX Runtime gives, by name."""
+def runtime_outputs(source: Any, feeds: Mapping[str, np.ndarray], as_written: bool = False) -> dict[str, np.ndarray]:
+    """What ONNX Runtime gives, by name. as_written: without its optimisations of the graph."""
     import onnxruntime
     options = onnxruntime.SessionOptions()
+    if as_written:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(source.SerializeToString(), options, providers=["CPUExecutionProvider"])

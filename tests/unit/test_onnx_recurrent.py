@@ -170,6 +170,10 @@ def test_the_typo_of_the_first_version() -> None:
     (dict(layout=2), "layout is 2; expected 0 or 1"),
     (dict(activations=["Sigmoid", "Tanh"]), "activations must be 3 names, got ('Sigmoid', 'Tanh')"),
     (dict(activation_alpha=[0.1]), "activation_alpha has more values than its activations (Sigmoid, Tanh, Tanh) take"),
+    (dict(activations=["Sigmoid", "Affine", "Tanh"]), "activation Affine needs an alpha and a beta, for which ONNX "
+                                                      "states no default: give them in activation_alpha"),
+    (dict(activations=["Sigmoid", "ScaledTanh", "Tanh"], activation_alpha=[0.5]),
+     "activation ScaledTanh needs an alpha and a beta"),
     (dict(input_forget=2), "input_forget is 2; expected 0 or 1"),
     (dict(tensors=weights("LSTM", R=np.zeros((1, 4 * H, H + 1), np.float32))),
      "R must be [1, 12, 3] for hidden_size 3, got [1, 12, 4]"),
@@ -192,6 +196,7 @@ def test_bad_nodes(change: dict, message: str) -> None:
 
 @pytest.mark.parametrize("change, message", [
     (dict(activations=["Sigmoid", "Swish", "Tanh"]), "activation 'Swish' is not supported; supported: affine, relu"),
+    (dict(activations=["Sigmoid", "Gelu", "Tanh"]), "activation 'Gelu' is not supported"),         # none of ONNX's
     (dict(projection_size=2), "attribute 'projection_size' is not supported"),
     (dict(tensors={"R": np.zeros((1, 12, 3), np.float32), "B": np.zeros((1, 24), np.float32)},
           graph_inputs={"W": (1, 12, 4)}),

@@ -167,6 +167,8 @@ REFUSED = {
     "activations too few": (dict(activations=["Sigmoid", "Tanh"]), le.ArgumentError,
                             "activations: expected 3 names, got 2"),
     "activations a string": (dict(activations="Sigmoid"), le.ArgumentTypeError, "expected a list of names"),
+    "no alpha and beta": (dict(activations=["Sigmoid", "ScaledTanh", "Tanh"]), le.ArgumentError,
+                          "activation ScaledTanh needs an alpha and a beta"),
     "alpha left over": (dict(activation_alpha=[1.0]), le.ArgumentError, "activation_alpha has more values"),
     "alpha not finite": (dict(activations=["HardSigmoid", "Tanh", "Tanh"], activation_alpha=[np.nan]), le.ArgumentError,
                          "activation_alpha: expected a list of finite numbers"),

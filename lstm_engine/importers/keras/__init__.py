@@ -16,11 +16,12 @@ from ...files import cannot_read, open_regular
 from ...graph import Graph
 from ..base import ImportOptions, are
 from ..reading import sandbox
+from .reading.two_files import contents_of, is_configuration, weights_of
 
 DEFAULT = ImportOptions()
 
 name = "keras"
-suffixes = (".keras", ".h5", ".hdf5")
+suffixes = (".keras", ".h5", ".hdf5", ".json")
 
 _ZIP = b"PK\x03\x04"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -30,7 +31,9 @@ _MEMBERS = (b"metadata.json", b"config.json", b"model.weights.h5")
 
 
 def claims(path: Path, head: bytes) -> bool:
-    """A file called .keras, .h5 or .hdf5, any HDF5 file, or a zip archive that begins as Keras writes it."""
+    """A file called .keras, .h5 or .hdf5, any HDF5 file, a zip archive as Keras begins it, or JSON of a model."""
+    if path.suffix.lower() == ".json":
+        return is_configuration(head)
     # The name of a zip's first member stands 30 bytes into the file.
     return path.suffix.lower() in suffixes or head.startswith(_HDF5) or (
         head.startswith(_ZIP) and head[30:].startswith(_MEMBERS))
@@ -43,7 +46,8 @@ def claims_live(source: object) -> bool:
 
 
 def read(path: Path, options: ImportOptions = DEFAULT) -> Graph:
-    """The graph of a `.keras` or whole-model `.h5` file, or that of a spec over the arrays of any HDF5 file.
+    """The graph of a `.keras` or whole-model `.h5` file, of JSON beside a file of weights, or of a spec over the arrays
+    of any HDF5 file.
 
     Raises FormatError, naming the part of the file, if its bytes or settings are wrong; UnsupportedError, naming
     the layer, for a layer or option that is not supported; MissingDependencyError without h5py; FileError;
@@ -56,6 +60,10 @@ def read(path: Path, options: ImportOptions = DEFAULT) -> Graph:
             head = file.read(8)
     except OSError as error:
         cannot_read(path, error)
+    if path.suffix.lower() == ".json":
+        return _of_two_files(path, options)
+    if options.weights is not None:
+        raise ArgumentError(f"weights={options.weights!r} belongs to a model's JSON file; {path} holds its own arrays")
     if not head.startswith((_HDF5, _ZIP)):
         kind = "a zip archive" if path.suffix.lower() == ".keras" else "an HDF5 file"
         raise FormatError(f"{path}: not {kind}: it begins with {head!r}")
@@ -66,12 +74,26 @@ def read(path: Path, options: ImportOptions = DEFAULT) -> Graph:
     return described_graph(path, contents, arrays, zipped=reader == "read_zip")
 
 
-def described_graph(path: Path, contents: Mapping[str, Any], arrays: dict[str, np.ndarray], *, zipped: bool) -> Graph:
-    """The graph of what the parser found in the file at `path`. Raises FormatError and UnsupportedError as `read`."""
+def described_graph(path: Path, contents: Mapping[str, Any], arrays: dict[str, np.ndarray], *, zipped: bool,
+                    exact: bool = False) -> Graph:
+    """The graph of what the parser found in the file at `path`. Raises FormatError and UnsupportedError as `read`.
+
+    exact: arrays that no layer takes are an error.
+    """
     try:
-        return _graph(contents, arrays, zipped)
+        return _graph(contents, arrays, zipped, exact)
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{path}: {error}") from error
+
+
+def _of_two_files(path: Path, options: ImportOptions) -> Graph:
+    """The graph of a JSON file and the file of its arrays."""
+    if options.spec is not None:
+        raise ArgumentError(f"{path}: it says what the model is; a spec is for HDF5 files of weights alone")
+    contents, arrays_path = contents_of(path), weights_of(path, options.weights)
+    found, arrays = sandbox.run(f"{__name__}.reading.container:read_weights", arrays_path, what=_PARSER)
+    return described_graph(path, {**contents, **{key: found[key] for key in ("layers",) if key in found}}, arrays,
+                           zipped=False, exact=True)
 
 
 def read_live(source: object, options: ImportOptions = DEFAULT) -> Graph:
@@ -79,11 +101,11 @@ def read_live(source: object, options: ImportOptions = DEFAULT) -> Graph:
 
     Raises UnsupportedError for a model of another class, ArgumentError for options.
     """
-    from .reading.live import contents_of
+    from .reading import live
 
     if options.readings() or options.spec is not None:
         raise ArgumentError("pool and spec are for weights alone; a live model says what it computes")
-    return _graph(*contents_of(source))
+    return _graph(*live.contents_of(source))
 
 
 def _from_spec(path: Path, head: bytes, source: Any) -> Graph:
@@ -105,7 +127,8 @@ def _from_spec(path: Path, head: bytes, source: Any) -> Graph:
     return replace(graph, metadata={"source": "keras", "producer": "arrays", **graph.metadata})
 
 
-def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: bool = False) -> Graph:
+def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: bool = False, exact: bool = False
+           ) -> Graph:
     """The one way from configuration and arrays to a graph, whatever they were read from.
 
     Empties `arrays`, so that what was brought to another layout is not kept in the old one as well.
@@ -156,6 +179,11 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
     graph = models.to_graph(context, model, {
         "source": "keras", "producer": f"keras {version.text}", "keras_version": version.text, "name": model.name})
     check_all_read(context.applied.values())
+    if exact and (left := weights.left()):
+        raise FormatError(f"the file of weights holds arrays that no layer of the model takes: {', '.join(left[:4])}"
+                          f"{', ...' if len(left) > 4 else ''}; is it another model's?")
+    assumed = {"assumed_version": metadata["assumed_version"]} if "assumed_version" in metadata else {}
     stateful = ",".join(dict.fromkeys(_SIDE.sub("", layer.where) for layer in context.applied.values()
                                       if layer.config.get("stateful") is True))
-    return replace(graph, metadata={**graph.metadata, "stateful": stateful}) if stateful else graph
+    noted = {**assumed, **({"stateful": stateful} if stateful else {})}
+    return replace(graph, metadata={**graph.metadata, **noted}) if noted else graph

@@ -27,8 +27,8 @@ from lstm_engine.graph import (
 from lstm_engine.importers import ImportOptions
 from lstm_engine.importers.onnx.mapping.to_graph import to_graph
 from lstm_engine.importers.onnx.model import OnnxGraph, OnnxModel, OnnxNode
-from lstm_engine.operators import OPERATORS
-from lstm_engine.operators.spec import REQUIRED, validate
+from lstm_engine.operators import OPERATORS, validate
+from lstm_engine.operators.spec import REQUIRED
 
 from ..mutate import raw
 from ..target import Target

@@ -30,6 +30,7 @@ class Weights:
             if int(match[2]) in group:
                 raise FormatError(f"HDF5 dataset {name!r} is there twice")
             group[int(match[2])] = array
+        self._left = {path for path in self._groups if not path.endswith("seed_generator")}    # of training
         doubles = any(array.dtype == np.float64 for array in arrays.values())
         self.float_type = "float64" if doubles else "float32"
 
@@ -53,9 +54,18 @@ class Weights:
             raise FormatError(f"{layer}: expected {expected} arrays at {path}/vars, found "
                               f"{', '.join(map(str, sorted(group))) or 'none'}")
         made = [self._numbers(layer, group[number]) for number in sorted(group)[:len(group) - counted]]
+        self._left.discard(path)
         if once:
             del self._groups[path]
         return made
+
+    def pass_over(self, layer: Layer) -> None:
+        """Note that what stands at a layer's own path is of training alone."""
+        self._left.discard(layer.path)
+
+    def left(self) -> list[str]:
+        """The paths of arrays that no layer took."""
+        return sorted(self._left)
 
     def _numbers(self, layer: Layer, array: np.ndarray) -> np.ndarray:
         if array.dtype.kind != "f":

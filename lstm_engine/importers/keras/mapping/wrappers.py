@@ -77,7 +77,8 @@ def _steps_of_rows(builder: Builder, name: str, x: Tensor, y: Tensor) -> Tensor:
 def spectral_normalization(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """The layer inside: training divides its kernel by its norm where it is kept."""
     inner = context.child(layer, layer.config.get("layer"), "layer")
-    layer.config.get("power_iterations")            # of training
+    layer.config.get("power_iterations")            # of training, as are the arrays beside those of the layer inside
+    context.weights.pass_over(layer)
     inner.where = layer.where
     made = apply(context, inner, [replace(one(layer, arguments), mask=None)], {})
     return made[0]

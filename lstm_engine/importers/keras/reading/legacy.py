@@ -30,6 +30,12 @@ def by_path(tree: Tree, model: Layer, stored: list[Any], arrays: Mapping[str, np
     names = {layer_name: weight_names for layer_name, weight_names in stored}
     if len(names) != len(stored):
         raise FormatError("HDF5 attribute 'layer_names' names a layer twice")
+    known = {layer.name for layer in model.layers}
+    others = [name for name, weight_names in names.items() if weight_names and name not in known]
+    if others:
+        more = ", ..." if len(others) > 4 else ""
+        raise FormatError(f"the file holds arrays of {', '.join(map(repr, others[:4]))}{more}, which are no layers of "
+                          "the model; is it another model's?")
     placed: dict[str, np.ndarray] = {}
     for layer in model.layers:
         for path, weight_name in _placed(tree, layer, names.get(layer.name, [])):

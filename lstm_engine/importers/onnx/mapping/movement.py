@@ -11,6 +11,17 @@ from ..simplifying.numbers import LARGE
 from .mapper import Mapper
 from .views import View, join
 
+# What the outputs of a step are views of; None where it must be run.
+Rule = Callable[[Mapper, Operator], list[View | None] | None]
+_RULES: dict[str, Rule] = {}
+
+
+def _moves(op_type: str) -> Callable[[Rule], Rule]:
+    def register(rule: Rule) -> Rule:
+        _RULES[op_type] = rule
+        return rule
+    return register
+
 
 def follow(mapper: Mapper, step: Operator) -> bool:
     """Give the outputs of a step that moves elements their views; False if it must be run."""
@@ -65,11 +76,13 @@ def _axes(step: Operator, position: int = 1) -> list[int]:
     return [int(axis) for axis in np.ravel(step.constants[position])]
 
 
+@_moves("Transpose")
 def _transpose(mapper: Mapper, step: Operator) -> list[View | None]:
     view = mapper.views[step.inputs[0]]
     return [view.transpose(step.attributes.get("perm") or tuple(reversed(range(len(view.axes)))))]
 
 
+@_moves("Squeeze")
 def _squeeze(mapper: Mapper, step: Operator) -> list[View | None] | None:
     view = mapper.views[step.inputs[0]]
     if len(step.inputs) < 2:
@@ -77,14 +90,18 @@ def _squeeze(mapper: Mapper, step: Operator) -> list[View | None] | None:
     return [view.squeeze(_axes(step))] if 1 in step.constants else None
 
 
+@_moves("Unsqueeze")
 def _unsqueeze(mapper: Mapper, step: Operator) -> list[View | None] | None:
     return [mapper.views[step.inputs[0]].unsqueeze(_axes(step))] if 1 in step.constants else None
 
 
+@_moves("Reshape")
+@_moves("Flatten")
 def _reshape(mapper: Mapper, step: Operator) -> list[View | None]:
     return [mapper.views[step.inputs[0]].reshape(mapper.shape(step.outputs[0]))]
 
 
+@_moves("Gather")
 def _gather(mapper: Mapper, step: Operator) -> list[View | None] | None:
     """Gather of one index that is a constant."""
     index = step.constants.get(1)
@@ -95,6 +112,7 @@ def _gather(mapper: Mapper, step: Operator) -> list[View | None] | None:
     return [view.pick(axis, int(index.reshape(())), keep=index.ndim == 1)]
 
 
+@_moves("Slice")
 def _slice(mapper: Mapper, step: Operator) -> list[View | None] | None:
     """Slice of one index of one axis, or of one element of each of several."""
     view: View | None = mapper.views[step.inputs[0]]
@@ -120,6 +138,7 @@ def _slice(mapper: Mapper, step: Operator) -> list[View | None] | None:
     return [view]
 
 
+@_moves("Split")
 def _split(mapper: Mapper, step: Operator) -> list[View | None] | None:
     """Split into single indices, as the two directions of a layer."""
     axis = step.attributes.get("axis", 0)
@@ -131,15 +150,10 @@ def _split(mapper: Mapper, step: Operator) -> list[View | None] | None:
     return [view.pick(axis % len(view.axes), i, keep=True) for i in range(count)]
 
 
+@_moves("Concat")
 def _concat(mapper: Mapper, step: Operator) -> list[View | None] | None:
     """Concat that puts together what was taken apart."""
     if not all(name in mapper.views for name in step.inputs):
         return None
     views = [mapper.views[name] for name in step.inputs]
     return [join(views, step.attributes["axis"] % len(views[0].axes))]
-
-
-_RULES: dict[str, Callable[[Mapper, Operator], list[View | None] | None]] = {
-    "Transpose": _transpose, "Squeeze": _squeeze, "Unsqueeze": _unsqueeze, "Reshape": _reshape, "Flatten": _reshape,
-    "Gather": _gather, "Slice": _slice, "Split": _split, "Concat": _concat,
-}

@@ -12,21 +12,21 @@ from dataclasses import replace
 import numpy as np
 
 from ....graph import Activate, Activation, Dense, Embedding, Node, Operator, Value
+from ....operators import OPERATORS, operator_attributes
 from .mapper import Mapper
 from .views import View
 
 _FLOATS = ("float32", "float64")
-# ONNX's operators that are activations of the house, and the attributes that are its alpha and beta.
-_ACTIVATIONS = {
-    "Sigmoid": ("sigmoid",), "Tanh": ("tanh",), "Relu": ("relu",), "Softplus": ("softplus",), "Softsign": ("softsign",),
-    "Mish": ("mish",), "HardSwish": ("hard_silu",), "Exp": ("exponential",), "Elu": ("elu", "alpha"),
-    "LeakyRelu": ("leaky_relu", "alpha"), "ThresholdedRelu": ("thresholded_relu", "alpha"),
-    "HardSigmoid": ("hard_sigmoid", "alpha", "beta"), "Selu": ("selu", "alpha", "gamma"), "Gelu": ("gelu",),
-    "Softmax": ("softmax",), "LogSoftmax": ("log_softmax",),
-}
-_ONNX_DEFAULTS = {"Selu": {"alpha": 1.67326319217681884765625, "gamma": 1.05070102214813232421875}}
-_UNARY = frozenset("Abs Neg Sqrt Log Erf Floor Ceil Round Reciprocal Sign Cast Clip Not IsNaN Sin Cos".split())
-_BINARY = frozenset("Add Sub Mul Div Pow Max Min Mod Equal Greater GreaterOrEqual Less LessOrEqual PRelu".split())
+# Adds a step as a layer of the house; False where it is none.
+Rule = Callable[[Mapper, Operator], bool]
+_RULES: dict[str, Rule] = {}
+
+
+def _becomes_layer(op_type: str) -> Callable[[Rule], Rule]:
+    def register(rule: Rule) -> Rule:
+        _RULES[op_type] = rule
+        return rule
+    return register
 
 
 def add(mapper: Mapper, step: Operator) -> bool:
@@ -81,18 +81,19 @@ def _settled(mapper: Mapper, name: str, last: bool = False) -> View:
 
 
 def _activate(mapper: Mapper, step: Operator) -> bool:
-    if step.op_type not in _ACTIVATIONS or len(step.inputs) != 1 or not step.inputs[0]:
+    spec = OPERATORS[step.op_type]
+    if not spec.activation or len(step.inputs) != 1 or not step.inputs[0]:
         return False
     if mapper.folded.values[step.inputs[0]].dtype not in _FLOATS:
         return False
-    name, *parameters = _ACTIVATIONS[step.op_type]
-    row_wise = step.op_type in ("Softmax", "LogSoftmax")
-    if row_wise and step.attributes.get("axis", -1) not in (-1, len(mapper.shape(step.inputs[0])) - 1):
+    name, *parameters = spec.activation
+    given = operator_attributes(step)
+    row_wise = not spec.elementwise
+    if row_wise and given["axis"] not in (-1, len(mapper.shape(step.inputs[0])) - 1):
         return False
-    if step.attributes.get("approximate") == "tanh":
+    if given.get("approximate") == "tanh":
         name = "gelu_tanh"
-    given = {**_ONNX_DEFAULTS.get(step.op_type, {}), **step.attributes}
-    activation = Activation.of(name, *(given.get(parameter) for parameter in parameters))
+    activation = Activation.of(name, *(given[parameter] for parameter in parameters))
     view = _settled(mapper, step.inputs[0], last=row_wise)
     shape = mapper.build.values[view.root].shape
     if shape and isinstance(shape[-1], int):
@@ -116,7 +117,7 @@ def _on_root(mapper: Mapper, step: Operator) -> bool:
         if attributes.get("axis", -1) not in (-1, len(view.axes) - 1) or not view.keeps_last(rank):
             return False
         attributes = {**attributes, "axis": -1}     # the root may have another number of axes
-    elif step.op_type in _BINARY:
+    elif OPERATORS[step.op_type].elementwise:
         for position, array in constants.items():
             if not array.size or array.ndim > len(view.axes) \
                     or array.size not in (1, array.shape[-1] if array.ndim else 1):
@@ -125,7 +126,7 @@ def _on_root(mapper: Mapper, step: Operator) -> bool:
                                        == mapper.build.values[view.root].shape[-1]):
                 return False
             constants[position] = array.reshape(-1) if array.size > 1 else array.reshape(())
-    elif step.op_type not in _UNARY:
+    else:
         return False
     position = next(i for i, name in enumerate(step.inputs) if name)
     _put(mapper, step, view, lambda node, x, y: Operator(
@@ -144,6 +145,7 @@ def _dense(mapper: Mapper, step: Operator, kernel: np.ndarray, bias: np.ndarray 
     return True
 
 
+@_becomes_layer("MatMul")
 def _matmul(mapper: Mapper, step: Operator) -> bool:
     kernel = step.constants.get(1)
     if not step.inputs[0] or kernel is None or kernel.ndim != 2:
@@ -151,6 +153,7 @@ def _matmul(mapper: Mapper, step: Operator) -> bool:
     return _dense(mapper, step, kernel, None)
 
 
+@_becomes_layer("Gemm")
 def _gemm(mapper: Mapper, step: Operator) -> bool:
     """alpha * x @ kernel + beta * bias, where kernel and bias are constants and the bias is the same for all rows."""
     kernel, bias = step.constants.get(1), step.constants.get(2)
@@ -172,6 +175,7 @@ def _times(array: np.ndarray, factor: float) -> np.ndarray:
     return array if factor == 1.0 else (array * factor).astype(array.dtype)
 
 
+@_becomes_layer("Gather")
 def _embedding(mapper: Mapper, step: Operator) -> bool:
     """Rows of a constant table by ids; in the house an id below 0 is an error, not counted from the end."""
     table = step.constants.get(0)
@@ -192,6 +196,3 @@ def _embedding(mapper: Mapper, step: Operator) -> bool:
     seen = (len(view.factors),) if features != 1 else ()
     mapper.views[step.outputs[0]] = View(output, view.factors + (((2, features),) if seen else ()), (*view.axes, seen))
     return True
-
-
-_RULES: dict[str, Callable[[Mapper, Operator], bool]] = {"MatMul": _matmul, "Gemm": _gemm, "Gather": _embedding}

@@ -18,8 +18,7 @@ from ....graph import LSTM, Activate, Activation, Dense, Graph, Node, Operator, 
 from ....graph.activations import LINEAR, ROW_WISE
 from ....graph.derived import Derived
 from ....graph.nodes import Dim, Shape
-
-_MOVES = frozenset({"Gather", "Slice", "Squeeze", "Unsqueeze", "Reshape", "Transpose"})
+from ....operators import OPERATORS
 
 # (c, c', h', positions of i, o, f, c in the split, functions)
 _Found = tuple[str, str, str, tuple[int, int, int, int], tuple[Activation, Activation, Activation]]
@@ -191,7 +190,7 @@ class _Finder:
                         return None
                     bias += constant
                 pending += [part for part in node.inputs if part]
-            elif isinstance(node, Operator) and node.op_type in ("Reshape", "Squeeze", "Unsqueeze"):
+            elif isinstance(node, Operator) and OPERATORS[node.op_type].in_order:
                 if self._without_ones(name) != self._without_ones(node.inputs[0]) or any(node.inputs[1:]):
                     return None
                 pending.append(node.inputs[0])
@@ -222,7 +221,7 @@ class _Finder:
         """Whether a value is part of an input of the graph."""
         while name not in self.inputs:
             node = self.maker.get(name)
-            if not isinstance(node, Operator) or node.op_type not in _MOVES or any(node.inputs[1:]):
+            if not isinstance(node, Operator) or OPERATORS[node.op_type].moves != (0,) or any(node.inputs[1:]):
                 return False
             name = node.inputs[0]
         return True

@@ -15,11 +15,11 @@ from ....errors import ArgumentError, FormatError, UnsupportedError
 from ....graph.names import Names
 from ....graph.nodes import Dim, Operator, Value
 from ....operators import OPERATORS, operator_attributes, operator_shapes, run_operator, supported_operators
+from ....operators.older import modern
 from ....operators.shape_rules import same_size
 from ..model import OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
 from . import numbers, shortcuts
 from .functions import body_of
-from .opsets import modern
 from .order import needed_nodes
 from .recurrent import GATES, Cell, read_cell
 from .refine import with_known_inputs, with_known_sizes

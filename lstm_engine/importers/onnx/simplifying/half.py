@@ -17,13 +17,9 @@ from ....data_types import FLOAT16, FLOAT32
 from ....graph.derived import Derived
 from ....graph.names import Names
 from ....graph.nodes import Operator, Value
+from ....operators import OPERATORS
 from .fold import Folded, widened
 from .recurrent import Cell
-
-# Operators that move, repeat or choose numbers: of float16 numbers they make float16 numbers.
-_KEEPS = frozenset("""Abs Ceil Concat ConstantOfShape DepthToSpace Expand Flatten Floor Gather GatherElements GatherND
-    GlobalMaxPool Identity Max MaxPool Min Neg OneHot Pad ReduceMax ReduceMin Relu Reshape ReverseSequence Round Sign
-    Slice SpaceToDepth Split Squeeze Tile TopK Transpose Trilu Unsqueeze Where""".split())
 
 
 def in_float32(folded: Folded) -> Folded:
@@ -66,7 +62,7 @@ class _Pass:
             yield from self._rounded(changed.inputs[0], step.outputs[0], changed)
         elif step.op_type == "Cast" and step.attributes["to"] == FLOAT32 and self.folded.is_half(step.inputs[0]):
             self.same[step.outputs[0]] = changed.inputs[0]
-        elif step.op_type in _KEEPS:
+        elif OPERATORS[step.op_type].exact:         # of float16 numbers it makes float16 numbers
             yield changed
         else:
             outputs, roundings = self._roundings(step.outputs)

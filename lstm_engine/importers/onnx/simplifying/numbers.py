@@ -6,21 +6,19 @@ objects in NumPy object arrays, so operators that only move elements run on them
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ....graph.nodes import Dim, Operator, Value
-from ....operators import run_operator
+from ....operators import OPERATORS, run_operator
+from ....operators.symbolic import product_of
 
 MOST = 64               # elements; shapes are short
 LARGE = 2**62           # an end of a Slice that is past any axis
 
-# The inputs that hold elements; the other inputs must be constants.
-_MOVED = {"Gather": (0,), "Slice": (0,), "Concat": None, "Unsqueeze": (0,), "Squeeze": (0,), "Reshape": (0,),
-          "Identity": (0,), "Split": (0,), "Where": (1, 2), "Expand": (0,), "Transpose": (0,), "Tile": (0,)}
 _INTEGERS = (6, 7)      # data types that Cast keeps numbers whole for
 
 
@@ -33,7 +31,7 @@ def numbers_of(node: Operator, inputs: Sequence[np.ndarray | None], values: Sequ
     if node.op_type in ("Shape", "Size") and values[0] is not None:
         dims = list(values[0].shape)
         part = dims[node.attributes.get("start", 0):node.attributes.get("end", len(dims))]
-        return [_objects(part) if node.op_type == "Shape" else _objects(_product(dims))]
+        return [_objects(part) if node.op_type == "Shape" else _objects(product_of(dims))]
     if not inputs or any(x is None and (name or i in node.constants)
                          for i, (x, name) in enumerate(zip(inputs, node.inputs))):
         return None
@@ -44,18 +42,18 @@ def numbers_of(node: Operator, inputs: Sequence[np.ndarray | None], values: Sequ
         return None
     if node.op_type == "Cast":
         return [_as_objects(first)] if node.attributes["to"] in _INTEGERS else None
-    if node.op_type in _MOVED:
-        moved = _MOVED[node.op_type] or range(len(inputs))
-        arrays = [_as_objects(x) if x is not None and i in moved else x for i, x in enumerate(inputs)]
-        if any(x is not None and x.dtype == object for i, x in enumerate(arrays) if i not in moved):
-            return None
+    spec = OPERATORS[node.op_type]
+    if spec.moves:
+        arrays = [_as_objects(x) if x is not None and spec.moves_only(i) else x for i, x in enumerate(inputs)]
+        if any(x is not None and x.dtype == object for i, x in enumerate(arrays) if not spec.moves_only(i)):
+            return None                     # what says where must be known
         given = tuple("" if x is None else f"x{i}" for i, x in enumerate(arrays))
         return run_operator(replace(node, inputs=given, constants={}), arrays)
-    if node.op_type in _ARITHMETIC:
-        function = np.frompyfunc(_ARITHMETIC[node.op_type], len(inputs), 1)
+    if spec.symbolic is not None:
+        function = np.frompyfunc(spec.symbolic, len(inputs), 1)
         return [np.asarray(function(*(_as_objects(x) for x in inputs if x is not None)), object)]
     if node.op_type == "ReduceProd":
-        product = _objects(_product(list(_as_objects(first).ravel())))
+        product = _objects(product_of(list(_as_objects(first).ravel())))
         return [product if not node.attributes.get("keepdims", 1) else product.reshape((1,) * first.ndim)]
     return None
 
@@ -103,78 +101,3 @@ def _as_objects(array: np.ndarray) -> np.ndarray:
     flat = np.empty(array.size, object)
     flat[:] = array.ravel().tolist()
     return flat.reshape(array.shape)
-
-
-def _product(dims: Sequence[Dim | None]) -> Dim | None:
-    result: Dim | None = 1
-    for dim in dims:
-        result = _mul(result, dim)
-    return result
-
-
-def _known(*values: Any) -> bool:
-    return not any(v is None or isinstance(v, str) for v in values)
-
-
-def _add(a: Any, b: Any) -> Any:
-    return a + b if _known(a, b) else a if b == 0 else b if a == 0 else None
-
-
-def _sub(a: Any, b: Any) -> Any:
-    return a - b if _known(a, b) else a if b == 0 else 0 if a == b and a is not None else None
-
-
-def _mul(a: Any, b: Any) -> Any:
-    if 0 in (a, b):
-        return 0
-    return a * b if _known(a, b) else a if b == 1 else b if a == 1 else None
-
-
-def _div(a: Any, b: Any) -> Any:
-    if _known(a, b) and b != 0:
-        return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
-    return a if b == 1 else None
-
-
-def _equal(a: Any, b: Any) -> bool | None:
-    if _known(a, b):
-        return bool(a == b)
-    if a is not None and a == b:
-        return True
-    # A size is never negative.
-    return False if any(isinstance(v, int) and v < 0 and isinstance(w, str) for v, w in ((a, b), (b, a))) else None
-
-
-def _greater(a: Any, b: Any) -> bool | None:
-    if _known(a, b):
-        return bool(a > b)
-    if isinstance(a, str) and isinstance(b, int) and b < 0:
-        return True
-    return False if (isinstance(a, int) and a <= 0 and isinstance(b, str)) or (a is not None and a == b) else None
-
-
-def _not(a: Any) -> bool | None:
-    return None if a is None else not a
-
-
-def _and(a: Any, b: Any) -> bool | None:
-    return False if a is False or b is False else None if a is None or b is None else True
-
-
-def _max(a: Any, b: Any) -> Any:
-    if _known(a, b):
-        return max(a, b)
-    return a if a == b or (isinstance(b, int) and b <= 0 and a is not None) else \
-        b if isinstance(a, int) and a <= 0 and b is not None else None
-
-
-def _min(a: Any, b: Any) -> Any:
-    return min(a, b) if _known(a, b) else a if a == b else None
-
-
-_ARITHMETIC: dict[str, Callable[..., Any]] = {
-    "Add": _add, "Sub": _sub, "Mul": _mul, "Div": _div, "Equal": _equal, "Greater": _greater,
-    "Less": lambda a, b: _greater(b, a), "GreaterOrEqual": lambda a, b: _not(_greater(b, a)),
-    "LessOrEqual": lambda a, b: _not(_greater(a, b)), "Not": _not, "And": _and,
-    "Or": lambda a, b: _not(_and(_not(a), _not(b))), "Max": _max, "Min": _min,
-}

@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ....errors import FormatError, UnsupportedError
-from ....graph.activations import ACTIVATIONS, Activation
+from ....errors import ArgumentError, FormatError, UnsupportedError
+from ....graph.activations import Activation, from_onnx
 from ....types import Array
 from ..model import OnnxNode
 
@@ -17,10 +17,9 @@ GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
 # The first version of GRU had this default; models still carry it.
 _DIRECTIONS = {"forward": "forward", "foward": "forward", "reverse": "reverse", "bidirectional": "bidirectional"}
-_ACTIVATIONS = {"affine": "affine", "relu": "relu", "leakyrelu": "leaky_relu", "thresholdedrelu": "thresholded_relu",
-                "tanh": "tanh", "scaledtanh": "scaled_tanh", "sigmoid": "sigmoid", "hardsigmoid": "hard_sigmoid",
-                "elu": "elu", "softsign": "softsign", "softplus": "softplus"}
-_ATTRIBUTES = {"activation_alpha", "activation_beta", "activations", "clip", "direction", "hidden_size", "layout"}
+# `output_sequence`, of the first version, says whether Y is made: that it is read says so too.
+_ATTRIBUTES = {"activation_alpha", "activation_beta", "activations", "clip", "direction", "hidden_size", "layout",
+               "output_sequence"}
 _OWN = {"LSTM": {"input_forget"}, "GRU": {"linear_before_reset"}, "RNN": set()}
 _FLOATS = (np.float16, np.float32, np.float64)
 
@@ -147,19 +146,12 @@ def _activations(node: OnnxNode, dirs: int) -> tuple[tuple[Activation, ...], ...
     if not isinstance(names, tuple) or len(names) != per_direction * dirs or not all(isinstance(n, str) for n in names):
         _fail(node, f"activations must be {per_direction * dirs} names, got {names!r}")
     alphas, betas = (_floats(node, f"activation_{which}") for which in ("alpha", "beta"))
-    functions = []
-    for name in names:
-        known = _ACTIVATIONS.get(name.lower())
-        if known is None:
-            raise UnsupportedError(f"{node.label}: activation {name!r} is not supported; "
-                                   f"supported: {', '.join(_ACTIVATIONS)} (in any case)")
-        has_alpha, has_beta = (default is not None for default in ACTIVATIONS[known])
-        alpha = alphas.pop(0) if has_alpha and alphas else None
-        beta = betas.pop(0) if has_beta and betas else None
-        functions.append(Activation.of(known, alpha, beta))
-    if alphas or betas:
-        _fail(node, f"activation_{'alpha' if alphas else 'beta'} has more values than its activations "
-                    f"({', '.join(names)}) take")
+    try:
+        functions = from_onnx(names, alphas, betas)
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{node.label}: {error}") from error
+    except ArgumentError as error:
+        _fail(node, str(error))
     return tuple(tuple(functions[i:i + per_direction]) for i in range(0, len(functions), per_direction))
 
 

@@ -10,10 +10,9 @@ import numpy as np
 from ....data_types import DATA_TYPES
 from ....errors import FormatError, UnsupportedError
 from ....graph.nodes import Operator, Value
+from ....operators import OPERATORS
+from ....operators.shape_rules import ANY
 from ..model import OnnxNode
-
-_MOVES = {"Reshape", "Transpose", "Slice", "Squeeze", "Unsqueeze", "Gather", "Identity", "Cast", "Tile", "Flatten",
-          "Expand", "Split"}
 
 
 def constant_of(node: OnnxNode) -> np.ndarray:
@@ -34,7 +33,8 @@ def changes_nothing(node: Operator, values: Sequence[Value | None], made: Value)
     first = values[0] if values else None
     if first is None or len(node.outputs) != 1 or first.shape != made.shape or first.dtype != made.dtype:
         return False
-    if node.op_type in ("Identity", "Reshape", "Flatten", "Expand"):
+    spec = OPERATORS[node.op_type]
+    if spec.in_order:
         return True
     if node.op_type == "Cast":
         return DATA_TYPES[node.attributes["to"]] == first.dtype
@@ -46,7 +46,8 @@ def changes_nothing(node: Operator, values: Sequence[Value | None], made: Value)
         return fixed and bool(np.all(node.constants.get(4, np.array(1)) == 1))
     if node.op_type in ("Pad", "Tile"):
         return 1 in node.constants and bool(np.all(node.constants[1] == (0 if node.op_type == "Pad" else 1)))
-    return node.op_type in ("Concat", "Sum", "Max", "Min", "Mean") and len(node.inputs) == 1
+    several = spec.inputs[1] == ANY and (spec.elementwise or spec.moves == ANY)         # Sum, Max, Concat, ... of one
+    return several and len(node.inputs) == 1
 
 
 def is_zero(node: Operator, zeros: set[str]) -> bool:
@@ -56,9 +57,9 @@ def is_zero(node: Operator, zeros: set[str]) -> bool:
 
     if node.op_type == "ConstantOfShape":
         return 1 not in node.constants if len(node.inputs) < 2 else zero(1)
-    if node.op_type in _MOVES:
-        return zero(0)
-    return node.op_type == "Concat" and all(zero(i) for i in range(len(node.inputs)))
+    spec = OPERATORS[node.op_type]
+    moved = [i for i in range(len(node.inputs)) if spec.moves_only(i) or node.op_type == "Cast"]
+    return bool(moved) and all(map(zero, moved))
 
 
 def cost(node: Operator, made: Sequence[Value]) -> tuple[int, int] | None:

@@ -1,0 +1,69 @@
+"""A model kept as two files: what it is as JSON (`to_json()`, `get_config()`), its arrays as HDF5 (`save_weights`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ....errors import ArgumentError, FormatError
+from ....files import cannot_read, open_regular
+from ....strict_json import parse_object
+
+MAX_TEXT = 8 << 20
+# The versions of Keras that write no version of theirs mean what this one means.
+NEWEST = "3.15"
+_ENDINGS = (".weights.h5", ".h5", ".hdf5", "_weights.h5", "_weights.hdf5")
+
+
+def is_configuration(head: bytes) -> bool:
+    """Whether a file that begins so is JSON that may say what a model is."""
+    return head.lstrip().startswith(b"{") and any(
+        word in head for word in (b'"class_name"', b'"layers"', b'"input_layers"'))
+
+
+def contents_of(path: Path) -> dict[str, Any]:
+    """{"config", "metadata"} of a JSON file, as a `.keras` file has them.
+
+    Keras 2 writes its version beside the configuration. Keras 3 writes none: "said_version" is then missing from the
+    metadata, and what it means is taken to be what the newest of them mean.
+    Raises FormatError for other JSON, FileError.
+    """
+    try:
+        with open_regular(path) as file:
+            text = file.read(MAX_TEXT + 1)
+    except OSError as error:
+        cannot_read(path, error)
+    if len(text) > MAX_TEXT:
+        raise FormatError(f"{path}: a configuration of more than {MAX_TEXT} bytes is not read")
+    config = parse_object(text, "the configuration", nonfinite=True)
+    if "class_name" not in config:
+        if not isinstance(config.get("layers"), list):
+            raise FormatError(f"{path}: this JSON is no model: it has neither a class_name nor layers")
+        config = {"class_name": "Functional" if "input_layers" in config else "Sequential", "config": config}
+    version = config.get("keras_version")
+    if version is None:
+        version = NEWEST
+    metadata: dict[str, Any] = {"keras_version": version}
+    if "keras_version" not in config:
+        metadata["assumed_version"] = NEWEST
+    return {"config": config, "metadata": metadata}
+
+
+def weights_of(path: Path, given: Any) -> Path:
+    """The file of arrays: the one given, or the only one beside the JSON file that is called like it.
+
+    Raises ArgumentError, with what to type, where none or several are there.
+    """
+    if given is not None:
+        return Path(given)
+    stem = path.name.removesuffix(".json")
+    found = [place for ending in _ENDINGS if (place := path.with_name(stem + ending)).is_file()]
+    if len(found) == 1:
+        return found[0]
+    advice = 'say which: weights="model.weights.h5" (--weights on the command line)'
+    if found:
+        raise ArgumentError(f"{path}: several files may hold its arrays ({', '.join(place.name for place in found)}); "
+                            f"{advice}")
+    looked = ", ".join(stem + ending for ending in _ENDINGS)
+    raise ArgumentError(f"{path}: this says what a model is; its arrays are in another file, and none called {looked} "
+                        f"is beside it; {advice}")
