@@ -34,6 +34,9 @@ y, state = model.predict(x, initial_state={}, return_state=True)
 reveal_type(y)                                              # Array
 reveal_type(y.shape[0])                                     # int
 reveal_type(state["lstm"]["h"])                             # Array
+answer = model.predict({"x": x})
+assert isinstance(answer, dict)
+reveal_type(answer["mean"])                                 # Array
 model.predict(x, nan="maks")                                # call-overload
 model.predict(x, batchsize=3)                               # call-overload
 model.predict(3)                                            # call-overload
