@@ -41,7 +41,8 @@ class Turn:
                  traceback: TracebackType | None) -> None: ...
 
 @disjoint_base
-class OutputMemory: ...
+class OutputMemory:
+    def idle(self) -> int: ...
 
 @disjoint_base
 class CoreModel:
