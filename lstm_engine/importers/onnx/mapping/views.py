@@ -170,7 +170,8 @@ class View:
         """With one factor written as two."""
         at, first = split.factor, split.first
         axis, size = self.factors[at]
-        factors = (*self.factors[:at], (axis, first), (axis, size // first), *self.factors[at + 1:])  # type: ignore
+        assert isinstance(size, int)                # `_take` splits numbers alone
+        factors = (*self.factors[:at], (axis, first), (axis, size // first), *self.factors[at + 1:])
 
         def moved(f: int) -> tuple[int, ...]:
             return (f,) if f < at else (at, at + 1) if f == at else (f + 1,)

@@ -176,7 +176,8 @@ class Emitter:
         names = tuple("" if tensor is None else tensor.name for tensor in inputs)
         self.nodes.append(OnnxNode(outputs[0], op_type, names, outputs, attributes, "", OPSET,
                                    "" if projection is None else projection.name))
-        return [Tensor(name, tuple(shape), inputs[0].dtype) for name, shape in zip(outputs, shapes)]  # type: ignore
+        dtype = next(tensor.dtype for tensor in inputs if tensor is not None)
+        return [Tensor(name, tuple(shape), dtype) for name, shape in zip(outputs, shapes)]
 
     # Small words that many operators need.
 
