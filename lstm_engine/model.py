@@ -106,7 +106,7 @@ class Model:
         return {name: self._plan.values[name] for name in self._plan.outputs}
 
     @property
-    def dtype(self) -> str:
+    def dtype(self) -> Dtype:
         """What the layers compute in, "float32" or "float64"; `inputs` and `outputs` say what goes in and comes out."""
         return self._plan.dtype
 
@@ -116,7 +116,7 @@ class Model:
         return self._plan.isa
 
     @property
-    def gemm(self) -> str:
+    def gemm(self) -> Gemm:
         """What computes Dense and the input projections: "packed" or "blas"."""
         return self._plan.gemm
 

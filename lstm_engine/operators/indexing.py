@@ -183,8 +183,9 @@ declare("ScatterND", 3, make=_scatter_nd_kernel, attributes={"reduction": one_of
 def _top_k_shape(call: ShapeCall) -> Shapes:
     x, k = call.shape(), call.ints(1)
     axis = call.axis(call.attributes["axis"], len(x))
-    if k is not None and (k[0] < 0 or (isinstance(x[axis], int) and k[0] > x[axis])):    # type: ignore[operator]
-        raise call.error(f"k = {k[0]} does not fit axis {axis} of size {x[axis]}")
+    size = x[axis]
+    if k is not None and (k[0] < 0 or (isinstance(size, int) and k[0] > size)):
+        raise call.error(f"k = {k[0]} does not fit axis {axis} of size {size}")
     x[axis] = None if k is None else k[0]
     return [(x, call.dtype()), (x, "int64")]
 
@@ -207,7 +208,7 @@ def _top_k_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 
 def _cum_sum_axes(call: AxisCall) -> Place:
     at, axes = call.only_first(), call.ints(1)
-    need(bool(axes) and at != call.axis(axes[0]))      # type: ignore[index]
+    need(axes is not None and len(axes) > 0 and at != call.axis(axes[0]))
     return at
 
 

@@ -122,8 +122,8 @@ def _slice_shape(call: ShapeCall) -> Shapes:
         raise call.error("a step is 0")
     result = list(x)
     for k, axis in enumerate(axes):
-        known = None not in (starts, ends, steps)
-        result[axis] = sliced(x[axis], starts[k], ends[k], steps[k]) if known else None  # type: ignore[index]
+        result[axis] = None if starts is None or ends is None or steps is None else \
+            sliced(x[axis], starts[k], ends[k], steps[k])
     return [(result, call.dtype())]
 
 

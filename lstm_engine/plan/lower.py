@@ -13,7 +13,7 @@ from ..graph import Activate, Dense, Embedding, Graph, Node, Operator, Pool, Rec
 from ..limits import Limits
 from ..operators import infer_shapes
 from ..operators.places import Counts, Mixed, Place
-from ..types import Dtype
+from ..types import Dtype, Gemm
 from .axes import Axes
 from .bounds import Bounds
 from .host_nodes import host_kernel, host_step
@@ -37,9 +37,9 @@ class Plan:
     outputs: tuple[str, ...]
     values: dict[str, Value]
     steps: tuple[Step, ...]
-    dtype: str
+    dtype: Dtype
     isa: str
-    gemm: str
+    gemm: Gemm
     axes: Axes
     bounds: Bounds
     drops: tuple[tuple[str, ...], ...]          # values that nobody reads after a step
@@ -113,7 +113,7 @@ def _compute_dtype(graph: Graph, values: dict[str, Value]) -> Dtype:
     return "float64" if wide else "float32"
 
 
-def lower(graph: Graph, *, isa: str, gemm: str = "packed", threads: int = 1, limits: Limits | None = None) -> Plan:
+def lower(graph: Graph, *, isa: str, gemm: Gemm = "packed", threads: int = 1, limits: Limits | None = None) -> Plan:
     """Split the graph into steps and pack the weights of the C segments for one instruction set, on `threads`.
 
     The plan holds no array of the graph that it can do without. limits: of its calls.
