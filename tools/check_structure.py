@@ -32,8 +32,8 @@ EVERYWHERE = {"types"}                 # what every part may import: it names ty
 OWN = {"lstm_engine", "numpy", "__future__"}   # what may be imported when a module is loaded, besides Python's own
 STATIC = re.compile(r"(static|LE_INLINE|typedef|extern|struct|enum|union)\b")
 
-# Part of the package -> parts it may import; None: anything (the faces of the package stand at the top of the tree).
-PY_ARROWS: dict[str, set[str] | None] = {
+# Part of the package -> parts it may import, at the top of a file or inside a function. No way along them leads back.
+PY_ARROWS: dict[str, set[str]] = {
     "types": set(),
     "errors": set(),
     "arrays": {"errors"},
@@ -48,9 +48,8 @@ PY_ARROWS: dict[str, set[str] | None] = {
     "format": {"graph", "operators", "errors", "files", "pages", "strict_json"},
     "reference": {"data_types", "graph", "operators", "errors"},
     "importers": {"data_types", "graph", "operators", "format", "errors", "arguments", "files", "pages", "strict_json"},
-    "quantize": {"graph", "errors"},
     "layers": {"graph", "operators", "errors", "arrays", "arguments"},
-    "plan": {"graph", "operators", "errors", "arrays", "limits", "pages", "_core"},
+    "plan": {"graph", "operators", "errors", "limits", "pages", "_core"},
     "running": {"graph", "operators", "errors", "arrays", "arguments", "limits", "entry", "plan", "runtime", "_core"},
     "padding": {"errors", "arrays", "arguments", "entry"},
     "blas": {"_core"},
@@ -60,11 +59,20 @@ PY_ARROWS: dict[str, set[str] | None] = {
     "notes": set(),
     "ops": {"graph", "operators", "errors", "arrays", "arguments", "entry", "plan", "running", "runtime", "checking"},
     "checking": {"graph", "operators", "errors", "plan", "reference", "running", "_core"},
-    "model": None, "loading": None,
+    "summary": {"graph", "arguments", "plan"},
+    "model": {"graph", "operators", "errors", "arguments", "limits", "entry", "pages", "format", "layers", "plan",
+              "running", "runtime", "blas", "checking", "summary"},
+    "agreement": {"graph", "operators", "errors", "importers", "model"},
+    "loading": {"errors", "arguments", "files", "limits", "entry", "notes", "format", "importers", "model",
+                "agreement"},
     "verifying": {"graph", "operators", "errors", "files", "importers", "format", "reference", "model"},
-    "summary": None, "onnx_backend": None, "explain": None, "decode": None, "agreement": None,
-    "cli": None, "__init__": None, "__main__": None,
+    "onnx_backend": {"errors", "loading", "model"},
+    "cli": {"errors", "arguments", "files", "limits", "graph", "operators", "format", "importers", "plan", "runtime",
+            "padding", "notes", "summary", "model", "loading", "verifying", "__version__"},
+    "__main__": {"cli"},
 }
+FACE = "__init__"                      # may name anything: it is what users see
+
 # Folder of importers/ -> what else of importers/ its files may import.
 IMPORTER_ARROWS = {
     "reading": set(),
@@ -129,7 +137,7 @@ def python_violations() -> Iterator[str]:
     for path in sorted((ROOT / "lstm_engine").rglob("*.py")):
         where = path.relative_to(ROOT).as_posix()
         part = path.relative_to(ROOT / "lstm_engine").parts[0].removesuffix(".py")
-        if part not in PY_ARROWS:
+        if part != FACE and part not in PY_ARROWS:
             yield f"{where}: {part} has no place among the arrows of tools/check_structure.py"
         for module, top in imports(path):
             if top and module.split(".")[0] not in OWN and module.split(".")[0] not in sys.stdlib_module_names:
@@ -141,9 +149,20 @@ def python_violations() -> Iterator[str]:
             if head == "_core" and part not in CORE_USERS:
                 yield f"{where}: touches _core; only {', '.join(sorted(CORE_USERS))} do"
             allowed = PY_ARROWS.get(part)
-            if allowed is not None and head not in {part, *EVERYWHERE} \
-                    and not any(target == a or target.startswith(a + ".") for a in allowed):
+            if part != FACE and allowed is not None and head not in {part, *EVERYWHERE} and not any(
+                    f"{target}.".startswith(f"{name}.") for name in allowed):
                 yield f"{where}: imports {module}; {part} may import {sorted(allowed)}"
+
+
+def arrow_violations() -> Iterator[str]:
+    """Arrows that lead back to where they began: then none of them could be said to go down."""
+    arrows = {part: {target.split(".")[0] for target in targets} & PY_ARROWS.keys() - {part}
+              for part, targets in PY_ARROWS.items()}
+    done: set[str] = set()
+    while ready := [part for part in arrows if part not in done and arrows[part] <= done]:
+        done.update(ready)
+    if left := sorted(arrows.keys() - done):
+        yield f"tools/check_structure.py: arrows go round in a circle among {', '.join(left)}"
 
 
 def circle_violations() -> Iterator[str]:
@@ -203,7 +222,8 @@ def size_violations() -> Iterator[str]:
 
 
 def violations() -> list[str]:
-    return [*c_violations(), *python_violations(), *circle_violations(), *importer_violations(), *size_violations()]
+    return [*c_violations(), *python_violations(), *arrow_violations(), *circle_violations(), *importer_violations(),
+            *size_violations()]
 
 
 def main() -> int:

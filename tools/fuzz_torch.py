@@ -28,7 +28,7 @@ def main() -> int:
     options = parser.parse_args()
     sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support"), str(ROOT / "tests" / "differential")]
     from test_torch_programs import check
-    from torch_programs import composed
+    from torch_program_cases import composed
 
     warnings.simplefilter("ignore")
     first = options.seed if options.seed is not None else random.randrange(10**6)

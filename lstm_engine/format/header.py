@@ -156,6 +156,11 @@ def _check_metadata(metadata: Any) -> None:
         raise FormatError(f"header: crc32 must be 8 hexadecimal digits, got {metadata['crc32']!r:.100}")
 
 
+def begins_so(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is a `*.lstm` file."""
+    return head[8:].startswith(CRC_PREFIX)
+
+
 def _version(metadata: Mapping[str, str], key: str) -> int:
     text = metadata.get(key, "")
     if not (text.isascii() and text.isdigit() and len(text) < 10) or text.startswith("0"):

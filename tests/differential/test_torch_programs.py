@@ -9,8 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import torch_program_layers  # noqa: E402, F401  (more building blocks)
-from torch_programs import BLOCKS, composed, single  # noqa: E402
+from torch_program_cases import composed, single  # noqa: E402
+from torch_programs import BLOCKS  # noqa: E402
 
 import lstm_engine as le  # noqa: E402
 

@@ -72,6 +72,15 @@ def test_imports_in_a_circle_are_found_inside_functions_too(tmp_path, monkeypatc
         for name, through in (("one", "two"), ("three", "one"), ("two", "three"))]
 
 
+def test_arrows_that_go_round_are_found(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    import check_structure
+
+    monkeypatch.setitem(check_structure.PY_ARROWS, "errors", {"model"})
+    found = list(check_structure.arrow_violations())
+    assert len(found) == 1 and "errors" in found[0] and "model" in found[0]
+
+
 def test_file_names_are_unique_in_the_core(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "tools")
     import check_structure

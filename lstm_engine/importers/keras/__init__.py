@@ -127,13 +127,9 @@ def _from_spec(path: Path, head: bytes, source: Any) -> Graph:
     return replace(graph, metadata={"source": "keras", "producer": "arrays", **graph.metadata})
 
 
-def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: bool = False, exact: bool = False
-           ) -> Graph:
-    """The one way from configuration and arrays to a graph, whatever they were read from.
-
-    Empties `arrays`, so that what was brought to another layout is not kept in the old one as well.
-    """
-    from .mapping import (  # noqa: F401  (each registers its mappings)
+def mapping_table() -> frozenset[str]:
+    """The kinds of layers and operations ("ops.Matmul") that have a mapping, once all of these are loaded."""
+    from .mapping import (  # noqa: F401  (each registers what it maps)
         attention,
         convolution,
         core,
@@ -150,6 +146,19 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
         shaping,
         wrappers,
     )
+    from .mapping.registry import kinds
+
+    return kinds()
+
+
+def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: bool = False, exact: bool = False
+           ) -> Graph:
+    """The one way from configuration and arrays to a graph, whatever they were read from.
+
+    Empties `arrays`, so that what was brought to another layout is not kept in the old one as well.
+    """
+    mapping_table()
+    from .mapping import models
     from .mapping.builder import Builder
     from .mapping.registry import Context, known_layers, supported
     from .mapping.unread import check_all_read

@@ -117,6 +117,11 @@ def supported(kind: str) -> bool:
     return kind in _TABLE
 
 
+def kinds() -> frozenset[str]:
+    """The kinds that have a mapping."""
+    return frozenset(_TABLE)
+
+
 def known_layers() -> str:
     """The supported classes, for messages."""
     return ", ".join(sorted([*(kind for kind in _TABLE if not kind.startswith("ops.")), "Sequential", "Functional"]))
