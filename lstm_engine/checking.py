@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ._core import CoreModel, CoreStream, Turn
+from ._core import CoreModel, CoreStream, TryLock
 from .errors import CheckError, MissingDependencyError
 from .graph import Activate, Dense, Embedding, Graph, Node, Operator, Recurrent
 from .operators import OPERATORS
@@ -265,9 +265,9 @@ class _Core:
             self._check(arrays, [None] * len(self._segment.axes), results)
         return results
 
-    def stream(self, batch: int, rows: np.ndarray | None, threads: int, turn: Turn) -> _Stream:
-        own = Turn(CheckError, "the stream is in use")
-        return _Stream(self, self._core.stream(batch, rows, threads, own), rows, turn)
+    def stream(self, batch: int, rows: np.ndarray | None, threads: int, lock: TryLock) -> _Stream:
+        own = TryLock(CheckError, "the stream is in use")
+        return _Stream(self, self._core.stream(batch, rows, threads, own), rows, lock)
 
     def _check(self, inputs: list[Any], lengths: list[Any], outputs: list[Any], state_in: Any = None,
                state_out: Any = None, resumed: bool = False) -> None:
@@ -354,8 +354,8 @@ class _Core:
 class _Stream:
     """A CoreStream whose steps are checked, from the state that it had before each."""
 
-    def __init__(self, core: _Core, stream: CoreStream, rows: np.ndarray | None, turn: Turn) -> None:
-        self._core, self._stream, self._rows, self._turn = core, stream, rows, turn
+    def __init__(self, core: _Core, stream: CoreStream, rows: np.ndarray | None, lock: TryLock) -> None:
+        self._core, self._stream, self._rows, self._lock = core, stream, rows, lock
 
     def step(self, x: Any) -> Any:
         return self._checked(self._stream.step, x, True)
@@ -364,12 +364,12 @@ class _Stream:
         return self._checked(self._stream.chunk, x, False)
 
     def _checked(self, run: Callable[[Any], Any], x: Any, single: bool) -> Any:
-        if not self._turn.take():
+        if not self._lock.acquire():
             return None                                      # the long way says what is wrong
         try:
             return self._alone(run, x, single)
         finally:
-            self._turn.give()
+            self._lock.release()
 
     def _alone(self, run: Callable[[Any], Any], x: Any, single: bool) -> Any:
         before = None if self._rows is None else self._rows.copy()

@@ -91,7 +91,7 @@ class Model:
         """
         graph = self._whole()
         if graph is None:
-            graph = restore(self._plan.light)
+            graph = restore(self._plan.skeleton)
             self._whole = weakref.ref(graph)
         return graph
 
@@ -128,7 +128,7 @@ class Model:
     @property
     def assumptions(self) -> tuple[str, ...]:
         """What was assumed when the model was made from weights alone (docs/spec.md): sentences, kept in its file."""
-        return tuple(self._plan.light.metadata.get("assumptions", "").splitlines())
+        return tuple(self._plan.skeleton.metadata.get("assumptions", "").splitlines())
 
     def summary(self) -> str:
         """A table of the layers, their output shapes and parameters, and how the model will run."""
@@ -142,7 +142,7 @@ class Model:
         that NumPy reads). What several layers share is counted once."""
         cores = [step.core for step in self._plan.steps if step.core is not None]
         idle, kept = (sum(sizes) for sizes in zip((0, 0), *(core.memory() for core in cores)))
-        host, raw = held_bytes(self._plan.light)
+        host, raw = held_bytes(self._plan.skeleton)
         blocks = {address: size for core in cores for address, size in core.blocks().items()}
         return {"weights": sum(blocks.values()), "workspace": idle + self._runner.recorded_bytes(), "outputs": kept,
                 "host_operators": host, "raw": raw}
@@ -153,13 +153,13 @@ class Model:
         return f"<lstm_engine.Model {ins} -> {outs}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self._plan.light, self.gemm, self.limits)
+        return _rebuild, (self._plan.skeleton, self.gemm, self.limits)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model as a `*.lstm` file (docs/format.md); an existing file is replaced only by a whole one."""
         from . import format
 
-        format.save(self._plan.light, path_text(path, "save"))
+        format.save(self._plan.skeleton, path_text(path, "save"))
 
     def stream(self, batch: int = 1, states: Mapping[str, str] | None = None, threads: int | None = None) -> Stream:
         """A stream of `batch` live sequences: the recurrent state is kept between calls.

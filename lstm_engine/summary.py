@@ -43,7 +43,7 @@ def summary(model: Model) -> str:
     values = model._plan.values
     rows = [("name", "layer", "output", "parameters")]
     total = 0
-    for node in model._plan.light.nodes:
+    for node in model._plan.skeleton.nodes:
         parameters = sum(array.size for array in node.tensors().values())
         total += parameters
         made = next((name for name in node.outputs if name), "")

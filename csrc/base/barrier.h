@@ -9,7 +9,7 @@ typedef struct le_barrier {
     alignas(64) atomic_uint arrived;
     alignas(64) atomic_uint phase;
     unsigned members;
-    atomic_llong longest; /* ns that a member yielded its core at one meeting, the most of all meetings */
+    atomic_llong longest; /* ns that a member yielded its core at one wait, the most of all waits */
     atomic_llong given;   /* ns that cores were someone else's meanwhile, of all members */
 } le_barrier;
 

@@ -13,7 +13,7 @@ enum { SHORT_CALLS, LONG_CALLS, CLASSES };
 typedef struct crowding {
     atomic_int level;      /* threads are halved so many times */
     atomic_llong until;    /* on le_clock_ns; 0: never */
-    atomic_llong given;    /* ns given away at meetings, less what may be */
+    atomic_llong given;    /* ns given away at barriers, less what may be */
     atomic_llong given_at; /* on le_clock_ns */
     atomic_llong unanswered; /* ns of calls in a row that nobody joined */
     atomic_llong paused;     /* nobody is asked until then; on le_clock_ns */
@@ -25,13 +25,13 @@ static atomic_int ignored;
 
 enum {
     LONG_CALL_NS = 5000000,
-    STALL_NS = 2000000,          /* at one meeting: the member was not running */
+    STALL_NS = 2000000,          /* at one barrier: the member was not running */
     LEAST_RETREAT_NS = 8000000,
     MOST_LEVELS = 5,
     GIVEN_MOST_NS = 500000,
     GIVEN_SHARE = 8,             /* an eighth of the time may be given away */
     UNANSWERED_MOST_NS = 300000, /* threads that slept would be there */
-    PAUSE_NS = 2000000,          /* about a turn of another process on the core */
+    PAUSE_NS = 2000000,          /* about a time slice of another process on the core */
     LOSS = 100,                  /* one call in a hundred may lose: nobody is alone on a machine all the time */
     LOSSES_MOST = 150,           /* two within fifty calls */
     NOISE_NS = 20000,
@@ -63,7 +63,7 @@ static void retreat(crowding *class, int64_t alone, int64_t now)
     atomic_store_explicit(&class->until, now + length_of_retreat(class, alone, level), memory_order_relaxed);
 }
 
-/* Whether cores are given away for more than a share of the time: two processes that meet in turn never stall, and are
+/* Whether cores are given away for more than a share of the time: two processes whose barriers alternate never stall, and are
  * slower than one after the other. */
 static int gives_away(crowding *class, int64_t now, int64_t ns)
 {

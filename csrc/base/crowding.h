@@ -1,6 +1,6 @@
 /* How many threads a call may have: fewer while other calls of the process have them, or other processes the cores.
  *
- * Whoever meets a member that is not running waits for its turn to come, milliseconds; so when sharing makes more than one
+ * Whoever waits at a barrier for a member that is not running waits for its time slice, milliseconds; so when sharing makes more than one
  * call in a hundred slower, calls of that kind take half as many threads for as long as a hundred of them take, then try
  * again; if that was too soon, fewer still, and for twice as long. Where nobody comes, nobody is asked for a while. No
  * result depends on it.
@@ -15,8 +15,8 @@ typedef struct le_shared_call {
     int64_t alone;   /* what one thread takes: measured, or a guess */
     int64_t took;
     int64_t over;    /* took, less what one thread takes, where that was measured; else 0 */
-    int64_t longest; /* wait at one meeting */
-    int64_t given;   /* that the members' cores were someone else's while they met */
+    int64_t longest; /* wait at one barrier */
+    int64_t given;   /* that the members' cores were someone else's while they waited */
     int answered;    /* a thread besides the caller's began in time */
 } le_shared_call;
 

@@ -11,8 +11,8 @@
 
 #include "le.h"
 
-/* What a member does: `member` is 0 (the caller) .. threads-1. Any but the caller may come late or never: work is
- * claimed, or begun after a muster, never taken for granted. */
+/* What a member does: `member` is 0 (the caller) .. threads-1. Any but the caller may arrive when work has begun, or never: work is
+ * claimed, or begun after a rendezvous, never taken for granted. */
 typedef void (*le_team_work)(int member, void *context);
 
 /* What the caller does about every 20 ms while it waits for others. */

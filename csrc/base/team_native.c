@@ -145,7 +145,7 @@ static worker *hire_new(void)
 }
 
 /* Whether the worker is not on the caller's own CPU. A system wakes a thread where it last was, also when the caller has
- * come there since and a neighbour has the other cores: the two would take turns. */
+ * come there since and a neighbour has the other cores: the two would alternate. */
 static int apart(worker *one, int here)
 {
     if (here < 0 || atomic_load_explicit(&one->cpu, memory_order_relaxed) != here)

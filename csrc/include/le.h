@@ -259,7 +259,7 @@ typedef struct le_axis {
     const int32_t *lengths; /* [batch], each 0..steps, or null: all steps are real */
 } le_axis;
 
-/* How to deal work to threads: rows of the batch, hidden units of a layer, or layers; LE_SPLIT_AUTO leaves it to csrc/model/schedule.c. */
+/* How to partition work over threads: rows of the batch, hidden units of a layer, or layers; LE_SPLIT_AUTO leaves it to csrc/model/schedule.c. */
 typedef enum le_split { LE_SPLIT_AUTO = 0, LE_SPLIT_ROWS = 1, LE_SPLIT_UNITS = 2, LE_SPLIT_LAYERS = 3 } le_split;
 
 typedef struct le_run {

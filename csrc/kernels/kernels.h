@@ -3,7 +3,7 @@
  * Packed weights. A matrix with K inputs is cut into panels of `nv` vectors of `lanes` columns, stored
  * [panel][K][nv][lanes]. For an LSTM the four vectors are the gates i,o,f,c of the same `lanes` hidden units
  * (GRU: z,r,h), so a tile ends its k-loop with everything the cell needs; for Dense they are 4*lanes units. The last
- * panel of an LSTM may have its gates side by side in fewer vectors (LE_ORDER_CLOSE_GATES in layers/packed.h).
+ * panel of an LSTM may have its gates side by side in fewer vectors (LE_ORDER_PACKED_TAIL in layers/packed.h).
  *
  * Order of summation, the same in every kernel and tile shape: k runs in blocks of LE_K_BLOCK; a block is one
  * chain of fused multiply-adds from zero (multiply, then add, where the CPU has no FMA), block sums are added

@@ -11,22 +11,22 @@
 
 enum { GATE_I, GATE_O, GATE_F, GATE_C, LSTM_GATES, WIDTH = LSTM_GATES * LANES };
 
-/* Pre-activation j of one row. close: the gates stand side by side; constant where this is inlined. */
-LE_INLINE vec lstm_gate(const int close, int j, size_t units, const real *x, const real *sums, const real *bias)
+/* Pre-activation j of one row. tail: the gates stand side by side; constant where this is inlined. */
+LE_INLINE vec lstm_gate(const int tail, int j, size_t units, const real *x, const real *sums, const real *bias)
 {
-    if (!close)
+    if (!tail)
         return v_add(v_add(v_load(x + j * LANES), v_load(sums + j * LANES)), v_load(bias + j * LANES));
     const size_t at = (size_t)j * units;
     return v_add(v_add(v_load_n(x + at, units), v_load_n(sums + at, units)), v_load(bias + j * LANES));
 }
 
 /* The common cell of one row, sigmoid, tanh, tanh, in two parts: first c, and the output gate; then h. */
-LE_INLINE quotient lstm_state(const int close, size_t units, const real *x, const real *bias, const real *sums, real *c)
+LE_INLINE quotient lstm_state(const int tail, size_t units, const real *x, const real *bias, const real *sums, real *c)
 {
     vec gate[LSTM_GATES];
 #pragma GCC unroll 4
     for (int j = 0; j < LSTM_GATES; j++)
-        gate[j] = lstm_gate(close, j, units, x, sums, bias);
+        gate[j] = lstm_gate(tail, j, units, x, sums, bias);
     const vec f = v_sigmoid(gate[GATE_F]);
     const vec ig = v_divide_product(sigmoid_quotient(gate[GATE_I]), tanh_quotient(gate[GATE_C]));
     v_store(c, v_fma(f, v_load(c), ig));
@@ -111,7 +111,7 @@ static void lstm_row(const le_step *s, size_t panels, size_t x_panel)
 }
 
 /* Any LSTM cell for one row: sums of the h part come from scratch. */
-LE_INLINE void lstm_cell_general(const int close, const le_step *s, size_t row)
+LE_INLINE void lstm_cell_general(const int tail, const le_step *s, size_t row)
 {
     const size_t at = row * (size_t)(s->nv * LANES);
     const real *x = (const real *)s->x_part + at, *sums = (const real *)s->scratch + at;
@@ -120,7 +120,7 @@ LE_INLINE void lstm_cell_general(const int close, const le_step *s, size_t row)
     real *c = (real *)s->c + row * LANES;
     vec gate[LSTM_GATES];
     for (int j = 0; j < LSTM_GATES; j++)
-        gate[j] = lstm_gate(close, j, s->units, x, sums, bias);
+        gate[j] = lstm_gate(tail, j, s->units, x, sums, bias);
     const vec c_old = v_load(c);
     if (peephole) {
         gate[GATE_I] = v_fma(v_load(peephole), c_old, gate[GATE_I]);

@@ -108,7 +108,7 @@ static void apply_blas(const le_dense_layer *layer, size_t count, const le_dense
     }
 }
 
-void le_dense_block(const le_dense_layer *layer, const le_crew *crew, const le_block *block, const le_rows *x,
+void le_dense_block(const le_dense_layer *layer, const le_thread_group *threads, const le_block *block, const le_rows *x,
                     const le_rows *y, const le_dense_work *work)
 {
     const le_kernels *kernels = layer->kernels;
@@ -116,9 +116,9 @@ void le_dense_block(const le_dense_layer *layer, const le_crew *crew, const le_b
     const size_t count = list_rows(block, x, y, work);
     const int by_row = row_wise(layer->activation);
     size_t first_panel, last_panel;
-    le_share(crew, layer->w.panels, &first_panel, &last_panel);
+    le_share(threads, layer->w.panels, &first_panel, &last_panel);
     /* One member alone takes a softmax of rows that stay in its cache; several write theirs where all can read them. */
-    char *const logits = crew->members == 1 ? work->logits : NULL;
+    char *const logits = threads->members == 1 ? work->logits : NULL;
 
     if (layer->gemm == LE_GEMM_BLAS)
         apply_blas(layer, count, work);
@@ -136,7 +136,7 @@ void le_dense_block(const le_dense_layer *layer, const le_crew *crew, const le_b
             .scratch = work->scratch,
         };
         for (size_t panel = first_panel; panel < last_panel && layer->gemm == LE_GEMM_PACKED; panel++) {
-            if (le_stopped(crew, 2.0 * (double)rows * (double)layer->features * (double)width))
+            if (le_stopped(threads, 2.0 * (double)rows * (double)layer->features * (double)width))
                 break;
             part.first = panel * width;
             part.units = layer->units - part.first < width ? layer->units - part.first : width;
@@ -148,25 +148,25 @@ void le_dense_block(const le_dense_layer *layer, const le_crew *crew, const le_b
         }
         if (by_row) {
             size_t row, last_row;
-            le_meet(crew); /* a row is whole only when every member has written its units */
-            le_share(crew, rows, &row, &last_row);
-            for (; row < last_row && !le_stopped(crew, ROW_WISE_COST * (double)layer->units); row++)
+            le_group_wait(threads); /* a row is whole only when every member has written its units */
+            le_share(threads, rows, &row, &last_row);
+            for (; row < last_row && !le_stopped(threads, ROW_WISE_COST * (double)layer->units); row++)
                 kernels->softmax(layer->activation.kind == LE_ACT_LOG_SOFTMAX, layer->units, part.out[row],
                                  work->out[chunk + row], logits && work->past_cache);
         }
     }
-    le_meet(crew);
+    le_group_wait(threads);
 }
 
-void le_activate_block(const le_kernels *kernels, le_activation activation, size_t features, const le_crew *crew,
+void le_activate_block(const le_kernels *kernels, le_activation activation, size_t features, const le_thread_group *threads,
                        const le_block *block, const le_rows *x, const le_rows *y)
 {
     size_t first, last, active = block->rows;
-    le_share(crew, block->rows, &first, &last);
+    le_share(threads, block->rows, &first, &last);
     for (size_t step = block->begin; step < block->end; step++) {
         active = le_active(block, step, active);
         for (size_t row = first; row < last && row < active; row++) {
-            if (le_stopped(crew, ROW_WISE_COST * (double)features))
+            if (le_stopped(threads, ROW_WISE_COST * (double)features))
                 break;
             void *out = le_row(y, step, row);
             memcpy(out, le_row(x, step, row), features * le_dtype_size(kernels->dtype));
@@ -176,5 +176,5 @@ void le_activate_block(const le_kernels *kernels, le_activation activation, size
                 kernels->activate(activation, features, out);
         }
     }
-    le_meet(crew);
+    le_group_wait(threads);
 }

@@ -44,19 +44,19 @@ typedef struct le_dense_work {
 
 void le_dense_lay_work(const le_dense_layer *layer, size_t block_rows, le_arena *arena, le_dense_work *work);
 
-/* y = activation(x kernel + bias) for the active rows of the block. The crew has met when it returns. */
-void le_dense_block(const le_dense_layer *layer, const le_crew *crew, const le_block *block, const le_rows *x,
+/* y = activation(x kernel + bias) for the active rows of the block. All members have reached its barrier when it returns. */
+void le_dense_block(const le_dense_layer *layer, const le_thread_group *threads, const le_block *block, const le_rows *x,
                     const le_rows *y, const le_dense_work *work);
 
 /* y = activation(x) for the active rows of the block, rows of `features` elements. */
-void le_activate_block(const le_kernels *kernels, le_activation activation, size_t features, const le_crew *crew,
+void le_activate_block(const le_kernels *kernels, le_activation activation, size_t features, const le_thread_group *threads,
                        const le_block *block, const le_rows *x, const le_rows *y);
 
 /* Pool a block into y (a vector, zeroed before the first block): the last row, the running sum, the running maximum. */
-void le_pool_block(const le_kernels *kernels, le_pool_kind kind, size_t features, const le_crew *crew,
+void le_pool_block(const le_kernels *kernels, le_pool_kind kind, size_t features, const le_thread_group *threads,
                    const le_block *block, const le_rows *x, const le_rows *y);
 /* After the last block: sums become means. */
-void le_pool_finish(const le_kernels *kernels, le_pool_kind kind, size_t features, const le_crew *crew,
+void le_pool_finish(const le_kernels *kernels, le_pool_kind kind, size_t features, const le_thread_group *threads,
                     const le_block *block, const le_rows *y);
 
 #endif

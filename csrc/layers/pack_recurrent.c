@@ -32,8 +32,8 @@ static le_status pack_gate_phase(const le_packer *packer, const plain_weights *p
     phase->units = plain->hidden;
     phase->panel_units = (size_t)packer->kernels->lanes;
     phase->bias_bytes = (size_t)gates * phase->panel_units * plain->es;
-    /* The kernels of an LSTM take a last panel of close gates. */
-    phase->order = gates == LE_MAX_NV ? LE_ORDER_CLOSE_GATES : LE_ORDER_GATES;
+    /* The kernels of an LSTM take a packed tail. */
+    phase->order = gates == LE_MAX_NV ? LE_ORDER_PACKED_TAIL : LE_ORDER_GATES;
     le_status status = le_pack_rows(packer, phase->order, gates, plain->hidden, plain->features,
                                     plain->w + skip * plain->features, &phase->w);
     if (status == LE_OK)

@@ -84,7 +84,7 @@ DEFINE_SEPARATE(separate_f32, float)
 DEFINE_SEPARATE(separate_f64, double)
 
 /* Whether a panel has its gates side by side, and then how many units it has. */
-static size_t close_units(const packing *job, size_t panel)
+static size_t tail_units(const packing *job, size_t panel)
 {
     const le_packed *packed = job->packed;
     return panel + 1 == packed->panels && packed->last_nv < packed->nv ? job->units - panel * job->lanes : 0;
@@ -128,8 +128,8 @@ static void pack_rows_panels(packing *job, size_t panel, size_t end)
     const le_packed *packed = job->packed;
     const size_t es = le_dtype_size(job->dtype), nv = (size_t)packed->nv, stride = nv * job->lanes;
     for (; panel < end; panel++) {
-        const size_t close = close_units(job, panel), lanes = close ? close : job->lanes;
-        const size_t all = close ? (size_t)packed->last_nv * job->lanes : stride;
+        const size_t tail = tail_units(job, panel), lanes = tail ? tail : job->lanes;
+        const size_t all = tail ? (size_t)packed->last_nv * job->lanes : stride;
         char *const made = packed->data + panel * packed->panel_bytes;
         for (size_t j = 0; j < nv; j++) {
             size_t first;
@@ -232,7 +232,7 @@ le_status le_pack_rows(const le_packer *packer, le_panel_order order, int gates,
     const size_t lanes = (size_t)kernels->lanes;
     const int nv = order == LE_ORDER_UNITS ? LE_MAX_NV : gates;
     const size_t width = order == LE_ORDER_UNITS ? LE_MAX_NV * lanes : lanes;
-    const size_t left = order == LE_ORDER_CLOSE_GATES ? units % lanes : 0;
+    const size_t left = order == LE_ORDER_PACKED_TAIL ? units % lanes : 0;
     const int last_nv = left ? (int)(((size_t)gates * left + lanes - 1) / lanes) : nv;
     le_block_key key = le_block_key_of(LE_LAYOUT_ROWS, kernels, units, k, weights);
     key.order = (int)order;
@@ -274,8 +274,8 @@ void le_unpack_rows(const le_kernels *kernels, le_panel_order order, size_t unit
                          .packed = packed};
     const size_t es = le_dtype_size(kernels->dtype), nv = (size_t)packed->nv;
     for (size_t panel = 0; panel < packed->panels; panel++) {
-        const size_t close = close_units(&job, panel), lanes = close ? close : job.lanes;
-        const size_t stride = (size_t)(close ? packed->last_nv : packed->nv) * job.lanes;
+        const size_t tail = tail_units(&job, panel), lanes = tail ? tail : job.lanes;
+        const size_t stride = (size_t)(tail ? packed->last_nv : packed->nv) * job.lanes;
         for (size_t j = 0; j < nv; j++) {
             size_t first;
             const size_t rows = rows_of_vector(&job, panel, j, &first);

@@ -11,7 +11,7 @@
 typedef struct le_packed {
     size_t k;
     size_t panels;
-    int nv, last_nv;    /* vectors of a panel, and of the last one: fewer where that one is packed close */
+    int nv, last_nv;    /* vectors of a panel, and of the last one: fewer where that one is a packed tail */
     size_t panel_bytes; /* of one panel */
     size_t last_bytes;  /* of the last one */
     char *data;         /* a block, see blocks.h: others may read it too, so it is never written again; null: none */
@@ -23,9 +23,9 @@ size_t le_dtype_size(le_dtype dtype);
 /* How the rows of a weight matrix [columns, k] stand in panels. Gates: panel p, vector j, lane l is row
  * j * units + p * lanes + l, units being those of one gate and nv their number. Units: panel p, vector j, lane l is row
  * (p * nv + j) * lanes + l, and nv is LE_MAX_NV.
- * Close gates: the last panel, of u < lanes units, has its gates side by side instead, gate j of its unit l being column
+ * Packed tail: the last panel, of u < lanes units, has its gates side by side instead, gate j of its unit l being column
  * j * u + l (H = 100, 16 lanes: 25 vectors in place of 28). */
-typedef enum le_panel_order { LE_ORDER_GATES, LE_ORDER_CLOSE_GATES, LE_ORDER_UNITS } le_panel_order;
+typedef enum le_panel_order { LE_ORDER_GATES, LE_ORDER_PACKED_TAIL, LE_ORDER_UNITS } le_panel_order;
 
 /* Pack the rows of `weights` [gates*units, k] (gates is 1 for LE_ORDER_UNITS). Where the packer's store has what is
  * wanted, this and the functions below hold that. */

@@ -16,11 +16,11 @@
         }                                                                                        \
     } while (0)
 
-void le_pool_block(const le_kernels *kernels, le_pool_kind kind, size_t features, const le_crew *crew,
+void le_pool_block(const le_kernels *kernels, le_pool_kind kind, size_t features, const le_thread_group *threads,
                    const le_block *block, const le_rows *x, const le_rows *y)
 {
     size_t first, last, active = block->rows;
-    le_share(crew, block->rows, &first, &last);
+    le_share(threads, block->rows, &first, &last);
     for (size_t step = block->begin; step < block->end; step++) {
         active = le_active(block, step, active);
         for (size_t row = first; row < last && row < active; row++) {
@@ -36,14 +36,14 @@ void le_pool_block(const le_kernels *kernels, le_pool_kind kind, size_t features
             }
         }
     }
-    le_meet(crew);
+    le_group_wait(threads);
 }
 
-void le_pool_finish(const le_kernels *kernels, le_pool_kind kind, size_t features, const le_crew *crew,
+void le_pool_finish(const le_kernels *kernels, le_pool_kind kind, size_t features, const le_thread_group *threads,
                     const le_block *block, const le_rows *y)
 {
     size_t row, last;
-    le_share(crew, block->rows, &row, &last);
+    le_share(threads, block->rows, &row, &last);
     for (; kind == LE_POOL_MEAN && row < last; row++) {
         const size_t length = le_length(block, row);
         char *to = le_row(y, 0, row);
@@ -54,5 +54,5 @@ void le_pool_finish(const le_kernels *kernels, le_pool_kind kind, size_t feature
                 ((float *)to)[i] /= (float)length;
         }
     }
-    le_meet(crew);
+    le_group_wait(threads);
 }

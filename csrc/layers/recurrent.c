@@ -3,7 +3,7 @@
  *   x part   = x W'         all steps of the block at once, panel by panel
  *   h_t, c_t = cell(x part_t + h_{t-1} R' + b)     one kernel call a panel and step
  *
- * Hidden units (panels) are shared by the crew; its members meet after every phase, because what follows reads all
+ * Hidden units (panels) are shared by a thread group; its members wait for each other after every phase, because what follows reads all
  * units. Odd steps go through the panels backwards: the end of the weights is then still in the cache.
  */
 #include "layers/recurrent.h"
@@ -57,8 +57,8 @@ static void scatter_panels(const le_recurrent_layer *layer, const le_phase *phas
     const size_t es = le_recurrent_element(layer), lanes = (size_t)layer->kernels->lanes;
     const size_t row_bytes = (size_t)layer->gates * layer->hidden * es;
     const int columns = phase->panel_units != lanes;
-    const int close = phase->w.last_nv < phase->w.nv;
-    for (size_t panel = 0; panel < phase->w.panels - (size_t)close; panel++)
+    const int tail = phase->w.last_nv < phase->w.nv;
+    for (size_t panel = 0; panel < phase->w.panels - (size_t)tail; panel++)
         for (size_t i = 0; i < count; i++)
             for (size_t j = 0; j < (size_t)phase->w.nv; j++, to += lanes * es) {
                 const size_t unit = panel * phase->panel_units + (columns ? j * lanes : 0);
@@ -68,14 +68,14 @@ static void scatter_panels(const le_recurrent_layer *layer, const le_phase *phas
                 memset(to + units * es, 0, (lanes - units) * es);
             }
     const size_t left = layer->hidden % lanes, width = panel_width(layer, &phase->w, phase->w.panels - 1);
-    for (size_t i = 0; close && i < count; i++, to += width) {
+    for (size_t i = 0; tail && i < count; i++, to += width) {
         for (size_t j = 0; j < (size_t)phase->w.nv; j++)
             memcpy(to + j * left * es, work->plain + i * row_bytes + ((j + 1) * layer->hidden - left) * es, left * es);
         memset(to + (size_t)phase->w.nv * left * es, 0, width - (size_t)phase->w.nv * left * es);
     }
 }
 
-/* The whole projection as one BLAS product. Only a crew of one calls this. */
+/* The whole projection as one BLAS product. Only a thread alone calls this. */
 static void project_blas(const le_recurrent_layer *layer, const le_recurrent_direction *direction, size_t count,
                          const le_recurrent_work *work)
 {
@@ -102,14 +102,14 @@ static void project_panel(const le_recurrent_layer *layer, const le_packed *w, s
                             work->fetch_inputs ? next : NULL, to);
 }
 
-static void project_packed(const le_recurrent_layer *layer, const le_recurrent_direction *direction, const le_crew *crew,
+static void project_packed(const le_recurrent_layer *layer, const le_recurrent_direction *direction, const le_thread_group *threads,
                            size_t count, const le_recurrent_work *work)
 {
     for (int i = 0; i < direction->phases; i++) {
         const le_packed *w = &direction->phase[i].w;
         size_t first, last;
-        le_share(crew, w->panels, &first, &last);
-        for (size_t panel = first; panel < last && !le_stopped(crew, panel_work(layer, w, count)); panel++)
+        le_share(threads, w->panels, &first, &last);
+        for (size_t panel = first; panel < last && !le_stopped(threads, panel_work(layer, w, count)); panel++)
             project_panel(layer, w, panel, count, work, panel_at(w, panel + 1 < last ? panel + 1 : panel),
                           work->x_part[i] + (panel - first) * count * le_recurrent_width(layer, w));
     }
@@ -121,16 +121,16 @@ static void project_packed(const le_recurrent_layer *layer, const le_recurrent_d
 typedef struct projected {
     char *rows;
     size_t at, count;
-    int late; /* a block of one step projects each panel just before it is used, while its rows are in the nearest cache */
+    int on_demand; /* a block of one step projects each panel just before it is used, while its rows are in the nearest cache */
     int from_zero; /* this step's h_prev is zero */
 } projected;
 
 /* One row by this member's panels of a matrix. */
-static void row_panels(const le_recurrent_layer *layer, const le_packed *packed, const le_crew *crew, const void *row,
+static void row_panels(const le_recurrent_layer *layer, const le_packed *packed, const le_thread_group *threads, const void *row,
                        size_t k, int backwards, char *to)
 {
     size_t first, last;
-    le_share(crew, packed->panels, &first, &last);
+    le_share(threads, packed->panels, &first, &last);
     const le_panels panels = {.count = last - first, .first = panel_at(packed, first), .bytes = packed->panel_bytes,
                               .backwards = backwards, .last_nv = last == packed->panels ? packed->last_nv : 0};
     layer->kernels->row_product(packed->nv, &panels, row, k, to);
@@ -155,22 +155,22 @@ static char *inputs_of(const le_recurrent_layer *layer, const le_phase *phase, c
 }
 
 /* One step of one row: all panels this member owns at once. Backwards, what was read last comes first here too. */
-static void run_row(const le_recurrent_layer *layer, const le_phase *phase, const le_crew *crew, le_step *step,
+static void run_row(const le_recurrent_layer *layer, const le_phase *phase, const le_thread_group *threads, le_step *step,
                     const projected *x, const le_recurrent_work *work, char *c, int backwards)
 {
     const size_t width = le_recurrent_width(layer, &phase->r), k = x->from_zero && le_phase_idle(phase) ? 0 : phase->r.k;
-    const int inputs = x->late && phase->w.panels > 0;
+    const int inputs = x->on_demand && phase->w.panels > 0;
     size_t first, last;
-    le_share(crew, phase->r.panels, &first, &last);
-    if (le_stopped(crew, (double)(last - first) * panel_work(layer, &phase->r, 1))) {
-        le_meet(crew);
+    le_share(threads, phase->r.panels, &first, &last);
+    if (le_stopped(threads, (double)(last - first) * panel_work(layer, &phase->r, 1))) {
+        le_group_wait(threads);
         return;
     }
     if (inputs && !backwards)
-        row_panels(layer, &phase->w, crew, work->x_rows[0], layer->features, 0, x->rows);
-    row_panels(layer, &phase->r, crew, step->h_prev[0], k, backwards, work->scratch);
+        row_panels(layer, &phase->w, threads, work->x_rows[0], layer->features, 0, x->rows);
+    row_panels(layer, &phase->r, threads, step->h_prev[0], k, backwards, work->scratch);
     if (inputs && backwards)
-        row_panels(layer, &phase->w, crew, work->x_rows[0], layer->features, 1, x->rows);
+        row_panels(layer, &phase->w, threads, work->x_rows[0], layer->features, 1, x->rows);
     if (phase->fused && first < last) {
         set_panel(layer, phase, first, c, step);
         step->units = phase->units - step->first;
@@ -186,21 +186,21 @@ static void run_row(const le_recurrent_layer *layer, const le_phase *phase, cons
         phase->cells(step);
     }
     step->scratch = work->scratch;
-    le_meet(crew);
+    le_group_wait(threads);
 }
 
 /* One phase of one step: every panel this member owns. */
-static void run_phase(const le_recurrent_layer *layer, const le_phase *phase, const le_crew *crew, le_step *step,
+static void run_phase(const le_recurrent_layer *layer, const le_phase *phase, const le_thread_group *threads, le_step *step,
                       const projected *x, const le_recurrent_work *work, char *c, int backwards)
 {
     const le_kernels *kernels = layer->kernels;
-    const int idle = x->from_zero && le_phase_idle(phase), inputs = x->late && phase->w.panels > 0;
-    const le_packed *reads = inputs ? &phase->w : &phase->r; /* first in each panel's turn */
+    const int idle = x->from_zero && le_phase_idle(phase), inputs = x->on_demand && phase->w.panels > 0;
+    const le_packed *reads = inputs ? &phase->w : &phase->r; /* first of what each panel reads */
     size_t first, last;
-    le_share(crew, phase->r.panels, &first, &last);
+    le_share(threads, phase->r.panels, &first, &last);
     step->k = idle ? 0 : phase->r.k;
     const double work_of_a_panel = panel_work(layer, &phase->r, step->rows) + panel_work(layer, reads, step->rows);
-    for (size_t i = first; i < last && !le_stopped(crew, work_of_a_panel); i++) {
+    for (size_t i = first; i < last && !le_stopped(threads, work_of_a_panel); i++) {
         const size_t panel = backwards ? first + last - 1 - i : i;
         const size_t after = i + 1 == last ? panel : backwards ? panel - 1 : panel + 1;
         set_panel(layer, phase, panel, c, step);
@@ -209,7 +209,7 @@ static void run_phase(const le_recurrent_layer *layer, const le_phase *phase, co
         if (inputs)
             project_panel(layer, &phase->w, panel, x->count, work, idle ? panel_at(&phase->w, after) : step->panel,
                           x->rows);
-        step->x_part = x->late ? x->rows : inputs_of(layer, phase, x, panel - first, panel);
+        step->x_part = x->on_demand ? x->rows : inputs_of(layer, phase, x, panel - first, panel);
         if (phase->fused) {
             phase->fused(step);
             continue;
@@ -217,20 +217,20 @@ static void run_phase(const le_recurrent_layer *layer, const le_phase *phase, co
         kernels->product(step->nv, step->rows, step->h_prev, step->k, step->panel, step->next, step->scratch);
         phase->cells(step);
     }
-    le_meet(crew);
+    le_group_wait(threads);
 }
 
-static void run_direction(const le_recurrent_layer *layer, int d, const le_crew *crew, const le_block *block,
+static void run_direction(const le_recurrent_layer *layer, int d, const le_thread_group *threads, const le_block *block,
                           const le_rows *x, const le_rows *y, le_recurrent_state *state, const le_recurrent_work *work,
                           int from_zero)
 {
     const le_recurrent_direction *direction = &layer->direction[d];
     const size_t count = list_inputs(direction, block, x, work->x_rows);
-    const int late = layer->gemm == LE_GEMM_PACKED && block->end - block->begin == 1;
+    const int on_demand = layer->gemm == LE_GEMM_PACKED && block->end - block->begin == 1;
     if (layer->gemm == LE_GEMM_BLAS)
         project_blas(layer, direction, count, work);
-    else if (!late)
-        project_packed(layer, direction, crew, count, work);
+    else if (!on_demand)
+        project_packed(layer, direction, threads, count, work);
 
     char *const carried = state->h[d], *const other = carried + block->rows * layer->h_stride;
     for (size_t row = 0; row < block->rows; row++) {
@@ -259,12 +259,12 @@ static void run_direction(const le_recurrent_layer *layer, int d, const le_crew 
             const le_phase *phase = &direction->phase[i];
             step.h_prev = phase->from_middle ? work->middle_in : work->h_prev;
             step.h_out = phase->to_middle ? work->middle_out : work->h_out;
-            const projected inputs = {.rows = work->x_part[i], .at = at, .count = count, .late = late,
+            const projected inputs = {.rows = work->x_part[i], .at = at, .count = count, .on_demand = on_demand,
                                       .from_zero = from_zero && s == 0};
-            const int backwards = (int)((s + (size_t)work->turn) % 2);
+            const int backwards = (int)((s + (size_t)work->sweep) % 2);
             /* From two blocks of k on a panel has chains enough alone, and its cells run beside the next one's product. */
             const int side_by_side = active == 1 && (phase->fused || phase->r.k < 2 * LE_K_BLOCK);
-            (side_by_side ? run_row : run_phase)(layer, phase, crew, &step, &inputs, work, state->c[d], backwards);
+            (side_by_side ? run_row : run_phase)(layer, phase, threads, &step, &inputs, work, state->c[d], backwards);
         }
         for (size_t row = 0; row < active; row++)
             work->h_prev[row] = work->h_out[row];
@@ -273,33 +273,33 @@ static void run_direction(const le_recurrent_layer *layer, int d, const le_crew 
 
     /* Outputs of this block may be overwritten by the next one: bring the last h of every row home. */
     size_t first_row, last_row;
-    le_share(crew, block->rows, &first_row, &last_row);
+    le_share(threads, block->rows, &first_row, &last_row);
     for (size_t row = first_row; row < last_row; row++) {
         char *home = carried + row * layer->h_stride;
-        if (le_stopped(crew, (double)layer->output))
+        if (le_stopped(threads, (double)layer->output))
             break;
         if (work->h_prev[row] != home)
             memcpy(home, work->h_prev[row], layer->output * le_recurrent_element(layer));
     }
-    le_meet(crew);
+    le_group_wait(threads);
 }
 
-void le_recurrent_block(const le_recurrent_layer *layer, const le_crew *crew, const le_block *block, const le_rows *x,
+void le_recurrent_block(const le_recurrent_layer *layer, const le_thread_group *threads, const le_block *block, const le_rows *x,
                         const le_rows *y, le_recurrent_state *state, const le_recurrent_work *work, int from_zero)
 {
-    if (layer->dirs == 2 && crew->members > 1) {
-        const int half = crew->members / 2, d = crew->member >= half;
-        const le_crew mine = {
-            .member = d ? crew->member - half : crew->member,
-            .members = d ? crew->members - half : half,
-            .barrier = &crew->directions[d],
-            .watch = crew->watch,
-            .caller = crew->caller,
+    if (layer->dirs == 2 && threads->members > 1) {
+        const int half = threads->members / 2, d = threads->member >= half;
+        const le_thread_group mine = {
+            .member = d ? threads->member - half : threads->member,
+            .members = d ? threads->members - half : half,
+            .barrier = &threads->directions[d],
+            .watch = threads->watch,
+            .caller = threads->caller,
         };
         run_direction(layer, d, &mine, block, x, y, state, work, from_zero);
-        le_meet(crew);
+        le_group_wait(threads);
         return;
     }
     for (int d = 0; d < layer->dirs; d++)
-        run_direction(layer, d, crew, block, x, y, state, work, from_zero);
+        run_direction(layer, d, threads, block, x, y, state, work, from_zero);
 }

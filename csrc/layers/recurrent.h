@@ -7,7 +7,7 @@
 #include "layers/packed.h"
 #include "layers/view.h"
 
-/* A step is one product and what follows it, or two with a meeting of the crew in between: a GRU that resets h
+/* A step is one product and what follows it, or two with a barrier in between: a GRU that resets h
  * before its product, and an LSTM that projects h. What passes between the two is the layer's middle row. */
 typedef struct le_phase {
     le_step_kernel fused; /* the product and what follows it in one, or null: then the product, and `cells` */
@@ -88,7 +88,7 @@ void le_recurrent_lay_state(const le_recurrent_layer *layer, size_t rows, le_are
 void le_recurrent_put(const le_recurrent_layer *layer, le_recurrent_state *state, size_t rows, size_t row, const void *h,
                       const void *c);
 /* All rows at once, as `le_recurrent_put` without h and c. */
-void le_recurrent_zero(const le_recurrent_layer *layer, const le_crew *crew, le_recurrent_state *state, size_t rows);
+void le_recurrent_zero(const le_recurrent_layer *layer, const le_thread_group *threads, le_recurrent_state *state, size_t rows);
 /* The reverse of put: either may be null. */
 void le_recurrent_get(const le_recurrent_layer *layer, const le_recurrent_state *state, size_t rows, size_t row, void *h,
                       void *c);
@@ -103,16 +103,16 @@ typedef struct le_recurrent_work {
     char *gathered, *plain;       /* gemm = blas: [block rows, features], [block rows, gates*H] */
     int fetch;                    /* fetch weights of h ahead of their use: they leave the cache from step to step */
     int fetch_inputs;             /* the same of weights of x, from block to block */
-    int turn;                     /* 0 or 1: from which end the first step goes through the panels */
+    int sweep;                    /* 0 or 1: from which end the first step goes through the panels */
 } le_recurrent_work;
 
-/* block_rows: rows x steps of a block at most; members: of the crew that shares a group. */
+/* block_rows: rows x steps of a block at most; members: of the thread group that shares a row group. */
 void le_recurrent_lay_work(const le_recurrent_layer *layer, size_t rows, size_t block_rows, int members, le_arena *arena,
                            le_recurrent_work *work);
 
 /* Steps block->begin..end. y: where h of each step goes ([.., dirs*output]), or null when only the state is wanted.
- * from_zero: h is zero in every row before step 0. Every member of the crew calls it; they have met when it returns. */
-void le_recurrent_block(const le_recurrent_layer *layer, const le_crew *crew, const le_block *block, const le_rows *x,
+ * from_zero: h is zero in every row before step 0. Every member calls it; all have reached its barrier when it returns. */
+void le_recurrent_block(const le_recurrent_layer *layer, const le_thread_group *threads, const le_block *block, const le_rows *x,
                         const le_rows *y, le_recurrent_state *state, const le_recurrent_work *work, int from_zero);
 
 #endif

@@ -55,24 +55,24 @@ void le_recurrent_put(const le_recurrent_layer *layer, le_recurrent_state *state
 }
 
 /* Clear memory, part by part: pages fresh from the system take a second a gigabyte, and the caller may not want to wait. */
-static void clear(const le_crew *crew, char *to, size_t bytes)
+static void clear(const le_thread_group *threads, char *to, size_t bytes)
 {
     const size_t part = 8 << 20;
     const double operations_of_a_byte = 16;
     for (size_t at = 0; at < bytes; at += part) {
         const size_t count = bytes - at < part ? bytes - at : part;
-        if (le_stopped(crew, operations_of_a_byte * (double)count))
+        if (le_stopped(threads, operations_of_a_byte * (double)count))
             return;
         memset(to + at, 0, count);
     }
 }
 
-void le_recurrent_zero(const le_recurrent_layer *layer, const le_crew *crew, le_recurrent_state *state, size_t rows)
+void le_recurrent_zero(const le_recurrent_layer *layer, const le_thread_group *threads, le_recurrent_state *state, size_t rows)
 {
     for (int d = 0; d < layer->dirs; d++) {
-        clear(crew, state->h[d], rows * layer->h_stride);
+        clear(threads, state->h[d], rows * layer->h_stride);
         if (layer->cell == LE_LSTM)
-            clear(crew, state->c[d], rows * layer->lanes_hidden * le_recurrent_element(layer));
+            clear(threads, state->c[d], rows * layer->lanes_hidden * le_recurrent_element(layer));
     }
 }
 
@@ -90,11 +90,11 @@ void le_recurrent_get(const le_recurrent_layer *layer, const le_recurrent_state 
 
 /* ---- scratch ---------------------------------------------------------------------------------------- */
 
-/* The largest number of panels one member of the crew can own. */
+/* The largest number of panels one member of a thread group can own. */
 static size_t own_panels(const le_recurrent_layer *layer, const le_packed *packed, int members)
 {
-    const size_t crew = layer->dirs == 2 && members > 1 ? (size_t)members / 2 : (size_t)members;
-    return (packed->panels + crew - 1) / crew;
+    const size_t sharers = layer->dirs == 2 && members > 1 ? (size_t)members / 2 : (size_t)members;
+    return (packed->panels + sharers - 1) / sharers;
 }
 
 void le_recurrent_lay_work(const le_recurrent_layer *layer, size_t rows, size_t block_rows, int members, le_arena *arena,
@@ -120,7 +120,7 @@ void le_recurrent_lay_work(const le_recurrent_layer *layer, size_t rows, size_t 
     work->scratch = le_arena_take(arena, le_mul(rows > panels ? rows : panels, LE_MAX_NV * (size_t)layer->kernels->lanes),
                                   es);
     work->gathered = work->plain = NULL;
-    work->turn = 0;
+    work->sweep = 0;
     if (layer->gemm == LE_GEMM_BLAS) {
         work->gathered = le_arena_take(arena, le_mul(block_rows, layer->features), es);
         work->plain = le_arena_take(arena, le_mul(block_rows, (size_t)layer->gates * layer->hidden), es);

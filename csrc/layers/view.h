@@ -52,33 +52,33 @@ static inline size_t le_active(const le_block *block, size_t step, size_t from)
     return from;
 }
 
-/* The members that work on one group of rows, and what they meet at. */
-typedef struct le_crew {
+/* The threads that work on one row group, and the barriers that they wait at; `member` is which of them this is. */
+typedef struct le_thread_group {
     int member, members;
     le_barrier *barrier;    /* of all members */
     le_barrier *directions; /* [2]: of the members of each direction of a bidirectional layer */
     le_watch *watch;        /* of the run, or null: it always goes on */
     int caller;             /* this member is the caller's thread */
-} le_crew;
+} le_thread_group;
 
 /* Whether to leave the rest of a piece of work undone, asked before `work` operations. Members may learn of it at
- * different times: whoever does goes on to every meeting, and only leaves out the arithmetic between them. */
-static inline int le_stopped(const le_crew *crew, double work)
+ * different times: whoever does goes on to every barrier, and only leaves out the arithmetic between them. */
+static inline int le_stopped(const le_thread_group *threads, double work)
 {
-    return crew->watch != NULL && le_watch_stops(crew->watch, crew->caller, work);
+    return threads->watch != NULL && le_watch_stops(threads->watch, threads->caller, work);
 }
 
-static inline void le_meet(const le_crew *crew)
+static inline void le_group_wait(const le_thread_group *threads)
 {
-    if (crew->members > 1)
-        le_barrier_wait(crew->barrier);
+    if (threads->members > 1)
+        le_barrier_wait(threads->barrier);
 }
 
 /* This member's share of `count` things: begin..end. */
-static inline void le_share(const le_crew *crew, size_t count, size_t *begin, size_t *end)
+static inline void le_share(const le_thread_group *threads, size_t count, size_t *begin, size_t *end)
 {
-    *begin = count * (size_t)crew->member / (size_t)crew->members;
-    *end = count * ((size_t)crew->member + 1) / (size_t)crew->members;
+    *begin = count * (size_t)threads->member / (size_t)threads->members;
+    *end = count * ((size_t)threads->member + 1) / (size_t)threads->members;
 }
 
 #endif

@@ -1,15 +1,15 @@
-/* Running a finished model: check, deal the rows, and let threads walk through it.
+/* Running a finished model: check, partition the rows, and let threads walk through it.
  *
- * Groups of rows are claimed one after the other by the caller and whatever threads have come; groups never meet, so
+ * Groups of rows are claimed one after the other by the caller and whatever threads have come; groups never wait for each other, so
  * nobody waits for a thread that does not run but at the end, for the group that it has begun. Where one group is the
- * work of a crew, that begins whole or not at all.
+ * work of a thread group, that begins whole or not at all.
  */
 #include "base/clock.h"
 #include "base/crowding.h"
 #include "base/status.h"
 #include "base/team.h"
 #include "model/check_run.h"
-#include "model/deal_rows.h"
+#include "model/partition_rows.h"
 #include "model/running.h"
 
 static void claim_groups(int member, void *context)
@@ -30,10 +30,10 @@ static void claim_groups(int member, void *context)
     }
 }
 
-static void join_crew(int member, void *context)
+static void join_group(int member, void *context)
 {
     le_running *all = context;
-    if (member > 0 ? le_muster_join(&all->muster) : le_muster_call(&all->muster, all->workspace->schedule.members - 1))
+    if (member > 0 ? le_rendezvous_join(&all->rendezvous) : le_rendezvous_call(&all->rendezvous, all->workspace->schedule.members - 1))
         le_walk_group(all, 0, member, member == 0);
     else if (member == 0)
         all->stood_down = 1;
@@ -67,34 +67,34 @@ static void learn(le_running *all, int64_t began)
     le_crowding_note(&call);
 }
 
-/* Run as the workspace's schedule says; whether the crew, if there is one, was whole. */
+/* Run as the workspace's schedule says; whether the thread group, if there is one, was whole. */
 static int run_scheduled(le_running *all)
 {
     const le_schedule *schedule = &all->workspace->schedule;
-    const int crew = schedule->members > 1;
-    if (crew) {
+    const int together = schedule->members > 1;
+    if (together) {
         le_barrier *barriers = all->workspace->groups[0].barriers;
         le_barrier_init(&barriers[0], schedule->members);
         le_barrier_init(&barriers[1], schedule->members / 2);
         le_barrier_init(&barriers[2], schedule->members - schedule->members / 2);
-        le_muster_init(&all->muster);
+        le_rendezvous_init(&all->rendezvous);
     }
     atomic_init(&all->claimed, 0);
     atomic_init(&all->joined, 0);
     all->stood_down = all->own = 0;
     const int64_t began = schedule->threads > 1 ? le_clock_ns() : 0;
-    le_team_run(schedule->threads, crew ? join_crew : claim_groups, all, while_waiting);
+    le_team_run(schedule->threads, together ? join_group : claim_groups, all, while_waiting);
     if (schedule->threads > 1)
         learn(all, began);
     return !all->stood_down;
 }
 
-/* A workspace with its rows dealt, for so many threads at most. */
+/* A workspace with its rows partitioned, for so many threads at most. */
 static le_workspace *prepare(le_model *model, le_run *run, int threads)
 {
     run->threads = threads;
     le_workspace *workspace = le_workspace_take(model, run);
-    if (workspace != NULL && le_deal_rows(model, run, workspace) != LE_OK) {
+    if (workspace != NULL && le_partition_rows(model, run, workspace) != LE_OK) {
         le_workspace_give(model, workspace);
         workspace = NULL;
     }
@@ -130,7 +130,7 @@ le_status le_model_run(le_model *model, const le_run *run, le_error *error)
         const int wanted = all.workspace->schedule.threads, taken = le_threads_take(wanted, all.workspace->alone_ns);
         const int ready = taken == wanted || with_fewer(&all, taken);
         if (ready && !run_scheduled(&all) && with_fewer(&all, 1))
-            run_scheduled(&all); /* the caller does what the crew should have done */
+            run_scheduled(&all); /* the caller does what the thread group should have done */
         le_threads_give(taken);
     }
     if (all.workspace == NULL)

@@ -2,7 +2,7 @@
 #ifndef LE_MODEL_RUNNING_H
 #define LE_MODEL_RUNNING_H
 
-#include "base/muster.h"
+#include "base/rendezvous.h"
 #include "base/watch.h"
 #include "model/workspace.h"
 
@@ -11,15 +11,15 @@ typedef struct le_running {
     le_run *run;
     le_workspace *workspace;
     le_watch watch;
-    le_muster muster;        /* of a crew */
+    le_rendezvous rendezvous; /* of a thread group */
     atomic_int claimed;      /* groups of rows that somebody has begun */
     atomic_int joined;       /* threads besides the caller's that have begun one */
     int own;                 /* groups that the caller has done */
     int64_t own_ns;          /* and the time it took for them */
-    int stood_down;          /* the crew was not whole */
+    int stood_down;          /* the thread group was not whole */
 } le_running;
 
-/* Walk through all stages with the rows of group g, as the member of its crew that is numbered `member`; `caller`: on the
+/* Walk through all stages with the rows of group g, as the member of its thread group that is numbered `member`; `caller`: on the
  * caller's thread. */
 void le_walk_group(le_running *all, int g, int member, int caller);
 

@@ -3,8 +3,8 @@
 #include "base/cpu.h"
 #include "base/team.h"
 
-/* Below about 15 us of arithmetic on one core, waking a second thread costs more than it gives: a parallel region and
- * its barrier take 1 to 4 us, and idle threads may be asleep. */
+/* Arithmetic below which waking a second thread costs more than it gives: a parallel region and its barrier take their
+ * time, and idle threads may be asleep (what was measured for this and the constants below: docs/performance.md). */
 #define LE_SMALL_FLOPS 1.5e6
 
 /* Weights per step above which one core no longer finds them in its own cache, as a share of L2. */
@@ -84,9 +84,9 @@ static int can_go_by_layers(const le_model *model, const le_stage *stage)
     return 1;
 }
 
-/* Whether layers are a fair deal: two or more that take about the same, in the stage that nearly all the work is in,
- * many steps, and each layer's weights in its core's cache. Then nobody meets within a block, where sharing units costs a
- * meeting at every step (two LSTM of 100 units, one row: 1.1 us a step and layer in place of 1.7). */
+/* Whether layers are a fair partition: two or more that take about the same, in the stage that nearly all the work is in,
+ * many steps, and each layer's weights in its core's cache. Then nobody waits within a block, where sharing units costs a
+ * barrier at every step. */
 static int layers_pay(const le_model *model, const le_run *run, int members)
 {
     enum { LEAST_STEPS = 64 };
@@ -110,22 +110,20 @@ static int layers_pay(const le_model *model, const le_run *run, int members)
     return 0;
 }
 
-/* Whether sharing units leaves more than the meetings take, with which every phase of a step ends: a member that gets
- * half of a step must spare more than 0.6 us by it (one row, 50 steps: LSTM of 48 units 37 us alone and 50 shared, of 80
- * units 75 and 69; GRU of 80 with two phases 83 and 100, of 128 150 and 129). */
-static int meetings_pay(const le_model *model, const le_run *run, int members)
+/* Whether sharing units spares more than the barriers cost with which every phase of a step ends (docs/performance.md). */
+static int barriers_pay(const le_model *model, const le_run *run, int members)
 {
-    const double flops_of_a_meeting = 85e3;
-    double flops = 0, meetings = 0;
+    const double flops_of_a_barrier = 85e3;
+    double flops = 0, barriers = 0;
     for (int i = 0; i < model->op_count; i++) {
         const le_op *op = &model->ops[i];
         if (op->kind != LE_OP_RECURRENT)
             continue;
         const le_recurrent_layer *layer = &op->as.recurrent;
         flops += le_op_flops(model, op) * (double)run->batch;
-        meetings += members / layer->dirs > 1 ? layer->direction[0].phases : 0;
+        barriers += members / layer->dirs > 1 ? layer->direction[0].phases : 0;
     }
-    return flops >= meetings * flops_of_a_meeting;
+    return flops >= barriers * flops_of_a_barrier;
 }
 
 /* How many members can share a step of every recurrent layer. */
@@ -140,8 +138,7 @@ static int smallest_panels(const le_model *model)
 
 /* Groups of rows. One a thread where a call is short; else as many as let threads that are kept from their cores for a
  * while leave the rest to others: eight a thread, each with arithmetic enough to forget its beginning, and rows enough
- * for the tiles, or for the weights' way from the last cache to hide behind (B = 128, two threads, H = 256, 4
- * groups and 16: 14.5 and 14.7 ms, beside a busy process 28.1 and 20.8; H = 512, 4 groups and 8: 22.1 and 22.2). */
+ * for the tiles, or for the weights' way from the last cache to hide behind. */
 static int row_groups(const le_model *model, const le_run *run, int threads)
 {
     const double flops_of_a_group = 8e7;
@@ -156,36 +153,36 @@ static int row_groups(const le_model *model, const le_run *run, int threads)
     return run->batch < (size_t)threads ? (int)run->batch : threads;
 }
 
-typedef struct deal {
+typedef struct partition {
     int groups, members, by_layers;
-} deal;
+} partition;
 
-static deal choose_deal(const le_model *model, const le_run *run)
+static partition choose_partition(const le_model *model, const le_run *run)
 {
     const int most = run->threads < LE_TEAM_MOST ? run->threads : LE_TEAM_MOST;
     const int threads = model->gemm == LE_GEMM_BLAS ? 1 : most; /* a BLAS brings its own threads */
     if (threads <= 1 || run->batch == 0)
-        return (deal){1, 1, 0};
+        return (partition){1, 1, 0};
     const int resident = step_bytes(model, run) < LE_RESIDENT_SHARE * (double)le_cpu_l2_bytes();
-    const deal rows = {row_groups(model, run, threads), 1, 0};
+    const partition rows = {row_groups(model, run, threads), 1, 0};
     if (run->split == LE_SPLIT_ROWS)
         return rows;
     const int units = smallest_panels(model) < threads ? smallest_panels(model) : threads;
     if (run->split == LE_SPLIT_UNITS)
-        return (deal){1, units > 1 ? units : 1, 0};
+        return (partition){1, units > 1 ? units : 1, 0};
     if (run->split == LE_SPLIT_LAYERS)
-        return (deal){1, threads, 1};
+        return (partition){1, threads, 1};
     if (total_flops(model, run) < LE_SMALL_FLOPS && resident)
-        return (deal){1, 1, 0};
-    /* Rows are dealt where there are enough of them: no thread ever waits for another. Units are dealt where rows are
+        return (partition){1, 1, 0};
+    /* Rows are partitioned where there are enough of them: no thread ever waits for another. Units are where rows are
      * few, or where the weights of one step do not stay in a core's cache: then each core keeps its own half there. With
      * many rows the weights come in beside the arithmetic anyway (H = 1024, B = 128: 233 against 214 GFLOP/s a core). */
     const size_t enough = resident || units < threads ? 2 : LE_HIDING_ROWS;
     if (run->batch >= enough * (size_t)threads)
         return rows;
     const int layers = units >= threads && resident && layers_pay(model, run, threads);
-    if (layers || (units >= threads && meetings_pay(model, run, threads)))
-        return (deal){1, threads, layers};
+    if (layers || (units >= threads && barriers_pay(model, run, threads)))
+        return (partition){1, threads, layers};
     return rows;
 }
 
@@ -198,9 +195,8 @@ static int read_in_stage(const le_model *model, const le_stage *stage, le_value 
     return 0;
 }
 
-/* Members that follow each other through the layers wait a block at the beginning and at the end, and meet after each:
- * at most a sixteenth of the time, and no longer than the meeting is small beside it (two LSTM of 100 units, one row, 500
- * steps: 1.06 ms with blocks of 12 steps, 1.11 of 32 with two meetings), but two full tiles for the inputs' product. */
+/* Members that follow each other through the layers wait a block at the beginning and at the end, and at a barrier after
+ * each: at most a sixteenth of the time, and no longer than the barrier is small beside it, but two full tiles for the inputs' product. */
 static size_t layers_block(const le_stage *stage, size_t rows, size_t steps, int members)
 {
     const double flops_of_a_block = 2e6, flops = stage->flops * (double)(rows ? rows : 1) / members;
@@ -232,7 +228,7 @@ static size_t choose_block(const le_model *model, const le_run *run, const le_st
         bytes = width > bytes ? width : bytes;
     }
     /* A quarter of L2, the weights need the rest; half of it where they do not fit anyway and every block streams them
-     * once more (H = 512, 8 rows: 13.4 ms with blocks of 16 steps, 15.4 with 8). */
+     * once more. */
     const size_t l2 = le_cpu_l2_bytes();
     size_t block = (2 * step_bytes(model, run) > (double)l2 ? l2 / 2 : l2 / 4) / bytes;
     if (by_layers && block > layers_block(stage, rows, steps, members))
@@ -254,8 +250,7 @@ static int choose_fetch(const le_op *op, const le_run *run, size_t block_steps, 
     return bytes / members > LE_RESIDENT_SHARE * (double)le_cpu_l2_bytes();
 }
 
-/* The weights of x are read once a block; between two blocks all steps of one go through the weights of h (H = 256, 8
- * rows, 50 steps: 1.03 ms; 1.11 without). */
+/* The weights of x are read once a block; between two blocks all steps of one go through the weights of h. */
 static int choose_fetch_inputs(const le_op *op, int fetch, int members)
 {
     return fetch || (double)le_recurrent_bytes(&op->as.recurrent) / members > LE_RESIDENT_SHARE * (double)le_cpu_l2_bytes();
@@ -273,18 +268,18 @@ static int choose_past_cache(const le_model *model, const le_run *run, const le_
 void le_schedule_decide(const le_model *model, const le_run *run, le_schedule *schedule)
 {
     const double flops_a_ns = 100;
-    const deal dealt = choose_deal(model, run);
+    const partition chosen = choose_partition(model, run);
     const int most = run->threads < LE_TEAM_MOST ? run->threads : LE_TEAM_MOST;
-    schedule->groups = dealt.groups;
-    schedule->members = dealt.members;
-    schedule->threads = dealt.members > 1 ? dealt.members : dealt.groups < most ? dealt.groups : most;
+    schedule->groups = chosen.groups;
+    schedule->members = chosen.members;
+    schedule->threads = chosen.members > 1 ? chosen.members : chosen.groups < most ? chosen.groups : most;
     const double alone = total_flops(model, run) / flops_a_ns;
     schedule->alone_ns = alone < 1e18 ? (int64_t)alone : (int64_t)1e18;
-    const size_t rows = (run->batch + (size_t)dealt.groups - 1) / (size_t)dealt.groups;
+    const size_t rows = (run->batch + (size_t)chosen.groups - 1) / (size_t)chosen.groups;
     for (int s = 0; s < model->stage_count; s++) {
         const le_stage *stage = &model->stages[s];
-        const int by_layers = dealt.by_layers && can_go_by_layers(model, stage), members = by_layers ? 1 : dealt.members;
-        const size_t block = choose_block(model, run, stage, rows, dealt.members, by_layers);
+        const int by_layers = chosen.by_layers && can_go_by_layers(model, stage), members = by_layers ? 1 : chosen.members;
+        const size_t block = choose_block(model, run, stage, rows, chosen.members, by_layers);
         schedule->stages[s] = (le_stage_schedule){block, by_layers};
         for (int i = stage->first; i < stage->last; i++) {
             const le_op *op = &model->ops[i];

@@ -1,7 +1,7 @@
 /* One member's way through a model: begin, run and finish every operation of every stage, block of steps by block.
  *
- * All members of a crew execute the same code on the same group of rows (as one program on many data); each layer does
- * its member's share and meets the others. Groups never meet.
+ * All members of a thread group execute the same code on the same group of rows (as one program on many data); each layer does
+ * its member's share and waits for the others. Row groups never wait for each other.
  */
 #include <string.h>
 
@@ -10,8 +10,8 @@
 typedef struct walker {
     le_running *all;
     le_group *group;
-    le_crew crew;
-    int member;             /* whose scratch is used; also the crew's, unless this member works on layers of its own */
+    le_thread_group threads;
+    int member;             /* whose scratch is used; also the thread group's, unless this member works on layers of its own */
 } walker;
 
 /* The rows of a value as a layer working on `axis` (-1: vectors) sees them; `first_step`: what its block begins with. */
@@ -55,8 +55,8 @@ static void begin_recurrent(walker *w, const le_op *op, int number, int axis)
     const le_run *run = w->all->run;
     le_rows h = {0}, c = {0};
     if (le_op_from_zero(op, run)) {
-        if (w->crew.member == 0)
-            le_recurrent_zero(&op->as.recurrent, &w->crew, &w->group->states[number], w->group->rows);
+        if (w->threads.member == 0)
+            le_recurrent_zero(&op->as.recurrent, &w->threads, &w->group->states[number], w->group->rows);
         return;
     }
     if (op->initial_h != LE_NONE)
@@ -64,7 +64,7 @@ static void begin_recurrent(walker *w, const le_op *op, int number, int axis)
     if (op->initial_c != LE_NONE)
         c = rows_of(w, op->initial_c, axis, 0);
     size_t row, last;
-    le_share(&w->crew, w->group->rows, &row, &last);
+    le_share(&w->threads, w->group->rows, &row, &last);
     for (; row < last; row++) {
         const char *state = run->state_in ? run->state_in[w->group->order_batch[axis][row]] : NULL;
         const void *row_h = h.base ? le_row(&h, 0, row) : state ? state + op->h_offset * model->element : NULL;
@@ -79,7 +79,7 @@ static void begin_recurrent(walker *w, const le_op *op, int number, int axis)
 static void zero_rows(walker *w, const le_rows *rows, size_t bytes)
 {
     size_t row, last;
-    le_share(&w->crew, w->group->rows, &row, &last);
+    le_share(&w->threads, w->group->rows, &row, &last);
     for (; row < last; row++)
         memset(le_row(rows, 0, row), 0, bytes);
 }
@@ -94,7 +94,7 @@ static void zero_padding(walker *w, const le_op *op, const le_block *whole, int 
         return; /* nobody reads the padding of a value inside */
     const le_rows rows = rows_of(w, op->y, axis, 0);
     size_t row, last;
-    le_share(&w->crew, w->group->rows, &row, &last);
+    le_share(&w->threads, w->group->rows, &row, &last);
     for (; row < last; row++)
         for (size_t step = whole->lengths[row]; step < whole->steps; step++)
             memset(le_row(&rows, step, row), 0, info->features * w->all->model->element);
@@ -124,17 +124,17 @@ static void run_op(walker *w, const le_op *op, int number, const le_block *block
     case LE_OP_EMBEDDING:
         break;
     case LE_OP_RECURRENT:
-        le_recurrent_block(&op->as.recurrent, &w->crew, block, &x, y.base ? &y : NULL, &w->group->states[number],
+        le_recurrent_block(&op->as.recurrent, &w->threads, block, &x, y.base ? &y : NULL, &w->group->states[number],
                            &work->recurrent, le_op_from_zero(op, w->all->run));
         break;
     case LE_OP_DENSE:
-        le_dense_block(&op->as.dense, &w->crew, block, &x, &y, &work->dense);
+        le_dense_block(&op->as.dense, &w->threads, block, &x, &y, &work->dense);
         break;
     case LE_OP_ACTIVATE:
-        le_activate_block(model->kernels, op->as.activation, model->values[op->x].features, &w->crew, block, &x, &y);
+        le_activate_block(model->kernels, op->as.activation, model->values[op->x].features, &w->threads, block, &x, &y);
         break;
     case LE_OP_POOL:
-        le_pool_block(model->kernels, op->as.pool, model->values[op->x].features, &w->crew, block, &x, &y);
+        le_pool_block(model->kernels, op->as.pool, model->values[op->x].features, &w->threads, block, &x, &y);
         break;
     }
 }
@@ -143,13 +143,13 @@ static void finish_op(walker *w, const le_op *op, int number, const le_block *wh
 {
     if (op->kind == LE_OP_POOL) {
         const le_rows rows = rows_of(w, op->y, axis, 0);
-        le_pool_finish(w->all->model->kernels, op->as.pool, w->all->model->values[op->y].features, &w->crew, whole, &rows);
+        le_pool_finish(w->all->model->kernels, op->as.pool, w->all->model->values[op->y].features, &w->threads, whole, &rows);
     }
     if (op->kind != LE_OP_RECURRENT)
         return;
     /* The next run begins with the panels that this one read last. */
     le_recurrent_work *work = &w->group->work[w->member][number].recurrent;
-    work->turn = (int)(((size_t)work->turn + whole->steps) % 2);
+    work->sweep = (int)(((size_t)work->sweep + whole->steps) % 2);
     if (op->y_h == LE_NONE && op->y_c == LE_NONE)
         return;
     le_rows h = {0}, c = {0};
@@ -159,7 +159,7 @@ static void finish_op(walker *w, const le_op *op, int number, const le_block *wh
         c = rows_of(w, op->y_c, axis, 0);
     const int zero = op->empty_zero && !(w->all->run->resumed && op->initial_h == LE_NONE);
     size_t row, last;
-    le_share(&w->crew, w->group->rows, &row, &last);
+    le_share(&w->threads, w->group->rows, &row, &last);
     for (; row < last; row++) {
         char *row_h = h.base ? le_row(&h, 0, row) : NULL, *row_c = c.base ? le_row(&c, 0, row) : NULL;
         if (!zero || le_length(whole, row) > 0) {
@@ -173,27 +173,28 @@ static void finish_op(walker *w, const le_op *op, int number, const le_block *wh
     }
 }
 
-/* Meet, and learn whether to stop: member 0 decides for the crew. Before it writes to the same place again all have met
- * once more, and nobody still reads it: blocks have two places in turn, stages a third, and a meeting at their end. */
-static int meet_to_go_on(walker *w, const le_crew *crew, size_t place)
+/* Wait for the others, and learn whether to stop: member 0 decides for all. Before it writes to the same place again
+ * there is one more barrier, and nobody still reads it: blocks alternate between two places, stages have a third, and a
+ * barrier at their end. */
+static int wait_to_go_on(walker *w, const le_thread_group *threads, size_t place)
 {
-    if (crew->members == 1)
+    if (threads->members == 1)
         return !atomic_load_explicit(&w->all->watch.cancelled, memory_order_relaxed);
-    if (crew->member == 0)
+    if (threads->member == 0)
         w->group->stop[place] = atomic_load(&w->all->watch.cancelled);
-    le_meet(crew);
+    le_group_wait(threads);
     return !w->group->stop[place];
 }
 
 static int run_blocks(walker *w, const le_stage *stage, const le_block *whole, size_t block_steps)
 {
     const double least_work_of_a_block = 5e6;
-    for (size_t begin = 0, turn = 0; begin < whole->steps; begin += block_steps, turn++) {
+    for (size_t begin = 0, pass = 0; begin < whole->steps; begin += block_steps, pass++) {
         le_block block = *whole;
         block.begin = begin;
         block.end = begin + block_steps < whole->steps ? begin + block_steps : whole->steps;
-        le_stopped(&w->crew, least_work_of_a_block); /* layers that count none of their own: pools, look-ups */
-        if ((turn > 0 || w->crew.members == 1) && !meet_to_go_on(w, &w->crew, turn % 2))
+        le_stopped(&w->threads, least_work_of_a_block); /* layers that count none of their own: pools, look-ups */
+        if ((pass > 0 || w->threads.members == 1) && !wait_to_go_on(w, &w->threads, pass % 2))
             return 0;
         for (int i = stage->first; i < stage->last; i++)
             run_op(w, &w->all->model->ops[i], i, &block, stage->axis);
@@ -204,21 +205,21 @@ static int run_blocks(walker *w, const le_stage *stage, const le_block *whole, s
 /* Each member takes layers of its own, one block of steps behind the member before it. */
 static int run_layers(walker *w, const le_stage *stage, const le_block *whole, size_t block_steps)
 {
-    const le_crew all = w->crew, alone = {.members = 1, .watch = all.watch, .caller = all.caller};
+    const le_thread_group all = w->threads, alone = {.members = 1, .watch = all.watch, .caller = all.caller};
     const size_t blocks = (whole->steps + block_steps - 1) / block_steps, member = (size_t)all.member;
     int first, last;
     le_stage_share(w->all->model, stage, all.member, all.members, &first, &last);
-    for (size_t turn = 0; turn + 1 < blocks + (size_t)all.members; turn++) {
-        if (turn >= member && turn - member < blocks) {
+    for (size_t pass = 0; pass + 1 < blocks + (size_t)all.members; pass++) {
+        if (pass >= member && pass - member < blocks) {
             le_block block = *whole;
-            block.begin = (turn - member) * block_steps;
+            block.begin = (pass - member) * block_steps;
             block.end = block.begin + block_steps < whole->steps ? block.begin + block_steps : whole->steps;
-            w->crew = alone;
+            w->threads = alone;
             for (int i = first; i < last; i++)
                 run_op(w, &w->all->model->ops[i], i, &block, stage->axis);
-            w->crew = all;
+            w->threads = all;
         }
-        if (!meet_to_go_on(w, &all, turn % 2))
+        if (!wait_to_go_on(w, &all, pass % 2))
             return 0;
     }
     return 1;
@@ -231,7 +232,7 @@ void le_walk_group(le_running *all, int g, int member, int caller)
     walker w = {
         .all = all,
         .group = group,
-        .crew = {.member = member, .members = all->workspace->schedule.members, .barrier = &group->barriers[0],
+        .threads = {.member = member, .members = all->workspace->schedule.members, .barrier = &group->barriers[0],
                  .directions = &group->barriers[1], .watch = &all->watch, .caller = caller},
         .member = member,
     };
@@ -244,7 +245,7 @@ void le_walk_group(le_running *all, int g, int member, int caller)
                                 .lengths = time && time->lengths ? group->lengths[axis] : NULL};
         for (int i = stage->first; i < stage->last; i++)
             begin_op(&w, &model->ops[i], i, &whole, axis);
-        if (!meet_to_go_on(&w, &w.crew, 2))
+        if (!wait_to_go_on(&w, &w.threads, 2))
             return;
         const le_stage_schedule *own = &all->workspace->schedule.stages[s];
         if (!(own->by_layers ? run_layers : run_blocks)(&w, stage, &whole, own->block))
@@ -252,7 +253,7 @@ void le_walk_group(le_running *all, int g, int member, int caller)
         for (int i = stage->first; i < stage->last; i++)
             finish_op(&w, &model->ops[i], i, &whole, axis);
         if (s + 1 < model->stage_count)
-            le_meet(&w.crew);
+            le_group_wait(&w.threads);
     }
 }
 

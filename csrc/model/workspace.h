@@ -30,7 +30,7 @@ typedef struct le_group {
     le_recurrent_state *states; /* [ops] */
     le_op_work **work;       /* [members][ops] */
     le_barrier *barriers;    /* [3]: all, and each direction */
-    int stop[3];             /* member 0's decisions for the crew: see meet_to_go_on in walk.c */
+    int stop[3];             /* member 0's decisions for all: see wait_to_go_on in walk.c */
 } le_group;
 
 /* Bytes from one row of a stored value to the next: rows begin on cache lines. */
@@ -60,7 +60,7 @@ struct le_workspace {
     char *wanted;            /* [outputs]: it is written */
     le_schedule schedule;
     le_group *groups;        /* [schedule.groups] */
-    int dealt;               /* the groups know their rows: see le_deal_rows */
+    int partitioned;               /* the groups know their rows: see le_partition_rows */
     int64_t alone_ns;        /* what one thread takes for such a run: guessed, then measured */
     size_t bytes;
     char *memory;

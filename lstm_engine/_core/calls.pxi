@@ -219,13 +219,13 @@ cdef class CoreStream:
 
     cdef CoreModel owner
     cdef object rows
-    cdef Turn turn
+    cdef TryLock lock
     cdef void **row_pointers
     cdef cnp.npy_intp batch
     cdef int threads        # 0: the default of the time of each call
 
-    def __cinit__(self, CoreModel owner not None, size_t batch, rows, int threads, Turn turn not None):
-        self.owner, self.rows, self.turn, self.batch, self.threads = owner, rows, turn, batch, threads
+    def __cinit__(self, CoreModel owner not None, size_t batch, rows, int threads, TryLock lock not None):
+        self.owner, self.rows, self.lock, self.batch, self.threads = owner, rows, lock, batch, threads
         if rows is not None:
             check_rows(owner, rows, "state", batch, owner.state_size, True)
             self.row_pointers = <void **>malloc(batch * sizeof(void *))
@@ -258,10 +258,10 @@ cdef class CoreStream:
         y = output_array(owner, &b, 0, stepped)
         b.run.state_in = <const void *const *>self.row_pointers
         b.run.state_out = self.row_pointers
-        if not self.turn.take():
+        if not self.lock.acquire():
             return None
         try:
             go(owner, &b)
         finally:
-            self.turn.give()
+            self.lock.release()
         return y

@@ -1,4 +1,4 @@
-"""The machine: instruction sets, threads, floating-point mode, whose turn it is, the BLAS."""
+"""The machine: instruction sets, threads, floating-point mode, locks that are tried, the BLAS."""
 
 
 def isas():
@@ -58,7 +58,7 @@ cpdef int default_threads() noexcept:
 cdef class DefaultMode:
     """A `with` block in the IEEE default of this thread's floating-point mode; the mode before it comes back.
 
-    Blocks like this one and `Turn` are entered and left in C: a signal's handler that raises does so between two lines
+    Blocks like this one and `TryLock` are entered and left in C: a signal's handler that raises does so between two lines
     of Python, and must find none between what is taken and what gives it back.
     """
 
@@ -71,7 +71,7 @@ cdef class DefaultMode:
         le_fp_restore(self.mode)
 
 
-cdef class Turn:
+cdef class TryLock:
     """Lets one call at a time into a `with` block; a second one raises `kind(message)`."""
 
     cdef object kind, message
@@ -80,18 +80,18 @@ cdef class Turn:
     def __init__(self, kind, str message):
         self.kind, self.message = kind, message
 
-    cpdef bint take(self):
-        """Whether the turn was free, and is now the caller's until `give`. The interpreter's lock is held meanwhile."""
+    cpdef bint acquire(self):
+        """Whether the lock was free, and is now the caller's until `release`. The interpreter's lock is held meanwhile."""
         if self.taken:
             return False
         self.taken = True
         return True
 
-    cpdef void give(self):
+    cpdef void release(self):
         self.taken = False
 
     def __enter__(self):
-        if not self.take():
+        if not self.acquire():
             raise self.kind(self.message)
 
     def __exit__(self, kind, error, traceback):

@@ -19,32 +19,6 @@ cdef le_activation _activation(object activation) except *:
     return result
 
 
-cdef class Store:
-    """Where models find packed weights of the same arrays, while they are made. It keeps the arrays: it knows them by
-    their addresses."""
-
-    cdef le_store *store
-    cdef list arrays
-
-    def __cinit__(self):
-        cdef le_error error
-        cdef le_status status = le_store_new(&self.store, &error)
-        if status != LE_OK:
-            _raise(status, &error)
-        self.arrays = []
-
-    def __dealloc__(self):
-        le_store_free(self.store)
-
-
-cdef void note_block(void *context, const void *block, size_t bytes) noexcept with gil:
-    (<dict>context)[<uintptr_t>block] = bytes
-
-
-cdef void drop_packed(void *context, const void *part, size_t bytes) noexcept nogil:
-    le_pages_drop(<void *>part, bytes)
-
-
 cdef class CoreModel:
     """A model of the C core: add values and layers, `finish`, then run it from any number of threads.
 
@@ -298,7 +272,7 @@ cdef class CoreModel:
         return blocks
 
     def unpack(self, size_t op, which, size_t first, cnp.ndarray out not None):
-        """Write rows of weight `which` ("W", "R", "projection", "kernel", "table") of the layer added as number `op`, as
+        """Write rows of weight `which` ("W", "R", "projection", "kernel", "table") of the layer number `op`, as
         given, into out [rows, columns], from row `first` of the weight on; its axes before the last count as one."""
         cdef le_error error
         if cnp.PyArray_NDIM(out) != 2 or cnp.PyArray_TYPE(out) != self.kind or not cnp.PyArray_ISCARRAY(out):
@@ -381,10 +355,10 @@ cdef class CoreModel:
         where they stand: the array must be one that nobody else can write to."""
         return bound_call(self, arrays, threads, out)
 
-    def stream(self, size_t batch, rows, int threads, Turn turn not None):
+    def stream(self, size_t batch, rows, int threads, TryLock lock not None):
         """A CoreStream of this model, of one input and one output, on `batch` state rows [batch, state_size]; rows:
-        None where there is no state. threads: 0 for the default of each call's time. turn: see CoreStream."""
-        return CoreStream(self, batch, rows, threads, turn)
+        None where there is no state. threads: 0 for the default of each call's time. lock: see CoreStream."""
+        return CoreStream(self, batch, rows, threads, lock)
 
     def pad(self, list items):
         """(the sequences in one array with zeros behind them, their lengths), or None where one is not a C-contiguous

@@ -105,7 +105,7 @@ def _padding(model: Model) -> dict[str, Any] | None:
     """Whether a mask tells padding from data, layer by layer; None for a model without sequences."""
     from ..plan.ragged import padding_of
 
-    padding = padding_of(model._plan.light, model._plan.values)
+    padding = padding_of(model._plan.skeleton, model._plan.values)
     if padding is None:
         return None
     return {"mask": padding.mask, "masked": list(padding.masked), "unmasked": list(padding.unmasked),

@@ -19,7 +19,7 @@ from .bounds import Bounds
 from .host_nodes import host_kernel, host_step
 from .partition import AxisKey, Part, optional, partition
 from .steps import HostStep, Port, Segment, Step
-from .weights import Lightener, Sharing
+from .weights import Sharing, SkeletonBuilder
 
 if TYPE_CHECKING:
     from ..graph.nodes import Dim
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 class Plan:
     """A graph ready to run on one instruction set. `values` are the graph's, by name.
 
-    `light`: the graph without the matrices that the segments hold packed; see `weights.restore`.
+    `skeleton`: the graph without the matrices that the segments hold packed; see `weights.restore`.
     """
 
-    light: Graph
+    skeleton: Graph
     inputs: tuple[Value, ...]
     outputs: tuple[str, ...]
     values: dict[str, Value]
@@ -80,14 +80,14 @@ class Plan:
 
         batch = self.axes.batch
         start = {value.name: place_of(value, batch, self.axes.batch_axis(value.name)) for value in self.inputs}
-        return row_places(self.light.nodes, self.values, start, batch)
+        return row_places(self.skeleton.nodes, self.values, start, batch)
 
     @cached_property
     def steps_apart(self) -> dict[Dim, dict[str, Place]]:
         """Where each time axis stands in every value; see `step_axes`."""
         from .step_axes import step_places
 
-        return {time: step_places(self.light.nodes, self.inputs, self.axes, time) for time in self.axes.times}
+        return {time: step_places(self.skeleton.nodes, self.inputs, self.axes, time) for time in self.axes.times}
 
     @cached_property
     def mixes_padding(self) -> dict[Dim, str]:
@@ -96,7 +96,7 @@ class Plan:
 
         found = {}
         for time, places in self.steps_apart.items():
-            mixed = mixed_in_time(self.light.nodes, self.rows_apart, places)
+            mixed = mixed_in_time(self.skeleton.nodes, self.rows_apart, places)
             found[time] = across_time(places, self.outputs) or mixed and \
                 f"node {mixed} makes a row of the steps of others"
         return found
@@ -123,14 +123,14 @@ def lower(graph: Graph, *, isa: str, gemm: Gemm = "packed", threads: int = 1, li
     axes = Axes.of(graph, values)
     parts = partition(graph, values)
     sharing, bounds = Sharing(graph), Bounds.of(graph, limits or Limits())
-    lightener = Lightener(graph, [part.nodes[0] for part in parts if not part.core], sharing)
-    steps = [_segment(part, values, _core.CoreModel(isa, part.dtype, gemm, threads), lightener, sharing) if part.core
-             else _host_step(lightener.host(part.nodes[0]), values, isa, sharing, bounds) for part in parts]
+    skeletons = SkeletonBuilder(graph, [part.nodes[0] for part in parts if not part.core], sharing)
+    steps = [_segment(part, values, _core.CoreModel(isa, part.dtype, gemm, threads), skeletons, sharing) if part.core
+             else _host_step(skeletons.host(part.nodes[0]), values, isa, sharing, bounds) for part in parts]
     for step in steps:
         if isinstance(step, Segment):
             bounds.limit_direct_calls(step)
     inputs = tuple(values[value.name] for value in graph.inputs)
-    plan = Plan(lightener.light(), inputs, graph.outputs, values, tuple(steps), _compute_dtype(graph, values), isa,
+    plan = Plan(skeletons.skeleton(), inputs, graph.outputs, values, tuple(steps), _compute_dtype(graph, values), isa,
                 gemm, axes, bounds, _drops(steps, graph.outputs))
     if plan.direct is not None:
         sizes = [values[plan.direct.ports[0].value].shape[0], *(axis.time for axis in plan.direct.axes)]
@@ -155,9 +155,9 @@ def _host_step(node: Node, values: dict[str, Value], isa: str, sharing: Sharing,
     return HostStep(node, kernel, host_step(node, kernel))
 
 
-def _segment(part: Part, values: dict[str, Value], core: _core.CoreModel, lightener: Lightener, sharing: Sharing
+def _segment(part: Part, values: dict[str, Value], core: _core.CoreModel, skeletons: SkeletonBuilder, sharing: Sharing
              ) -> Segment:
-    builder = _SegmentBuilder(core, part, values, lightener, sharing)
+    builder = _SegmentBuilder(core, part, values, skeletons, sharing)
     for node, axis in zip(part.nodes, part.axes):
         builder.add(node, axis)
     return builder.finish()
@@ -166,10 +166,10 @@ def _segment(part: Part, values: dict[str, Value], core: _core.CoreModel, lighte
 class _SegmentBuilder:
     """Adds the nodes of one part to a C model."""
 
-    def __init__(self, core: _core.CoreModel, part: Part, values: dict[str, Value], lightener: Lightener,
+    def __init__(self, core: _core.CoreModel, part: Part, values: dict[str, Value], skeletons: SkeletonBuilder,
                  sharing: Sharing) -> None:
         self.segment, self.sharing = Segment(core, part.rows), sharing
-        self.part, self.values, self.dtype, self.lightener = part, values, core.dtype, lightener
+        self.part, self.values, self.dtype, self.skeletons = part, values, core.dtype, skeletons
         self.numbers: dict[tuple[str, AxisKey | None], int] = {}      # a value on an axis -> its number in the core
 
     def _axis_number(self, axis: AxisKey) -> int:
@@ -219,12 +219,12 @@ class _SegmentBuilder:
                       for name in (optional(node.inputs, 2), optional(node.inputs, 3))]
             Y, Y_h, Y_c = (bool(optional(node.outputs, position)) for position in range(3))
             numbers = core.recurrent(self._cast(node), x, states[0], states[1], Y, Y_h, Y_c)
-        light = self.lightener.core(node, core, len(self.segment.nodes))
-        self.segment.nodes.append(light)
+        skeleton = self.skeletons.core(node, core, len(self.segment.nodes))
+        self.segment.nodes.append(skeleton)
         stands = self.part.made[node.inputs[0]] if node.inputs[0] in self.part.made else axis
         self.segment.node_axes.append(None if stands is None else self._axis_number(stands))
-        if isinstance(light, Recurrent):
-            self.segment.layers.append(light)
+        if isinstance(skeleton, Recurrent):
+            self.segment.layers.append(skeleton)
         for name, number in zip(node.outputs, numbers):
             if name:
                 self.numbers[name, self.part.made[name]] = number

@@ -42,7 +42,7 @@ def fed_inputs(plan: Plan, batch: int, pairs: Mapping[str, str]) -> tuple[tuple[
                                    f"{value.name!r} {list(value.shape)} is the time axis; give both one name in the "
                                    "model's inputs, or fix its size (spec={'shapes': ...})")
     for time in plan.axes.times:
-        places = step_places(plan.light.nodes, plan.inputs, plan.axes, time, streamed=True)
+        places = step_places(plan.skeleton.nodes, plan.inputs, plan.axes, time, streamed=True)
         if why := across_time(places, plan.outputs):
             raise UnsupportedError(f"this model cannot run step by step: {why}")
     _refuse_last_steps_in_sequences(plan)

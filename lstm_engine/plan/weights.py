@@ -1,8 +1,8 @@
 """Where the weights of a model live: large matrices packed in the core alone, everything else as arrays, each once.
 
 The core packs its weights for the kernels, so a matrix that also stayed as the array it came in would be held twice.
-`Lightener` makes the nodes a plan keeps: `Packed` stands for each such matrix. `restore` unpacks them, to the bit. A
-model thus depends neither on its file after loading, nor on arrays that its maker may change.
+`SkeletonBuilder` makes the nodes a plan keeps: `Packed` stands for each such matrix. `restore` unpacks them, to the
+bit. A model thus depends neither on its file after loading, nor on arrays that its maker may change.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Sharing:
         return self.made(dtype, lambda array: np.ascontiguousarray(array, dtype), array)
 
 
-class Lightener:
+class SkeletonBuilder:
     """Makes the nodes that a plan keeps out of those of a graph, which must outlive it."""
 
     def __init__(self, graph: Graph, host: Iterable[Node], sharing: Sharing) -> None:
@@ -111,9 +111,9 @@ class Lightener:
             changed: dict[str, Any] = {"constants": {at: self._keep(array) for at, array in node.constants.items()}}
         else:
             changed = {name: self._keep(array) for name, array in node.tensors().items()}
-        light = replace(node, **changed)
-        self._nodes[id(node)] = light
-        return light
+        skeleton = replace(node, **changed)
+        self._nodes[id(node)] = skeleton
+        return skeleton
 
     def core(self, node: N, core: _core.CoreModel, number: int) -> N:
         """A node that `core` runs as operation `number`, its matrices packed there."""
@@ -125,15 +125,15 @@ class Lightener:
             changed[name] = weight = self._arrays.setdefault(place(array), Packed(array))
             if isinstance(weight, Packed) and weight.source is None:
                 weight.source = core, number, name
-        self._nodes[id(node)] = light = replace(node, **changed)
-        return light
+        self._nodes[id(node)] = skeleton = replace(node, **changed)
+        return skeleton
 
-    def light(self) -> Graph:
+    def skeleton(self) -> Graph:
         """The graph with the nodes made so far in place of its own."""
         return replace(self.graph, nodes=tuple(self._nodes.get(id(node), node) for node in self.graph.nodes))
 
 
-def restore(light: Graph) -> Graph:
+def restore(skeleton: Graph) -> Graph:
     """The whole graph: a node's weights as the arrays they came as, shared where they were shared."""
     made: dict[int, np.ndarray] = {}
 
@@ -147,14 +147,14 @@ def restore(light: Graph) -> Graph:
                 changed[name] = made[id(weight)]
         return replace(node, **changed) if changed else node
 
-    return replace(light, nodes=tuple(whole(node) for node in light.nodes))
+    return replace(skeleton, nodes=tuple(whole(node) for node in skeleton.nodes))
 
 
-def held_bytes(light: Graph) -> tuple[int, int]:
+def held_bytes(skeleton: Graph) -> tuple[int, int]:
     """Bytes of the arrays beside what is packed: the constants of host operators, and weights that are not those."""
     operators: dict[int, int] = {}
     layers: dict[int, int] = {}
-    for node in light.nodes:
+    for node in skeleton.nodes:
         for array in node.tensors().values():
             if not isinstance(array, Rows):
                 (operators if isinstance(node, Operator) else layers)[id(array)] = array.nbytes

@@ -8,7 +8,7 @@ from typing import Any, NoReturn, overload
 import numpy as np
 
 from .. import runtime
-from .._core import Turn
+from .._core import TryLock
 from ..arguments import shown, whole_number
 from ..arrays import plain_array
 from ..entry import entry, out_of_memory
@@ -45,7 +45,7 @@ class Stream:
         self._axes = self._plan.axes
         self._inputs, fed_axes = fed_inputs(self._plan, self._batch, self._pairs)
         self._check = InputCheck(self._inputs, fed_axes)
-        self._one = Turn(StreamError, "the stream is in use by another thread")
+        self._one = TryLock(StreamError, "the stream is in use by another thread")
         self._closed = False
         self._layout = runner.states
         self._plan.bounds.check_memory(f"the states of {self.batch} sequences", 0 if self._pairs else
@@ -97,7 +97,7 @@ class Stream:
         return self._step(x)
 
     def _step(self, x: Any) -> Any:
-        with self._turn():
+        with self._lock():
             answer, rows, fed = self._made_by_step(x)
             self._keep(rows, fed)
             return answer
@@ -132,7 +132,7 @@ class Stream:
         return self._several(x)
 
     def _several(self, x: Any) -> Any:
-        with self._turn():
+        with self._lock():
             answer, rows, fed = self._made_by_run(x)
             self._keep(rows, fed)
             return answer
@@ -216,14 +216,14 @@ class Stream:
     @entry
     def state(self) -> dict[str, Any]:
         """A copy of the state: {layer: {"h": [batch, dirs, hidden], "c": ...}}, or explicit states by input name."""
-        with self._turn():
+        with self._lock():
             if self._pairs:
                 return {name: array.copy() for name, array in self._fed.items()}
             return dict(self._layout.unpack(self._rows, given=False))
 
     @state.setter
     def state(self, state: Mapping[str, Any]) -> None:
-        with self._turn():
+        with self._lock():
             self._keep(*self._given(state))
 
     @entry
@@ -247,7 +247,7 @@ class Stream:
 
     def reset(self, rows: Iterable[int] | int | None = None) -> None:
         """Set the state of all sequences, or of some rows, back to zero."""
-        with self._turn():
+        with self._lock():
             self._keep(*self._zeroed(rows))
 
     @entry
@@ -273,7 +273,7 @@ class Stream:
 
     # ---- details ------------------------------------------------------------------------------------------
 
-    def _turn(self) -> Turn:
+    def _lock(self) -> TryLock:
         """Holds the stream for one call; a second thread, or a closed stream, is an error."""
         if self._closed:
             raise StreamError("the stream is closed")

@@ -88,7 +88,7 @@ typedef struct results {
     size_t y_count, h_count, c_count, state_count;
 } results;
 
-/* How a run is dealt. */
+/* How the work of a run is partitioned. */
 typedef struct way {
     int threads;
     le_split split;

@@ -97,16 +97,16 @@ def test_a_reader_that_raises_at_a_byte_is_found(tmp_path, monkeypatch):
 
 def test_a_wrong_bit_of_an_answer_is_found(tmp_path, monkeypatch):
     """Lengths that change the last bit of one element."""
-    import lstm_engine as le
+    from lstm_engine.running import Predictor
 
-    right = le.Model._predict
+    right = Predictor.__call__
 
     def wrong(self, x, lengths, *more):
         answer = right(self, x, lengths, *more)
         if lengths is not None and isinstance(answer, np.ndarray) and answer.size and answer.dtype == np.float32:
             answer.reshape(-1).view(np.uint32)[0] ^= 1
         return answer
-    monkeypatch.setattr(le.Model, "_predict", wrong)
+    monkeypatch.setattr(Predictor, "__call__", wrong)
     target = targets.load("api")
     assert found_by_own_mutators(target, tmp_path, 150, [file.read_bytes() for file in target.corpus()])
 

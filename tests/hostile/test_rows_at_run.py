@@ -235,7 +235,7 @@ def test_the_core_refuses_a_state_of_another_shape(state):
         with pytest.raises(le.ArgumentError, match=r"state: expected shape \[4, 2\], got \["):
             made.run([fresh(4, 5, 3)], 1, None, None, before, after)
     with pytest.raises(le.ArgumentError, match=r"state: expected shape \[4, 2\], got \["):
-        made.stream(4, fresh(*state), 1, _core.Turn(RuntimeError, "in use"))
+        made.stream(4, fresh(*state), 1, _core.TryLock(RuntimeError, "in use"))
 
 
 def test_a_plan_whose_values_are_not_what_it_was_made_for():

@@ -228,7 +228,7 @@ def threads(model, x, rng):
 
 
 def late_threads(model, x, rng):
-    """Threads that come late, or stop between pieces of work: by less than a crew is waited for, and by more."""
+    """Threads that are delayed, or stop between pieces of work: by less than a thread group waits, and by more."""
     wanted = run(model, x)
     for longest in (20_000, 200_000):
         _core.delay_threads(longest)

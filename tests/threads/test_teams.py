@@ -14,7 +14,7 @@ from children import HANG
 from lstm_engine import _core
 
 TEAMS = _core.threadings()
-# Enough work for several threads (csrc/model/schedule.c keeps less on one): rows dealt, then units.
+# Enough work for several threads (csrc/model/schedule.c keeps less on one): rows partitioned, then units.
 COMMON = """
     import os, resource, sys, threading
     import numpy as np

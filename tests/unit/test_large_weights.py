@@ -59,9 +59,9 @@ def small_ones_too(monkeypatch):
 def test_packed_weights_come_in_blocks(small_ones_too, monkeypatch):
     monkeypatch.setattr("lstm_engine.graph.rows.BLOCK_BYTES", 100_000)
     model = model_of(np.random.default_rng(1))
-    for node, light in zip(model.graph.nodes, model._plan.light.nodes):
+    for node, kept in zip(model.graph.nodes, model._plan.skeleton.nodes):
         for name, array in node.tensors().items():
-            parts = list(blocks(light.tensors()[name]))
+            parts = list(blocks(kept.tensors()[name]))
             assert np.array_equal(np.concatenate([part.reshape(-1) for part in parts]), array.reshape(-1))
             if name in ("W", "R", "projection", "kernel", "table"):
                 assert len(parts) > 1 and all(part.nbytes <= 100_000 for part in parts)

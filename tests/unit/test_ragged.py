@@ -80,4 +80,4 @@ def test_nothing_that_could_be_unequal(shape):
 def test_the_plan_says_what_the_graph_says(layers):
     model = keras_model(layers.Embedding(9, 3, mask_zero=True), layers.LSTM(4, return_sequences=True),
                         layers.GlobalMaxPooling1D())
-    assert padding_of(model.graph) == padding_of(model._plan.light, model._plan.values)
+    assert padding_of(model.graph) == padding_of(model._plan.skeleton, model._plan.values)

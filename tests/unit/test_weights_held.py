@@ -168,7 +168,7 @@ def test_memory_counts_what_is_held():
     assert memory["host_operators"] == memory["workspace"] == memory["outputs"] == 0
     model.predict(np.zeros((2, 5, 8), "f4"))
     assert model.memory()["workspace"] > 0
-    assert set(model._plan.light.nodes[0].tensors()) == set(model.graph.nodes[0].tensors())
+    assert set(model._plan.skeleton.nodes[0].tensors()) == set(model.graph.nodes[0].tensors())
     assert model.summary().count("\n") >= 5
 
 
@@ -205,7 +205,7 @@ def test_memory_of_large_outputs_is_used_again():
 
 
 def test_packed_weights_are_refused_as_numbers():
-    node = small_model(np.random.default_rng(8))._plan.light.nodes[0]
+    node = small_model(np.random.default_rng(8))._plan.skeleton.nodes[0]
     with pytest.raises(TypeError, match="packed"):
         np.asarray(node.W)
     assert dataclasses.replace(node, name="other").W is node.W

@@ -1,4 +1,4 @@
-#include "model/deal_rows.h"
+#include "model/partition_rows.h"
 
 #include <stdlib.h>
 
@@ -9,7 +9,7 @@ typedef struct weighed_row {
     uint32_t row;
 } weighed_row;
 
-/* Longest first; equal rows in their own order, so that the dealing is the same every time. */
+/* Longest first; equal rows in their own order, so that the partition is the same every time. */
 static int by_falling_steps(const void *a, const void *b)
 {
     const weighed_row *x = a, *y = b;
@@ -18,11 +18,11 @@ static int by_falling_steps(const void *a, const void *b)
     return x->row < y->row ? -1 : x->row > y->row;
 }
 
-le_status le_deal_rows(const le_model *model, const le_run *run, le_workspace *workspace)
+le_status le_partition_rows(const le_model *model, const le_run *run, le_workspace *workspace)
 {
     const size_t groups = (size_t)workspace->schedule.groups;
     weighed_row *sorted = NULL;
-    if (workspace->dealt && !workspace->shape.has_lengths)
+    if (workspace->partitioned && !workspace->shape.has_lengths)
         return LE_OK;
     if (workspace->shape.has_lengths) {
         sorted = le_alloc(le_mul(run->batch ? run->batch : 1, sizeof *sorted));
@@ -61,6 +61,6 @@ le_status le_deal_rows(const le_model *model, const le_run *run, le_workspace *w
         }
     }
     le_free(sorted);
-    workspace->dealt = 1;
+    workspace->partitioned = 1;
     return LE_OK;
 }
