@@ -8,12 +8,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.polynomial import chebyshev
 
 from ..graph.nodes import Operator
 from .axis_rules import beside_axis
 from .kernels import Call, Kernel, repeatable
-from .older import Facts, instead, without
+from .older import Facts, FileNode, instead, without
 from .shape_rules import ShapeCall, Shapes, same_along_axis
 from .spec import declare, one_of
 
@@ -31,6 +30,8 @@ def _erf_series() -> np.ndarray:
 
 def erf(x: np.ndarray) -> np.ndarray:
     """The error function within 5e-14 of its value, in float64 inside, in the dtype of `x` outside."""
+    from numpy.polynomial import chebyshev  # loading it takes longer than loading a small model
+
     wide = np.asarray(x, np.float64)
     t = np.minimum(wide * wide, 36.0)
     value = wide * chebyshev.chebval(t / 18 - 1, _erf_series())
@@ -202,7 +203,7 @@ def _log_softmax_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     return log_softmax
 
 
-def _softmax_older(node: Any, facts: Facts) -> list[Any]:
+def _softmax_older(node: FileNode, facts: Facts) -> list[FileNode]:
     """Before version 13 the axes from `axis` on were one: the input was seen as a matrix."""
     if node.opset >= 13:
         return [node]

@@ -14,7 +14,7 @@ from ..graph.nodes import Operator
 from . import counts, symbolic
 from .axis_rules import AxisCall
 from .kernels import Call, Kernel, repeatable
-from .older import Facts, instead, older_only, to_input, without
+from .older import Facts, FileNode, instead, older_only, to_input, without
 from .places import Place
 from .shape_rules import ANY, ShapeCall, Shapes, broadcast
 from .spec import REQUIRED, Attribute, declare
@@ -153,7 +153,7 @@ for _name, _ufunc in {"Log": np.log, "Sin": np.sin, "Cos": np.cos, "Tan": np.tan
     declare(_name, 1, kernel=_ufunc, elementwise=True, work=8)
 declare("Sqrt", 1, kernel=np.sqrt, elementwise=True)
 declare("Reciprocal", 1, kernel=lambda x: 1 / x, elementwise=True)
-def _clip_older(node: Any, facts: Facts) -> list[Any]:
+def _clip_older(node: FileNode, facts: Facts) -> list[FileNode]:
     return [to_input(to_input(node, facts, "min", 1, False), facts, "max", 2, False)]
 
 
@@ -180,13 +180,13 @@ def _cast_like_shape(call: ShapeCall) -> Shapes:
     return [(call.shape(), call.dtype(1))]
 
 
-def _cast_older(node: Any, facts: Facts) -> list[Any]:
+def _cast_older(node: FileNode, facts: Facts) -> list[FileNode]:
     """`saturate` and `round_mode` speak of 8-bit floats only."""
     return [without(node, "saturate", "round_mode")]
 
 
 @older_only("Dropout")
-def _dropout(node: Any, facts: Facts) -> list[Any]:
+def _dropout(node: FileNode, facts: Facts) -> list[FileNode]:
     """What it is when nobody trains."""
     training = facts.constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else np.False_
     if training is None or np.any(training) or any(node.outputs[1:]):

@@ -11,7 +11,7 @@ from ..graph.nodes import Operator
 from . import counts
 from .axis_rules import AxisCall, beside_axis
 from .kernels import Call, Kernel, repeatable, scalar
-from .older import Facts, older_only, to_input, trimmed, without
+from .older import Facts, FileNode, older_only, to_input, trimmed, without
 from .places import Place, need
 from .shape_rules import ShapeCall, Shapes, same_along_axis
 from .spec import declare, one_of
@@ -167,7 +167,7 @@ def _box(indices: np.ndarray) -> tuple[slice, ...] | None:
 
 
 @older_only("Scatter")
-def _scatter_older(node: Any, facts: Facts) -> list[Any]:
+def _scatter_older(node: FileNode, facts: Facts) -> list[FileNode]:
     """The name that ScatterElements had before version 11."""
     return [replace(node, op="ScatterElements")]
 
@@ -240,7 +240,7 @@ def _reverse_sequence_kernel(attributes: dict[str, Any], node: Operator) -> Kern
     return reverse_sequence
 
 
-def _top_k_older(node: Any, facts: Facts) -> list[Any]:
+def _top_k_older(node: FileNode, facts: Facts) -> list[FileNode]:
     if "k" in node.attributes:
         node = to_input(without(node, k=[node.attributes["k"]]), facts, "k", 1)
     return [trimmed(node)]

@@ -11,7 +11,7 @@ from ..errors import UnsupportedError
 from ..graph.nodes import Dim, Operator
 from .axis_rules import AxisCall, first_axis
 from .kernels import Call, Kernel, repeatable
-from .older import Facts, optional_outputs, trimmed, without
+from .older import Facts, FileNode, optional_outputs, trimmed, without
 from .places import Place, need
 from .shape_rules import ShapeCall, Shapes
 from .spec import REQUIRED, Attribute, declare, one_of
@@ -75,7 +75,7 @@ def _batch_normalization_kernel(attributes: dict[str, Any], node: Operator) -> K
     return repeatable(normalize, again)
 
 
-def _batch_normalization_older(node: Any, facts: Facts) -> list[Any]:
+def _batch_normalization_older(node: FileNode, facts: Facts) -> list[FileNode]:
     if not node.attributes.get("spatial", 1):
         raise UnsupportedError(f"{node.label}: attribute 'spatial' = 0 is not supported")
     return [trimmed(without(node, "spatial", "is_test", "consumed_inputs"))]
@@ -153,7 +153,7 @@ def _group_normalization_kernel(attributes: dict[str, Any], node: Operator) -> K
     return normalize
 
 
-def _group_normalization_older(node: Any, facts: Facts) -> list[Any]:
+def _group_normalization_older(node: FileNode, facts: Facts) -> list[FileNode]:
     """Before version 21 scale and bias had one element a group, not one a channel."""
     if node.opset >= 21:
         return [node]

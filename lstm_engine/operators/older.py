@@ -6,9 +6,9 @@ that stand for it. Sources: the "Version" sections of ONNX's operator documentat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,24 +17,9 @@ from ..errors import FormatError
 LATEST = 21             # the opset whose forms the registry has
 
 
-class Written(Protocol):
-    """A node as a file has it, a dataclass; `opset` is the version of the operators that its graph asks for."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-    name: str
-    op: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    attributes: Mapping[str, Any]
-    domain: str
-    opset: int
-
-    @property
-    def label(self) -> str:
-        """What messages call this node."""
-
-    def numbers(self, attribute: str, whole: bool) -> np.ndarray:
-        """An attribute as an array."""
+# A node as a file has it: a dataclass with `name`, `op`, `inputs`, `outputs`, `attributes`, `domain`, `opset` (the
+# version of the operators that its graph asks for), `label` (what messages call it) and `numbers(attribute, whole)`.
+FileNode = Any
 
 
 class Facts(Protocol):
@@ -53,11 +38,11 @@ class Facts(Protocol):
         """A name that no value has."""
 
 
-OlderForm = Callable[[Any, Facts], list[Any]]           # of a `Written`, and the nodes are of its class
+OlderForm = Callable[[FileNode, Facts], list[FileNode]]
 FORMS: dict[str, OlderForm] = {}
 
 
-def modern(node: Any, facts: Facts) -> list[Any]:
+def modern(node: FileNode, facts: Facts) -> list[FileNode]:
     """The nodes that stand for `node`, in today's form. Raises UnsupportedError for options that have none.
 
     A node that lacks its first input or output stays as it is: the registry refuses it by name.
@@ -76,19 +61,19 @@ def older_only(name: str) -> Callable[[OlderForm], OlderForm]:
 
 # ---- what rules are made of -----------------------------------------------------------------------------------------
 
-def instead(node: Any, op: str, inputs: tuple[str, ...], outputs: tuple[str, ...], part: str = "",
-            **attributes: Any) -> Any:
+def instead(node: FileNode, op: str, inputs: tuple[str, ...], outputs: tuple[str, ...], part: str = "",
+            **attributes: Any) -> FileNode:
     """A node of today's opset in place of `node`, or of a part of it."""
     return replace(node, name=f"{node.name}/{part}" if part else node.name, op=op, inputs=inputs, outputs=outputs,
                    attributes=attributes, opset=LATEST)
 
 
-def without(node: Any, *names: str, **added: Any) -> Any:
+def without(node: FileNode, *names: str, **added: Any) -> FileNode:
     kept = {name: value for name, value in node.attributes.items() if name not in names}
     return replace(node, attributes=kept | added)
 
 
-def to_input(node: Any, facts: Facts, attribute: str, position: int, whole: bool = True) -> Any:
+def to_input(node: FileNode, facts: Facts, attribute: str, position: int, whole: bool = True) -> FileNode:
     """Move an attribute to an input, where the node has it."""
     if attribute not in node.attributes:
         return node
@@ -102,14 +87,14 @@ def to_input(node: Any, facts: Facts, attribute: str, position: int, whole: bool
 
 def attributes_to_inputs(**positions: int) -> OlderForm:
     """The rule of an operator that had whole numbers in attributes which are inputs today, at these positions."""
-    def rule(node: Any, facts: Facts) -> list[Any]:
+    def rule(node: FileNode, facts: Facts) -> list[FileNode]:
         for attribute, position in positions.items():
             node = to_input(node, facts, attribute, position)
         return [node]
     return rule
 
 
-def trimmed(node: Any) -> Any:
+def trimmed(node: FileNode) -> FileNode:
     """Without empty names at the end of the outputs."""
     outputs = list(node.outputs)
     while len(outputs) > 1 and not outputs[-1]:
@@ -117,6 +102,6 @@ def trimmed(node: Any) -> Any:
     return replace(node, outputs=tuple(outputs))
 
 
-def optional_outputs(node: Any, facts: Facts) -> list[Any]:
+def optional_outputs(node: FileNode, facts: Facts) -> list[FileNode]:
     """The rule of an operator whose outputs after the first may be left out."""
     return [trimmed(node)]

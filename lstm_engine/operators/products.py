@@ -167,7 +167,7 @@ def _einsum_needs(attributes: dict[str, Any], arrays: Arrays, made: Sequence[Val
 
 def _contracted(equation: str, arrays: Sequence[np.ndarray]) -> tuple[int, int]:
     """Elements that an Einstein sum makes on the way, and its products, in the order in which NumPy will take its
-    factors: `host_ops.products` asks for the same."""
+    factors: the kernel asks for the same."""
     terms, result = parse_einsum(equation, [array.ndim for array in arrays])
     if terms is None:
         raise ValueError(f"equation {equation!r} does not fit")

@@ -14,7 +14,7 @@ from . import counts
 from .axis_rules import AxisCall
 from .costs import Arrays, Need, numbers_in
 from .kernels import Kernel, ints, scalar
-from .older import Facts, without
+from .older import Facts, FileNode, without
 from .places import Place
 from .shape_rules import ANY, ShapeCall, Shapes
 from .spec import declare
@@ -75,7 +75,7 @@ def _constant_of_shape_kernel(attributes: dict[str, Any], node: Operator) -> Ker
     return constant_of_shape
 
 
-def _constant_of_shape_older(node: Any, facts: Facts) -> list[Any]:
+def _constant_of_shape_older(node: FileNode, facts: Facts) -> list[FileNode]:
     """An array in an attribute is a constant input here."""
     if "value" not in node.attributes:
         return [node]

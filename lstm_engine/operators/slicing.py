@@ -13,7 +13,7 @@ from . import counts
 from .axis_rules import AxisCall, beside_axis
 from .costs import Arrays, numbers_in
 from .kernels import MOST_KEPT, Call, Kernel, fixed, ints, repeatable, scalar
-from .older import Facts, attributes_to_inputs, to_input
+from .older import Facts, FileNode, attributes_to_inputs, to_input
 from .places import Place, need
 from .shape_rules import ANY, ShapeCall, Shapes
 from .spec import REQUIRED, Attribute, declare, one_of
@@ -310,7 +310,7 @@ def _pad_grown(arrays: Arrays) -> tuple[int, int]:
     return prod(sizes), x.itemsize
 
 
-def _pad_older(node: Any, facts: Facts) -> list[Any]:
+def _pad_older(node: FileNode, facts: Facts) -> list[FileNode]:
     return [to_input(to_input(node, facts, "pads", 1), facts, "value", 2, False)]
 
 

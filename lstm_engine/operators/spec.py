@@ -10,14 +10,14 @@ lists operators by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..errors import GraphError, UnsupportedError
 from ..graph.nodes import Operator, Value
 from .axis_rules import AxisRule, elementwise_axes
-from .costs import Grown, Needs
+from .costs import Arrays, Grown, Need, Needs, need_of
 from .kernels import Kernel, KernelMaker
 from .older import FORMS, OlderForm
 from .shape_rules import ANY, ShapeRule, infer, same
@@ -91,6 +91,15 @@ class OperatorSpec:
     grown: Grown | None = None
     sized_by: tuple[int, ...] = ()
     needs: Needs | None = None
+
+    def need_for(self, attributes: dict[str, Any], arrays: Arrays, made: Sequence[Value]) -> Need:
+        """What it takes to make these results of these inputs. made: not looked at where `grown` tells."""
+        if self.grown is not None:
+            count, itemsize = self.grown(arrays)
+            return Need(count * (itemsize + 8 * self.scratch), count * self.work)
+        if self.needs is not None:
+            return self.needs(attributes, arrays, made)
+        return need_of(arrays, made, self.work, self.scratch)
 
     def moves_only(self, position: int) -> bool:
         """Whether the elements of an input are only moved about."""

@@ -12,7 +12,7 @@ from math import prod
 from ..errors import ArgumentError, GraphError, UnsupportedError
 from ..graph import Dense, Embedding, Node, Operator, Value
 from ..operators import OPERATORS, operator_attributes, operator_shapes
-from ..operators.costs import PRODUCTS_AT_ONCE, Arrays, Need, need_of
+from ..operators.costs import PRODUCTS_AT_ONCE, Arrays, Need
 from ..operators.kernels import MISFITS, shown_inputs
 
 Estimate = Callable[[Arrays, int], Need]
@@ -29,19 +29,12 @@ def estimate_of(node: Node) -> Estimate:
     if not isinstance(node, Operator):
         return _of_layer(node)
     spec, attributes, nothing = OPERATORS[node.op_type], operator_attributes(node), Need(0, 0)
-    needs, grown = spec.needs, spec.grown
     if spec.view == "always" or spec.of_shapes:
         return lambda arrays, small: nothing        # what a view copies after all is counted when it is made
-    if grown is not None:
-        def of_growth(arrays: Arrays) -> Need:
-            count, itemsize = grown(arrays)
-            return Need(count * itemsize + 8 * spec.scratch * count, count * spec.work)
-        return _guarded(node, of_growth)
-    if needs is not None:
-        of_shapes = _guarded(node, lambda arrays: needs(attributes, arrays, results_of(node, arrays)))
-    else:
-        of_shapes = _guarded(node, lambda arrays: need_of(arrays, results_of(node, arrays), spec.work, spec.scratch))
-    if needs is not None and not spec.combines:
+    if spec.grown is not None:
+        return _guarded(node, lambda arrays: spec.need_for(attributes, arrays, ()))
+    of_shapes = _guarded(node, lambda arrays: spec.need_for(attributes, arrays, results_of(node, arrays)))
+    if spec.needs is not None and not spec.combines:
         return of_shapes                            # more than all pairs of elements: windows
 
     def estimate(arrays: Arrays, small: int) -> Need:

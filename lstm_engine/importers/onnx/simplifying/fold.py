@@ -27,7 +27,7 @@ from .refine import with_known_inputs, with_known_sizes
 MOST_NODES = 20_000          # after functions are expanded
 MOST_CALLS = 32              # functions that call functions
 FREE_BYTES = 128 << 20       # what folding may make, beyond the size of the model's own tensors
-FREE_WORK = 2_000_000_000    # multiplications folding may take: about a second
+FREE_WORK = 1_000_000_000    # nanoseconds that folding may take, as operators tell them
 
 
 @dataclass(eq=False)
@@ -290,10 +290,10 @@ class _Walk:
     def _evaluate(self, operator: Operator, made: Sequence[Value]) -> bool:
         """Run a node whose inputs are all constants, if that is not too much to do beforehand."""
         price = shortcuts.cost(operator, made)
-        if price is None or price[0] > self.bytes_left or price[1] > self.work_left:
+        if price is None or price.bytes > self.bytes_left or price.work > self.work_left:
             return False
-        self.bytes_left -= price[0]
-        self.work_left -= price[1]
+        self.bytes_left -= price.bytes
+        self.work_left -= price.work
         wide = replace(operator, constants={i: widened(array) for i, array in operator.constants.items()})
         for value, array in zip(made, run_operator(wide, [])):
             with np.errstate(over="ignore"):                    # beyond the largest float16 is infinite, as IEEE has it

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 
 import numpy as np
 
 from ....data_types import DATA_TYPES
 from ....errors import FormatError, UnsupportedError
 from ....graph.nodes import Operator, Value
-from ....operators import OPERATORS
+from ....operators import OPERATORS, operator_attributes
+from ....operators.costs import Need
 from ....operators.shape_rules import ANY
 from ..model import OnnxNode
 
@@ -62,24 +62,9 @@ def is_zero(node: Operator, zeros: set[str]) -> bool:
     return bool(moved) and all(map(zero, moved))
 
 
-def cost(node: Operator, made: Sequence[Value]) -> tuple[int, int] | None:
-    """(bytes made, multiplications) of a node all of whose inputs are constants; None if not known before it runs."""
-    given = sum(array.size for array in node.constants.values())
-    size = 0
-    for value in made:
-        if any(isinstance(dim, str) for dim in value.shape):
-            if node.op_type != "NonZero":
-                return None
-            return 8 * given * len(value.shape), 8 * given
-        size += prod(dim for dim in value.shape if isinstance(dim, int))
-    inner = 1
-    if node.op_type in ("MatMul", "Gemm"):
-        inner = node.constants[0].shape[-1 if not node.attributes.get("transA") else 0]
-    elif node.op_type in ("Conv", "ConvTranspose"):
-        inner = node.constants[1].size
-    elif node.op_type in ("MaxPool", "AveragePool"):
-        inner = prod(node.attributes["kernel_shape"])
-    elif node.op_type == "Einsum":
-        inner = prod(max(array.size, 1) for array in node.constants.values())
-    # An error function or a power costs some ten times a multiplication; sorting and scattering likewise.
-    return 8 * size, 8 * (size * inner + given)
+def cost(node: Operator, made: Sequence[Value]) -> Need | None:
+    """What running a node takes all of whose inputs are constants; None if that is not known before it runs."""
+    if node.op_type != "NonZero" and any(isinstance(dim, str) for value in made for dim in value.shape):
+        return None
+    arrays = [node.constants.get(position) for position in range(len(node.inputs))]
+    return OPERATORS[node.op_type].need_for(operator_attributes(node), arrays, made)

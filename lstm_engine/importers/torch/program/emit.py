@@ -163,10 +163,10 @@ class Emitter:
         if any(operator.inputs):
             return None
         price = cost(operator, made)
-        if price is None or price[0] > self.bytes_left or price[1] > self.work_left:
+        if price is None or price.bytes > self.bytes_left or price.work > self.work_left:
             return None
-        self.bytes_left -= price[0]
-        self.work_left -= price[1]
+        self.bytes_left -= price.bytes
+        self.work_left -= price.work
         return run_operator(operator, [])
 
     def recurrent(self, op_type: str, inputs: Sequence[Tensor | None], shapes: Sequence[Sequence[Dim]],
