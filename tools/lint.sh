@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# What is wrong with the sources, told without running them: ruff; mypy --strict on the package; the stub of the bindings
+# beside the bindings themselves, which must have been built. About a minute.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+ruff check .
+python -m mypy
+python -m mypy.stubtest lstm_engine._core --allowlist tools/stubtest_allowlist.txt
