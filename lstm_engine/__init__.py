@@ -45,15 +45,16 @@ _HOMES = {"layers": ("GRU", "LSTM", "RNN", "Activate", "Dense", "Embedding", "Po
           "verifying": ("verify",)}
 
 
-def __getattr__(name: str) -> object:
-    """Public names are imported when they are first used: importing the package costs a program next to nothing."""
-    if name == "ops":
-        return import_module(".ops", __name__)
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = next((module for module, names in _HOMES.items() if name in names), "errors")
-    value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
-    return value
+if not TYPE_CHECKING:           # which has the names above, and would take any other for an object of this function's
+    def __getattr__(name: str) -> object:
+        """Public names are imported when they are first used: importing the package costs a program next to nothing."""
+        if name == "ops":
+            return import_module(".ops", __name__)
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home = next((module for module, names in _HOMES.items() if name in names), "errors")
+        value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
+        return value
 
 
 def __dir__() -> list[str]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from .errors import ArgumentError, ArgumentTypeError
 
 MOST_COUNT = 2**31 - 1          # what the core counts rows and steps with
+
+Name = TypeVar("Name", bound=str)
 
 
 def shown(value: object) -> str:
@@ -23,12 +25,12 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def choice(value: Any, what: str, options: Iterable[str]) -> str:
+def choice(value: Any, what: str, options: Iterable[Name]) -> Name:
     """One of some names, as a plain str."""
     names = tuple(options)
-    if not isinstance(value, str) or str(value) not in names:
-        raise ArgumentError(f"{what} is one of {', '.join(names)}, not {shown(value)}")
-    return str(value)
+    if isinstance(value, str) and str(value) in names:
+        return names[names.index(str(value))]
+    raise ArgumentError(f"{what} is one of {', '.join(names)}, not {shown(value)}")
 
 
 def whole_number(value: Any, what: str, least: int = 1, most: int | None = MOST_COUNT) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from functools import cache
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +21,7 @@ def _numpy_libraries() -> list[str]:
     """The libraries whose symbols NumPy's own module can see; on Windows the BLAS itself must be opened."""
     from glob import glob
 
-    from numpy._core import _multiarray_umath
-
-    libraries = [_multiarray_umath.__file__]
+    libraries = [str(import_module("numpy._core._multiarray_umath").__file__)]
     if os.name == "nt":
         libraries += glob(os.path.join(os.path.dirname(np.__file__), os.pardir, "numpy.libs", "*openblas*.dll"))
     return libraries
@@ -34,6 +34,13 @@ def _right(dtype: str) -> bool:
     c = np.full((2, 4), np.nan, dtype)
     _core.blas_product(a, b, c)
     return bool((c == a @ b).all())
+
+
+def _address(function: Any) -> int:
+    """Where a function of a library that ctypes has opened stands."""
+    import ctypes
+
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
 def _try(sgemm: int, dgemm: int, kind: str) -> bool:
@@ -58,11 +65,8 @@ def _from_numpy() -> str | None:
         except OSError:
             continue
         for prefix, suffix, kind in _NAMES:
-            addresses = []
-            for letter in "sd":
-                function = getattr(library, f"{prefix}cblas_{letter}gemm{suffix}", None)
-                addresses.append(ctypes.cast(function, ctypes.c_void_p).value or 0 if function else 0)
-            if all(addresses) and _try(*addresses, kind):
+            sgemm, dgemm = (getattr(library, f"{prefix}cblas_{letter}gemm{suffix}", None) for letter in "sd")
+            if sgemm and dgemm and _try(_address(sgemm), _address(dgemm), kind):
                 return f"numpy ({prefix}cblas_sgemm{suffix})"
     return None
 
@@ -79,14 +83,15 @@ def _from_scipy() -> str | None:
     get_name.restype, get_name.argtypes = ctypes.c_char_p, [ctypes.py_object]
     get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
     get_pointer.restype, get_pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    addresses = []
+    addresses: list[int] = []
     for routine in ("sgemm", "dgemm"):
         capsule = getattr(cython_blas, "__pyx_capi__", {}).get(routine)
         name = get_name(capsule) if capsule is not None else b""
         if not name.startswith(b"void (char *, char *, int *, int *, int *, "):     # sizes of another width, say
             return None
         addresses.append(get_pointer(capsule, name))
-    return "scipy (cython_blas)" if all(addresses) and _try(*addresses, "fortran") else None
+    sgemm, dgemm = addresses
+    return "scipy (cython_blas)" if sgemm and dgemm and _try(sgemm, dgemm, "fortran") else None
 
 
 _lock = threading.Lock()

@@ -191,9 +191,9 @@ def _check_host(node: Node, inputs: list[np.ndarray | None], made: list[np.ndarr
     terms = max([1, *(size for array in sizes for size in array.shape),
                  *(array.size // max(made[0].size, 1) for array in sizes)])
     if isinstance(node, Operator):
-        if node.op_type == "Cast" and made[0].dtype.kind in "iu" and given[0].dtype.kind == "f":   # type: ignore
+        if node.op_type == "Cast" and made[0].dtype.kind in "iu" and sizes[0].dtype.kind == "f":
             limits = np.iinfo(made[0].dtype)
-            if not ((given[0] >= limits.min) & (given[0] <= limits.max)).all():       # type: ignore[operator]
+            if not np.all((sizes[0] >= limits.min) & (sizes[0] <= limits.max)):
                 return                                       # the standard leaves it open what these become
         names = tuple("" if array is None else f"x{i}" for i, array in enumerate(given))
         bare = dataclasses.replace(node, inputs=names, constants={})
@@ -246,8 +246,8 @@ class _Core:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._core, name)
 
-    def run(self, inputs: list, threads: int, lengths: list, outputs: list, state_in: Any, state_out: Any, split: str,
-            block_steps: int, resumed: bool) -> list[np.ndarray]:
+    def run(self, inputs: list[Any], threads: int, lengths: list[Any], outputs: list[Any], state_in: Any,
+            state_out: Any, split: str, block_steps: int, resumed: bool) -> list[np.ndarray]:
         before = None if state_in is None else state_in.copy()       # a stream's rows may be written in place
         made = self._core.run(inputs, threads, lengths, outputs, state_in, state_out, split, block_steps, resumed)
         self._check(inputs, lengths, made, before, state_out, resumed)
@@ -259,7 +259,7 @@ class _Core:
             self._check([x], [lengths] * len(self._segment.axes), [y])
         return y
 
-    def try_run(self, arrays: list, threads: int) -> Any:
+    def try_run(self, arrays: list[Any], threads: int) -> Any:
         results = self._core.try_run(arrays, threads)
         if results is not None:
             self._check(arrays, [None] * len(self._segment.axes), results)
@@ -269,8 +269,8 @@ class _Core:
         own = TryLock(CheckError, "the stream is in use")
         return _Stream(self, self._core.stream(batch, rows, threads, own), rows, lock)
 
-    def _check(self, inputs: list, lengths: list, outputs: list, state_in: Any = None, state_out: Any = None,
-               resumed: bool = False) -> None:
+    def _check(self, inputs: list[Any], lengths: list[Any], outputs: list[Any], state_in: Any = None,
+               state_out: Any = None, resumed: bool = False) -> None:
         given = [self._input(port, np.asarray(array), lengths) for port, array in zip(self._segment.ports, inputs)]
         made, shown = [], []
         for port, array in zip(self._segment.outputs, outputs):
@@ -297,7 +297,7 @@ class _Core:
         floor = 8.0 if any(_is_gelu(node) for node in self._nodes) else 0.0
         compare(f"segment of {names}", made, run, self._core.dtype, self._terms, largest=largest, floor=floor)
 
-    def _input(self, port: Any, array: np.ndarray, lengths: list) -> np.ndarray:
+    def _input(self, port: Any, array: np.ndarray, lengths: list[Any]) -> np.ndarray:
         """An input as the core reads it, zeros past the end of each sequence, where anything may stand."""
         with np.errstate(over="ignore"):                     # a number beyond float32 is infinite to the core
             array = array.astype(np.int64 if port.ids else self._core.dtype)
@@ -307,7 +307,7 @@ class _Core:
         return array if port.ids else array.astype(np.float64)
 
     @staticmethod
-    def _real(axis: int | None, array: np.ndarray, lengths: list) -> np.ndarray:
+    def _real(axis: int | None, array: np.ndarray, lengths: list[Any]) -> np.ndarray:
         """Zeros at the steps past the end, which do not count."""
         if axis is not None and lengths[axis] is not None:
             array = array.copy()
@@ -321,7 +321,7 @@ class _Core:
             if c is not None:
                 yield layer.name, "c", c, c_size
 
-    def _reference(self, given: list, lengths: list, state_in: Any, resumed: bool,
+    def _reference(self, given: list[Any], lengths: list[Any], state_in: Any, resumed: bool,
                    change: Callable[[np.ndarray], np.ndarray]
                    ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
         """The values and final states of the segment's nodes in float64.

@@ -47,7 +47,7 @@ def open_regular(path: str | os.PathLike[str], buffering: int = -1) -> BinaryIO:
     Raises FileError, naming the path and the reason, for anything that cannot be read or is no regular file.
     """
     try:
-        return open(path, "rb", buffering, opener=_opener)  # type: ignore[return-value]
+        return open(path, "rb", buffering, opener=_opener)
     except (OSError, ValueError) as error:
         cannot_read(path, error)
 

@@ -12,7 +12,9 @@ from . import graph as g
 from .arguments import choice, flag, listed
 from .arrays import plain_array
 from .errors import ArgumentError, ArgumentTypeError, UnsupportedError
+from .graph.nodes import Shape
 from .operators import validate
+from .types import Direction, Input, PeepholeOutput, PoolKind
 
 _CAMEL = {name.replace("_", ""): name for name in g.ACTIVATIONS}
 
@@ -47,7 +49,7 @@ class Layer:
     def nodes(self, name: str, x: str, y: str) -> list[g.Node]:
         raise NotImplementedError
 
-    def input(self) -> tuple[g.Shape, str] | None:
+    def input(self) -> tuple[Shape, str] | None:
         """Shape and dtype of the input when this layer is the first; None when it cannot be."""
         return None
 
@@ -56,13 +58,13 @@ class Layer:
 class Embedding(Layer):
     """Rows of `table` [vocabulary, features] by token id."""
 
-    table: Any
+    table: Input
     kind = "embedding"
 
     def nodes(self, name: str, x: str, y: str) -> list[g.Node]:
         return [g.Embedding(name=name, inputs=(x,), outputs=(y,), table=_array(self.table, f"{name}.table", 2))]
 
-    def input(self) -> tuple[g.Shape, str]:
+    def input(self) -> tuple[Shape, str]:
         return ("batch", "time"), "int32"
 
 
@@ -70,8 +72,8 @@ class Embedding(Layer):
 class Dense(Layer):
     """activation(x @ kernel + bias), kernel [in, units], bias [units] or None."""
 
-    kernel: Any
-    bias: Any = None
+    kernel: Input
+    bias: Input | None = None
     activation: str | g.Activation | None = None
     kind = "dense"
 
@@ -81,7 +83,7 @@ class Dense(Layer):
         return [g.Dense(name=name, inputs=(x,), outputs=(y,), kernel=kernel, bias=bias,
                         activation=activation(self.activation))]
 
-    def input(self) -> tuple[g.Shape, str]:
+    def input(self) -> tuple[Shape, str]:
         return ("batch", "time", _array(self.kernel, "dense.kernel", 2).shape[0]), "float32"
 
 
@@ -100,7 +102,7 @@ class Activate(Layer):
 class Pool(Layer):
     """A sequence reduced to a vector: "last", "mean" or "max" over the real steps."""
 
-    mode: str = "last"
+    mode: PoolKind = "last"
     kind = "pool"
 
     def nodes(self, name: str, x: str, y: str) -> list[g.Node]:
@@ -115,10 +117,10 @@ class Recurrent(Layer):
     return_sequences: every step [batch, time, dirs*H], or the last step alone [batch, dirs*H].
     """
 
-    W: Any
-    R: Any
-    B: Any = None
-    direction: str = "forward"
+    W: Input
+    R: Input
+    B: Input | None = None
+    direction: Direction = "forward"
     return_sequences: bool = True
     activations: Sequence[str | g.Activation] | None = None
     clip: float | None = None
@@ -148,7 +150,7 @@ class Recurrent(Layer):
                                R=_array(self.R, f"{name}.R", 3), B=bias, direction=direction,
                                activations=functions, clip=self.clip, **self._options(name))]
 
-    def input(self) -> tuple[g.Shape, str]:
+    def input(self) -> tuple[Shape, str]:
         return ("batch", "time", _array(self.W, f"{self.kind}.W", 3).shape[2]), "float32"
 
 
@@ -156,10 +158,10 @@ class Recurrent(Layer):
 class LSTM(Recurrent):
     """ONNX LSTM, gate order i,o,f,c; P [dirs, 3*H] (i,o,f), projection [dirs, P, H]."""
 
-    P: Any = None
-    projection: Any = None
+    P: Input | None = None
+    projection: Input | None = None
     input_forget: bool = False
-    peephole_output: str = "current"
+    peephole_output: PeepholeOutput = "current"
     cell_clip: float | None = None
     node_type = g.LSTM
 

@@ -15,6 +15,7 @@ from .files import cannot_read, open_regular
 from .limits import Limits, check_size, checked_limits
 from .model import Model, handed_over
 from .notes import notes
+from .types import Dtype, Gemm, PoolReading
 
 if TYPE_CHECKING:
     from .importers import ImportOptions
@@ -23,8 +24,8 @@ HEAD_BYTES = 64             # enough to know a file of ours
 
 
 @entry
-def load(path: str | os.PathLike, *, gemm: str = "packed", dtype: str | None = None, limits: Limits | None = None
-         ) -> Model:
+def load(path: str | os.PathLike[str], *, gemm: Gemm = "packed", dtype: Dtype | None = None,
+         limits: Limits | None = None) -> Model:
     """The model in a `*.lstm` file, or in any checkpoint that `convert` reads without being told more.
 
     limits: what it and its calls may take (docs/limits.md).
@@ -43,10 +44,11 @@ def load(path: str | os.PathLike, *, gemm: str = "packed", dtype: str | None = N
 
 
 @entry
-def convert(source: Any, *, gemm: str = "packed", dtype: str | None = None, spec: Any = None, pool: str | None = None,
-            activations: Mapping[str, Any] | None = None, order: Sequence[str] | None = None,
-            example_inputs: Any = None, weights: str | os.PathLike | None = None, limits: Limits | None = None
-            ) -> Model:
+def convert(source: Any, *, gemm: Gemm = "packed", dtype: Dtype | None = None,
+            spec: Mapping[str, Any] | str | os.PathLike[str] | None = None, pool: PoolReading | None = None,
+            activations: Mapping[str, str] | None = None, order: Sequence[str] | None = None,
+            example_inputs: Any = None, weights: str | os.PathLike[str] | None = None,
+            limits: Limits | None = None) -> Model:
     """A model from a checkpoint of another framework, or from a live keras.Model, torch.nn.Module or onnx.ModelProto.
 
     source: a path (.keras, .h5, .json, .pt, .pth, .pt2, .safetensors, .onnx, .npz; a .lstm file is loaded) or a live
@@ -96,7 +98,7 @@ def _is_own(path: str) -> bool:
         cannot_read(Path(path), error)
 
 
-def _converted(source: Any, options: ImportOptions, gemm: str, dtype: str | None, limits: Limits) -> Model:
+def _converted(source: Any, options: ImportOptions, gemm: Gemm, dtype: Dtype | None, limits: Limits) -> Model:
     """The model of a checkpoint or a live model, what its user must know of it said in warnings."""
     from .importers import import_graph
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 import numpy as np
 
@@ -22,9 +22,27 @@ from .plan import Plan, compute_dtype, lower
 from .plan.bounds import checked_graph
 from .plan.weights import held_bytes, restore
 from .running import DirectCalls, Predictor, Runner, Stream
+from .types import (
+    Array,
+    Arrays,
+    Dtype,
+    Gemm,
+    Input,
+    Inputs,
+    Lengths,
+    Listed,
+    NanMode,
+    Outputs,
+    PredictOptions,
+    States,
+    SupportsArray,
+)
 
-GEMMS = ("packed", "blas")
-DTYPES = ("float32", "float64")
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # typing's own from Python 3.11 on
+
+GEMMS: tuple[Gemm, ...] = get_args(Gemm)
+DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 
 
 class Model:
@@ -38,7 +56,7 @@ class Model:
     """
 
     @entry
-    def __init__(self, layers: Sequence[Layer] | Graph, *, gemm: str = "packed", dtype: str | None = None,
+    def __init__(self, layers: Sequence[Layer] | Graph, *, gemm: Gemm = "packed", dtype: Dtype | None = None,
                  limits: Limits | None = None) -> None:
         limits = checked_limits(limits)
         gemm = choice(gemm, "gemm", GEMMS)
@@ -88,7 +106,7 @@ class Model:
         return {name: self._plan.values[name] for name in self._plan.outputs}
 
     @property
-    def dtype(self) -> str:
+    def dtype(self) -> Dtype:
         """What the layers compute in, "float32" or "float64"; `inputs` and `outputs` say what goes in and comes out."""
         return self._plan.dtype
 
@@ -98,7 +116,7 @@ class Model:
         return self._plan.isa
 
     @property
-    def gemm(self) -> str:
+    def gemm(self) -> Gemm:
         """What computes Dense and the input projections: "packed" or "blas"."""
         return self._plan.gemm
 
@@ -134,10 +152,10 @@ class Model:
         outs = ", ".join(f"{v.name}{list(v.shape)}" for v in self.outputs.values())
         return f"<lstm_engine.Model {ins} -> {outs}>"
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self._plan.skeleton, self.gemm, self.limits)
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model as a `*.lstm` file (docs/format.md); an existing file is replaced only by a whole one."""
         from . import format
 
@@ -153,10 +171,39 @@ class Model:
 
     # ---- running ----------------------------------------------------------------------------------------------
 
+    # A checker is told what the form of the input says: an array is answered with the array of a model of one output; a
+    # model of several is better asked by name, whose answer is the union of what there may be.
+    @overload
+    def predict(self, x: Mapping[str, SupportsArray], lengths: Lengths | None = None, *,
+                return_state: Literal[False] = False, **options: Unpack[PredictOptions]) -> Arrays: ...
+    @overload
+    def predict(self, x: Inputs | tuple[Input, ...], lengths: Lengths | None = None, *,
+                return_state: Literal[False] = False, **options: Unpack[PredictOptions]) -> Outputs: ...
+    @overload
+    def predict(self, x: list[Any], lengths: Lengths | None = None, *,
+                return_state: Literal[False] = False, **options: Unpack[PredictOptions]) -> Listed: ...
+    @overload
+    def predict(self, x: SupportsArray, lengths: Lengths | None = None, *,
+                return_state: Literal[False] = False, **options: Unpack[PredictOptions]) -> Array: ...
+    @overload
+    def predict(self, x: Mapping[str, SupportsArray], lengths: Lengths | None = None, *, return_state: Literal[True],
+                **options: Unpack[PredictOptions]) -> tuple[Arrays, States]: ...
+    @overload
+    def predict(self, x: Inputs | tuple[Input, ...], lengths: Lengths | None = None, *, return_state: Literal[True],
+                **options: Unpack[PredictOptions]) -> tuple[Outputs, States]: ...
+    @overload
+    def predict(self, x: list[Any], lengths: Lengths | None = None, *, return_state: Literal[True],
+                **options: Unpack[PredictOptions]) -> tuple[Listed, States]: ...
+    @overload
+    def predict(self, x: SupportsArray, lengths: Lengths | None = None, *, return_state: Literal[True],
+                **options: Unpack[PredictOptions]) -> tuple[Array, States]: ...
+    @overload
+    def predict(self, x: Input | Inputs, lengths: Lengths | None = None, *, return_state: bool,
+                **options: Unpack[PredictOptions]) -> Outputs | tuple[Outputs, States]: ...
     def predict(self, x: Any, lengths: Any = None, *, batch_size: int | None = None, progress: bool = False,
                 out: np.ndarray | Mapping[str, np.ndarray] | None = None, threads: int | None = None,
                 initial_state: Mapping[str, Mapping[str, np.ndarray]] | None = None, return_state: bool = False,
-                nan: str = "propagate") -> Any:
+                nan: NanMode = "propagate") -> Any:
         """Run the model on a batch.
 
         x: [batch, time] token ids, [batch, time, features] numbers (or the layout that `inputs` shows), a list of
@@ -198,7 +245,7 @@ class Model:
     __call__ = predict
 
 
-def _rebuild(graph: Graph, gemm: str, limits: Limits | None = None) -> Model:
+def _rebuild(graph: Graph, gemm: Gemm, limits: Limits | None = None) -> Model:
     return Model(handed_over(restore(graph)), gemm=gemm, limits=limits)
 
 

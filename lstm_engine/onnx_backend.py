@@ -99,7 +99,8 @@ class Backend(base.Backend):
 
     @classmethod
     def run_node(cls, node: onnx.NodeProto, inputs: Any, device: str = "CPU",
-                 outputs_info: Sequence[tuple[np.dtype, tuple[int, ...]]] | None = None, **kwargs: Any) -> tuple:
+                 outputs_info: Sequence[tuple[np.dtype, tuple[int, ...]]] | None = None,
+                 **kwargs: Any) -> tuple[np.ndarray, ...]:
         """One node on its own: a named tuple of its outputs, those left out ("") excluded.
 
         inputs: an array for each input that is not "", or a dict by name. kwargs: opset_version (default: the newest

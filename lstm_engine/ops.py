@@ -26,47 +26,53 @@ from .operators import validate
 from .plan import lower
 from .running import Runner
 from .running.execute import execute
+from .types import Array, Direction, Input, Layout, Switch
 
 _FLOATS = ("float16", "float32", "float64")
 
 
 @entry
-def lstm(X: Any, W: Any, R: Any, B: Any = None, sequence_lens: Any = None, initial_h: Any = None, initial_c: Any = None,
-         P: Any = None, *, direction: str = "forward", activations: Sequence[str] | None = None,
+def lstm(X: Input, W: Input, R: Input, B: Input | None = None, sequence_lens: Input | None = None,
+         initial_h: Input | None = None, initial_c: Input | None = None, P: Input | None = None, *,
+         direction: Direction = "forward", activations: Sequence[str] | None = None,
          activation_alpha: Sequence[float] | None = None, activation_beta: Sequence[float] | None = None,
-         clip: float | None = None, input_forget: int = 0, layout: int = 0, hidden_size: int | None = None,
-         threads: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+         clip: float | None = None, input_forget: Switch = 0, layout: Layout = 0, hidden_size: int | None = None,
+         threads: int | None = None) -> tuple[Array, Array, Array]:
     """ONNX LSTM: W [dirs, 4*H, I], R [dirs, 4*H, H] (gates i,o,f,c), B [dirs, 8*H], P [dirs, 3*H] (i,o,f).
 
     Returns (Y, Y_h, Y_c). Raises ArgumentError, ArgumentTypeError, GraphError (a weight of a wrong shape) or
     UnsupportedError (an unknown activation).
     """
     weights = {"W": W, "R": R, "B": B, "P": P}
-    return _run(g.LSTM, X, weights, sequence_lens, initial_h, initial_c, direction, activations, activation_alpha,
-                activation_beta, clip, layout, hidden_size, threads, input_forget=_flag(input_forget, "input_forget"))
+    Y, Y_h, Y_c = _run(g.LSTM, X, weights, sequence_lens, initial_h, initial_c, direction, activations,
+                       activation_alpha, activation_beta, clip, layout, hidden_size, threads,
+                       input_forget=_flag(input_forget, "input_forget"))
+    return Y, Y_h, Y_c
 
 
 @entry
-def gru(X: Any, W: Any, R: Any, B: Any = None, sequence_lens: Any = None, initial_h: Any = None, *,
-        direction: str = "forward", activations: Sequence[str] | None = None,
+def gru(X: Input, W: Input, R: Input, B: Input | None = None, sequence_lens: Input | None = None,
+        initial_h: Input | None = None, *, direction: Direction = "forward", activations: Sequence[str] | None = None,
         activation_alpha: Sequence[float] | None = None, activation_beta: Sequence[float] | None = None,
-        clip: float | None = None, linear_before_reset: int = 0, layout: int = 0, hidden_size: int | None = None,
-        threads: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        clip: float | None = None, linear_before_reset: Switch = 0, layout: Layout = 0, hidden_size: int | None = None,
+        threads: int | None = None) -> tuple[Array, Array]:
     """ONNX GRU: W [dirs, 3*H, I], R [dirs, 3*H, H] (gates z,r,h), B [dirs, 6*H]. Returns (Y, Y_h)."""
-    return _run(g.GRU, X, {"W": W, "R": R, "B": B}, sequence_lens, initial_h, None, direction, activations,
-                activation_alpha, activation_beta, clip, layout, hidden_size, threads,
-                linear_before_reset=_flag(linear_before_reset, "linear_before_reset"))
+    Y, Y_h = _run(g.GRU, X, {"W": W, "R": R, "B": B}, sequence_lens, initial_h, None, direction, activations,
+                  activation_alpha, activation_beta, clip, layout, hidden_size, threads,
+                  linear_before_reset=_flag(linear_before_reset, "linear_before_reset"))
+    return Y, Y_h
 
 
 @entry
-def rnn(X: Any, W: Any, R: Any, B: Any = None, sequence_lens: Any = None, initial_h: Any = None, *,
-        direction: str = "forward", activations: Sequence[str] | None = None,
+def rnn(X: Input, W: Input, R: Input, B: Input | None = None, sequence_lens: Input | None = None,
+        initial_h: Input | None = None, *, direction: Direction = "forward", activations: Sequence[str] | None = None,
         activation_alpha: Sequence[float] | None = None, activation_beta: Sequence[float] | None = None,
-        clip: float | None = None, layout: int = 0, hidden_size: int | None = None,
-        threads: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        clip: float | None = None, layout: Layout = 0, hidden_size: int | None = None,
+        threads: int | None = None) -> tuple[Array, Array]:
     """ONNX RNN: W [dirs, H, I], R [dirs, H, H], B [dirs, 2*H]. Returns (Y, Y_h)."""
-    return _run(g.RNN, X, {"W": W, "R": R, "B": B}, sequence_lens, initial_h, None, direction, activations,
-                activation_alpha, activation_beta, clip, layout, hidden_size, threads)
+    Y, Y_h = _run(g.RNN, X, {"W": W, "R": R, "B": B}, sequence_lens, initial_h, None, direction, activations,
+                  activation_alpha, activation_beta, clip, layout, hidden_size, threads)
+    return Y, Y_h
 
 
 def _given(value: Any) -> bool:
@@ -98,13 +104,13 @@ def _numbers(values: Any, what: str) -> list[float]:
     array = plain_array(values, what, np.float64)
     if array.ndim != 1 or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
         raise ArgumentError(f"{what}: expected a list of finite numbers, got {shown(values)}")
-    return array.tolist()
+    return [float(value) for value in array]
 
 
 def _run(kind: type[g.Recurrent], X: Any, weights: dict[str, Any], sequence_lens: Any, initial_h: Any, initial_c: Any,
          direction: str, activations: Sequence[str] | None, alphas: Sequence[float] | None,
          betas: Sequence[float] | None, clip: float | None, layout: int, hidden_size: int | None, threads: int | None,
-         **options: Any) -> tuple:
+         **options: Any) -> tuple[Array, ...]:
     if not _given(X):
         raise ArgumentError("X is required")
     x = _float_array(X, "X")
@@ -115,8 +121,8 @@ def _run(kind: type[g.Recurrent], X: Any, weights: dict[str, Any], sequence_lens
     layout = _flag(layout, "layout")
     direction = choice(direction, "direction", g.DIRECTIONS)
     compute = np.float64 if x.dtype == np.float64 else np.float32
-    given = {name: _float_array(value, name, x.dtype).astype(compute, copy=False)
-             for name, value in weights.items() if _given(value)}
+    given: dict[str, Any] = {name: _float_array(value, name, x.dtype).astype(compute, copy=False)
+                             for name, value in weights.items() if _given(value)}
     for name, rank in (("W", 3), ("R", 3), ("B", 2), ("P", 2)):
         if name in given and given[name].ndim != rank:
             raise ArgumentError(f"{name}: expected {rank} dimensions, got shape {list(given[name].shape)}")
@@ -124,7 +130,7 @@ def _run(kind: type[g.Recurrent], X: Any, weights: dict[str, Any], sequence_lens
         if name not in given:
             raise ArgumentError(f"{name} is required")
     dirs, per_direction = 2 if direction == "bidirectional" else 1, len(kind.default_activations)
-    functions: tuple = ()
+    functions: tuple[tuple[g.Activation, ...], ...] = ()
     own_alphas, own_betas = _numbers(alphas, "activation_alpha"), _numbers(betas, "activation_beta")
     if activations is not None or own_alphas or own_betas:
         names = [f.name for f in kind.default_activations] * dirs if activations is None \
@@ -161,7 +167,7 @@ def _run(kind: type[g.Recurrent], X: Any, weights: dict[str, Any], sequence_lens
         runner = guarded(plan, graph)
     out = execute(runner, values, batch, lengths={} if lengths is None else {"time": lengths}, state_in={},
                   state_out={}, threads=runtime.num_threads(threads))
-    results = [out["Y"].reshape(batch, steps, dirs, node.hidden)]
+    results: list[np.ndarray] = [out["Y"].reshape(batch, steps, dirs, node.hidden)]
     for name in wanted[1:]:
         results.append(out[name].reshape(batch, dirs, node.hidden))
     if not layout:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -11,14 +11,15 @@ from .arguments import listed, shown, whole_number
 from .arrays import plain_array
 from .entry import entry
 from .errors import ArgumentError, ArgumentTypeError
+from .types import Array, Side
 
-SIDES = ("left", "right")
+SIDES = get_args(Side)
 _KERAS_SIDES = {"pre": "left", "post": "right"}
 
 
 @entry
-def pad_sequences(sequences: Iterable[Any], length: int | None = None, *, side: str = "left", truncate: str = "left",
-                  value: float = 0, dtype: Any = None) -> np.ndarray:
+def pad_sequences(sequences: Iterable[Any], length: int | None = None, *, side: Side = "left", truncate: Side = "left",
+                  value: float = 0, dtype: Any = None) -> Array:
     """Sequences in one array [batch, length, ...], as `keras.utils.pad_sequences` makes it.
 
     For a model that was trained on padded input and has no mask: padding is then part of what it learnt, and `predict`
@@ -101,7 +102,7 @@ def _common_dtype(items: list[np.ndarray]) -> np.dtype:
 
 def _dtype(given: Any) -> np.dtype:
     try:
-        dtype = np.dtype(given)
+        dtype: np.dtype = np.dtype(given)
     except Exception:                           # NumPy raises what it likes of what is no dtype
         raise ArgumentTypeError(f"pad_sequences: dtype {shown(given)} is none that NumPy knows") from None
     if dtype.kind not in "iuf":

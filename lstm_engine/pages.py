@@ -44,7 +44,7 @@ def read(file: BinaryIO, count: int) -> bytes | memoryview:
     """file.read(count), a large answer on pages of its own and read-only. Raises MemoryError."""
     if count < PAGES_FROM:
         return file.read(count)
-    view, done = memoryview(empty((count,), np.uint8)), 0       # type: ignore[arg-type]
+    view, done = empty((count,), np.uint8).data, 0
     while done < count and (some := file.readinto(view[done:])):  # type: ignore[attr-defined]
         done += some
     return view[:done].toreadonly()

@@ -48,8 +48,8 @@ def summary(model: Model) -> str:
         total += parameters
         made = next((name for name in node.outputs if name), "")
         shape = f"[{', '.join(map(str, values[made].shape))}]" if made else ""
-        rows.append((node.name, describe(node), shape, f"{parameters:,}"))
-    rows = [tuple(one_line(cell) for cell in row) for row in rows]         # names come from files, and go to terminals
+        # Names come from files, and go to terminals.
+        rows.append((one_line(node.name), one_line(describe(node)), one_line(shape), f"{parameters:,}"))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = ["  ".join(cell.rjust(width) if column == 3 else cell.ljust(width)
                        for column, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows]

@@ -51,7 +51,7 @@ def compare_with_model(model: Model, source: Any) -> None:
             except ArgumentError as error:
                 raise LstmEngineError("the converted model does not run on inputs that the Keras model takes "
                                       f"({shown}): {error}") from error
-            _compare(model, precision, given, [made] if len(model.outputs) == 1 else list(made.values()), wanted, shown)
+            _compare(model, precision, given, list(made.values()) if isinstance(made, dict) else [made], wanted, shown)
             seen += 1
             break                           # sizes that differ say more than equal ones
     if not seen:
@@ -97,7 +97,7 @@ def _in_float64(model: Model, given: dict[str, np.ndarray]) -> list[np.ndarray]:
     from ..model import Model as Made
 
     made = Made(model.graph, dtype="float64").predict(given)
-    return [made] if len(model.outputs) == 1 else list(made.values())
+    return list(made.values()) if isinstance(made, dict) else [made]
 
 
 # ---- the Keras model ------------------------------------------------------------------------------------------

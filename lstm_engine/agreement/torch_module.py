@@ -14,7 +14,6 @@ import numpy as np
 
 from ..errors import ArgumentError, LstmEngineError
 from ..graph import Embedding, Operator, Value
-from ..graph.nodes import Dim
 from ..importers.torch.modules.live import examples_of
 from ..importers.torch.program import fixed_sizes
 from ..importers.torch.program.export import frozen, leaves, reason, tensors
@@ -39,7 +38,7 @@ def compare_with_module(model: Model, module: Any, example_inputs: Any) -> None:
 
     example = tensors(examples_of(module, example_inputs))
     _warn_of_fixed_sizes(model)
-    ours_names, single = list(model.outputs), len(model.outputs) == 1
+    ours_names = list(model.outputs)
     plain = frozen(module)
     wide = _in_float64(plain)
     seen, refusal = 0, ""
@@ -59,7 +58,7 @@ def compare_with_module(model: Model, module: Any, example_inputs: Any) -> None:
             if case == "as given":
                 raise LstmEngineError(f"the converted module does not run on its example_inputs: {error}") from error
             continue
-        results = [made] if single else [made[name] for name in ours_names]
+        results = [made[name] for name in ours_names] if isinstance(made, dict) else [made]
         _compare(dict(zip(ours_names, results)), expected, exact, f"inputs {case}")
         seen += 1
     if not seen:
@@ -86,7 +85,8 @@ def _copied(value: Any) -> Any:
 
 def _array(leaf: Any) -> np.ndarray:
     """A tensor as our model takes it: half precision as float32."""
-    return (leaf.float() if leaf.dtype.is_floating_point and leaf.dtype.itemsize == 2 else leaf).numpy()
+    array: np.ndarray = (leaf.float() if leaf.dtype.is_floating_point and leaf.dtype.itemsize == 2 else leaf).numpy()
+    return array
 
 
 def _in_float64(module: Any) -> Any:
@@ -161,8 +161,8 @@ def _cases(model: Model, example: tuple[Any, ...]) -> Iterator[tuple[str, tuple[
     import torch
 
     values = list(model.inputs.values())
-    sizes = {dim: size for value, leaf in zip(values, leaves(example), strict=True)
-             for dim, size in zip(value.shape, leaf.shape) if isinstance(dim, str)}
+    sizes: dict[str, int] = {dim: size for value, leaf in zip(values, leaves(example), strict=True)
+                             for dim, size in zip(value.shape, leaf.shape) if isinstance(dim, str)}
     ranges = _id_ranges(model)
     generator = torch.Generator().manual_seed(0)
     yield "as given", example
@@ -170,7 +170,8 @@ def _cases(model: Model, example: tuple[Any, ...]) -> Iterator[tuple[str, tuple[
     def made(changed: Mapping[str, int], scale: float = 1.0, offset: float = 0.0) -> tuple[Any, ...]:
         chosen = iter([_numbers(value, leaf, {**sizes, **changed}, ranges, generator, scale, offset)
                        for value, leaf in zip(values, leaves(example), strict=True)])
-        return _filled(example, chosen)
+        filled: tuple[Any, ...] = _filled(example, chosen)
+        return filled
 
     symbols = list(sizes)
     more = {symbol: sizes[symbol] + PRIMES[at % len(PRIMES)] for at, symbol in enumerate(symbols)}
@@ -192,12 +193,12 @@ def _filled(value: Any, chosen: Iterator[Any]) -> Any:
     return next(chosen) if hasattr(value, "detach") else value
 
 
-def _numbers(value: Value, leaf: Any, sizes: Mapping[Dim, int], ranges: Mapping[str, int], generator: Any,
+def _numbers(value: Value, leaf: Any, sizes: Mapping[str, int], ranges: Mapping[str, int], generator: Any,
              scale: float, offset: float) -> Any:
     """Random numbers for an input: whole ones within what the example has, or what the table of an embedding has."""
     import torch
 
-    shape = [sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in value.shape]
+    shape = [sizes[dim] if isinstance(dim, str) else dim for dim in value.shape]
     if leaf.dtype.is_floating_point:
         return (torch.randn(shape, generator=generator) * scale + offset).to(leaf.dtype)
     if leaf.dtype == torch.bool:

@@ -9,9 +9,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from ..arguments import one_line
 from ..files import open_regular
 from .arguments import DTYPES, UsageError, add_readings, add_spec, import_options, is_lstm, say_assumptions, say_notes
-from .console import note, one_line
+from .console import note
 from .limit_arguments import add_limits, limits_of
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -163,7 +163,7 @@ def _counts(cells: Sequence[str], start: int) -> bool:
 
 # ---- both ---------------------------------------------------------------------------------------------------
 
-def _as_array(table: Table, sequences: Sequence, whole: bool, tail: tuple[int, ...],
+def _as_array(table: Table, sequences: Sequence[Any], whole: bool, tail: tuple[int, ...],
               pad: Pad | None) -> tuple[np.ndarray, np.ndarray | None, str]:
     try:
         return as_array(sequences, np.int64 if whole else np.float64, tail, pad)

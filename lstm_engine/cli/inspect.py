@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from ..arguments import one_line
 from .arguments import UsageError, add_model, add_readings, given_options, is_lstm, open_model, print_json
-from .console import one_line
 from .limit_arguments import add_limits
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from .. import __version__
+from ..arguments import one_line
 from ..errors import LstmEngineError
 from .arguments import UsageError
-from .console import one_line
 from .streams import standing_in
 
 PROGRAM = "lstm-engine"
@@ -87,7 +87,8 @@ def _run(argv: list[str]) -> int:
         arguments = _parser(chosen).parse_args(argv)
     except SystemExit as stop:          # --help and --version have printed what was asked for
         return int(stop.code or 0)
-    return arguments.run(arguments)
+    code: int = arguments.run(arguments)
+    return code
 
 
 @contextlib.contextmanager

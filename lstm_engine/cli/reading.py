@@ -98,7 +98,7 @@ def load_npz(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an .npz file by name, never unpickled."""
     try:
         with open_regular(path) as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
-            _check_npz_sizes(archive.zip.infolist())  # type: ignore[union-attr]
+            _check_npz_sizes(archive.zip.infolist())
             arrays = {name: archive[name] for name in archive.files}
     except OSError as error:
         cannot_read(path, error)

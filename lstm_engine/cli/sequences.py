@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..padding import pad_sequences
+from ..types import Side
 from .arguments import UsageError
 
 
@@ -30,8 +31,8 @@ class Pad:
     """How to pad: to `length` steps (None: the longest sequence's), on which side, cut on which, with what."""
 
     length: int | None
-    side: str = "left"
-    truncate: str = "left"
+    side: Side = "left"
+    truncate: Side = "left"
     value: float = 0.0
 
 

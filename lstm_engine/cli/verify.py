@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..arguments import one_line
 from .arguments import (
     UsageError,
     add_model,
@@ -22,7 +23,7 @@ from .arguments import (
     print_json,
     refuse_options,
 )
-from .console import note, one_line, table
+from .console import note, table
 from .limit_arguments import add_limits
 from .values import counts, positive, seed
 

@@ -7,7 +7,6 @@ name another node gave it where both hold the same array), any other field becom
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import typing
 from collections.abc import Callable, Mapping
@@ -37,7 +36,7 @@ def encode(graph: Graph) -> tuple[dict[str, Any], dict[str, np.ndarray | Rows]]:
     def encode_node(node: Node) -> dict[str, Any]:
         record: dict[str, Any] = {"op": node.op}
         for field in dataclasses.fields(node):
-            value, hint = getattr(node, field.name), _hints(type(node))[field.name]
+            value, hint = getattr(node, field.name), _HINTS[type(node)][field.name]
             if field.metadata.get("tensor"):
                 record[field.name] = None if value is None else name_of(node, field.name, value)
             elif _is_mapping(hint, int, np.ndarray):
@@ -110,7 +109,7 @@ def _decode_node(where: str, record: Any, tensors: Tensors) -> Node:
     for name, field in fields.items():
         if name not in record:
             continue
-        place, hint = f"{where}: {name}", _hints(kind)[name]
+        place, hint = f"{where}: {name}", _HINTS[kind][name]
         if field.metadata.get("tensor"):
             optional = field.default is None
             values[name] = None if optional and record[name] is None else _tensor(place, record[name], tensors)
@@ -196,7 +195,7 @@ def _decode_activation(where: str, value: Any) -> Activation:
     for key in parameters:
         if getattr(known, key) is None:
             raise FormatError(f"{where}: {name} has no {key}")
-    return dataclasses.replace(known, **parameters)
+    return Activation(name, parameters.get("alpha", known.alpha), parameters.get("beta", known.beta))
 
 
 def _decode_attributes(where: str, value: Any) -> dict[str, Any]:
@@ -226,6 +225,5 @@ def _wrong(where: str, expected: str, got: Any) -> NoReturn:
     raise FormatError(f"{where}: expected {expected}, got {type(got).__name__} {got!r:.100}")
 
 
-@functools.cache
-def _hints(kind: type[Node]) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
+# The types of a node's fields, which say how each is written.
+_HINTS = {kind: typing.get_type_hints(kind) for kind in NODE_TYPES.values()}

@@ -149,7 +149,7 @@ def _chunks(file: BinaryIO, view: memoryview) -> Iterator[memoryview]:
 
 def _read_parts(file: BinaryIO, view: memoryview) -> Iterator[memoryview]:
     done = 0
-    while done < len(view) and (count := file.readinto(view[done:done + CHUNK])):
+    while done < len(view) and (count := file.readinto(view[done:done + CHUNK])):  # type: ignore[attr-defined]
         yield view[done:done + count]
         done += count
 

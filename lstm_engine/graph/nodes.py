@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..types import Array
 from .activations import LINEAR, SIGMOID, TANH, Activation
 
 Dim = int | str            # a known size, or a symbol: "batch", "time", "time_2", ...
@@ -49,7 +50,7 @@ class Node:
     outputs: tuple[str, ...]
     op: ClassVar[str] = ""
 
-    def tensors(self) -> dict[str, np.ndarray]:
+    def tensors(self) -> dict[str, Array]:
         """The weight arrays by field name, those left out excluded."""
         named = ((f.name, getattr(self, f.name)) for f in fields(self) if f.metadata.get("tensor"))
         return {name: array for name, array in named if array is not None}
@@ -59,7 +60,7 @@ class Node:
 class Embedding(Node):
     """Rows of `table` [vocabulary, features] by token id. inputs: (ids,), outputs: (sequence,)."""
 
-    table: np.ndarray = tensor()
+    table: Array = tensor()
     op: ClassVar[str] = "Embedding"
 
 
@@ -78,9 +79,9 @@ class Recurrent(Node):
     activations: one tuple per direction, LSTM (f, g, h), GRU (f, g), RNN (f,).
     """
 
-    W: np.ndarray = tensor()
-    R: np.ndarray = tensor()
-    B: np.ndarray | None = optional_tensor()
+    W: Array = tensor()
+    R: Array = tensor()
+    B: Array | None = optional_tensor()
     direction: str = "forward"                 # forward | reverse | bidirectional
     activations: tuple[tuple[Activation, ...], ...] = ()
     clip: float | None = None                  # on the gates' pre-activations; C_t enters h unclipped
@@ -123,8 +124,8 @@ class LSTM(Recurrent):
     then [dirs, 4*H, P] and initial_h, Y, Y_h have P per direction. cell_clip: c is clipped before h is made (TF1).
     """
 
-    P: np.ndarray | None = optional_tensor()
-    projection: np.ndarray | None = optional_tensor()
+    P: Array | None = optional_tensor()
+    projection: Array | None = optional_tensor()
     input_forget: bool = False
     peephole_output: str = "current"           # the output gate sees c_t ("current") or c_{t-1} ("previous")
     cell_clip: float | None = None
@@ -160,8 +161,8 @@ class RNN(Recurrent):
 class Dense(Node):
     """activation(x @ kernel + bias) over the last axis. inputs: (x,), kernel [in, units], bias [units] or None."""
 
-    kernel: np.ndarray = tensor()
-    bias: np.ndarray | None = optional_tensor()
+    kernel: Array = tensor()
+    bias: Array | None = optional_tensor()
     activation: Activation = LINEAR
     op: ClassVar[str] = "Dense"
 
@@ -206,7 +207,7 @@ class Operator(Node):
     constants: Mapping[int, np.ndarray] = field(default_factory=dict)
     op: ClassVar[str] = "Operator"
 
-    def tensors(self) -> dict[str, np.ndarray]:
+    def tensors(self) -> dict[str, Array]:
         return {f"constant_{position}": array for position, array in sorted(self.constants.items())}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
+from ..types import Array
 from .nodes import Activate, Dense, Dim, Embedding, Mask, Node, Pool, Recurrent, Shape, Value
 from .weights import fail
 
@@ -96,9 +97,9 @@ def _ranked(node: Node, argument: str, value: Value | None, axes: tuple[str, ...
     return value
 
 
-def _dtype_of(weight: object) -> str:
+def _dtype_of(weight: Array) -> str:
     """The dtype of what a weight's node computes; half-precision weights are widened when they are used."""
-    return "float64" if weight.dtype.name == "float64" else "float32"  # type: ignore[attr-defined]
+    return "float64" if weight.dtype.name == "float64" else "float32"
 
 
 def _recurrent(node: Recurrent, inputs: list[Value | None], symbols: Symbols) -> list[Value]:
@@ -131,12 +132,14 @@ def _dense(node: Dense, x: Value | None, symbols: Symbols) -> Value:
 
 def _activate(node: Activate, x: Value | None, symbols: Symbols) -> Value:
     _expect(node, "x", x, x.shape if x is not None else (), FLOATS, symbols)
-    return x  # type: ignore[return-value]
+    assert x is not None
+    return x
 
 
 def _pool(node: Pool, x: Value | None, symbols: Symbols) -> Value:
-    batch, _, features = _ranked(node, "x", x, ("batch", "time", "features"), FLOATS).shape
-    return Value("", (batch, features), x.dtype)  # type: ignore[union-attr]
+    sequence = _ranked(node, "x", x, ("batch", "time", "features"), FLOATS)
+    batch, _, features = sequence.shape
+    return Value("", (batch, features), sequence.dtype)
 
 
 def _mask(node: Mask, ids: Value | None, symbols: Symbols) -> Value:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import numpy as np
 
 from ..arguments import shown
 from ..errors import GraphError, UnsupportedError
+from ..types import Direction, PeepholeOutput, PoolKind
 from .activations import ACTIVATIONS, ROW_WISE, Activation
 from .nodes import DTYPES, GRU, LSTM, NODE_TYPES, RNN, Activate, Dense, Embedding, Mask, Node, Operator, Pool, Recurrent
 from .rows import Rows
@@ -17,9 +18,9 @@ from .rows import Rows
 MAX_DIM = 2**31 - 1                # sizes are 32-bit integers in the C core
 WEIGHT_DTYPES = ("float16", "float32", "float64")
 CONSTANT_DTYPES = ("int8", *DTYPES)
-DIRECTIONS = ("forward", "reverse", "bidirectional")
-POOL_KINDS = ("last", "mean", "max")
-PEEPHOLE_OUTPUTS = ("current", "previous")
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+POOL_KINDS: tuple[PoolKind, ...] = get_args(PoolKind)
+PEEPHOLE_OUTPUTS: tuple[PeepholeOutput, ...] = get_args(PeepholeOutput)
 EMPTY_STATES = ("initial", "zero")
 
 
@@ -131,14 +132,14 @@ def _check_recurrent(node: Recurrent) -> None:
     if hidden == 0 or node.R.shape[1] % gates:
         fail(node, "R", f"[dirs, {gates}*H, H]: its second size a multiple of {gates} gates", list(node.R.shape))
     read_back = hidden
-    if lstm and node.projection is not None:
+    if isinstance(node, LSTM) and node.projection is not None:
         _weight(node, "projection", [dirs, "P", hidden])
         read_back = node.projection.shape[1]
     _weight(node, "R", [dirs, gates * hidden, read_back])
     _weight(node, "W", [dirs, gates * hidden, "I"])
     if node.B is not None:
         _weight(node, "B", [dirs, 2 * gates * hidden])
-    if lstm:
+    if isinstance(node, LSTM):
         if node.P is not None:
             _weight(node, "P", [dirs, 3 * hidden])
         _flag(node, "input_forget")

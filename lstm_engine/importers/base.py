@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..graph import Graph
+from ..types import PoolReading
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,8 @@ class ImportOptions:
     example_inputs: the arguments of a live torch module's forward, on which it is traced.
     """
 
-    pool: str | None = None
-    spec: Mapping[str, Any] | str | Path | None = None
+    pool: PoolReading | None = None
+    spec: Mapping[str, Any] | str | os.PathLike[str] | None = None
     activations: Mapping[str, Any] | None = None
     order: Sequence[str] | None = None
     example_inputs: Any = None

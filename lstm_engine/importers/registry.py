@@ -19,7 +19,7 @@ HEAD_BYTES = 4096
 
 
 def _importers() -> list[Importer]:
-    return [importlib.import_module(f"{__package__}.{name}") for name in IMPORTERS]  # type: ignore[misc]
+    return [importlib.import_module(f"{__package__}.{name}") for name in IMPORTERS]
 
 
 def _read(importer: Importer, path: Path, options: ImportOptions) -> Graph:

@@ -24,7 +24,8 @@ def _erf_series() -> np.ndarray:
     roots = [math.sqrt((math.cos(angle) + 1) * 18) for angle in angles]
     values = [math.erf(root) / root for root in roots]
     sums = [math.fsum(value * math.cos(k * angle) for value, angle in zip(values, angles)) for k in range(terms)]
-    return np.array(sums) * 2 / count - np.array([sums[0] / count] + [0.0] * (terms - 1))
+    y: np.ndarray = np.array(sums) * 2 / count - np.array([sums[0] / count] + [0.0] * (terms - 1))
+    return y
 
 
 def erf(x: np.ndarray) -> np.ndarray:
@@ -43,7 +44,8 @@ declare("Erf", 1, kernel=erf, elementwise=True, work=24, scratch=6)
 # ---- without parameters ---------------------------------------------------------------------------------------------
 
 def _relu(x: np.ndarray) -> np.ndarray:
-    return np.maximum(x, x.dtype.type(0))
+    y: np.ndarray = np.maximum(x, x.dtype.type(0))
+    return y
 
 
 def _relu_again(out: np.ndarray, x: np.ndarray) -> list[Call]:
@@ -51,7 +53,8 @@ def _relu_again(out: np.ndarray, x: np.ndarray) -> list[Call]:
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
+    y: np.ndarray = 1 / (1 + np.exp(-x))
+    return y
 
 
 def _sigmoid_again(out: np.ndarray, x: np.ndarray) -> list[Call] | None:
@@ -61,12 +64,14 @@ def _sigmoid_again(out: np.ndarray, x: np.ndarray) -> list[Call] | None:
 
 
 def softplus(x: np.ndarray) -> np.ndarray:
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+    y: np.ndarray = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+    return y
 
 
 def _hard_sigmoid(x: np.ndarray, alpha: float, beta: float) -> np.ndarray:
     one = x.dtype.type
-    return np.minimum(np.maximum(x * one(alpha) + one(beta), one(0)), one(1))
+    y: np.ndarray = np.minimum(np.maximum(x * one(alpha) + one(beta), one(0)), one(1))
+    return y
 
 
 declare("Relu", 1, kernel=repeatable(_relu, _relu_again), elementwise=True, exact=True, activation=("relu",))
@@ -142,12 +147,14 @@ def _prelu_again(out: np.ndarray, x: np.ndarray, slope: np.ndarray) -> list[Call
 
 def _gelu_tanh(x: np.ndarray) -> np.ndarray:
     one = x.dtype.type
-    return one(0.5) * x * (1 + np.tanh(one(math.sqrt(2 / math.pi)) * (x + one(0.044715) * x * x * x)))
+    y: np.ndarray = one(0.5) * x * (1 + np.tanh(one(math.sqrt(2 / math.pi)) * (x + one(0.044715) * x * x * x)))
+    return y
 
 
 def _gelu_exact(x: np.ndarray) -> np.ndarray:
     one = x.dtype.type
-    return one(0.5) * x * (1 + erf(x * one(math.sqrt(0.5))))
+    y: np.ndarray = one(0.5) * x * (1 + erf(x * one(math.sqrt(0.5))))
+    return y
 
 
 def _gelu_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
@@ -179,7 +186,8 @@ def _softmax_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
         if not x.size:
             return x
         powers = np.exp(x - x.max(axis=axis, keepdims=True))
-        return powers / powers.sum(axis=axis, keepdims=True)
+        y: np.ndarray = powers / powers.sum(axis=axis, keepdims=True)
+        return y
     return softmax
 
 
@@ -190,7 +198,8 @@ def _log_softmax_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
         if not x.size:
             return x
         shifted = x - x.max(axis=axis, keepdims=True)
-        return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+        y: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+        return y
     return log_softmax
 
 

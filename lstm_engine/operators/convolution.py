@@ -32,9 +32,9 @@ def weight_shape(call: ShapeCall, x: Dims) -> tuple[list[int], int, int]:
     weight = call.shape(1)
     if len(x) < 3 or len(weight) != len(x):
         raise call.error(f"input and weight need the same 3 or more axes, not {len(x)} and {len(weight)}")
-    if not all(isinstance(dim, int) for dim in weight):
+    sizes = [dim for dim in weight if isinstance(dim, int)]
+    if len(sizes) != len(weight):
         raise call.unknown("the weight's shape is known only when the model runs")
-    sizes: list[int] = weight       # type: ignore[assignment]
     given = call.attributes["kernel_shape"]
     if given and list(given) != sizes[2:]:
         raise call.error(f"kernel_shape {given} differs from the weight's {tuple(sizes[2:])}")
@@ -88,7 +88,8 @@ def convolution(attributes: dict[str, Any]) -> Kernel:
             result = np.matmul(weight.reshape(group, out // group, rows), columns).reshape(batch, out, positions)
         if bias is not None:
             result += bias[:, None]
-        return result.reshape(batch, out, *counts)
+        y: np.ndarray = result.reshape(batch, out, *counts)
+        return y
 
     def again(result: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None
               ) -> list[Call] | None:

@@ -27,10 +27,11 @@ def unchanged(call: AxisCall) -> Place:
 
 def joined(call: AxisCall) -> Place:
     """Sizes put together, those that are the same for all rows among them."""
-    need(all(len(shape) == 1 and isinstance(shape[0], int) for shape in call.shapes))
+    lengths = [shape[0] for shape in call.shapes if len(shape) == 1 and isinstance(shape[0], int)]
+    need(len(lengths) == len(call.shapes))
     need(all(place is None or isinstance(place, Counts) for place in call.places))
-    return _sizes(np.concatenate([place.rows if isinstance(place, Counts) else np.zeros(shape, bool)       # type: ignore[arg-type]
-                                  for place, shape in zip(call.places, call.shapes)]))
+    return _sizes(np.concatenate([place.rows if isinstance(place, Counts) else np.zeros(length, bool)
+                                  for place, length in zip(call.places, lengths)]))
 
 
 def moved(call: AxisCall) -> Place:
@@ -38,7 +39,8 @@ def moved(call: AxisCall) -> Place:
     node, (sizes, *others) = call.node, call.places
     need(isinstance(sizes, Counts) and all(not name or place is None and position in node.constants for
                                            position, (name, place) in enumerate(zip(node.inputs[1:], others), 1)))
-    flags = sizes.rows.astype(np.int64)                      # type: ignore[union-attr]
+    assert isinstance(sizes, Counts)
+    flags = sizes.rows.astype(np.int64)
     made = run_operator(node, [flags, *map(node.constants.get, range(1, len(node.inputs)))])
     return _sizes(made[0].astype(bool))
 
@@ -47,8 +49,8 @@ def rows_of(call: AxisCall, position: int) -> tuple[np.ndarray, int]:
     """Which of the sizes that say a shape are rows, and the axis, the one, at which they are."""
     sizes = call.places[position]
     need(isinstance(sizes, Counts) and sizes.rows.ndim == 1 and sizes.rows.sum() == 1)
-    rows: np.ndarray = sizes.rows                            # type: ignore[union-attr]
-    return rows, int(np.flatnonzero(rows)[0])
+    assert isinstance(sizes, Counts)
+    return sizes.rows, int(np.flatnonzero(sizes.rows)[0])
 
 
 def _sizes(rows: np.ndarray) -> Place:

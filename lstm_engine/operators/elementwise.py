@@ -24,11 +24,13 @@ from .spec import REQUIRED, Attribute, declare
 def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Integers divide as in C: the quotient is cut towards zero."""
     if a.dtype.kind == "f":
-        return np.divide(a, b)
-    if a.dtype.kind == "u":
-        return np.floor_divide(a, b)
+        quotient: np.ndarray = np.divide(a, b)
+        return quotient
     quotient = np.floor_divide(a, b)
-    return (quotient + ((np.remainder(a, b) != 0) & ((a < 0) != (b < 0)))).astype(a.dtype)
+    if a.dtype.kind == "u":
+        return quotient
+    quotient = quotient + ((np.remainder(a, b) != 0) & ((a < 0) != (b < 0)))
+    return quotient.astype(a.dtype, copy=False)
 
 
 def _divide_again(out: np.ndarray, a: np.ndarray, b: np.ndarray) -> list[Call] | None:
@@ -38,9 +40,11 @@ def _divide_again(out: np.ndarray, a: np.ndarray, b: np.ndarray) -> list[Call] |
 def _power(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The result has the dtype of the base; a whole base with a fractional exponent is cut."""
     if a.dtype == b.dtype and a.dtype.kind == "f":
-        return np.power(a, b)
+        y: np.ndarray = np.power(a, b)
+        return y
     wide = np.result_type(a, b) if "f" in (a.dtype.kind, b.dtype.kind) else np.float64
-    return np.power(a.astype(wide), b.astype(wide)).astype(a.dtype)
+    y = np.power(a.astype(wide), b.astype(wide))
+    return y.astype(a.dtype)
 
 
 def _pow_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:

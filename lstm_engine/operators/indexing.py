@@ -39,7 +39,8 @@ def _gather_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
         index = int(node.constants[1])
 
         def pick(x: np.ndarray, indices: np.ndarray) -> np.ndarray:
-            return x[(slice(None),) * (axis % x.ndim) + (index,)]
+            y: np.ndarray = x[(slice(None),) * (axis % x.ndim) + (index,)]
+            return y
         return pick
     return lambda x, indices: x.take(indices, axis)
 
@@ -61,7 +62,8 @@ def _gather_elements_kernel(attributes: dict[str, Any], node: Operator) -> Kerne
     axis = attributes["axis"]
 
     def gather(x: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        return x[_along(x.ndim, indices, axis)]
+        y: np.ndarray = x[_along(x.ndim, indices, axis)]
+        return y
     return gather
 
 
@@ -181,8 +183,9 @@ declare("ScatterND", 3, make=_scatter_nd_kernel, attributes={"reduction": one_of
 def _top_k_shape(call: ShapeCall) -> Shapes:
     x, k = call.shape(), call.ints(1)
     axis = call.axis(call.attributes["axis"], len(x))
-    if k is not None and (k[0] < 0 or (isinstance(x[axis], int) and k[0] > x[axis])):    # type: ignore[operator]
-        raise call.error(f"k = {k[0]} does not fit axis {axis} of size {x[axis]}")
+    size = x[axis]
+    if k is not None and (k[0] < 0 or (isinstance(size, int) and k[0] > size)):
+        raise call.error(f"k = {k[0]} does not fit axis {axis} of size {size}")
     x[axis] = None if k is None else k[0]
     return [(x, call.dtype()), (x, "int64")]
 
@@ -205,7 +208,7 @@ def _top_k_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 
 def _cum_sum_axes(call: AxisCall) -> Place:
     at, axes = call.only_first(), call.ints(1)
-    need(bool(axes) and at != call.axis(axes[0]))      # type: ignore[index]
+    need(axes is not None and len(axes) > 0 and at != call.axis(axes[0]))
     return at
 
 
@@ -262,7 +265,7 @@ def _one_hot_shape(call: ShapeCall) -> Shapes:
 
 def _one_hot_axes(call: AxisCall) -> Place:
     at, axis = call.only_first(), call.attributes["axis"] % len(call.made)
-    return at + (axis <= at)
+    return int(at + (axis <= at))
 
 
 def _one_hot_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
@@ -275,7 +278,8 @@ def _one_hot_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
         at = axis % (indices.ndim + 1)
         ids = np.expand_dims(np.where(indices < 0, indices + size, indices), at)
         classes = np.arange(size).reshape((-1,) + (1,) * (indices.ndim - at))
-        return np.where(ids == classes, values[1], values[0])
+        y: np.ndarray = np.where(ids == classes, values[1], values[0])
+        return y
     return one_hot
 
 

@@ -65,7 +65,7 @@ def _batch_normalization_kernel(attributes: dict[str, Any], node: Operator) -> K
                 by_rank[x.ndim] = shaped
         elif x.ndim > 1 and x.shape[1] != shaped[0].shape[0]:
             raise ValueError(f"{shaped[0].shape[0]} numbers for {x.shape[1]} channels")
-        y = x * shaped[0]
+        y: np.ndarray = x * shaped[0]
         y += shaped[1]
         return y
 
@@ -136,8 +136,9 @@ def _instance_normalization_kernel(attributes: dict[str, Any], node: Operator) -
     epsilon = attributes["epsilon"]
 
     def normalize(x: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        y = _standardize(x, tuple(range(2, x.ndim)), epsilon)[0]
-        return y * _per_channel(x, scale) + _per_channel(x, bias)
+        centred = _standardize(x, tuple(range(2, x.ndim)), epsilon)[0]
+        y: np.ndarray = centred * _per_channel(x, scale) + _per_channel(x, bias)
+        return y
     return normalize
 
 
@@ -146,8 +147,9 @@ def _group_normalization_kernel(attributes: dict[str, Any], node: Operator) -> K
 
     def normalize(x: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
         grouped = x.reshape(x.shape[0], groups, -1)
-        y = _standardize(grouped, (2,), epsilon)[0].reshape(x.shape)
-        return y * _per_channel(x, scale) + _per_channel(x, bias)
+        centred = _standardize(grouped, (2,), epsilon)[0].reshape(x.shape)
+        y: np.ndarray = centred * _per_channel(x, scale) + _per_channel(x, bias)
+        return y
     return normalize
 
 

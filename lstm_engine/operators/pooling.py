@@ -25,7 +25,8 @@ def _pool_shape(call: ShapeCall) -> Shapes:
     return [(x[:2] + windowed(call, x, call.attributes["kernel_shape"]), call.dtype())]
 
 
-def _over_windows(x: np.ndarray, attributes: dict[str, Any], fill: float) -> tuple[np.ndarray, list[Any], list[Any]]:
+def _over_windows(x: np.ndarray, attributes: dict[str, Any], fill: float
+                  ) -> tuple[np.ndarray, list[tuple[int, int]], list[tuple[int, int]]]:
     """Windows [N, C, *kernel, *counts] with enough padding for a last window that ceil_mode lets stick out."""
     kernel = attributes["kernel_shape"]
     strides, dilations = windows(attributes, len(kernel))
@@ -41,7 +42,8 @@ def _max_pool_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 
     def max_pool(x: np.ndarray) -> np.ndarray:
         lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-        return _over_windows(x, attributes, lowest)[0].max(axis=axes)
+        y: np.ndarray = _over_windows(x, attributes, lowest)[0].max(axis=axes)
+        return y
     return max_pool
 
 
@@ -60,14 +62,17 @@ def _average_pool_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
             real = padded(real, pads, 1)
             beyond = [(0, w - p) for (_, p), (_, w) in zip(pads, wide)]
         strides, dilations = windows(attributes, len(kernel))
-        return window_view(padded(real, beyond), kernel, view.shape[2 + len(kernel):], strides,
-                           dilations).sum(axis=axes)
+        y: np.ndarray = window_view(padded(real, beyond), kernel, view.shape[2 + len(kernel):], strides,
+                                    dilations).sum(axis=axes)
+        return y
 
     counted = Kept(count)
 
     def average_pool(x: np.ndarray) -> np.ndarray:
         view = _over_windows(x, attributes, 0)[0]
-        return (view.sum(axis=axes) / counted[(*x.shape[2:], x.dtype)]).astype(x.dtype, copy=False)
+        share = counted[x.shape[2:] + (x.dtype,)]
+        y: np.ndarray = (view.sum(axis=axes) / share).astype(x.dtype, copy=False)
+        return y
     return average_pool
 
 

@@ -71,12 +71,13 @@ def _gemm_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     trans_a, trans_b = attributes["transA"], attributes["transB"]
 
     def gemm(a: np.ndarray, b: np.ndarray, c: np.ndarray | None = None) -> np.ndarray:
-        product = np.matmul(a.T if trans_a else a, b.T if trans_b else b)
+        product: np.ndarray = np.matmul(a.T if trans_a else a, b.T if trans_b else b)
         if alpha != 1.0:
             product = (product * product.dtype.type(alpha)).astype(product.dtype, copy=False)
         if c is None or beta == 0.0:
             return product
-        return product + (c if beta == 1.0 else (c * c.dtype.type(beta)).astype(c.dtype, copy=False))
+        product = product + (c if beta == 1.0 else (c * c.dtype.type(beta)).astype(c.dtype, copy=False))
+        return product
     return gemm
 
 
@@ -153,7 +154,8 @@ def _einsum_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
         for x, term in zip(xs, terms):
             operands += [x, [labels[label] for label in term]]
         # Two factors may go to a matrix product; the search for an order of more is worth it too.
-        return np.einsum(*operands, [labels[label] for label in result], optimize=len(xs) > 1)
+        y: np.ndarray = np.einsum(*operands, [labels[label] for label in result], optimize=len(xs) > 1)
+        return y
     return einsum
 
 

@@ -17,6 +17,7 @@ from .shape_rules import Dims, ShapeCall, Shapes
 from .spec import declare
 
 Axes = tuple[int, ...]
+_ADD: Any = np.add.reduce        # whose types leave keepdims=bool out
 Reduction = Callable[[np.ndarray, Axes, bool], np.ndarray]
 
 def _reduce_shape(call: ShapeCall) -> Shapes:
@@ -50,9 +51,10 @@ def _reduce_axes(call: AxisCall) -> Place:
 
 def _mean(x: np.ndarray, axes: Axes, keep: bool) -> np.ndarray:
     if x.dtype.kind != "f":
-        return x.mean(axis=axes, keepdims=keep)
-    total: np.ndarray = np.add.reduce(x, axis=axes, keepdims=keep)          # type: ignore[call-overload]
-    return total / x.dtype.type(prod(x.shape[axis] for axis in axes))
+        mean: np.ndarray = x.mean(axis=axes, keepdims=keep)
+        return mean
+    mean = _ADD(x, axis=axes, keepdims=keep) / x.dtype.type(prod(x.shape[axis] for axis in axes))
+    return mean
 
 
 def _mean_again(out: np.ndarray, x: np.ndarray, axes: Axes, keep: bool) -> list[Call]:
@@ -61,30 +63,34 @@ def _mean_again(out: np.ndarray, x: np.ndarray, axes: Axes, keep: bool) -> list[
 
 
 def _sum(x: np.ndarray, axes: Axes, keep: bool) -> np.ndarray:
-    return x.sum(axis=axes, keepdims=keep)
+    total: np.ndarray = x.sum(axis=axes, keepdims=keep)
+    return total
 
 
 def _extreme(reduce: np.ufunc, side: int) -> Callable[[np.ndarray, Axes, bool], np.ndarray]:
     """Max or min; of nothing it is the least, or greatest, value of the type."""
     def extreme(x: np.ndarray, axes: Axes, keep: bool) -> np.ndarray:
         if x.size:
-            return reduce.reduce(x, axis=axes, keepdims=keep)
+            y: np.ndarray = reduce.reduce(x, axis=axes, keepdims=keep)
+            return y
         if x.dtype.kind == "b":
             edge: Any = side > 0
         elif x.dtype.kind == "f":
             edge = side * np.inf
         else:
             edge = np.iinfo(x.dtype).max if side > 0 else np.iinfo(x.dtype).min
-        return reduce.reduce(x, axis=axes, keepdims=keep, initial=edge)
+        y = reduce.reduce(x, axis=axes, keepdims=keep, initial=edge)
+        return y
     return extreme
 
 
 def _log_sum_exp(x: np.ndarray, axes: Axes, keep: bool) -> np.ndarray:
     if not x.size:
-        return np.log(np.exp(x).sum(axis=axes, keepdims=keep))
+        nothing: np.ndarray = np.log(np.exp(x).sum(axis=axes, keepdims=keep))
+        return nothing
     top = x.max(axis=axes, keepdims=True)
     top = np.where(np.isfinite(top), top, 0).astype(x.dtype)
-    total = np.log(np.exp(x - top).sum(axis=axes, keepdims=True)) + top
+    total: np.ndarray = np.log(np.exp(x - top).sum(axis=axes, keepdims=True)) + top
     return total if keep else total.squeeze(axes)
 
 
@@ -144,8 +150,10 @@ def _arg_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 
     def arg(x: np.ndarray) -> np.ndarray:
         if last:
-            return x.shape[axis] - 1 - find(np.flip(x, axis), axis=axis, keepdims=keep)
-        return find(x, axis=axis, keepdims=keep)
+            at: np.ndarray = x.shape[axis] - 1 - find(np.flip(x, axis), axis=axis, keepdims=keep)
+            return at
+        at = find(x, axis=axis, keepdims=keep)
+        return at
     return arg
 
 

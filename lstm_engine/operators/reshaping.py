@@ -85,7 +85,7 @@ def _reshape_axes(call: AxisCall) -> Place:
     return to
 
 
-def _elements(dims: Shape) -> tuple[Any, ...]:
+def _elements(dims: Shape) -> tuple[int, list[str]]:
     """The number of elements, as one number and the symbols it is multiplied by."""
     return prod(dim for dim in dims if isinstance(dim, int)), sorted(dim for dim in dims if isinstance(dim, str))
 

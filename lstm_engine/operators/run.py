@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,10 @@ from .kernels import MISFITS, Kernel, shown_inputs
 from .spec import OPERATORS, operator_attributes
 
 Values = dict[str, np.ndarray]
+Inputs = Sequence[np.ndarray | None]
 
 
-def compile_operator(node: Operator) -> Callable[[list[Any]], list[Any]]:
+def compile_operator(node: Operator) -> Callable[[Inputs], list[np.ndarray]]:
     """A function of the list of inputs that gives the list of outputs, one array for each of `node.outputs`.
 
     Attributes and constants are resolved here, once. The function takes one entry for each of `node.inputs`,
@@ -27,7 +28,7 @@ def compile_operator(node: Operator) -> Callable[[list[Any]], list[Any]]:
     several = OPERATORS[node.op_type].outputs[1] > 1
     call = _bound(node, kernel)
 
-    def run(inputs: list[Any]) -> list[Any]:
+    def run(inputs: Inputs) -> list[np.ndarray]:
         try:
             result = call(inputs)
         except (*MISFITS, MemoryError) as error:
@@ -39,7 +40,7 @@ def compile_operator(node: Operator) -> Callable[[list[Any]], list[Any]]:
     return run
 
 
-def _failure(node: Operator, inputs: list[Any], error: Exception) -> Exception:
+def _failure(node: Operator, inputs: Inputs, error: Exception) -> Exception:
     """What to raise for a kernel that failed on a list of inputs."""
     label = f"node {node.name!r} ({node.op_type})"
     if isinstance(error, MemoryError):
@@ -103,7 +104,7 @@ def compile_step(node: Operator, kernel: Kernel) -> Callable[[Values], None]:
     return run
 
 
-def _bound(node: Operator, kernel: Kernel) -> Callable[[list[Any]], Any]:
+def _bound(node: Operator, kernel: Kernel) -> Callable[[Inputs], Any]:
     """`kernel` as a function of the list of inputs, the constants put in: called once a frame, so short of work."""
     if not node.constants:
         return lambda inputs: kernel(*inputs)
@@ -115,7 +116,7 @@ def _bound(node: Operator, kernel: Kernel) -> Callable[[list[Any]], Any]:
         return lambda inputs: kernel(first, inputs[1])
     count, bindings = len(node.inputs), tuple(node.constants.items())
 
-    def call(inputs: list[Any]) -> Any:
+    def call(inputs: Inputs) -> Any:
         merged = list(inputs) + [None] * (count - len(inputs))
         for position, array in bindings:
             merged[position] = array

@@ -110,7 +110,7 @@ class ShapeCall:
         return a if isinstance(a, int) else b if isinstance(b, int) else None
 
 
-Shapes = list[tuple[Sequence[Dim | None], str]]         # the shape and dtype of each output
+Shapes = Sequence[tuple[Sequence[Dim | None], str]]        # and dtypes, of all outputs
 ShapeRule = Callable[[ShapeCall], Shapes]
 
 

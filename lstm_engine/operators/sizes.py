@@ -90,9 +90,10 @@ declare("ConstantOfShape", (1, 2), older=_constant_of_shape_older, make=_constan
 
 def _range_shape(call: ShapeCall) -> Shapes:
     ends = [call.node.constants.get(i) for i in range(3)]
-    if any(end is None for end in ends):
+    known = [end for end in ends if end is not None]
+    if len(known) < len(ends):
         return [([None], call.dtype())]
-    start, limit, step = (np.ravel(end)[0] for end in ends)      # type: ignore[arg-type]
+    start, limit, step = (np.ravel(end)[0] for end in known)
     if step == 0:
         raise call.error("the step is 0")
     return [([max(0, ceil((float(limit) - float(start)) / float(step)))], call.dtype())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil, prod
 from typing import Any
 
@@ -14,7 +15,7 @@ from .costs import Arrays, numbers_in
 from .kernels import MOST_KEPT, Call, Kernel, fixed, ints, repeatable, scalar
 from .older import Facts, FileNode, attributes_to_inputs, to_input
 from .places import Place, need
-from .shape_rules import ANY, Dims, ShapeCall, Shapes
+from .shape_rules import ANY, ShapeCall, Shapes
 from .spec import REQUIRED, Attribute, declare, one_of
 
 # ---- Concat and Split -----------------------------------------------------------------------------------------------
@@ -57,8 +58,8 @@ def _concat_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 def _split_shape(call: ShapeCall) -> Shapes:
     x, count = call.shape(), len(call.node.outputs)
     axis = call.axis(call.attributes["axis"], len(x))
-    known = call.ints(1) if call.given(1) else None
-    sizes: Dims | None = None if known is None else [*known]
+    given = call.ints(1) if call.given(1) else None
+    sizes: Sequence[Dim | None] | None = given
     if not call.given(1):
         parts, total = call.attributes["num_outputs"] or count, x[axis]
         if parts != count:
@@ -68,9 +69,9 @@ def _split_shape(call: ShapeCall) -> Shapes:
             sizes = [max(0, min(chunk, total - i * chunk)) for i in range(parts)]
         elif parts == 1:
             sizes = [total]
-    elif known is not None and (len(known) != count or min(known) < 0
-                                or isinstance(x[axis], int) and sum(known) != x[axis]):
-        raise call.error(f"split {known} does not fit axis {axis} of size {x[axis]} and {count} outputs")
+    elif given is not None and (len(given) != count or min(given) < 0
+                                or (isinstance(x[axis], int) and sum(given) != x[axis])):
+        raise call.error(f"split {given} does not fit axis {axis} of size {x[axis]} and {count} outputs")
     return [([(sizes[k] if sizes else None) if i == axis else dim for i, dim in enumerate(x)], call.dtype())
             for k in range(count)]
 
@@ -121,8 +122,8 @@ def _slice_shape(call: ShapeCall) -> Shapes:
         raise call.error("a step is 0")
     result = list(x)
     for k, axis in enumerate(axes):
-        known = None not in (starts, ends, steps)
-        result[axis] = sliced(x[axis], starts[k], ends[k], steps[k]) if known else None  # type: ignore[index]
+        result[axis] = None if starts is None or ends is None or steps is None else \
+            sliced(x[axis], starts[k], ends[k], steps[k])
     return [(result, call.dtype())]
 
 
@@ -230,7 +231,7 @@ def _pad_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
             result[axis] = (values[i], values[i + len(chosen)])
         return result
 
-    known: dict[tuple[int, ...], tuple[Any, ...]] = {}
+    known: dict[tuple[int, ...], tuple[tuple[int, ...], tuple[slice, ...]]] = {}
 
     def pad_fixed(x: np.ndarray, pads: np.ndarray, fill: np.ndarray | None = None,
                   axes: np.ndarray | None = None) -> np.ndarray:

@@ -45,7 +45,7 @@ def div(a: Any, b: Any) -> Any:
 
 def equal(a: Any, b: Any) -> bool | None:
     if _known(a, b):
-        return a == b
+        return bool(a == b)
     if a is not None and a == b:
         return True
     # A size is never negative.
@@ -54,7 +54,7 @@ def equal(a: Any, b: Any) -> bool | None:
 
 def greater(a: Any, b: Any) -> bool | None:
     if _known(a, b):
-        return a > b
+        return bool(a > b)
     if isinstance(a, str) and isinstance(b, int) and b < 0:
         return True
     return False if (isinstance(a, int) and a <= 0 and isinstance(b, str)) or (a is not None and a == b) else None

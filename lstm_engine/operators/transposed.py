@@ -42,8 +42,8 @@ def _conv_transpose_shape(call: ShapeCall) -> Shapes:
     return [([x[0], per_group * group] + result, call.dtype())]
 
 
-def transposed_size(attributes: dict[str, Any], size: int, reach: int, stride: int, extra: int,
-                    axis: int, spatial: int) -> int:
+def transposed_size(attributes: dict[str, Any], size: int, reach: int, stride: int, extra: int, axis: int,
+                    spatial: int) -> int:
     """The size of one spatial axis that a transposed convolution makes, without `output_shape`."""
     if attributes["auto_pad"].startswith("SAME"):
         return size * stride
@@ -83,7 +83,8 @@ def _conv_transpose_kernel(attributes: dict[str, Any], node: Operator) -> Kernel
         for source, target in targets:
             wide[target] += columns[source]
         result = wide[crop]
-        return result if bias is None else result + bias.reshape((-1,) + (1,) * len(sizes))
+        y: np.ndarray = result if bias is None else result + bias.reshape((-1,) + (1,) * len(sizes))
+        return y
 
     def again(result: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None
               ) -> list[Call] | None:
@@ -142,7 +143,8 @@ def _conv_transpose_by_ones(attributes: dict[str, Any], node: Operator) -> Kerne
         columns = x if plain else window_view(padded(x[crop], pads), weight.shape[2:], made, strides, dilations)
         result = np.matmul(rows, columns.reshape(batch, group, rows.shape[2], positions))
         result = result.reshape(batch, group * weight.shape[1], *made)
-        return result if bias is None else result + bias.reshape((-1,) + (1,) * len(made))
+        y: np.ndarray = result if bias is None else result + bias.reshape((-1,) + (1,) * len(made))
+        return y
 
     def again(result: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None
               ) -> list[Call] | None:

@@ -118,7 +118,8 @@ def window_view(x: np.ndarray, kernel: Sequence[int], counts: Sequence[int], str
         if (n - 1) * s + (k - 1) * d >= size:
             raise ValueError(f"windows reach outside an axis of {size}")
     steps = tuple(b * d for b, d in zip(spatial, dilations)) + tuple(b * s for b, s in zip(spatial, strides))
-    return np.ndarray((*x.shape[:2], *kernel, *counts), x.dtype, x, 0, (*x.strides[:2], *steps))
+    y: np.ndarray = np.ndarray((*x.shape[:2], *kernel, *counts), x.dtype, x, 0, (*x.strides[:2], *steps))
+    return y
 
 
 def padded_again(x: np.ndarray, pads: Sequence[tuple[int, int]]) -> tuple[list[Call], np.ndarray]:

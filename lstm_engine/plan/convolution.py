@@ -59,7 +59,7 @@ def _small_convolution(attributes: dict[str, Any], weight: Sequence[int], core: 
     general = convolution(attributes)
     to_last, to_first = (0, *range(2, len(weight)), 1), (0, len(weight) - 1, *range(1, len(weight) - 1))
 
-    def layout(shape: tuple[int, ...]) -> tuple | None:
+    def layout(shape: tuple[int, ...]) -> tuple[Any, ...] | None:
         """The padded input, where the input stands in it, its windows' shape and strides in elements, their number."""
         if len(shape) != len(weight) or shape[1] != channels:
             return None
@@ -81,7 +81,8 @@ def _small_convolution(attributes: dict[str, Any], weight: Sequence[int], core: 
     def conv(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
         found = layouts[x.shape]
         if found is None:
-            return general(x, weight, bias)
+            y: np.ndarray = general(x, weight, bias)
+            return y
         wide, inside, view, jumps, count, made = found
         if wide is None:
             last = np.ascontiguousarray(x.transpose(to_last))
@@ -92,14 +93,17 @@ def _small_convolution(attributes: dict[str, Any], weight: Sequence[int], core: 
         columns = np.ndarray(view, x.dtype, last, 0, [jump * size for jump in jumps])
         product = core.try_one(np.ascontiguousarray(columns.reshape(count, rows)), 1)
         if product is None:                     # numbers that the core does not take
-            return general(x, weight, bias)
-        return product.reshape(made).transpose(to_first)
+            y = general(x, weight, bias)
+            return y
+        y = product.reshape(made).transpose(to_first)
+        return y
 
     def again(out: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None
               ) -> list[Call] | None:
         found = layouts[x.shape]
         if found is None:
-            return general.repetition(out, x, weight, bias)         # type: ignore[attr-defined]
+            own: list[Call] | None = general.repetition(out, x, weight, bias)       # type: ignore[attr-defined]
+            return own
         wide, inside, view, jumps, count, made = found
         first = x.transpose(to_last)
         calls: list[Call] = []

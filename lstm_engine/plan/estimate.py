@@ -62,9 +62,10 @@ def _guarded(node: Operator, estimate: Callable[[Arrays], Need]) -> Estimate:
 def _at_most(arrays: Arrays, combines: bool) -> int:
     """As many elements as an operator can make of its inputs or look at, or more."""
     given = [array for array in arrays if array is not None]
+    sizes = [int(array.size) for array in given]
     if not combines and len({array.shape for array in given if array.size != 1}) <= 1:
-        return sum(array.size for array in given)
-    return max(prod(max(array.size, 1) for array in given), sum(array.size for array in given))
+        return sum(sizes)
+    return max(prod(max(size, 1) for size in sizes), sum(sizes))
 
 
 def results_of(node: Operator, arrays: Arrays) -> list[Value]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ..graph import Activate, Dense, Embedding, Graph, Node, Operator, Pool, Rec
 from ..limits import Limits
 from ..operators import infer_shapes
 from ..operators.places import Counts, Mixed, Place
+from ..types import Dtype, Gemm
 from .axes import Axes
 from .bounds import Bounds
 from .host_nodes import host_kernel, host_step
@@ -36,9 +37,9 @@ class Plan:
     outputs: tuple[str, ...]
     values: dict[str, Value]
     steps: tuple[Step, ...]
-    dtype: str
+    dtype: Dtype
     isa: str
-    gemm: str
+    gemm: Gemm
     axes: Axes
     bounds: Bounds
     drops: tuple[tuple[str, ...], ...]          # values that nobody reads after a step
@@ -101,18 +102,18 @@ class Plan:
         return found
 
 
-def compute_dtype(graph: Graph) -> str:
+def compute_dtype(graph: Graph) -> Dtype:
     """What the layers of a graph compute in: float64 if any of them does, else float32."""
     return _compute_dtype(graph, infer_shapes(graph))
 
 
-def _compute_dtype(graph: Graph, values: dict[str, Value]) -> str:
+def _compute_dtype(graph: Graph, values: dict[str, Value]) -> Dtype:
     wide = any(values[name].dtype == "float64" for node in graph.nodes if not isinstance(node, Operator)
                for name in node.outputs if name)
     return "float64" if wide else "float32"
 
 
-def lower(graph: Graph, *, isa: str, gemm: str = "packed", threads: int = 1, limits: Limits | None = None) -> Plan:
+def lower(graph: Graph, *, isa: str, gemm: Gemm = "packed", threads: int = 1, limits: Limits | None = None) -> Plan:
     """Split the graph into steps and pack the weights of the C segments for one instruction set, on `threads`.
 
     The plan holds no array of the graph that it can do without. limits: of its calls.
@@ -183,19 +184,19 @@ class _SegmentBuilder:
         if (name, axis) not in self.numbers:
             core = self.segment.core
             sequence, index = axis is not None, 0 if axis is None else self._axis_number(axis)
-            features = 0 if ids else self.values[name].shape[-1]
+            features = 0 if ids else int(self.values[name].shape[-1])
             self.numbers[name, axis] = (core.input_ids(sequence, index, name) if ids
                                         else core.input(sequence, index, features, name))
-            self.segment.ports.append(Port(name, index if sequence else None, ids, int(features)))
+            self.segment.ports.append(Port(name, index if sequence else None, ids, features))
         return self.numbers[name, axis]
 
-    def _weights(self, array: np.ndarray | None) -> np.ndarray | None:
-        return None if array is None else self.sharing.contiguous(array, self.dtype)
+    def _weights(self, array: np.ndarray) -> np.ndarray:
+        return self.sharing.contiguous(array, self.dtype)
 
     def _cast(self, node: Recurrent) -> Recurrent:
         """The node with its weights in the compute dtype, C-contiguous."""
-        names = [f.name for f in fields(node) if f.metadata.get("tensor")]
-        return replace(node, **{name: self._weights(getattr(node, name)) for name in names})
+        weights: dict[str, Any] = {name: self._weights(array) for name, array in node.tensors().items()}
+        return replace(node, **weights)
 
     def add(self, node: Node, axis: AxisKey | None) -> None:
         core = self.segment.core
@@ -206,7 +207,8 @@ class _SegmentBuilder:
         if isinstance(node, Embedding):
             numbers = (core.embedding(x, self._weights(node.table)),)
         elif isinstance(node, Dense):
-            numbers = (core.dense(x, self._weights(node.kernel), self._weights(node.bias), node.activation),)
+            bias = None if node.bias is None else self._weights(node.bias)
+            numbers = (core.dense(x, self._weights(node.kernel), bias, node.activation),)
         elif isinstance(node, Activate):
             numbers = (core.activate(x, node.activation),)
         elif isinstance(node, Pool):
@@ -215,8 +217,8 @@ class _SegmentBuilder:
             assert isinstance(node, Recurrent)
             states = [self._number(name, None) if name else -1
                       for name in (optional(node.inputs, 2), optional(node.inputs, 3))]
-            wanted = [bool(optional(node.outputs, position)) for position in range(3)]
-            numbers = core.recurrent(self._cast(node), x, *states, *wanted)
+            Y, Y_h, Y_c = (bool(optional(node.outputs, position)) for position in range(3))
+            numbers = core.recurrent(self._cast(node), x, states[0], states[1], Y, Y_h, Y_c)
         skeleton = self.skeletons.core(node, core, len(self.segment.nodes))
         self.segment.nodes.append(skeleton)
         stands = self.part.made[node.inputs[0]] if node.inputs[0] in self.part.made else axis

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -21,10 +20,13 @@ from ..graph.rows import BLOCK_BYTES, Rows
 # The protocols from which whole numbers of any size, and bytearrays, go as they are.
 _WHOLE_NUMBERS, _BYTEARRAYS = 2, 5
 
+# What __reduce__ gives: what makes the object, of what, and then its state, or the items of a list.
+Reduced = tuple[Any, ...]
 
-def reduced(weight: Rows, protocol: int) -> tuple[Callable, tuple]:
+
+def reduced(weight: Rows, protocol: SupportsIndex) -> Reduced:
     """What __reduce_ex__ of a weight returns: it comes back as an array."""
-    if protocol < _WHOLE_NUMBERS or weight.nbytes < pages.PAGES_FROM:
+    if int(protocol) < _WHOLE_NUMBERS or weight.nbytes < pages.PAGES_FROM:
         return _same, (weight.whole(),)
     return _array_of, (_Leaving(weight),)
 
@@ -43,7 +45,7 @@ class _Leaving:
     def __init__(self, weight: Rows) -> None:
         self.weight = weight
 
-    def __reduce_ex__(self, protocol: int) -> tuple:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Reduced:
         shape, dtype = self.weight.shape, self.weight.dtype
         count = math.prod(shape[:-1])
         some = max(1, BLOCK_BYTES // (shape[-1] * dtype.itemsize))
@@ -55,9 +57,9 @@ class _LeavingPart:
     def __init__(self, of: _Leaving, begin: int, end: int) -> None:
         self.of, self.begin, self.end = of, begin, end
 
-    def __reduce_ex__(self, protocol: int) -> tuple:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Reduced:
         data = self.of.weight.rows(self.begin, self.end).reshape(-1).view(np.uint8).data
-        if protocol < _BYTEARRAYS:
+        if int(protocol) < _BYTEARRAYS:
             return _ComingPart, (self.of, self.begin, self.end), int.from_bytes(data, "little")
         written = bytearray(data)
         return _ComingPart, (self.of, self.begin, self.end), (written, _Emptied(written))
@@ -69,7 +71,7 @@ class _Emptied:
     def __init__(self, written: bytearray) -> None:
         self.written = written
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> Reduced:
         _empty(self.written)
         return tuple, ()
 

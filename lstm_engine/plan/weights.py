@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, SupportsIndex, TypeVar
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from ..graph import Graph, Node, Operator
 from ..graph.derived import Derived, Place, place
 from ..graph.rows import Rows
 from ..pages import lone
-from .pickling import reduced
+from .pickling import Reduced, reduced
 
 _MATRICES = ("W", "R", "projection", "kernel", "table")
 N = TypeVar("N", bound=Node)
@@ -40,7 +40,7 @@ class Packed(Rows):
         core.unpack(number, field, begin, out)
         return out.astype(self.dtype, copy=False)
 
-    def __reduce_ex__(self, protocol: int) -> tuple:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Reduced:
         return reduced(self, protocol)
 
 
@@ -102,14 +102,16 @@ class SkeletonBuilder:
         if own not in self._arrays:
             self._arrays[own] = array if array.base is None else array.copy()
             self.sharing.stands_for(self._arrays[own], array)
-        return self._arrays[own]
+        kept: np.ndarray = self._arrays[own]
+        return kept
 
     def host(self, node: N) -> N:
         """A node that NumPy runs, its weights as arrays."""
         if isinstance(node, Operator):
-            skeleton: Any = replace(node, constants={at: self._keep(array) for at, array in node.constants.items()})
+            changed: dict[str, Any] = {"constants": {at: self._keep(array) for at, array in node.constants.items()}}
         else:
-            skeleton = replace(node, **{name: self._keep(array) for name, array in node.tensors().items()})
+            changed = {name: self._keep(array) for name, array in node.tensors().items()}
+        skeleton = replace(node, **changed)
         self._nodes[id(node)] = skeleton
         return skeleton
 
@@ -136,11 +138,14 @@ def restore(skeleton: Graph) -> Graph:
     made: dict[int, np.ndarray] = {}
 
     def whole(node: Node) -> Node:
-        packed = {name: weight for name, weight in node.tensors().items() if isinstance(weight, Rows)}
-        for weight in packed.values():
-            if id(weight) not in made:
-                made[id(weight)] = weight.whole()
-        return replace(node, **{name: made[id(weight)] for name, weight in packed.items()}) if packed else node
+        held: dict[str, Any] = dict(node.tensors())
+        changed: dict[str, Any] = {}
+        for name, weight in held.items():
+            if isinstance(weight, Rows):
+                if id(weight) not in made:
+                    made[id(weight)] = weight.whole()
+                changed[name] = made[id(weight)]
+        return replace(node, **changed) if changed else node
 
     return replace(skeleton, nodes=tuple(whole(node) for node in skeleton.nodes))
 

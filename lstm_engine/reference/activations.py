@@ -7,53 +7,60 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from ..errors import UnsupportedError
 from ..graph import ACTIVATIONS, Activation
+from ..types import Array
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
-def sigmoid(x: np.ndarray) -> np.ndarray:
+def sigmoid(x: Array) -> Array:
     e = np.exp(-np.abs(x))              # never overflows, and keeps full precision in both tails
-    return np.where(x >= 0, 1.0, e) / (1.0 + e)
+    y: Array = np.where(x >= 0, 1.0, e) / (1.0 + e)
+    return y
 
 
-def softplus(x: np.ndarray) -> np.ndarray:
-    return np.logaddexp(0.0, x)
+def softplus(x: Array) -> Array:
+    y: Array = np.logaddexp(0.0, x)
+    return y
 
 
-def softsign(x: np.ndarray) -> np.ndarray:
+def softsign(x: Array) -> Array:
     """x / (1 + |x|), and its limit at infinity, where the fraction is none."""
-    return np.where(np.isinf(x), np.sign(x), x / (1.0 + np.abs(x)))
+    y: Array = np.where(np.isinf(x), np.sign(x), x / (1.0 + np.abs(x)))
+    return y
 
 
-def hard_sigmoid(x: np.ndarray, alpha: float, beta: float) -> np.ndarray:
+def hard_sigmoid(x: Array, alpha: float, beta: float) -> Array:
     return np.clip(alpha * x + beta, 0.0, 1.0)
 
 
-def elu(x: np.ndarray, alpha: float) -> np.ndarray:
+def elu(x: Array, alpha: float) -> Array:
     return np.where(x >= 0, x, alpha * np.expm1(np.minimum(x, 0.0)))
 
 
-def gelu_tanh(x: np.ndarray) -> np.ndarray:
+def gelu_tanh(x: Array) -> Array:
     return 0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
 
 
-def softmax(x: np.ndarray) -> np.ndarray:
+def softmax(x: Array) -> Array:
     e = np.exp(x - x.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
+    y: Array = e / e.sum(axis=-1, keepdims=True)
+    return y
 
 
-def log_softmax(x: np.ndarray) -> np.ndarray:
-    shifted = x - x.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+def log_softmax(x: Array) -> Array:
+    shifted: Array = x - x.max(axis=-1, keepdims=True)
+    y: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return y
 
 
-# name -> f(x, alpha, beta)
-_FUNCTIONS: dict[str, Callable[[np.ndarray, float, float], np.ndarray]] = {
+# name -> f(x, alpha, beta); a function that has no alpha or beta is given None, and does not look at it
+_FUNCTIONS: dict[str, Callable[[Array, Any, Any], Array]] = {
     "linear": lambda x, a, b: x,
     "sigmoid": lambda x, a, b: sigmoid(x),
     "tanh": lambda x, a, b: np.tanh(x),
@@ -82,10 +89,10 @@ _FUNCTIONS: dict[str, Callable[[np.ndarray, float, float], np.ndarray]] = {
 assert _FUNCTIONS.keys() == ACTIVATIONS.keys(), "the oracle must know every activation of the vocabulary"
 
 
-def activate(activation: Activation, x: np.ndarray) -> np.ndarray:
+def activate(activation: Activation, x: Array) -> Array:
     """`activation` of x, any shape, in float64; softmax and log_softmax run over the last axis."""
     if activation.name not in _FUNCTIONS:
         raise UnsupportedError(f"activation {activation.name!r} is not supported; supported: {', '.join(_FUNCTIONS)}")
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):     # inf and NaN come out as IEEE has them
         function = _FUNCTIONS[activation.name]
-        return function(np.asarray(x, np.float64), activation.alpha, activation.beta)  # type: ignore[arg-type]
+        return function(np.asarray(x, np.float64), activation.alpha, activation.beta)

@@ -68,11 +68,12 @@ def _wide(array: np.ndarray) -> np.ndarray:
 
 
 def _by_onnx(node: Operator, attributes: dict[str, Any], inputs: list[np.ndarray | None]) -> list[np.ndarray]:
+    given = [array for array in inputs if array is not None]
     if node.op_type == "ConstantOfShape":
-        fill = inputs[1] if len(inputs) > 1 and inputs[1] is not None else np.zeros(1, np.float64)
-        return [np.full([int(size) for size in np.ravel(inputs[0])], fill.reshape(-1)[0])]
+        fill = given[1] if len(given) > 1 else np.zeros(1, np.float64)
+        return [np.full([int(size) for size in np.ravel(given[0])], fill.reshape(-1)[0])]
     if node.op_type == "CastLike":
-        return [inputs[0].astype(inputs[1].dtype)]                 # type: ignore[union-attr]
+        return [given[0].astype(given[1].dtype)]
     while inputs and inputs[-1] is None:
         inputs = inputs[:-1]
     types = tuple(None if array is None else (array.dtype.name, array.ndim) for array in inputs)
@@ -99,8 +100,9 @@ def _evaluator(op_type: str, attributes: tuple[tuple[str, Any], ...], types: tup
     inputs = [helper.make_tensor_value_info(f"x{i}", DATA_TYPE_NUMBERS[kind[0]], [None] * kind[1])
               for i, kind in enumerate(types) if kind is not None]
     made = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in outputs if name]
+    values: dict[str, Any] = {name: list(value) if isinstance(value, tuple) else value for name, value in attributes}
     node = helper.make_node(op_type, ["" if kind is None else f"x{i}" for i, kind in enumerate(types)], list(outputs),
-                            **{name: list(value) if isinstance(value, tuple) else value for name, value in attributes})
+                            **values)
     graph = helper.make_graph([node], "operator", inputs, made)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     evaluator = ReferenceEvaluator(model)

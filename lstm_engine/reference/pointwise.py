@@ -7,27 +7,32 @@ from typing import Any
 
 import numpy as np
 
+from ..types import Array
+
 _ERF = np.vectorize(math.erf, otypes=[np.float64])
 
 
-def erf(attributes: dict[str, Any], x: np.ndarray) -> np.ndarray:
-    return _ERF(x)
+def erf(attributes: dict[str, Any], x: Array) -> Array:
+    y: Array = _ERF(x)
+    return y
 
 
-def gelu(attributes: dict[str, Any], x: np.ndarray) -> np.ndarray:
-    if attributes["approximate"] == "tanh":
-        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
-    return 0.5 * x * (1 + _ERF(x / math.sqrt(2)))
+def gelu(attributes: dict[str, Any], x: Array) -> Array:
+    tanh = attributes["approximate"] == "tanh"
+    y: Array = 0.5 * x * (1 + (np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)) if tanh
+                               else _ERF(x / math.sqrt(2))))
+    return y
 
 
-def hard_swish(attributes: dict[str, Any], x: np.ndarray) -> np.ndarray:
+def hard_swish(attributes: dict[str, Any], x: Array) -> Array:
     return x * np.clip(x / 6 + 0.5, 0, 1)
 
 
-def group_normalization(attributes: dict[str, Any], x: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
+def group_normalization(attributes: dict[str, Any], x: Array, scale: Array, bias: Array) -> Array:
     """x [N, C, ...], each group of its channels less its mean, over its deviation; scale and bias [C]."""
     parts = x.reshape(len(x), attributes["num_groups"], -1)
     variance = parts.var(axis=2, keepdims=True)
     normal = (parts - parts.mean(axis=2, keepdims=True)) / np.sqrt(variance + attributes["epsilon"])
     channels = (-1,) + (1,) * (x.ndim - 2)
-    return normal.reshape(x.shape) * scale.reshape(channels) + bias.reshape(channels)
+    y: Array = normal.reshape(x.shape) * scale.reshape(channels) + bias.reshape(channels)
+    return y

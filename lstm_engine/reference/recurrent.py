@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 
@@ -40,17 +41,20 @@ class Steps:
     rounded: Rounded | None = None
 
 
-def lstm(X, W, R, B=None, sequence_lens=None, initial_h=None, initial_c=None, P=None, *, direction="forward",
-         activations: Functions | None = None, clip=None, input_forget=False, projection=None,
-         peephole_output="current", cell_clip=None, mask=None, zero_masked=False,
-         empty="initial", rounded: Rounded | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def lstm(X: np.ndarray, W: np.ndarray, R: np.ndarray, B: np.ndarray | None = None,
+         sequence_lens: np.ndarray | None = None, initial_h: np.ndarray | None = None,
+         initial_c: np.ndarray | None = None, P: np.ndarray | None = None, *, direction: str = "forward",
+         activations: Functions | None = None, clip: float | None = None, input_forget: bool = False,
+         projection: np.ndarray | None = None, peephole_output: str = "current", cell_clip: float | None = None,
+         mask: np.ndarray | None = None, zero_masked: bool = False, empty: str = "initial",
+         rounded: Rounded | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """ONNX LSTM. Returns Y [batch, time, dirs, H], Y_h [batch, dirs, H], Y_c [batch, dirs, H].
 
     X [batch, time, I], W [dirs, 4*H, I], R [dirs, 4*H, H], B [dirs, 8*H], P [dirs, 3*H] (i, o, f).
     projection [dirs, P, H]: h is projected to P, R is [dirs, 4*H, P] (PyTorch's proj_size).
     Raises ArgumentError for a state, length or mask of a wrong shape or range.
     """
-    W, R, B, P, projection = map(_float64, (W, R, B, P, projection))
+    W, R, B, P, projection = _float64(W), _float64(R), _float64(B), _float64(P), _float64(projection)
     hidden = R.shape[1] // 4
     output_size = hidden if projection is None else projection.shape[1]
 
@@ -83,15 +87,17 @@ def lstm(X, W, R, B=None, sequence_lens=None, initial_h=None, initial_c=None, P=
     return Y, Y_h, Y_c
 
 
-def gru(X, W, R, B=None, sequence_lens=None, initial_h=None, *, direction="forward",
-        activations: Functions | None = None, clip=None, linear_before_reset=False, mask=None, zero_masked=False,
-        empty="initial", rounded: Rounded | None = None) -> tuple[np.ndarray, np.ndarray]:
+def gru(X: np.ndarray, W: np.ndarray, R: np.ndarray, B: np.ndarray | None = None,
+        sequence_lens: np.ndarray | None = None, initial_h: np.ndarray | None = None, *, direction: str = "forward",
+        activations: Functions | None = None, clip: float | None = None, linear_before_reset: bool = False,
+        mask: np.ndarray | None = None, zero_masked: bool = False, empty: str = "initial",
+        rounded: Rounded | None = None) -> tuple[np.ndarray, np.ndarray]:
     """ONNX GRU. Returns Y [batch, time, dirs, H], Y_h [batch, dirs, H].
 
     X [batch, time, I], W [dirs, 3*H, I], R [dirs, 3*H, H], B [dirs, 6*H].
     Raises ArgumentError for a state, length or mask of a wrong shape or range.
     """
-    W, R, B = map(_float64, (W, R, B))
+    W, R, B = _float64(W), _float64(R), _float64(B)
     hidden = R.shape[1] // 3
 
     def direction_step(d: int, f: Activation, g: Activation) -> Step:
@@ -119,15 +125,17 @@ def gru(X, W, R, B=None, sequence_lens=None, initial_h=None, *, direction="forwa
     return Y, Y_h
 
 
-def rnn(X, W, R, B=None, sequence_lens=None, initial_h=None, *, direction="forward",
-        activations: Functions | None = None, clip=None, mask=None, zero_masked=False,
-        empty="initial", rounded: Rounded | None = None) -> tuple[np.ndarray, np.ndarray]:
+def rnn(X: np.ndarray, W: np.ndarray, R: np.ndarray, B: np.ndarray | None = None,
+        sequence_lens: np.ndarray | None = None, initial_h: np.ndarray | None = None, *, direction: str = "forward",
+        activations: Functions | None = None, clip: float | None = None, mask: np.ndarray | None = None,
+        zero_masked: bool = False, empty: str = "initial",
+        rounded: Rounded | None = None) -> tuple[np.ndarray, np.ndarray]:
     """ONNX RNN. Returns Y [batch, time, dirs, H], Y_h [batch, dirs, H].
 
     X [batch, time, I], W [dirs, H, I], R [dirs, H, H], B [dirs, 2*H].
     Raises ArgumentError for a state, length or mask of a wrong shape or range.
     """
-    W, R, B = map(_float64, (W, R, B))
+    W, R, B = _float64(W), _float64(R), _float64(B)
     hidden = R.shape[1]
 
     def direction_step(d: int, f: Activation) -> Step:
@@ -146,7 +154,11 @@ def clipped(x: np.ndarray, bound: float | None) -> np.ndarray:
     return x if bound is None else np.clip(x, -bound, bound)
 
 
-def _float64(array) -> np.ndarray | None:
+@overload
+def _float64(array: np.ndarray) -> np.ndarray: ...
+@overload
+def _float64(array: np.ndarray | None) -> np.ndarray | None: ...
+def _float64(array: np.ndarray | None) -> np.ndarray | None:
     return None if array is None else np.asarray(array, np.float64)
 
 
@@ -155,7 +167,7 @@ def _bias(B: np.ndarray | None, d: int, gates: int, hidden: int) -> np.ndarray:
     return np.zeros((2, gates, hidden)) if B is None else B[d].reshape(2, gates, hidden)
 
 
-def _directions(steps: list[Step], X, initial: Sequence[tuple[str, np.ndarray | None, int]], direction: str,
+def _directions(steps: list[Step], X: np.ndarray, initial: Sequence[tuple[str, np.ndarray | None, int]], direction: str,
                 which: Steps) -> tuple[np.ndarray, State]:
     """Scan each direction; Y [batch, time, dirs, H] and the final states, each [batch, dirs, size]."""
     if direction not in ("forward", "reverse", "bidirectional") or len(steps) != 1 + (direction == "bidirectional"):
@@ -180,7 +192,7 @@ def _directions(steps: list[Step], X, initial: Sequence[tuple[str, np.ndarray | 
 
 def rows_with_steps(lengths: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """bool [batch]: whether any step of a row counts. lengths [batch], mask bool [batch, time]."""
-    return (mask & (np.arange(mask.shape[1]) < lengths[:, None])).any(axis=1)
+    return np.asarray((mask & (np.arange(mask.shape[1]) < lengths[:, None])).any(axis=1))
 
 
 def _scan(step: Step, X: np.ndarray, state: State, order: range, lengths: np.ndarray, mask: np.ndarray,
@@ -211,7 +223,7 @@ def _state(name: str, value: np.ndarray | None, shape: tuple[int, ...]) -> np.nd
     return np.asarray(value, np.float64)
 
 
-def _lengths(lengths, batch: int, time: int) -> np.ndarray:
+def _lengths(lengths: np.ndarray | None, batch: int, time: int) -> np.ndarray:
     if lengths is None:
         return np.full(batch, time)
     lengths = np.asarray(lengths)
@@ -222,7 +234,7 @@ def _lengths(lengths, batch: int, time: int) -> np.ndarray:
     return lengths
 
 
-def _mask(mask, batch: int, time: int) -> np.ndarray:
+def _mask(mask: np.ndarray | None, batch: int, time: int) -> np.ndarray:
     if mask is None:
         return np.ones((batch, time), bool)
     mask = np.asarray(mask)

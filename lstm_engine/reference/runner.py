@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -16,10 +16,20 @@ from .operators import run_operator
 from .recurrent import Rounded, gru, lstm, rnn, rows_with_steps
 
 States = dict[str, dict[str, np.ndarray]]      # node name -> {"h": [batch, dirs, H], "c": [batch, dirs, H]}
+Lengths = np.ndarray | Sequence[int] | Mapping[Dim, np.ndarray]
 
 
-def run(graph: Graph, inputs: Mapping[str, np.ndarray], lengths=None, initial_state: States | None = None,
-        return_state: bool = False, *, empty: str | None = None):
+@overload
+def run(graph: Graph, inputs: Mapping[str, np.ndarray], lengths: Lengths | None = None,
+        initial_state: States | None = None, return_state: Literal[False] = False, *,
+        empty: str | None = None) -> dict[str, np.ndarray]: ...
+@overload
+def run(graph: Graph, inputs: Mapping[str, np.ndarray], lengths: Lengths | None = None,
+        initial_state: States | None = None, *, return_state: Literal[True],
+        empty: str | None = None) -> tuple[dict[str, np.ndarray], States]: ...
+def run(graph: Graph, inputs: Mapping[str, np.ndarray], lengths: Lengths | None = None,
+        initial_state: States | None = None, return_state: bool = False, *,
+        empty: str | None = None) -> dict[str, np.ndarray] | tuple[dict[str, np.ndarray], States]:
     """The outputs of `graph` by name; with `return_state`, also the final state of every recurrent node.
 
     inputs: one array per input of the graph. lengths [batch]: the real steps of each row of the sequences
@@ -33,20 +43,21 @@ def run(graph: Graph, inputs: Mapping[str, np.ndarray], lengths=None, initial_st
     shapes = infer_shapes(graph)
     values = _check_inputs(graph, inputs)
     by_axis = _lengths_by_axis(graph, shapes, lengths)
-    given = dict(initial_state or {})
+    initial = dict(initial_state or {})
     states: States = {}
     for node in graph.nodes:
         arguments = [values[name] if name else None for name in node.inputs]
+        given = [array for array in arguments if array is not None]
         steps = _steps_of(node, shapes, by_axis)
         if isinstance(node, Recurrent):
-            outputs, states[node.name] = run_recurrent(node, arguments, steps, given.pop(node.name, {}), empty)
+            outputs, states[node.name] = run_recurrent(node, arguments, steps, initial.pop(node.name, {}), empty)
         elif isinstance(node, Operator):
             outputs = run_operator(node, arguments)
         else:
-            outputs = [run_layer(node, arguments[0], steps)]
+            outputs = [run_layer(node, given[0], steps)]
         values.update((name, output) for name, output in zip(node.outputs, outputs, strict=False) if name)
-    if given:
-        raise ArgumentError(f"initial_state names no recurrent node of the graph: {', '.join(map(repr, given))}")
+    if initial:
+        raise ArgumentError(f"initial_state names no recurrent node of the graph: {', '.join(map(repr, initial))}")
     results = {name: _zero_padding(values[name], shapes[name], by_axis) for name in graph.outputs}
     return (results, states) if return_state else results
 
@@ -55,7 +66,8 @@ def _check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray]) -> dict[str, n
     wanted = {value.name for value in graph.inputs}
     if wanted != set(inputs):
         raise ArgumentError(f"inputs must be {sorted(wanted)}, got {sorted(inputs)}")
-    values, sizes = {}, {}
+    values: dict[str, np.ndarray] = {}
+    sizes: dict[str, int] = {}
     for value in graph.inputs:
         array = np.asarray(inputs[value.name])
         agree = array.ndim == len(value.shape) and all(
@@ -83,7 +95,8 @@ def _cast(value: Value, array: np.ndarray) -> np.ndarray:
     return cast
 
 
-def _lengths_by_axis(graph: Graph, shapes: dict[str, Value], lengths) -> dict[Dim, np.ndarray]:
+def _lengths_by_axis(graph: Graph, shapes: dict[str, Value],
+                     lengths: Lengths | None) -> dict[Dim, np.ndarray]:
     """Lengths by the time axis they belong to, in the names that shape inference settled on."""
     if lengths is None:
         return {}
@@ -118,14 +131,16 @@ def run_layer(node: Node, x: np.ndarray, lengths: np.ndarray | None) -> np.ndarr
         if x.size and not 0 <= x.min() <= x.max() < len(node.table):
             raise ArgumentError(f"node {node.name!r}: ids must be from 0 to {len(node.table) - 1}, "
                                 f"got {x.min()} to {x.max()}")
-        return node.table.astype(np.float64)[x]
+        rows: np.ndarray = node.table.astype(np.float64)[x]
+        return rows
     if isinstance(node, Dense):
         bias = 0.0 if node.bias is None else node.bias.astype(np.float64)
         return activate(node.activation, x @ node.kernel.astype(np.float64) + bias)
     if isinstance(node, Activate):
         return activate(node.activation, x)
     if isinstance(node, Mask):
-        return x != node.value
+        mask: np.ndarray = x != node.value
+        return mask
     assert isinstance(node, Pool), node
     return _pool(node.kind, x, lengths)
 
@@ -146,25 +161,29 @@ def run_recurrent(node: Recurrent, arguments: list[np.ndarray | None], steps: np
                   ) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
     """The outputs and final states of a recurrent node; empty and rounded as in `recurrent.Steps`."""
     x, lengths, initial_h, initial_c, mask = arguments + [None] * (5 - len(arguments))
+    assert x is not None, node
     if state and (initial_h is not None or initial_c is not None):
         raise ArgumentError(f"initial_state of {node.name!r}: its states are already inputs of the graph")
     if set(state) - ({"h", "c"} if isinstance(node, LSTM) else {"h"}):
         raise ArgumentError(f"initial_state of {node.name!r}: {node.op} has no state {sorted(state)}")
     sides = (len(x), node.dirs)                 # a state [batch, dirs*H] in the graph is [batch, dirs, H] here
-    initial = {"initial_h": state.get("h") if initial_h is None else initial_h.reshape(*sides, node.output_size)}
+    if initial_h is not None:
+        initial_h = initial_h.reshape(*sides, node.output_size)
+    else:
+        initial_h = state.get("h")
     options: dict[str, Any] = dict(
+        initial_h=initial_h,
         sequence_lens=steps if lengths is None else lengths, direction=node.direction, clip=node.clip,
         activations=node.activations, mask=mask, zero_masked=node.zero_masked, rounded=rounded)
     if isinstance(node, LSTM):
-        initial["initial_c"] = state.get("c") if initial_c is None else initial_c.reshape(*sides, node.hidden)
+        initial_c = state.get("c") if initial_c is None else initial_c.reshape(*sides, node.hidden)
         Y, *finals = lstm(x, node.W, node.R, node.B, P=node.P, input_forget=node.input_forget,
                           projection=node.projection, peephole_output=node.peephole_output,
-                          cell_clip=node.cell_clip, **initial, **options)
+                          cell_clip=node.cell_clip, initial_c=initial_c, **options)
     elif isinstance(node, GRU):
-        Y, *finals = gru(x, node.W, node.R, node.B, linear_before_reset=node.linear_before_reset,
-                         **initial, **options)
+        Y, *finals = gru(x, node.W, node.R, node.B, linear_before_reset=node.linear_before_reset, **options)
     else:
-        Y, *finals = rnn(x, node.W, node.R, node.B, **initial, **options)
+        Y, *finals = rnn(x, node.W, node.R, node.B, **options)
     shown = finals
     if (empty or node.empty) == "zero":
         lengths = np.full(x.shape[0], x.shape[1]) if options["sequence_lens"] is None else options["sequence_lens"]

@@ -107,7 +107,8 @@ def max_pool(attributes: dict[str, Any], x: np.ndarray) -> np.ndarray:
     out = np.empty((*x.shape[:2], *geometry.counts), kind)
     for position in geometry.positions():
         window = geometry.window(x.astype(np.float64), position, -math.inf)
-        out[(slice(None), slice(None), *position)] = window.reshape(*x.shape[:2], -1).max(axis=2)
+        place: tuple[slice | int, ...] = (slice(None), slice(None), *position)
+        out[place] = window.reshape(*x.shape[:2], -1).max(axis=2)
     return out
 
 
@@ -121,5 +122,6 @@ def average_pool(attributes: dict[str, Any], x: np.ndarray) -> np.ndarray:
         for at, size, begin, end in zip(geometry.places(position), x.shape[2:], geometry.begin, geometry.end):
             low, high = (-begin, size + end) if attributes["count_include_pad"] else (0, size)
             count *= int(((at >= low) & (at < high)).sum())
-        out[(slice(None), slice(None), *position)] = total / count if count else math.nan
+        place: tuple[slice | int, ...] = (slice(None), slice(None), *position)
+        out[place] = total / count if count else math.nan
     return out

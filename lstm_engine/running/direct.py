@@ -51,7 +51,7 @@ class DirectCalls:
                 return None
         return self.only(x, threads, out, lengths) if lengths is None or self._timed else None
 
-    def _listed(self, x: list, out: Any, threads: int) -> Any:
+    def _listed(self, x: list[Any], out: Any, threads: int) -> Any:
         padded = self._core.pad(x)
         if padded is None or out is not None:
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ..arrays import plain_array
 from ..errors import ArgumentError, ArgumentTypeError
 from ..graph import Value
 from ..plan.axes import Axes
+from ..types import NanMode
 
 _KINDS = {"f": "fiub", "i": "iu", "u": "iu", "b": "b"}      # dtype kinds accepted for each kind of input
 _MOST = 2**31 - 1                                           # what the core counts rows and steps with
@@ -69,7 +70,7 @@ class InputCheck:
         self._inputs, self._axes = inputs, axes
         self._names = [value.name for value in inputs]
         self._dtypes = [np.dtype(value.dtype) for value in inputs]
-        self._known: dict[tuple, tuple[int, dict[str, int]]] = {}
+        self._known: dict[tuple[tuple[int, ...], ...], tuple[int, dict[str, int]]] = {}
 
     def __call__(self, x: Any, lengths: Any) -> Checked:
         arrays = self._plain(x) if lengths is None else None
@@ -90,7 +91,7 @@ class InputCheck:
     def _plain(self, x: Any) -> list[np.ndarray] | None:
         """The arrays by input, if each is one that needs no conversion."""
         if type(x) is np.ndarray:
-            arrays = [x]
+            arrays: list[Any] = [x]
         elif type(x) is dict and len(x) == len(self._names):
             arrays = [x.get(name) for name in self._names]
         else:
@@ -127,7 +128,7 @@ def _is_list_of_sequences(value: Value, axes: Axes, given: Any) -> bool:
     return isinstance(axes.time(value.name), str) and axes.batch_axis(value.name) is not None
 
 
-def _pad(value: Value, axes: Axes, given: list) -> tuple[np.ndarray, np.ndarray]:
+def _pad(value: Value, axes: Axes, given: list[Any]) -> tuple[np.ndarray, np.ndarray]:
     """The sequences in one array of the input's layout, zeros behind them, and their lengths."""
     order = [axis for axis in range(len(value.shape)) if axis != axes.batch_axis(value.name)]
     time = order.index(axes.time_axis(value.name))          # type: ignore[arg-type]
@@ -192,7 +193,7 @@ def _without_padding(value: Value, axes: Axes, array: np.ndarray, lengths: Mappi
     own = lengths.get(axes.time(value.name))
     if own is None:
         return array
-    clean = array.copy()
+    clean: np.ndarray = array.copy()
     rows = axes.batch_and_time_first(value.name, clean)
     rows[np.arange(rows.shape[1]) >= own[:, None]] = 0
     return clean
@@ -269,7 +270,7 @@ def _check_lengths(lengths: Any, batch: int, arrays: dict[str, np.ndarray], inpu
     return np.ascontiguousarray(array, np.int32)
 
 
-NAN_MODES = ("propagate", "error", "mask")
+NAN_MODES: tuple[NanMode, ...] = get_args(NanMode)
 
 
 def find_missing(inputs: tuple[Value, ...], axes: Axes, checked: Checked, nan: Any) -> dict[object, np.ndarray]:

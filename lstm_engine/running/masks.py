@@ -44,7 +44,7 @@ class AxisRun:
 
         before_first: [batch, features], what stands at masked steps before the first that counts; zeros where left out.
         """
-        if self.mask is None:
+        if self.mask is None or self.lengths is None:
             return array
         recurrent = maker if isinstance(maker, Recurrent) else None
         dirs = recurrent.dirs if recurrent else 1

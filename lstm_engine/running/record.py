@@ -166,7 +166,8 @@ def _same_layout(a: np.ndarray, b: np.ndarray) -> bool:
     return not a.size or all(p == q for size, p, q in zip(a.shape, a.strides, b.strides) if size > 1)
 
 
-def _repetition(kernel: Callable[..., Any], inputs: list, placed: list[np.ndarray], several: bool) -> list[Call]:
+def _repetition(kernel: Callable[..., Any], inputs: list[np.ndarray | None], placed: list[np.ndarray],
+                several: bool) -> list[Call]:
     """The calls that put a kernel's results for these inputs where they are placed."""
     if not several and _same_layout(placed[0], np.empty_like(placed[0])):
         if isinstance(kernel, np.ufunc):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, overload
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from ..errors import ArgumentError, ArgumentTypeError, LstmEngineError, Unsuppor
 from ..graph import Value
 from ..plan import Segment
 from ..plan.stepwise import fed_inputs
+from ..types import Array, Arrays, Input, Inputs, SupportsArray
 from .bound import Runner
 from .execute import execute
 from .inputs import InputCheck, converted
@@ -78,6 +79,10 @@ class Stream:
 
     # ---- running ------------------------------------------------------------------------------------------
 
+    @overload
+    def step(self, x: Inputs | tuple[Input, ...]) -> Arrays: ...
+    @overload
+    def step(self, x: SupportsArray | list[Any]) -> Array: ...
     def step(self, x: Any) -> Any:
         """One step: x [batch, features], or [batch] token ids; returns [batch, features] (a dict where there are
         several outputs). A model with explicit states takes its other input in its own full shape as well."""
@@ -109,6 +114,10 @@ class Stream:
         results, rows, fed = self._run(arrays, self._rows, self._fed)
         return self._single_steps(results), rows, fed
 
+    @overload
+    def run(self, x: Inputs | tuple[Input, ...]) -> Arrays: ...
+    @overload
+    def run(self, x: SupportsArray | list[Any]) -> Array: ...
     def run(self, x: Any) -> Any:
         """Several steps: x [batch, steps, features], or [batch, steps] token ids (or the layout that the model's
         `inputs` show); returns every step's output, [batch, steps, features]. The same bits as `step` for each."""
@@ -284,7 +293,7 @@ class Stream:
         value = self._plan.values[name]
         if any(isinstance(dim, str) and dim != self._axes.batch for dim in value.shape):
             raise ArgumentError(f"stream: the size of state {name!r} {list(value.shape)} is not known")
-        shape = [self.batch if dim == self._axes.batch and isinstance(dim, str) else dim for dim in value.shape]
+        shape = [self.batch if isinstance(dim, str) else dim for dim in value.shape]
         return np.zeros(shape, value.dtype)
 
     def _own_outputs(self) -> list[str]:

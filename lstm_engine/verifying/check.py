@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from ..graph import Graph
     from ..importers import ImportOptions
     from ..model import Model
+    from ..types import PoolReading
 
 STORED = 1e-5               # for stored outputs, where no framework says how exact it is: absolute, relative above 1
 
 
 def verify(model: Model, source: Any = None, inputs: Any = None, *, outputs: Mapping[str, Any] | None = None,
-           spec: Any = None, pool: str | None = None, activations: Mapping[str, str] | None = None,
+           spec: Any = None, pool: PoolReading | None = None, activations: Mapping[str, str] | None = None,
            order: Sequence[str] | None = None, batch: Sequence[int] | None = None,
            steps: Sequence[int] | None = None, seed: int = 0, tolerance: float | None = None, run_source: bool = False,
            reference: bool = False) -> Report:

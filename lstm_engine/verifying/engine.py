@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -46,8 +47,8 @@ def moved(graph: Graph, rng: np.random.Generator) -> Graph:
     nodes = []
     for node in graph.nodes:
         if isinstance(node, Operator):
-            changed: dict = {"constants": {place: nudged(array, rng) if is_weight(array) else array
-                                           for place, array in node.constants.items()}}
+            changed: dict[str, Any] = {"constants": {place: nudged(array, rng) if is_weight(array) else array
+                                                     for place, array in node.constants.items()}}
         else:
             changed = {name: nudged(array, rng) for name, array in node.tensors().items() if is_weight(array)}
         nodes.append(dataclasses.replace(node, **changed))

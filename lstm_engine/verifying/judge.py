@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..types import Array
 from .differences import Difference, difference
 
 FACTOR = 16.0         # engines add products in other orders (scalar code: 8.3 was seen) and have other kernels for exp
@@ -28,7 +29,6 @@ UNITS = 16.0          # units in the last place of an output's own size that are
 ABSOLUTE = 4.0        # and of 1, or of all channels if smaller: engines differ so in sigmoids near 0
 UNDECIDED = 2e-2      # where FACTOR times its movement is more than this, a framework says little about an element
 TRUSTED = 256.0       # float64 further than this from float32, in units of its movement, is another function
-Array = np.ndarray
 
 
 @dataclass
@@ -181,11 +181,13 @@ class _Rows:
 
     def size(self) -> Array:
         """The largest magnitude of each channel, [channels]."""
-        return np.max(np.where(np.isfinite(self.truth), np.abs(self.truth), 0.0), axis=0, initial=0.0)
+        largest: Array = np.max(np.where(np.isfinite(self.truth), np.abs(self.truth), 0.0), axis=0, initial=0.0)
+        return largest
 
 
 def _quantile(values: Array, part: float, axis: int | None = None) -> Array:
-    return np.quantile(values, part, axis=axis, method="higher")
+    found: Array = np.quantile(values, part, axis=axis, method="higher")
+    return found
 
 
 def _wide(array: Array) -> Array:

@@ -145,7 +145,7 @@ def _mask(shape: tuple[int, ...], family: Family, rng: np.random.Generator) -> n
     if len(shape) >= 2 and (family.ids == "padded" or rng.random() < 0.5):
         ends = rng.integers(1, shape[1] + 1, shape[:1]) if shape[1] else np.zeros(shape[:1], int)
         kept = np.arange(shape[1]) < ends[:, None]
-        return np.broadcast_to(kept.reshape(*kept.shape, *(1,) * (len(shape) - 2)), shape).copy()
+        return np.array(np.broadcast_to(kept.reshape(*kept.shape, *(1,) * (len(shape) - 2)), shape))
     return rng.random(shape) < 0.8
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..graph import Graph, Recurrent
 from ..graph.nodes import Dim
@@ -37,7 +38,7 @@ class Roles:
                 seen["time"].append(values[node.inputs[0]].shape[1])
         batch = next((symbol for symbol in symbols if symbol.lower() in _BATCH_NAMES), None)
         if batch is None:
-            batch = next((dim for dim in seen["batch"] if dim in symbols), None)        # type: ignore[assignment]
+            batch = next((dim for dim in seen["batch"] if dim in symbols), None)
         if batch is None and symbols and not any(symbol in seen["time"] for symbol in symbols[:1]):
             batch = symbols[0]
         rest = [symbol for symbol in symbols if symbol != batch]
@@ -81,9 +82,9 @@ def least_steps(takes: Callable[[int], bool]) -> int | None:
     return high
 
 
-def from_source(wanted: Sequence[Mapping[str, object]], names: Sequence[str]) -> dict[str, list[int | None]]:
+def from_source(wanted: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, list[int | None]]:
     """The shapes that a framework wants of our inputs, by name, else by place; {} where they do not pair up."""
-    shapes = {str(one["name"]): list(one["shape"]) for one in wanted}                  # type: ignore[call-overload]
+    shapes = {str(one["name"]): list(one["shape"]) for one in wanted}
     if set(names) <= set(shapes):
         return {name: shapes[name] for name in names}
     return dict(zip(names, shapes.values(), strict=True)) if len(shapes) == len(names) else {}

@@ -51,7 +51,7 @@ def chart(console: Console, curves: Sequence[Curve], height: int, ends: tuple[st
 def _rows(values: np.ndarray, low: float, high: float, height: int) -> np.ndarray:
     """Rows from the top for values; all in the middle where there is no spread."""
     spread = high - low or 1.0
-    return ((high - values) / spread * (height - 1)).round().astype(int)
+    return np.round((high - values) / spread * (height - 1)).astype(int)
 
 
 def _draw_line(console: Console, grid: list[list[str]], rows: np.ndarray, style: str) -> None:

@@ -7,7 +7,7 @@ naming ("torch"), arrays that need a transpose or another gate order, defaults f
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
@@ -151,7 +151,8 @@ class _Expander:
             _fail(where, f"{list(array.shape)} has no {len(gates)} gates in its rows")
         return reorder(array, gates)
 
-    def _join(self, where: str, join: Any, expressions: Any, depth: int) -> np.ndarray:
+    def _join(self, where: str, join: Callable[[list[np.ndarray]], np.ndarray], expressions: Any,
+              depth: int) -> np.ndarray:
         parts = []
         for part in expressions:
             parts.append(self.evaluate(where, part, depth + 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,8 @@ def _from_spec(path: Path, head: bytes, source: Any) -> Graph:
     if not head.startswith(_HDF5):
         raise ArgumentError(f"{path}: a .keras file says what it is; a spec is for HDF5 files of weights alone")
     _, arrays = sandbox.run(f"{__name__}.reading.container:read_arrays", path, what=_PARSER)
-    entries = {key: Entry(array.shape, array.dtype.name, lambda array=array: array) for key, array in arrays.items()}
+    entries = {key: Entry(array.shape, array.dtype.name, partial(np.asarray, array))
+               for key, array in arrays.items()}
     try:
         graph = graph_from_spec(spec, Weights(entries))
     except (FormatError, UnsupportedError) as error:

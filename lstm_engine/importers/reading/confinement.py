@@ -15,6 +15,7 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 _PR_SET_NO_NEW_PRIVS = 38
 _SET_MODE_FILTER, _EVERY_THREAD = 1, 1
@@ -28,7 +29,7 @@ _X32 = 0x40000000               # x86-64: system calls of another table, by the 
 
 # read lseek fstat pread64 readv close · brk munmap mremap madvise · futex sched_yield · rt_sigaction rt_sigprocmask
 # rt_sigreturn · clock_gettime getpid gettid getrandom · exit exit_group
-_TABLES: dict[str, dict] = {
+_TABLES: dict[str, dict[str, Any]] = {
     "x86_64": {"audit": 0xC000003E, "seccomp": 317, "write": 1, "mmap": 9, "mprotect": 10,
                "plain": (0, 8, 5, 17, 19, 3, 12, 11, 25, 28, 202, 24, 13, 14, 15, 228, 39, 186, 318, 60, 231)},
     "aarch64": {"audit": 0xC00000B7, "seccomp": 277, "write": 64, "mmap": 222, "mprotect": 226,
@@ -103,7 +104,7 @@ def filter_system_calls(writable: Sequence[int]) -> None:
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise CannotConfine(f"no_new_privs: {os.strerror(ctypes.get_errno())}")
     code = _program(_TABLES[platform.machine()], writable)
-    instructions = (_Instruction * len(code))(*code)
+    instructions = (_Instruction * len(code))(*(_Instruction(*one) for one in code))
     failed = _seccomp(_Program(len(code), instructions))
     if failed:
         raise CannotConfine(f"seccomp: {os.strerror(failed)}")
@@ -118,7 +119,7 @@ def _seccomp(program: _Program | None) -> int:
     return 0 if made == 0 else ctypes.get_errno() if made < 0 else errno.EBUSY
 
 
-def _program(table: dict, writable: Sequence[int]) -> list[tuple[int, int, int, int]]:
+def _program(table: dict[str, Any], writable: Sequence[int]) -> list[tuple[int, int, int, int]]:
     """The filter: blocks that each end in a verdict for one system call, and are jumped over for any other."""
     code = [(_LOAD, 0, 0, _ARCHITECTURE), (_EQUAL, 1, 0, table["audit"]), (_RETURN, 0, 0, _KILL),
             (_LOAD, 0, 0, _NUMBER), (_AT_LEAST, 0, 1, _X32), (_RETURN, 0, 0, _REFUSE)]

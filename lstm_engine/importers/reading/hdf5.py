@@ -111,7 +111,7 @@ def _address(group: Any) -> int:
     import h5py
 
     try:
-        return h5py.h5o.get_info(group.id).addr
+        return int(h5py.h5o.get_info(group.id).addr)
     except (OSError, RuntimeError) as error:
         raise FormatError(f"HDF5 group {group.name!r} cannot be read: {error}") from error
 
@@ -131,7 +131,8 @@ class Bfloat16:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         raw = np.asarray(self._dataset[()], order="C")
-        return (raw.view("<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
+        wide: np.ndarray = raw.view("<u2").astype(np.uint32) << np.uint32(16)
+        return wide.view(np.float32)
 
 
 def checked_dataset(path: str, dataset: Any) -> Any:

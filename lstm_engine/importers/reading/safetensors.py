@@ -85,6 +85,7 @@ def _entry(file: BinaryIO, name: str, tensor: Any, start: int) -> tuple[Entry, t
 
     def load() -> np.ndarray:
         items = np.dtype("uint16" if dtype == "bfloat16" else dtype).newbyteorder("<")
-        return np.frombuffer(read_exactly(file, start + begin, stop - begin), items).reshape(shape)
+        array: np.ndarray = np.frombuffer(read_exactly(file, start + begin, stop - begin), items).reshape(shape)
+        return array
 
     return Entry(tuple(shape), dtype, load), (begin, stop)

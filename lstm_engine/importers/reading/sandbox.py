@@ -25,7 +25,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
@@ -66,7 +66,7 @@ importlib.import_module(request["child"]).main(request)
 
 
 def run(module_function: str, path: Path, *, what: str, max_bytes: int | None = None
-        ) -> tuple[dict, dict[str, np.ndarray]]:
+        ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Call `package.module:function` on `path` in a limited child process.
 
     The function takes the open file and returns (result, arrays): a dict that JSON can hold, and by name
@@ -89,7 +89,7 @@ def run(module_function: str, path: Path, *, what: str, max_bytes: int | None = 
 
 
 def _run(module_function: str, path: Path, file: BinaryIO, what: str, max_bytes: int | None
-         ) -> tuple[dict, dict[str, np.ndarray]]:
+         ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     size = os.fstat(file.fileno()).st_size
     if max_bytes is None:
         max_bytes = FLOOR_BYTES + MAX_EXPANSION * size
@@ -120,7 +120,7 @@ def _run(module_function: str, path: Path, file: BinaryIO, what: str, max_bytes:
             raise FileError(error.errno, f"cannot read {path}: no answer of {what}: {error.strerror}") from error
 
 
-def read_answer(pipe: BinaryIO, max_bytes: int) -> tuple[dict, dict[str, np.ndarray]]:
+def read_answer(pipe: BinaryIO, max_bytes: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The (result, arrays) that a child wrote. Raises Refusal where it says that the file is bad, Nonsense for anything
     that is not the protocol; what the result holds is for the caller to check."""
     header = _read_header(pipe)
@@ -146,7 +146,7 @@ class _Patient(io.RawIOBase):
     """A pipe that is read until a moment on time.monotonic; then `on_timeout` is called, and it ends. No thread watches
     the time: one that cannot start for want of memory would never be heard of."""
 
-    def __init__(self, pipe: BinaryIO, until: float, on_timeout: Callable[[], None]) -> None:
+    def __init__(self, pipe: IO[bytes], until: float, on_timeout: Callable[[], None]) -> None:
         self._pipe, self._until, self._on_timeout = pipe, until, on_timeout
 
     def readable(self) -> bool:
@@ -159,19 +159,20 @@ class _Patient(io.RawIOBase):
             if not poll.poll(max(0, (self._until - time.monotonic()) * 1000)):
                 self._on_timeout()
                 return 0
-        return self._pipe.readinto(buffer)  # type: ignore[attr-defined]
+        done: int | None = self._pipe.readinto(buffer)  # type: ignore[attr-defined]
+        return done
 
 
 class _Child:
     """The process, its pipe, and the time that it has."""
 
-    process: subprocess.Popen | None = None
+    process: subprocess.Popen[bytes] | None = None
     pipe: BinaryIO
     timed_out = False
     _until = 0.0
     _timer: threading.Timer | None = None       # where a pipe cannot be waited for with a limit (Windows)
 
-    def start(self, request: dict, file: BinaryIO, wall_seconds: float) -> None:
+    def start(self, request: dict[str, Any], file: BinaryIO, wall_seconds: float) -> None:
         """Start the process; inside the `with` block, so that whatever comes now ends it. Raises OSError."""
         keep = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "PATH")
         environment = {name: os.environ[name] for name in keep if name in os.environ}
@@ -238,7 +239,7 @@ def _read_exactly(pipe: BinaryIO, count: int) -> bytes:
     return data
 
 
-def _read_header(pipe: BinaryIO) -> dict:
+def _read_header(pipe: BinaryIO) -> dict[str, Any]:
     """The header of the answer; raises Refusal if it is an error."""
     if _read_exactly(pipe, len(MAGIC)) != MAGIC:
         raise Nonsense("without its mark")
@@ -248,7 +249,7 @@ def _read_header(pipe: BinaryIO) -> dict:
     return header
 
 
-def _read_json(pipe: BinaryIO) -> dict:
+def _read_json(pipe: BinaryIO) -> dict[str, Any]:
     length = int.from_bytes(_read_exactly(pipe, 8), "little")
     if length > MAX_HEADER:
         raise Nonsense(f"a header of {length} bytes, more than {MAX_HEADER}")
@@ -261,7 +262,7 @@ def _read_json(pipe: BinaryIO) -> dict:
     return header
 
 
-def _read_arrays(pipe: BinaryIO, entries: list, max_bytes: int) -> dict[str, np.ndarray]:
+def _read_arrays(pipe: BinaryIO, entries: list[Any], max_bytes: int) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     left = max_bytes
     if len(entries) > MAX_ARRAYS:
@@ -277,7 +278,7 @@ def _read_arrays(pipe: BinaryIO, entries: list, max_bytes: int) -> dict[str, np.
         if _read_exactly(pipe, 1) != b"\1":
             _read_json(pipe)
             raise Nonsense("an error that is none")
-        view = memoryview(array.reshape(-1).view(np.uint8))
+        view = array.reshape(-1).view(np.uint8).data
         if pipe.readinto(view) != array.nbytes:  # type: ignore[attr-defined]
             raise Nonsense(f"an array {name!r} that ends early")
         arrays[name] = array

@@ -18,7 +18,7 @@ _KINDS = ((errors.UnsupportedError, "unsupported"), (errors.MissingDependencyErr
           (errors.FileError, "file"))
 
 
-def main(request: dict) -> None:
+def main(request: dict[str, Any]) -> None:
     """Answer one request of `sandbox.run` on what was standard output."""
     # The parser may print; what it prints must not become part of the answer.
     pipe = os.fdopen(os.dup(1), "wb")
@@ -71,7 +71,7 @@ def _check(arrays: dict[str, Any], max_bytes: int) -> None:
         raise errors.FormatError(f"its arrays claim {total} bytes, far beyond the size of the file")
 
 
-def _header(result: dict, arrays: dict[str, Any]) -> bytes:
+def _header(result: dict[str, Any], arrays: dict[str, Any]) -> bytes:
     entries = [(name, np.dtype(array.dtype).name, list(map(int, array.shape))) for name, array in arrays.items()]
     header = json.dumps({"result": result, "arrays": entries}).encode()
     if len(header) > sandbox.MAX_HEADER or len(entries) > sandbox.MAX_ARRAYS:
@@ -98,7 +98,7 @@ def _bytes_of(array: Any) -> memoryview:
     """The little-endian bytes of an array in C order."""
     native = np.asarray(array)
     little = np.ascontiguousarray(native, dtype=native.dtype.newbyteorder("<")).reshape(-1)
-    return memoryview(little.view(np.uint8))
+    return little.view(np.uint8).data
 
 
 def _error(error: Exception, prefix: str = "") -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ...errors import ArgumentTypeError, FormatError
@@ -14,7 +13,7 @@ from ...strict_json import parse_object
 MAX_BYTES = 8 << 20
 
 
-def load_spec(source: Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
+def load_spec(source: Mapping[str, Any] | str | os.PathLike[str]) -> Mapping[str, Any]:
     """The spec in a JSON file, or the mapping itself. Raises FileError, FormatError, ArgumentTypeError."""
     if isinstance(source, Mapping):
         return source

@@ -12,9 +12,9 @@ import io
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn, overload
 
 from ... import pages
 from ...errors import FormatError, UnsupportedError
@@ -64,6 +64,10 @@ class Archive:
         # torch.serialization.set_crc32_options(False) writes 0 for every checksum.
         self._checksums = any(record.crc for record in found)
 
+    @overload
+    def read(self, name: str, limit: None = None) -> bytes | memoryview: ...
+    @overload
+    def read(self, name: str, limit: int) -> bytes: ...
     def read(self, name: str, limit: int | None = None) -> bytes | memoryview:
         """The bytes of a record; without a limit a large one is not bytes, but stands on pages of its own (`pages`).
 
@@ -72,7 +76,7 @@ class Archive:
         record = self.record(name)
         if limit is not None and record.size > limit:
             _fail(f"record {name!r} has {record.size} bytes, more than the {limit} allowed for it")
-        data = self._at(record.start, record.packed, f"record {name!r}")
+        data = self._part(record.start, record.packed, f"record {name!r}")
         if record.method == DEFLATED:
             data = _inflate(data, record)
         self._check(record, zlib.crc32(data))
@@ -86,8 +90,8 @@ class Archive:
         window = _Window(self._file, record.start, record.size)
         checksum = 0
         for start in range(0, record.size, _CHUNK):
-            checksum = zlib.crc32(self._at(record.start + start, min(_CHUNK, record.size - start), f"record {name!r}"),
-                                  checksum)
+            part = self._part(record.start + start, min(_CHUNK, record.size - start), f"record {name!r}")
+            checksum = zlib.crc32(part, checksum)
         self._check(record, checksum)
         return io.BufferedReader(window)
 
@@ -112,10 +116,14 @@ class Archive:
             _fail(f"record {record.name!r}: checksum {checksum:08x} differs from the stored {record.crc:08x}")
 
     def _at(self, offset: int, count: int, what: str) -> bytes:
+        """A part of the archive that is looked at byte by byte."""
+        return bytes(self._part(offset, count, what))
+
+    def _part(self, offset: int, count: int, what: str) -> bytes | memoryview:
         if offset < 0 or offset + count > self._size:
             _fail(f"{what} needs bytes {offset} to {offset + count}, the file has {self._size}")
         self._file.seek(offset)
-        data: Any = pages.read(self._file, count)
+        data = pages.read(self._file, count)
         if len(data) != count:
             _fail(f"{what}: {len(data)} of {count} bytes could be read")
         return data
@@ -220,10 +228,9 @@ def _fail(message: str) -> NoReturn:
     raise FormatError(f"zip: {message}")
 
 
-def _some(names: object) -> str:
+def _some(names: Collection[str]) -> str:
     """The first few names, for a message."""
-    first = sorted(names)[:8]  # type: ignore[call-overload]
-    return ", ".join(map(repr, first)) + (", ..." if len(names) > 8 else "")  # type: ignore[arg-type]
+    return ", ".join(map(repr, sorted(names)[:8])) + (", ..." if len(names) > 8 else "")
 
 
 def _name(raw: bytes, flags: int, index: int) -> str:
@@ -271,7 +278,7 @@ def _check_sizes(name: str, method: int, packed: int, size: int) -> None:
         _fail(f"record {name!r} has {size} bytes packed into {packed}, more than {MAX_RATIO} to 1")
 
 
-def _inflate(data: bytes, record: Record) -> bytes:
+def _inflate(data: bytes | memoryview, record: Record) -> bytes:
     stream = zlib.decompressobj(-15)
     try:
         result = stream.decompress(data, record.size) if record.size else b""
@@ -304,6 +311,6 @@ class _Window(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         count = max(0, min(len(view), self._size - self._position))
         self._file.seek(self._start + self._position)
-        done = self._file.readinto(view[:count])  # type: ignore[attr-defined]
+        done: int = self._file.readinto(view[:count])  # type: ignore[attr-defined]
         self._position += done
         return done

@@ -27,8 +27,8 @@ def open_onnxruntime(source: str, threads: int | None) -> Opened:
     def run_of(session: Any) -> Run:
         def run(names: list[str], given: list[np.ndarray]) -> list[Any]:
             arrays = ordered([value["name"] for value in wanted], names, given)
-            return session.run(names_out, {value["name"]: array.astype(value["dtype"] or array.dtype, copy=False)
-                                           for value, array in zip(wanted, arrays, strict=True)})
+            return list(session.run(names_out, {value["name"]: array.astype(value["dtype"] or array.dtype, copy=False)
+                                                for value, array in zip(wanted, arrays, strict=True)}))
         return run
 
     # No float64 here: ONNX Runtime has no recurrent operators in it. The nudged runs say how exact it is.
@@ -57,8 +57,8 @@ def open_onnx_reference(source: str, threads: int | None) -> Opened:
     def run_of(evaluator: Any) -> Run:
         def run(names: list[str], given: list[np.ndarray]) -> list[Any]:
             arrays = ordered([value["name"] for value in wanted], names, given)
-            return evaluator.run(None, {value["name"]: array.astype(value["dtype"], copy=False)
-                                        for value, array in zip(wanted, arrays, strict=True)})
+            return list(evaluator.run(None, {value["name"]: array.astype(value["dtype"], copy=False)
+                                             for value, array in zip(wanted, arrays, strict=True)}))
         return run
 
     return Opened(f"onnx.reference {onnx.__version__}", [value.name for value in model.graph.output],

@@ -34,7 +34,8 @@ def open_torchscript(source: str, threads: int | None) -> Opened:
 
     if threads:
         torch.set_num_threads(threads)
-    return torch_module(lambda: torch.jit.load(source, map_location="cpu").eval())
+    load: Any = torch.jit.load          # torch declares no types for it
+    return torch_module(lambda: load(source, map_location="cpu").eval())
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -193,7 +193,7 @@ def _is_cast_to_ids(node: Node) -> bool:
     return isinstance(node, Operator) and node.op_type == "Cast" and node.attributes["to"] == DATA_TYPE_NUMBERS["int32"]
 
 
-def _compares_with_whole(node: Node) -> bool:
+def _compares_with_whole(node: Node) -> TypeGuard[Operator]:
     """Whether a node is the mask that Keras makes of ids, also of those that come in as floats: x == 0."""
     return (isinstance(node, Operator) and node.op_type == "Equal" and len(node.constants) == 1
             and all(array.ndim == 0 and float(array).is_integer() and abs(array) < 2**31

@@ -27,7 +27,7 @@ def conv(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     filters, groups = layer.size("filters"), layer.get("groups", int, 1)
     window = sizes(layer, "kernel_size", count)
     x = channels_first(context.builder, layer, arguments)
-    kernel, bias = _arrays(context, layer, 1)
+    (kernel,), bias = _arrays(context, layer, 1)
     check_shape(layer, "kernel", kernel, *window, None, filters)
     if groups < 1 or filters % groups:
         raise FormatError(f"{layer}: {filters} filters do not divide into groups of {groups!r:.80}")
@@ -42,7 +42,7 @@ def depthwise_conv(context: Context, layer: Layer, arguments: Arguments) -> Tens
     """Each channel by itself, with `depth_multiplier` kernels."""
     count = axes_of_space(layer)
     x = channels_first(context.builder, layer, arguments)
-    kernel, bias = _arrays(context, layer, 1)
+    (kernel,), bias = _arrays(context, layer, 1)
     window = sizes(layer, "kernel_size", count)
     check_shape(layer, "kernel", kernel, *window, None, layer.size("depth_multiplier"))
     weights = _by_channel(context, layer, "kernel", kernel)
@@ -55,7 +55,7 @@ def separable_conv(context: Context, layer: Layer, arguments: Arguments) -> Tens
     """A convolution of each channel by itself, then one of window 1 that mixes them."""
     count, where = axes_of_space(layer), layer.where
     x = channels_first(context.builder, layer, arguments)
-    depthwise, pointwise, bias = _arrays(context, layer, 2)
+    (depthwise, pointwise), bias = _arrays(context, layer, 2)
     window = sizes(layer, "kernel_size", count)
     check_shape(layer, "depthwise_kernel", depthwise, *window, None, layer.size("depth_multiplier"))
     channels, made = depthwise.shape[-2], depthwise.shape[-2] * depthwise.shape[-1]
@@ -63,7 +63,7 @@ def separable_conv(context: Context, layer: Layer, arguments: Arguments) -> Tens
     x = _convolved(context, layer, f"{where}/depthwise", x, _by_channel(context, layer, "depthwise", depthwise), None,
                    channels, channels, window)
     weights = _moved(context, layer, "pointwise", pointwise, (count + 1, count, *range(count)))
-    inputs = [x, weights] if bias is None else [x, weights, bias]
+    inputs: list[Tensor | np.ndarray] = [x, weights] if bias is None else [x, weights, bias]
     y = context.builder.operator("Conv", f"{where}/conv", inputs, (x.shape[0], weights.shape[0], *x.shape[2:]))
     return _finished(context, layer, y)
 
@@ -79,7 +79,7 @@ def conv_transpose(context: Context, layer: Layer, arguments: Arguments) -> Tens
     given = layer.config.get("output_padding")
     more = None if given is None else sizes(layer, "output_padding", count, least=0)
     x = channels_first(builder, layer, arguments)
-    kernel, bias = _arrays(context, layer, 1)
+    (kernel,), bias = _arrays(context, layer, 1)
     check_shape(layer, "kernel", kernel, *window, filters, None)
     _check_channels(context, layer, x, kernel.shape[-1])
     begin, end, filled, space = [], [], [], []
@@ -108,11 +108,11 @@ def conv_transpose(context: Context, layer: Layer, arguments: Arguments) -> Tens
     return _finished(context, layer, y)
 
 
-def _arrays(context: Context, layer: Layer, kernels: int) -> tuple[np.ndarray | None, ...]:
+def _arrays(context: Context, layer: Layer, kernels: int) -> tuple[list[np.ndarray], np.ndarray | None]:
     """The kernels of a layer, and its bias or None."""
     use_bias = layer.get("use_bias", bool, True)
     arrays = context.weights.take(layer, (kernels + use_bias,))
-    return (*arrays, None) if not use_bias else tuple(arrays)
+    return arrays[:kernels], arrays[kernels] if use_bias else None
 
 
 def _moved(context: Context, layer: Layer, what: str, kernel: np.ndarray, axes: Sequence[int]) -> np.ndarray:

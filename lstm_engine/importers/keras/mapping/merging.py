@@ -107,9 +107,10 @@ def _masked_product(builder: Builder, layer: Layer, inputs: list[Tensor]) -> Ten
             x = _where(builder, f"{name}/factor", mask, x, np.ones((), x.dtype))
             either = mask if either is None else builder.operator("Or", f"{name}/any", [either, mask], mask.shape)
         made = x if made is None else _fold(builder, layer, f"{name}/part", made, x)
-    if all(x.mask for x in inputs):
-        return _where(builder, name, either, made, np.zeros((), made.dtype))  # type: ignore[arg-type, union-attr]
-    return made  # type: ignore[return-value]
+    assert made is not None
+    if either is not None and all(x.mask for x in inputs):
+        return _where(builder, name, either, made, np.zeros((), made.dtype))
+    return made
 
 
 def _masked_extreme(builder: Builder, layer: Layer, inputs: list[Tensor]) -> Tensor:
@@ -122,8 +123,10 @@ def _masked_extreme(builder: Builder, layer: Layer, inputs: list[Tensor]) -> Ten
             x = _where(builder, f"{name}/other", mask, x, made)
         if made_mask is not None:
             made = _where(builder, f"{name}/one", made_mask, made, x)
-        both = mask is not None and made_mask is not None
-        made_mask = builder.operator("Or", f"{name}/any", [made_mask, mask], mask.shape) if both else None  # type: ignore
+        if mask is not None and made_mask is not None:
+            made_mask = builder.operator("Or", f"{name}/any", [made_mask, mask], mask.shape)
+        else:
+            made_mask = None
         made = _fold(builder, layer, f"{name}/part", made, x)
     return made
 
@@ -152,7 +155,8 @@ def concat(builder: Builder, layer: Layer, name: str, inputs: list[Tensor], axis
                 raise FormatError(f"{layer}: inputs of the shapes {show(first.shape)} and {show(x.shape)} cannot be "
                                   f"joined on axis {axis}")
     sizes = [x.shape[axis] for x in inputs]
-    total: Dim = sum(sizes) if all(isinstance(size, int) for size in sizes) else builder.symbol()  # type: ignore
+    known = [size for size in sizes if isinstance(size, int)]
+    total: Dim = sum(known) if len(known) == len(sizes) else builder.symbol()
     return builder.operator("Concat", name, inputs, (*first.shape[:axis], total, *first.shape[axis + 1:]),
                             attributes={"axis": axis})
 

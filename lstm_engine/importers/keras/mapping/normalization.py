@@ -64,7 +64,7 @@ def _keras1_mode(context: Context, layer: Layer, last: bool) -> int:
     """
     if context.version.numbers >= (2,):
         return 0
-    mode = layer.get("mode", int, 0)
+    mode: int = layer.get("mode", int, 0)
     if mode == 0 and context.version.text == "1":
         raise UnsupportedError(f"{layer} of a file without keras_version is not supported: until Keras 1.0.5 its "
                                "running_std was a standard deviation, in 1.0.6 a variance; load and save the model "

@@ -195,7 +195,7 @@ def cast(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 def dtype_of(context: Context, layer: Layer, dtype: Any) -> str:
     if isinstance(dtype, str) and dtype.startswith(("float", "bfloat")):
         return "float64" if dtype == "float64" else context.builder.float_type
-    if dtype not in DTYPES:
+    if not isinstance(dtype, str) or dtype not in DTYPES:
         raise UnsupportedError(f"{layer}: dtype {dtype!r:.80} is not supported; supported: {', '.join(DTYPES)}")
     return dtype
 
@@ -283,9 +283,9 @@ def reshape(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     target = arguments.setting(layer, "newshape", 1)
     sizes = target[1:] if isinstance(target, list) else []
     inner = [size for size in sizes if type(size) is int and 1 <= size < MAX_SIZE]
-    known = all(isinstance(size, int) for size in x.shape[1:])
-    if not sizes or target[0] not in (-1, None) or len(inner) != len(sizes) or not known or (
-            math.prod(inner) != math.prod(x.shape[1:])):  # type: ignore[arg-type]
+    known = [size for size in x.shape[1:] if isinstance(size, int)]
+    if not sizes or target[0] not in (-1, None) or len(inner) != len(sizes) or len(known) != x.rank - 1 \
+            or math.prod(inner) != math.prod(known):
         raise UnsupportedError(f"{layer}: reshaping {show(x.shape)} to {target!r:.80} is not supported; supported: "
                                "[-1, ...] that keeps the batch, with known sizes")
     return reshaped(context.builder, layer.where, x, inner)

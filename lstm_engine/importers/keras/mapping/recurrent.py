@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -107,7 +108,8 @@ def _stack(context: Context, layer: Layer) -> list[Cell]:
     if layer.path not in context.cache:
         context.cache[layer.path] = [cell_of(cell, context.weights, context.version)
                                      for cell in cell_layers(context, layer)]
-    return context.cache[layer.path]
+    cells: list[Cell] = context.cache[layer.path]
+    return cells
 
 
 def cell_layers(context: Context, layer: Layer) -> list[Layer]:
@@ -217,7 +219,7 @@ def _node(builder: Builder, layer: Layer, name: str, cells: list[Cell], x: Tenso
         raise FormatError(f"{layer}: its input has {features} features, its kernel takes {cell.W.shape[1]}")
     if mask is not None and not (mask.rank == 2 and builder.unify(time, mask.shape[1])):
         raise FormatError(f"{layer}: its mask has the shape {show(mask.shape)}; expected {show(x.shape[:2])}")
-    fields: dict = {"linear_before_reset": cell.linear_before_reset} if cell.op is GRU else {}
+    fields: dict[str, Any] = {"linear_before_reset": cell.linear_before_reset} if cell.op is GRU else {}
     states = [builder.as_float(state, name) for state in initial] + [None] * (2 - len(initial))
     names = (name if main == "sequence" else f"{name}/sequence", name if main == "last" else f"{name}/h", f"{name}/c")
     outputs = [(value, (batch, time, width) if value == names[0] else (batch, width), builder.float_type)

@@ -18,6 +18,8 @@ from .builder import Builder, Tensor
 from .training import refuse_training
 from .weights import Weights
 
+_OPERANDS = ("x", "x1", "x2", "xs", "inputs", "arrays")      # what keras.ops calls tensors
+
 
 @dataclass
 class Arguments:
@@ -32,8 +34,8 @@ class Arguments:
     states: list[Tensor] = field(default_factory=list)
     masks: list[Tensor | None] = field(default_factory=list)
     previous: Tensor | None = None
-    args: list = field(default_factory=list)
-    kwargs: dict = field(default_factory=dict)
+    args: list[Any] = field(default_factory=list)
+    kwargs: dict[str, Any] = field(default_factory=dict)
     read: set[int | str] = field(default_factory=lambda: {0, *_OPERANDS})
 
     @property
@@ -53,7 +55,7 @@ class Arguments:
 
     def check_all_read(self, layer: Layer) -> None:
         """Raise UnsupportedError for an argument of an operation that its mapping did not look at."""
-        given = {**dict(enumerate(self.args)), **self.kwargs}
+        given: dict[int | str, Any] = dict([*enumerate(self.args), *self.kwargs.items()])
         odd = [key for key, value in given.items() if key not in self.read and value is not None and value is not False]
         if odd:
             shown = ", ".join(f"{key if isinstance(key, str) else ''} {given[key]!r:.80}".strip() for key in odd)
@@ -61,7 +63,6 @@ class Arguments:
                                    "arguments")
 
 
-_OPERANDS = ("x", "x1", "x2", "xs", "inputs", "arrays")      # what keras.ops calls tensors
 MAX_WORK = 100_000
 
 
@@ -134,7 +135,7 @@ TAKE_MASKS = (*RECURRENT, "Softmax", "TimeDistributed", "GlobalAveragePooling1D"
               "Functional", "BatchNormalization", "Attention", "AdditiveAttention")
 
 
-def apply(context: Context, layer: Layer, args: list, kwargs: dict) -> list[Tensor]:
+def apply(context: Context, layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> list[Tensor]:
     """The outputs of one call of a layer; args and kwargs hold Tensors where the configuration held Refs.
 
     Raises UnsupportedError and FormatError, naming the layer.
@@ -162,7 +163,7 @@ def _listed(made: Tensor | list[Tensor]) -> list[Tensor]:
     return [made] if isinstance(made, Tensor) else made
 
 
-def _arguments(context: Context, layer: Layer, args: list, kwargs: dict) -> Arguments:
+def _arguments(context: Context, layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> Arguments:
     """Sort the arguments of a call as Keras' `call(inputs, initial_state, mask, training)` would."""
     check_plain_dtype(layer)
     further = _TABLE[layer.kind][2]

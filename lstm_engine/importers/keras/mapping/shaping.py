@@ -9,6 +9,7 @@ import numpy as np
 
 from ....data_types import DATA_TYPE_NUMBERS
 from ....errors import FormatError, UnsupportedError
+from ....graph.nodes import Dim
 from ..reading.calls import MAX_SIZE
 from ..reading.config import Layer
 from .builder import Builder, Tensor
@@ -18,7 +19,7 @@ from .registry import OWN, Arguments, Context, maps, one, show
 def reshape(builder: Builder, name: str, x: Tensor, target: list[int]) -> Tensor:
     """x [batch, ...] as [batch, *target]; one -1 stands for what is left."""
     known = all(isinstance(size, int) for size in x.shape[1:])
-    shape: list = list(target)
+    shape: list[Dim] = list(target)
     if -1 in target:
         rest = math.prod(size for size in target if size != -1)
         # Without a known size the axis keeps a symbol; a Dense after it says what it is.
@@ -43,8 +44,9 @@ def reshape_layer(context: Context, layer: Layer, arguments: Arguments) -> Tenso
     target = layer.get("target_shape", list)
     if not all(type(size) is int and (size == -1 or 1 <= size < MAX_SIZE) for size in target) or target.count(-1) > 1:
         raise FormatError(f"{layer}: target_shape is {target!r:.80}; expected sizes, at most one of them -1")
-    if all(isinstance(size, int) for size in x.shape[1:]):
-        have, want = math.prod(x.shape[1:]), math.prod(size for size in target if size != -1)  # type: ignore[arg-type]
+    known = [size for size in x.shape[1:] if isinstance(size, int)]
+    if len(known) == x.rank - 1:
+        have, want = math.prod(known), math.prod(size for size in target if size != -1)
         if have % want if -1 in target else have != want:
             raise FormatError(f"{layer}: its input has the shape {show(x.shape)}, which does not fill {target}")
     return reshape(context.builder, layer.where, x, target)

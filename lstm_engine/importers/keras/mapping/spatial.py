@@ -27,7 +27,7 @@ def channels_last(layer: Layer) -> bool:
     if given not in ("channels_last", "channels_first", None):
         raise UnsupportedError(f"{layer}: data_format {given!r:.80} is not supported; supported: channels_last, "
                                "channels_first")
-    return given != "channels_first"
+    return bool(given != "channels_first")
 
 
 def sizes(layer: Layer, key: str, count: int, default: object = 1, least: int = 1) -> tuple[int, ...]:

@@ -23,8 +23,8 @@ class Ref:
 class Call:
     """One use of a layer: positional and keyword arguments, nested lists and dicts of Ref and constants."""
 
-    args: list
-    kwargs: dict
+    args: list[Any]
+    kwargs: dict[str, Any]
 
 
 def is_ref(value: Any) -> bool:
@@ -37,7 +37,7 @@ def is_constant(value: Any) -> bool:
     return isinstance(value, list) and len(value) in (3, 4) and value[0] == "_CONSTANT_VALUE"
 
 
-def ref_of(value: list) -> Ref:
+def ref_of(value: list[Any]) -> Ref:
     return Ref(value[0], value[1], value[2])
 
 

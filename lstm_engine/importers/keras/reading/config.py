@@ -118,7 +118,7 @@ class Layer:
 
     def size(self, key: str) -> int:
         """A setting that is a positive whole number."""
-        value = self.get(key, int)
+        value: int = self.get(key, int)
         if not 1 <= value < MAX_SIZE:
             raise FormatError(f"{self}: {key!r} is {value!r:.80}; expected a number from 1 to {MAX_SIZE - 1}")
         return value
@@ -194,7 +194,7 @@ class Tree:
             self._fill(layer, depth)
         return layer
 
-    def _kind(self, entry: Mapping, config: Mapping, where: str) -> str:
+    def _kind(self, entry: Mapping[str, Any], config: Mapping[str, Any], where: str) -> str:
         """The class as our table names it; operations of keras.ops get the prefix "ops."."""
         name, module, registered = entry["class_name"], entry.get("module"), entry.get("registered_name")
         if name in _FOREIGN_CODE:
@@ -205,7 +205,7 @@ class Tree:
             custom = registered if isinstance(registered, str) else f"{module}.{name}"
             raise UnsupportedError(f"layer {where!r} is of the custom class {custom!r}, which is refused: what it "
                                    f"computes is not in the file; supported: {self._known()}")
-        kind = _MODEL_NAMES.get(name, name)
+        kind: str = _MODEL_NAMES.get(name, name)
         # Keras 3 writes no modules into .h5 files; only layers say whether they train, operations do not.
         bare = module is None and self._version.three and "trainable" not in config
         if isinstance(module, str) and _OPERATIONS.match(module) or bare and self._supported(f"ops.{name}"):

@@ -23,7 +23,7 @@ def make_ready() -> None:
     hdf5.make_ready()
 
 
-def read_zip(file: BinaryIO) -> tuple[dict, dict[str, Any]]:
+def read_zip(file: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
     """A `.keras` file: {"config", "metadata"} and the arrays of its layers by path ("layers/lstm/cell/vars/0").
 
     Raises FormatError, naming the record, for anything but the three that Keras writes, whole.
@@ -38,7 +38,7 @@ def read_zip(file: BinaryIO) -> tuple[dict, dict[str, Any]]:
     return {"config": config, "metadata": metadata}, _layer_arrays(hdf5.open_file(archive.open(WEIGHTS)))
 
 
-def read_h5(source: BinaryIO) -> tuple[dict, dict[str, Any]]:
+def read_h5(source: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
     """A legacy `.h5` file: {"config", "metadata", "layers": [[name, [weight name, ...]], ...]} and the arrays.
 
     The arrays are called "layer name/weight name", in the order of "layers".
@@ -60,7 +60,7 @@ def read_h5(source: BinaryIO) -> tuple[dict, dict[str, Any]]:
     return {"config": _parsed(config, "model_config"), "metadata": metadata, "layers": layers}, arrays
 
 
-def read_weights(source: BinaryIO) -> tuple[dict, dict[str, Any]]:
+def read_weights(source: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
     """The arrays that `save_weights` wrote, or those of a whole model's `.h5` file; the optimizer's are not looked at.
 
     {"layers"} and the arrays as `read_h5` gives them, or {} and the arrays by path, as `read_zip`.
@@ -83,7 +83,7 @@ def _parsed(text: bytes | str, part: str) -> dict[str, Any]:
     return parse_object(text, part, nonfinite=True)
 
 
-def read_arrays(source: BinaryIO) -> tuple[dict, dict[str, Any]]:
+def read_arrays(source: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
     """Any HDF5 file as its datasets by path alone: {} and the arrays, for a spec to say what they are."""
     file = hdf5.open_file(source)
     return {}, {name: hdf5.checked_dataset(name, dataset) for name, dataset in hdf5.walk(file)}
@@ -108,11 +108,11 @@ def _layer_arrays(file: Any) -> dict[str, Any]:
     return arrays
 
 
-def _legacy_arrays(group: Any) -> tuple[list, dict[str, Any]]:
+def _legacy_arrays(group: Any) -> tuple[list[Any], dict[str, Any]]:
     layer_names = hdf5.text_list(group, "layer_names")
     if layer_names is None:
         raise FormatError("HDF5 attribute 'layer_names' of 'model_weights' is missing")
-    layers: list = []
+    layers: list[Any] = []
     arrays: dict[str, Any] = {}
     for layer_name in layer_names:
         member = _descend(group, layer_name)

@@ -18,7 +18,7 @@ from .naming import MAX_OWNERS, keras1_count, other_side, what_of, whose
 from .owners import Owner, is_frozen, owners
 
 
-def by_path(tree: Tree, model: Layer, stored: list, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def by_path(tree: Tree, model: Layer, stored: list[Any], arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays by the paths that a `.keras` file has.
 
     stored: [[layer name, [weight name, ...]], ...]; arrays by "layer name/weight name".

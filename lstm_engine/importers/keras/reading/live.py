@@ -19,7 +19,7 @@ _LISTS = ("layers", "cells")
 _KERAS = ("keras", "tf_keras", "tensorflow")
 
 
-def contents_of(model: Any) -> tuple[dict, dict[str, np.ndarray]]:
+def contents_of(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What `container.read_zip` would give for this model once saved.
 
     Raises UnsupportedError for a model that Keras itself cannot describe (a subclass of Model), or unbuilt.

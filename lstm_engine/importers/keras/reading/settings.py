@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-class Settings(dict):
+class Settings(dict[str, Any]):
     """A configuration that notes which of its keys were read."""
 
     def __init__(self, values: Any = ()) -> None:

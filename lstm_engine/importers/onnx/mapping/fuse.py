@@ -32,7 +32,7 @@ def fused(graph: Graph, values: Mapping[str, Value], derived: Derived) -> Graph:
     return replace(graph, nodes=tuple(_without_idle_outputs(node, uses) for node in nodes))
 
 
-def _uses(nodes: list[Node], outputs: tuple[str, ...]) -> Counter:
+def _uses(nodes: list[Node], outputs: tuple[str, ...]) -> Counter[str]:
     """How often each value is read; being an output of the graph counts."""
     return Counter([*outputs, *(name for node in nodes for name in node.inputs if name)])
 
@@ -109,7 +109,7 @@ def _plain_ids(nodes: list[Node], dtypes: Mapping[str, str]) -> list[Node]:
             if isinstance(node, Embedding) and node.inputs[0] in casts else node for node in nodes]
 
 
-def _without_idle_outputs(node: Node, uses: Counter) -> Node:
+def _without_idle_outputs(node: Node, uses: Counter[str]) -> Node:
     """A recurrent node without the outputs that nobody reads."""
     if not isinstance(node, Recurrent):
         return node

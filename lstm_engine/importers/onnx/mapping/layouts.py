@@ -25,7 +25,7 @@ class Builder:
     names: Names = field(default_factory=Names)
     _node_names: Names = field(default_factory=Names)
     sequences: set[str] = field(default_factory=set)     # made by a recurrent layer without lengths
-    _made: dict[tuple, str] = field(default_factory=dict)
+    _made: dict[tuple[Any, ...], str] = field(default_factory=dict)
 
     def name(self, hint: str) -> str:
         """A name for a value, made from `hint`."""
@@ -172,7 +172,7 @@ class Builder:
         return output
 
 
-def _plain(view: View, shape: Shape) -> tuple[tuple[Piece, ...], tuple]:
+def _plain(view: View, shape: Shape) -> tuple[tuple[Piece, ...], tuple[()]]:
     """The axes and picks of the view that is its root."""
     return tuple(view.of_axis(axis) for axis in range(len(shape))), ()
 

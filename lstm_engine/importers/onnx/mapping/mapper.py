@@ -5,6 +5,7 @@ from __future__ import annotations
 from ....data_types import FLOAT16, FLOAT32
 from ....graph import Operator, Value
 from ....graph.derived import Derived
+from ....graph.nodes import Shape
 from ..simplifying.fold import Folded
 from .layouts import Builder
 from .views import View
@@ -27,7 +28,7 @@ class Mapper:
             if value.dtype == "float16":
                 self._widen(value)
 
-    def shape(self, name: str) -> tuple:
+    def shape(self, name: str) -> Shape:
         """The shape of an ONNX value."""
         return self.folded.values[name].shape
 

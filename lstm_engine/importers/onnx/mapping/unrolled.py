@@ -17,7 +17,11 @@ import numpy as np
 from ....graph import LSTM, Activate, Activation, Dense, Graph, Node, Operator, Value
 from ....graph.activations import LINEAR, ROW_WISE
 from ....graph.derived import Derived
+from ....graph.nodes import Dim, Shape
 from ....operators import OPERATORS
+
+# (c, c', h', positions of i, o, f, c in the split, functions)
+_Found = tuple[str, str, str, tuple[int, int, int, int], tuple[Activation, Activation, Activation]]
 
 
 @dataclass(frozen=True)
@@ -106,9 +110,8 @@ class _Finder:
             return None
         bias = np.zeros(4 * hidden)
         gates = [self._gate(name, bias[k * hidden:(k + 1) * hidden]) for k, name in enumerate(split.outputs)]
-        if any(gate is None for gate in gates):
-            return None
-        cell = self._cell(gates)       # type: ignore[arg-type]
+        known = [gate for gate in gates if gate is not None]
+        cell = self._cell(known) if len(known) == len(gates) else None
         sums = self._sums(split.inputs[0], bias) if cell else None
         if cell is None or sums is None:
             return None
@@ -140,7 +143,7 @@ class _Finder:
             return None
         return user, user.inputs[1] if user.inputs[0] == name else user.inputs[0]
 
-    def _cell(self, gates: list[Activate]) -> tuple[str, str, str, tuple, tuple] | None:
+    def _cell(self, gates: list[Activate]) -> _Found | None:
         """(c, c', h', positions of i, o, f, c, functions) of four activated gates."""
         products = [found for gate in gates if (found := self._product(gate.outputs[0])) is not None]
         made = {gate.outputs[0] for gate in gates}
@@ -195,10 +198,10 @@ class _Finder:
                 return None
         return found if len(found) == 2 else None
 
-    def _without_ones(self, name: str) -> list:
+    def _without_ones(self, name: str) -> list[Dim]:
         return [dim for dim in self.values[name].shape if dim != 1]
 
-    def _x_and_h(self, layers: list[Dense], state: tuple) -> tuple[Dense, Dense] | None:
+    def _x_and_h(self, layers: list[Dense], state: Shape) -> tuple[Dense, Dense] | None:
         """Which of two linear layers reads the step and which the state; any that fits is right, for both are sums."""
         batch, hidden = state
 

@@ -170,7 +170,8 @@ class View:
         """With one factor written as two."""
         at, first = split.factor, split.first
         axis, size = self.factors[at]
-        factors = (*self.factors[:at], (axis, first), (axis, size // first), *self.factors[at + 1:])  # type: ignore
+        assert isinstance(size, int)                # `_take` splits numbers alone
+        factors = (*self.factors[:at], (axis, first), (axis, size // first), *self.factors[at + 1:])
 
         def moved(f: int) -> tuple[int, ...]:
             return (f,) if f < at else (at, at + 1) if f == at else (f + 1,)
@@ -209,7 +210,8 @@ def _free(dim: Dim, symbols: set[Dim]) -> bool:
 def _product(sizes: Sequence[Dim]) -> Dim | None:
     if len(sizes) == 1:
         return sizes[0]
-    return prod(sizes) if all(isinstance(size, int) for size in sizes) else None      # type: ignore[arg-type]
+    known = [size for size in sizes if isinstance(size, int)]
+    return prod(known) if len(known) == len(sizes) else None
 
 
 def join(views: Sequence[View], axis: int) -> View | None:

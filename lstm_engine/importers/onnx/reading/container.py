@@ -10,7 +10,7 @@ import numpy as np
 
 from ....data_types import DATA_TYPES
 from ....errors import FileError, FormatError, UnsupportedError
-from ....graph.nodes import Value
+from ....graph.nodes import Dim, Value
 from ...reading import sandbox
 from ..model import Attribute, OnnxFunction, OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
 from . import proto
@@ -20,7 +20,7 @@ from .external import ExternalData
 OLDEST_OPSET = 7          # before it, broadcasting was an attribute
 _PARSER = f"{proto.__name__}:parse"
 
-Load = Callable[[str, dict], np.ndarray]
+Load = Callable[[str, dict[str, Any]], np.ndarray]
 
 
 def read_file(path: Path) -> OnnxModel:
@@ -28,7 +28,7 @@ def read_file(path: Path) -> OnnxModel:
     return described_model(path, *sandbox.run(_PARSER, path, what="the ONNX (protobuf) parser"))
 
 
-def described_model(path: Path, described: dict, arrays: Mapping[str, np.ndarray]) -> OnnxModel:
+def described_model(path: Path, described: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> OnnxModel:
     """The model that the parser found in the file at `path`, beside which external data lies. Raises as `read_file`."""
     def build() -> OnnxModel:
         check(described, arrays)
@@ -52,8 +52,8 @@ def _named(path: Path, build: Callable[[], OnnxModel]) -> OnnxModel:
         raise FileError(error.errno, f"{path}: {error.strerror}") from error
 
 
-def _model(described: dict, arrays: Mapping[str, np.ndarray], external: ExternalData | None) -> OnnxModel:
-    def load(name: str, tensor: dict) -> np.ndarray:
+def _model(described: dict[str, Any], arrays: Mapping[str, np.ndarray], external: ExternalData | None) -> OnnxModel:
+    def load(name: str, tensor: dict[str, Any]) -> np.ndarray:
         if "array" in tensor:
             return arrays[tensor["array"]]
         if external is None:
@@ -70,20 +70,20 @@ def _model(described: dict, arrays: Mapping[str, np.ndarray], external: External
     return OnnxModel(_graph(described["graph"], load, opsets), functions, described["producer"], opset)
 
 
-def _function(described: dict, load: Load) -> OnnxFunction:
+def _function(described: dict[str, Any], load: Load) -> OnnxFunction:
     defaults = {name: _attribute(value, load, described["opsets"]) for name, value in described["defaults"].items()}
     nodes = [_node(node, load, described["opsets"]) for node in described["nodes"]]
     return OnnxFunction(tuple(described["inputs"]), tuple(described["outputs"]), nodes, defaults)
 
 
-def _graph(described: dict, load: Load, opsets: dict[str, int]) -> OnnxGraph:
+def _graph(described: dict[str, Any], load: Load, opsets: dict[str, int]) -> OnnxGraph:
     tensors = {name: load(name, tensor) for name, tensor in described["tensors"].items()}
     inputs = [_value(*value) for value in described["inputs"] if value[0] not in tensors]
     nodes = [_node(node, load, opsets) for node in described["nodes"]]
     return OnnxGraph(nodes, tensors, inputs, [name for name, *_ in described["outputs"]])
 
 
-def _value(name: str, data_type: int, dims: list | None) -> Value:
+def _value(name: str, data_type: int, dims: list[Dim | None] | None) -> Value:
     """A value with its symbols; a size that is not given gets a symbol made from the name and axis."""
     dtype = DATA_TYPES.get(data_type, f"data type {data_type}")
     if dims is None:
@@ -91,13 +91,13 @@ def _value(name: str, data_type: int, dims: list | None) -> Value:
     return Value(name, tuple(f"{name}_{axis}" if dim is None else dim for axis, dim in enumerate(dims)), dtype)
 
 
-def _node(described: dict, load: Load, opsets: dict[str, int]) -> OnnxNode:
+def _node(described: dict[str, Any], load: Load, opsets: dict[str, int]) -> OnnxNode:
     attributes = {name: _attribute(value, load, opsets) for name, value in described["attributes"].items()}
     return OnnxNode(described["name"], described["op"], tuple(described["inputs"]), tuple(described["outputs"]),
                     attributes, described["domain"], opsets.get(described["domain"], 0))
 
 
-def _attribute(encoded: list, load: Load, opsets: dict[str, int]) -> Attribute:
+def _attribute(encoded: list[Any], load: Load, opsets: dict[str, int]) -> Attribute:
     kind, value = encoded
     if kind == "t":
         return load("of an attribute", value)

@@ -18,7 +18,7 @@ from .proto import MAX_RANK
 Check = Callable[[Any, Mapping[str, np.ndarray]], bool]
 
 
-def check(described: dict, arrays: Mapping[str, np.ndarray]) -> None:
+def check(described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Raise FormatError unless `described` is a description over these arrays, to its last part."""
     for key, fits in _MODEL.items():
         if not fits(described.get(key), arrays):

@@ -23,7 +23,7 @@ class ExternalData:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._tensors: dict[tuple, np.ndarray] = {}     # tensors may share bytes, as shared weights do
+        self._tensors: dict[tuple[Any, ...], np.ndarray] = {}     # tensors may share bytes, as shared weights do
         self._claimed: dict[str, int] = {}              # bytes by file
 
     def read(self, name: str, dtype: str, dims: list[int], entries: Mapping[str, str]) -> np.ndarray:
@@ -73,7 +73,7 @@ class ExternalData:
         if self._claimed[path] > status.st_size:
             raise FormatError(f"{where}: the tensors claim more than the {status.st_size} bytes of {location!r:.200}")
         array = empty(dims, dtype.newbyteorder("<"))
-        view = memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+        view = array.reshape(-1).view(np.uint8).data
         with open(descriptor, "rb", closefd=False) as file:
             file.seek(offset)
             if file.readinto(view) != needed:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ def apply_options(model: OnnxModel, options: ImportOptions) -> tuple[OnnxModel, 
     return replace(model, graph=replace(model.graph, inputs=resized)), fixed
 
 
-def _loaded(source: Mapping[str, Any] | str | Path | None) -> Mapping[str, Any]:
+def _loaded(source: Mapping[str, Any] | str | os.PathLike[str] | None) -> Mapping[str, Any]:
     spec = {} if source is None else load_spec(source)
     if not all(isinstance(part, Mapping) for part in spec.values()):
         raise ArgumentTypeError("spec of an ONNX model must map 'fixed' and 'shapes' to mappings by input name")

@@ -44,10 +44,10 @@ def make_ready() -> None:
     parse(io.BytesIO(model.SerializeToString()))
 
 
-def parse(file: BinaryIO) -> tuple[dict, dict[str, Any]]:
+def parse(file: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
     """(description, arrays) of a file; see `describe`. Raises FormatError, MissingDependencyError."""
     model_class = _model_class()
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
 
     try:
         model = model_class.FromString(file.read())
@@ -64,7 +64,7 @@ def _model_class() -> Any:
     return ModelProto
 
 
-def describe(model: Any) -> tuple[dict, dict[str, Any]]:
+def describe(model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """(description, arrays) of a ModelProto. An array is anything with `shape`, `dtype` and `__array__`.
 
     Raises FormatError for a message that lacks its parts or a tensor whose bytes do not fit its dims,
@@ -85,19 +85,19 @@ def _opsets(imports: Iterable[Any]) -> dict[str, int]:
     return {("" if entry.domain == "ai.onnx" else entry.domain): int(entry.version) for entry in imports}
 
 
-def _function(function: Any, arrays: dict[str, Any]) -> dict:
+def _function(function: Any, arrays: dict[str, Any]) -> dict[str, Any]:
     defaults = {attribute.name: _attribute(attribute, arrays, 0) for attribute in function.attribute_proto}
     return {"domain": function.domain, "name": function.name, "opsets": _opsets(function.opset_import),
             "inputs": list(function.input), "outputs": list(function.output), "defaults": defaults,
             "nodes": [_node(node, arrays, 0) for node in function.node]}
 
 
-def _graph(graph: Any, arrays: dict[str, Any], depth: int) -> dict:
+def _graph(graph: Any, arrays: dict[str, Any], depth: int) -> dict[str, Any]:
     if depth > MAX_DEPTH:
         raise FormatError(f"graphs are nested more than {MAX_DEPTH} deep")
     if len(graph.sparse_initializer):
         raise UnsupportedError(f"graph {graph.name!r}: sparse initializers are not supported")
-    tensors: dict[str, dict] = {}
+    tensors: dict[str, dict[str, Any]] = {}
     for tensor in graph.initializer:
         if tensor.name in tensors:
             raise FormatError(f"tensor {tensor.name!r} is stored twice")
@@ -106,7 +106,7 @@ def _graph(graph: Any, arrays: dict[str, Any], depth: int) -> dict:
             "inputs": [_value(value) for value in graph.input], "outputs": [_value(value) for value in graph.output]}
 
 
-def _value(value: Any) -> list:
+def _value(value: Any) -> list[Any]:
     kind = value.type.WhichOneof("value")
     if kind not in (None, "tensor_type"):
         raise UnsupportedError(f"value {value.name!r} is a {kind.removesuffix('_type')}; only tensors are supported")
@@ -121,7 +121,7 @@ def _value(value: Any) -> list:
     return [value.name, int(tensor.elem_type), dims]
 
 
-def _node(node: Any, arrays: dict[str, Any], depth: int) -> dict:
+def _node(node: Any, arrays: dict[str, Any], depth: int) -> dict[str, Any]:
     domain = "" if node.domain == "ai.onnx" else node.domain
     try:
         attributes = {attribute.name: _attribute(attribute, arrays, depth) for attribute in node.attribute}
@@ -131,7 +131,7 @@ def _node(node: Any, arrays: dict[str, Any], depth: int) -> dict:
             "outputs": list(node.output), "attributes": attributes}
 
 
-def _attribute(attribute: Any, arrays: dict[str, Any], depth: int) -> list:
+def _attribute(attribute: Any, arrays: dict[str, Any], depth: int) -> list[Any]:
     if attribute.ref_attr_name:
         return ["r", attribute.ref_attr_name]
     kind = int(attribute.type) or _untyped(attribute)
@@ -160,7 +160,7 @@ def _text(data: bytes) -> str:
         raise FormatError("a string attribute is not UTF-8 text") from None
 
 
-def _tensor(tensor: Any, label: str, arrays: dict[str, Any]) -> dict:
+def _tensor(tensor: Any, label: str, arrays: dict[str, Any]) -> dict[str, Any]:
     """The description of one tensor; its elements are put among the arrays, or left to be read later."""
     where = f"tensor {label!r}" if not label.startswith("attribute ") else label
     number = int(tensor.data_type)

@@ -69,7 +69,8 @@ def as_constant(elements: np.ndarray, dtype: str) -> np.ndarray | None:
 
 
 def dims_of(elements: np.ndarray) -> list[Dim | None]:
-    return elements.ravel().tolist()
+    dims: list[Dim | None] = elements.ravel().tolist()
+    return dims
 
 
 def reshape_constant(elements: np.ndarray, shape: Sequence[Dim], allow_zero: bool) -> np.ndarray | None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ....errors import ArgumentError, FormatError, UnsupportedError
 from ....graph.activations import Activation, from_onnx
+from ....types import Array
 from ..model import OnnxNode
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
@@ -29,8 +30,8 @@ class Cell:
 
     node: OnnxNode
     op: str
-    W: np.ndarray                       # [dirs, gates*H, I]
-    R: np.ndarray                       # [dirs, gates*H, H]
+    W: Array                            # [dirs, gates*H, I]
+    R: Array                            # [dirs, gates*H, H]
     B: np.ndarray | None                # [dirs, 2*gates*H]
     P: np.ndarray | None                # [dirs, 3*H]
     direction: str

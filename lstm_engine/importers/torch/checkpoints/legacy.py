@@ -69,7 +69,7 @@ def read_legacy(file: BinaryIO, size: int) -> tuple[Any, Storages]:
         raise FormatError(f"magic number and protocol must be {MAGIC_NUMBER:#x} and {PROTOCOL}")
     places = _places(file, size, position, keys, declared.roots)
 
-    def load(key: str) -> bytes:
+    def load(key: str) -> bytes | memoryview:
         return read_exactly(file, places[key], declared.roots[key].size)
 
     return result, Storages(load)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -32,7 +33,7 @@ class Storages:
         """
         check_sharing(tensors.values())
         self._waiting = Counter(tensor.storage.key for tensor in tensors.values())
-        return {name: Entry(tensor.shape, tensor.dtype, lambda tensor=tensor: self.array(tensor))  # type: ignore[misc]
+        return {name: Entry(tensor.shape, tensor.dtype, partial(self.array, tensor))
                 for name, tensor in tensors.items()}
 
     def array(self, tensor: Tensor) -> np.ndarray:

@@ -14,7 +14,8 @@ import numpy as np
 from ....errors import ArgumentError, UnsupportedError
 from ...reading.weights import Entry, Weights
 from ..state_dict.layers import Stack, find_layers
-from ..state_dict.propose import HOW, connected, stack_nodes
+from ..state_dict.propose import connected, stack_nodes
+from ..ways import HOW
 
 RECURRENT = ("LSTM", "GRU", "RNN")
 NOTHING = ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout", "Identity")

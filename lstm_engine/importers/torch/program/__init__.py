@@ -42,8 +42,9 @@ def read_program(path: Path, options: ImportOptions) -> Graph | None:
     try:
         with open(path, "rb") as file:
             graph = _graph(file, os.fstat(file.fileno()).st_size, options)
-        fixed = "" if graph is None else fixed_sizes(graph)
-        return replace(graph, metadata={**graph.metadata, "fixed": fixed}) if fixed else graph
+        if graph is None or not (fixed := fixed_sizes(graph)):
+            return graph
+        return replace(graph, metadata={**graph.metadata, "fixed": fixed})
     except OSError as error:
         if isinstance(error, LstmEngineError):
             raise
@@ -103,5 +104,6 @@ def _array(entries: Mapping[str, Entry], name: str) -> np.ndarray:
     entry = entries[name]
     array = entry.load()
     if entry.dtype == "bfloat16":           # the upper half of a float32
-        return (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        wide: np.ndarray = array.astype(np.uint32) << np.uint32(16)
+        return wide.view(np.float32)
     return array.astype(np.float32) if entry.dtype == "float16" else array

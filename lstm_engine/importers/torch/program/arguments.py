@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard, TypeVar
 
 from ....errors import FormatError, UnsupportedError
 from .emit import Length, Size, Tensor
@@ -14,6 +14,7 @@ _KEEPING = frozenset({"device", "layout", "memory_format", "pin_memory", "non_bl
                       "cudnn_enable", "cudnn_enabled"})
 HALF = {"float16": "float32", "bfloat16": "float32"}        # half precision is computed in float32
 MISSING: Any = object()
+_T = TypeVar("_T")
 
 
 class Arguments:
@@ -46,8 +47,9 @@ class Arguments:
             self.wrong(f"argument {name!r} is missing")
         return default
 
-    def _of(self, name: str, default: Any, wanted: str, test: Callable[[Any], bool]) -> Any:
-        value = self.any(name, default)
+    def _of(self, wanted: str, test: Callable[[Any], TypeGuard[_T]], name: str, default: Any = MISSING) -> _T:
+        """The argument, which `test` holds for or is `default`; wanted: what a message says of it."""
+        value: _T = self.any(name, default)
         if value is default and default is not MISSING:
             return value
         if not test(value):
@@ -55,48 +57,47 @@ class Arguments:
         return value
 
     def tensor(self, name: str) -> Tensor:
-        return self._of(name, MISSING, "a tensor", lambda v: isinstance(v, Tensor))
+        return self._of("a tensor", _is_tensor, name)
 
     def optional(self, name: str) -> Tensor | None:
-        return self._of(name, None, "a tensor", lambda v: v is None or isinstance(v, Tensor))
+        return None if self.any(name, None) is None else self.tensor(name)
 
     def tensors(self, name: str) -> list[Tensor]:
-        return self._of(name, MISSING, "a list of tensors", lambda v: isinstance(v, list) and bool(v) and
-                        all(isinstance(t, Tensor) for t in v))
+        return self._of("a list of tensors", _is_tensors, name)
 
-    def int(self, name: str, default: Any = MISSING) -> int:
-        return self._of(name, default, "a whole number", lambda v: type(v) is int)
+    def whole(self, name: str, default: Any = MISSING) -> int:
+        return self._of("a whole number", _is_whole, name, default)
 
     def number(self, name: str, default: Any = MISSING) -> int | float | bool:
-        return self._of(name, default, "a number", lambda v: type(v) in (int, float, bool))
+        return self._of("a number", _is_number, name, default)
 
     def flag(self, name: str, default: Any = MISSING) -> bool:
-        return self._of(name, default, "true or false", lambda v: type(v) is bool)
+        return self._of("true or false", _is_flag, name, default)
 
     def text(self, name: str, default: Any = MISSING) -> str:
-        return self._of(name, default, "text", lambda v: isinstance(v, str))
+        return self._of("text", _is_text, name, default)
 
     def ints(self, name: str, default: Any = MISSING) -> list[int]:
-        return self._of(name, default, "whole numbers", lambda v: isinstance(v, list) and
-                        all(type(i) is int for i in v))
+        return self._of("whole numbers", _is_wholes, name, default)
 
     def size(self, name: str, default: Any = MISSING) -> Length:
-        return self._of(name, default, "a size", lambda v: type(v) is int or isinstance(v, Size))
+        return self._of("a size", _is_size, name, default)
 
     def sizes(self, name: str, default: Any = MISSING) -> list[Length]:
-        return self._of(name, default, "sizes", lambda v: isinstance(v, list) and
-                        all(type(i) is int or isinstance(i, Size) for i in v))
+        return self._of("sizes", _is_sizes, name, default)
 
-    def dtype(self, name: str, default: Any = MISSING) -> str:
+    def dtype(self, name: str, default: str | None = None) -> str:
         """A dtype in which it is computed here: half precision gives float32."""
-        value = self._of(name, default, "a dtype", lambda v: v is None or isinstance(v, Scalar))
-        if value is None or not isinstance(value, Scalar):
-            return default if default is not MISSING else self.wrong(f"argument {name!r} must be a dtype")
+        value = self.any(name, None)
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, Scalar):
+            self.wrong(f"argument {name!r} must be a dtype, got {kind(value)}")
         return HALF.get(value.dtype, value.dtype)
 
     def axis(self, name: str, rank: int, default: Any = MISSING) -> int:
         """An axis, made positive. A tensor without axes is taken as one of one axis, as torch does."""
-        return self.positive(self.int(name, default), rank)
+        return self.positive(self.whole(name, default), rank)
 
     def axes(self, name: str, rank: int) -> list[int]:
         """Axes made positive; all of them where the argument is left out or empty. A single number is one axis."""
@@ -126,6 +127,42 @@ class Arguments:
         for name, value in self._values.items():
             if name not in self._taken and name not in _KEEPING and value is not None and not isinstance(value, Inert):
                 self.refuse(f"argument {name!r} = {kind(value)} is not supported")
+
+
+def _is_tensor(value: Any) -> TypeGuard[Tensor]:
+    return isinstance(value, Tensor)
+
+
+def _is_tensors(value: Any) -> TypeGuard[list[Tensor]]:
+    return isinstance(value, list) and bool(value) and all(map(_is_tensor, value))
+
+
+def _is_whole(value: Any) -> TypeGuard[int]:
+    return type(value) is int           # True is none
+
+
+def _is_wholes(value: Any) -> TypeGuard[list[int]]:
+    return isinstance(value, list) and all(map(_is_whole, value))
+
+
+def _is_number(value: Any) -> TypeGuard[int | float | bool]:
+    return type(value) in (int, float, bool)
+
+
+def _is_flag(value: Any) -> TypeGuard[bool]:
+    return type(value) is bool
+
+
+def _is_text(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str)
+
+
+def _is_size(value: Any) -> TypeGuard[Length]:
+    return type(value) is int or isinstance(value, Size)
+
+
+def _is_sizes(value: Any) -> TypeGuard[list[Length]]:
+    return isinstance(value, list) and all(map(_is_size, value))
 
 
 def kind(value: Any) -> str:

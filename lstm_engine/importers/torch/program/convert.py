@@ -148,7 +148,7 @@ class _Writer:
         """What a tensor is after a change in place. Raises UnsupportedError if anything else would see the change."""
         target = next(iter(call.arguments.values()), None)
         before = self.values.get(target.name) if isinstance(target, Ref) else None
-        if not isinstance(before, Tensor) or not isinstance(result, Tensor):
+        if not isinstance(target, Ref) or not isinstance(before, Tensor) or not isinstance(result, Tensor):
             raise UnsupportedError(f"{call.label}: a change in place of something else than a tensor is not supported")
         memory = self.owner[target.name]
         others = [name for name in self.sharing[memory] - {target.name} if self.last_use.get(name, -1) > at]
@@ -158,9 +158,9 @@ class _Writer:
                                    "without a change in place (y = torch.where(...), y = torch.cat(...))")
         if result.rank != before.rank:
             raise FormatError(f"{call.label}: a result of {result.rank} axes in place of {before.rank}")
-        result = as_dtype(self.e, result, before.dtype)
-        self.values[target.name] = result
-        return result
+        changed = as_dtype(self.e, result, before.dtype)
+        self.values[target.name] = changed
+        return changed
 
     def _bind(self, call: Call, result: Any, shares: int | None) -> None:
         outputs = _named(call)

@@ -176,7 +176,8 @@ class Emitter:
         names = tuple("" if tensor is None else tensor.name for tensor in inputs)
         self.nodes.append(OnnxNode(outputs[0], op_type, names, outputs, attributes, "", OPSET,
                                    "" if projection is None else projection.name))
-        return [Tensor(name, tuple(shape), inputs[0].dtype) for name, shape in zip(outputs, shapes)]  # type: ignore
+        dtype = next(tensor.dtype for tensor in inputs if tensor is not None)
+        return [Tensor(name, tuple(shape), dtype) for name, shape in zip(outputs, shapes)]
 
     # Small words that many operators need.
 
@@ -203,8 +204,9 @@ class Emitter:
 
     def lengths(self, values: Sequence[Length]) -> Tensor:
         """An int64 tensor of several sizes."""
-        if all(isinstance(value, int) for value in values):
-            return self.integers(*values)       # type: ignore[arg-type]
+        known = [value for value in values if isinstance(value, int)]
+        if len(known) == len(values):
+            return self.integers(*known)
         if len(values) == 1:
             return self.as_tensor(values[0])
         return self.op("Concat", *map(self.as_tensor, values), axis=0)
@@ -215,12 +217,10 @@ class Emitter:
 
     def reshape(self, x: Tensor, values: Sequence[Length]) -> Tensor:
         """x in another shape, in which one size may be -1. Sizes of 0 mean 0, as in torch."""
-        shape: list[Dim | None] = list(self.dims(values))
-        options = {"allowzero": 1} if 0 in values else {}
+        options: dict[str, Any] = {"allowzero": 1} if 0 in values else {}
         made = self.op("Reshape", x, self.lengths(values), **options)
-        inferred = list(made.shape)
         return made if made.array is not None else Tensor(
-            made.name, tuple(i if d == -1 else d for d, i in zip(shape, inferred)), made.dtype)     # type: ignore
+            made.name, tuple(i if d == -1 else d for d, i in zip(self.dims(values), made.shape)), made.dtype)
 
     def transpose(self, x: Tensor, perm: Sequence[int]) -> Tensor:
         return x if list(perm) == list(range(x.rank)) else self.op("Transpose", x, perm=tuple(perm))

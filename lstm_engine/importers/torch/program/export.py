@@ -11,7 +11,7 @@ import contextlib
 import copy
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -105,7 +105,7 @@ def leaves(value: Any) -> Iterator[Any]:
 def _exported(module: Any, arguments: tuple[Any, ...]) -> io.BytesIO:
     import torch
 
-    shapes = torch.export.ShapesCollection()
+    shapes: Any = torch.export.ShapesCollection()          # type: ignore[no-untyped-call]
     for tensor in leaves(arguments):
         if tensor.dim():
             shapes[tensor] = {axis: torch.export.Dim.AUTO for axis in range(tensor.dim())}
@@ -156,7 +156,8 @@ def whole_layers() -> Iterator[None]:
     pools = (torch.max_pool1d, torch.nn.functional.max_pool1d)
 
     class Whole(TorchFunctionMode):
-        def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        def __torch_function__(self, function: Any, types: Any, args: tuple[Any, ...] = (),
+                               kwargs: dict[str, Any] | None = None) -> Any:
             if function in pools and not (kwargs or {}).get("return_indices") and len(args) < 7:
                 return _max_pool1d(*args, **(kwargs or {}))
             replaced = own.get(function)
@@ -187,27 +188,29 @@ def _max_pool1d(input: Any, kernel_size: Any, stride: Any = None, padding: Any =
 def _own_operators() -> dict[Any, Any]:
     """torch.lstm, gru, rnn_tanh and rnn_relu -> operators of ours that torch does not look into."""
     import torch
+    from torch import Tensor
 
-    Tensor = torch.Tensor
-
-    def size(x: Any, h: Any, bidirectional: bool) -> Any:
+    def size(x: Tensor, h: Tensor, bidirectional: bool) -> Tensor:
         return x.new_empty((x.shape[0], x.shape[1], h.shape[2] * (2 if bidirectional else 1)))
 
     def lstm(input: Tensor, hx: list[Tensor], params: list[Tensor], has_biases: bool, num_layers: int, dropout: float,
              train: bool, bidirectional: bool, batch_first: bool) -> tuple[Tensor, Tensor, Tensor]:
         return torch.lstm(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 
-    def lstm_shapes(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first):
+    def lstm_shapes(input: Tensor, hx: list[Tensor], params: list[Tensor], has_biases: bool, num_layers: int,
+                    dropout: float, train: bool, bidirectional: bool, batch_first: bool
+                    ) -> tuple[Tensor, Tensor, Tensor]:
         return size(input, hx[0], bidirectional), torch.empty_like(hx[0]), torch.empty_like(hx[1])
 
     def one_state(name: str) -> Any:
-        function = getattr(torch, name)
+        function: Callable[..., tuple[Tensor, Tensor]] = getattr(torch, name)
 
         def run(input: Tensor, hx: Tensor, params: list[Tensor], has_biases: bool, num_layers: int, dropout: float,
                 train: bool, bidirectional: bool, batch_first: bool) -> tuple[Tensor, Tensor]:
             return function(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 
-        def shapes(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first):
+        def shapes(input: Tensor, hx: Tensor, params: list[Tensor], has_biases: bool, num_layers: int, dropout: float,
+                   train: bool, bidirectional: bool, batch_first: bool) -> tuple[Tensor, Tensor]:
             return size(input, hx, bidirectional), torch.empty_like(hx)
 
         return _operator(name, run, shapes)

@@ -56,17 +56,16 @@ class Guards:
 
     def _condition(self, tree: ast.AST | None, program: Program, inputs: Mapping[str, Tensor]) -> Tensor:
         if isinstance(tree, ast.BoolOp):
-            parts = [self._condition(value, program, inputs) for value in tree.values]
-            result = parts[0]
-            for part in parts[1:]:
-                result = self.e.op("And" if isinstance(tree.op, ast.And) else "Or", result, part)
-            return result
+            first, *others = (self._condition(value, program, inputs) for value in tree.values)
+            for other in others:
+                first = self.e.op("And" if isinstance(tree.op, ast.And) else "Or", first, other)
+            return first
         if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.Not):
             return self.e.op("Not", self._condition(tree.operand, program, inputs))
         if not isinstance(tree, ast.Compare):
             raise SyntaxError
         sides = [self._size(side, program, inputs) for side in (tree.left, *tree.comparators)]
-        result = None
+        result: Tensor | None = None
         for op, left, right in zip(tree.ops, sides, sides[1:]):
             if type(op) not in _COMPARE:
                 raise SyntaxError
@@ -94,8 +93,9 @@ class Guards:
                 and not tree.value.args and not tree.value.keywords and isinstance(tree.slice, ast.Constant):
             name = program.paths.get(ast.unparse(tree.value.func.value))
             axis = tree.slice.value
-            if name in inputs and type(axis) is int and 0 <= axis < inputs[name].rank:
-                return self.e.size(inputs[name], axis)
+            x = inputs.get(name) if name is not None else None
+            if x is not None and type(axis) is int and 0 <= axis < x.rank:
+                return self.e.size(x, axis)
         raise SyntaxError
 
     def tie(self, output: Tensor) -> Tensor:

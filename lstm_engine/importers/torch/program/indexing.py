@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from .arguments import Arguments
 from .elementwise import operand
-from .emit import Emitter, Size, Tensor
+from .emit import Emitter, Length, Size, Tensor
 from .promotion import as_dtype, dtype_of
 from .registry import aten
 
@@ -114,12 +115,12 @@ def _cumsum(e: Emitter, a: Arguments) -> Tensor:
 @new("tril.default triu.default")
 def _triangle(e: Emitter, a: Arguments) -> Tensor:
     x = a.tensor("self")
-    return e.op("Trilu", x, e.constant(a.int("diagonal", 0), "int64"), upper=int(a.op.startswith("triu.")))
+    return e.op("Trilu", x, e.constant(a.whole("diagonal", 0), "int64"), upper=int(a.op.startswith("triu.")))
 
 
 @new("one_hot.default")
 def _one_hot(e: Emitter, a: Arguments) -> Tensor:
-    ids, classes = a.tensor("self"), a.int("num_classes", -1)
+    ids, classes = a.tensor("self"), a.whole("num_classes", -1)
     if classes < 1:
         a.refuse("needs num_classes")
     return e.op("OneHot", ids, e.constant(classes, "int64"), e.constant([0, 1], "int64"))
@@ -141,7 +142,7 @@ def _new_filled(e: Emitter, a: Arguments) -> Tensor:
     return _full(e, a, a.sizes("size"), a.tensor("self").dtype)
 
 
-def _full(e: Emitter, a: Arguments, sizes: list, dtype: str) -> Tensor:
+def _full(e: Emitter, a: Arguments, sizes: Sequence[Length], dtype: str) -> Tensor:
     """zeros, ones or full; a dtype is that of the argument, else `dtype`, else (full) that of the number."""
     fill = operand(a, "fill_value") if "full" in a.op else int("ones" in a.op)
     if a.op == "full.default":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -109,10 +110,11 @@ def _batch_norm(e: Emitter, a: Arguments) -> Tensor | list[Tensor | None]:
 def _layer_norm(e: Emitter, a: Arguments) -> Tensor | list[Tensor | None]:
     x, shape = a.tensor("input"), a.sizes("normalized_shape")
     count = len(shape)
-    if not 1 <= count <= x.rank or not all(type(s) is int and (d == s or isinstance(d, str))
-                                           for s, d in zip(shape, x.shape[-count:])):
+    sizes = tuple(size for size in shape if isinstance(size, int))
+    if not 1 <= count <= x.rank or len(sizes) != count or not all(d == s or isinstance(d, str)
+                                                                  for s, d in zip(sizes, x.shape[-count:])):
         a.wrong(f"normalized_shape {shape} for a tensor {list(x.shape)}")
-    like = Tensor("", tuple(shape), x.dtype)        # type: ignore[arg-type]
+    like = Tensor("", sizes, x.dtype)
     scale, bias = _channels(e, a, "weight", like, 1), a.optional("bias")
     y = e.op("LayerNormalization", x, scale, bias, axis=-count, epsilon=float(a.number("eps", 1e-5)))
     return [y, None, None] if "native" in a.op else y
@@ -137,7 +139,7 @@ def _group_norm(e: Emitter, a: Arguments) -> Tensor:
         a.refuse("over channels whose number is open is not supported")
     like = Tensor("", (channels,), x.dtype)
     return e.op("GroupNormalization", x, _channels(e, a, "weight", like, 1), _channels(e, a, "bias", like, 0),
-                num_groups=a.int("num_groups"), epsilon=float(a.number("eps", 1e-5)))
+                num_groups=a.whole("num_groups"), epsilon=float(a.number("eps", 1e-5)))
 
 
 def _per_axis(a: Arguments, name: str, count: int, default: int) -> list[int]:
@@ -157,22 +159,22 @@ def _conv(e: Emitter, a: Arguments) -> Tensor:
         a.refuse("without a batch axis, or over other than 1 or 2 axes, is not supported")
     if a.flag("transposed", False) or any(_per_axis(a, "output_padding", count, 0)):
         a.refuse("transposed convolutions are not supported")
-    kernel = weight.shape[2:]
-    if not all(isinstance(size, int) for size in kernel):
+    kernel = tuple(size for size in weight.shape[2:] if isinstance(size, int))
+    if len(kernel) != count:
         a.refuse("a kernel whose size is open is not supported")
     padding, dilation = a.any("padding", None), _per_axis(a, "dilation", count, 1)
     if isinstance(padding, str):
         if padding not in ("valid", "same"):
             a.wrong(f"padding {padding!r}")
-        total = [d * (k - 1) if padding == "same" else 0 for d, k in zip(dilation, kernel)]   # type: ignore[operator]
+        total = [d * (k - 1) if padding == "same" else 0 for d, k in zip(dilation, kernel)]
         pads = [t // 2 for t in total] + [t - t // 2 for t in total]
     else:
         pads = _per_axis(a, "padding", count, 0) * 2
-    return e.op("Conv", x, weight, bias, group=a.int("groups", 1), strides=tuple(_per_axis(a, "stride", count, 1)),
-                dilations=tuple(dilation), pads=tuple(pads), kernel_shape=tuple(kernel))
+    return e.op("Conv", x, weight, bias, group=a.whole("groups", 1), strides=tuple(_per_axis(a, "stride", count, 1)),
+                dilations=tuple(dilation), pads=tuple(pads), kernel_shape=kernel)
 
 
-def _pool(e: Emitter, a: Arguments, op_type: str, count: int, **more: int) -> Tensor:
+def _pool(e: Emitter, a: Arguments, op_type: str, count: int, **more: Any) -> Tensor:
     x = a.tensor("self")
     if x.rank != count + 2:
         a.refuse("without a batch axis is not supported")
@@ -214,7 +216,7 @@ def _adaptive_pool(e: Emitter, a: Arguments) -> Tensor | list[Tensor | None]:
 @new("_weight_norm.default")
 def _weight_norm(e: Emitter, a: Arguments) -> Tensor:
     """v g / |v|, the norm over all axes but one, or (dim -1) over all."""
-    v, g, dim = a.tensor("v"), a.tensor("g"), a.int("dim", 0)
+    v, g, dim = a.tensor("v"), a.tensor("g"), a.whole("dim", 0)
     kept = None if dim == -1 else a.positive(dim, v.rank)
     norm = reduced(e, "ReduceL2", v, [axis for axis in range(v.rank) if axis != kept], True)
     return e.op("Mul", v, e.op("Div", g, norm))

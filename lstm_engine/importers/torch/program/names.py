@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from ....graph import Embedding, Graph, Recurrent
+from ....graph import Embedding, Graph, Recurrent, Value
 from ....graph.nodes import Dim
 from ....operators import infer_shapes
 
@@ -33,7 +33,7 @@ def named_axes(graph: Graph) -> Graph:
     return replace(graph, inputs=inputs)
 
 
-def _settled(graph: Graph, symbol: str, values: dict) -> Dim:
+def _settled(graph: Graph, symbol: str, values: Mapping[str, Value]) -> Dim:
     """What a symbol of an input turned out to be: shapes that must fit may give it another's name, or a number."""
     for value in graph.inputs:
         for before, after in zip(value.shape, values[value.name].shape):

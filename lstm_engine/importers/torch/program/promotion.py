@@ -30,7 +30,7 @@ def promote_types(first: str, second: str) -> str:
     """torch.promote_types: unlike NumPy, whole numbers beside floats do not widen them."""
     if _kind(first) != _kind(second):
         return first if _kind(first) > _kind(second) else second
-    return np.promote_types(first, second).name
+    return str(np.promote_types(first, second).name)
 
 
 def result_type(operands: Sequence[Operand]) -> str:
@@ -39,7 +39,8 @@ def result_type(operands: Sequence[Operand]) -> str:
     for operand in operands:
         group = (0 if operand.rank else 1) if isinstance(operand, Tensor) else 2
         dtype = dtype_of(operand)
-        groups[group] = dtype if groups[group] is None else promote_types(groups[group], dtype)     # type: ignore
+        before = groups[group]
+        groups[group] = dtype if before is None else promote_types(before, dtype)
     return _combined(_combined(groups[0], groups[1]), groups[2]) or "float32"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -82,7 +83,7 @@ def _layers(e: Emitter, a: Arguments, op: str, h: Tensor, c: Tensor | None = Non
             ) -> list[Tensor]:
     """(output, h_n[, c_n]) of a stack of layers."""
     x, params = a.tensor("input"), a.tensors("params")
-    biased, layers, dirs = a.flag("has_biases"), a.int("num_layers"), 1 + a.flag("bidirectional")
+    biased, layers, dirs = a.flag("has_biases"), a.whole("num_layers"), 1 + a.flag("bidirectional")
     if a.flag("train") and a.number("dropout") != 0 and layers > 1:
         a.refuse("dropout between the layers, as in training, is random; export the module after module.eval()")
     a.ignore("dropout")
@@ -117,7 +118,7 @@ def _layer(e: Emitter, a: Arguments, op: str, x: Tensor, sets: Sequence[Sequence
     W, R, *rest = e.derived((op, dirs, names), lambda: _stacked(op, arrays, biased))
     B = rest.pop(0) if biased else None
     P = rest.pop(0) if rest else None
-    size = P.shape[1] if P is not None else hidden
+    size = hidden if P is None else _array(a, P).shape[1]
     time, batch, _ = x.shape
     wanted = [(dirs, batch, size), (dirs, batch, hidden)][:2 if op == "LSTM" else 1]
     for state, shape in zip(states, wanted):
@@ -125,7 +126,7 @@ def _layer(e: Emitter, a: Arguments, op: str, x: Tensor, sets: Sequence[Sequence
                                          for d, w in zip(state.shape, shape)):
             a.wrong(f"a state {list(state.shape)} where {list(shape)} is needed")
     inputs = [x, W, R, B, None, *(state for state in states if state is not None)]
-    attributes: dict = {"hidden_size": hidden, "direction": "bidirectional" if dirs == 2 else "forward"}
+    attributes: dict[str, Any] = {"hidden_size": hidden, "direction": "bidirectional" if dirs == 2 else "forward"}
     if op == "GRU":
         attributes["linear_before_reset"] = 1
     if activation:

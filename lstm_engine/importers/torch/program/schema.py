@@ -152,7 +152,7 @@ def _fail(message: str) -> NoReturn:
     raise FormatError(f"model.json: {message}")
 
 
-_JSON = {dict: "object", list: "array", str: "text"}
+_JSON: dict[type, str] = {dict: "object", list: "array", str: "text"}
 
 
 def _field(tree: Any, name: str, kind: type, where: str) -> Any:
@@ -251,10 +251,10 @@ def _call(module: dict[str, Any]) -> tuple[list[str], Any]:
 
 
 def _range(name: str, item: Any) -> tuple[int | None, int | None]:
-    bounds = [item.get(key) for key in ("min_val", "max_val")] if isinstance(item, dict) else [""]
-    if len(bounds) != 2 or not all(bound is None or type(bound) is int for bound in bounds):
+    if not isinstance(item, dict) or not all(bound is None or type(bound) is int
+                                             for bound in (item.get("min_val"), item.get("max_val"))):
         _fail(f"range_constraints of {name!r:.60} must hold min_val and max_val")
-    return bounds[0], bounds[1]
+    return item.get("min_val"), item.get("max_val")
 
 
 def _guards(items: Any) -> list[str]:
@@ -303,7 +303,7 @@ def _plain(kind: str, body: Any, where: str) -> Argument:
         return float(body)
     if kind == "as_float" and type(body) is int:
         return float(body)
-    if type(body) is not wanted or (wanted is int and not -2**63 <= body < 2**63):
+    if type(body) is not wanted or (type(body) is int and not -2**63 <= body < 2**63):
         _fail(f"{where}: {kind} is {body!r:.60}")
     return body
 

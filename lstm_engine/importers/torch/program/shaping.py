@@ -64,7 +64,8 @@ def _flatten(e: Emitter, a: Arguments) -> Tensor:
     if first == last:
         return x
     merged = x.shape[first:last + 1]
-    middle: Length = prod(merged) if all(isinstance(dim, int) for dim in merged) else -1      # type: ignore[arg-type]
+    known = [dim for dim in merged if isinstance(dim, int)]
+    middle = prod(known) if len(known) == len(merged) else -1
     sizes = [e.size(x, axis) for axis in range(x.rank)]
     return e.reshape(x, [*sizes[:first], middle, *sizes[last + 1:]])
 
@@ -74,8 +75,9 @@ def _unflatten(e: Emitter, a: Arguments) -> Tensor:
     x, sizes = a.tensor("self"), a.sizes("sizes")
     axis = a.axis("dim", x.rank)
     dim = x.shape[axis]
-    if sizes.count(-1) == 1 and isinstance(dim, int) and all(isinstance(s, int) for s in sizes):
-        rest = prod(s for s in sizes if s != -1)        # type: ignore[misc]
+    known = [s for s in sizes if isinstance(s, int)]
+    if known.count(-1) == 1 and isinstance(dim, int) and len(known) == len(sizes):
+        rest = prod(s for s in known if s != -1)
         if not rest or dim % rest:
             a.wrong(f"{dim} elements do not divide into {sizes}")
         sizes = [dim // rest if s == -1 else s for s in sizes]
@@ -152,7 +154,7 @@ def _expand_as(e: Emitter, a: Arguments) -> Tensor:
 @aten("repeat.default tile.default", fresh=True)
 def _repeat(e: Emitter, a: Arguments) -> Tensor:
     x, repeats = a.tensor("self"), a.sizes("repeats" if a.has("repeats") else "dims")
-    repeats = [1] * (x.rank - len(repeats)) + repeats
+    repeats = [*[1] * (x.rank - len(repeats)), *repeats]
     lead = len(repeats) - x.rank
     x = e.unsqueeze(x, *range(lead)) if lead else x
     if all(repeat == 1 or dim == 1 for repeat, dim in zip(repeats, x.shape)):
@@ -191,7 +193,7 @@ def _select(e: Emitter, a: Arguments) -> Tensor:
 @aten("slice.Tensor")
 def _slice(e: Emitter, a: Arguments) -> Tensor:
     x = a.tensor("self")
-    start, end, step = a.size("start", None), a.size("end", None), a.int("step", 1)
+    start, end, step = a.size("start", None), a.size("end", None), a.whole("step", 1)
     axis = a.axis("dim", x.rank, 0)
     if step < 1:
         a.wrong(f"a step of {step}")
@@ -206,7 +208,7 @@ def _slice(e: Emitter, a: Arguments) -> Tensor:
 
 @aten("narrow.default")
 def _narrow(e: Emitter, a: Arguments) -> Tensor:
-    x, start, length = a.tensor("self"), a.int("start"), a.int("length")
+    x, start, length = a.tensor("self"), a.whole("start"), a.whole("length")
     axis = a.axis("dim", x.rank)
     dim = x.shape[axis]
     if start < 0:
@@ -249,7 +251,7 @@ def _split(e: Emitter, a: Arguments) -> list[Tensor]:
     elif not isinstance(dim, int):
         a.refuse("the number of parts of an axis whose size is open is not known")
     else:
-        size = a.int("split_size") if a.has("split_size") else -(-dim // max(a.int("chunks"), 1))
+        size = a.whole("split_size") if a.has("split_size") else -(-dim // max(a.whole("chunks"), 1))
         if size < 1 or -(-dim // size) > max(a.outputs, 1):
             a.wrong(f"{a.outputs} results of {dim} in parts of {size}")
         sizes = [min(size, dim - start) for start in range(0, dim, size)] or [0]

@@ -10,15 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from ....errors import ArgumentError, ArgumentTypeError
 from ....graph.activations import ACTIVATIONS
+from ....types import PoolReading
 from .layers import Layers, Matrix, Stack
 
 MAX_UNORDERED = 8              # layers whose orders are all tried
 SHOWN = 6                      # readings that a message lists
-POOLS = ("last", "step", "state", "mean", "max", "none")
+POOLS = get_args(PoolReading)
 NOTHING = ("none", "linear")
 RNN_ACTIVATIONS = ("tanh", "relu")
 _TYPEABLE = re.compile(r"[A-Za-z0-9_./-]+")
