@@ -69,7 +69,9 @@ int main(int argc, char **argv)
         must(le_model_dense(model, x, kernel, bias, hidden, chosen, &y, &error), &error);
     } else {
         const le_recurrent layer = {
-            .cell = gates == 4 ? LE_LSTM : gates == 3 ? LE_GRU : LE_RNN,
+            .cell = gates == 4   ? LE_LSTM
+                    : gates == 3 ? LE_GRU
+                                 : LE_RNN,
             .hidden = hidden,
             .x = x,
             .initial_h = LE_NONE,
@@ -88,8 +90,8 @@ int main(int argc, char **argv)
     const le_axis axis = {.steps = steps};
     const void *in[] = {numbers(dtype, batch * steps * inputs, 4)};
     void *out[] = {numbers(dtype, batch * steps * hidden, 5)};
-    const le_run run = {.batch = batch, .axes = &axis, .inputs = in, .outputs = out, .threads = 1,
-                        .block_steps = BLOCK_STEPS};
+    const le_run run = {
+        .batch = batch, .axes = &axis, .inputs = in, .outputs = out, .threads = 1, .block_steps = BLOCK_STEPS};
     must(le_model_run(model, &run, &error), &error); /* makes the workspace */
     must(counted_run(model, &run, &error), &error);
     double sum = 0;

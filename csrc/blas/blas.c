@@ -10,10 +10,10 @@ typedef void sgemm_lp64(int, int, int, int32_t, int32_t, int32_t, float, const f
                         float, float *, int32_t);
 typedef void sgemm_ilp64(int, int, int, int64_t, int64_t, int64_t, float, const float *, int64_t, const float *, int64_t,
                          float, float *, int64_t);
-typedef void dgemm_lp64(int, int, int, int32_t, int32_t, int32_t, double, const double *, int32_t, const double *,
-                        int32_t, double, double *, int32_t);
-typedef void dgemm_ilp64(int, int, int, int64_t, int64_t, int64_t, double, const double *, int64_t, const double *,
-                         int64_t, double, double *, int64_t);
+typedef void dgemm_lp64(int, int, int, int32_t, int32_t, int32_t, double, const double *, int32_t, const double *, int32_t,
+                        double, double *, int32_t);
+typedef void dgemm_ilp64(int, int, int, int64_t, int64_t, int64_t, double, const double *, int64_t, const double *, int64_t,
+                         double, double *, int64_t);
 /* ?gemm of Fortran, as SciPy's cython_blas passes it on: everything by address, columns first. */
 typedef void sgemm_fortran(char *, char *, int *, int *, int *, float *, float *, int *, float *, int *, float *, float *,
                            int *);
@@ -59,8 +59,8 @@ le_status le_blas_set(void *sgemm, void *dgemm, le_blas_kind kind)
     while (atomic_flag_test_and_set_explicit(&setting, memory_order_acquire))
         ; /* some loads and stores, never a wait for anything else */
     int i = 0;
-    while (i < provider_count && (providers[i].sgemm != wanted.sgemm || providers[i].dgemm != wanted.dgemm ||
-                                  providers[i].kind != wanted.kind))
+    while (i < provider_count &&
+           (providers[i].sgemm != wanted.sgemm || providers[i].dgemm != wanted.dgemm || providers[i].kind != wanted.kind))
         i++;
     if (i == provider_count && i < MOST_PROVIDERS)
         providers[provider_count++] = wanted;
@@ -77,34 +77,32 @@ static int fits(const provider *with, size_t m, size_t n, size_t k)
 }
 
 /* Row by row, A B is what is, column by column, B' A'. */
-#define DEFINE_GEMM(letter, real)                                                                                   \
-    void le_blas_##letter##gemm(size_t m, size_t n, size_t k, const real *a, const real *b, real *c)               \
-    {                                                                                                               \
-        const provider *with = atomic_load_explicit(&current, memory_order_acquire);                                \
-        void *gemm = with->letter##gemm;                                                                            \
-        if (m == 0 || n == 0)                                                                                       \
-            return;                                                                                                 \
-        if (gemm == NULL || k == 0 || !fits(with, m, n, k)) {                                                       \
-            memset(c, 0, m * n * sizeof *c);                                                                        \
-            for (size_t i = 0; i < m; i++)                                                                          \
-                for (size_t p = 0; p < k; p++)                                                                      \
-                    for (size_t j = 0; j < n; j++)                                                                  \
-                        c[i * n + j] += a[i * k + p] * b[p * n + j];                                                \
-        } else if (with->kind == LE_BLAS_ILP64) {                                                                   \
-            ((letter##gemm_ilp64 *)gemm)(CBLAS_ROW_MAJOR, CBLAS_NO_TRANS, CBLAS_NO_TRANS, (int64_t)m,               \
-                                             (int64_t)n, (int64_t)k, 1, a, (int64_t)k, b, (int64_t)n, 0, c,         \
-                                             (int64_t)n);                                                           \
-        } else if (with->kind == LE_BLAS_LP64) {                                                                    \
-            ((letter##gemm_lp64 *)gemm)(CBLAS_ROW_MAJOR, CBLAS_NO_TRANS, CBLAS_NO_TRANS, (int32_t)m,                \
-                                            (int32_t)n, (int32_t)k, 1, a, (int32_t)k, b, (int32_t)n, 0, c,          \
-                                            (int32_t)n);                                                            \
-        } else {                                                                                                    \
-            char plain = 'N';                                                                                       \
-            int rows = (int)m, columns = (int)n, inner = (int)k;                                                    \
-            real one = 1, zero = 0;                                                                                 \
-            ((letter##gemm_fortran *)gemm)(&plain, &plain, &columns, &rows, &inner, &one, (real *)b, &columns,  \
-                                               (real *)a, &inner, &zero, c, &columns);                              \
-        }                                                                                                           \
+#define DEFINE_GEMM(letter, real)                                                                                         \
+    void le_blas_##letter##gemm(size_t m, size_t n, size_t k, const real *a, const real *b, real *c)                      \
+    {                                                                                                                     \
+        const provider *with = atomic_load_explicit(&current, memory_order_acquire);                                      \
+        void *gemm = with->letter##gemm;                                                                                  \
+        if (m == 0 || n == 0)                                                                                             \
+            return;                                                                                                       \
+        if (gemm == NULL || k == 0 || !fits(with, m, n, k)) {                                                             \
+            memset(c, 0, m * n * sizeof *c);                                                                              \
+            for (size_t i = 0; i < m; i++)                                                                                \
+                for (size_t p = 0; p < k; p++)                                                                            \
+                    for (size_t j = 0; j < n; j++)                                                                        \
+                        c[i * n + j] += a[i * k + p] * b[p * n + j];                                                      \
+        } else if (with->kind == LE_BLAS_ILP64) {                                                                         \
+            ((letter##gemm_ilp64 *)gemm)(CBLAS_ROW_MAJOR, CBLAS_NO_TRANS, CBLAS_NO_TRANS, (int64_t)m, (int64_t)n,         \
+                                         (int64_t)k, 1, a, (int64_t)k, b, (int64_t)n, 0, c, (int64_t)n);                  \
+        } else if (with->kind == LE_BLAS_LP64) {                                                                          \
+            ((letter##gemm_lp64 *)gemm)(CBLAS_ROW_MAJOR, CBLAS_NO_TRANS, CBLAS_NO_TRANS, (int32_t)m, (int32_t)n,          \
+                                        (int32_t)k, 1, a, (int32_t)k, b, (int32_t)n, 0, c, (int32_t)n);                   \
+        } else {                                                                                                          \
+            char plain = 'N';                                                                                             \
+            int rows = (int)m, columns = (int)n, inner = (int)k;                                                          \
+            real one = 1, zero = 0;                                                                                       \
+            ((letter##gemm_fortran *)gemm)(&plain, &plain, &columns, &rows, &inner, &one, (real *)b, &columns, (real *)a, \
+                                           &inner, &zero, c, &columns);                                                   \
+        }                                                                                                                 \
     }
 DEFINE_GEMM(s, float)
 DEFINE_GEMM(d, double)

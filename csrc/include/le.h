@@ -100,6 +100,7 @@ void le_blas_dgemm(size_t m, size_t n, size_t k, const double *a, const double *
 typedef enum le_dtype { LE_FLOAT32 = 0, LE_FLOAT64 = 1 } le_dtype;
 typedef enum le_gemm { LE_GEMM_PACKED = 0, LE_GEMM_BLAS = 1 } le_gemm;
 
+/* clang-format off */
 #define LE_ACTIVATION_LIST(X)                                                                         \
     X(LINEAR, "linear") X(SIGMOID, "sigmoid") X(TANH, "tanh") X(RELU, "relu") X(AFFINE, "affine")     \
     X(LEAKY_RELU, "leaky_relu") X(THRESHOLDED_RELU, "thresholded_relu") X(SCALED_TANH, "scaled_tanh") \
@@ -108,12 +109,13 @@ typedef enum le_gemm { LE_GEMM_PACKED = 0, LE_GEMM_BLAS = 1 } le_gemm;
     X(EXPONENTIAL, "exponential") X(RELU6, "relu6") X(MISH, "mish") X(HARD_SILU, "hard_silu")         \
     X(HARD_TANH, "hard_tanh") X(LOG_SIGMOID, "log_sigmoid") X(SOFTMAX, "softmax")                     \
     X(LOG_SOFTMAX, "log_softmax")
+/* clang-format on */
 
 typedef enum le_act_kind {
 #define X(name, text) LE_ACT_##name,
     LE_ACTIVATION_LIST(X)
 #undef X
-    LE_ACT_COUNT
+        LE_ACT_COUNT
 } le_act_kind;
 
 /* An activation with its parameters (those it does not use are ignored). */
@@ -129,7 +131,7 @@ int le_activation_find(const char *name);
 
 typedef struct le_model le_model;
 typedef int32_t le_value; /* names a value of one model; -1 stands for "none" */
-#define LE_NONE ((le_value)-1)
+#define LE_NONE ((le_value) - 1)
 
 typedef struct le_model_options {
     const char *isa;    /* a variant's name, or null for the best this CPU has */

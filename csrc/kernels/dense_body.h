@@ -2,7 +2,9 @@
 #ifndef LE_DENSE_BODY_H
 #define LE_DENSE_BODY_H
 
+#include "kernels/activation_body.h"
 #include "kernels/gemm_body.h"
+#include "kernels/partial_body.h"
 
 /* Activate the sums of some rows and write them out. */
 LE_INLINE void dense_rows(const le_dense_panel *p, int linear, size_t row, size_t end)

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "kernels/kernels.h"
-#include "kernels/math_body.h"
 
 typedef vec tile_sums[TILE_ROWS][LE_MAX_NV];
 
@@ -121,17 +120,17 @@ LE_INLINE void tile_of(const int rows, const int nv, const real *const *a, size_
 
 /* A function of its own for each width: its loops hold all vector registers, and inlined into a larger function gcc
  * spills some of them inside the loop. */
-#define LE_TILE_FUNCTION(NV)                                                                                          \
-    static LE_NOINLINE void tile_##NV(size_t rows, const real *const *a, size_t k0, size_t count, const real *w,      \
-                                      fetch next, real *out)                                                          \
-    {                                                                                                                 \
-        switch (rows) {                                                                                               \
-            LE_EACH_TILE_SIZE(LE_TILE_CASE_##NV)                                                                      \
-        }                                                                                                             \
+#define LE_TILE_FUNCTION(NV)                                                                                     \
+    static LE_NOINLINE void tile_##NV(size_t rows, const real *const *a, size_t k0, size_t count, const real *w, \
+                                      fetch next, real *out)                                                     \
+    {                                                                                                            \
+        switch (rows) {                                                                                          \
+            LE_EACH_TILE_SIZE(LE_TILE_CASE_##NV)                                                                 \
+        }                                                                                                        \
     }
-#define LE_TILE_CASE(SIZE, NV)                                                                                        \
-    case SIZE:                                                                                                        \
-        tile_of(SIZE, NV, a, k0, count, w, next, out);                                                                \
+#define LE_TILE_CASE(SIZE, NV)                         \
+    case SIZE:                                         \
+        tile_of(SIZE, NV, a, k0, count, w, next, out); \
         break;
 #define LE_TILE_CASE_1(SIZE) LE_TILE_CASE(SIZE, 1)
 #define LE_TILE_CASE_2(SIZE) LE_TILE_CASE(SIZE, 2)
@@ -142,8 +141,8 @@ LE_TILE_FUNCTION(2)
 LE_TILE_FUNCTION(3)
 LE_TILE_FUNCTION(4)
 
-LE_INLINE void tile_any(const int nv, size_t rows, const real *const *a, size_t k0, size_t count, const real *w,
-                        fetch next, real *out)
+LE_INLINE void tile_any(const int nv, size_t rows, const real *const *a, size_t k0, size_t count, const real *w, fetch next,
+                        real *out)
 {
     if (nv == 1)
         tile_1(rows, a, k0, count, w, next, out);
@@ -224,8 +223,8 @@ LE_INLINE void product_two_blocks(const int nv, size_t rows, const real *const *
 }
 
 /* The blocks before `stop`. `next`: what is read after this panel, or null where all weights stay in the cache. */
-LE_INLINE void product_until(const int nv, size_t rows, const real *const *a, size_t stop, const real *w,
-                             const void *next, real *out)
+LE_INLINE void product_until(const int nv, size_t rows, const real *const *a, size_t stop, const real *w, const void *next,
+                             real *out)
 {
     size_t k = 0;
     if (rows == 1 || rows == 2) /* the loads of these keep the memory busy by themselves */

@@ -32,31 +32,57 @@ typedef struct le_cell_config {
     int peephole_previous;
 } le_cell_config;
 
-/* One step of one panel of units for some rows. All strides are in elements. */
-typedef struct le_step {
+/* The cells of one panel of units in some rows, once the h part is there: all that an RNN and a projection need. Each
+ * family's own arguments begin with it. All strides are in elements. */
+typedef struct le_cells {
     size_t rows;
-    size_t units;              /* real units of the panel: 1..lanes for gates, 1..4*lanes for columns */
-    size_t first;              /* the panel's first unit: where it reads h_old and writes h_out */
-    size_t k;                  /* columns of h_prev: H, or the projected size */
-    int nv;                    /* LSTM: vectors of the panel, 4, or fewer where it has its gates side by side: gate j of
-                                  unit u is then column j * units + u of panel, x_part and scratch */
-    const void *panel;         /* [k][nv][lanes] */
-    const void *next;          /* the weights read after these, to be fetched meanwhile; null where they are in cache */
-    const void *const *h_prev; /* [rows] -> [k], what is multiplied */
-    const void *const *h_old;  /* [rows] -> [H], the state of the step before (GRU) */
-    void *const *h_out;        /* [rows] -> [H] */
-    const void *x_part;        /* [rows][nv*lanes] */
-    const void *x_last;        /* lstm_row: x_part of the last panel */
-    const void *bias;          /* [nv*lanes]; GRU with reset after: [4*lanes], z, r, Wb_h, Rb_h */
-    const void *peephole;      /* [3*lanes] i,o,f, or null */
-    void *c;                   /* [rows][lanes]: c of an LSTM, z of a GRU with reset before */
-    size_t c_panel;            /* elements from one group of `lanes` units of c to the next (columns span several) */
-    const le_cell_config *cell;
-    void *scratch;             /* [rows][nv*lanes] */
-    void *trace;               /* [rows][nv*lanes] gate values after activation, or null */
-} le_step;
+    size_t units;        /* real units of the panel: 1..lanes for gates, 1..4*lanes for columns */
+    size_t first;        /* the panel's first unit: where it reads h_old and writes h_out */
+    const void *x_part;  /* [rows][nv*lanes]; null for a projection */
+    void *sums;          /* [rows][nv*lanes], the h part, as `product` makes it; an LSTM writes over it */
+    const void *bias;    /* [nv*lanes]; GRU with reset after: [4*lanes], z, r, Wb_h, Rb_h; null for a projection */
+    void *const *h_out;  /* [rows] -> [H] */
+    const le_cell_config *config;
+} le_cells;
 
-typedef void (*le_step_kernel)(const le_step *step);
+typedef struct le_lstm_cells {
+    le_cells panel;
+    int nv;               /* vectors of the panel, 4, or fewer where it has its gates side by side: gate j of unit u is
+                             then column j * units + u of weights, x_part and sums */
+    const void *peephole; /* [3*lanes] i,o,f, or null */
+    void *c;              /* [rows][lanes] */
+} le_lstm_cells;
+
+/* The cells of an LSTM and the product before them, which fills their sums. */
+typedef struct le_lstm_step {
+    le_lstm_cells cells;
+    size_t k;                  /* columns of h_prev: H, or the projected size */
+    const void *weights;       /* [k][nv][lanes] */
+    const void *next;          /* the weights read after these, to be fetched meanwhile; null where they are in cache */
+    const void *const *h_prev; /* [rows] -> [k] */
+} le_lstm_step;
+
+/* The cells of an LSTM for one row and several panels, side by side. */
+typedef struct le_lstm_row {
+    size_t panels, units; /* units: real ones of all panels */
+    int last_nv;          /* `nv` of the last panel */
+    const void *x_part;   /* [nv*lanes] of the first panel */
+    size_t x_panel;       /* elements from there to that of the next, and so on, but for the last panel: */
+    const void *x_last;
+    void *sums;           /* [panels][nv*lanes] */
+    const void *bias;     /* [panels][nv*lanes] */
+    void *c;              /* [lanes] of the first panel */
+    size_t c_panel;       /* elements from there to that of the next */
+    void *h;              /* [units] */
+} le_lstm_row;
+
+typedef struct le_gru_cells {
+    le_cells panel;
+    const void *const *h_old; /* [rows] -> [H], the state of the step before */
+    void *z;                  /* reset before the product: [rows][lanes] of the panel's first units, written with the gates
+                                 and read with the candidates; null where it comes after */
+    size_t z_panel;           /* elements from one group of `lanes` units to the next: columns span several */
+} le_gru_cells;
 
 /* Panels side by side, for one row. */
 typedef struct le_panels {
@@ -72,7 +98,7 @@ typedef struct le_dense_panel {
     size_t rows, units, k;
     size_t first;          /* the panel's first unit: where it writes in out */
     const void *panel;     /* [k][nv][lanes] */
-    const void *next;      /* as in le_step */
+    const void *next;      /* as in le_lstm_step */
     const void *const *a;  /* [rows] -> [k] */
     const void *bias;      /* [nv*lanes] */
     void *const *out;      /* [rows] -> [units of all panels] */
@@ -88,26 +114,27 @@ typedef struct le_kernels {
     int lanes;
     int tile_rows;           /* rows of the largest register tile */
 
-    /* out[r][nv*lanes] = a[r] * panel, r < rows; out is dense. nv 1..4. next: as in le_step. */
+    /* out[r][nv*lanes] = a[r] * panel, r < rows; out is dense. nv 1..4. next: as in
+     * le_lstm_step. */
     void (*product)(int nv, size_t rows, const void *const *a, size_t k, const void *panel, const void *next, void *out);
     /* One row by several panels: out[panel][nv*lanes], of the last panel the first last_nv*lanes. */
     void (*row_product)(int nv, const le_panels *panels, const void *a, size_t k, void *out);
     void (*dense)(const le_dense_panel *panel);
     /* LSTM with sigmoid, tanh, tanh and no extras: the cell follows each tile of the product. */
-    le_step_kernel lstm;
-    /* Its cells for one row and all panels: `scratch` [panels][nv*lanes] holds the h part; `units` and `bias` are those
-     * of all; `x_panel`: elements of x_part from one panel to the next. */
-    void (*lstm_row)(const le_step *step, size_t panels, size_t x_panel);
-    /* The cells of a panel alone; `scratch` holds the h part, as `product` makes it. */
-    le_step_kernel lstm_general;
-    /* h of a projected LSTM: columns, no inputs and no bias. */
-    le_step_kernel projection;
+    void (*lstm)(const le_lstm_step *step);
+    /* Its cells alone, for one row. */
+    void (*lstm_row)(const le_lstm_row *row);
+    /* The cells of any LSTM. */
+    void (*lstm_general)(const le_lstm_cells *cells);
+    /* h of a projected LSTM: columns. */
+    void (*projection)(const le_cells *cells);
     /* GRU with the reset gate after the product (linear_before_reset = 1): z, r, h together. */
-    le_step_kernel gru_after;
-    /* GRU with the reset gate before it: first z into c and r * h into h_out; then, over r * h, the new h (columns). */
-    le_step_kernel gru_before_gates, gru_before_candidate;
+    void (*gru_after)(const le_gru_cells *cells);
+    /* GRU with the reset gate before it: first z, and r * h into h_out; then, over r * h, the new h (columns). */
+    void (*gru_before_gates)(const le_gru_cells *cells);
+    void (*gru_before_candidate)(const le_gru_cells *cells);
     /* RNN: columns. */
-    le_step_kernel rnn;
+    void (*rnn)(const le_cells *cells);
 
     /* x[0..n) = activation(x), element-wise kinds only. */
     void (*activate)(le_activation activation, size_t n, void *x);

@@ -6,8 +6,9 @@
 #ifndef LE_LSTM_BODY_H
 #define LE_LSTM_BODY_H
 
+#include "kernels/activation_body.h"
 #include "kernels/gemm_body.h"
-#include "kernels/math_body.h"
+#include "kernels/partial_body.h"
 
 enum { GATE_I, GATE_O, GATE_F, GATE_C, LSTM_GATES, WIDTH = LSTM_GATES * LANES };
 
@@ -54,70 +55,74 @@ LE_INLINE void lstm_output_apart(const real *sums, const real *c, real *h, size_
 }
 
 /* A panel with its gates side by side: its sums have no room for the output gate to wait in. */
-LE_INLINE void lstm_close(size_t units, const real *x, const real *bias, const real *sums, real *c, real *h)
+LE_INLINE void lstm_tail(size_t units, const real *x, const real *bias, const real *sums, real *c, real *h)
 {
     const quotient o = lstm_state(1, units, x, bias, sums, c);
     lstm_output(o, c, h, units);
 }
 
-static void lstm_close_panel(const le_step *s)
+static void lstm_tail_panel(const le_lstm_step *step)
 {
-    const size_t width = (size_t)s->nv * LANES;
-    product(s->nv, s->rows, s->h_prev, s->k, s->panel, s->next, s->scratch);
+    const le_cells *s = &step->cells.panel;
+    const int nv = step->cells.nv;
+    const size_t width = (size_t)nv * LANES;
+    product(nv, s->rows, step->h_prev, step->k, step->weights, step->next, s->sums);
     for (size_t r = 0; r < s->rows; r++)
-        lstm_close(s->units, (const real *)s->x_part + r * width, s->bias, (const real *)s->scratch + r * width,
-                   (real *)s->c + r * LANES, (real *)s->h_out[r] + s->first);
+        lstm_tail(s->units, (const real *)s->x_part + r * width, s->bias, (const real *)s->sums + r * width,
+                  (real *)step->cells.c + r * LANES, (real *)s->h_out[r] + s->first);
 }
 
 /* The last block of k a tile at a time, each followed by its cells: their inputs are then in the nearest cache, and the
  * cells' long chains run beside the next tile's products. */
-static void lstm(const le_step *s)
+static void lstm(const le_lstm_step *step)
 {
-    if (s->nv < LSTM_GATES) {
-        lstm_close_panel(s);
+    if (step->cells.nv < LSTM_GATES) {
+        lstm_tail_panel(step);
         return;
     }
-    const size_t last = s->k > 0 ? (s->k - 1) / LE_K_BLOCK * LE_K_BLOCK : 0;
-    const real *const *const h = (const real *const *)s->h_prev;
-    const real *const panel = s->panel;
-    real *const scratch = s->scratch, *const c = s->c;
-    const void *const last_block = s->next ? panel + last * WIDTH : NULL;
-    product_until(LSTM_GATES, s->rows, h, last, panel, last_block, scratch);
-    tiling t = tiles_of(LSTM_GATES, s->rows, s->next, s->k - last);
+    const le_cells *s = &step->cells.panel;
+    const size_t last = step->k > 0 ? (step->k - 1) / LE_K_BLOCK * LE_K_BLOCK : 0;
+    const real *const *const h = (const real *const *)step->h_prev;
+    const real *const weights = step->weights;
+    real *const sums = s->sums, *const c = step->cells.c;
+    const void *const last_block = step->next ? weights + last * WIDTH : NULL;
+    product_until(LSTM_GATES, s->rows, h, last, weights, last_block, sums);
+    tiling t = tiles_of(LSTM_GATES, s->rows, step->next, step->k - last);
     for (size_t tile = 0, row = 0; tile < t.tiles; tile++) {
         const size_t end = row + tile_rows(&t, tile);
-        tile_any(LSTM_GATES, end - row, h + row, last, s->k - last, panel, t.next, scratch + row * WIDTH);
-        tile_fetched(&t, s->k - last);
+        tile_any(LSTM_GATES, end - row, h + row, last, step->k - last, weights, t.next, sums + row * WIDTH);
+        tile_fetched(&t, step->k - last);
         for (size_t r = row; r < end; r++)
-            lstm_state_apart((const real *)s->x_part + r * WIDTH, s->bias, scratch + r * WIDTH, c + r * LANES);
+            lstm_state_apart((const real *)s->x_part + r * WIDTH, s->bias, sums + r * WIDTH, c + r * LANES);
         for (; row < end; row++)
-            lstm_output_apart(scratch + row * WIDTH, c + row * LANES, (real *)s->h_out[row] + s->first, s->units);
+            lstm_output_apart(sums + row * WIDTH, c + row * LANES, (real *)s->h_out[row] + s->first, s->units);
     }
 }
 
 /* One row: its panels take the place of rows, for the same reason. */
-static void lstm_row(const le_step *s, size_t panels, size_t x_panel)
+static void lstm_row(const le_lstm_row *s)
 {
     const real *x = s->x_part, *bias = s->bias;
-    real *const sums = s->scratch, *const c = s->c, *const h = (real *)s->h_out[0] + s->first;
-    const size_t whole = s->nv < LSTM_GATES ? panels - 1 : panels;
+    real *const sums = s->sums, *const c = s->c, *const h = s->h;
+    const size_t whole = s->last_nv < LSTM_GATES ? s->panels - 1 : s->panels;
     for (size_t i = 0; i < whole; i++)
-        lstm_state_apart(x + i * x_panel, bias + i * WIDTH, sums + i * WIDTH, c + i * s->c_panel);
-    if (whole < panels)
-        lstm_close(s->units - whole * LANES, s->x_last, bias + whole * WIDTH, sums + whole * WIDTH, c + whole * s->c_panel,
-                   h + whole * LANES);
+        lstm_state_apart(x + i * s->x_panel, bias + i * WIDTH, sums + i * WIDTH, c + i * s->c_panel);
+    if (whole < s->panels)
+        lstm_tail(s->units - whole * LANES, s->x_last, bias + whole * WIDTH, sums + whole * WIDTH, c + whole * s->c_panel,
+                  h + whole * LANES);
     for (size_t i = 0; i < whole; i++)
         lstm_output_apart(sums + i * WIDTH, c + i * s->c_panel, h + i * LANES, s->units - i * LANES);
 }
 
 /* Any LSTM cell for one row: sums of the h part come from scratch. */
-LE_INLINE void lstm_cell_general(const int tail, const le_step *s, size_t row)
+LE_INLINE void lstm_cell_general(const int tail, const le_lstm_cells *cells, size_t row)
 {
-    const size_t at = row * (size_t)(s->nv * LANES);
-    const real *x = (const real *)s->x_part + at, *sums = (const real *)s->scratch + at;
-    const real *bias = s->bias, *peephole = s->peephole;
-    const le_cell_config *cell = s->cell;
-    real *c = (real *)s->c + row * LANES;
+    const le_cells *s = &cells->panel;
+    const size_t at = row * (size_t)(cells->nv * LANES);
+    const real *x = (const real *)s->x_part + at, *sums = (const real *)s->sums + at;
+    const real *bias = s->bias, *peephole = cells->peephole;
+    const le_cell_config *cell = s->config;
+    real *c = (real *)cells->c + row * LANES;
     vec gate[LSTM_GATES];
     for (int j = 0; j < LSTM_GATES; j++)
         gate[j] = lstm_gate(tail, j, s->units, x, sums, bias);
@@ -137,23 +142,16 @@ LE_INLINE void lstm_cell_general(const int tail, const le_step *s, size_t row)
     const vec o = v_activate(cell->f, v_clip(gate[GATE_O], cell->clip));
     v_store(c, next);
     store_units((real *)s->h_out[row] + s->first, v_mul(o, v_activate(cell->h, next)), s->units);
-    if (s->trace) {
-        real *trace = (real *)s->trace + row * WIDTH;
-        v_store(trace + GATE_I * LANES, i);
-        v_store(trace + GATE_O * LANES, o);
-        v_store(trace + GATE_F * LANES, f);
-        v_store(trace + GATE_C * LANES, g);
-    }
 }
 
-static void lstm_general(const le_step *s)
+static void lstm_general(const le_lstm_cells *cells)
 {
-    if (s->nv == LSTM_GATES)
-        for (size_t row = 0; row < s->rows; row++)
-            lstm_cell_general(0, s, row);
+    if (cells->nv == LSTM_GATES)
+        for (size_t row = 0; row < cells->panel.rows; row++)
+            lstm_cell_general(0, cells, row);
     else
-        for (size_t row = 0; row < s->rows; row++)
-            lstm_cell_general(1, s, row);
+        for (size_t row = 0; row < cells->panel.rows; row++)
+            lstm_cell_general(1, cells, row);
 }
 
 #endif

@@ -68,9 +68,9 @@ static LE_NOINLINE void row_end(int panels, int last_nv, const real *a, size_t k
                                 real *const *to, real *to_last)
 {
     switch (panels * LE_MAX_NV + last_nv) {
-#define LE_CASE(PANELS, LAST)                                                                                         \
-    case PANELS * LE_MAX_NV + LAST:                                                                                   \
-        row_with_last(PANELS, LE_MAX_NV, LAST, a, k, w, last, to, to_last);                                           \
+#define LE_CASE(PANELS, LAST)                                               \
+    case (PANELS) * LE_MAX_NV + (LAST):                                     \
+        row_with_last(PANELS, LE_MAX_NV, LAST, a, k, w, last, to, to_last); \
         break;
         LE_CASE(1, 1)
         LE_CASE(1, 2)

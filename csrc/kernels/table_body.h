@@ -2,12 +2,15 @@
 #include <string.h>
 
 #include "base/cpu.h"
+#include "kernels/activation_body.h"
 #include "kernels/dense_body.h"
 #include "kernels/gemm_body.h"
 #include "kernels/gru_body.h"
 #include "kernels/lstm_body.h"
-#include "kernels/math_body.h"
+#include "kernels/projection_body.h"
+#include "kernels/rnn_body.h"
 #include "kernels/row_body.h"
+#include "kernels/softmax_body.h"
 
 const le_kernels LE_TABLE = {
     .name = LE_TABLE_NAME,

@@ -8,7 +8,12 @@
 
 /* How weights stand in a block. */
 typedef enum le_layout {
-    LE_LAYOUT_ROWS, LE_LAYOUT_COLUMNS, LE_LAYOUT_BIAS, LE_LAYOUT_UNITS, LE_LAYOUT_GRU_BIAS, LE_LAYOUT_PLAIN,
+    LE_LAYOUT_ROWS,
+    LE_LAYOUT_COLUMNS,
+    LE_LAYOUT_BIAS,
+    LE_LAYOUT_UNITS,
+    LE_LAYOUT_GRU_BIAS,
+    LE_LAYOUT_PLAIN,
     LE_LAYOUT_TRANSPOSED,
 } le_layout;
 

@@ -141,8 +141,9 @@ void le_dense_block(const le_dense_layer *layer, const le_thread_group *threads,
             part.first = panel * width;
             part.units = layer->units - part.first < width ? layer->units - part.first : width;
             part.panel = layer->w.data + panel * layer->w.panel_bytes;
-            part.next = work->fetch ? layer->w.data + (panel + 1 < last_panel ? panel + 1 : first_panel) * layer->w.panel_bytes
-                                    : NULL;
+            part.next = work->fetch
+                            ? layer->w.data + (panel + 1 < last_panel ? panel + 1 : first_panel) * layer->w.panel_bytes
+                            : NULL;
             part.bias = layer->bias + panel * width * es;
             kernels->dense(&part);
         }

@@ -24,10 +24,10 @@ static const char *bias_of(const plain_weights *plain, int recurrent, size_t gat
 
 /* A phase of `gates` gates side by side, from `first_gate` on. */
 static le_status pack_gate_phase(const le_packer *packer, const plain_weights *plain, size_t first_gate, int gates,
-                                 le_step_kernel cells, le_phase *phase)
+                                 le_phase_kind kind, le_phase *phase)
 {
     const size_t skip = first_gate * plain->hidden * plain->es;
-    phase->cells = cells;
+    phase->kind = kind;
     phase->first_gate = (int)first_gate;
     phase->units = plain->hidden;
     phase->panel_units = (size_t)packer->kernels->lanes;
@@ -37,8 +37,8 @@ static le_status pack_gate_phase(const le_packer *packer, const plain_weights *p
     le_status status = le_pack_rows(packer, phase->order, gates, plain->hidden, plain->features,
                                     plain->w + skip * plain->features, &phase->w);
     if (status == LE_OK)
-        status = le_pack_rows(packer, phase->order, gates, plain->hidden, plain->output,
-                              plain->r + skip * plain->output, &phase->r);
+        status = le_pack_rows(packer, phase->order, gates, plain->hidden, plain->output, plain->r + skip * plain->output,
+                              &phase->r);
     if (status == LE_OK)
         status = le_pack_bias(packer, gates, plain->hidden, bias_of(plain, 0, first_gate), bias_of(plain, 1, first_gate),
                               &phase->bias);
@@ -48,11 +48,11 @@ static le_status pack_gate_phase(const le_packer *packer, const plain_weights *p
 }
 
 /* A phase of one gate, its units as columns. */
-static le_status pack_column_phase(const le_packer *packer, const plain_weights *plain, size_t gate,
-                                   le_step_kernel cells, le_phase *phase)
+static le_status pack_column_phase(const le_packer *packer, const plain_weights *plain, size_t gate, le_phase_kind kind,
+                                   le_phase *phase)
 {
     const size_t skip = gate * plain->hidden * plain->es;
-    phase->cells = cells;
+    phase->kind = kind;
     phase->first_gate = (int)gate;
     phase->units = plain->hidden;
     phase->panel_units = LE_MAX_NV * (size_t)packer->kernels->lanes;
@@ -61,8 +61,8 @@ static le_status pack_column_phase(const le_packer *packer, const plain_weights 
     le_status status = le_pack_rows(packer, LE_ORDER_UNITS, 1, plain->hidden, plain->features,
                                     plain->w + skip * plain->features, &phase->w);
     if (status == LE_OK)
-        status = le_pack_rows(packer, LE_ORDER_UNITS, 1, plain->hidden, plain->output,
-                              plain->r + skip * plain->output, &phase->r);
+        status = le_pack_rows(packer, LE_ORDER_UNITS, 1, plain->hidden, plain->output, plain->r + skip * plain->output,
+                              &phase->r);
     if (status == LE_OK)
         status = le_pack_units(packer, plain->hidden, bias_of(plain, 0, gate), bias_of(plain, 1, gate), &phase->bias);
     return status;
@@ -95,13 +95,13 @@ static le_status pack_lstm(const le_packer *packer, const le_recurrent *spec, co
     const le_kernels *kernels = packer->kernels;
     le_phase *gates = &direction->phase[0], *projection = &direction->phase[1];
     direction->phases = 1;
-    gates->fused = is_common_lstm(spec, &direction->config) ? kernels->lstm : NULL;
-    le_status status = pack_gate_phase(packer, plain, 0, 4, kernels->lstm_general, gates);
+    const le_phase_kind kind = is_common_lstm(spec, &direction->config) ? LE_PHASE_LSTM : LE_PHASE_LSTM_GENERAL;
+    le_status status = pack_gate_phase(packer, plain, 0, 4, kind, gates);
     if (status != LE_OK || !spec->projection)
         return status;
     direction->phases = 2;
     gates->to_middle = projection->from_middle = 1;
-    projection->cells = kernels->projection;
+    projection->kind = LE_PHASE_PROJECTION;
     projection->units = spec->projection;
     projection->panel_units = LE_MAX_NV * (size_t)kernels->lanes;
     projection->order = LE_ORDER_UNITS;
@@ -111,16 +111,14 @@ static le_status pack_lstm(const le_packer *packer, const le_recurrent *spec, co
 static le_status pack_gru(const le_packer *packer, const le_recurrent *spec, const plain_weights *plain,
                           le_recurrent_direction *direction)
 {
-    const le_kernels *kernels = packer->kernels;
     direction->phases = spec->linear_before_reset ? 1 : 2;
     if (spec->linear_before_reset) {
-        const le_status status = pack_gate_phase(packer, plain, 0, 3, kernels->gru_after, &direction->phase[0]);
+        const le_status status = pack_gate_phase(packer, plain, 0, 3, LE_PHASE_GRU_AFTER, &direction->phase[0]);
         return status == LE_OK ? split_gru_bias(packer, plain, &direction->phase[0]) : status;
     }
     direction->phase[0].to_middle = direction->phase[1].from_middle = 1;
-    const le_status status = pack_gate_phase(packer, plain, 0, 2, kernels->gru_before_gates, &direction->phase[0]);
-    return status == LE_OK
-               ? pack_column_phase(packer, plain, 2, kernels->gru_before_candidate, &direction->phase[1]) : status;
+    const le_status status = pack_gate_phase(packer, plain, 0, 2, LE_PHASE_GRU_GATES, &direction->phase[0]);
+    return status == LE_OK ? pack_column_phase(packer, plain, 2, LE_PHASE_GRU_CANDIDATE, &direction->phase[1]) : status;
 }
 
 static le_status pack_direction(const le_packer *given, le_gemm gemm, const le_recurrent *spec, int d,
@@ -132,8 +130,13 @@ static le_status pack_direction(const le_packer *given, le_gemm gemm, const le_r
         once.consumed = NULL; /* W is read again below */
     direction->reverse = spec->direction == LE_REVERSE || d == 1;
     direction->config = (le_cell_config){
-        .f = spec->activations[d][0], .g = spec->activations[d][1], .h = spec->activations[d][2], .clip = spec->clip,
-        .cell_clip = spec->cell_clip, .input_forget = spec->input_forget, .peephole_previous = spec->peephole_previous,
+        .f = spec->activations[d][0],
+        .g = spec->activations[d][1],
+        .h = spec->activations[d][2],
+        .clip = spec->clip,
+        .cell_clip = spec->cell_clip,
+        .input_forget = spec->input_forget,
+        .peephole_previous = spec->peephole_previous,
     };
     le_status status;
     if (spec->cell == LE_LSTM) {
@@ -142,7 +145,7 @@ static le_status pack_direction(const le_packer *given, le_gemm gemm, const le_r
         status = pack_gru(packer, spec, plain, direction);
     } else {
         direction->phases = 1;
-        status = pack_column_phase(packer, plain, 0, packer->kernels->rnn, &direction->phase[0]);
+        status = pack_column_phase(packer, plain, 0, LE_PHASE_RNN, &direction->phase[0]);
     }
     if (status == LE_OK && gemm == LE_GEMM_BLAS)
         status = le_pack_transposed(packer, plain->gates * plain->hidden, plain->features, plain->w, &direction->w_plain);
@@ -177,7 +180,11 @@ le_status le_recurrent_pack(const le_packer *packer, le_gemm gemm, size_t featur
             .b = spec->b ? (const char *)spec->b + dir * 2 * rows * es : NULL,
             .p = spec->p ? (const char *)spec->p + dir * 3 * hidden * es : NULL,
             .proj = spec->proj ? (const char *)spec->proj + dir * output * hidden * es : NULL,
-            .es = es, .features = features, .hidden = hidden, .output = output, .gates = gates,
+            .es = es,
+            .features = features,
+            .hidden = hidden,
+            .output = output,
+            .gates = gates,
         };
         status = pack_direction(packer, gemm, spec, d, &plain, &layer->direction[d]);
     }
@@ -215,8 +222,7 @@ void le_recurrent_unpack(const le_recurrent_layer *layer, le_weight which, size_
             const le_phase *phase = &phases[i];
             const int gates = phase->order == LE_ORDER_UNITS ? 1 : phase->w.nv;
             if (phase->w.panels > 0) /* not the projection */
-                unpack_part(layer->kernels, phase->order, gates, layer->hidden,
-                            which == LE_WEIGHT_W ? &phase->w : &phase->r,
+                unpack_part(layer->kernels, phase->order, gates, layer->hidden, which == LE_WEIGHT_W ? &phase->w : &phase->r,
                             (size_t)d * rows + (size_t)phase->first_gate * layer->hidden, begin, end, out);
         }
     }

@@ -24,7 +24,10 @@ static le_status take_panels(const le_packer *packer, const le_block_key *key, i
                              le_packed *out, int *found)
 {
     const size_t vector = (size_t)packer->kernels->lanes * le_dtype_size(packer->kernels->dtype);
-    *out = (le_packed){.k = key->k, .panels = panels, .nv = nv, .last_nv = last_nv,
+    *out = (le_packed){.k = key->k,
+                       .panels = panels,
+                       .nv = nv,
+                       .last_nv = last_nv,
                        .panel_bytes = le_mul(key->k, (size_t)nv * vector),
                        .last_bytes = le_mul(key->k, (size_t)last_nv * vector)};
     const size_t bytes = panels ? le_add(le_mul(out->panel_bytes, panels - 1), out->last_bytes) : 0;
@@ -59,26 +62,26 @@ static size_t rows_of_vector(const packing *job, size_t panel, size_t j, size_t 
 
 /* to[p * to_stride + r] = from[r * k + p] for p < k, r < rows, and 0 up to `lanes`. Column after column of a few rows:
  * what is written goes out in whole cache lines, what is read comes in as `rows` streams. */
-#define DEFINE_INTERLEAVE(name, real)                                                                       \
-    static void name(size_t rows, size_t lanes, size_t k, const real *from, real *to, size_t to_stride)    \
-    {                                                                                                       \
-        for (size_t p = 0; p < k; p++) {                                                                    \
-            for (size_t r = 0; r < rows; r++)                                                               \
-                to[p * to_stride + r] = from[r * k + p];                                                    \
-            for (size_t r = rows; r < lanes; r++)                                                           \
-                to[p * to_stride + r] = 0;                                                                  \
-        }                                                                                                   \
+#define DEFINE_INTERLEAVE(name, real)                                                                   \
+    static void name(size_t rows, size_t lanes, size_t k, const real *from, real *to, size_t to_stride) \
+    {                                                                                                   \
+        for (size_t p = 0; p < k; p++) {                                                                \
+            for (size_t r = 0; r < rows; r++)                                                           \
+                to[p * to_stride + r] = from[r * k + p];                                                \
+            for (size_t r = rows; r < lanes; r++)                                                       \
+                to[p * to_stride + r] = 0;                                                              \
+        }                                                                                               \
     }
 DEFINE_INTERLEAVE(interleave_f32, float)
 DEFINE_INTERLEAVE(interleave_f64, double)
 
 /* The reverse, the real rows alone. */
-#define DEFINE_SEPARATE(name, real)                                                                         \
-    static void name(size_t rows, size_t k, const real *from, size_t from_stride, real *to)                \
-    {                                                                                                       \
-        for (size_t p = 0; p < k; p++)                                                                      \
-            for (size_t r = 0; r < rows; r++)                                                               \
-                to[r * k + p] = from[p * from_stride + r];                                                  \
+#define DEFINE_SEPARATE(name, real)                                                         \
+    static void name(size_t rows, size_t k, const real *from, size_t from_stride, real *to) \
+    {                                                                                       \
+        for (size_t p = 0; p < k; p++)                                                      \
+            for (size_t r = 0; r < rows; r++)                                               \
+                to[r * k + p] = from[p * from_stride + r];                                  \
     }
 DEFINE_SEPARATE(separate_f32, float)
 DEFINE_SEPARATE(separate_f64, double)
@@ -91,16 +94,16 @@ static size_t tail_units(const packing *job, size_t panel)
 }
 
 /* Whether no exponent is all ones. The bits are compared, not the numbers: gcc makes vectors of this. */
-#define DEFINE_FINITE(name, bits, exponent)                                                                 \
-    static int name(size_t count, const void *numbers)                                                     \
-    {                                                                                                       \
-        int found = 0;                                                                                      \
-        for (size_t i = 0; i < count; i++) {                                                                \
-            bits number;                                                                                    \
-            memcpy(&number, (const char *)numbers + i * sizeof number, sizeof number);                      \
-            found |= (number & (exponent)) == (exponent);                                                   \
-        }                                                                                                   \
-        return !found;                                                                                      \
+#define DEFINE_FINITE(name, bits, exponent)                                            \
+    static int name(size_t count, const void *numbers)                                 \
+    {                                                                                  \
+        int found = 0;                                                                 \
+        for (size_t i = 0; i < count; i++) {                                           \
+            bits number;                                                               \
+            memcpy(&number, (const char *)numbers + i * sizeof number, sizeof number); \
+            found |= (number & (exponent)) == (exponent);                              \
+        }                                                                              \
+        return !found;                                                                 \
     }
 DEFINE_FINITE(finite_f32, uint32_t, UINT32_C(0x7f800000))
 DEFINE_FINITE(finite_f64, uint64_t, UINT64_C(0x7ff0000000000000))
@@ -225,8 +228,8 @@ static void pack_all_columns(const le_packer *packer, packing *job)
     }
 }
 
-le_status le_pack_rows(const le_packer *packer, le_panel_order order, int gates, size_t units, size_t k,
-                       const void *weights, le_packed *out)
+le_status le_pack_rows(const le_packer *packer, le_panel_order order, int gates, size_t units, size_t k, const void *weights,
+                       le_packed *out)
 {
     const le_kernels *kernels = packer->kernels;
     const size_t lanes = (size_t)kernels->lanes;
@@ -245,8 +248,7 @@ le_status le_pack_rows(const le_packer *packer, le_panel_order order, int gates,
         out->finite = *le_block_note(out->data);
         return LE_OK;
     }
-    packing job = {.order = order, .dtype = kernels->dtype, .lanes = lanes, .units = units, .packed = out,
-                   .from = weights};
+    packing job = {.order = order, .dtype = kernels->dtype, .lanes = lanes, .units = units, .packed = out, .from = weights};
     pack_all_rows(packer, &job, (size_t)gates);
     *le_block_note(out->data) = out->finite = !atomic_load(&job.not_finite);
     return le_block_share(packer, &key, out->data);
@@ -261,8 +263,12 @@ le_status le_pack_columns(const le_packer *packer, size_t units, size_t k, const
     const le_status status = take_panels(packer, &key, LE_MAX_NV, LE_MAX_NV, (units + width - 1) / width, out, &found);
     if (status != LE_OK || found)
         return status;
-    packing job = {.order = LE_ORDER_UNITS, .dtype = kernels->dtype, .lanes = (size_t)kernels->lanes, .units = units,
-                   .packed = out, .from = kernel};
+    packing job = {.order = LE_ORDER_UNITS,
+                   .dtype = kernels->dtype,
+                   .lanes = (size_t)kernels->lanes,
+                   .units = units,
+                   .packed = out,
+                   .from = kernel};
     pack_all_columns(packer, &job);
     return le_block_share(packer, &key, out->data);
 }
@@ -270,8 +276,8 @@ le_status le_pack_columns(const le_packer *packer, size_t units, size_t k, const
 void le_unpack_rows(const le_kernels *kernels, le_panel_order order, size_t units, const le_packed *packed, size_t begin,
                     size_t end, void *weights)
 {
-    const packing job = {.order = order, .dtype = kernels->dtype, .lanes = (size_t)kernels->lanes, .units = units,
-                         .packed = packed};
+    const packing job = {
+        .order = order, .dtype = kernels->dtype, .lanes = (size_t)kernels->lanes, .units = units, .packed = packed};
     const size_t es = le_dtype_size(kernels->dtype), nv = (size_t)packed->nv;
     for (size_t panel = 0; panel < packed->panels; panel++) {
         const size_t tail = tail_units(&job, panel), lanes = tail ? tail : job.lanes;
@@ -342,8 +348,7 @@ static size_t bias_bytes(const le_kernels *kernels, size_t gates, size_t hidden)
     return le_mul(le_mul(le_round_up(hidden, (size_t)kernels->lanes), gates), le_dtype_size(kernels->dtype));
 }
 
-le_status le_pack_bias(const le_packer *packer, int gates, size_t hidden, const void *first, const void *second,
-                       char **out)
+le_status le_pack_bias(const le_packer *packer, int gates, size_t hidden, const void *first, const void *second, char **out)
 {
     const le_kernels *kernels = packer->kernels;
     const size_t count = (size_t)gates, gate = hidden * le_dtype_size(kernels->dtype);

@@ -29,8 +29,8 @@ typedef enum le_panel_order { LE_ORDER_GATES, LE_ORDER_PACKED_TAIL, LE_ORDER_UNI
 
 /* Pack the rows of `weights` [gates*units, k] (gates is 1 for LE_ORDER_UNITS). Where the packer's store has what is
  * wanted, this and the functions below hold that. */
-le_status le_pack_rows(const le_packer *packer, le_panel_order order, int gates, size_t units, size_t k,
-                       const void *weights, le_packed *out);
+le_status le_pack_rows(const le_packer *packer, le_panel_order order, int gates, size_t units, size_t k, const void *weights,
+                       le_packed *out);
 
 /* Pack the columns of `kernel` [k, units] in LE_ORDER_UNITS. */
 le_status le_pack_columns(const le_packer *packer, size_t units, size_t k, const void *kernel, le_packed *out);
@@ -43,8 +43,7 @@ void le_unpack_columns(const le_kernels *kernels, size_t units, const le_packed 
                        void *kernel);
 
 /* A per-gate vector [gates*hidden] (may be null: zeros) plus a second one (may be null), as [panel][gates][lanes]. */
-le_status le_pack_bias(const le_packer *packer, int gates, size_t hidden, const void *first, const void *second,
-                       char **out);
+le_status le_pack_bias(const le_packer *packer, int gates, size_t hidden, const void *first, const void *second, char **out);
 
 /* The biases of a GRU with reset after: z and r add their two, h keeps them apart. input, recurrent [3*hidden], or both
  * null: zeros. [panel][z, r, Wb_h, Rb_h][lanes]. */

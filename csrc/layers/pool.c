@@ -3,17 +3,17 @@
 
 #include "layers/dense.h"
 
-#define POOL_ROW(type)                                                                           \
-    do {                                                                                         \
-        const type *in = (const type *)from;                                                     \
-        type *out = (type *)to;                                                                  \
-        for (size_t i = 0; i < features; i++) {                                                  \
-            const type value = in[i];                                                            \
-            if (kind == LE_POOL_MEAN)                                                            \
-                out[i] += value;                                                                 \
-            else                                                                                 \
-                out[i] = step == 0 || value > out[i] || value != value ? value : out[i];         \
-        }                                                                                        \
+#define POOL_ROW(type)                                                                   \
+    do {                                                                                 \
+        const type *in = (const type *)from;                                             \
+        type *out = (type *)to;                                                          \
+        for (size_t i = 0; i < features; i++) {                                          \
+            const type value = in[i];                                                    \
+            if (kind == LE_POOL_MEAN)                                                    \
+                out[i] += value;                                                         \
+            else                                                                         \
+                out[i] = step == 0 || value > out[i] || value != value ? value : out[i]; \
+        }                                                                                \
     } while (0)
 
 void le_pool_block(const le_kernels *kernels, le_pool_kind kind, size_t features, const le_thread_group *threads,

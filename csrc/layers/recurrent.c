@@ -3,8 +3,8 @@
  *   x part   = x W'         all steps of the block at once, panel by panel
  *   h_t, c_t = cell(x part_t + h_{t-1} R' + b)     one kernel call a panel and step
  *
- * Hidden units (panels) are shared by a thread group; its members wait for each other after every phase, because what follows reads all
- * units. Odd steps go through the panels backwards: the end of the weights is then still in the cache.
+ * Hidden units (panels) are shared by a thread group; its members wait for each other after every phase, because what
+ * follows reads all units. Odd steps go through the panels backwards: the end of the weights is then still in the cache.
  */
 #include "layers/recurrent.h"
 
@@ -102,8 +102,8 @@ static void project_panel(const le_recurrent_layer *layer, const le_packed *w, s
                             work->fetch_inputs ? next : NULL, to);
 }
 
-static void project_packed(const le_recurrent_layer *layer, const le_recurrent_direction *direction, const le_thread_group *threads,
-                           size_t count, const le_recurrent_work *work)
+static void project_packed(const le_recurrent_layer *layer, const le_recurrent_direction *direction,
+                           const le_thread_group *threads, size_t count, const le_recurrent_work *work)
 {
     for (int i = 0; i < direction->phases; i++) {
         const le_packed *w = &direction->phase[i].w;
@@ -126,26 +126,91 @@ typedef struct projected {
 } projected;
 
 /* One row by this member's panels of a matrix. */
-static void row_panels(const le_recurrent_layer *layer, const le_packed *packed, const le_thread_group *threads, const void *row,
-                       size_t k, int backwards, char *to)
+static void row_panels(const le_recurrent_layer *layer, const le_packed *packed, const le_thread_group *threads,
+                       const void *row, size_t k, int backwards, char *to)
 {
     size_t first, last;
     le_share(threads, packed->panels, &first, &last);
-    const le_panels panels = {.count = last - first, .first = panel_at(packed, first), .bytes = packed->panel_bytes,
-                              .backwards = backwards, .last_nv = last == packed->panels ? packed->last_nv : 0};
+    const le_panels panels = {.count = last - first,
+                              .first = panel_at(packed, first),
+                              .bytes = packed->panel_bytes,
+                              .backwards = backwards,
+                              .last_nv = last == packed->panels ? packed->last_nv : 0};
     layer->kernels->row_product(packed->nv, &panels, row, k, to);
 }
 
+/* One step of a phase: what its kernels are given, panel by panel. */
+typedef struct stepping {
+    union {
+        le_cells cells; /* what all families begin with */
+        le_lstm_step lstm;
+        le_gru_cells gru;
+    } of;
+    const void *const *h_prev; /* [rows] -> [k], what is multiplied */
+    char *c; /* [panels][rows][lanes] of a member: c of an LSTM, z of a GRU */
+    size_t c_panel; /* elements from one group of `lanes` units of c to the next */
+} stepping;
+
+/* What stays the same from step to step. c: of the direction. */
+static stepping begin_phase(const le_recurrent_layer *layer, const le_recurrent_direction *direction, int number,
+                            size_t rows, char *c, const le_recurrent_work *work)
+{
+    const le_phase *phase = &direction->phase[number];
+    stepping step = {.c = c, .c_panel = rows * (size_t)layer->kernels->lanes};
+    step.h_prev = phase->from_middle ? work->middle_in : work->h_prev;
+    step.of.cells.sums = work->scratch;
+    step.of.cells.h_out = phase->to_middle ? work->middle_out : work->h_out;
+    step.of.cells.config = &direction->config;
+    if (layer->cell == LE_GRU)
+        step.of.gru.h_old = work->h_prev;
+    else if (phase->kind == LE_PHASE_LSTM)
+        step.of.lstm.h_prev = step.h_prev;
+    return step;
+}
+
 /* The panel that `step` is about to take: its weights' place, not what they are multiplied with. */
-static void set_panel(const le_recurrent_layer *layer, const le_phase *phase, size_t panel, char *c, le_step *step)
+static void set_panel(const le_recurrent_layer *layer, const le_phase *phase, size_t panel, stepping *step)
 {
     const size_t es = le_recurrent_element(layer), lanes = (size_t)layer->kernels->lanes;
-    step->first = panel * phase->panel_units;
-    step->units = phase->units - step->first < phase->panel_units ? phase->units - step->first : phase->panel_units;
-    step->nv = panel_nv(&phase->r, panel);
-    step->bias = phase->bias ? phase->bias + panel * phase->bias_bytes : NULL;
-    step->peephole = phase->peephole ? phase->peephole + panel * 3 * lanes * es : NULL;
-    step->c = c ? c + step->first / lanes * step->c_panel * es : NULL;
+    le_cells *cells = &step->of.cells;
+    cells->first = panel * phase->panel_units;
+    cells->units = phase->units - cells->first < phase->panel_units ? phase->units - cells->first : phase->panel_units;
+    cells->bias = phase->bias ? phase->bias + panel * phase->bias_bytes : NULL;
+    char *const c = step->c ? step->c + cells->first / lanes * step->c_panel * es : NULL;
+    if (phase->kind == LE_PHASE_LSTM || phase->kind == LE_PHASE_LSTM_GENERAL) {
+        step->of.lstm.cells.nv = panel_nv(&phase->r, panel);
+        step->of.lstm.cells.peephole = phase->peephole ? phase->peephole + panel * 3 * lanes * es : NULL;
+        step->of.lstm.cells.c = c;
+    } else if (phase->kind == LE_PHASE_GRU_GATES || phase->kind == LE_PHASE_GRU_CANDIDATE) {
+        step->of.gru.z = c;
+        step->of.gru.z_panel = step->c_panel;
+    }
+}
+
+/* The cells of a panel whose product is there. */
+static void run_cells(const le_kernels *kernels, const le_phase *phase, const stepping *step)
+{
+    switch (phase->kind) {
+    case LE_PHASE_LSTM:
+    case LE_PHASE_LSTM_GENERAL:
+        kernels->lstm_general(&step->of.lstm.cells);
+        return;
+    case LE_PHASE_PROJECTION:
+        kernels->projection(&step->of.cells);
+        return;
+    case LE_PHASE_GRU_AFTER:
+        kernels->gru_after(&step->of.gru);
+        return;
+    case LE_PHASE_GRU_GATES:
+        kernels->gru_before_gates(&step->of.gru);
+        return;
+    case LE_PHASE_GRU_CANDIDATE:
+        kernels->gru_before_candidate(&step->of.gru);
+        return;
+    case LE_PHASE_RNN:
+        kernels->rnn(&step->of.cells);
+        return;
+    }
 }
 
 /* The projected inputs of a panel, the `own`-th of this member's, from this step's first row on. */
@@ -155,8 +220,8 @@ static char *inputs_of(const le_recurrent_layer *layer, const le_phase *phase, c
 }
 
 /* One step of one row: all panels this member owns at once. Backwards, what was read last comes first here too. */
-static void run_row(const le_recurrent_layer *layer, const le_phase *phase, const le_thread_group *threads, le_step *step,
-                    const projected *x, const le_recurrent_work *work, char *c, int backwards)
+static void run_row(const le_recurrent_layer *layer, const le_phase *phase, const le_thread_group *threads, stepping *step,
+                    const projected *x, const le_recurrent_work *work, int backwards)
 {
     const size_t width = le_recurrent_width(layer, &phase->r), k = x->from_zero && le_phase_idle(phase) ? 0 : phase->r.k;
     const int inputs = x->on_demand && phase->w.panels > 0;
@@ -171,51 +236,62 @@ static void run_row(const le_recurrent_layer *layer, const le_phase *phase, cons
     row_panels(layer, &phase->r, threads, step->h_prev[0], k, backwards, work->scratch);
     if (inputs && backwards)
         row_panels(layer, &phase->w, threads, work->x_rows[0], layer->features, 1, x->rows);
-    if (phase->fused && first < last) {
-        set_panel(layer, phase, first, c, step);
-        step->units = phase->units - step->first;
-        step->nv = panel_nv(&phase->r, last - 1);
-        step->x_part = inputs_of(layer, phase, x, 0, first);
-        step->x_last = inputs_of(layer, phase, x, last - 1 - first, last - 1);
-        layer->kernels->lstm_row(step, last - first, x->count * (width / le_recurrent_element(layer)));
+    if (phase->kind == LE_PHASE_LSTM && first < last) {
+        const size_t es = le_recurrent_element(layer), unit = first * phase->panel_units;
+        const le_lstm_row row = {
+            .panels = last - first,
+            .units = phase->units - unit,
+            .last_nv = panel_nv(&phase->r, last - 1),
+            .x_part = inputs_of(layer, phase, x, 0, first),
+            .x_panel = x->count * (width / es),
+            .x_last = inputs_of(layer, phase, x, last - 1 - first, last - 1),
+            .sums = work->scratch,
+            .bias = phase->bias + first * phase->bias_bytes,
+            .c = step->c + first * step->c_panel * es,
+            .c_panel = step->c_panel,
+            .h = (char *)step->of.cells.h_out[0] + unit * es,
+        };
+        layer->kernels->lstm_row(&row);
     }
-    for (size_t panel = first; panel < last && !phase->fused; panel++) {
-        set_panel(layer, phase, panel, c, step);
-        step->x_part = inputs_of(layer, phase, x, panel - first, panel);
-        step->scratch = work->scratch + (panel - first) * width;
-        phase->cells(step);
+    for (size_t panel = first; panel < last && phase->kind != LE_PHASE_LSTM; panel++) {
+        set_panel(layer, phase, panel, step);
+        step->of.cells.x_part = inputs_of(layer, phase, x, panel - first, panel);
+        step->of.cells.sums = work->scratch + (panel - first) * width;
+        run_cells(layer->kernels, phase, step);
     }
-    step->scratch = work->scratch;
+    step->of.cells.sums = work->scratch;
     le_group_wait(threads);
 }
 
 /* One phase of one step: every panel this member owns. */
-static void run_phase(const le_recurrent_layer *layer, const le_phase *phase, const le_thread_group *threads, le_step *step,
-                      const projected *x, const le_recurrent_work *work, char *c, int backwards)
+static void run_phase(const le_recurrent_layer *layer, const le_phase *phase, const le_thread_group *threads, stepping *step,
+                      const projected *x, const le_recurrent_work *work, int backwards)
 {
     const le_kernels *kernels = layer->kernels;
     const int idle = x->from_zero && le_phase_idle(phase), inputs = x->on_demand && phase->w.panels > 0;
     const le_packed *reads = inputs ? &phase->w : &phase->r; /* first of what each panel reads */
+    const size_t k = idle ? 0 : phase->r.k, rows = step->of.cells.rows;
     size_t first, last;
     le_share(threads, phase->r.panels, &first, &last);
-    step->k = idle ? 0 : phase->r.k;
-    const double work_of_a_panel = panel_work(layer, &phase->r, step->rows) + panel_work(layer, reads, step->rows);
+    const double work_of_a_panel = panel_work(layer, &phase->r, rows) + panel_work(layer, reads, rows);
     for (size_t i = first; i < last && !le_stopped(threads, work_of_a_panel); i++) {
         const size_t panel = backwards ? first + last - 1 - i : i;
         const size_t after = i + 1 == last ? panel : backwards ? panel - 1 : panel + 1;
-        set_panel(layer, phase, panel, c, step);
-        step->panel = panel_at(&phase->r, panel);
-        step->next = work->fetch && !idle ? panel_at(reads, after) : NULL;
+        const char *const weights = panel_at(&phase->r, panel);
+        const char *const next = work->fetch && !idle ? panel_at(reads, after) : NULL;
+        set_panel(layer, phase, panel, step);
         if (inputs)
-            project_panel(layer, &phase->w, panel, x->count, work, idle ? panel_at(&phase->w, after) : step->panel,
-                          x->rows);
-        step->x_part = x->on_demand ? x->rows : inputs_of(layer, phase, x, panel - first, panel);
-        if (phase->fused) {
-            phase->fused(step);
+            project_panel(layer, &phase->w, panel, x->count, work, idle ? panel_at(&phase->w, after) : weights, x->rows);
+        step->of.cells.x_part = x->on_demand ? x->rows : inputs_of(layer, phase, x, panel - first, panel);
+        if (phase->kind == LE_PHASE_LSTM) {
+            step->of.lstm.k = k;
+            step->of.lstm.weights = weights;
+            step->of.lstm.next = next;
+            kernels->lstm(&step->of.lstm);
             continue;
         }
-        kernels->product(step->nv, step->rows, step->h_prev, step->k, step->panel, step->next, step->scratch);
-        phase->cells(step);
+        kernels->product(panel_nv(&phase->r, panel), rows, step->h_prev, k, weights, next, step->of.cells.sums);
+        run_cells(kernels, phase, step);
     }
     le_group_wait(threads);
 }
@@ -238,12 +314,9 @@ static void run_direction(const le_recurrent_layer *layer, int d, const le_threa
         if (layer->middle_stride)
             work->middle_in[row] = work->middle_out[row] = state->middle[d] + row * layer->middle_stride;
     }
-    le_step step = {
-        .h_old = work->h_prev,
-        .c_panel = block->rows * (size_t)layer->kernels->lanes,
-        .cell = &direction->config,
-        .scratch = work->scratch,
-    };
+    stepping steps[2];
+    for (int i = 0; i < direction->phases; i++)
+        steps[i] = begin_phase(layer, direction, i, block->rows, state->c[d], work);
     size_t at = 0, active = block->rows;
     for (size_t s = block->begin; s < block->end; s++) {
         active = le_active(block, s, active);
@@ -252,19 +325,17 @@ static void run_direction(const le_recurrent_layer *layer, int d, const le_threa
         char *const target = (s - block->begin) % 2 == 0 ? other : carried;
         const size_t offset = (size_t)d * layer->output * le_recurrent_element(layer);
         for (size_t row = 0; row < active; row++)
-            work->h_out[row] = y ? le_row(y, time_of(direction, block, s, row), row) + offset
-                                 : target + row * layer->h_stride;
-        step.rows = active;
+            work->h_out[row] =
+                y ? le_row(y, time_of(direction, block, s, row), row) + offset : target + row * layer->h_stride;
         for (int i = 0; i < direction->phases; i++) {
             const le_phase *phase = &direction->phase[i];
-            step.h_prev = phase->from_middle ? work->middle_in : work->h_prev;
-            step.h_out = phase->to_middle ? work->middle_out : work->h_out;
-            const projected inputs = {.rows = work->x_part[i], .at = at, .count = count, .on_demand = on_demand,
-                                      .from_zero = from_zero && s == 0};
+            steps[i].of.cells.rows = active;
+            const projected inputs = {
+                .rows = work->x_part[i], .at = at, .count = count, .on_demand = on_demand, .from_zero = from_zero && s == 0};
             const int backwards = (int)((s + (size_t)work->sweep) % 2);
             /* From two blocks of k on a panel has chains enough alone, and its cells run beside the next one's product. */
-            const int side_by_side = active == 1 && (phase->fused || phase->r.k < 2 * LE_K_BLOCK);
-            (side_by_side ? run_row : run_phase)(layer, phase, threads, &step, &inputs, work, state->c[d], backwards);
+            const int side_by_side = active == 1 && (phase->kind == LE_PHASE_LSTM || phase->r.k < 2 * LE_K_BLOCK);
+            (side_by_side ? run_row : run_phase)(layer, phase, threads, &steps[i], &inputs, work, backwards);
         }
         for (size_t row = 0; row < active; row++)
             work->h_prev[row] = work->h_out[row];
@@ -284,8 +355,9 @@ static void run_direction(const le_recurrent_layer *layer, int d, const le_threa
     le_group_wait(threads);
 }
 
-void le_recurrent_block(const le_recurrent_layer *layer, const le_thread_group *threads, const le_block *block, const le_rows *x,
-                        const le_rows *y, le_recurrent_state *state, const le_recurrent_work *work, int from_zero)
+void le_recurrent_block(const le_recurrent_layer *layer, const le_thread_group *threads, const le_block *block,
+                        const le_rows *x, const le_rows *y, le_recurrent_state *state, const le_recurrent_work *work,
+                        int from_zero)
 {
     if (layer->dirs == 2 && threads->members > 1) {
         const int half = threads->members / 2, d = threads->member >= half;

@@ -9,9 +9,18 @@
 
 /* A step is one product and what follows it, or two with a barrier in between: a GRU that resets h
  * before its product, and an LSTM that projects h. What passes between the two is the layer's middle row. */
+typedef enum le_phase_kind {
+    LE_PHASE_LSTM, /* the product and the cells in one; all others: the product, then the cells */
+    LE_PHASE_LSTM_GENERAL,
+    LE_PHASE_PROJECTION,
+    LE_PHASE_GRU_AFTER,
+    LE_PHASE_GRU_GATES,
+    LE_PHASE_GRU_CANDIDATE,
+    LE_PHASE_RNN,
+} le_phase_kind;
+
 typedef struct le_phase {
-    le_step_kernel fused; /* the product and what follows it in one, or null: then the product, and `cells` */
-    le_step_kernel cells;
+    le_phase_kind kind;   /* which kernel makes its cells */
     le_panel_order order; /* of w and r */
     le_packed w;        /* inputs; no panels when the phase reads none */
     le_packed r;        /* what is multiplied in each step */
@@ -88,7 +97,8 @@ void le_recurrent_lay_state(const le_recurrent_layer *layer, size_t rows, le_are
 void le_recurrent_put(const le_recurrent_layer *layer, le_recurrent_state *state, size_t rows, size_t row, const void *h,
                       const void *c);
 /* All rows at once, as `le_recurrent_put` without h and c. */
-void le_recurrent_zero(const le_recurrent_layer *layer, const le_thread_group *threads, le_recurrent_state *state, size_t rows);
+void le_recurrent_zero(const le_recurrent_layer *layer, const le_thread_group *threads, le_recurrent_state *state,
+                       size_t rows);
 /* The reverse of put: either may be null. */
 void le_recurrent_get(const le_recurrent_layer *layer, const le_recurrent_state *state, size_t rows, size_t row, void *h,
                       void *c);
@@ -112,7 +122,8 @@ void le_recurrent_lay_work(const le_recurrent_layer *layer, size_t rows, size_t 
 
 /* Steps block->begin..end. y: where h of each step goes ([.., dirs*output]), or null when only the state is wanted.
  * from_zero: h is zero in every row before step 0. Every member calls it; all have reached its barrier when it returns. */
-void le_recurrent_block(const le_recurrent_layer *layer, const le_thread_group *threads, const le_block *block, const le_rows *x,
-                        const le_rows *y, le_recurrent_state *state, const le_recurrent_work *work, int from_zero);
+void le_recurrent_block(const le_recurrent_layer *layer, const le_thread_group *threads, const le_block *block,
+                        const le_rows *x, const le_rows *y, le_recurrent_state *state, const le_recurrent_work *work,
+                        int from_zero);
 
 #endif

@@ -67,7 +67,8 @@ static void clear(const le_thread_group *threads, char *to, size_t bytes)
     }
 }
 
-void le_recurrent_zero(const le_recurrent_layer *layer, const le_thread_group *threads, le_recurrent_state *state, size_t rows)
+void le_recurrent_zero(const le_recurrent_layer *layer, const le_thread_group *threads, le_recurrent_state *state,
+                       size_t rows)
 {
     for (int d = 0; d < layer->dirs; d++) {
         clear(threads, state->h[d], rows * layer->h_stride);
@@ -117,8 +118,8 @@ void le_recurrent_lay_work(const le_recurrent_layer *layer, size_t rows, size_t 
         const size_t own = own_panels(layer, &layer->direction[0].phase[i].r, members);
         panels = own > panels ? own : panels;
     }
-    work->scratch = le_arena_take(arena, le_mul(rows > panels ? rows : panels, LE_MAX_NV * (size_t)layer->kernels->lanes),
-                                  es);
+    work->scratch =
+        le_arena_take(arena, le_mul(rows > panels ? rows : panels, LE_MAX_NV * (size_t)layer->kernels->lanes), es);
     work->gathered = work->plain = NULL;
     work->sweep = 0;
     if (layer->gemm == LE_GEMM_BLAS) {

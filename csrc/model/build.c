@@ -94,8 +94,8 @@ static le_status make_room(le_model *model, le_error *error)
 
 static le_value add_value(le_model *model, le_rank rank, int axis, size_t features, int producer)
 {
-    model->values[model->value_count] = (le_value_info){
-        .rank = rank, .axis = axis, .features = features, .input = -1, .output = -1, .producer = producer};
+    model->values[model->value_count] =
+        (le_value_info){.rank = rank, .axis = axis, .features = features, .input = -1, .output = -1, .producer = producer};
     return model->value_count++;
 }
 
@@ -109,8 +109,7 @@ static le_status check_value(const le_model *model, le_value value, int ids, con
     return LE_OK;
 }
 
-static le_status add_input(le_model *model, le_rank rank, int axis, size_t features, int ids, le_value *out,
-                           le_error *error)
+static le_status add_input(le_model *model, le_rank rank, int axis, size_t features, int ids, le_value *out, le_error *error)
 {
     const le_status status = make_room(model, error);
     if (status != LE_OK)
@@ -149,8 +148,15 @@ le_status le_model_input_ids(le_model *model, le_rank rank, int axis, le_value *
 static le_op *add_op(le_model *model, le_op_kind kind, le_value x, le_rank rank, size_t features)
 {
     le_op *op = &model->ops[model->op_count];
-    *op = (le_op){.kind = kind, .x = x, .y = LE_NONE, .initial_h = LE_NONE, .initial_c = LE_NONE, .y_h = LE_NONE,
-                  .y_c = LE_NONE, .h_offset = SIZE_MAX, .c_offset = SIZE_MAX};
+    *op = (le_op){.kind = kind,
+                  .x = x,
+                  .y = LE_NONE,
+                  .initial_h = LE_NONE,
+                  .initial_c = LE_NONE,
+                  .y_h = LE_NONE,
+                  .y_c = LE_NONE,
+                  .h_offset = SIZE_MAX,
+                  .c_offset = SIZE_MAX};
     if (features > 0)
         op->y = add_value(model, rank, rank == LE_SEQUENCE ? model->values[x].axis : -1, features, model->op_count);
     model->op_count++;
@@ -194,8 +200,8 @@ le_status le_model_dense(le_model *model, le_value x, const void *kernel, const 
         return status;
     if (units == 0 || units > LE_MAX_SIZE)
         return le_fail(error, LE_ERROR_SHAPE, "a dense layer of %zu units", units);
-    status = le_dense_pack(&model->packer, model->gemm, model->values[x].features, units, kernel, bias, activation,
-                           &layer, error);
+    status = le_dense_pack(&model->packer, model->gemm, model->values[x].features, units, kernel, bias, activation, &layer,
+                           error);
     if (status != LE_OK)
         return status;
     le_op *op = add_op(model, LE_OP_DENSE, x, model->values[x].rank, units);

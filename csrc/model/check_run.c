@@ -6,9 +6,9 @@ static le_status check_lengths(const le_run *run, const le_axis *axis, int numbe
 {
     for (size_t row = 0; axis->lengths && row < run->batch; row++)
         if (axis->lengths[row] < 0 || (size_t)axis->lengths[row] > axis->steps) {
-            const le_status status = le_fail(error, LE_ERROR_ARGUMENT,
-                                             "lengths[%zu] is %d; expected 0 to %zu (time axis %d)", row,
-                                             (int)axis->lengths[row], axis->steps, number);
+            const le_status status =
+                le_fail(error, LE_ERROR_ARGUMENT, "lengths[%zu] is %d; expected 0 to %zu (time axis %d)", row,
+                        (int)axis->lengths[row], axis->steps, number);
             if (error)
                 error->index = (int64_t)row;
             return status;
@@ -31,9 +31,9 @@ static le_status check_tokens(const le_model *model, const le_run *run, const le
             continue;
         for (size_t t = 0; t < count; t++)
             if ((uint32_t)ids[t] >= op->as.embedding.vocabulary) {
-                const le_status status = le_fail(error, LE_ERROR_TOKEN,
-                                                 "token id %d at row %zu, step %zu is outside the vocabulary of %zu",
-                                                 (int)ids[t], row, t, op->as.embedding.vocabulary);
+                const le_status status =
+                    le_fail(error, LE_ERROR_TOKEN, "token id %d at row %zu, step %zu is outside the vocabulary of %zu",
+                            (int)ids[t], row, t, op->as.embedding.vocabulary);
                 if (error)
                     error->index = (int64_t)row;
                 return status;

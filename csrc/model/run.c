@@ -33,7 +33,8 @@ static void claim_groups(int member, void *context)
 static void join_group(int member, void *context)
 {
     le_running *all = context;
-    if (member > 0 ? le_rendezvous_join(&all->rendezvous) : le_rendezvous_call(&all->rendezvous, all->workspace->schedule.members - 1))
+    if (member > 0 ? le_rendezvous_join(&all->rendezvous)
+                   : le_rendezvous_call(&all->rendezvous, all->workspace->schedule.members - 1))
         le_walk_group(all, 0, member, member == 0);
     else if (member == 0)
         all->stood_down = 1;

@@ -36,8 +36,7 @@ static int ready(const le_model *model, le_value value, int stage)
 
 static void mark_crossing(le_model *model, le_value value, int stage)
 {
-    if (value != LE_NONE && model->values[value].producer >= 0 &&
-        model->ops[model->values[value].producer].stage != stage)
+    if (value != LE_NONE && model->values[value].producer >= 0 && model->ops[model->values[value].producer].stage != stage)
         model->values[value].crosses = 1;
 }
 

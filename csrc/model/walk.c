@@ -11,7 +11,7 @@ typedef struct walker {
     le_running *all;
     le_group *group;
     le_thread_group threads;
-    int member;             /* whose scratch is used; also the thread group's, unless this member works on layers of its own */
+    int member; /* whose scratch is used; also the thread group's, unless this member works on layers of its own */
 } walker;
 
 /* The rows of a value as a layer working on `axis` (-1: vectors) sees them; `first_step`: what its block begins with. */
@@ -25,27 +25,34 @@ static le_rows rows_of(const walker *w, le_value value, int axis, size_t first_s
     const uint32_t *outside = axis < 0 ? w->group->batch_row : w->group->order_batch[axis];
     if (producer && producer->kind == LE_OP_EMBEDDING) {
         const le_value_info *ids = &model->values[producer->x];
-        return (le_rows){.base = producer->as.embedding.table, .row_bytes = info->features * model->element,
-                         .order = outside, .ids = run->inputs[ids->input], .ids_step = 1,
+        return (le_rows){.base = producer->as.embedding.table,
+                         .row_bytes = info->features * model->element,
+                         .order = outside,
+                         .ids = run->inputs[ids->input],
+                         .ids_step = 1,
                          .ids_row = sequence ? run->axes[info->axis].steps : 1};
     }
     const size_t bytes = info->features * model->element;
     const void *outer = info->input >= 0 ? run->inputs[info->input] : info->output >= 0 ? run->outputs[info->output] : NULL;
     if (outer)
-        return (le_rows){.base = (char *)outer, .step_bytes = sequence ? bytes : 0,
-                         .row_bytes = sequence ? bytes * run->axes[info->axis].steps : bytes, .order = outside};
+        return (le_rows){.base = (char *)outer,
+                         .step_bytes = sequence ? bytes : 0,
+                         .row_bytes = sequence ? bytes * run->axes[info->axis].steps : bytes,
+                         .order = outside};
     const size_t stored = le_stored_row(model, value);
     if (sequence && !info->crosses && first_step > 0) {
         /* Members that follow each other through the layers each have their block of it. */
         const le_schedule *schedule = &w->all->workspace->schedule;
         const size_t block = schedule->stages[producer->stage].block, slots = le_slots(schedule, producer->stage);
         return (le_rows){.base = w->group->storage[value] + first_step / block % slots * block * stored * w->group->rows,
-                         .step_bytes = stored * w->group->rows, .row_bytes = stored, .first_step = first_step};
+                         .step_bytes = stored * w->group->rows,
+                         .row_bytes = stored,
+                         .first_step = first_step};
     }
     if (sequence)
         return (le_rows){.base = w->group->storage[value], .step_bytes = stored * w->group->rows, .row_bytes = stored};
-    return (le_rows){.base = w->group->storage[value], .row_bytes = stored,
-                     .order = axis < 0 ? NULL : w->group->order_local[axis]};
+    return (le_rows){
+        .base = w->group->storage[value], .row_bytes = stored, .order = axis < 0 ? NULL : w->group->order_local[axis]};
 }
 
 /* The carried state of a recurrent layer before its first step. */
@@ -68,11 +75,10 @@ static void begin_recurrent(walker *w, const le_op *op, int number, int axis)
     for (; row < last; row++) {
         const char *state = run->state_in ? run->state_in[w->group->order_batch[axis][row]] : NULL;
         const void *row_h = h.base ? le_row(&h, 0, row) : state ? state + op->h_offset * model->element : NULL;
-        const void *row_c = c.base                                      ? le_row(&c, 0, row)
+        const void *row_c = c.base                              ? le_row(&c, 0, row)
                             : state && op->c_offset != SIZE_MAX ? state + op->c_offset * model->element
                                                                 : NULL;
-        le_recurrent_put(&op->as.recurrent, &w->group->states[number], w->group->rows, row, row_h,
-                         row_c);
+        le_recurrent_put(&op->as.recurrent, &w->group->states[number], w->group->rows, row, row_h, row_c);
     }
 }
 
@@ -143,7 +149,8 @@ static void finish_op(walker *w, const le_op *op, int number, const le_block *wh
 {
     if (op->kind == LE_OP_POOL) {
         const le_rows rows = rows_of(w, op->y, axis, 0);
-        le_pool_finish(w->all->model->kernels, op->as.pool, w->all->model->values[op->y].features, &w->threads, whole, &rows);
+        le_pool_finish(w->all->model->kernels, op->as.pool, w->all->model->values[op->y].features, &w->threads, whole,
+                       &rows);
     }
     if (op->kind != LE_OP_RECURRENT)
         return;
@@ -232,8 +239,12 @@ void le_walk_group(le_running *all, int g, int member, int caller)
     walker w = {
         .all = all,
         .group = group,
-        .threads = {.member = member, .members = all->workspace->schedule.members, .barrier = &group->barriers[0],
-                 .directions = &group->barriers[1], .watch = &all->watch, .caller = caller},
+        .threads = {.member = member,
+                    .members = all->workspace->schedule.members,
+                    .barrier = &group->barriers[0],
+                    .directions = &group->barriers[1],
+                    .watch = &all->watch,
+                    .caller = caller},
         .member = member,
     };
     for (int s = 0; s < model->stage_count; s++) {
@@ -241,7 +252,9 @@ void le_walk_group(le_running *all, int g, int member, int caller)
         const int axis = stage->axis;
         const le_axis *time = axis < 0 ? NULL : &all->run->axes[axis];
         const size_t steps = time ? time->steps : 1;
-        const le_block whole = {.end = steps, .rows = group->rows, .steps = steps,
+        const le_block whole = {.end = steps,
+                                .rows = group->rows,
+                                .steps = steps,
                                 .lengths = time && time->lengths ? group->lengths[axis] : NULL};
         for (int i = stage->first; i < stage->last; i++)
             begin_op(&w, &model->ops[i], i, &whole, axis);

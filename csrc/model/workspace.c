@@ -50,8 +50,8 @@ static size_t stored_steps(const le_model *model, const le_run *run, const le_wo
     return le_mul(workspace->schedule.stages[stage].block, le_slots(&workspace->schedule, stage));
 }
 
-static void lay_member(const le_model *model, const le_workspace *workspace, size_t rows, le_arena *arena,
-                       le_group *group, int member)
+static void lay_member(const le_model *model, const le_workspace *workspace, size_t rows, le_arena *arena, le_group *group,
+                       int member)
 {
     le_op_work *works = le_arena_take(arena, (size_t)model->op_count, sizeof *works);
     const size_t start = arena->used;
@@ -82,8 +82,8 @@ static void lay_member(const le_model *model, const le_workspace *workspace, siz
         group->work[member] = works;
 }
 
-static void lay_group(const le_model *model, const le_run *run, const le_workspace *workspace, size_t rows,
-                      le_arena *arena, le_group *group)
+static void lay_group(const le_model *model, const le_run *run, const le_workspace *workspace, size_t rows, le_arena *arena,
+                      le_group *group)
 {
     const size_t axes = (size_t)model->axes;
     const int members = workspace->schedule.members;

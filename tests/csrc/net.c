@@ -65,10 +65,20 @@ static le_status add_layer(const net *n, int i, le_model *model, le_value x, le_
     const layer_weights *own = &n->weights[i];
     const le_act_kind curved = layer->extras & RELU ? LE_ACT_RELU : LE_ACT_TANH;
     le_recurrent r = {
-        .cell = layer->cell, .direction = layer->direction, .hidden = layer->hidden, .projection = layer->projection,
-        .x = x, .initial_h = LE_NONE, .initial_c = LE_NONE,
-        .w = own->w, .r = own->r, .b = own->b, .p = own->p, .proj = own->proj,
-        .clip = layer->extras & CLIP ? 0.5 : 0, .cell_clip = layer->extras & CELL_CLIP ? 0.25 : 0,
+        .cell = layer->cell,
+        .direction = layer->direction,
+        .hidden = layer->hidden,
+        .projection = layer->projection,
+        .x = x,
+        .initial_h = LE_NONE,
+        .initial_c = LE_NONE,
+        .w = own->w,
+        .r = own->r,
+        .b = own->b,
+        .p = own->p,
+        .proj = own->proj,
+        .clip = layer->extras & CLIP ? 0.5 : 0,
+        .cell_clip = layer->extras & CELL_CLIP ? 0.25 : 0,
         .input_forget = (layer->extras & INPUT_FORGET) != 0,
         .linear_before_reset = (layer->extras & LINEAR_BEFORE_RESET) != 0,
         .peephole_previous = (layer->extras & PEEPHOLE_PREVIOUS) != 0,
@@ -115,8 +125,8 @@ static le_status add_all(const net *n, le_model *model, le_error *error)
 
 le_status net_build(const net *n, le_model **out, le_error *error)
 {
-    const le_model_options options = {.isa = n->spec.isa, .dtype = n->spec.dtype, .gemm = n->spec.gemm,
-                                      .threads = n->spec.packers};
+    const le_model_options options = {
+        .isa = n->spec.isa, .dtype = n->spec.dtype, .gemm = n->spec.gemm, .threads = n->spec.packers};
     le_model *model = NULL;
     le_status status = le_model_new(&options, &model, error);
     if (status != LE_OK)
@@ -173,8 +183,10 @@ void feed_free(feed *f)
 results results_new(const net *n, size_t batch, size_t steps)
 {
     const size_t es = dtype_size(n->spec.dtype);
-    results r = {.y_count = batch * (n->sequence ? steps : 1) * n->width, .h_count = batch * n->h_size,
-                 .c_count = batch * n->c_size, .state_count = batch * n->state_size};
+    results r = {.y_count = batch * (n->sequence ? steps : 1) * n->width,
+                 .h_count = batch * n->h_size,
+                 .c_count = batch * n->c_size,
+                 .state_count = batch * n->state_size};
     r.y = must_alloc(r.y_count * es);
     r.h = must_alloc(r.h_count * es);
     r.c = must_alloc(r.c_count * es);
@@ -206,8 +218,15 @@ le_status net_run(const net *n, le_model *model, const feed *f, way how, results
     const void *const inputs[] = {f->x};
     void *const outputs[] = {r->y, r->h, r->c};
     const le_run run = {
-        .batch = f->batch, .axes = &axis, .inputs = inputs, .outputs = outputs, .state_in = f->state ? state_in : NULL,
-        .state_out = state_out, .threads = how.threads, .split = how.split, .block_steps = how.block_steps,
+        .batch = f->batch,
+        .axes = &axis,
+        .inputs = inputs,
+        .outputs = outputs,
+        .state_in = f->state ? state_in : NULL,
+        .state_out = state_out,
+        .threads = how.threads,
+        .split = how.split,
+        .block_steps = how.block_steps,
     };
     const le_status status = le_model_run(model, &run, error);
     free(state_in);

@@ -26,28 +26,50 @@ double oracle_activation(le_activation f, double x)
     if (isnan(x))
         return x;
     switch (f.kind) {
-    case LE_ACT_SIGMOID: return sigmoid(x);
-    case LE_ACT_TANH: return tanh(x);
-    case LE_ACT_RELU: return x > 0 ? x : 0;
-    case LE_ACT_AFFINE: return f.alpha * x + f.beta;
-    case LE_ACT_LEAKY_RELU: return x < 0 ? f.alpha * x : x;
-    case LE_ACT_THRESHOLDED_RELU: return x > f.alpha ? x : 0;
-    case LE_ACT_SCALED_TANH: return f.alpha * tanh(f.beta * x);
-    case LE_ACT_HARD_SIGMOID: return clamp(f.alpha * x + f.beta, 0, 1);
-    case LE_ACT_ELU: return x < 0 ? f.alpha * expm1(x) : x;
-    case LE_ACT_SOFTSIGN: return isinf(x) ? copysign(1, x) : x / (1 + fabs(x));
-    case LE_ACT_SOFTPLUS: return softplus(x);
-    case LE_ACT_SELU: return f.beta * (x < 0 ? f.alpha * expm1(x) : x);
-    case LE_ACT_GELU: return 0.5 * x * erfc(-x * 0.70710678118654752440);
-    case LE_ACT_GELU_TANH: return 0.5 * x * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
-    case LE_ACT_SILU: return x * sigmoid(x);
-    case LE_ACT_EXPONENTIAL: return exp(x);
-    case LE_ACT_RELU6: return clamp(x, 0, 6);
-    case LE_ACT_MISH: return x * tanh(softplus(x));
-    case LE_ACT_HARD_SILU: return x * clamp(x / 6 + 0.5, 0, 1);
-    case LE_ACT_HARD_TANH: return clamp(x, -1, 1);
-    case LE_ACT_LOG_SIGMOID: return -softplus(-x);
-    default: return x;
+    case LE_ACT_SIGMOID:
+        return sigmoid(x);
+    case LE_ACT_TANH:
+        return tanh(x);
+    case LE_ACT_RELU:
+        return x > 0 ? x : 0;
+    case LE_ACT_AFFINE:
+        return f.alpha * x + f.beta;
+    case LE_ACT_LEAKY_RELU:
+        return x < 0 ? f.alpha * x : x;
+    case LE_ACT_THRESHOLDED_RELU:
+        return x > f.alpha ? x : 0;
+    case LE_ACT_SCALED_TANH:
+        return f.alpha * tanh(f.beta * x);
+    case LE_ACT_HARD_SIGMOID:
+        return clamp(f.alpha * x + f.beta, 0, 1);
+    case LE_ACT_ELU:
+        return x < 0 ? f.alpha * expm1(x) : x;
+    case LE_ACT_SOFTSIGN:
+        return isinf(x) ? copysign(1, x) : x / (1 + fabs(x));
+    case LE_ACT_SOFTPLUS:
+        return softplus(x);
+    case LE_ACT_SELU:
+        return f.beta * (x < 0 ? f.alpha * expm1(x) : x);
+    case LE_ACT_GELU:
+        return 0.5 * x * erfc(-x * 0.70710678118654752440);
+    case LE_ACT_GELU_TANH:
+        return 0.5 * x * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
+    case LE_ACT_SILU:
+        return x * sigmoid(x);
+    case LE_ACT_EXPONENTIAL:
+        return exp(x);
+    case LE_ACT_RELU6:
+        return clamp(x, 0, 6);
+    case LE_ACT_MISH:
+        return x * tanh(softplus(x));
+    case LE_ACT_HARD_SILU:
+        return x * clamp(x / 6 + 0.5, 0, 1);
+    case LE_ACT_HARD_TANH:
+        return clamp(x, -1, 1);
+    case LE_ACT_LOG_SIGMOID:
+        return -softplus(-x);
+    default:
+        return x;
     }
 }
 
@@ -140,7 +162,8 @@ static void gru_step(cell *s)
     }
     for (size_t u = 0; u < hidden; u++) {
         const double z = sigmoid(clipped(s, gate_of(s, 0, u)));
-        const double part = s->layer->extras & LINEAR_BEFORE_RESET ? reset[u] * h_part(s, s->h, 2, u) : h_part(s, kept, 2, u);
+        const double part =
+            s->layer->extras & LINEAR_BEFORE_RESET ? reset[u] * h_part(s, s->h, 2, u) : h_part(s, kept, 2, u);
         const double candidate = curved(s, clipped(s, s->gate[2 * hidden + u] + part));
         s->h_next[u] = (1 - z) * candidate + z * s->h[u];
     }
@@ -172,8 +195,8 @@ static void run_layer(const net *n, int number, size_t steps, const double *x, d
             for (size_t row = 0; row < own->gates * hidden; row++) {
                 s.gate[row] = weight(&s, own->b, s.d * 2 * own->gates * hidden + row);
                 for (size_t k = 0; k < own->features; k++)
-                    s.gate[row] += x[t * own->features + k] *
-                                   weight(&s, own->w, (s.d * own->gates * hidden + row) * own->features + k);
+                    s.gate[row] +=
+                        x[t * own->features + k] * weight(&s, own->w, (s.d * own->gates * hidden + row) * own->features + k);
             }
             if (layer->cell == LE_LSTM)
                 lstm_step(&s);

@@ -106,8 +106,8 @@ static void one_activation(const le_kernels *kernels, const bound *b, const void
     for (size_t i = 0; i < n; i++) {
         const double at = element_at(kernels->dtype, x, i), got = element_at(kernels->dtype, y, i);
         const double expected = oracle_activation(exact, at);
-        CHECK(acceptable(kernels->dtype, b, at, got, expected), "%s: %s(%.17g) = %.17g, expected %.17g (%g ulp)", kernels->name,
-              b->name, at, got, expected, fabs(got - expected) / ulp_of(kernels->dtype, expected));
+        CHECK(acceptable(kernels->dtype, b, at, got, expected), "%s: %s(%.17g) = %.17g, expected %.17g (%g ulp)",
+              kernels->name, b->name, at, got, expected, fabs(got - expected) / ulp_of(kernels->dtype, expected));
     }
     for (size_t count = 1; count < 40; count++) { /* the last, partial vector of an array */
         char *few = must_alloc(count * es);

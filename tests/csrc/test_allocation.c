@@ -8,8 +8,13 @@
 #define LSTM(direction, hidden) {LE_LSTM, direction, hidden, 0, 0}
 
 static const net_spec nets[] = {
-    {.name = "stack", .vocabulary = 9, .features = 5, .layers = {LSTM(LE_FORWARD, 7), LSTM(LE_BIDIRECTIONAL, 5)},
-     .top = TOP_POOL_MEAN, .units = 3, .activation = {LE_ACT_SOFTMAX, 0, 0}},
+    {.name = "stack",
+     .vocabulary = 9,
+     .features = 5,
+     .layers = {LSTM(LE_FORWARD, 7), LSTM(LE_BIDIRECTIONAL, 5)},
+     .top = TOP_POOL_MEAN,
+     .units = 3,
+     .activation = {LE_ACT_SOFTMAX, 0, 0}},
     {.name = "peepholes", .features = 2, .layers = {{LE_LSTM, LE_FORWARD, 6, 0, PEEPHOLES}}},
     {.name = "last state", .features = 2, .layers = {LSTM(LE_FORWARD, 6)}, .top = TOP_LAST_STATE, .units = 2},
 };
@@ -25,7 +30,8 @@ static int with_failure(const net *n, const feed *f, way how, const results *exp
     le_status status = net_build(n, &model, &error);
     if (status != LE_OK) {
         le_alloc_fail_after(0);
-        CHECK(status == LE_ERROR_MEMORY, "%s: building with allocation %ld failing: %s", n->spec.name, number, error.message);
+        CHECK(status == LE_ERROR_MEMORY, "%s: building with allocation %ld failing: %s", n->spec.name, number,
+              error.message);
         CHECK(model == NULL, "%s: a model in spite of the failure", n->spec.name);
         return 0;
     }

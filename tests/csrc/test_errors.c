@@ -6,13 +6,13 @@
 static le_error error;
 
 /* Check the status, and that a failure says something. */
-#define FAILS(call, expected)                                                                            \
-    do {                                                                                                 \
-        error = (le_error){LE_OK, -1, ""};                                                               \
-        const le_status status_ = (call);                                                                \
+#define FAILS(call, expected)                                                                                      \
+    do {                                                                                                           \
+        error = (le_error){LE_OK, -1, ""};                                                                         \
+        const le_status status_ = (call);                                                                          \
         CHECK(status_ == (expected), "status %d (%s), expected %d", (int)status_, error.message, (int)(expected)); \
-        CHECK((expected) == LE_OK || (error.status == (expected) && error.message[0] != 0), "no message"); \
-        CHECK(le_status_text(status_)[0] != 0, "no text for status %d", (int)status_);                   \
+        CHECK((expected) == LE_OK || (error.status == (expected) && error.message[0] != 0), "no message");         \
+        CHECK(le_status_text(status_)[0] != 0, "no text for status %d", (int)status_);                             \
     } while (0)
 
 static const le_activation linear = {LE_ACT_LINEAR, 0, 0};
@@ -20,8 +20,8 @@ static const float weights[64];
 
 static le_recurrent lstm_spec(le_value x, size_t hidden)
 {
-    le_recurrent r = {.cell = LE_LSTM, .hidden = hidden, .x = x, .initial_h = LE_NONE, .initial_c = LE_NONE,
-                      .w = weights, .r = weights};
+    le_recurrent r = {
+        .cell = LE_LSTM, .hidden = hidden, .x = x, .initial_h = LE_NONE, .initial_c = LE_NONE, .w = weights, .r = weights};
     for (int d = 0; d < 2; d++) {
         r.activations[d][0].kind = LE_ACT_SIGMOID;
         r.activations[d][1].kind = r.activations[d][2].kind = LE_ACT_TANH;
@@ -127,7 +127,8 @@ static void wrong_building(void)
 
 static void wrong_runs(void)
 {
-    net n = net_new(&(net_spec){.name = "tokens", .vocabulary = 5, .features = 3, .layers = {{LE_LSTM, LE_FORWARD, 4, 0, 0}}});
+    net n =
+        net_new(&(net_spec){.name = "tokens", .vocabulary = 5, .features = 3, .layers = {{LE_LSTM, LE_FORWARD, 4, 0, 0}}});
     le_model *model = net_must_build(&n);
     int32_t ids[] = {0, 1, 2, 3, 4, 0}, lengths[] = {2, 3};
     feed f = {.batch = 2, .steps = 3, .x = ids};

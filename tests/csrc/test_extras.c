@@ -6,12 +6,15 @@
 static const net_spec nets[] = {
     {.name = "relu", .features = 5, .layers = {{LE_LSTM, LE_FORWARD, 13, 0, RELU}}},
     {.name = "peepholes", .features = 5, .layers = {{LE_LSTM, LE_BIDIRECTIONAL, 13, 0, PEEPHOLES}}},
-    {.name = "peepholes to the past", .features = 5, .layers = {{LE_LSTM, LE_FORWARD, 21, 0, PEEPHOLES | PEEPHOLE_PREVIOUS}}},
+    {.name = "peepholes to the past",
+     .features = 5,
+     .layers = {{LE_LSTM, LE_FORWARD, 21, 0, PEEPHOLES | PEEPHOLE_PREVIOUS}}},
     {.name = "clip", .features = 5, .layers = {{LE_LSTM, LE_FORWARD, 13, 0, CLIP}}},
     {.name = "cell clip", .features = 5, .layers = {{LE_LSTM, LE_FORWARD, 13, 0, CELL_CLIP | PEEPHOLES}}},
     {.name = "coupled gates", .features = 5, .layers = {{LE_LSTM, LE_REVERSE, 13, 0, INPUT_FORGET | PEEPHOLES | CLIP}}},
     {.name = "projection", .features = 5, .layers = {{LE_LSTM, LE_FORWARD, 21, 9, 0}}},
-    {.name = "projection both ways", .features = 5,
+    {.name = "projection both ways",
+     .features = 5,
      .layers = {{LE_LSTM, LE_BIDIRECTIONAL, 70, 33, NO_BIAS}, {LE_LSTM, LE_FORWARD, 18, 17, PEEPHOLES}}},
     {.name = "gru", .features = 5, .layers = {{LE_GRU, LE_FORWARD, 13, 0, 0}}},
     {.name = "gru 130", .features = 70, .layers = {{LE_GRU, LE_FORWARD, 130, 0, 0}}},
@@ -22,7 +25,9 @@ static const net_spec nets[] = {
     {.name = "rnn", .features = 5, .layers = {{LE_RNN, LE_FORWARD, 13, 0, 0}}},
     {.name = "rnn 150, relu", .features = 3, .layers = {{LE_RNN, LE_BIDIRECTIONAL, 150, 0, RELU | CLIP}}},
     {.name = "rnn 67", .features = 68, .layers = {{LE_RNN, LE_REVERSE, 67, 0, NO_BIAS}}, .top = TOP_LAST_STATE, .units = 3},
-    {.name = "one of each", .vocabulary = 12, .features = 6,
+    {.name = "one of each",
+     .vocabulary = 12,
+     .features = 6,
      .layers = {{LE_GRU, LE_FORWARD, 37, 0, 0}, {LE_RNN, LE_FORWARD, 30, 0, 0}, {LE_LSTM, LE_FORWARD, 19, 0, 0}}},
 };
 
@@ -47,7 +52,8 @@ static void same_bits(const net *n, le_model *model)
         }
     const size_t es = dtype_size(n->spec.dtype), x_row = f.steps * (n->spec.vocabulary ? 4 : n->spec.features * es);
     for (size_t row = 0; row < f.batch; row++) {
-        const feed one = {1, f.steps, f.lengths + row, (char *)f.x + row * x_row, (char *)f.state + row * n->state_size * es};
+        const feed one = {1, f.steps, f.lengths + row, (char *)f.x + row * x_row,
+                          (char *)f.state + row * n->state_size * es};
         results got = net_must_run(n, model, &one, (way){1, LE_SPLIT_AUTO, 0});
         check_same_row(n, &got, 0, f.steps, &whole, row, f.steps, f.steps, "a row alone");
         results_free(&got);

@@ -68,8 +68,8 @@ static void products(const le_kernels *kernels, int nv, size_t depth, rng *rando
         /* Fetching what comes next changes nothing. */
         const void *next = count % 2 ? NULL : one.panel;
         kernels->product(nv, count, (const void *const *)one.rows, depth, one.panel, next, together);
-        CHECK(memcmp(alone, together, count * row_bytes) == 0, "%s: product of %zu rows, nv %d, k %zu: other bits than alone",
-              kernels->name, count, nv, depth);
+        CHECK(memcmp(alone, together, count * row_bytes) == 0,
+              "%s: product of %zu rows, nv %d, k %zu: other bits than alone", kernels->name, count, nv, depth);
         CHECK(together[count * row_bytes] == 0x5a, "%s: product of %zu rows writes past its end", kernels->name, count);
     }
     free(alone);
@@ -131,9 +131,17 @@ static void dense_panels(const le_kernels *kernels, size_t depth, size_t units, 
     for (size_t rows = 1; rows <= MAX_ROWS; rows += 4) {
         for (size_t r = 0; r < rows; r++)
             out[r] = random_array(random, kernels->dtype, first + units + 1, 1);
-        double before = element_at(kernels->dtype, out[0], first - 1), after = element_at(kernels->dtype, out[0], first + units);
-        const le_dense_panel panel = {.rows = rows, .units = units, .k = depth, .first = first, .panel = one.panel,
-                                      .a = (const void *const *)one.rows, .bias = bias, .out = out, .activation = sigmoid,
+        double before = element_at(kernels->dtype, out[0], first - 1),
+               after = element_at(kernels->dtype, out[0], first + units);
+        const le_dense_panel panel = {.rows = rows,
+                                      .units = units,
+                                      .k = depth,
+                                      .first = first,
+                                      .panel = one.panel,
+                                      .a = (const void *const *)one.rows,
+                                      .bias = bias,
+                                      .out = out,
+                                      .activation = sigmoid,
                                       .scratch = scratch};
         kernels->dense(&panel);
         for (size_t r = 0; r < rows; r++)
@@ -167,7 +175,8 @@ static void softmax_rows(const le_kernels *kernels, size_t n, rng *random)
         oracle_softmax(log_form, n, expected);
         /* Out of place, around the cache or not, from any address: the same bits as in place. */
         enum { AWAY = 17 };
-        void *in = must_alloc((n + 1) * es), *out = must_alloc((n + AWAY + 1) * es), *before = must_alloc((n + AWAY + 1) * es);
+        void *in = must_alloc((n + 1) * es), *out = must_alloc((n + AWAY + 1) * es),
+             *before = must_alloc((n + AWAY + 1) * es);
         for (int way = 0; way < 2 * AWAY; way++) {
             const size_t at = (size_t)(way / 2) * es;
             memcpy(in, x, (n + 1) * es);
@@ -185,8 +194,8 @@ static void softmax_rows(const le_kernels *kernels, size_t n, rng *random)
         free(before);
         kernels->softmax(log_form, n, x, x, 0);
         /* Log-softmax here reaches -40 (so 64 ulp of 1); softmax is at most 1, its sum of n terms the main error. */
-        const double ulp = kernels->dtype == LE_FLOAT64 ? 0x1p-52 : 0x1p-23, difference =
-            largest_difference(kernels->dtype, x, expected, n);
+        const double ulp = kernels->dtype == LE_FLOAT64 ? 0x1p-52 : 0x1p-23,
+                     difference = largest_difference(kernels->dtype, x, expected, n);
         CHECK(difference <= (log_form ? 64 : 8) * ulp, "%s: softmax of %zu differs by %g", kernels->name, n, difference);
         CHECK(element_at(kernels->dtype, x, n) == beside, "%s: softmax of %zu writes past its end", kernels->name, n);
         free(x);
@@ -202,7 +211,8 @@ void test_kernels(void)
             const le_kernels *kernels;
             le_error error = {LE_OK, -1, ""};
             rng random = {number * 2 + (size_t)dtype};
-            if (!CHECK(le_kernels_find(isa, dtype ? LE_FLOAT64 : LE_FLOAT32, &kernels, &error) == LE_OK, "%s", error.message))
+            if (!CHECK(le_kernels_find(isa, dtype ? LE_FLOAT64 : LE_FLOAT32, &kernels, &error) == LE_OK, "%s",
+                       error.message))
                 continue;
             CHECK(strcmp(kernels->name, isa) == 0, "asked for %s, got %s", isa, kernels->name);
             CHECK(kernels->dtype == (dtype ? LE_FLOAT64 : LE_FLOAT32), "%s: a table of the other dtype", isa);

@@ -53,7 +53,11 @@ static void *scaled(void *array, size_t count, float scale)
 /* Build and run in the caller's mode; weights, biases and inputs are denormal, so that flushing would show. */
 static void in_mode(const char *isa, void (*set_mode)(void), const char *what)
 {
-    const net_spec spec = {.name = what, .isa = isa, .features = 20, .layers = {{LE_LSTM, LE_FORWARD, 23, 0, 0}}, .units = 7,
+    const net_spec spec = {.name = what,
+                           .isa = isa,
+                           .features = 20,
+                           .layers = {{LE_LSTM, LE_FORWARD, 23, 0, 0}},
+                           .units = 7,
                            .activation = {LE_ACT_LINEAR, 0, 0}};
     net n = net_new(&spec);
     scaled(n.weights[0].b, 8 * 23, 1e-38f);
@@ -91,8 +95,12 @@ static void in_mode(const char *isa, void (*set_mode)(void), const char *what)
 /* Inputs of every kind through an LSTM: NaN stays NaN, infinities saturate, and nothing else turns into either. */
 static void special(const char *isa, double value)
 {
-    const net_spec spec = {.name = "special numbers", .isa = isa, .features = 3, .layers = {{LE_LSTM, LE_FORWARD, 9, 0, 0}},
-                           .units = 5, .activation = {LE_ACT_SIGMOID, 0, 0}};
+    const net_spec spec = {.name = "special numbers",
+                           .isa = isa,
+                           .features = 3,
+                           .layers = {{LE_LSTM, LE_FORWARD, 9, 0, 0}},
+                           .units = 5,
+                           .activation = {LE_ACT_SIGMOID, 0, 0}};
     net n = net_new(&spec);
     le_model *model = net_must_build(&n);
     feed f = feed_new(&n, 3, 4, 0, 0);

@@ -7,10 +7,15 @@
 #include "net.h"
 
 static const net_spec nets[] = {
-    {.name = "tokens, lstm, dense", .vocabulary = 9, .features = 5, .layers = {{LE_LSTM, LE_BIDIRECTIONAL, 7, 0, PEEPHOLES}},
+    {.name = "tokens, lstm, dense",
+     .vocabulary = 9,
+     .features = 5,
+     .layers = {{LE_LSTM, LE_BIDIRECTIONAL, 7, 0, PEEPHOLES}},
      .units = 67},
     {.name = "projection", .features = 3, .layers = {{LE_LSTM, LE_BIDIRECTIONAL, 21, 9, 0}}},
-    {.name = "gru", .features = 6, .layers = {{LE_GRU, LE_REVERSE, 37, 0, 0}, {LE_GRU, LE_FORWARD, 5, 0, LINEAR_BEFORE_RESET}}},
+    {.name = "gru",
+     .features = 6,
+     .layers = {{LE_GRU, LE_REVERSE, 37, 0, 0}, {LE_GRU, LE_FORWARD, 5, 0, LINEAR_BEFORE_RESET}}},
     {.name = "no bias", .features = 3, .layers = {{LE_GRU, LE_FORWARD, 9, 0, LINEAR_BEFORE_RESET | NO_BIAS}}},
     {.name = "rnn", .features = 65, .layers = {{LE_RNN, LE_BIDIRECTIONAL, 130, 0, 0}}},
 };
@@ -116,8 +121,13 @@ static void what_differs_is_apart(const char *isa)
         le_model_share(models[i], store);
         le_value x = LE_NONE, y = LE_NONE;
         le_model_input(models[i], LE_SEQUENCE, 0, FEATURES, &x, NULL);
-        le_recurrent layer = {.cell = i == 2 ? LE_RNN : LE_LSTM, .hidden = UNITS, .x = x, .initial_h = LE_NONE,
-                              .initial_c = LE_NONE, .w = array, .r = array};
+        le_recurrent layer = {.cell = i == 2 ? LE_RNN : LE_LSTM,
+                              .hidden = UNITS,
+                              .x = x,
+                              .initial_h = LE_NONE,
+                              .initial_c = LE_NONE,
+                              .w = array,
+                              .r = array};
         CHECK(le_model_recurrent(models[i], &layer, &y, NULL, NULL, NULL) == LE_OK, "no layer");
     }
     const blocks first = blocks_of(models[0]);

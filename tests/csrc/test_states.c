@@ -9,7 +9,11 @@
 
 static const net_spec nets[] = {
     {.name = "lstm 45", .features = 7, .layers = {LSTM(LE_FORWARD, 45)}},
-    {.name = "stack", .vocabulary = 20, .features = 6, .layers = {LSTM(LE_FORWARD, 66), LSTM(LE_FORWARD, 35)}, .units = 11,
+    {.name = "stack",
+     .vocabulary = 20,
+     .features = 6,
+     .layers = {LSTM(LE_FORWARD, 66), LSTM(LE_FORWARD, 35)},
+     .units = 11,
      .activation = {LE_ACT_SOFTMAX, 0, 0}},
 };
 
@@ -19,7 +23,8 @@ enum { BATCH = 6, STEPS = 11 };
 static void in_chunks(const net *n, le_model *model, const feed *f, const results *whole, size_t chunk, int threads)
 {
     const size_t es = dtype_size(n->spec.dtype), x_step = n->spec.vocabulary ? sizeof(int32_t) : n->spec.features * es;
-    feed part = {.batch = f->batch, .x = must_alloc(f->batch * chunk * x_step), .state = must_alloc(whole->state_count * es)};
+    feed part = {
+        .batch = f->batch, .x = must_alloc(f->batch * chunk * x_step), .state = must_alloc(whole->state_count * es)};
     memcpy(part.state, f->state, whole->state_count * es);
     for (size_t begin = 0; begin < f->steps; begin += chunk) {
         part.steps = f->steps - begin < chunk ? f->steps - begin : chunk;
@@ -50,7 +55,8 @@ static void slots(const net *n, const le_model *model)
     CHECK(le_model_layer_count(model) == (size_t)n->layers, "%zu layers", le_model_layer_count(model));
     for (int i = 0; i < n->layers; i++) {
         CHECK(le_model_state_slot(model, (size_t)i, &h, &h_size, &c, &c_size) == LE_OK, "no slot %d", i);
-        CHECK(h == at && h_size == n->spec.layers[i].hidden && c == at + h_size && c_size == h_size, "slot %d is elsewhere", i);
+        CHECK(h == at && h_size == n->spec.layers[i].hidden && c == at + h_size && c_size == h_size, "slot %d is elsewhere",
+              i);
         at += h_size + c_size;
     }
     CHECK(le_model_causal(model), "%s can be run step by step", n->spec.name);
@@ -63,8 +69,14 @@ static size_t measured(le_model *model, const feed *f, way how)
     const void *const inputs[] = {f};
     void *const outputs[] = {model, model, model}; /* not looked at */
     size_t bytes = 0;
-    const le_run run = {.batch = f->batch, .axes = &axis, .inputs = inputs, .outputs = outputs, .threads = how.threads,
-                        .state_in = f->state ? inputs : NULL, .split = how.split, .block_steps = how.block_steps};
+    const le_run run = {.batch = f->batch,
+                        .axes = &axis,
+                        .inputs = inputs,
+                        .outputs = outputs,
+                        .threads = how.threads,
+                        .state_in = f->state ? inputs : NULL,
+                        .split = how.split,
+                        .block_steps = how.block_steps};
     CHECK(le_model_run_bytes(model, &run, &bytes, NULL) == LE_OK, "not measured");
     return bytes;
 }
@@ -96,16 +108,16 @@ static void memory_is_kept(const net *n, le_model *model, const feed *f)
     const size_t after = le_model_workspace_bytes(model);
     results r = net_must_run(n, model, f, (way){2, LE_SPLIT_ROWS, 0});
     results_free(&r);
-    CHECK(le_model_workspace_bytes(model) == after && after >= before,
-          "the workspace grew from %zu to %zu bytes", after, le_model_workspace_bytes(model));
+    CHECK(le_model_workspace_bytes(model) == after && after >= before, "the workspace grew from %zu to %zu bytes", after,
+          le_model_workspace_bytes(model));
 }
 
 /* An encoder whose final states start a decoder on a second time axis, against two models run one after the other. */
 static void encoder_decoder(const char *isa)
 {
     enum { FEATURES = 5, HIDDEN = 19, ENCODED = 7, DECODED = 4 };
-    net_spec spec = {.name = "encoder or decoder", .isa = isa, .features = FEATURES, .layers = {LSTM(LE_FORWARD, HIDDEN)},
-                     .seed = 1};
+    net_spec spec = {
+        .name = "encoder or decoder", .isa = isa, .features = FEATURES, .layers = {LSTM(LE_FORWARD, HIDDEN)}, .seed = 1};
     net encoder = net_new(&spec);
     spec.seed = 2;
     net decoder = net_new(&spec);
@@ -141,7 +153,11 @@ static void encoder_decoder(const char *isa)
     const void *const inputs[] = {source.x, target.x};
     void *const outputs[] = {got};
     for (int threads = 1; threads < 4; threads++) {
-        const le_run run = {.batch = BATCH, .axes = axes, .inputs = inputs, .outputs = outputs, .threads = threads,
+        const le_run run = {.batch = BATCH,
+                            .axes = axes,
+                            .inputs = inputs,
+                            .outputs = outputs,
+                            .threads = threads,
                             .split = threads == 3 ? LE_SPLIT_UNITS : LE_SPLIT_ROWS};
         memset(got, 0xff, expected.y_count * sizeof *got);
         CHECK(le_model_run(both, &run, NULL) == LE_OK, "running an encoder and a decoder in one model");
@@ -166,8 +182,14 @@ static void rows_without_steps(const char *isa)
 {
     enum { FEATURES = 3, HIDDEN = 21, ROWS = 2, SIZE = 2 * HIDDEN };
     net n = net_new(&(net_spec){.name = "no steps", .isa = isa, .features = FEATURES, .layers = {LSTM(LE_FORWARD, HIDDEN)}});
-    le_recurrent r = {.cell = LE_LSTM, .hidden = HIDDEN, .initial_h = LE_NONE, .initial_c = LE_NONE, .empty_zero = 1,
-                      .w = n.weights[0].w, .r = n.weights[0].r, .b = n.weights[0].b};
+    le_recurrent r = {.cell = LE_LSTM,
+                      .hidden = HIDDEN,
+                      .initial_h = LE_NONE,
+                      .initial_c = LE_NONE,
+                      .empty_zero = 1,
+                      .w = n.weights[0].w,
+                      .r = n.weights[0].r,
+                      .b = n.weights[0].b};
     r.activations[0][0].kind = LE_ACT_SIGMOID;
     r.activations[0][1].kind = r.activations[0][2].kind = LE_ACT_TANH;
     const le_model_options options = {.isa = isa, .dtype = LE_FLOAT32, .gemm = LE_GEMM_PACKED};
@@ -179,7 +201,8 @@ static void rows_without_steps(const char *isa)
     status |= le_model_output(model, h, NULL) | le_model_output(model, c, NULL) | le_model_finish(model, NULL);
     CHECK(status == LE_OK, "building a layer that shows zeros");
 
-    float x[ROWS * FEATURES] = {1, 2, 3, 4, 5, 6}, start[ROWS * SIZE], end[ROWS * SIZE], got_h[ROWS * HIDDEN], got_c[ROWS * HIDDEN];
+    float x[ROWS * FEATURES] = {1, 2, 3, 4, 5, 6}, start[ROWS * SIZE], end[ROWS * SIZE], got_h[ROWS * HIDDEN],
+                   got_c[ROWS * HIDDEN];
     const float zeros[HIDDEN] = {0};
     for (int i = 0; i < ROWS * SIZE; i++)
         start[i] = 0.01F * (float)(i + 1);
@@ -188,13 +211,20 @@ static void rows_without_steps(const char *isa)
     const void *const inputs[] = {x}, *const state_in[] = {start, start + SIZE};
     void *const outputs[] = {got_h, got_c}, *const state_out[] = {end, end + SIZE};
     for (int resumed = 0; resumed < 2; resumed++) {
-        const le_run run = {.batch = ROWS, .axes = &axis, .inputs = inputs, .outputs = outputs, .state_in = state_in,
-                            .state_out = state_out, .resumed = resumed, .threads = 1};
+        const le_run run = {.batch = ROWS,
+                            .axes = &axis,
+                            .inputs = inputs,
+                            .outputs = outputs,
+                            .state_in = state_in,
+                            .state_out = state_out,
+                            .resumed = resumed,
+                            .threads = 1};
         CHECK(le_model_run(model, &run, NULL) == LE_OK, "running a row without steps");
         const float *const own = start + SIZE;
-        CHECK(memcmp(got_h + HIDDEN, resumed ? own : zeros, sizeof zeros) == 0, "h of a row without steps, resumed %d", resumed);
-        CHECK(memcmp(got_c + HIDDEN, resumed ? own + HIDDEN : zeros, sizeof zeros) == 0, "c of a row without steps, resumed %d",
+        CHECK(memcmp(got_h + HIDDEN, resumed ? own : zeros, sizeof zeros) == 0, "h of a row without steps, resumed %d",
               resumed);
+        CHECK(memcmp(got_c + HIDDEN, resumed ? own + HIDDEN : zeros, sizeof zeros) == 0,
+              "c of a row without steps, resumed %d", resumed);
         CHECK(memcmp(end + SIZE, own, SIZE * sizeof *own) == 0, "the state of a row without steps changes");
         CHECK(memcmp(got_h, end, sizeof zeros) == 0, "a row with steps shows another h than its state");
     }
@@ -213,13 +243,16 @@ static void outputs_left_out(const net *n, le_model *model, const feed *f, const
         const void **state_in = must_alloc(f->batch * sizeof *state_in);
         for (size_t row = 0; row < f->batch; row++)
             state_in[row] = (char *)f->state + row * n->state_size * dtype_size(n->spec.dtype);
-        const le_run run = {.batch = f->batch, .axes = &axis, .inputs = inputs, .outputs = outputs, .state_in = state_in,
-                            .threads = 2};
+        const le_run run = {
+            .batch = f->batch, .axes = &axis, .inputs = inputs, .outputs = outputs, .state_in = state_in, .threads = 2};
         CHECK(le_model_run(model, &run, NULL) == LE_OK, "outputs %d fail", wanted);
         const size_t es = dtype_size(n->spec.dtype);
-        CHECK(!(wanted & 1) || memcmp(got.y, whole->y, whole->y_count * es) == 0, "other bits of y when outputs are left out");
-        CHECK(!(wanted & 2) || memcmp(got.h, whole->h, whole->h_count * es) == 0, "other bits of h when outputs are left out");
-        CHECK(!(wanted & 4) || memcmp(got.c, whole->c, whole->c_count * es) == 0, "other bits of c when outputs are left out");
+        CHECK(!(wanted & 1) || memcmp(got.y, whole->y, whole->y_count * es) == 0,
+              "other bits of y when outputs are left out");
+        CHECK(!(wanted & 2) || memcmp(got.h, whole->h, whole->h_count * es) == 0,
+              "other bits of h when outputs are left out");
+        CHECK(!(wanted & 4) || memcmp(got.c, whole->c, whole->c_count * es) == 0,
+              "other bits of c when outputs are left out");
         free(state_in);
         results_free(&got);
     }

@@ -37,7 +37,11 @@ static void *call(void *argument)
 
 static void concurrent(const char *isa)
 {
-    const net_spec spec = {.name = "shared model", .isa = isa, .vocabulary = 30, .features = 8, .units = 5,
+    const net_spec spec = {.name = "shared model",
+                           .isa = isa,
+                           .vocabulary = 30,
+                           .features = 8,
+                           .units = 5,
                            .layers = {{LE_LSTM, LE_BIDIRECTIONAL, 20, 0, 0}, {LE_LSTM, LE_FORWARD, 33, 0, 0}},
                            .activation = {LE_ACT_SOFTMAX, 0, 0}};
     net n = net_new(&spec);
@@ -80,12 +84,13 @@ static int ask(void *context)
  * rows. state_out must keep what it held. */
 static void cancelled(int threads, le_split split, size_t batch, size_t steps, size_t hidden)
 {
-    const net_spec spec = {.name = "long run", .features = 4, .layers = {{LE_LSTM, LE_FORWARD, hidden, 0, 0}},
-                           .top = TOP_LAST_STATE};
+    const net_spec spec = {
+        .name = "long run", .features = 4, .layers = {{LE_LSTM, LE_FORWARD, hidden, 0, 0}}, .top = TOP_LAST_STATE};
     net n = net_new(&spec);
     le_model *model = net_must_build(&n);
     feed f = feed_new(&n, batch, steps, 0, 0);
-    float *state = random_array(&(rng){3}, LE_FLOAT32, batch * n.state_size, 1), *before = must_alloc(batch * n.state_size * 4);
+    float *state = random_array(&(rng){3}, LE_FLOAT32, batch * n.state_size, 1),
+          *before = must_alloc(batch * n.state_size * 4);
     memcpy(before, state, batch * n.state_size * 4);
     void **rows = must_alloc(batch * sizeof *rows);
     for (size_t row = 0; row < batch; row++)
@@ -94,8 +99,17 @@ static void cancelled(int threads, le_split split, size_t batch, size_t steps, s
     const void *const inputs[] = {f.x};
     void *const outputs[] = {NULL, NULL, NULL};
     patience p = {0, 1};
-    le_run run = {.batch = batch, .axes = &axis, .inputs = inputs, .outputs = outputs, .state_in = (const void *const *)rows,
-                  .state_out = rows, .threads = threads, .split = split, .block_steps = 4, .poll = ask, .poll_context = &p};
+    le_run run = {.batch = batch,
+                  .axes = &axis,
+                  .inputs = inputs,
+                  .outputs = outputs,
+                  .state_in = (const void *const *)rows,
+                  .state_out = rows,
+                  .threads = threads,
+                  .split = split,
+                  .block_steps = 4,
+                  .poll = ask,
+                  .poll_context = &p};
     le_error error = {LE_OK, -1, ""};
     CHECK(le_model_run(model, &run, &error) == LE_ERROR_CANCELLED, "not cancelled (%d threads): %s", threads, error.message);
     CHECK(p.asked == p.at, "asked %d times", p.asked);

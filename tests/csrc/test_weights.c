@@ -5,9 +5,15 @@
 #include "net.h"
 
 static const net_spec nets[] = {
-    {.name = "tokens, lstm, dense", .vocabulary = 9, .features = 5, .layers = {{LE_LSTM, LE_BIDIRECTIONAL, 7, 0, 0}}, .units = 67},
+    {.name = "tokens, lstm, dense",
+     .vocabulary = 9,
+     .features = 5,
+     .layers = {{LE_LSTM, LE_BIDIRECTIONAL, 7, 0, 0}},
+     .units = 67},
     {.name = "projection", .features = 3, .layers = {{LE_LSTM, LE_BIDIRECTIONAL, 21, 9, 0}}},
-    {.name = "gru", .features = 6, .layers = {{LE_GRU, LE_REVERSE, 37, 0, 0}, {LE_GRU, LE_FORWARD, 5, 0, LINEAR_BEFORE_RESET}}},
+    {.name = "gru",
+     .features = 6,
+     .layers = {{LE_GRU, LE_REVERSE, 37, 0, 0}, {LE_GRU, LE_FORWARD, 5, 0, LINEAR_BEFORE_RESET}}},
     {.name = "rnn", .features = 65, .layers = {{LE_RNN, LE_BIDIRECTIONAL, 130, 0, 0}}},
     /* Each matrix above the megabyte from which a team packs. */
     {.name = "large", .features = 290, .layers = {{LE_LSTM, LE_FORWARD, 301, 0, 0}}, .units = 901},
@@ -15,7 +21,11 @@ static const net_spec nets[] = {
 
 /* More than what is packed before the caller is told of it, in every layout. */
 static const net_spec large_nets[] = {
-    {.name = "consumed", .vocabulary = 3001, .features = 500, .layers = {{LE_LSTM, LE_BIDIRECTIONAL, 601, 0, 0}}, .units = 1101},
+    {.name = "consumed",
+     .vocabulary = 3001,
+     .features = 500,
+     .layers = {{LE_LSTM, LE_BIDIRECTIONAL, 601, 0, 0}},
+     .units = 1101},
     {.name = "consumed, projection", .features = 500, .layers = {{LE_LSTM, LE_FORWARD, 1201, 1100, 0}}},
     {.name = "consumed, gru", .features = 1001, .layers = {{LE_GRU, LE_REVERSE, 701, 0, 0}}},
 };
@@ -31,8 +41,8 @@ static void rows_given_back(const net *n, const le_model *model, size_t op, le_w
     CHECK(le_model_unpack(model, op, which, first, count, out, bytes, NULL) == LE_OK, "%s: weight %d of %zu", n->spec.name,
           (int)which, op);
     CHECK(memcmp(out, (const char *)weights + first * row, bytes) == 0,
-          "%s, %s, %d packers: %zu rows from %zu on of weight %d of operation %zu have other bits", n->spec.name, n->spec.isa,
-          n->spec.packers, count, first, (int)which, op);
+          "%s, %s, %d packers: %zu rows from %zu on of weight %d of operation %zu have other bits", n->spec.name,
+          n->spec.isa, n->spec.packers, count, first, (int)which, op);
     CHECK(out[bytes] == MARK, "%s: weight %d of operation %zu is written past its end", n->spec.name, (int)which, op);
 }
 

@@ -1,4 +1,4 @@
-/* Elementary functions and activations on vectors, written once against vec_<isa>.h.
+/* Elementary functions on vectors, written once against vec_<isa>.h.
  *
  * exp by Cody-Waite reduction, x = n ln2 + r, |r| <= ln2 / 2, and expm1(r) = r + r^2 q(r) with a minimax q
  * (float: degree 4, relative error of exp 3.1e-9; double: Taylor to r^13, 2e-17). Sigmoid and tanh are built on
@@ -8,10 +8,8 @@
  * Both are within 3 ulp of the exact value over every finite argument, denormal results included
  * (docs/numerics.md). NaN comes out as NaN: v_min and v_max give their second operand then.
  */
-#ifndef LE_MATH_BODY_H
-#define LE_MATH_BODY_H
-
-#include <math.h>
+#ifndef LE_ELEMENTARY_BODY_H
+#define LE_ELEMENTARY_BODY_H
 
 #include "kernels/kernels.h"
 
@@ -23,7 +21,7 @@
 #define EXP_HIGH 710.0
 #define SIGMOID_LIMIT 40.0 /* sigmoid rounds to 1 from 36.74 on; z + 1 rounds to z here */
 #define TANH_LIMIT 20.0 /* tanh rounds to 1 from 19.06 on */
-static const real expm1_q[] = {1. / 2,     1. / 6,      1. / 24,      1. / 120,      1. / 720,      1. / 5040,
+static const real expm1_q[] = {1. / 2,     1. / 6,      1. / 24,      1. / 120,      1. / 720,       1. / 5040,
                                1. / 40320, 1. / 362880, 1. / 3628800, 1. / 39916800, 1. / 479001600, 1. / 6227020800};
 #define LOG1P_TERMS 17
 #else
@@ -145,7 +143,8 @@ LE_INLINE vec v_tanh(vec x)
 /* Below 0.625, where most candidates are, an odd polynomial has half the quotient's rounding error. */
 LE_INLINE vec v_tanh(vec x)
 {
-    static const real odd[] = {-3.33332819422e-1f, 1.33314422036e-1f, -5.37397155531e-2f, 2.06390887954e-2f, -5.70498872745e-3f};
+    static const real odd[] = {-3.33332819422e-1f, 1.33314422036e-1f, -5.37397155531e-2f, 2.06390887954e-2f,
+                               -5.70498872745e-3f};
     const vec a = v_abs(x), z = v_mul(a, a);
     vec p = v_set1(odd[4]);
     for (int i = 3; i >= 0; i--)
@@ -170,16 +169,6 @@ LE_INLINE vec v_softplus(vec x)
     return v_add(v_max(v_set1(0), x), v_log1p(v_exp(v_sub(v_set1(0), v_abs(x)))));
 }
 
-/* Rare and not worth a polynomial of our own: the C library's, lane by lane. */
-static vec v_erf(vec x)
-{
-    real lane[LANES];
-    v_store(lane, x);
-    for (int l = 0; l < LANES; l++)
-        lane[l] = sizeof(real) == 4 ? (real)erff((float)lane[l]) : (real)erf(lane[l]);
-    return v_load(lane);
-}
-
 LE_INLINE vec v_clamp(vec x, real low, real high)
 {
     return v_max(v_set1(low), v_min(v_set1(high), x));
@@ -189,154 +178,6 @@ LE_INLINE vec v_clamp(vec x, real low, real high)
 LE_INLINE vec v_clip(vec x, double limit)
 {
     return limit > 0 ? v_clamp(x, (real)-limit, (real)limit) : x;
-}
-
-/* The first `units` elements (all of them at most LANES) of a row that may end there. */
-LE_INLINE void store_units(real *at, vec value, size_t units)
-{
-    if (units >= LANES)
-        v_store(at, value);
-    else
-        v_store_n(at, value, units);
-}
-
-LE_INLINE vec load_units(const real *at, size_t units)
-{
-    return units >= LANES ? v_load(at) : v_load_n(at, units);
-}
-
-/* Any element-wise activation; see LE_ACTIVATION_LIST and lstm_engine/graph/activations.py for the equations. */
-static vec v_activate(le_activation f, vec x)
-{
-    const vec zero = v_set1(0), one = v_set1(1);
-    const vec alpha = v_set1((real)f.alpha), beta = v_set1((real)f.beta);
-    switch (f.kind) {
-    case LE_ACT_SIGMOID:
-        return v_sigmoid(x);
-    case LE_ACT_TANH:
-        return v_tanh(x);
-    case LE_ACT_RELU:
-        return v_max(zero, x);
-    case LE_ACT_AFFINE:
-        return v_add(v_mul(alpha, x), beta);
-    case LE_ACT_LEAKY_RELU:
-        return v_select(v_less(x, zero), v_mul(alpha, x), x);
-    case LE_ACT_THRESHOLDED_RELU:
-        return v_select(v_less(alpha, x), x, v_min(zero, v_max(zero, x))); /* 0, but NaN stays NaN */
-    case LE_ACT_SCALED_TANH:
-        return v_mul(alpha, v_tanh(v_mul(beta, x)));
-    case LE_ACT_HARD_SIGMOID:
-        return v_clamp(v_add(v_mul(alpha, x), beta), 0, 1);
-    case LE_ACT_ELU:
-        return v_select(v_less(x, zero), v_mul(alpha, v_expm1(v_min(zero, x))), x);
-    case LE_ACT_SOFTSIGN:
-        return v_select(v_less(v_abs(x), v_set1((real)INFINITY)), v_div(x, v_add(one, v_abs(x))),
-                        v_with_sign(v_min(one, v_abs(x)), x));
-    case LE_ACT_SOFTPLUS:
-        return v_softplus(x);
-    case LE_ACT_SELU:
-        return v_mul(beta, v_select(v_less(x, zero), v_mul(alpha, v_expm1(v_min(zero, x))), x));
-    case LE_ACT_GELU:
-        return v_mul(v_mul(v_set1((real)0.5), x), v_add(one, v_erf(v_mul(x, v_set1((real)0.70710678118654752440)))));
-    case LE_ACT_GELU_TANH: {
-        const vec cube = v_mul(v_mul(x, x), x);
-        const vec inner = v_mul(v_set1((real)0.79788456080286535588), v_fma(v_set1((real)0.044715), cube, x));
-        return v_mul(v_mul(v_set1((real)0.5), x), v_add(one, v_tanh(inner)));
-    }
-    case LE_ACT_SILU:
-        return v_mul(x, v_sigmoid(x));
-    case LE_ACT_EXPONENTIAL:
-        return v_exp(x);
-    case LE_ACT_RELU6:
-        return v_clamp(x, 0, 6);
-    case LE_ACT_MISH:
-        return v_mul(x, v_tanh(v_softplus(x)));
-    case LE_ACT_HARD_SILU:
-        return v_mul(x, v_clamp(v_add(v_mul(v_set1((real)(1. / 6)), x), v_set1((real)0.5)), 0, 1));
-    case LE_ACT_HARD_TANH:
-        return v_clamp(x, -1, 1);
-    case LE_ACT_LOG_SIGMOID:
-        return v_sub(zero, v_softplus(v_sub(zero, x)));
-    default:
-        return x;
-    }
-}
-
-static void activate(le_activation activation, size_t n, void *values)
-{
-    real *x = values;
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        v_store(x + i, v_activate(activation, v_load(x + i)));
-    if (i < n)
-        v_store_n(x + i, v_activate(activation, v_load_n(x + i, n - i)), n - i);
-}
-
-/* The last, partial vector of a row, with `fill` in the lanes past its end. */
-LE_INLINE vec v_load_filled(const real *p, size_t n, real fill)
-{
-    real lane[LANES];
-    for (size_t l = 0; l < LANES; l++)
-        lane[l] = l < n ? p[l] : fill;
-    return v_load(lane);
-}
-
-/* out[i] = x[i] * scale, or x[i] - shift for the logarithm. */
-LE_INLINE vec softmax_end(int log_form, vec x, vec last)
-{
-    return log_form ? v_sub(x, last) : v_mul(x, last);
-}
-
-static void softmax_write(int log_form, size_t n, const real *x, vec last, real *out, int past_cache)
-{
-    size_t i = 0;
-    if (past_cache) {
-        /* What goes around the cache goes in whole lines. */
-        const size_t before = (size_t)(-(uintptr_t)out % LE_STREAM_ALIGN) / sizeof *out;
-        for (size_t count; i < before && i < n; i += count) {
-            count = before - i < n - i ? before - i : n - i;
-            count = count < LANES ? count : LANES;
-            v_store_n(out + i, softmax_end(log_form, v_load_n(x + i, count), last), count);
-        }
-        for (; i + LANES <= n; i += LANES)
-            v_stream(out + i, softmax_end(log_form, v_load(x + i), last));
-    } else {
-        for (; i + LANES <= n; i += LANES)
-            v_store(out + i, softmax_end(log_form, v_load(x + i), last));
-    }
-    if (i < n)
-        v_store_n(out + i, softmax_end(log_form, v_load_n(x + i, n - i), last), n - i);
-    if (past_cache)
-        v_stream_end();
-}
-
-static void softmax(int log_form, size_t n, void *values, void *out, int past_cache)
-{
-    real *x = values, lane[LANES], largest = (real)-INFINITY, total = 0;
-    const size_t whole = n / LANES * LANES, rest = n - whole;
-    vec top = v_set1(largest), sum = v_set1(0);
-    for (size_t i = 0; i < whole; i += LANES)
-        top = v_max(v_load(x + i), top);
-    if (rest)
-        top = v_max(v_load_filled(x + whole, rest, largest), top);
-    v_store(lane, top);
-    for (int l = 0; l < LANES; l++)
-        largest = lane[l] > largest ? lane[l] : largest;
-    top = v_set1(largest);
-    for (size_t i = 0; i < whole; i += LANES) {
-        const vec shifted = v_sub(v_load(x + i), top), e = v_exp(shifted);
-        v_store(x + i, log_form ? shifted : e);
-        sum = v_add(sum, e);
-    }
-    if (rest) {
-        const vec shifted = v_sub(v_load_filled(x + whole, rest, (real)-INFINITY), top), e = v_exp(shifted);
-        v_store_n(x + whole, log_form ? shifted : e, rest);
-        sum = v_add(sum, e);
-    }
-    v_store(lane, sum);
-    for (int l = 0; l < LANES; l++)
-        total += lane[l];
-    softmax_write(log_form, n, x, v_set1(log_form ? (real)log(total) : 1 / total), out, past_cache);
 }
 
 #endif
