@@ -58,7 +58,8 @@ cpdef int default_threads() noexcept:
 cdef class DefaultMode:
     """A `with` block in the IEEE default of this thread's floating-point mode; the mode before it comes back.
 
-    Blocks like this one and `TryLock` are entered and left in C: a signal's handler that raises does so between two lines
+    Blocks like this one and `TryLock` are entered and left in C: a signal's handler that raises does so between two
+    lines
     of Python, and must find none between what is taken and what gives it back.
     """
 
@@ -81,7 +82,8 @@ cdef class TryLock:
         self.kind, self.message = kind, message
 
     cpdef bint acquire(self):
-        """Whether the lock was free, and is now the caller's until `release`. The interpreter's lock is held meanwhile."""
+        """Whether the lock was free, and is now the caller's until `release`. The interpreter's lock is held
+        meanwhile."""
         if self.taken:
             return False
         self.taken = True
