@@ -20,7 +20,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 
 def seconds(case, folder: Path, n: int) -> float:
-    from doubling import outcome, parsers_here
+    from doubling_costs import outcome, parsers_here
 
     folder.mkdir()
     given = case.make(folder, n)
@@ -39,8 +39,8 @@ def ratio(taken: list[float]) -> float:
 
 
 def main() -> int:
-    from doubling import MOST, cost, growth
     from doubling_all import ALL
+    from doubling_costs import MOST, cost, growth
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="parts of names of cases; default: all")

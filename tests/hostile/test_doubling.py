@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from doubling import MOST, cost, events, growth, peak
 from doubling_all import ALL
+from doubling_costs import MOST, cost, events, growth, peak
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)

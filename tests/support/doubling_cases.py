@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from doubling import Case
+from doubling_costs import Case
 from lstm_files import assemble, parts
 from torch_bytes import (
     safetensors,

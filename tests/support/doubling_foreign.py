@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from doubling import Case
 from doubling_cases import convert
+from doubling_costs import Case
 
 FOREIGN: list[Case] = []
 

@@ -23,9 +23,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lstm_engine import graph
-from lstm_engine.format import codec
-
 HANG_SECONDS = 120                   # a guard, no measure: nothing here takes a tenth of it
 ADDRESS_SPACE = 4 << 30              # beyond what the process has when it begins
 FILE_BYTES = 256 << 20               # that it may write to one file
@@ -59,8 +56,6 @@ def warm_up(good: dict) -> None:
     for module in pkgutil.walk_packages(package.__path__, "lstm_engine."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-    for kind in graph.NODE_TYPES.values():               # its own annotations, which Python evaluates once
-        codec._hints(kind)
     "".encode("cp437")                                   # as names in zip archives are
     importlib.import_module("numpy.ma")                  # which NumPy itself leaves for later
     use = use_named(good["use"])
