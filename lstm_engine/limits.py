@@ -74,7 +74,12 @@ def check_size(path: str, limits: Limits) -> None:
             raise over(f"{path}: the file has", "weights", size, limits.weights, "bytes")
 
 
+MOST_SHOWN = 10**18
+
+
 def over(what: str, field: str, needed: int, most: int, unit: str) -> LimitError:
     """The error for `what`, which needs so many `unit` where a field of Limits allows `most`."""
+    if needed > MOST_SHOWN:                 # sizes of a stranger's graph multiply without end
+        return LimitError(f"{what} more than {MOST_SHOWN:,} {unit}; at most {most:,} are allowed (Limits.{field})")
     return LimitError(f"{what} {needed:,} {unit}; at most {most:,} are allowed (Limits.{field}). If that is meant: "
                       f"limits=le.Limits({field}={needed}), or --max-{field} {needed}")

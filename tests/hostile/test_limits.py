@@ -11,6 +11,7 @@ from onnx_operators import as_operator
 
 import lstm_engine as le
 from lstm_engine.graph import LSTM, Dense, Graph, Operator, Value
+from lstm_engine.limits import over
 from lstm_engine.plan import estimate
 
 MEMORY = 8 << 20
@@ -120,6 +121,12 @@ def test_the_message_says_what_to_type():
         "node 'c' (ConstantOfShape) brings the memory of this call to 34,359,738,368 bytes; at most 4,294,967,296 are "
         "allowed (Limits.memory). If that is meant: limits=le.Limits(memory=34359738368), or --max-memory 34359738368")
     assert isinstance(caught.value, ValueError) and isinstance(caught.value, le.LstmEngineError)
+
+
+def test_a_number_beyond_all_writing_is_not_written():
+    """Repeats of repeats come to numbers of thousands of digits, which Python itself refuses to write."""
+    error = over("node 'n' (Tile) brings the memory of this call to", "memory", 10**5000, 4 << 30, "bytes")
+    assert "more than 1,000,000,000,000,000,000 bytes; at most 4,294,967,296 are allowed" in str(error)
 
 
 def test_what_it_says_to_type_is_enough():

@@ -103,6 +103,13 @@ def test_rows_that_a_node_mixes_do_not(case):
         engine.predict(X, batch_size=2)
 
 
+def test_a_type_taken_from_an_input_takes_no_rows_from_it():
+    """What CastLike makes has the shape of its first input, whatever the second has."""
+    converted = le.convert(model([node("CastLike", "b x", "y")], {"x": ("batch",), "b": ()}, "y"))
+    given = {"x": np.zeros(3, np.float32), "b": np.float32(2)}
+    assert converted.predict(given, batch_size=1) == converted.predict(given) == 2
+
+
 def test_one_name_for_rows_and_steps_is_no_time_axis():
     engine = le.convert(model([node("Transpose", "x", "t", perm=[1, 0, 2]), node("RNN", "t W W", "y", hidden_size=3)],
                               {"x": ("n", "n", 3)}, "y", {"W": TENSORS["K"][None]}))
