@@ -5,5 +5,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 ruff check .
 python -m mypy
-python -m mypy.stubtest lstm_engine._core --allowlist tools/stubtest_allowlist.txt
+python -m mypy.stubtest lstm_engine._core --mypy-config-file pyproject.toml --allowlist tools/stubtest_allowlist.txt
 python tools/lint_core.py
