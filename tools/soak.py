@@ -81,10 +81,18 @@ class Process:
 
 
 def slope(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Of the line by least squares through y(x), and its standard error."""
-    x, y = x - x.mean(), y - y.mean()
-    rise = x @ y / (x @ x)
-    return float(rise), float(np.sqrt(((y - rise * x) ** 2).sum() / (len(x) - 2) / (x @ x)))
+    """The median of the slopes between pairs of points of y(x) (Theil and Sen), and the standard error of the line.
+
+    A table that is laid out anew once (Python's interned strings take a megabyte at some count) is a step, and no leak:
+    least squares would make a slope of it.
+    """
+    chosen = np.linspace(0, len(x) - 1, min(len(x), 600)).astype(int)       # of a long run some: pairs are many
+    first, second = np.triu_indices(len(chosen), 1)
+    apart = x[chosen][second] - x[chosen][first]
+    rise = np.median((y[chosen][second] - y[chosen][first]) / np.where(apart == 0, np.inf, apart))
+    rest = y - rise * x
+    spread = 1.4826 * np.median(np.abs(rest - np.median(rest)))             # a normal distribution's deviation
+    return float(rise), float(spread / np.sqrt(((x - x.mean()) ** 2).sum()))
 
 
 # What grows with time or work -> (unit, per what, the most that may be, why that). A slope fails that is over its bound

@@ -65,6 +65,7 @@ def test_every_set_has_a_probe():
         assert set(SETUP.isa_flags(machine)) - {"scalar"} <= set(SETUP.PROBES)
 
 
+@pytest.mark.skipif(not (ROOT / "lstm_engine" / "__init__.py").exists(), reason="the package is elsewhere")
 def test_no_compiler_is_one_sentence(tmp_path):
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
