@@ -77,10 +77,9 @@ def convert(source: Any, *, gemm: Gemm = "packed", dtype: Dtype | None = None,
                             weights=None if weights is None else path_text(weights, "weights"))
     limits = checked_limits(limits)
     if isinstance(source, (str, os.PathLike)) and _is_own(path_text(source, "convert")):
-        if options != ImportOptions():
-            given = ", ".join(name for name, value in vars(options).items() if value is not None)
-            raise ArgumentError(f"{source} is a .lstm file, which says itself what it computes; {given} cannot be "
-                                "given")
+        if given := [name for name, value in vars(options).items() if value is not None]:
+            raise ArgumentError(f"{source} is a .lstm file, which says itself what it computes; {', '.join(given)} "
+                                "cannot be given")
         return load(source, gemm=gemm, dtype=dtype, limits=limits)
     return _converted(source, options, gemm, dtype, limits)
 

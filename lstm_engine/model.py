@@ -70,11 +70,12 @@ class Model:
             dtype = compute_dtype(graph)             # arrays declare no more than what they are themselves
         graph = settled(graph if dtype is None else cast(graph, dtype))
         plan = lower(graph, isa=runtime.isa(), gemm=gemm, threads=runtime.num_threads(), limits=limits)
-        self._runner = Runner(plan)
         if runtime.checking_wanted():
             from .checking import guarded
 
             self._runner = guarded(plan, graph)
+        else:
+            self._runner = Runner(plan)
         self._plan: Plan = self._runner.plan
         self._predictor = Predictor(self._runner)
         self._direct = DirectCalls.of(self._plan)
@@ -246,6 +247,7 @@ class Model:
 
 
 def _rebuild(graph: Graph, gemm: Gemm, limits: Limits | None = None) -> Model:
+    # The skeleton belongs to the pickle of this one model: nobody else has its arrays.
     return Model(handed_over(restore(graph)), gemm=gemm, limits=limits)
 
 

@@ -160,11 +160,12 @@ def _run(kind: type[g.Recurrent], X: Any, weights: dict[str, Any], sequence_lens
             values[name] = _state_rows(value, name, x.dtype, batch, dirs, node.hidden, layout, compute)
     lengths = _lengths(sequence_lens, batch, steps)
     plan = lower(graph, isa=runtime.isa())
-    runner = Runner(plan)
     if runtime.checking_wanted():
         from .checking import guarded
 
         runner = guarded(plan, graph)
+    else:
+        runner = Runner(plan)
     out = execute(runner, values, batch, lengths={} if lengths is None else {"time": lengths}, state_in={},
                   state_out={}, threads=runtime.num_threads(threads))
     results: list[np.ndarray] = [out["Y"].reshape(batch, steps, dirs, node.hidden)]

@@ -1,9 +1,10 @@
 """Memory of large arrays that are read from somewhere, packed, and not needed again: given back while they are packed.
 
 A model of 1 GB would otherwise take 2 GB for a moment, once as it stands in its file and once packed. An array of
-`empty` has pages of its own. Whoever made a graph of such arrays and hands it to a model for good says so (`give_up`);
-the plan then lets the core drop the pages of each part of a matrix that it has packed, where no other weight of the
-graph has numbers (`lone`). Where the system cannot take pages back (it is not Linux), they stay until the array goes.
+`empty` has pages of its own. Whoever made a graph of such arrays and hands it to a model for good says so
+(`give_up`); the plan then lets the core drop the pages of each part of a matrix that it has packed, where no other
+weight of the graph has numbers (`lone`). With gemm="blas" the matrices of recurrent layers, of which one is read
+twice, stay. Where the system cannot take pages back (it is not Linux), they stay until the array goes.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def empty(shape: Sequence[int], dtype: Any) -> np.ndarray:
         pages = Pages(-1, size, **private)
         if hasattr(mmap, "MADV_HUGEPAGE"):         # as NumPy asks for its own
             pages.madvise(mmap.MADV_HUGEPAGE)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise MemoryError(f"no memory for an array of {size} bytes") from error
     return np.frombuffer(pages, dtype).reshape(shape)
 

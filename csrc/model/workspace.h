@@ -60,7 +60,7 @@ struct le_workspace {
     char *wanted;            /* [outputs]: it is written */
     le_schedule schedule;
     le_group *groups;        /* [schedule.groups] */
-    int partitioned;               /* the groups know their rows: see le_partition_rows */
+    int partitioned;         /* the groups know their rows: see le_partition_rows */
     int64_t alone_ns;        /* what one thread takes for such a run: guessed, then measured */
     size_t bytes;
     char *memory;

@@ -21,6 +21,7 @@ MODEL_HELP = "a .lstm file, or any checkpoint that convert reads (.keras .h5 .js
 POOLS = ("last", "step", "state", "mean", "max", "none")
 DTYPES = ("float32", "float64")
 GEMMS = ("packed", "blas")
+CHECKPOINT_OPTIONS = ("pool", "activation", "order", "spec", "weights")       # what a .lstm file has no use for
 
 
 class UsageError(Exception):
@@ -89,8 +90,7 @@ def import_options(arguments: argparse.Namespace) -> ImportOptions:
 
 def given_options(arguments: argparse.Namespace) -> list[str]:
     """The options about a checkpoint that the command line has."""
-    names = ("pool", "activation", "order", "spec", "weights")
-    return [f"--{name}" for name in names if getattr(arguments, name, None)]
+    return [f"--{name}" for name in CHECKPOINT_OPTIONS if getattr(arguments, name, None)]
 
 
 def refuse_options(arguments: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..arguments import one_line
 from .arguments import (
+    CHECKPOINT_OPTIONS,
     UsageError,
     add_model,
     add_readings,
@@ -67,7 +68,11 @@ def run(arguments: argparse.Namespace) -> int:
     if is_lstm(arguments.model):                 # then they speak of the source
         if not source:
             refuse_options(arguments)
-        arguments.pool = arguments.spec = arguments.activation = arguments.order = None
+        if arguments.weights:
+            raise UsageError("--weights belongs to a Keras model's JSON, which is not run here; give --source the "
+                             ".keras file")
+        for option in CHECKPOINT_OPTIONS:
+            setattr(arguments, option, None)
     elif not source and not arguments.outputs:
         source = arguments.model
     model = open_model(arguments, say=False)         # the report says what was assumed

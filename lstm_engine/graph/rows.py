@@ -36,12 +36,18 @@ class Rows(ABC):
         return array
 
 
+def spans(weight: Rows) -> Iterator[tuple[int, int]]:
+    """The rows of a weight in parts of some megabytes: begin and end of each."""
+    count = math.prod(weight.shape[:-1])
+    some = max(1, BLOCK_BYTES // max(1, weight.shape[-1] * weight.itemsize))
+    for begin in range(0, count, some):
+        yield begin, min(begin + some, count)
+
+
 def blocks(weight: np.ndarray | Rows) -> Iterator[np.ndarray]:
     """A weight in parts of some megabytes, in order; an array as it is."""
     if not isinstance(weight, Rows):
         yield weight
         return
-    count = math.prod(weight.shape[:-1])
-    some = max(1, BLOCK_BYTES // max(1, weight.shape[-1] * weight.itemsize))
-    for begin in range(0, count, some):
-        yield weight.rows(begin, min(begin + some, count))
+    for begin, end in spans(weight):
+        yield weight.rows(begin, end)

@@ -50,7 +50,7 @@ def import_graph(source: object, options: ImportOptions = ImportOptions()) -> Gr
             if importer.claims(path, head):
                 return _read(importer, path, options)
         known = ", ".join(suffix for importer in _importers() for suffix in importer.suffixes)
-        raise FormatError(f"{path}: not a checkpoint of a known kind; expected one of {known}")
+        raise FormatError(f"{path}: not a checkpoint of a known kind; expected one of .lstm, {known}")
     for importer in _importers():
         if importer.claims_live(source):
             return validate(importer.read_live(source, options))

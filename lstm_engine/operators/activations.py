@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -17,24 +18,25 @@ from .shape_rules import ShapeCall, Shapes, same_along_axis
 from .spec import declare, one_of
 
 
-def _erf_series() -> np.ndarray:
-    """Chebyshev coefficients of erf(sqrt(t)) / sqrt(t) for t in [0, 36], past which erf is 1 in float64."""
+@lru_cache(maxsize=1)
+def _erf_polynomial() -> Callable[[np.ndarray], Any]:
+    """erf(sqrt(t)) / sqrt(t) for t in [0, 36], past which erf is 1 in float64, as a function of t / 18 - 1."""
+    from numpy.polynomial import chebyshev  # loading it takes longer than loading a small model
+
     count, terms = 48, 40       # the 40th coefficient is 1e-15
     angles = [math.pi * (j + 0.5) / count for j in range(count)]
     roots = [math.sqrt((math.cos(angle) + 1) * 18) for angle in angles]
     values = [math.erf(root) / root for root in roots]
     sums = [math.fsum(value * math.cos(k * angle) for value, angle in zip(values, angles)) for k in range(terms)]
-    y: np.ndarray = np.array(sums) * 2 / count - np.array([sums[0] / count] + [0.0] * (terms - 1))
-    return y
+    series = np.array(sums) * 2 / count - np.array([sums[0] / count] + [0.0] * (terms - 1))
+    return partial(chebyshev.chebval, c=series)
 
 
 def erf(x: np.ndarray) -> np.ndarray:
     """The error function within 5e-14 of its value, in float64 inside, in the dtype of `x` outside."""
-    from numpy.polynomial import chebyshev  # loading it takes longer than loading a small model
-
     wide = np.asarray(x, np.float64)
     t = np.minimum(wide * wide, 36.0)
-    value = wide * chebyshev.chebval(t / 18 - 1, _erf_series())
+    value = wide * _erf_polynomial()(t / 18 - 1)
     return np.where(np.abs(wide) >= 6, np.sign(wide), value).astype(x.dtype)
 
 

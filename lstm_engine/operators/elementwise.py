@@ -69,17 +69,17 @@ def _mean(*xs: np.ndarray) -> np.ndarray:
     return (total / len(xs)).astype(total.dtype)
 
 
-declare("Add", 2, kernel=np.add, shape=broadcast, elementwise=True, symbolic=symbolic.add)
-declare("Sub", 2, kernel=np.subtract, shape=broadcast, elementwise=True, symbolic=symbolic.sub)
-declare("Mul", 2, kernel=np.multiply, shape=broadcast, elementwise=True, symbolic=symbolic.mul)
-declare("Div", 2, kernel=repeatable(_divide, _divide_again), shape=broadcast, elementwise=True,
+declare("Add", 2, kernel=np.add, shape=broadcast, elementwise=True, meets=True, symbolic=symbolic.add)
+declare("Sub", 2, kernel=np.subtract, shape=broadcast, elementwise=True, meets=True, symbolic=symbolic.sub)
+declare("Mul", 2, kernel=np.multiply, shape=broadcast, elementwise=True, meets=True, symbolic=symbolic.mul)
+declare("Div", 2, kernel=repeatable(_divide, _divide_again), shape=broadcast, elementwise=True, meets=True,
         symbolic=symbolic.div, scratch=2)
 declare("Pow", 2, make=_pow_kernel, shape=broadcast, elementwise=True, work=8, scratch=2)
-declare("Mod", 2, make=_mod_kernel, attributes={"fmod": 0}, shape=broadcast, elementwise=True, work=8)
-declare("Max", (1, ANY), kernel=lambda *xs: functools.reduce(np.maximum, xs), shape=broadcast, elementwise=True,
-        exact=True, symbolic=symbolic.greatest)
-declare("Min", (1, ANY), kernel=lambda *xs: functools.reduce(np.minimum, xs), shape=broadcast, elementwise=True,
-        exact=True, symbolic=symbolic.least)
+declare("Mod", 2, make=_mod_kernel, attributes={"fmod": 0}, shape=broadcast, elementwise=True, meets=True, work=8)
+declare("Max", (1, ANY), kernel=lambda *xs: functools.reduce(np.maximum, xs), shape=broadcast,
+        elementwise=True, meets=True, exact=True, symbolic=symbolic.greatest)
+declare("Min", (1, ANY), kernel=lambda *xs: functools.reduce(np.minimum, xs), shape=broadcast,
+        elementwise=True, meets=True, exact=True, symbolic=symbolic.least)
 declare("Sum", (1, ANY), kernel=lambda *xs: functools.reduce(np.add, xs), shape=broadcast, elementwise=True)
 declare("Mean", (1, ANY), kernel=_mean, shape=broadcast, elementwise=True, scratch=2)
 
@@ -107,13 +107,14 @@ def _where_again(out: np.ndarray, condition: np.ndarray, a: np.ndarray, b: np.nd
     return [(np.copyto, (out, b)), (partial(np.copyto, out, a, where=condition), ())] if a.dtype == b.dtype else None
 
 
-declare("Equal", 2, kernel=np.equal, shape=_compare, elementwise=True, exact=True, symbolic=symbolic.equal)
-declare("Greater", 2, kernel=np.greater, shape=_compare, elementwise=True, exact=True, symbolic=symbolic.greater)
-declare("GreaterOrEqual", 2, kernel=np.greater_equal, shape=_compare, elementwise=True, exact=True,
+declare("Equal", 2, kernel=np.equal, shape=_compare, elementwise=True, meets=True, exact=True, symbolic=symbolic.equal)
+declare("Greater", 2, kernel=np.greater, shape=_compare,
+        elementwise=True, meets=True, exact=True, symbolic=symbolic.greater)
+declare("GreaterOrEqual", 2, kernel=np.greater_equal, shape=_compare, elementwise=True, meets=True, exact=True,
         symbolic=lambda a, b: symbolic.negated(symbolic.greater(b, a)))
-declare("Less", 2, kernel=np.less, shape=_compare, elementwise=True, exact=True,
+declare("Less", 2, kernel=np.less, shape=_compare, elementwise=True, meets=True, exact=True,
         symbolic=lambda a, b: symbolic.greater(b, a))
-declare("LessOrEqual", 2, kernel=np.less_equal, shape=_compare, elementwise=True, exact=True,
+declare("LessOrEqual", 2, kernel=np.less_equal, shape=_compare, elementwise=True, meets=True, exact=True,
         symbolic=lambda a, b: symbolic.negated(symbolic.greater(a, b)))
 declare("And", 2, kernel=np.logical_and, shape=broadcast, elementwise=True, exact=True, symbolic=symbolic.both)
 declare("Or", 2, kernel=np.logical_or, shape=broadcast, elementwise=True, exact=True, symbolic=symbolic.either)
@@ -123,7 +124,7 @@ declare("IsNaN", 1, kernel=np.isnan, shape=_test, elementwise=True, exact=True)
 declare("IsInf", 1, make=_is_inf_kernel, attributes={"detect_negative": 1, "detect_positive": 1}, shape=_test,
         elementwise=True, exact=True, scratch=2)
 declare("Where", 3, kernel=repeatable(lambda condition, a, b: np.where(condition, a, b), _where_again), shape=_where,
-        elementwise=True, exact=True, moves=(1, 2))
+        elementwise=True, meets=True, exact=True, moves=(1, 2))
 
 
 # ---- functions of one number ----------------------------------------------------------------------------------------
@@ -157,7 +158,8 @@ def _clip_older(node: FileNode, facts: Facts) -> list[FileNode]:
     return [to_input(to_input(node, facts, "min", 1, False), facts, "max", 2, False)]
 
 
-declare("Clip", (1, 3), older=_clip_older, kernel=repeatable(_clip, _clip_again), elementwise=True, scratch=2)
+declare("Clip", (1, 3), older=_clip_older, kernel=repeatable(_clip, _clip_again),
+        elementwise=True, meets=True, scratch=2)
 
 
 # ---- the same numbers, in another type or not -----------------------------------------------------------------------

@@ -13,13 +13,14 @@ from .axis_rules import AxisCall, beside_axis
 from .kernels import Call, Kernel, repeatable, scalar
 from .older import Facts, FileNode, older_only, to_input, trimmed, without
 from .places import Place, need
-from .shape_rules import ShapeCall, Shapes, same_along_axis
+from .shape_rules import ShapeCall, Shapes, same
 from .spec import declare, one_of
 
 # ---- Gather ---------------------------------------------------------------------------------------------------------
 
 def _gather_shape(call: ShapeCall) -> Shapes:
     x = call.shape()
+    call.indices(1)
     axis = call.axis(call.attributes["axis"], len(x))
     return [(x[:axis] + call.shape(1) + x[axis + 1:], call.dtype())]
 
@@ -46,6 +47,7 @@ def _gather_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 
 
 def _gather_elements_shape(call: ShapeCall) -> Shapes:
+    call.indices(1)
     if call.rank() != call.rank(1):
         raise call.error(f"data has {call.rank()} axes, indices {call.rank(1)}")
     call.axis(call.attributes["axis"], call.rank())
@@ -78,6 +80,7 @@ def _along(rank: int, indices: np.ndarray, axis: int) -> tuple[np.ndarray, ...]:
 
 def _gather_nd_shape(call: ShapeCall) -> Shapes:
     x, indices, batch = call.shape(), call.shape(1), call.attributes["batch_dims"]
+    call.indices(1)
     depth = indices[-1] if indices else 0
     if not isinstance(depth, int):
         raise call.unknown("the last axis of the indices has an unknown size, so the rank of the result is unknown")
@@ -113,8 +116,11 @@ _COMBINE = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.mini
 
 
 def _scatter_shape(call: ShapeCall) -> Shapes:
+    call.indices(1)
     if "axis" in call.attributes:
         call.axis(call.attributes["axis"], call.rank())
+    elif not call.shape(1):
+        raise call.error("its indices are one number; expected rows of them")
     return [(call.shape(), call.dtype())]
 
 
@@ -206,6 +212,11 @@ def _top_k_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     return top_k
 
 
+def _cum_sum_shape(call: ShapeCall) -> Shapes:
+    call.axes(1, call.rank())
+    return same(call)
+
+
 def _cum_sum_axes(call: AxisCall) -> Place:
     at, axes = call.only_first(), call.ints(1)
     need(axes is not None and len(axes) > 0 and at != call.axis(axes[0]))
@@ -228,6 +239,12 @@ def _cum_sum_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     return cum_sum
 
 
+def _reverse_sequence_shape(call: ShapeCall) -> Shapes:
+    for name in ("batch_axis", "time_axis"):
+        call.axis(call.attributes[name], call.rank())
+    return same(call)
+
+
 def _reverse_sequence_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     time, batch = attributes["time_axis"], attributes["batch_axis"]
 
@@ -248,10 +265,10 @@ def _top_k_older(node: FileNode, facts: Facts) -> list[FileNode]:
 
 declare("TopK", 2, (1, 2), make=_top_k_kernel, older=_top_k_older, attributes={"axis": -1, "largest": 1, "sorted": 1},
         shape=_top_k_shape, axes=beside_axis, exact=True, work=96, scratch=4, sized_by=(1,))
-declare("CumSum", 2, make=_cum_sum_kernel, attributes={"exclusive": 0, "reverse": 0}, shape=same_along_axis,
+declare("CumSum", 2, make=_cum_sum_kernel, attributes={"exclusive": 0, "reverse": 0}, shape=_cum_sum_shape,
         axes=_cum_sum_axes, work=24, scratch=2)
 declare("ReverseSequence", 2, make=_reverse_sequence_kernel, attributes={"batch_axis": 1, "time_axis": 0},
-        shape=same_along_axis, exact=True, scratch=3)
+        shape=_reverse_sequence_shape, exact=True, scratch=3)
 
 
 # ---- OneHot ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, LimitError, OutOfMemoryError
+from ..errors import ArgumentError, GraphError, LimitError, LstmEngineError, OutOfMemoryError
 from ..graph.nodes import Operator
 from .kernels import MISFITS, Kernel, shown_inputs
 from .spec import OPERATORS, operator_attributes
@@ -52,9 +52,14 @@ def _failure(node: Operator, inputs: Inputs, error: Exception) -> Exception:
 
 def operator_kernel(node: Operator) -> Kernel:
     """NumPy's kernel of an operator: a function of one array for each of `node.inputs`, constants among them, None
-    where an input is left out."""
+    where an input is left out. Raises GraphError for constants that it cannot be made of."""
     attributes = operator_attributes(node)
-    return OPERATORS[node.op_type].make(attributes, node)
+    try:
+        return OPERATORS[node.op_type].make(attributes, node)
+    except LstmEngineError:
+        raise
+    except MISFITS as error:
+        raise GraphError(f"node {node.name!r} ({node.op_type}): its constants do not fit ({error})") from error
 
 
 def compile_step(node: Operator, kernel: Kernel) -> Callable[[Values], None]:

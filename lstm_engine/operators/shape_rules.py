@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import GraphError, UnsupportedError
+from ..errors import GraphError, LstmEngineError, UnsupportedError
 from ..graph.nodes import Dim, Operator, Value
+from .kernels import MISFITS
 
 MAX_RANK = 64           # axes of a value: NumPy has no more
 ANY = 1 << 30           # no upper limit: of inputs and outputs of an operator, of Shape's `end`
@@ -62,6 +63,11 @@ class ShapeCall:
         if constant.dtype.kind not in "iu":
             raise self.error(f"input {position} must be integers, got {constant.dtype}")
         return [int(v) for v in np.ravel(constant)]
+
+    def indices(self, position: int) -> None:
+        """Raise GraphError for an input that is to hold places and is not of a type that ONNX has for them."""
+        if self.dtype(position) not in ("int32", "int64"):
+            raise self.error(f"input {position} must be int32 or int64, got {self.dtype(position)}")
 
     def length(self, position: int) -> int:
         """How many integers a one-dimensional input holds: a rank, which must be known."""
@@ -123,7 +129,9 @@ def infer(rule: ShapeRule, node: Operator, attributes: dict[str, Any], inputs: S
     call = ShapeCall(node, attributes, values)
     try:
         results = rule(call)
-    except (IndexError, OverflowError, TypeError, ZeroDivisionError) as error:
+    except LstmEngineError:
+        raise
+    except MISFITS as error:
         raise call.error(f"its constants or attributes do not fit its inputs ({error})") from error
     made = []
     for name, (shape, dtype) in zip(node.outputs, results):
@@ -153,9 +161,8 @@ def same(call: ShapeCall) -> Shapes:
 
 
 def same_along_axis(call: ShapeCall) -> Shapes:
-    """The same, of an operator that works along one axis."""
-    if "axis" in call.attributes:
-        call.axis(call.attributes["axis"], call.rank())
+    """The same, of an operator that works along the axis that an attribute names."""
+    call.axis(call.attributes["axis"], call.rank())
     return same(call)
 
 

@@ -51,7 +51,7 @@ def _nonzero_needs(attributes: dict[str, Any], arrays: Arrays, made: Sequence[Va
     return Need(16 * count, 8 * count)
 
 
-declare("NonZero", 1, kernel=_nonzero, shape=_nonzero_shape, exact=True, combines=True, sized_by=(0,),
+declare("NonZero", 1, kernel=_nonzero, shape=_nonzero_shape, exact=True, combines=True, sized_by=(0,), work=8,
         needs=_nonzero_needs)
 
 

@@ -5,7 +5,7 @@ every array a constant input and every attribute plain data: ConstantOfShape tak
 second input; Cast's `to` is ONNX's data type number and `saturate` is unknown; BatchNormalization is inference only.
 
 All that is known of an operator is said where it is declared, in the file of its family, and asked here: no other file
-lists operators by name.
+repeats it, or lists operators by name; where one means a single operator, or a pattern of some, it names them.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class OperatorSpec:
     axes: where an axis of its inputs stands in its outputs, if it works on every place of that axis by itself
     (`axis_rules`); without it, none is known to stay apart. counts: the same where inputs are sizes (`counts`).
     elementwise: each element of the result is made of those elements of the inputs that broadcasting puts there.
+    meets: inputs near its constants tell one result from another: what is added, scaled, compared with or clipped at.
     in_order: it keeps the elements and their order, so a result of the input's shape is the input.
     exact: it moves, chooses, compares or jumps: of the same bits it makes the same numbers, in any precision.
     view: whether its result shows the memory of its first input ("perhaps": as its inputs and attributes have it).
@@ -78,6 +79,7 @@ class OperatorSpec:
     axes: AxisRule | None = None
     counts: AxisRule | None = None
     elementwise: bool = False
+    meets: bool = False
     exact: bool = False
     in_order: bool = False
     view: Literal["", "perhaps", "always"] = ""

@@ -21,6 +21,8 @@ from .windows import WINDOW, check_windows, padded, padded_again, reshaped_again
 def _conv_transpose_shape(call: ShapeCall) -> Shapes:
     x, group = call.shape(), call.attributes["group"]
     kernel, channels, per_group = weight_shape(call, x)
+    if per_group < 1:
+        raise call.error(f"a weight {call.shape(1)} makes no channels")
     if group < 1 or channels % group or (isinstance(x[1], int) and x[1] != channels):
         raise call.error(f"{x[1]} channels and a weight {call.shape(1)} do not fit {group} groups")
     check_bias(call, per_group * group)

@@ -9,13 +9,12 @@ the other; it is made when its turn comes to be written, and put where it belong
 from __future__ import annotations
 
 import contextlib
-import math
 from typing import Any, SupportsIndex
 
 import numpy as np
 
 from .. import pages
-from ..graph.rows import BLOCK_BYTES, Rows
+from ..graph.rows import Rows, spans
 
 # The protocols from which whole numbers of any size, and bytearrays, go as they are.
 _WHOLE_NUMBERS, _BYTEARRAYS = 2, 5
@@ -47,9 +46,7 @@ class _Leaving:
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Reduced:
         shape, dtype = self.weight.shape, self.weight.dtype
-        count = math.prod(shape[:-1])
-        some = max(1, BLOCK_BYTES // (shape[-1] * dtype.itemsize))
-        parts = [_LeavingPart(self, begin, min(begin + some, count)) for begin in range(0, count, some)]
+        parts = [_LeavingPart(self, begin, end) for begin, end in spans(self.weight)]
         return _Coming, (shape, dtype.str), parts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -65,11 +66,13 @@ def _of_any_steps(plan: Plan, inputs: tuple[Value, ...]) -> tuple[tuple[Value, .
     if any(isinstance(step, HostStep) and isinstance(step.node, Operator) for step in plan.steps):
         return inputs, plan.axes
     names: dict[Dim, str] = {}
+    taken = {dim for value in plan.values.values() for dim in value.shape}
     free = []
     for value in inputs:
         axis = plan.axes.time_axis(value.name)
         if axis is not None and isinstance(steps := value.shape[axis], int):
-            name = names.setdefault(steps, f"steps{len(names) or ''}")
+            name = names.setdefault(steps, next(name for number in itertools.count() if (
+                name := f"steps{number or ''}") not in taken.union(names.values())))
             value = replace(value, shape=(*value.shape[:axis], name, *value.shape[axis + 1:]))
         free.append(value)
     return tuple(free), replace(plan.axes, values={value.name: value for value in free},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -52,13 +53,21 @@ class Runner:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.states = StateLayout(plan)
-        self.outputs = Outputs(plan)
         self._inputs = [value.name for value in plan.inputs]
         self._repeats = any(isinstance(step, HostStep) for step in plan.steps)     # else there is little to save
-        self._bound: OrderedDict[_Key, BoundRun] = OrderedDict()                    # those used last stand last
+        self._bound: OrderedDict[_Key, BoundRun] = OrderedDict()                    # those recorded last stand last
         self._recordings: dict[int, Recording] = {}                                 # that exist, by id
         self._looks: dict[int, Look] = {}
+
+    @cached_property
+    def states(self) -> StateLayout:
+        """Where the states of the layers stand."""
+        return StateLayout(self.plan)
+
+    @cached_property
+    def outputs(self) -> Outputs:
+        """How the plan's outputs are handed out."""
+        return Outputs(self.plan)
 
     def find(self, values: _Values, threads: int) -> BoundRun:
         """The bound run of inputs of these shapes and dtypes."""
@@ -142,9 +151,7 @@ class Runner:
     def _keep(self, bound: BoundRun, recording: Recording) -> None:
         bound.idle.append(recording)
         self._recordings[id(recording)] = recording
-        try:
-            self._bound.move_to_end(bound.key)
-        except KeyError:                    # forgotten by another thread meanwhile
+        if not self._is_found(bound):       # forgotten meanwhile: nobody would ever take it from there
             self._drop(bound, len(bound.idle))
             return
         if len(self._recordings) > self.MOST_RECORDINGS:
@@ -155,11 +162,21 @@ class Runner:
                     if not oldest.idle:     # more shapes than recordings: it would have to be made again and again
                         oldest.left = 0
 
+    def _is_found(self, bound: BoundRun) -> bool:
+        """Whether inputs of its shapes still find it, and not another one; then it is the one used last."""
+        try:
+            self._bound.move_to_end(bound.key)
+        except KeyError:
+            return False
+        return self._bound.get(bound.key) is bound
+
     def _drop(self, bound: BoundRun, count: int) -> None:
         """Let go of so many of its idle recordings, the oldest first."""
-        for recording in bound.idle[:count]:
-            self._recordings.pop(id(recording), None)
-        bound.idle[:count] = []
+        for _ in range(count):
+            try:
+                self._recordings.pop(id(bound.idle.pop(0)), None)
+            except IndexError:              # another thread has taken it
+                return
 
     def _forget_oldest(self) -> None:
         try:

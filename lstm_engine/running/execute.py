@@ -30,10 +30,11 @@ def execute(runner: Runner, values: dict[str, np.ndarray], batch: int, *, length
     not there, which leave every state alone and repeat the output before them. carry: the sequences began before these
     values did, so that what a layer gave before the first step is the h of `state_in`, not 0.
     """
-    plan, bound = runner.plan, runner.find(values, threads)
+    plan = runner.plan
     for what, axes in (("lengths", lengths), ('nan="mask"', masks)):
         if axes:
             _check_steps_apply(plan, axes, what)
+    bound = runner.find(values, threads)
     plain = not (lengths or masks or out or state_in or state_out or block_steps) and split == "auto"
     if plain and (results := runner.recorded(bound, values, threads)) is not None:
         return results

@@ -77,7 +77,7 @@ def constants(graph: Graph) -> list[float | np.ndarray]:
 
 def _arrays(graph: Graph) -> Iterator[np.ndarray]:
     for node in graph.nodes:
-        if isinstance(node, Operator) and OPERATORS[node.op_type].elementwise:
+        if isinstance(node, Operator) and OPERATORS[node.op_type].meets:
             for array in node.constants.values():
                 yield array
                 if node.op_type == "Sub":

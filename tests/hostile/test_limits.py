@@ -211,6 +211,16 @@ def test_work_is_bounded_where_memory_is_not_taken():
                               np.ones((8, 1 << 13, 8), "f4"), "work")
 
 
+def test_the_work_of_each_element_is_counted_in_small_operators_too():
+    """300 NonZero over 15,000 numbers: 8 for an element, as its own estimate says."""
+    many = [op("NonZero", "x", f"n{i}") for i in range(300)]
+    joined = op("Concat", " ".join(node.outputs[0] for node in many), "y", axis=1)
+    made = graph(*many, joined, x=Value("x", ("b", "n")))
+    x = np.zeros((30, 500), np.float32)
+    with pytest.raises(le.LimitError, match=r"\(NonZero\).*Limits.work"):
+        le.Model(made, limits=le.Limits(work=10**7)).predict(x)
+
+
 def test_layers_that_share_one_matrix_many_times():
     """500 nodes that name one matrix: little to store, much to do."""
     kernel = np.ones((512, 512), "f4")

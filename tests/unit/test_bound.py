@@ -63,6 +63,22 @@ def test_old_shapes_are_forgotten_with_their_recordings() -> None:
     assert len(runs._bound) == Runner.MOST_BOUND and runs.recordings() == 0 and runs.recorded_bytes() == 0
 
 
+def test_a_recording_of_shapes_that_were_forgotten_meanwhile_goes() -> None:
+    """A call may have it in hand while others bring 64 newer shapes and then its own again, which another run binds."""
+    runs = runner()
+    for _ in range(2):
+        call(runs, values())
+    bound = runs.find(values(), 1)
+    recording = bound.idle.pop()
+    runs._recordings.pop(id(recording))
+    for steps in range(10, 10 + Runner.MOST_BOUND):
+        call(runs, values(steps=steps))
+    again = runs.find(values(), 1)
+    assert again is not bound
+    runs._keep(bound, recording)
+    assert runs.recordings() == 0 and not bound.idle and not again.idle
+
+
 @pytest.mark.unchecked("the check goes through a plan step by step beside every recorded run")
 def test_a_stream_uses_what_predict_recorded() -> None:
     model = le.Model(graph())

@@ -43,6 +43,8 @@ def test_either_opens_any(open_, name, files):
 def test_readings_of_weights_do_not_belong_to_a_file_of_ours(files):
     with pytest.raises(le.ArgumentError, match="m.bin is a .lstm file.* pool, order cannot be given"):
         le.convert(files[0] / "m.bin", pool="last", order=["a"])
+    with pytest.raises(le.ArgumentError, match="order, example_inputs cannot be given"):
+        le.convert(files[0] / "m.lstm", order=np.array(["a", "b"]), example_inputs=np.zeros((2, 3, 4)))
 
 
 @pytest.mark.parametrize("open_", [le.load, le.convert])

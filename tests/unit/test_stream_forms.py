@@ -55,7 +55,7 @@ def model(shape: tuple, last: bool = False) -> le.Model:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("shape", [("batch", STEPS, FEATURES), (ROWS, STEPS, FEATURES), (ROWS, "time", FEATURES),
-                                   ("batch", "time", FEATURES)], ids=str)
+                                   ("batch", "time", FEATURES), ("steps", STEPS, FEATURES)], ids=str)
 def test_every_form_goes_through_in_pieces(shape: tuple, last: bool, form: str) -> None:
     given = FORMS[form]
     stream = model(shape, last).stream(batch=ROWS)

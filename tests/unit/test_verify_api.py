@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lstm_engine as le
-from lstm_engine.verifying import frameworks
+from lstm_engine.verifying import frameworks, made_up
 
 onnx = pytest.importorskip("onnx", reason="the sources are ONNX files")
 pytest.importorskip("onnxruntime", reason="runs the sources")
@@ -150,6 +150,16 @@ def test_inputs_near_the_constants_of_the_graph(tmp_path, monkeypatch):
         report = le.verify(model, path)
         assert report.code == code
     assert "near the graph's 1.7e+09" in report.differences[0]
+
+
+def test_only_constants_that_inputs_meet_are_looked_at(tmp_path):
+    """What is subtracted, scaled, compared with; an exponent is no number that inputs come near."""
+    steps = [("Add", 4), ("Sub", 5), ("Greater", 6), ("Pow", 3)]
+    path = write(tmp_path / "meets.onnx", [(kind, ["x", kind], [f"y{kind}"], {}) for kind, _ in steps],
+                 [("x", FLOAT, ["batch", 3])],
+                 [(f"y{kind}", 9 if kind == "Greater" else FLOAT, ["batch", 3]) for kind, _ in steps],
+                 {kind: np.array(number, np.float32) for kind, number in steps})
+    assert {float(number) for number in made_up.constants(le.convert(path).graph)} == {4, -4, 5, 6}
 
 
 def test_the_least_number_of_steps_is_found(tmp_path):

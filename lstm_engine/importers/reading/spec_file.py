@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ...errors import ArgumentTypeError, FormatError
-from ...files import cannot_read, open_regular
+from ...errors import ArgumentTypeError
 from ...strict_json import parse_object
+from .text_file import read_text
 
 MAX_BYTES = 8 << 20
 
@@ -19,11 +19,4 @@ def load_spec(source: Mapping[str, Any] | str | os.PathLike[str]) -> Mapping[str
         return source
     if not isinstance(source, (str, os.PathLike)):
         raise ArgumentTypeError(f"a spec is a mapping or the path of a JSON file, not {type(source).__name__}")
-    try:
-        with open_regular(source) as file:
-            raw = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        cannot_read(source, error)
-    if len(raw) > MAX_BYTES:
-        raise FormatError(f"spec {source}: more than {MAX_BYTES} bytes")
-    return parse_object(raw, f"spec {source}")
+    return parse_object(read_text(source, MAX_BYTES, f"spec {source}"), f"spec {source}")

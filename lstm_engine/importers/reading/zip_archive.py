@@ -54,10 +54,16 @@ class Record:
 class Archive:
     """The records of a zip file by name; `file` stays the caller's, open and seekable."""
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        """Read the directory of `file`, which is `size` bytes long. Raises FormatError naming what is wrong."""
+    def __init__(self, file: BinaryIO, size: int, *, most_records: int | None = None, most_ratio: int | None = None
+                 ) -> None:
+        """Read the directory of `file`, which is `size` bytes long. Raises FormatError naming what is wrong.
+
+        most_records, most_ratio: tighter bounds than MAX_RECORDS and MAX_RATIO, of a container that needs no more.
+        """
         self._file = file
         self._size = size
+        self._most_records = MAX_RECORDS if most_records is None else most_records
+        self._most_ratio = MAX_RATIO if most_ratio is None else most_ratio
         start, length, count = self._find_directory()
         found = list(self._directory(start, length, count))
         self.records = {record.name: record for record in self._place(found, start)}
@@ -149,8 +155,8 @@ class Archive:
             _fail("an archive of several parts is not supported")
         if start + length != end:
             _fail(f"the directory at {start} of {length} bytes does not end at {end}, where the end record is")
-        if count > MAX_RECORDS or length > MAX_DIRECTORY_BYTES:
-            _fail(f"{count} records in a directory of {length} bytes, more than the {MAX_RECORDS} records or "
+        if count > self._most_records or length > MAX_DIRECTORY_BYTES:
+            _fail(f"{count} records in a directory of {length} bytes, more than the {self._most_records} records or "
                   f"{MAX_DIRECTORY_BYTES} bytes allowed")
         return start, length, count
 
@@ -194,7 +200,7 @@ class Archive:
                 raise UnsupportedError(f"zip: record {name!r} is encrypted; supported: plain records")
             if system == _UNIX and (external >> 16) & _KIND == _LINK:
                 _fail(f"record {name!r} is a symbolic link")
-            _check_sizes(name, method, packed, size)
+            _check_sizes(name, method, packed, size, self._most_ratio)
             yield Record(name, method, crc, packed, size, header)
         if position != length:
             _fail(f"{length - position} bytes of the directory belong to no record")
@@ -268,14 +274,14 @@ def _widen(extra: bytes, size: int, packed: int, header: int, disk: int, name: s
     return size, packed, header, disk
 
 
-def _check_sizes(name: str, method: int, packed: int, size: int) -> None:
+def _check_sizes(name: str, method: int, packed: int, size: int, most_ratio: int) -> None:
     if method not in (STORED, DEFLATED):
         raise UnsupportedError(f"zip: record {name!r} uses compression method {method}; supported: 0 (stored), "
                                "8 (deflated)")
     if method == STORED and packed != size:
         _fail(f"record {name!r} is stored, yet has {size} bytes in {packed}")
-    if size > FREE_BYTES and size > packed * MAX_RATIO:
-        _fail(f"record {name!r} has {size} bytes packed into {packed}, more than {MAX_RATIO} to 1")
+    if size > FREE_BYTES and size > packed * most_ratio:
+        _fail(f"record {name!r} has {size} bytes packed into {packed}, more than {most_ratio} to 1")
 
 
 def _inflate(data: bytes | memoryview, record: Record) -> bytes:

@@ -208,6 +208,7 @@ def _ids_as_integers(nodes: list[Node], inputs: Sequence[Value], outputs: Sequen
     used = {name for node in nodes for name in node.inputs}
     ids = {value.name for value in inputs if value.dtype.startswith("float") and value.name in used} - set(outputs)
     ids &= {node.inputs[0] for node in nodes if _is_cast_to_ids(node)}
+    ids -= {node.inputs[0] for node in nodes if _is_cast_to_ids(node) and node.outputs[0] in outputs}
     for node in nodes:
         if not _is_cast_to_ids(node) and not _compares_with_whole(node):
             ids.difference_update(node.inputs)

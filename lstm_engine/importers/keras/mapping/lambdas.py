@@ -10,12 +10,12 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import Any
 
-import numpy as np
-
 from ....errors import UnsupportedError
+from ..reading.calls import bound_of
 from ..reading.config import Layer
 from ..reading.settings import Settings
 from .builder import Tensor
+from .operations import operand
 from .registry import Arguments, Context, apply, maps
 
 # Names of arguments there and here; what is not named here is the same.
@@ -90,9 +90,8 @@ def _index(layer: Layer, entry: Any) -> Any:
         return entry
     if isinstance(entry, dict) and entry.get("class_name") == "__ellipsis__":
         return ...
-    if isinstance(entry, dict) and set(entry) == {"start", "stop", "step"} and all(
-            value is None or type(value) is int for value in entry.values()):
-        return slice(entry["start"], entry["stop"], entry["step"])
+    if isinstance(entry, dict) and set(entry) == {"start", "stop", "step"}:
+        return slice(*(bound_of(entry[key]) for key in ("start", "stop", "step")))
     raise UnsupportedError(f"{layer}: the index {entry!r:.80} is not supported; supported: constant numbers and slices")
 
 
@@ -125,12 +124,12 @@ def _l2_normalized(context: Context, layer: Layer, arguments: Arguments) -> Tens
     axis = arguments.setting(layer, "axis", 1)
     epsilon = arguments.setting(layer, "epsilon", 2, 1e-12)
     arguments.read |= {"name", "dim"}
-    if not isinstance(epsilon, (int, float)) or arguments.kwargs.get("dim") is not None:
-        raise UnsupportedError(f"{layer} with epsilon {epsilon!r:.80} is not supported; supported: a number, and axis")
+    if arguments.kwargs.get("dim") is not None:
+        raise UnsupportedError(f"{layer} with dim is not supported; supported: axis")
     square = builder.operator("Mul", f"{name}/square", [x, x], x.shape)
     inner = Layer(layer.name, "ops.Sum", Settings(), f"{name}/sum", layer.path)
     total, = apply(context, inner, [square], {"axis": axis, "keepdims": True})
-    least = builder.operator("Max", f"{name}/least", [total, np.array(epsilon, x.dtype)], total.shape)
+    least = builder.operator("Max", f"{name}/least", [total, operand(layer, epsilon, x)], total.shape)
     root = builder.operator("Sqrt", f"{name}/norm", [least], total.shape)
     return builder.operator("Div", name, [x, root], x.shape)
 

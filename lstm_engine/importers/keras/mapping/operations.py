@@ -45,6 +45,14 @@ def operand(layer: Layer, value: Any, like: Tensor) -> Tensor | np.ndarray:
     raise UnsupportedError(f"{layer} with {value!r:.80} is not supported; supported: tensors and numbers")
 
 
+def _number(layer: Layer, arguments: Arguments, key: str, default: float) -> float:
+    """A setting that is one number, the first behind the tensor."""
+    value = arguments.setting(layer, key, 1, default)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 2**31:
+        raise UnsupportedError(f"{layer}: {key} {value!r:.80} is not supported; supported: a number")
+    return float(value)
+
+
 def axis_of(layer: Layer, value: Any, rank: int) -> int:
     if type(value) is not int or not -rank <= value < rank:
         raise FormatError(f"{layer}: axis is {value!r:.80}; expected one of {rank} axes")
@@ -152,9 +160,9 @@ def activation(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     elif kind == "Gelu":
         function = Activation.of("gelu_tanh" if arguments.setting(layer, "approximate", 1, True) else "gelu")
     elif kind == "LeakyRelu":
-        function = Activation.of("leaky_relu", float(arguments.setting(layer, "negative_slope", 1, 0.2)))
+        function = Activation.of("leaky_relu", _number(layer, arguments, "negative_slope", 0.2))
     elif kind == "Elu":
-        function = Activation.of("elu", float(arguments.setting(layer, "alpha", 1, 1.0)))
+        function = Activation.of("elu", _number(layer, arguments, "alpha", 1.0))
     else:
         axis = axis_of(layer, arguments.setting(layer, "axis", 1, -1), x.rank)
         if axis == 0:

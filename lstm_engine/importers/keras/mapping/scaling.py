@@ -6,12 +6,11 @@ import math
 
 import numpy as np
 
-from ....errors import FormatError
+from ....errors import FormatError, UnsupportedError
 from ..reading.config import Layer, flatten
-from .builder import Tensor
+from .builder import Builder, Tensor
 from .normalization import axes_of
 from .registry import KEEP, Arguments, Context, maps, one, show
-from .weights import check_shape
 
 
 @maps("Normalization")
@@ -21,21 +20,14 @@ def normalization(context: Context, layer: Layer, arguments: Arguments) -> Tenso
     x = builder.as_float(one(layer, arguments), name)
     given = [layer.config.get(key) for key in ("mean", "variance")]
     axes = [] if layer.config.get("axis", -1) in (None, []) else axes_of(layer, x)
-    shape = [x.shape[axis] if axis in axes else 1 for axis in range(x.rank)]
+    if 0 in axes:
+        raise UnsupportedError(f"{layer} by sample is not supported; supported: the other axes")
     if all(value is not None for value in given):
         arrays = [_numbers(layer, key, value) for key, value in zip(("mean", "variance"), given)]
-        if any(array.size not in (1, math.prod(size for size in shape if isinstance(size, int))) for array in arrays):
-            raise FormatError(f"{layer}: mean and variance have {arrays[0].size} and {arrays[1].size} numbers; its "
-                              f"input is {show(x.shape)}")
     else:
         arrays = context.weights.take(layer, (3,), counted=1)
-        for array in arrays:
-            check_shape(layer, "mean or variance", array, *(size if isinstance(size, int) else None
-                                                            for axis, size in enumerate(shape) if axis in axes))
-    sizes = iter(arrays[0].shape[-len(axes):] if axes else ())
-    known = [size if isinstance(size, int) else next(sizes) for size in shape]
-    mean, variance = (array.astype(x.dtype).reshape([1] * x.rank if array.size == 1 else known) for array in arrays)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):                 # numbers beyond float32 are infinite in Keras too
+        mean, variance = (_along(builder, layer, array.astype(x.dtype), x, axes) for array in arrays)
         deviation = np.maximum(np.sqrt(variance), np.array(1e-7, x.dtype))
     if layer.get("invert", bool, False):
         made = builder.operator("Mul", f"{name}/scaled", [x, deviation], x.shape)
@@ -44,10 +36,27 @@ def normalization(context: Context, layer: Layer, arguments: Arguments) -> Tenso
     return builder.operator("Div", name, [made, deviation], x.shape)
 
 
+def _along(builder: Builder, layer: Layer, array: np.ndarray, x: Tensor, axes: list[int]) -> np.ndarray:
+    """A statistic of some axes of x, laid out to be taken from x: one number, or one for each place on them."""
+    sizes = (1,) * len(axes)
+    if array.size != 1:
+        dims = [x.shape[axis] for axis in axes]
+        known = [dim for dim in dims if isinstance(dim, int)]
+        sizes = tuple(known) if len(known) == len(dims) and array.ndim != len(axes) else array.shape
+        if len(sizes) != len(axes) or math.prod(sizes) != array.size or not all(
+                builder.unify(dim, size) for dim, size in zip(dims, sizes)):
+            raise FormatError(f"{layer}: mean or variance has the shape {list(array.shape)}; its input is "
+                              f"{show(x.shape)}, normalised along {axes}")
+    placed = dict(zip(axes, sizes))
+    return array.reshape([placed.get(axis, 1) for axis in range(x.rank)])
+
+
 def _numbers(layer: Layer, key: str, value: object) -> np.ndarray:
     """A setting that is a number or lists of them."""
+    if isinstance(value, dict) and value.get("class_name") == "__numpy__" and isinstance(value.get("config"), dict):
+        value = value["config"].get("value")
     leaves = list(flatten(value))
-    if not all(type(leaf) in (int, float) for leaf in leaves):
+    if isinstance(value, dict) or not leaves or not all(type(leaf) in (int, float) for leaf in leaves):
         raise FormatError(f"{layer}: {key} is {value!r:.80}; expected numbers")
     try:
         numbers = np.array([float(leaf) for leaf in leaves])
@@ -67,5 +76,7 @@ def rescaling(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
         if array.ndim > 1 or array.size not in (1, x.shape[-1]):
             raise FormatError(f"{layer}: scale and offset have {scale.size} and {offset.size} numbers; its input is "
                               f"{show(x.shape)}")
-    product = builder.operator("Mul", f"{name}/scaled", [x, scale.astype(x.dtype)], x.shape)
-    return builder.operator("Add", name, [product, offset.astype(x.dtype)], x.shape)
+    with np.errstate(all="ignore"):
+        scale, offset = scale.astype(x.dtype), offset.astype(x.dtype)
+    product = builder.operator("Mul", f"{name}/scaled", [x, scale], x.shape)
+    return builder.operator("Add", name, [product, offset], x.shape)

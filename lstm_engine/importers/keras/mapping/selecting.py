@@ -194,8 +194,8 @@ def pad(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     x, mode = one(layer, arguments), arguments.setting(layer, "mode", 2, "constant")
     width = arguments.setting(layer, "pad_width", 1)
     value = arguments.setting(layer, "constant_values", 3)
-    if not isinstance(width, (list, tuple)) or len(width) != x.rank or mode != "constant" or not isinstance(
-            value, (int, float, type(None))):
+    filled = operand(layer, 0 if value is None else value, x)
+    if not isinstance(width, (list, tuple)) or len(width) != x.rank or mode != "constant" or isinstance(filled, Tensor):
         raise UnsupportedError(f"{layer}: pad_width {width!r:.80}, mode {mode!r:.20} is not supported; supported: a "
                                "pair for each axis, mode constant")
     pairs = [_ints(layer, "pad_width", pair, 2) for pair in width]
@@ -204,8 +204,7 @@ def pad(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     shape = [size + sum(pair) if isinstance(size, int) else context.builder.symbol() if any(pair) else size
              for size, pair in zip(x.shape, pairs, strict=True)]
     pads = [pair[0] for pair in pairs] + [pair[1] for pair in pairs]
-    return context.builder.operator("Pad", layer.where, [x, np.array(pads, np.int64), np.array(value or 0, x.dtype)],
-                                    shape)
+    return context.builder.operator("Pad", layer.where, [x, np.array(pads, np.int64), filled], shape)
 
 
 @maps("ops.OneHot")
@@ -244,4 +243,5 @@ def arg_extreme(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     shape = (*x.shape[:axis], *([1] if keep else []), *x.shape[axis + 1:])
     made = builder.operator("ArgMax" if layer.kind == "ops.Argmax" else "ArgMin", f"{layer.where}/place", [x], shape,
                             "int64", {"axis": axis, "keepdims": int(keep)})
-    return builder.cast(made, arguments.setting(layer, "output_type", 3, "int32"), layer.where)
+    dtype = dtype_of(context, layer, arguments.setting(layer, "output_type", 3, "int32"))
+    return builder.cast(made, dtype, layer.where)

@@ -80,11 +80,12 @@ def _keras3(value: Any) -> Any:
     if kind == "__tuple__" and isinstance(value.get("items", config), list):
         return _keras3(value.get("items", config))
     if kind == "__slice__" and isinstance(config, dict):
-        return slice(*(_bound(config.get(bound)) for bound in ("start", "stop", "step")))
+        return slice(*(bound_of(config.get(bound)) for bound in ("start", "stop", "step")))
     return {name: _keras3(entry) for name, entry in value.items()}
 
 
-def _bound(value: Any) -> int | None:
+def bound_of(value: Any) -> int | None:
+    """One bound of a slice. Raises UnsupportedError for one that is no constant."""
     if value is None or type(value) is int:
         # Beyond any size a bound means the end all the same.
         return None if value is None else max(-MAX_SIZE, min(MAX_SIZE, value))

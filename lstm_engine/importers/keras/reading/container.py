@@ -15,6 +15,8 @@ from ...reading.zip_archive import Archive
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 MAX_TEXT = 8 << 20               # of a configuration
+MAX_RECORDS = 10_000             # of a .keras archive; Keras writes three
+MAX_RATIO = 64                   # of what one of them inflates to; Keras stores weights as they are
 LAYER_ROOTS = ("layers", "_layer_checkpoint_dependencies")   # the second: written by Keras 2.12 and 2.13
 
 
@@ -28,7 +30,7 @@ def read_zip(file: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
 
     Raises FormatError, naming the record, for anything but the three that Keras writes, whole.
     """
-    archive = Archive(file, file.seek(0, os.SEEK_END))
+    archive = Archive(file, file.seek(0, os.SEEK_END), most_records=MAX_RECORDS, most_ratio=MAX_RATIO)
     if WEIGHTS not in archive.records and "model.weights.npz" in archive.records:
         raise UnsupportedError(f"weights in model.weights.npz are not supported; supported: {WEIGHTS}")
     missing = [name for name in (CONFIG, METADATA, WEIGHTS) if name not in archive.records]

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import ArgumentError, FormatError
-from ....files import cannot_read, open_regular
 from ....strict_json import parse_object
+from ...reading.text_file import read_text
+from .container import MAX_TEXT
 
-MAX_TEXT = 8 << 20
 # The versions of Keras that write no version of theirs mean what this one means.
 NEWEST = "3.15"
 _ENDINGS = (".weights.h5", ".h5", ".hdf5", "_weights.h5", "_weights.hdf5")
@@ -24,29 +24,19 @@ def is_configuration(head: bytes) -> bool:
 def contents_of(path: Path) -> dict[str, Any]:
     """{"config", "metadata"} of a JSON file, as a `.keras` file has them.
 
-    Keras 2 writes its version beside the configuration. Keras 3 writes none: "said_version" is then missing from the
-    metadata, and what it means is taken to be what the newest of them mean.
+    Keras 2 writes its version beside the configuration. Keras 3 writes none: what it means is then taken to be what the
+    newest means, which "assumed_version" in the metadata says.
     Raises FormatError for other JSON, FileError.
     """
-    try:
-        with open_regular(path) as file:
-            text = file.read(MAX_TEXT + 1)
-    except OSError as error:
-        cannot_read(path, error)
-    if len(text) > MAX_TEXT:
-        raise FormatError(f"{path}: a configuration of more than {MAX_TEXT} bytes is not read")
-    config = parse_object(text, "the configuration", nonfinite=True)
+    config = parse_object(read_text(path, MAX_TEXT, str(path)), "the configuration", nonfinite=True)
     if "class_name" not in config:
         if not isinstance(config.get("layers"), list):
             raise FormatError(f"{path}: this JSON is no model: it has neither a class_name nor layers")
         config = {"class_name": "Functional" if "input_layers" in config else "Sequential", "config": config}
     version = config.get("keras_version")
     if version is None:
-        version = NEWEST
-    metadata: dict[str, Any] = {"keras_version": version}
-    if "keras_version" not in config:
-        metadata["assumed_version"] = NEWEST
-    return {"config": config, "metadata": metadata}
+        return {"config": config, "metadata": {"keras_version": NEWEST, "assumed_version": NEWEST}}
+    return {"config": config, "metadata": {"keras_version": version}}
 
 
 def weights_of(path: Path, given: Any) -> Path:

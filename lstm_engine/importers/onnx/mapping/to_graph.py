@@ -21,7 +21,7 @@ def to_graph(model: OnnxModel, options: ImportOptions, path: str = "") -> Graph:
     """The graph of a model. path: put before messages, "" for a live model.
 
     Raises FormatError for a model that is not well formed, UnsupportedError naming the node and operator that
-    cannot be run, ArgumentError for options that do not fit the model.
+    cannot be run, ArgumentError for options that do not fit the model, FileError for a spec that cannot be read.
     """
     prefix = f"{path}: " if path else ""
     model, fixed = apply_options(model, options)            # a bad spec is no fault of the model's file

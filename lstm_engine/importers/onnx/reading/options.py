@@ -19,7 +19,8 @@ from ..model import OnnxModel
 def apply_options(model: OnnxModel, options: ImportOptions) -> tuple[OnnxModel, dict[str, np.ndarray]]:
     """The model with the sizes that spec["shapes"] gives, and the inputs that spec["fixed"] makes constant.
 
-    Raises ArgumentError for a name, size or value that does not fit the model's inputs.
+    Raises ArgumentError for a name, size or value that does not fit the model's inputs; FileError and FormatError for a
+    spec that is a file and cannot be read, or is no JSON.
     """
     if given := options.readings():
         raise ArgumentError(f"{are(given)} for sources that hold weights alone; an ONNX model says itself what it "

@@ -1,0 +1,20 @@
+"""Small files of text that callers name: a spec, a configuration."""
+
+from __future__ import annotations
+
+import os
+
+from ...errors import FormatError
+from ...files import cannot_read, open_regular
+
+
+def read_text(path: str | os.PathLike[str], most: int, part: str) -> bytes:
+    """The bytes of a regular file of at most `most`. part: what messages call it. Raises FileError, FormatError."""
+    try:
+        with open_regular(path) as file:
+            text = file.read(most + 1)
+    except OSError as error:
+        cannot_read(path, error)
+    if len(text) > most:
+        raise FormatError(f"{part}: more than {most} bytes")
+    return text
