@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from ..errors import GraphError
+from ..errors import GraphError, UnsupportedError
 from ..graph.nodes import Graph, Node, Operator, Value
 from ..graph.shapes import Symbols, layer_shapes
 from ..graph.weights import check_node, fail
+from .choosing import Guard, chooses, guards
 from .spec import operator_shapes
+
+MOST_SCOPES = 128           # branches
+MOST_COPIED = 1 << 20       # facts known when branches begin, of all of them
 
 
 def infer_shapes(graph: Graph) -> dict[str, Value]:
@@ -16,17 +20,38 @@ def infer_shapes(graph: Graph) -> dict[str, Value]:
     numbers. Raises GraphError for a value that is missing or made later, or a rank, size or dtype that does
     not fit; UnsupportedError for an operator or activation that is not known.
     """
-    symbols = Symbols(dim for value in graph.inputs for dim in value.shape if isinstance(dim, str))
+    scopes = _Scopes(Symbols(dim for value in graph.inputs for dim in value.shape if isinstance(dim, str)))
     values = {value.name: value for value in graph.inputs}
-    for node in graph.nodes:
+    within: dict[str, Guard] = {}                       # of what is made in a branch
+    for node, guard in zip(graph.nodes, guards(graph)):
         check_node(node)
         inputs = [_look_up(node, name, values) for name in node.inputs]
-        made = _operator(node, inputs, symbols) if isinstance(node, Operator) else \
-            layer_shapes(node, inputs, symbols)
+        made = _operator(node, inputs, scopes, guard) if isinstance(node, Operator) else \
+            layer_shapes(node, inputs, scopes.of(guard))
         for name, value in zip(node.outputs, made, strict=False):
             if name:
                 values[name] = Value(name, value.shape, value.dtype)
-    return {name: Value(name, symbols.shape(value.shape), value.dtype) for name, value in values.items()}
+                if guard:
+                    within[name] = guard
+    return {name: Value(name, scopes.of(within.get(name, ())).shape(value.shape), value.dtype)
+            for name, value in values.items()}
+
+
+class _Scopes:
+    """What is known of symbols, by guard: what a branch needs of sizes holds in that branch alone."""
+
+    def __init__(self, symbols: Symbols) -> None:
+        self._scopes: dict[Guard, Symbols] = {(): symbols}
+        self._copied = 0
+
+    def of(self, guard: Guard) -> Symbols:
+        if guard not in self._scopes:
+            outer = self.of(guard[:-1])
+            self._copied += outer.known
+            if len(self._scopes) > MOST_SCOPES or self._copied > MOST_COPIED:
+                raise UnsupportedError(f"the model has more than {MOST_SCOPES} branches, or too much in them")
+            self._scopes[guard] = outer.inner()
+        return self._scopes[guard]
 
 
 def _look_up(node: Node, name: str, values: dict[str, Value]) -> Value | None:
@@ -38,8 +63,14 @@ def _look_up(node: Node, name: str, values: dict[str, Value]) -> Value | None:
     return values[name]
 
 
-def _operator(node: Operator, inputs: list[Value | None], symbols: Symbols) -> list[Value]:
-    resolved = [value and Value(value.name, symbols.shape(value.shape), value.dtype) for value in inputs]
+def _operator(node: Operator, inputs: list[Value | None], scopes: _Scopes, guard: Guard) -> list[Value]:
+    known = [scopes.of(guard)] * len(inputs)
+    if chooses(node) and node.inputs[0]:
+        sides = {position: scopes.of((*guard, (node.inputs[0], position == 1))) for position in range(1, len(inputs))}
+        known[1:] = sides.values()
+        known[0].agree([sides[position] for position in sides if inputs[position] or position in node.constants])
+    resolved = [value and Value(value.name, symbols.shape(value.shape), value.dtype)
+                for value, symbols in zip(inputs, known)]
     made = operator_shapes(node, resolved)
     if len(made) < len(node.outputs):
         fail(node, "outputs", f"at most the {len(made)} that {node.op_type} has", f"{len(node.outputs)} names")
