@@ -173,6 +173,8 @@ def _largest(arrays: Sequence[Any]) -> float:
 
 def _host(step: HostStep, whole: dict[str, Node]) -> HostStep:
     node = whole.get(step.node.name, step.node)
+    if chooses(node):
+        return step                                          # it computes nothing
 
     def run(values: dict[str, np.ndarray]) -> None:
         inputs = [values[name] if name else None for name in node.inputs]

@@ -22,8 +22,8 @@ def notes(metadata: Mapping[str, str]) -> list[str]:
                     "states of the first; predict here begins anew each time. Model.stream(...) goes on, as does "
                     "predict with initial_state= and return_state=")
     if ranks := metadata.get("of_one_rank"):
-        made.append(f"results whose number of axes depends on the inputs have one here ({ranks}); inputs that give another "
-                    "are refused. spec={'shapes': {input: [sizes]}} settles which")
+        made.append(f"results whose number of axes depends on the inputs have one here ({ranks}); inputs that give "
+                    "another are refused. spec={'shapes': {input: [sizes]}} settles which")
     if fixed := metadata.get("fixed"):
         made.append(f"torch.export has fixed {fixed}: this model takes no other sizes there. What dynamic_shapes did "
                     "not leave open is fixed, and torch fixes the steps of an nn.LSTM, GRU or RNN in any case; "

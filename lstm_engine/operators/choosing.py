@@ -1,15 +1,14 @@
 """If: which of two values is the result is known when the model runs, and only what that one needs is run.
 
-ONNX's If has its branches as graphs inside the node. In a graph of ours their nodes stand among the others, and the node
-takes (condition, value if true, value if false), one node for each output of the branches. What only one side of such a
-node leads to has a guard: it is run where the condition says so. One of the values may be left out, of a branch whose
-result has another rank: inputs that take it are refused when they come.
+ONNX's If has its branches as graphs inside the node. In a graph of ours their nodes stand among the others, and the
+node takes (condition, value if true, value if false), one node for each output of the branches. What leads to one side
+of such a node alone has a guard: it is run where the condition says so. One of the values may be left out, of a branch
+whose result has another rank: inputs that take it are refused when they come.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-
 from typing import Any
 
 import numpy as np
@@ -46,9 +45,9 @@ def _kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
         true = is_true(condition, node.inputs[0])
         chosen = then if true else otherwise
         if chosen is None:
-            raise UnsupportedError(f"node {node.name!r} (If): for these inputs its condition is {true}, and it then gives "
-                                   "a result of another rank, which this model was not read for; give the sizes of the "
-                                   "inputs when it is converted: spec={'shapes': {input: [sizes]}}")
+            raise UnsupportedError(f"node {node.name!r} (If): for these inputs its condition is {true}, and it then "
+                                   "gives a result of another rank, which this model was not read for; give the sizes "
+                                   "of the inputs when it is converted: spec={'shapes': {input: [sizes]}}")
         return chosen
     return one_of
 
@@ -72,8 +71,8 @@ def _shape(call: ShapeCall) -> Shapes:
 
 def _axes(call: AxisCall) -> Place:
     """Every row must go the same way, and stand at one place in both results."""
-    condition, *branches = call.given
-    there = {place for place, name, i in zip(branches, call.node.inputs[1:], (1, 2)) if name or i in call.node.constants}
+    condition, *sides = call.given
+    there = {place for i, place in enumerate(sides, 1) if call.node.inputs[i] or i in call.node.constants}
     need(condition is None and len(there) == 1)
     return there.pop()
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..errors import GraphError, UnsupportedError
+from ..graph.names import Names
 from ..graph.nodes import Graph, Node, Operator, Value
 from ..graph.shapes import Symbols, layer_shapes
 from ..graph.weights import check_node, fail
@@ -20,6 +23,10 @@ def infer_shapes(graph: Graph) -> dict[str, Value]:
     numbers. Raises GraphError for a value that is missing or made later, or a rank, size or dtype that does
     not fit; UnsupportedError for an operator or activation that is not known.
     """
+    return _infer(graph)[1]
+
+
+def _infer(graph: Graph) -> tuple[_Scopes, dict[str, Value]]:
     scopes = _Scopes(Symbols(dim for value in graph.inputs for dim in value.shape if isinstance(dim, str)))
     values = {value.name: value for value in graph.inputs}
     within: dict[str, Guard] = {}                       # of what is made in a branch
@@ -33,8 +40,28 @@ def infer_shapes(graph: Graph) -> dict[str, Value]:
                 values[name] = Value(name, value.shape, value.dtype)
                 if guard:
                     within[name] = guard
-    return {name: Value(name, scopes.of(within.get(name, ())).shape(value.shape), value.dtype)
-            for name, value in values.items()}
+    return scopes, {name: Value(name, scopes.of(within.get(name, ())).shape(value.shape), value.dtype)
+                    for name, value in values.items()}
+
+
+def with_entries(graph: Graph) -> Graph:
+    """The graph, an Identity before each value that a branch takes from outside where the branch knows more of its
+    sizes: the nodes behind it see what holds in the branch."""
+    if not any(own := guards(graph)):
+        return graph
+    scopes, outside = _infer(graph)
+    names, nodes = Names([*outside, *(node.name for node in graph.nodes)]), list[Node]()
+    entered: dict[tuple[Guard, str], str] = {}
+    for node, guard in zip(graph.nodes, own):
+        inputs = list(node.inputs)
+        for position, name in enumerate(inputs):
+            if guard and name and scopes.of(guard).shape(outside[name].shape) != outside[name].shape:
+                if (guard, name) not in entered:
+                    entered[guard, name] = made = names.unused(f"{name}/in")
+                    nodes.append(Operator(name=made, inputs=(name,), outputs=(made,), op_type="Identity"))
+                inputs[position] = entered[guard, name]
+        nodes.append(replace(node, inputs=tuple(inputs)) if entered else node)
+    return replace(graph, nodes=tuple(nodes)) if entered else graph
 
 
 class _Scopes:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, GraphError, LimitError, LstmEngineError, OutOfMemoryError
+from ..errors import ArgumentError, GraphError, LimitError, LstmEngineError, OutOfMemoryError, UnsupportedError
 from ..graph.nodes import Operator
 from .kernels import MISFITS, Kernel, shown_inputs
 from .spec import OPERATORS, operator_attributes
@@ -81,7 +81,7 @@ def compile_step(node: Operator, kernel: Kernel) -> Callable[[Values], None]:
         else:
             def call(values: Values) -> Any:
                 return kernel(values[first])
-    elif len(names) == 2 and all(names):
+    elif len(names) == 2 and all(names) and not spec.chooses:
         left, right = names
 
         def call(values: Values) -> Any:
@@ -97,7 +97,7 @@ def compile_step(node: Operator, kernel: Kernel) -> Callable[[Values], None]:
     def run(values: Values) -> None:
         try:
             result = call(values)
-        except LimitError:
+        except (LimitError, UnsupportedError):
             raise
         except (*MISFITS, MemoryError) as error:
             raise _failure(node, [find(values, name) if name else None for name in names], error) from error

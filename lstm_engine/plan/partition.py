@@ -2,8 +2,8 @@
 
 A segment runs its nodes on one number of rows, so nodes join where shape inference gives them the same: a symbol, or a
 size. (What inference took for equal a run may still make different: the core's call looks at what comes.) A node joins
-the last segment of its rows, dtype and guard, unless it needs something that is made after that segment has run, or reads a
-sequence under other lengths than the segment made it with.
+the last segment of its rows, dtype and guard, unless it needs something that is made after that segment has run, or
+reads a sequence under other lengths than the segment made it with.
 """
 
 from __future__ import annotations

@@ -51,8 +51,8 @@ def cut(attributes: dict[str, Any], x: np.ndarray, starts: np.ndarray, ends: np.
     return x
 
 
-def chosen(attributes: dict[str, Any], condition: np.ndarray, then: np.ndarray | None, otherwise: np.ndarray | None = None
-           ) -> np.ndarray:
+def chosen(attributes: dict[str, Any], condition: np.ndarray, then: np.ndarray | None,
+           otherwise: np.ndarray | None = None) -> np.ndarray:
     """What If gives, of the values of its branches. One that is not there is of another rank, and refused."""
     value = then if condition.item() else otherwise
     if value is None:

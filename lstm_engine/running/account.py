@@ -17,7 +17,7 @@ from ..graph import Operator
 from ..limits import over
 from ..operators import OPERATORS
 from ..operators.costs import Need
-from ..plan import HostStep, Plan, Segment
+from ..plan import HostStep, Plan
 from ..plan.bounds import label, work_of
 from ..plan.estimate import estimate_of
 from ..plan.steps import Step

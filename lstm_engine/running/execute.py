@@ -67,8 +67,8 @@ def execute(runner: Runner, values: dict[str, np.ndarray], batch: int, *, length
 
 def _pass_over(step: Step, number: int, state_in: Rows, state_out: Rows) -> None:
     if isinstance(step, Segment) and (number in state_in or number in state_out):
-        raise UnsupportedError(f"layer {step.layers[0].name!r} stands in a branch of the model that these inputs do not "
-                               "take; its state can neither be given nor returned")
+        raise UnsupportedError(f"layer {step.layers[0].name!r} stands in a branch of the model that these inputs do "
+                               "not take; its state can neither be given nor returned")
 
 
 def _check_steps_apply(plan: Plan, axes: Mapping[object, np.ndarray], what: str) -> None:

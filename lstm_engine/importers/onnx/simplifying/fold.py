@@ -207,8 +207,8 @@ class _Walk:
         return self.aliases.get(made, made)
 
     def _of_one_rank(self, node: OnnxNode, then: str, otherwise: str) -> tuple[str, str]:
-        """Both values, without the one that is not assumed. PyTorch writes x.squeeze(1) as an If whose one branch drops the
-        axis and whose other hands x on as it is, for sizes that nobody had in mind: so the one with fewer axes."""
+        """Both values, without the one that has more axes. PyTorch writes x.squeeze(1) as an If whose one branch drops
+        the axis, and whose other hands x on as it is, for sizes that nobody had in mind."""
         fewer = min((then, otherwise), key=self.rank)
         self.out.of_one_rank.append(f"{node.label}: {self.rank(fewer)} axes")
         return (then, "") if fewer == then else ("", otherwise)
