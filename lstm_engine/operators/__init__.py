@@ -7,6 +7,7 @@ an operator's rows in the C core is a lowering in `plan/`.
 
 from . import (  # noqa: F401  (each declares its operators)
     activations,
+    choosing,
     convolution,
     elementwise,
     indexing,

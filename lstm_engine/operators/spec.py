@@ -1,8 +1,9 @@
 """The registry of ONNX operators that may surround the recurrent core: one `OperatorSpec` for each.
 
-An `Operator` node has ONNX's meaning as of opset 21; importers bring older forms to it (`older`). Three departures keep
+An `Operator` node has ONNX's meaning as of opset 21; importers bring older forms to it (`older`). Four departures keep
 every array a constant input and every attribute plain data: ConstantOfShape takes its fill value (one element) as a
-second input; Cast's `to` is ONNX's data type number and `saturate` is unknown; BatchNormalization is inference only.
+second input; Cast's `to` is ONNX's data type number and `saturate` is unknown; BatchNormalization is inference only;
+If takes the values that its branches make (`choosing`).
 
 All that is known of an operator is said where it is declared, in the file of its family, and asked here: no other file
 repeats it, or lists operators by name; where one means a single operator, or a pattern of some, it names them.
@@ -63,6 +64,7 @@ class OperatorSpec:
     moves: the inputs whose elements it moves about, whatever they are; ANY: all of them.
     symbolic: what it makes of elements that are sizes: ints, symbols, None where nothing is known.
     activation: the activation of the house that it is, then the attributes that are its alpha and beta.
+    chooses: its result is its input 1 or 2, as input 0 says, and only that one need be there (`choosing`).
 
     work, scratch: nanoseconds an element, where that is not about 1; arrays of float64 of the result's size that are
     made on the way. combines: it makes more than its inputs have also where those are all of one shape. grown: how many
@@ -87,6 +89,7 @@ class OperatorSpec:
     moves: tuple[int, ...] | int = ()
     symbolic: Callable[..., Any] | None = None
     activation: tuple[str, ...] = ()
+    chooses: bool = False
     work: int = 1
     scratch: int = 0
     combines: bool = False

@@ -29,6 +29,8 @@ OWN: dict[str, Callable[..., Any]] = {
     "Gelu": pointwise.gelu,
     "HardSwish": pointwise.hard_swish,
     "GroupNormalization": pointwise.group_normalization,
+    # A node of ours takes the values of its branches, which have run before it.
+    "If": movement.chosen,
     # The reference slices as Python does for a negative step, and cannot cut with negative pads.
     "Pad": movement.pad,
     "Slice": movement.cut,
