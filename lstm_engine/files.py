@@ -51,14 +51,19 @@ def note_read(status: os.stat_result) -> None:
 
 @dataclass(frozen=True)
 class Held:
-    """The bytes of a file that is in memory: it stands where the path of one can. name: what messages call it."""
+    """The bytes of a file that is in memory: it stands where the path of one can. shown: what messages call it."""
 
     data: bytes = field(repr=False)
-    name: str
+    shown: str
     suffix: ClassVar[str] = ""          # what it is, its bytes say
 
+    @property
+    def name(self) -> str:
+        """Without the folder that an open file may be in, as of a path."""
+        return os.path.basename(self.shown)
+
     def __str__(self) -> str:
-        return self.name
+        return self.shown
 
 
 ModelFile: TypeAlias = Path | Held

@@ -21,13 +21,22 @@ def is_bytes(source: object) -> bool:
 
 def is_file(source: object) -> bool:
     """Whether an object can be read as an open file can."""
-    return isinstance(source, io.IOBase) or callable(getattr(source, "read", None))
+    try:
+        return isinstance(source, io.IOBase) or callable(getattr(source, "read", None))
+    except Exception:                       # of the caller's own class
+        return False
 
 
 def held_bytes(source: Any, limits: Limits) -> Held:
-    """Bytes as a file in memory; those that could change are copied. Raises LimitError."""
-    check_held("<bytes>", memoryview(source).nbytes, limits)
-    return Held(bytes(source), "<bytes>")
+    """Bytes as a file in memory; those that could change are copied. Raises LimitError, ArgumentTypeError."""
+    try:
+        view = memoryview(source)
+        check_held("<bytes>", view.nbytes, limits)
+        return Held(source if type(source) is bytes else view.tobytes(), "<bytes>")
+    except (BufferError, ValueError) as error:
+        if isinstance(error, LstmEngineError):
+            raise
+        raise ArgumentTypeError(f"<bytes>: its bytes cannot be read: {error}") from error       # it was released
 
 
 def held_file(source: Any, limits: Limits, head_bytes: int, check: Callable[[Held], object]) -> Held:

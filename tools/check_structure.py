@@ -66,7 +66,7 @@ PY_ARROWS: dict[str, set[str]] = {
     "agreement": {"graph", "operators", "errors", "importers", "model"},
     "loading": {"errors", "arguments", "files", "handed", "limits", "entry", "notes", "format", "importers", "model",
                 "agreement"},
-    "verifying": {"graph", "operators", "errors", "files", "importers", "format", "reference", "model"},
+    "verifying": {"graph", "operators", "errors", "arguments", "files", "importers", "format", "reference", "model"},
     "onnx_backend": {"errors", "loading", "model"},
     "cli": {"errors", "arguments", "files", "limits", "graph", "operators", "format", "importers", "plan", "runtime",
             "padding", "notes", "summary", "model", "loading", "verifying", "__version__"},

@@ -13,7 +13,7 @@ from ..graph import Graph
 from ..operators import validate
 from .base import HEAD_BYTES, OWN_OPTIONS, Importer, ImportOptions
 from .folders import refuse_folder
-from .foreign import refuse_foreign
+from .reading.foreign import refuse_foreign
 
 # The order matters where two could claim one file: the stricter looks first.
 IMPORTERS = ("keras", "onnx", "torch", "arrays")

@@ -28,7 +28,8 @@ pytest.importorskip("onnx")
 from model_files import KINDS
 
 import lstm_engine as le
-from lstm_engine.importers import folders, foreign
+from lstm_engine.importers import folders
+from lstm_engine.importers.reading import foreign
 from lstm_engine.importers.registry import IMPORTERS, importer_of
 
 
@@ -267,3 +268,20 @@ def test_a_hostile_beginning_costs_nothing(tmp_path: Path) -> None:
     for head in heads:
         for kind in foreign.KINDS:
             assert kind.told(foreign.Begin(head, tmp_path / "x")) in (True, False)
+
+
+LFS = FILES["lfs.onnx"][0]
+
+
+def test_external_data_that_is_a_pointer(tmp_path: Path) -> None:
+    made = KINDS["onnx with external data"](tmp_path)
+    made.path.with_name("weights.bin").write_bytes(LFS)
+    with pytest.raises(le.FormatError, match="of 'weights.bin', which has [0-9]+: it is a pointer of Git LFS.*git lfs pull"):
+        made.model()
+
+
+def test_the_arrays_of_a_keras_model_that_are_a_pointer(tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text('{"class_name": "Sequential", "config": {"name": "s", "layers": []}}')
+    (tmp_path / "m.weights.h5").write_bytes(LFS)
+    with pytest.raises(le.FormatError, match="m.weights.h5: this is a pointer of Git LFS.*; git lfs pull$"):
+        le.convert(tmp_path / "m.json")

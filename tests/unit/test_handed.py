@@ -239,3 +239,26 @@ def test_the_json_of_a_keras_model_needs_the_file_of_its_arrays(tmp_path):
     text = b'{"class_name": "Sequential", "config": {"name": "s", "layers": []}, "keras_version": "2.15.0"}'
     with pytest.raises(le.ArgumentError, match='<bytes>: this says what a model is; its arrays are in another file'):
         le.convert(text)
+
+
+class Strange:
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+
+def test_objects_that_raise_when_they_are_asked():
+    released = memoryview(b"x")
+    released.release()
+    for open_ in (le.load, le.convert):
+        with pytest.raises(le.ArgumentTypeError, match="<bytes>: its bytes cannot be read: operation forbidden"):
+            open_(released)
+        with pytest.raises(le.ArgumentTypeError, match="Strange"):
+            open_(Strange())
+
+
+def test_a_folder_is_not_written_into_a_model(tmp_path):
+    """What a model remembers of its source is the name of the file, however it was opened."""
+    made = KINDS["pt"](tmp_path)
+    with open(made.path, "rb") as file, pytest.warns(le.AssumptionWarning):
+        model = le.convert(file, **made.options)
+    assert model.graph.metadata["source"] == "model.pt" and str(tmp_path) not in str(dict(model.graph.metadata))

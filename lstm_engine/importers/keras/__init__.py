@@ -15,6 +15,7 @@ from ...files import ModelFile, first_bytes
 from ...graph import Graph
 from ..base import HEAD_BYTES, ImportOptions, are
 from ..reading import sandbox
+from ..reading.foreign import refuse_foreign
 from ..reading.zip_archive import MARK, first_record
 from .reading.two_files import contents_of, is_configuration, weights_of
 
@@ -83,6 +84,9 @@ def _of_two_files(path: ModelFile, options: ImportOptions) -> Graph:
     if options.spec is not None:
         raise ArgumentError(f"{path}: it says what the model is; a spec is for HDF5 files of weights alone")
     contents, arrays_path = contents_of(path), weights_of(path, options.weights)
+    head = first_bytes(arrays_path, HEAD_BYTES)
+    if not head.startswith(_HDF5):
+        refuse_foreign(arrays_path, head)
     found, arrays = sandbox.run(f"{__name__}.reading.container:read_weights", arrays_path, what=_PARSER)
     return described_graph(path, {**contents, **{key: found[key] for key in ("layers",) if key in found}}, arrays,
                            zipped=False, exact=True)

@@ -17,10 +17,11 @@ from types import MappingProxyType
 from typing import Any
 
 from ...errors import ArgumentError, UnsupportedError
-from ...files import ModelFile
+from ...files import ModelFile, first_bytes
 from ...graph import Graph
 from ..arrays.spec import graph_from_spec
-from ..base import ImportOptions, are
+from ..base import HEAD_BYTES, ImportOptions, are
+from ..reading.foreign import refuse_foreign
 from ..reading.safetensors import begins_safetensors
 from ..reading.spec_file import load_spec
 from ..reading.zip_archive import first_record
@@ -96,6 +97,9 @@ def propose_spec(path: Path | str) -> dict[str, Any]:
 
     Raises FileError, FormatError, UnsupportedError (no layer was found).
     """
+    head = first_bytes(path, HEAD_BYTES)
+    if not knows(head):
+        refuse_foreign(Path(path), head)
     with open_contents(Path(path)) as contents:
         module, program = contents.module, contents.program
         if module is not None:

@@ -7,6 +7,7 @@ import math
 import os
 import stat
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import numpy as np
 from ....errors import FileError, FormatError
 from ....files import note_read
 from ....pages import empty
+from ...base import HEAD_BYTES
+from ...reading.foreign import said_of
 from .folders import Folders, LeadsElsewhere
 
 _ADVICE = "; name the folder that it may lead into (data_folder=..., --data-folder), or put the file in its place"
@@ -64,7 +67,7 @@ class ExternalData:
         note_read(status)
         if offset + needed > status.st_size:
             raise FormatError(f"{where}: bytes {offset} to {offset + needed} of {location!r:.200}, "
-                              f"which has {status.st_size}")
+                              f"which has {status.st_size}{_why(descriptor, location)}")
         file_id = status.st_dev, status.st_ino
         key = (*file_id, offset, dtype, *dims)
         if key in self._tensors:
@@ -81,6 +84,13 @@ class ExternalData:
                 raise FormatError(f"{where}: {location!r:.200} ends early")
         self._tensors[key] = array.astype(dtype, copy=False)
         return self._tensors[key]
+
+
+def _why(descriptor: int, location: str) -> str:
+    """What a file is that is shorter than it must be, where it begins as something else does."""
+    with open(descriptor, "rb", closefd=False) as file:
+        said = said_of(Path(location), file.read(HEAD_BYTES))
+    return f": {said}" if said else ""
 
 
 def _inside(where: str, location: str) -> list[str]:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import FormatError, UnsupportedError
-from ..files import Held, ModelFile
-from .reading.zip_archive import MARK, first_record
+from ...errors import FormatError, UnsupportedError
+from ...files import Held, ModelFile
+from .zip_archive import MARK, first_record
 
 _TAR_MARK = slice(257, 262)
 _TEXT_LINES = 40                # of a program, looked at for how it begins
@@ -265,17 +265,30 @@ KINDS = (
 
 def refuse_foreign(path: ModelFile, head: bytes) -> None:
     """Raise UnsupportedError for another program's model that begins so, FormatError for what is no model's file."""
+    kind = _kind(path, head)
+    if kind is not None:
+        raise (UnsupportedError if kind.other else FormatError)(f"{path}: this is {_said(kind, path, head)}")
+
+
+def said_of(path: ModelFile, head: bytes) -> str:
+    """The same as a part of another message: what a file that begins so is, and what to do; "" for one not known."""
+    kind = _kind(path, head)
+    return "" if kind is None else f"it is {_said(kind, path, head)}"
+
+
+def _kind(path: ModelFile, head: bytes) -> Kind | None:
     begin = Begin(head, path)
-    for kind in KINDS:
-        if kind.told(begin):
-            error = UnsupportedError if kind.other else FormatError
-            words = _words(path, head)
-            raise error(f"{path}: this is {_filled(kind.what, words)}; {_filled(kind.advice, words)}")
+    return next((kind for kind in KINDS if kind.told(begin)), None)
+
+
+def _said(kind: Kind, path: ModelFile, head: bytes) -> str:
+    words = _words(path, head)
+    return f"{_filled(kind.what, words)}; {_filled(kind.advice, words)}"
 
 
 def _words(path: ModelFile, head: bytes) -> dict[str, str]:
     """What stands in an advice for the names in braces."""
-    text = "FILE" if isinstance(path, Held) and path.name.startswith("<") else str(path)
+    text = "FILE" if isinstance(path, Held) and path.shown.startswith("<") else str(path)
     stem = os.path.splitext(text)[0]
     return {"file": shlex.quote(text), "stem": shlex.quote(stem if stem != text else f"{text}.out"),
             "folder": shlex.quote(os.path.dirname(text) or "."), "record": ascii(first_record(head).decode("latin-1"))}
