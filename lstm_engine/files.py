@@ -142,7 +142,7 @@ def with_descriptor(file: BinaryIO) -> BinaryIO:
         return file
     made = _nameless()
     try:
-        view = file.getbuffer()
+        view = memoryview(file.getvalue())             # the bytes themselves; getbuffer() would copy them
         while view:
             view = view[made.write(view):]
         made.seek(0)

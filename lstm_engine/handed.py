@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from .errors import ArgumentTypeError, FileError, LimitError, LstmEngineError
+from .errors import ArgumentTypeError, FileError, FormatError, LimitError, LstmEngineError
 from .files import Held
 from .limits import Limits, check_held, most_bytes
 
@@ -46,12 +46,14 @@ def held_file(source: Any, limits: Limits, head_bytes: int, check: Callable[[Hel
     costs no more than that. At most one byte more is read than `limits` allow. The file is left open, behind the last
     byte that was read.
 
-    Raises FileError if it cannot be read, ArgumentTypeError if it gives text, LimitError.
+    Raises FileError if it cannot be read, FormatError if nothing is left to read, ArgumentTypeError if it gives text,
+    LimitError.
     """
     name = _name(source)
     most = most_bytes(limits)
     buffer = io.BytesIO()
-    _read(source, name, buffer, head_bytes)
+    if not _read(source, name, buffer, head_bytes):
+        raise FormatError(f"{name}: nothing is left to read from where it stands; file.seek(0) takes it to its start")
     check(Held(buffer.getvalue(), name))
     while _read(source, name, buffer, AT_ONCE if most is None else min(AT_ONCE, most + 1 - buffer.tell())):
         if most is not None and buffer.tell() > most:

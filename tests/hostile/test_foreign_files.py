@@ -276,7 +276,7 @@ LFS = FILES["lfs.onnx"][0]
 def test_external_data_that_is_a_pointer(tmp_path: Path) -> None:
     made = KINDS["onnx with external data"](tmp_path)
     made.path.with_name("weights.bin").write_bytes(LFS)
-    with pytest.raises(le.FormatError, match="of 'weights.bin', which has [0-9]+: it is a pointer of Git LFS.*git lfs pull"):
+    with pytest.raises(le.FormatError, match="of 'weights.bin', which has .*: it is a pointer of Git LFS.*git lfs"):
         made.model()
 
 

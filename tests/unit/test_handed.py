@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import mmap
 import os
 import tempfile
@@ -94,6 +95,13 @@ def test_a_file_is_read_from_where_it_stands(tmp_path):
     file.seek(0)
     with pytest.raises(le.FormatError, match="^<BytesIO>: not a checkpoint of a known kind"):
         le.convert(file)
+
+
+def test_a_file_that_was_just_written_stands_at_its_end():
+    buffer = io.BytesIO()
+    buffer.write(b"whatever it is")
+    with pytest.raises(le.FormatError, match=r"<BytesIO>: nothing is left to read from where it stands; file.seek"):
+        le.load(buffer)
 
 
 def test_bytes_that_change_later_are_not_looked_at_again():
@@ -239,6 +247,17 @@ def test_the_json_of_a_keras_model_needs_the_file_of_its_arrays(tmp_path):
     text = b'{"class_name": "Sequential", "config": {"name": "s", "layers": []}, "keras_version": "2.15.0"}'
     with pytest.raises(le.ArgumentError, match='<bytes>: this says what a model is; its arrays are in another file'):
         le.convert(text)
+
+
+def test_the_json_of_a_keras_model_with_the_file_of_its_arrays(tmp_path):
+    from keras_files import layer, legacy, sequential
+
+    config = sequential(layer("Dense", "d", units=2, batch_input_shape=[None, 3]))
+    text = json.dumps({**config, "keras_version": "2.2.4"}).encode()
+    arrays = {"d": {"d/kernel:0": np.arange(6, dtype=np.float32).reshape(3, 2), "d/bias:0": np.ones(2, np.float32)}}
+    path = legacy(tmp_path / "w.h5", json.loads(text), arrays)
+    made = le.convert(text, weights=path)
+    np.testing.assert_array_equal(made.predict(np.ones((1, 3), np.float32)), [[7, 10]])     # columns of 0..5, and 1
 
 
 class Strange:
