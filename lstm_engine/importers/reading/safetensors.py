@@ -31,7 +31,8 @@ def read_safetensors(file: BinaryIO, size: int) -> dict[str, Entry]:
     head = file.read(8)
     length = int.from_bytes(head, "little")
     if len(head) < 8 or length > size - 8:
-        _fail(f"the header is said to have {length} bytes, the file has {max(size - 8, 0)} after the length: {CUT}")
+        _fail(f"the header is said to have {length} bytes, the file has {max(size - 8, 0)} after the length"
+              f"{f': {CUT}' if length <= FORMAT_HEADER else ''}")
     if length > MAX_HEADER:
         _fail(f"a header of {length} bytes; at most {MAX_HEADER} are allowed")
     start = 8 + length
