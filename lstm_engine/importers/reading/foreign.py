@@ -132,6 +132,12 @@ def _is_tar(begin: Begin) -> bool:
     return begin.head[_TAR_MARK] == b"ustar"
 
 
+def _tar_names(head: bytes) -> set[str]:
+    """The names of the first members of a tar file: a header's are 512 bytes, and so are steps between them."""
+    return {head[start:start + 100].rstrip(b"\0").decode("latin-1").removeprefix("./")
+            for start in range(0, len(head), 512) if head[start + 257:start + 262] == b"ustar"}
+
+
 def _is_packed_tar(begin: Begin) -> bool:
     """A gzip file that holds a tar."""
     try:
@@ -142,13 +148,12 @@ def _is_packed_tar(begin: Begin) -> bool:
 
 
 def _is_nemo(begin: Begin) -> bool:
-    tar = _is_tar(begin) and any(name in begin.head[:100] for name in (b"model_config.yaml", b"model_weights.ckpt"))
-    return tar or begin.name.lower().endswith(".nemo") and (_is_tar(begin) or _is_packed_tar(begin))
+    tar = not _tar_names(begin.head).isdisjoint(("model_config.yaml", "model_weights.ckpt"))
+    return _is_tar(begin) and tar or begin.name.lower().endswith(".nemo") and (_is_tar(begin) or _is_packed_tar(begin))
 
 
 def _is_old_torch(begin: Begin) -> bool:
-    return _is_tar(begin) and begin.head[:100].rstrip(b"\0").removeprefix(b"./") in (b"storages", b"tensors", b"pickle",
-                                                                                    b"sys_info")
+    return _is_tar(begin) and not _tar_names(begin.head).isdisjoint(("storages", "tensors", "pickle", "sys_info"))
 
 
 def _is_checkpoint_part(begin: Begin) -> bool:

@@ -57,7 +57,7 @@ def parse(file: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
         model = model_class.FromString(data)
     except DecodeError as error:
         if _ends_early(data):
-            raise FormatError(f"not an ONNX model, or: {CUT}") from error
+            raise FormatError(f"not an ONNX model, or a damaged one: {CUT}") from error
         raise FormatError(f"not an ONNX model, or a damaged one: {error}") from error
     return describe(model)
 
