@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import warnings
@@ -144,10 +145,11 @@ def _is_own(path: ModelFile) -> bool:
 
     try:
         head = first_bytes(path, HEAD_BYTES)
-    except FileError:
-        from .importers import refuse_folder
+    except FileError as error:
+        if error.errno in (errno.EISDIR, errno.EACCES):        # what systems say of a folder
+            from .importers import refuse_folder
 
-        refuse_folder(path)
+            refuse_folder(path)
         raise
     if begins_so(head) or path.suffix.lower() != ".lstm":
         return begins_so(head)

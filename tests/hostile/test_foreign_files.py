@@ -118,7 +118,7 @@ FILES = {
     "m.gguf": (b"GGUF\x03\x00\x00\x00" + bytes(16), "a GGUF file"),
     "m.plan": (b"ftrt\x00\x00\x00\x00", "an engine of TensorRT"),
     "model.json": (TFJS.encode(), "TensorFlow.js; tensorflowjs_converter .*model.json .*model.h5$"),
-    "graph.json": (b'{"format": "graph-model", "modelTopology": {"node": []}}', "a model of TensorFlow.js"),
+    "graph.json": (b'{"format": "graph-model", "modelTopology": {"node": []}}', "a graph of TensorFlow.js; give"),
     "group1-shard1of1.bin": (bytes(64), "a shard of a model of TensorFlow.js; .*model.json"),
     "m.ipynb": (b'{"cells": [{"cell_type": "code"}], "nbformat": 4}', 'a notebook; run it.*model.save'),
     "model.safetensors.index.json": (b'{"metadata": {}, "weight_map": {}}', "the list of a checkpoint.*several files"),
@@ -185,6 +185,13 @@ def test_no_file_that_is_read_is_taken_for_another(tmp_path: Path) -> None:
         if made.path.suffix != ".lstm":
             for name in (made.path, made.path.with_suffix(""), made.path.with_suffix(".pkl")):
                 assert importer_of(name, head).__name__.rpartition(".")[2] in IMPORTERS
+
+
+@pytest.mark.parametrize("text", ["from here on nothing is a program", "import duties of 5 %", "import", "classes: 3\n",
+                                  "x" * 5000, "important, as was said\n"])
+def test_other_text_is_no_program(text: str) -> None:
+    with pytest.raises(le.FormatError, match="^<bytes>: not a checkpoint of a known kind"):
+        le.load(text.encode())
 
 
 def test_what_the_bytes_say_goes_before_the_name(tmp_path: Path) -> None:

@@ -161,15 +161,18 @@ def _is_checkpoint_part(begin: Begin) -> bool:
         r"\.(index|data-[0-9]{5}-of-[0-9]{5}|meta)$", begin.name) is not None
 
 
-_PYTHON = ("import ", "from ", "def ", "class ", "#!/usr/bin/env python", "#!/usr/bin/python", "@torch.", '"""')
-
-
 def _is_python(begin: Begin) -> bool:
     if "\0" in begin.text:
         return False
-    return begin.name.lower().endswith(".py") or any(
-        line.startswith(_PYTHON[:2]) and re.fullmatch(r"(import|from) [a-zA-Z_.]+( .*)?", line[:200]) is not None
-        for line in begin.lines())
+    return begin.name.lower().endswith(".py") or any(_is_import(line.split(maxsplit=4)) for line in begin.lines())
+
+
+def _is_import(words: list[str]) -> bool:
+    """Whether a line of these words is "from a.b import c", "import a.b", "import a as b" or "import a, b"."""
+    if len(words) < 2 or not words[1].rstrip(",").replace(".", "_").isidentifier():
+        return False
+    return words[0] == "from" and words[2:3] == ["import"] or words[0] == "import" and (
+        len(words) == 2 or words[1].endswith(",") or words[2] == "as")
 
 
 def _is_pickle(begin: Begin) -> bool:
@@ -233,9 +236,9 @@ KINDS = (
     Kind("a GGUF file, the weights of a language model", _starts(b"GGUF", b"tjgg", b"lmgg"),
          "recurrent networks come in other formats: give the checkpoint that it was made from", other=True),
     Kind("an engine of TensorRT", _starts(b"ptrt", b"ftrt"), "give the .onnx file that it was made from", other=True),
-    Kind("a model of TensorFlow.js",
-         _json_with(b'"modelTopology"', b'"weightsManifest"', b'"layers-model"', b'"graph-model"'),
-         _FROM_JS, other=True),
+    Kind("a graph of TensorFlow.js", _json_with(b'"graph-model"'), "give the model that it was made from", other=True),
+    Kind("a model of TensorFlow.js", _json_with(b'"modelTopology"', b'"weightsManifest"', b'"layers-model"'), _FROM_JS,
+         other=True),
     Kind("the list of a checkpoint that is kept in several files", _json_with(b'"weight_map"'),
          "load it in the program that wrote it, and " + _SAVE_AGAIN),
     Kind("a configuration of Hugging Face's transformers", _json_with(b'"model_type"', b'"architectures"'),
