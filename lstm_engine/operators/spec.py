@@ -19,6 +19,7 @@ from ..errors import GraphError, UnsupportedError
 from ..graph.nodes import Operator, Value
 from .axis_rules import AxisRule, elementwise_axes
 from .costs import Arrays, Grown, Need, Needs, need_of
+from .families import Declared
 from .kernels import Kernel, KernelMaker
 from .older import FORMS, OlderForm
 from .shape_rules import ANY, ShapeRule, infer, same
@@ -111,7 +112,7 @@ class OperatorSpec:
         return position in self.moves if isinstance(self.moves, tuple) else self.moves == ANY
 
 
-OPERATORS: dict[str, OperatorSpec] = {}
+OPERATORS: Declared[OperatorSpec] = Declared()
 
 
 def declare(name: str, inputs: int | tuple[int, int], outputs: int | tuple[int, int] = 1, *,
@@ -123,16 +124,16 @@ def declare(name: str, inputs: int | tuple[int, int], outputs: int | tuple[int, 
     default, which says the type. older: what brings the forms of older opsets to this one. An elementwise operator
     keeps axes apart unless it says otherwise.
     """
-    if name in OPERATORS or (kernel is None) == (make is None):
-        raise ValueError(f"{name}: declared twice, or not with one of kernel and make")
+    if (kernel is None) == (make is None):
+        raise ValueError(f"{name}: declared with not one of kernel and make")
     if older is not None:
-        FORMS[name] = older
+        FORMS.add(name, older)
     if traits.get("elementwise"):
         traits.setdefault("axes", elementwise_axes)
     written = {key: value if isinstance(value, Attribute) else Attribute(type(value), value)
                for key, value in (attributes or {}).items()}
-    OPERATORS[name] = OperatorSpec(name=name, inputs=_span(inputs), outputs=_span(outputs), attributes=written,
-                                   make=make or _always(kernel), **traits)          # type: ignore[arg-type]
+    OPERATORS.add(name, OperatorSpec(name=name, inputs=_span(inputs), outputs=_span(outputs), attributes=written,
+                                     make=make or _always(kernel), **traits))       # type: ignore[arg-type]
 
 
 def _span(count: int | tuple[int, int]) -> tuple[int, int]:
