@@ -189,11 +189,17 @@ def _cast_older(node: FileNode, facts: Facts) -> list[FileNode]:
 
 @older_only("Dropout")
 def _dropout(node: FileNode, facts: Facts) -> list[FileNode]:
-    """What it is when nobody trains."""
+    """What it is when nobody trains; its mask is true everywhere."""
     training = facts.constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else np.False_
-    if training is None or np.any(training) or any(node.outputs[1:]):
-        raise UnsupportedError(f"{node.label}: dropout in training mode, or its mask, is not supported")
-    return [instead(node, "Identity", node.inputs[:1], node.outputs[:1])]
+    if training is None or np.any(training):
+        raise UnsupportedError(f"{node.label}: dropout in training mode is not supported")
+    made = [instead(node, "Identity", node.inputs[:1], node.outputs[:1])]
+    if any(node.outputs[1:]):
+        shape, true = facts.new_name(f"{node.outputs[1]}/shape"), facts.add_constant(f"{node.outputs[1]}/true",
+                                                                                      np.array([True]))
+        made += [instead(node, "Shape", node.inputs[:1], (shape,), "shape"),
+                 instead(node, "ConstantOfShape", (shape, true), node.outputs[1:], "mask")]
+    return made
 
 
 def _of_first(call: AxisCall) -> Place:

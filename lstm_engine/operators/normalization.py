@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..errors import UnsupportedError
 from ..graph.nodes import Dim, Operator
 from .axis_rules import AxisCall, first_axis
 from .kernels import Call, Kernel, repeatable
-from .older import Facts, FileNode, optional_outputs, trimmed, without
+from .older import Facts, FileNode, instead, optional_outputs, trimmed, without
 from .places import Place, need
 from .shape_rules import ShapeCall, Shapes
 from .spec import REQUIRED, Attribute, declare, one_of
@@ -78,7 +79,38 @@ def _batch_normalization_kernel(attributes: dict[str, Any], node: Operator) -> K
 def _batch_normalization_older(node: FileNode, facts: Facts) -> list[FileNode]:
     if not node.attributes.get("spatial", 1):
         raise UnsupportedError(f"{node.label}: attribute 'spatial' = 0 is not supported")
-    return [trimmed(without(node, "spatial", "is_test", "consumed_inputs"))]
+    node = trimmed(without(node, "spatial", "is_test", "consumed_inputs"))
+    return [node] if not node.attributes.get("training_mode") or len(node.inputs) < 5 else _training(node, facts)
+
+
+def _training(node: FileNode, facts: Facts) -> list[FileNode]:
+    """With the mean and variance of the input itself, which also move those that are kept: kept * momentum + of this
+    input * (1 - momentum)."""
+    x, scale, bias, *kept = node.inputs[:5]
+    momentum = node.attributes.get("momentum", 0.9)
+    new = {part: facts.new_name(f"{node.outputs[0]}/{part}") for part in
+           ("mean over", "centred", "squares", "mean", "variance")}
+    others = facts.add_constant(f"{node.outputs[0]}/axes",
+                                np.array([axis for axis in range(facts.rank(x)) if axis != 1], np.int64))
+
+    def part(op: str, inputs: tuple[str, ...], output: str, **attributes: Any) -> FileNode:
+        return instead(node, op, inputs, (output,), f"{op} {output}", **attributes)
+
+    made = [part("ReduceMean", (x, others), new["mean over"]), part("Sub", (x, new["mean over"]), new["centred"]),
+            part("Mul", (new["centred"],) * 2, new["squares"]),
+            part("ReduceMean", (x, others), new["mean"], keepdims=0),
+            part("ReduceMean", (new["squares"], others), new["variance"], keepdims=0),
+            replace(without(node, "training_mode"), inputs=(x, scale, bias, new["mean"], new["variance"]),
+                    outputs=node.outputs[:1])]
+    for old, now, output in zip(kept, (new["mean"], new["variance"]), node.outputs[1:]):
+        if output:
+            like = facts.add_constant(f"{output}/momentum", np.array([momentum, 1 - momentum], np.float32))
+            factors = [facts.new_name(f"{output}/{i}") for i in range(5)]
+            made += [part("CastLike", (like, now), factors[0]),
+                     instead(node, "Split", (factors[0],), (factors[1], factors[2]), f"Split {output}", num_outputs=2),
+                     part("Mul", (old, factors[1]), factors[3]), part("Mul", (now, factors[2]), factors[4]),
+                     part("Add", (factors[3], factors[4]), output)]
+    return made
 
 
 declare("BatchNormalization", 5, make=_batch_normalization_kernel, older=_batch_normalization_older,

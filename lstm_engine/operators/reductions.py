@@ -22,11 +22,12 @@ Reduction = Callable[[np.ndarray, Axes, bool], np.ndarray]
 
 def _reduce_shape(call: ShapeCall) -> Shapes:
     shape, keep = call.shape(), call.attributes["keepdims"]
-    axes = call.axes(1, len(shape))
+    axes = [] if call.given(1) and call.shape(1) == [0] else call.axes(1, len(shape))
     if call.given(1) and axes is None:
-        if not keep:
-            raise call.unknown("axes are made when the model runs, so the rank of the result is unknown")
-        return [([None] * len(shape), call.dtype())]
+        count = len(shape) if keep else len(shape) - call.length(1)     # an axis named twice is refused at the run
+        if count < 0:
+            raise call.error(f"{call.length(1)} axes of the {len(shape)} of its input")
+        return [([None] * count, call.dtype())]
     if not axes:
         if call.attributes["noop_with_empty_axes"]:
             return [(shape, call.dtype())]

@@ -155,8 +155,13 @@ def _transpose_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 def _squeeze_shape(call: ShapeCall) -> Shapes:
     x = call.shape()
     axes = call.axes(1, len(x))
+    if axes is None and call.given(1):
+        left = len(x) - call.length(1)
+        if left < 0:
+            raise call.error(f"{call.length(1)} axes of the {len(x)} of its input")
+        return [([None] * left, call.dtype())]
     if axes is None:
-        if call.given(1) or any(not isinstance(dim, int) for dim in x):
+        if any(not isinstance(dim, int) for dim in x):
             raise call.unknown("which axes have size 1 is known only when the model runs")
         axes = [i for i, dim in enumerate(x) if dim == 1]
     for axis in axes:

@@ -39,7 +39,9 @@ def random_case(kind: str, rng: np.random.Generator) -> tuple[str, dict, list[np
         window.update(kernel_shape=kernel, ceil_mode=pick(0, 1))
         if kind == "AveragePool":
             window["count_include_pad"] = pick(0, 1)
-        return kind, window, [floats(2, 3, *size)]
+            return kind, window, [floats(2, 3, *size)]
+        window["storage_order"] = pick(0, 1)
+        return kind, window, [np.round(floats(2, 3, *size))]          # with ties
     if kind == "Slice":
         axes = rng.permutation(3)[:pick(1, 2, 3)] - pick(0, 3)
         count = len(axes)

@@ -78,11 +78,10 @@ def _constants_by_value(nodes: list) -> list:
 
 @pytest.mark.parametrize("opset, nodes, tensors, error, message", [
     (13, [node("Dropout", "x r t", "y")], {"r": np.float32(0.5), "t": np.True_}, UnsupportedError,
-     "node 'dropout_y' (Dropout): dropout in training mode, or its mask, is not supported"),
-    (12, [node("Dropout", "x", "d m"), node("Cast", "m", "y", to=1)], {}, UnsupportedError, "or its mask, is not"),
+     "node 'dropout_y' (Dropout): dropout in training mode is not supported"),
     (7, [node("BatchNormalization", "x s b m v", "y", spatial=0)], {n: np.ones(4, np.float32) for n in "sbmv"},
      UnsupportedError, "attribute 'spatial' = 0 is not supported"),
-    (15, [node("BatchNormalization", "x s b m v", "y mm vv", training_mode=1)],
+    (15, [node("BatchNormalization", "x s b m v", "y mm vv")],
      {n: np.ones(4, np.float32) for n in "sbmv"}, FormatError, "takes 1 outputs, not 3"),
     (18, [node("GroupNormalization", "x s b", "y", num_groups=2)], {n: np.ones(2, np.float32) for n in "sb"},
      UnsupportedError, "version 18 (scale and bias by group) is not supported"),
