@@ -10,6 +10,7 @@ from . import (  # noqa: F401  (each declares its operators)
     convolution,
     elementwise,
     indexing,
+    microsoft,
     normalization,
     pooling,
     products,

@@ -156,6 +156,20 @@ def _layer_normalization_kernel(attributes: dict[str, Any], node: Operator) -> K
     return lambda *inputs: normalize(*inputs)[:len(node.outputs)]
 
 
+def _rms_normalization_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    axis, epsilon = attributes["axis"], attributes["epsilon"]
+
+    def normalize(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        squares = np.square(x).mean(axis=tuple(range(axis % x.ndim, x.ndim)), keepdims=True)
+        y: np.ndarray = x / np.sqrt(squares + x.dtype.type(epsilon)) * scale
+        return y
+    return normalize
+
+
+def _rms_normalization_shape(call: ShapeCall) -> Shapes:
+    return _layer_normalization_shape(call)[:1]
+
+
 def _channel_normalization_shape(call: ShapeCall) -> Shapes:
     _check_per_channel(call, (1, 2))
     groups, x = call.attributes.get("num_groups", 1), call.shape()
@@ -196,6 +210,8 @@ def _group_normalization_older(node: FileNode, facts: Facts) -> list[FileNode]:
 declare("LayerNormalization", (2, 3), (1, 3), make=_layer_normalization_kernel, older=optional_outputs,
         attributes={"axis": -1, "epsilon": 1e-5, "stash_type": one_of(1)}, shape=_layer_normalization_shape,
         axes=_layer_normalization_axes, scratch=3)
+declare("RMSNormalization", 2, make=_rms_normalization_kernel, shape=_rms_normalization_shape,
+        attributes={"axis": -1, "epsilon": 1e-5, "stash_type": one_of(1)}, axes=_layer_normalization_axes, scratch=3)
 declare("InstanceNormalization", 3, make=_instance_normalization_kernel, attributes={"epsilon": 1e-5},
         shape=_channel_normalization_shape, axes=first_axis, scratch=3)
 declare("GroupNormalization", 3, make=_group_normalization_kernel, older=_group_normalization_older,

@@ -19,7 +19,7 @@ from ..graph.nodes import Operator
 from ..operators import OPERATORS, operator_attributes
 from . import movement, pointwise, windows
 
-OPSET = 21
+OPSET = 21              # or the version in which ONNX first had the operator, where that is later
 IR_VERSION = 10
 
 # Operator -> its own float64 form here, a function of the attributes and the inputs.
@@ -92,7 +92,7 @@ def _evaluator(op_type: str, attributes: tuple[tuple[str, Any], ...], types: tup
                outputs: tuple[str, ...]) -> Any:
     """A model of one node, ready to run."""
     try:
-        from onnx import TensorProto, helper
+        from onnx import TensorProto, defs, helper
         from onnx.reference import ReferenceEvaluator
     except ImportError as error:
         raise MissingDependencyError("the float64 reference runs ONNX's operators through the onnx package: "
@@ -104,7 +104,8 @@ def _evaluator(op_type: str, attributes: tuple[tuple[str, Any], ...], types: tup
     node = helper.make_node(op_type, ["" if kind is None else f"x{i}" for i, kind in enumerate(types)], list(outputs),
                             **values)
     graph = helper.make_graph([node], "operator", inputs, made)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    opset = OPSET if defs.has(op_type, OPSET) else defs.get_schema(op_type).since_version if defs.has(op_type) else OPSET
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR_VERSION)
     evaluator = ReferenceEvaluator(model)
     for name, value in attributes:
         if isinstance(value, float):                  # a message holds a float32: an epsilon of Keras has more digits

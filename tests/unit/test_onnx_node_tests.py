@@ -1,4 +1,4 @@
-"""Every node test that ONNX has of an operator in the table, through `onnx_backend`: passed or refused with a reason."""
+"""ONNX's node tests of every operator in the table, through `onnx_backend`: each is passed, or refused for a reason."""
 
 from __future__ import annotations
 

@@ -115,6 +115,9 @@ class _Walk:
     def rank(self, name: str) -> int:
         return len(self.value(name).shape)
 
+    def dtype(self, name: str) -> str:
+        return self.value(name).dtype
+
     def add_constant(self, hint: str, array: np.ndarray) -> str:
         name = self.new_name(hint)
         self.out.constants[name] = array
