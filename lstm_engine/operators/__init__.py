@@ -7,6 +7,7 @@ an operator's rows in the C core is a lowering in `plan/`.
 
 from . import (  # noqa: F401  (each declares its operators)
     activations,
+    attention,
     convolution,
     elementwise,
     indexing,
@@ -14,8 +15,11 @@ from . import (  # noqa: F401  (each declares its operators)
     normalization,
     pooling,
     products,
+    quantization,
     reductions,
     reshaping,
+    resizing,
+    signal,
     sizes,
     slicing,
     transposed,

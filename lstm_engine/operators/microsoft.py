@@ -5,7 +5,7 @@ Each is brought to the operators of ONNX that it is made of. Source: ONNX Runtim
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -59,10 +59,8 @@ class _Parts:
             self.op("Identity", result, output=self.node.outputs[output])
 
 
-def _contributed(name: str) -> Any:
-    def register(rule: OlderForm) -> OlderForm:
-        return older_only(f"{_DOMAIN}.{name}")(rule)
-    return register
+def _contributed(name: str) -> Callable[[OlderForm], OlderForm]:
+    return older_only(f"{_DOMAIN}.{name}")
 
 
 # ---- activations ----------------------------------------------------------------------------------------------------
@@ -116,7 +114,8 @@ def _activated(parts: _Parts, x: str, name: str, given: tuple[float, ...]) -> st
                           f"got {given!r:.80}")
     if name == "Clip":
         return parts.op("Clip", x, *(parts.number(value, parts.node.inputs[0]) for value in given))
-    return parts.op(name, x, **dict(zip(parameters, given))) if name else x
+    chosen: dict[str, Any] = dict(zip(parameters, given))
+    return parts.op(name, x, **chosen) if name else x
 
 
 # ---- products -------------------------------------------------------------------------------------------------------
@@ -162,6 +161,32 @@ def _fused_matmul(node: FileNode, facts: Facts) -> list[FileNode]:
     if parts.attributes["alpha"] != 1.0:
         product = parts.op("Mul", product, parts.number(parts.attributes["alpha"], parts.inputs[0]))
     parts.done(product)
+    return parts.nodes
+
+
+@_contributed("MatMulIntegerToFloat")
+def _matmul_integer_to_float(node: FileNode, facts: Facts) -> list[FileNode]:
+    """The product of whole numbers, of which each stands for itself less a zero, times a scale."""
+    parts = _Parts(node, facts, (4, 7))
+    a, b, a_scale, b_scale, a_zero, b_zero, bias = parts.inputs
+    return _dequantized(parts, a, b, a_scale, b_scale, a_zero, b_zero, bias)
+
+
+@_contributed("DynamicQuantizeMatMul")
+def _dynamic_quantize_matmul(node: FileNode, facts: Facts) -> list[FileNode]:
+    """The same, of an A that is made whole numbers by its own largest and least."""
+    parts = _Parts(node, facts, (3, 5))
+    a, b, scale, zero, bias = parts.inputs
+    made = tuple(facts.new_name(f"{node.outputs[0]}/{part}") for part in ("quantized", "scale", "zero"))
+    parts.nodes.append(instead(node, "DynamicQuantizeLinear", (a,), made, "quantize"))
+    return _dequantized(parts, made[0], b, made[1], scale, made[2], zero, bias)
+
+
+def _dequantized(parts: _Parts, a: str, b: str, a_scale: str, b_scale: str, a_zero: str, b_zero: str, bias: str
+                 ) -> list[FileNode]:
+    zeros = (a_zero, b_zero) if b_zero else (a_zero,) if a_zero else ()
+    product = parts.op("CastLike", parts.op("MatMulInteger", a, b, *zeros), b_scale)
+    parts.done(parts.added(parts.op("Mul", product, parts.op("Mul", a_scale, b_scale)), bias))
     return parts.nodes
 
 
@@ -217,7 +242,8 @@ def _attention(node: FileNode, facts: Facts) -> list[FileNode]:
         parts.nodes.append(instead(node, "Split", split, tuple(names), "split", axis=-1))
     else:
         parts.nodes.append(instead(node, "Split", (made,), tuple(names), "split", axis=-1, num_outputs=3))
-    return _attended(parts, *map(partial(_heads, parts), names), mask, addend)
+    query, key, value = (_heads(parts, name) for name in names)
+    return _attended(parts, query, key, value, mask, addend)
 
 
 @_contributed("MultiHeadAttention")
@@ -228,7 +254,8 @@ def _multi_head_attention(node: FileNode, facts: Facts) -> list[FileNode]:
     if not all(facts.rank(name) == 3 for name in (query, key, value)):
         raise UnsupportedError(f"{node.label}: packed keys and values are not supported; export them apart")
     _left_out(parts, bias=bias, past_key=cache[0], past_value=cache[1])
-    return _attended(parts, *(_heads(parts, name) for name in (query, key, value)), mask, addend)
+    query, key, value = (_heads(parts, name) for name in (query, key, value))
+    return _attended(parts, query, key, value, mask, addend)
 
 
 def _left_out(parts: _Parts, **inputs: str) -> None:

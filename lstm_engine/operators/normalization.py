@@ -10,12 +10,14 @@ import numpy as np
 
 from ..errors import UnsupportedError
 from ..graph.nodes import Dim, Operator
-from .axis_rules import AxisCall, first_axis
+from .axis_rules import AxisCall, beside_axis, first_axis
 from .kernels import Call, Kernel, repeatable
 from .older import Facts, FileNode, instead, optional_outputs, trimmed, without
 from .places import Place, need
-from .shape_rules import ShapeCall, Shapes
+from .shape_rules import ShapeCall, Shapes, same_along_axis
 from .spec import REQUIRED, Attribute, declare, one_of
+
+MAX_WINDOW = 1024       # channels that LRN looks at
 
 
 def _check_per_channel(call: ShapeCall, positions: Sequence[int]) -> None:
@@ -207,6 +209,62 @@ def _group_normalization_older(node: FileNode, facts: Facts) -> list[FileNode]:
                            "version 21 of ONNX's operators")
 
 
+# ---- by a norm, or by what stands around ----------------------------------------------------------------------------
+
+def _lp_normalization_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    axis, p = attributes["axis"], attributes["p"]
+
+    def normalize(x: np.ndarray) -> np.ndarray:
+        norm = np.abs(x).sum(axis=axis, keepdims=True) if p == 1 else \
+            np.sqrt(np.square(x).sum(axis=axis, keepdims=True))
+        y: np.ndarray = np.divide(x, norm, out=np.zeros_like(x), where=norm != 0)       # 0 of a norm of 0: ONNX
+        return y
+    return normalize
+
+
+def _mean_variance_axes(call: AxisCall) -> Place:
+    at = call.only_first()
+    need(at not in [call.axis(axis) for axis in call.attributes["axes"]])
+    return at
+
+
+def _mean_variance_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    axes = attributes["axes"]
+
+    def normalize(x: np.ndarray) -> np.ndarray:
+        centred = x - x.mean(axis=axes, keepdims=True)
+        deviation = np.sqrt(np.square(x).mean(axis=axes, keepdims=True) - np.square(x.mean(axis=axes, keepdims=True)))
+        y: np.ndarray = centred / (deviation + x.dtype.type(1e-9))
+        return y
+    return normalize
+
+
+def _lrn_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    size, alpha, beta, bias = (attributes[name] for name in ("size", "alpha", "beta", "bias"))
+
+    def normalize(x: np.ndarray) -> np.ndarray:
+        before, after = (size - 1) // 2, size - 1 - (size - 1) // 2
+        squares = np.pad(np.square(x), [(0, 0), (before, after)] + [(0, 0)] * (x.ndim - 2))
+        total = sum((squares[:, i:i + x.shape[1]] for i in range(1, size)), squares[:, :x.shape[1]])
+        one = x.dtype.type
+        y: np.ndarray = x / (one(bias) + one(alpha / size) * total) ** one(beta)
+        return y
+    return normalize
+
+
+def _lrn_shape(call: ShapeCall) -> Shapes:
+    if call.rank() < 2 or not 1 <= call.attributes["size"] <= MAX_WINDOW:
+        raise call.error(f"a window of {call.attributes['size']} channels of an input with {call.rank()} axes; "
+                         f"expected 1 to {MAX_WINDOW}, of 2 or more axes")
+    return [(call.shape(), call.dtype())]
+
+
+declare("LpNormalization", 1, make=_lp_normalization_kernel, attributes={"axis": -1, "p": one_of(2, 1)},
+        shape=same_along_axis, axes=beside_axis, scratch=2)
+declare("MeanVarianceNormalization", 1, make=_mean_variance_kernel, attributes={"axes": (0, 2, 3)},
+        axes=_mean_variance_axes, scratch=3)
+declare("LRN", 1, make=_lrn_kernel, shape=_lrn_shape, axes=first_axis, work=16, scratch=4,
+        attributes={"size": Attribute(int, REQUIRED), "alpha": 1e-4, "beta": 0.75, "bias": 1.0})
 declare("LayerNormalization", (2, 3), (1, 3), make=_layer_normalization_kernel, older=optional_outputs,
         attributes={"axis": -1, "epsilon": 1e-5, "stash_type": one_of(1)}, shape=_layer_normalization_shape,
         axes=_layer_normalization_axes, scratch=3)

@@ -49,8 +49,8 @@ def _max_pool_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 
     def _places(x: np.ndarray, view: np.ndarray, most: np.ndarray) -> np.ndarray:
         """Where in the whole of `x` each maximum stands, the first of several; padding is never one."""
-        order = "F" if attributes["storage_order"] else "C"
-        inside = np.arange(prod(x.shape[2:])).reshape(x.shape[2:], order=order)
+        count: np.ndarray = np.arange(prod(x.shape[2:]))
+        inside = count.reshape(x.shape[:1:-1]).T if attributes["storage_order"] else count.reshape(x.shape[2:])
         numbered = np.arange(prod(x.shape[:2])).reshape(*x.shape[:2], *(1,) * len(axes)) * inside.size + inside
         places = _over_windows(numbered, attributes, -1)[0]
         first = np.where(((view == most) | (view != view)) & (places >= 0), places, np.iinfo(np.int64).max)

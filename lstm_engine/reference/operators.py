@@ -29,6 +29,7 @@ OWN: dict[str, Callable[..., Any]] = {
     "Gelu": pointwise.gelu,
     "HardSwish": pointwise.hard_swish,
     "GroupNormalization": pointwise.group_normalization,
+    "MeanVarianceNormalization": pointwise.mean_variance_normalization,
     # The reference slices as Python does for a negative step, and cannot cut with negative pads.
     "Pad": movement.pad,
     "Slice": movement.cut,
@@ -38,6 +39,9 @@ OWN: dict[str, Callable[..., Any]] = {
     # The reference fails on auto_pad VALID with groups.
     "ConvTranspose": windows.transposed_convolution,
 }
+
+# Operators that round to whole numbers: which, is told in the type that comes, as the result of a Cast is.
+ROUNDED = {"QuantizeLinear", "DynamicQuantizeLinear"}
 
 
 def run_operator(node: Operator, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
@@ -49,7 +53,8 @@ def run_operator(node: Operator, inputs: Sequence[np.ndarray | None]) -> list[np
     attributes = operator_attributes(node)
     given = [node.constants.get(position, array) for position, array in enumerate(inputs)]
     given += [node.constants.get(position) for position in range(len(given), len(node.inputs))]
-    wide = [array if array is None else _wide(np.asarray(array)) for array in given]
+    change = np.asarray if node.op_type in ROUNDED else _wide
+    wide = [array if array is None else change(np.asarray(array)) for array in given]
     try:
         with np.errstate(all="ignore"):
             if node.op_type in OWN:
@@ -104,7 +109,8 @@ def _evaluator(op_type: str, attributes: tuple[tuple[str, Any], ...], types: tup
     node = helper.make_node(op_type, ["" if kind is None else f"x{i}" for i, kind in enumerate(types)], list(outputs),
                             **values)
     graph = helper.make_graph([node], "operator", inputs, made)
-    opset = OPSET if defs.has(op_type, OPSET) else defs.get_schema(op_type).since_version if defs.has(op_type) else OPSET
+    newer = defs.has(op_type) and not defs.has(op_type, OPSET)
+    opset = defs.get_schema(op_type).since_version if newer else OPSET
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR_VERSION)
     evaluator = ReferenceEvaluator(model)
     for name, value in attributes:

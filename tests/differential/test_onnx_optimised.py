@@ -172,7 +172,17 @@ def alone() -> list[Case]:
                   **{f"activation_{key}": value for key, value in given.items()}) for name, given in gemm)]
 
 
-@pytest.mark.parametrize("source, feeds", [*alone(), *products(), *attentions()],
+def quantized() -> list[Case]:
+    a, b = (RNG.integers(0, 256, shape).astype(np.uint8) for shape in ((2, 3, 6), (6, 4)))
+    one, columns = np.array(0.02, np.float32), np.abs(floats(4)) / 10 + 0.01
+    zero, zeros = np.array(120, np.uint8), RNG.integers(0, 256, 4).astype(np.uint8)
+    return [own("MatMulIntegerToFloat", a, b, one, columns, zero, zeros, floats(4)),
+            own("MatMulIntegerToFloat", a, b, one, one), own("MatMulIntegerToFloat", a, b, one, one, None, zero),
+            own("DynamicQuantizeMatMul", floats(2, 3, 6), b, columns, zeros, floats(4)),
+            own("DynamicQuantizeMatMul", floats(2, 3, 6), b, one, zero)]
+
+
+@pytest.mark.parametrize("source, feeds", [*alone(), *products(), *attentions(), *quantized()],
                          ids=lambda case: case.graph.node[0].op_type if hasattr(case, "graph") else "")
 def test_single_operators(source: Any, feeds: dict[str, np.ndarray]) -> None:
     wanted = runtime_outputs(source, feeds)

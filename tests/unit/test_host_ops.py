@@ -40,7 +40,7 @@ def test_onnx_node_tests(op_type: str, node_cases: dict[str, list]) -> None:
                 continue                        # strings, float8, bfloat16: not types of this engine
             for fixed in (False, True):
                 operator, arrays = as_operator(case.model.graph.node[0], inputs, fixed)
-                results = run_operator(operator, arrays)
+                results = [x for x, name in zip(run_operator(operator, arrays), operator.outputs) if name]
                 assert len(results) == len(outputs), case.name
                 for result, wanted in zip(results, outputs):
                     assert result.dtype == wanted.dtype and result.shape == wanted.shape, case.name

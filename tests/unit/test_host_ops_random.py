@@ -42,7 +42,9 @@ def in_a_plan(operator: Operator, arrays: list) -> list[np.ndarray]:
 RANDOM = ("Conv ConvTranspose MaxPool AveragePool Slice Pad ReduceMean ReduceL2 ReduceLogSum ReduceLogSumExp ReduceProd"
           " ScatterND ScatterElements GatherElements Gather TopK CumSum ReverseSequence Gemm Einsum LayerNormalization"
           " InstanceNormalization BatchNormalization GroupNormalization Softmax LogSoftmax Erf Gelu Mish Elu Selu Celu"
-          " Softplus HardSwish Div Pow")
+          " Softplus HardSwish Div Pow Resize STFT DFT QuantizeLinear DequantizeLinear MatMulInteger ConvInteger"
+          " SpaceToDepth DepthToSpace LpNormalization LRN Shrink Hardmax Compress Trilu EyeLike Asinh HannWindow"
+          " BlackmanWindow MeanVarianceNormalization BitShift")
 
 
 @pytest.mark.parametrize("kind", RANDOM.split())

@@ -51,6 +51,12 @@ CASES: list[tuple[int, list, dict, list]] = [
     (9, [node("Gemm", "f k c", "y", transB=1)], {"k": RNG.standard_normal((3, 24)).astype(np.float32),
                                                 "c": np.float32([1, 2, 3])}, ["Reshape", "Dense"]),
     (8, [node("Flatten", "x", "y")], {}, ["Reshape"]),
+    (9, [node("Upsample", "x s", "y")], {"s": np.float32([1, 1, 2.5])}, ["Resize"]),
+    (8, [node("Upsample", "x", "y", scales=[1.0, 2.0, 1.0])], {}, ["Resize"]),
+    (10, [node("Resize", "x s", "y", mode="linear")], {"s": np.float32([1, 1, 1.5])}, ["Resize"]),
+    (10, [node("Resize", "x s", "y")], {"s": np.float32([1, 0.5, 2])}, ["Resize"]),
+    (12, [node("Hardmax", "x", "y", axis=1)], {}, ["Reshape", "Hardmax", "Reshape"]),
+    (17, [node("Unsqueeze", "x a", "u"), node("DFT", "u", "y")], {"a": ints(-1)}, ["Unsqueeze", "DFT"]),
     (12, [node("ArgMax", "x", "y", axis=1)], {}, ["ArgMax"]),
     (10, [node("Scatter", "x i u", "y", axis=2)],
      {"i": np.zeros((1, 1, 1), np.int64), "u": np.ones((1, 1, 1), np.float32)}, ["ScatterElements"]),
@@ -87,8 +93,10 @@ def _constants_by_value(nodes: list) -> list:
      UnsupportedError, "version 18 (scale and bias by group) is not supported"),
     (11, [node("Squeeze", "x a", "y", axes=[0])], {"a": ints(0)}, FormatError,
      "'axes' is given as an attribute and as an input"),
-    (9, [node("Upsample", "x s", "y")], {"s": np.ones(3, np.float32)}, UnsupportedError,
+    (11, [node("Upsample", "x s", "y")], {"s": np.ones(3, np.float32)}, UnsupportedError,
      "node 'upsample_y' (Upsample): this operator is not supported"),
+    (10, [node("Resize", "x s", "y")], {"s": np.float32([1, 1, 0.6])}, UnsupportedError,
+     "version 10 does not say which elements a smaller grid takes"),
 ])
 def test_refused(opset: int, nodes: list, tensors: dict, error: type[Exception], message: str) -> None:
     with pytest.raises(error) as caught:
