@@ -205,6 +205,8 @@ def _dropout(node: FileNode, facts: Facts) -> list[FileNode]:
         raise UnsupportedError(f"{node.label}: dropout in training mode is not supported")
     made = [instead(node, "Identity", node.inputs[:1], node.outputs[:1])]
     if any(node.outputs[1:]):
+        if node.opset < 12:
+            raise UnsupportedError(f"{node.label}: before version 12 it is not said what its mask is")
         shape, true = facts.new_name(f"{node.outputs[1]}/shape"), facts.add_constant(f"{node.outputs[1]}/true",
                                                                                       np.array([True]))
         made += [instead(node, "Shape", node.inputs[:1], (shape,), "shape"),

@@ -20,8 +20,10 @@ _NCHWC = "com.microsoft.nchwc"
 class _Parts:
     """The operators that stand for a node, in the making."""
 
-    def __init__(self, node: FileNode, facts: Facts, inputs: tuple[int, int], **defaults: Any) -> None:
-        """inputs: how many the node has at least and at most. defaults: of all the attributes that it may have."""
+    def __init__(self, node: FileNode, facts: Facts, inputs: tuple[int, int], whole: bool = False,
+                 **defaults: Any) -> None:
+        """inputs: how many the node has at least and at most, the first of floats unless it is an operator of whole
+        numbers. defaults: of all the attributes that it may have."""
         least, most = inputs
         if not least <= len(node.inputs) <= most or not all(node.inputs[:least]):
             raise FormatError(f"{node.label}: takes {least if least == most else f'{least} to {most}'} inputs, "
@@ -32,6 +34,8 @@ class _Parts:
                                        f"supported: {', '.join(defaults) or 'none'}")
             if type(value) is not type(defaults[name]):
                 raise FormatError(f"{node.label}: attribute {name!r} has the wrong type: {value!r:.80}")
+        if not whole and not facts.dtype(node.inputs[0]).startswith("float"):
+            raise FormatError(f"{node.label}: input 0 must be of floats, got {facts.dtype(node.inputs[0])}")
         self.node, self.facts, self.nodes = node, facts, list[FileNode]()
         self.inputs = tuple(node.inputs) + ("",) * (most - len(node.inputs))
         self.attributes = {**defaults, **node.attributes}
@@ -167,7 +171,7 @@ def _fused_matmul(node: FileNode, facts: Facts) -> list[FileNode]:
 @_contributed("MatMulIntegerToFloat")
 def _matmul_integer_to_float(node: FileNode, facts: Facts) -> list[FileNode]:
     """The product of whole numbers, of which each stands for itself less a zero, times a scale."""
-    parts = _Parts(node, facts, (4, 7))
+    parts = _Parts(node, facts, (4, 7), whole=True)
     a, b, a_scale, b_scale, a_zero, b_zero, bias = parts.inputs
     return _dequantized(parts, a, b, a_scale, b_scale, a_zero, b_zero, bias)
 
@@ -283,9 +287,10 @@ def _attended(parts: _Parts, query: str, key: str, value: str, mask: str, addend
             raise UnsupportedError(f"{parts.node.label}: a mask of {facts.rank(mask)} axes is not supported; "
                                    "supported: [batch, time] and [batch, time, time]")
         axes = facts.add_constant(f"{mask}/axes", np.array([1, 2] if facts.rank(mask) == 2 else [1], np.int64))
-        seen = parts.op("CastLike", parts.op("Unsqueeze", mask, axes), query)
-        hidden = parts.op("Sub", parts.number(1.0, parts.inputs[0]), seen)
-        mask = parts.op("Mul", hidden, parts.number(parts.attributes["mask_filter_value"], parts.inputs[0]))
+        nothing = facts.add_constant(f"{mask}/nothing", np.array(0, facts.dtype(mask)))
+        seen = parts.op("Greater", parts.op("Unsqueeze", mask, axes), nothing)
+        mask = parts.op("Where", seen, parts.number(0.0, parts.inputs[0]),
+                        parts.number(parts.attributes["mask_filter_value"], parts.inputs[0]))
     if parts.attributes["unidirectional"]:
         raise UnsupportedError(f"{parts.node.label}: attribute 'unidirectional' = 1 is not supported")
     scores = parts.op("MatMul", query, parts.op("Transpose", key, perm=(0, 1, 3, 2)))

@@ -82,7 +82,7 @@ def _batch_normalization_older(node: FileNode, facts: Facts) -> list[FileNode]:
     if not node.attributes.get("spatial", 1):
         raise UnsupportedError(f"{node.label}: attribute 'spatial' = 0 is not supported")
     node = trimmed(without(node, "spatial", "is_test", "consumed_inputs"))
-    return [node] if not node.attributes.get("training_mode") or len(node.inputs) < 5 else _training(node, facts)
+    return _training(node, facts) if node.attributes.get("training_mode") == 1 and len(node.inputs) == 5 else [node]
 
 
 def _training(node: FileNode, facts: Facts) -> list[FileNode]:

@@ -14,7 +14,7 @@ from .kernels import Call, Kernel, KernelMaker, fixed, ints, repeatable
 from .older import attributes_to_inputs
 from .places import Place, need
 from .shape_rules import Dims, ShapeCall, Shapes
-from .spec import declare
+from .spec import declare, one_of
 
 Axes = tuple[int, ...]
 _ADD: Any = np.add.reduce        # whose types leave keepdims=bool out
@@ -130,7 +130,7 @@ _ALL: dict[str, tuple[Reduction, dict[str, Any]]] = {
     "ReduceLogSumExp": (_log_sum_exp, {"scratch": 3}),
 }
 for _name, (_function, _traits) in _ALL.items():
-    declare(_name, (1, 2), make=_reduce(_function), attributes={"keepdims": 1, "noop_with_empty_axes": 0},
+    declare(_name, (1, 2), make=_reduce(_function), attributes={"keepdims": one_of(1, 0), "noop_with_empty_axes": one_of(0, 1)},
             older=attributes_to_inputs(axes=1), shape=_reduce_shape, axes=_reduce_axes, **_traits)
 
 

@@ -200,6 +200,8 @@ WEIGHT, BIAS = floats(6, 24), floats(24)
 
 @pytest.mark.parametrize("case, error, message", [
     (own("Inverse", X), le.UnsupportedError, "com.microsoft.Inverse): this operator is not supported"),
+    (own("Gelu", X, outputs="o more"), le.FormatError, "com.microsoft.Gelu): it does not make output 'more'"),
+    (own("QuickGelu", np.ones(3, np.int64)), le.FormatError, "input 0 must be of floats, got int64"),
     (own("Gelu", X, X), le.FormatError, "com.microsoft.Gelu): takes 1 inputs, not 2"),
     (own("QuickGelu", X, alpha=1), le.FormatError, "attribute 'alpha' has the wrong type: 1"),
     (own("QuickGelu", X, beta=1.0), le.UnsupportedError, "attribute 'beta' is not supported; supported: alpha"),

@@ -85,6 +85,10 @@ def _constants_by_value(nodes: list) -> list:
 @pytest.mark.parametrize("opset, nodes, tensors, error, message", [
     (13, [node("Dropout", "x r t", "y")], {"r": np.float32(0.5), "t": np.True_}, UnsupportedError,
      "node 'dropout_y' (Dropout): dropout in training mode is not supported"),
+    (11, [node("Dropout", "x", "d m"), node("Cast", "m", "y", to=1)], {}, UnsupportedError,
+     "before version 12 it is not said what its mask is"),
+    (15, [node("BatchNormalization", "x s b m v", "y", training_mode=7)], {n: np.ones(4, np.float32) for n in "sbmv"},
+     UnsupportedError, "attribute 'training_mode' = 7 is not supported"),
     (7, [node("BatchNormalization", "x s b m v", "y", spatial=0)], {n: np.ones(4, np.float32) for n in "sbmv"},
      UnsupportedError, "attribute 'spatial' = 0 is not supported"),
     (15, [node("BatchNormalization", "x s b m v", "y mm vv")],

@@ -209,7 +209,11 @@ class _Walk:
                 self._cell(part)
             else:
                 self._operator(part)
-        self._bind(node, [self.aliases.get(name, name) for name in made], scope)
+        results = [self.aliases.get(name, name) for name in made]
+        for name, result in zip(node.outputs, results):
+            if result and result not in self.out.values and result not in self.out.constants:
+                raise FormatError(f"{node.label}: it does not make output {name!r}")
+        self._bind(node, results, scope)
 
     def _cell(self, node: OnnxNode) -> None:
         cell = read_cell(node, self.constant)
