@@ -130,8 +130,9 @@ _ALL: dict[str, tuple[Reduction, dict[str, Any]]] = {
     "ReduceLogSumExp": (_log_sum_exp, {"scratch": 3}),
 }
 for _name, (_function, _traits) in _ALL.items():
-    declare(_name, (1, 2), make=_reduce(_function), attributes={"keepdims": one_of(1, 0), "noop_with_empty_axes": one_of(0, 1)},
-            older=attributes_to_inputs(axes=1), shape=_reduce_shape, axes=_reduce_axes, **_traits)
+    declare(_name, (1, 2), make=_reduce(_function), shape=_reduce_shape, axes=_reduce_axes, **_traits,
+            attributes={"keepdims": one_of(1, 0), "noop_with_empty_axes": one_of(0, 1)},
+            older=attributes_to_inputs(axes=1))
 
 
 # ---- ArgMax and ArgMin ----------------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def _cubic(distance: np.ndarray, bend: float) -> np.ndarray:
 
 
 def _weights(attributes: dict[str, Any], grid: _Axis, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The old elements that each new one is made of, and their shares: both [made, few]."""
+    """The old elements that each new one is made of, and their shares: both [few, made]."""
     kernel, reach = (_linear, 1) if attributes["mode"] == "linear" else (_cubic, 2)
     scale = min(grid.scale, 1.0) if attributes["antialias"] else 1.0
     # An element that stands on an old one is taken as standing right of the one before.
@@ -110,42 +110,33 @@ def _weights(attributes: dict[str, Any], grid: _Axis, at: np.ndarray) -> tuple[n
     if attributes["exclude_outside"] or attributes["antialias"]:
         total = share.sum(axis=1, keepdims=True)
         share = share / np.where(total == 0, 1.0, total)
-    return np.clip(places, 0, grid.size - 1), share
+    return np.clip(places, 0, grid.size - 1).T, share.T
 
 
 def _resize_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     mode, crop = attributes["mode"], attributes["coordinate_transformation_mode"] == "tf_crop_and_resize"
 
-    def layout(key: tuple[Any, ...]) -> list[tuple[_Axis, Any, Any, np.ndarray]]:
-        """Of each axis: the elements taken, their shares, and whether an element stands outside the old grid."""
-        made = []
-        for grid in _axes(attributes, *key):
-            if grid.made and not grid.size:
-                raise ValueError(f"axis {grid.axis} has no elements to make {grid.made} of")
-            at = _coordinates(attributes["coordinate_transformation_mode"], grid)
-            if mode == "nearest":
-                places, share = np.clip(_NEAREST[attributes["nearest_mode"]](at), 0, grid.size - 1), None
-            else:
-                places, share = _weights(attributes, grid, at)
-            made.append((grid, places.astype(np.int64), share, (at < 0) | (at > grid.size - 1)))
-        return made
-
-    layouts = Kept(layout)
+    grids = Kept(lambda key: _axes(attributes, *key))         # what the sizes say; places are as large as results
 
     def resize(x: np.ndarray, region: np.ndarray | None = None, scales: np.ndarray | None = None,
                sizes: np.ndarray | None = None) -> np.ndarray:
         key = [() if array is None else tuple(array.reshape(-1).tolist()) for array in (region, scales, sizes)]
         kind = x.dtype
-        for grid, places, share, outside in layouts[x.shape, key[0] if crop else (), key[1], key[2]]:
+        for grid in grids[x.shape, key[0] if crop else (), key[1], key[2]]:
+            if grid.made and not grid.size:
+                raise ValueError(f"axis {grid.axis} has no elements to make {grid.made} of")
+            at = _coordinates(attributes["coordinate_transformation_mode"], grid)
             shape = [1] * x.ndim
             shape[grid.axis] = grid.made
-            if share is None:
-                x = x.take(places, grid.axis)
+            if mode == "nearest":
+                places = np.clip(_NEAREST[attributes["nearest_mode"]](at), 0, grid.size - 1)
+                x = x.take(places.astype(np.int64), grid.axis)
             else:
                 total = np.zeros([grid.made if axis == grid.axis else size for axis, size in enumerate(x.shape)])
-                for i in range(share.shape[1]):
-                    total += x.take(places[:, i], grid.axis) * share[:, i].reshape(shape)
+                for places, share in zip(*_weights(attributes, grid, at)):
+                    total += x.take(places, grid.axis) * share.reshape(shape)
                 x = total
+            outside = (at < 0) | (at > grid.size - 1)
             if crop and outside.any():
                 x = np.where(outside.reshape(shape), x.dtype.type(attributes["extrapolation_value"]), x)
         return x.astype(kind, copy=False)

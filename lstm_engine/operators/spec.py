@@ -1,9 +1,9 @@
 """The registry of ONNX operators that may surround the recurrent core: one `OperatorSpec` for each.
 
 An `Operator` node has ONNX's meaning as of opset 21, or of the later one that has it first; importers bring older forms
-to it (`older`), and what ONNX Runtime puts in place of several (`microsoft`). Three departures keep
-every array a constant input and every attribute plain data: ConstantOfShape takes its fill value (one element) as a
-second input; Cast's `to` is ONNX's data type number and `saturate` is unknown; BatchNormalization is inference only.
+to it (`older`), and what ONNX Runtime puts in place of several (`microsoft`). Three departures keep every array a
+constant input and every attribute plain data: ConstantOfShape takes its fill value (one element) as a second input;
+Cast's `to` is ONNX's data type number and `saturate` is unknown; BatchNormalization is inference only.
 
 All that is known of an operator is said where it is declared, in the file of its family, and asked here: no other file
 repeats it, or lists operators by name; where one means a single operator, or a pattern of some, it names them.
