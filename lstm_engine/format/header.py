@@ -32,9 +32,9 @@ CRC_AT = slice(len(CRC_PREFIX), len(CRC_PREFIX) + len(CRC_ZERO))      # where th
 METADATA_KEYS = ("crc32", "format", "version", "min_reader", "config")
 ENTRY_KEYS = ("dtype", "shape", "data_offsets")
 
-# safetensors' name -> NumPy's type in the file. NumPy has no bfloat16: its raw bits travel as uint16.
-DTYPES = {"F64": "<f8", "I64": "<i8", "F32": "<f4", "I32": "<i4", "F16": "<f2", "BF16": "<u2", "I8": "|i1",
-          "U8": "|u1", "BOOL": "|b1"}
+# safetensors' name -> NumPy's type in the file.
+DTYPES = {"F64": "<f8", "I64": "<i8", "U64": "<u8", "F32": "<f4", "I32": "<i4", "U32": "<u4", "F16": "<f2",
+          "I16": "<i2", "U16": "<u2", "I8": "|i1", "U8": "|u1", "BOOL": "|b1"}
 _NAME_OF_DTYPE = {np.dtype(text): name for name, text in DTYPES.items()}
 
 

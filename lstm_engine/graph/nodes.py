@@ -19,7 +19,8 @@ from .activations import LINEAR, SIGMOID, TANH, Activation
 
 Dim = int | str            # a known size, or a symbol: "batch", "time", "time_2", ...
 Shape = tuple[Dim, ...]
-DTYPES = ("float32", "float64", "int32", "int64", "uint8", "bool", "float16")
+DTYPES = ("float32", "float64", "int32", "int64", "uint8", "bool", "float16", "int8", "int16", "uint16", "uint32",
+          "uint64")
 
 
 def tensor() -> Any:

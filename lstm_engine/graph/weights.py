@@ -17,7 +17,6 @@ from .rows import Rows
 
 MAX_DIM = 2**31 - 1                # sizes are 32-bit integers in the C core
 WEIGHT_DTYPES = ("float16", "float32", "float64")
-CONSTANT_DTYPES = ("int8", *DTYPES)
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 POOL_KINDS: tuple[PoolKind, ...] = get_args(PoolKind)
 PEEPHOLE_OUTPUTS: tuple[PeepholeOutput, ...] = get_args(PeepholeOutput)
@@ -205,8 +204,8 @@ def _check_operator(node: Operator) -> None:
             fail(node, "constants", f"at positions 0 to {len(node.inputs) - 1} of the inputs", shown(position))
         if node.inputs[position]:
             fail(node, f"input {position}", "left empty, as a constant stands there", node.inputs[position])
-        if not isinstance(array, np.ndarray) or array.dtype.name not in CONSTANT_DTYPES:
-            fail(node, f"constant {position}", f"an array of {', '.join(CONSTANT_DTYPES)}",
+        if not isinstance(array, np.ndarray) or array.dtype.name not in DTYPES:
+            fail(node, f"constant {position}", f"an array of {', '.join(DTYPES)}",
                  getattr(array, "dtype", type(array).__name__))
 
 

@@ -124,6 +124,25 @@ def _thresholded_relu_kernel(attributes: dict[str, Any], node: Operator) -> Kern
     return lambda x: np.where(x > x.dtype.type(alpha), x, x.dtype.type(0))
 
 
+def _shrink_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    bias, edge = attributes["bias"], attributes["lambd"]
+
+    def shrink(x: np.ndarray) -> np.ndarray:
+        below, above = (x + bias).astype(x.dtype, copy=False), (x - bias).astype(x.dtype, copy=False)
+        y: np.ndarray = np.where(x < -edge, below, np.where(x > edge, above, x.dtype.type(0)))
+        return y
+    return shrink
+
+
+def _swish_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    alpha = attributes["alpha"]
+
+    def swish(x: np.ndarray) -> np.ndarray:
+        y: np.ndarray = x * sigmoid(x if alpha == 1.0 else x * x.dtype.type(alpha))
+        return y
+    return swish
+
+
 def _hard_sigmoid_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     alpha, beta = attributes["alpha"], attributes["beta"]
     return lambda x: _hard_sigmoid(x, alpha, beta)
@@ -174,6 +193,8 @@ declare("ThresholdedRelu", 1, make=_thresholded_relu_kernel, attributes={"alpha"
         activation=("thresholded_relu", "alpha"), scratch=2)
 declare("HardSigmoid", 1, make=_hard_sigmoid_kernel, attributes={"alpha": 0.2, "beta": 0.5}, elementwise=True,
         activation=("hard_sigmoid", "alpha", "beta"), scratch=3)
+declare("Shrink", 1, make=_shrink_kernel, attributes={"bias": 0.0, "lambd": 0.5}, elementwise=True, scratch=4)
+declare("Swish", 1, make=_swish_kernel, attributes={"alpha": 1.0}, elementwise=True, work=8, scratch=3)
 declare("PRelu", 2, kernel=repeatable(_prelu, _prelu_again), shape=_prelu_shape, elementwise=True, scratch=2)
 declare("Gelu", 1, make=_gelu_kernel, attributes={"approximate": one_of("none", "tanh")}, elementwise=True,
         activation=("gelu",), work=24, scratch=8)
@@ -205,6 +226,17 @@ def _log_softmax_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     return log_softmax
 
 
+def _hardmax_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    axis = attributes["axis"]
+
+    def hardmax(x: np.ndarray) -> np.ndarray:
+        y = np.zeros_like(x)
+        if x.size:
+            np.put_along_axis(y, x.argmax(axis=axis, keepdims=True), x.dtype.type(1), axis)
+        return y
+    return hardmax
+
+
 def _softmax_older(node: FileNode, facts: Facts) -> list[FileNode]:
     """Before version 13 the axes from `axis` on were one: the input was seen as a matrix."""
     if node.opset >= 13:
@@ -223,3 +255,5 @@ declare("Softmax", 1, make=_softmax_kernel, attributes={"axis": -1}, shape=same_
         older=_softmax_older, activation=("softmax",), work=8, scratch=2)
 declare("LogSoftmax", 1, make=_log_softmax_kernel, attributes={"axis": -1}, shape=same_along_axis, axes=beside_axis,
         older=_softmax_older, activation=("log_softmax",), work=8, scratch=2)
+declare("Hardmax", 1, make=_hardmax_kernel, attributes={"axis": -1}, shape=same_along_axis, axes=beside_axis,
+        older=_softmax_older, exact=True, scratch=2)

@@ -11,7 +11,7 @@ import numpy as np
 from ..graph.nodes import Operator, Value
 from .axis_rules import first_axis
 from .costs import PRODUCTS_AT_ONCE, Arrays, Need, size_of
-from .kernels import Call, Kept, Kernel, repeatable
+from .kernels import Call, Kept, Kernel, as_int32, repeatable, scalar
 from .shape_rules import Dims, ShapeCall, Shapes
 from .spec import declare
 from .windows import (
@@ -46,13 +46,19 @@ def check_bias(call: ShapeCall, out: int) -> None:
         raise call.error(f"a bias of shape {call.shape(2)} for {out} channels")
 
 
-def _conv_shape(call: ShapeCall) -> Shapes:
+def _convolved(call: ShapeCall) -> tuple[Dims, int, Dims]:
+    """The shape of the input, the channels of the result, and the numbers of its windows."""
     x, group = call.shape(), call.attributes["group"]
     kernel, out, per_group = weight_shape(call, x)
     if group < 1 or out % group or (isinstance(x[1], int) and x[1] != per_group * group):
         raise call.error(f"{x[1]} channels and a weight {call.shape(1)} do not fit {group} groups")
+    return x, out, windowed(call, x, kernel)
+
+
+def _conv_shape(call: ShapeCall) -> Shapes:
+    x, out, counts = _convolved(call)
     check_bias(call, out)
-    return [([x[0], out] + windowed(call, x, kernel), call.dtype())]
+    return [([x[0], out, *counts], call.dtype())]
 
 
 def _conv_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
@@ -113,6 +119,28 @@ def convolution(attributes: dict[str, Any]) -> Kernel:
     return repeatable(conv, again)
 
 
+def _integer_conv_shape(call: ShapeCall) -> Shapes:
+    for position in range(4):
+        call.of_type(position, "int8", "uint8")
+    x, out, counts = _convolved(call)
+    zeros = call.shape(3) if call.given(3) else []
+    if (call.given(2) and call.shape(2) not in ([], [1])) or zeros not in ([], [1], [out]):
+        raise call.error(f"zeros {call.shape(2)} and {zeros} are not one of the input, and one or {out} of the weight")
+    return [([x[0], out, *counts], "int32")]
+
+
+def _integer_conv_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    conv = convolution(attributes)
+
+    def convolve(x: np.ndarray, weight: np.ndarray, x_zero: np.ndarray | None = None,
+                 weight_zero: np.ndarray | None = None) -> np.ndarray:
+        """In float64, which holds whole numbers up to 2^53; the padding is the zero of `x`."""
+        wide = x.astype(np.float64) - (0 if x_zero is None else scalar(x_zero))
+        zeros = 0 if weight_zero is None else weight_zero.astype(np.float64).reshape(-1, *(1,) * (weight.ndim - 1))
+        return as_int32(conv(wide, weight.astype(np.float64) - zeros))
+    return convolve
+
+
 def _conv_needs(attributes: dict[str, Any], arrays: Arrays, made: Sequence[Value]) -> Need:
     """Windows stand side by side as columns of a product, over the input with its padding."""
     x, weight, size = arrays[0], arrays[1], size_of(made[0])
@@ -123,5 +151,12 @@ def _conv_needs(attributes: dict[str, Any], arrays: Arrays, made: Sequence[Value
                 size * weight.shape[1] * prod(kernel) // PRODUCTS_AT_ONCE + padded_size + columns + size)
 
 
+def _integer_conv_needs(attributes: dict[str, Any], arrays: Arrays, made: Sequence[Value]) -> Need:
+    plain = _conv_needs(attributes, arrays, made)
+    return Need(8 * (plain.bytes // arrays[0].itemsize + arrays[0].size + arrays[1].size), plain.work)
+
+
 declare("Conv", (2, 3), make=_conv_kernel, attributes={"group": 1, "kernel_shape": (), **WINDOW}, shape=_conv_shape,
         axes=first_axis, needs=_conv_needs)
+declare("ConvInteger", (2, 4), make=_integer_conv_kernel, attributes={"group": 1, "kernel_shape": (), **WINDOW},
+        shape=_integer_conv_shape, axes=first_axis, needs=_integer_conv_needs)

@@ -94,6 +94,10 @@ def _test(call: ShapeCall) -> Shapes:
     return [(call.shape(), "bool")]
 
 
+def _bit_shift_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    return np.left_shift if attributes["direction"] == "LEFT" else np.right_shift
+
+
 def _is_inf_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     up, down = bool(attributes["detect_positive"]), bool(attributes["detect_negative"])
     return lambda x: np.isinf(x) & (((x > 0) & up) | ((x < 0) & down))
@@ -120,6 +124,11 @@ declare("And", 2, kernel=np.logical_and, shape=broadcast, elementwise=True, exac
 declare("Or", 2, kernel=np.logical_or, shape=broadcast, elementwise=True, exact=True, symbolic=symbolic.either)
 declare("Xor", 2, kernel=np.logical_xor, shape=broadcast, elementwise=True, exact=True)
 declare("Not", 1, kernel=np.logical_not, elementwise=True, exact=True, symbolic=symbolic.negated)
+for _name, _bits in {"BitwiseAnd": np.bitwise_and, "BitwiseOr": np.bitwise_or, "BitwiseXor": np.bitwise_xor}.items():
+    declare(_name, 2, kernel=_bits, shape=broadcast, elementwise=True, exact=True)
+declare("BitwiseNot", 1, kernel=np.bitwise_not, elementwise=True, exact=True)
+declare("BitShift", 2, make=_bit_shift_kernel, attributes={"direction": Attribute(str, REQUIRED, ("LEFT", "RIGHT"))},
+        shape=broadcast, elementwise=True, exact=True)
 declare("IsNaN", 1, kernel=np.isnan, shape=_test, elementwise=True, exact=True)
 declare("IsInf", 1, make=_is_inf_kernel, attributes={"detect_negative": 1, "detect_positive": 1}, shape=_test,
         elementwise=True, exact=True, scratch=2)
@@ -150,7 +159,8 @@ for _name, _ufunc in {"Abs": np.abs, "Neg": np.negative, "Sign": np.sign, "Floor
                       "Round": np.rint}.items():
     declare(_name, 1, kernel=_ufunc, elementwise=True, exact=True)
 for _name, _ufunc in {"Log": np.log, "Sin": np.sin, "Cos": np.cos, "Tan": np.tan, "Asin": np.arcsin,
-                      "Acos": np.arccos, "Atan": np.arctan, "Sinh": np.sinh, "Cosh": np.cosh}.items():
+                      "Acos": np.arccos, "Atan": np.arctan, "Sinh": np.sinh, "Cosh": np.cosh, "Asinh": np.arcsinh,
+                      "Acosh": np.arccosh, "Atanh": np.arctanh}.items():
     declare(_name, 1, kernel=_ufunc, elementwise=True, work=8)
 declare("Sqrt", 1, kernel=np.sqrt, elementwise=True)
 declare("Reciprocal", 1, kernel=lambda x: 1 / x, elementwise=True)
@@ -189,11 +199,19 @@ def _cast_older(node: FileNode, facts: Facts) -> list[FileNode]:
 
 @older_only("Dropout")
 def _dropout(node: FileNode, facts: Facts) -> list[FileNode]:
-    """What it is when nobody trains."""
+    """What it is when nobody trains; its mask is true everywhere."""
     training = facts.constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else np.False_
-    if training is None or np.any(training) or any(node.outputs[1:]):
-        raise UnsupportedError(f"{node.label}: dropout in training mode, or its mask, is not supported")
-    return [instead(node, "Identity", node.inputs[:1], node.outputs[:1])]
+    if training is None or np.any(training):
+        raise UnsupportedError(f"{node.label}: dropout in training mode is not supported")
+    made = [instead(node, "Identity", node.inputs[:1], node.outputs[:1])]
+    if any(node.outputs[1:]):
+        if node.opset < 12:
+            raise UnsupportedError(f"{node.label}: before version 12 it is not said what its mask is")
+        shape, true = facts.new_name(f"{node.outputs[1]}/shape"), facts.add_constant(f"{node.outputs[1]}/true",
+                                                                                      np.array([True]))
+        made += [instead(node, "Shape", node.inputs[:1], (shape,), "shape"),
+                 instead(node, "ConstantOfShape", (shape, true), node.outputs[1:], "mask")]
+    return made
 
 
 def _of_first(call: AxisCall) -> Place:

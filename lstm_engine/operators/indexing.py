@@ -11,10 +11,10 @@ from ..graph.nodes import Operator
 from . import counts
 from .axis_rules import AxisCall, beside_axis
 from .kernels import Call, Kernel, repeatable, scalar
-from .older import Facts, FileNode, older_only, to_input, trimmed, without
+from .older import Facts, FileNode, older_only, optional_outputs, to_input, trimmed, without
 from .places import Place, need
-from .shape_rules import ShapeCall, Shapes, same
-from .spec import declare, one_of
+from .shape_rules import Dims, ShapeCall, Shapes, product, same
+from .spec import Attribute, declare, one_of
 
 # ---- Gather ---------------------------------------------------------------------------------------------------------
 
@@ -223,20 +223,21 @@ def _cum_sum_axes(call: AxisCall) -> Place:
     return at
 
 
-def _cum_sum_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+def _cumulative_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     exclusive, reverse = attributes["exclusive"], attributes["reverse"]
+    through, empty = (np.cumsum, 0) if node.op_type == "CumSum" else (np.cumprod, 1)
 
-    def cum_sum(x: np.ndarray, axis_input: np.ndarray) -> np.ndarray:
+    def cumulate(x: np.ndarray, axis_input: np.ndarray) -> np.ndarray:
         axis = scalar(axis_input)
         data = np.flip(x, axis) if reverse else x
-        total = np.cumsum(data, axis=axis, dtype=x.dtype)
+        total = through(data, axis=axis, dtype=x.dtype)
         if exclusive:
-            shifted = np.zeros_like(total)
+            shifted = np.full_like(total, empty)
             before = (slice(None),) * (axis % x.ndim)
             shifted[before + (slice(1, None),)] = total[before + (slice(None, -1),)]
             total = shifted
         return np.flip(total, axis) if reverse else total
-    return cum_sum
+    return cumulate
 
 
 def _reverse_sequence_shape(call: ShapeCall) -> Shapes:
@@ -265,10 +266,66 @@ def _top_k_older(node: FileNode, facts: Facts) -> list[FileNode]:
 
 declare("TopK", 2, (1, 2), make=_top_k_kernel, older=_top_k_older, attributes={"axis": -1, "largest": 1, "sorted": 1},
         shape=_top_k_shape, axes=beside_axis, exact=True, work=96, scratch=4, sized_by=(1,))
-declare("CumSum", 2, make=_cum_sum_kernel, attributes={"exclusive": 0, "reverse": 0}, shape=_cum_sum_shape,
-        axes=_cum_sum_axes, work=24, scratch=2)
+for _name in ("CumSum", "CumProd"):
+    declare(_name, 2, make=_cumulative_kernel, attributes={"exclusive": 0, "reverse": 0}, shape=_cum_sum_shape,
+            axes=_cum_sum_axes, work=24, scratch=2)
 declare("ReverseSequence", 2, make=_reverse_sequence_kernel, attributes={"batch_axis": 1, "time_axis": 0},
         shape=_reverse_sequence_shape, exact=True, scratch=3)
+
+
+# ---- Compress and Unique --------------------------------------------------------------------------------------------
+
+def _compress_shape(call: ShapeCall) -> Shapes:
+    x, axis = call.shape(), call.attributes["axis"]
+    if call.rank(1) != 1 or call.dtype(1) != "bool":
+        raise call.error(f"the condition must be bool of one axis, got {call.dtype(1)} {call.shape(1)}")
+    if axis is None:
+        return [([None], call.dtype())]
+    x[call.axis(axis, len(x))] = None
+    return [(x, call.dtype())]
+
+
+def _compress_axes(call: AxisCall) -> Place:
+    at, axis = call.only_first(), call.attributes["axis"]
+    need(axis is not None and at != call.axis(axis))
+    return at
+
+
+def _compress_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    axis = attributes["axis"]
+    return lambda x, condition: np.compress(condition, x, axis)
+
+
+def _unique_shape(call: ShapeCall) -> Shapes:
+    x, axis = call.shape(), call.attributes["axis"]
+    count = product(x) if axis is None else x[call.axis(axis, len(x))]
+    made: Dims = [None]
+    if axis is not None:
+        made, x[axis] = x, None
+    return [(made, call.dtype()), ([None], "int64"), ([count], "int64"), ([None], "int64")]
+
+
+def _unique_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    axis, ordered = attributes["axis"], attributes["sorted"]
+
+    def unique(x: np.ndarray) -> list[np.ndarray]:
+        made, first, inverse, counts = np.unique(x, return_index=True, return_inverse=True, return_counts=True,
+                                                 axis=axis)
+        inverse = inverse.reshape(-1)
+        if not ordered:                 # as they come
+            order = np.argsort(first)
+            rank = np.argsort(order)
+            made = made.take(order, 0 if axis is None else axis)
+            first, inverse, counts = first[order], rank[inverse], counts[order]
+        return [made, first, inverse, counts][:len(node.outputs)]
+    return unique
+
+
+_SOME_AXIS = Attribute(int, None)           # of all elements in a row where it is left out
+declare("Compress", 2, make=_compress_kernel, attributes={"axis": _SOME_AXIS}, shape=_compress_shape,
+        axes=_compress_axes, exact=True, work=8, sized_by=(1,))
+declare("Unique", 1, (1, 4), make=_unique_kernel, attributes={"axis": _SOME_AXIS, "sorted": one_of(1, 0)},
+        older=optional_outputs, shape=_unique_shape, exact=True, combines=True, work=96, scratch=8, sized_by=(0,))
 
 
 # ---- OneHot ---------------------------------------------------------------------------------------------------------

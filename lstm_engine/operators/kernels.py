@@ -66,6 +66,11 @@ def scalar(array: np.ndarray) -> Any:
     return array.item() if array.size == 1 else array.reshape(-1)[0].item()
 
 
+def as_int32(x: np.ndarray) -> np.ndarray:
+    """Whole numbers in float64 as int32, those beyond it as an int32 that overflows has them."""
+    return x.astype(np.int64).astype(np.int32)
+
+
 def fixed(node: Operator, *positions: int) -> bool:
     """Whether each of these inputs is a constant or left out."""
     return all(i in node.constants or i >= len(node.inputs) or not node.inputs[i] for i in positions)

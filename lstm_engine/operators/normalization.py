@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..errors import UnsupportedError
 from ..graph.nodes import Dim, Operator
-from .axis_rules import AxisCall, first_axis
+from .axis_rules import AxisCall, beside_axis, first_axis
 from .kernels import Call, Kernel, repeatable
-from .older import Facts, FileNode, optional_outputs, trimmed, without
+from .older import Facts, FileNode, instead, optional_outputs, trimmed, without
 from .places import Place, need
-from .shape_rules import ShapeCall, Shapes
+from .shape_rules import ShapeCall, Shapes, same_along_axis
 from .spec import REQUIRED, Attribute, declare, one_of
+
+MAX_WINDOW = 1024       # channels that LRN looks at
 
 
 def _check_per_channel(call: ShapeCall, positions: Sequence[int]) -> None:
@@ -78,7 +81,38 @@ def _batch_normalization_kernel(attributes: dict[str, Any], node: Operator) -> K
 def _batch_normalization_older(node: FileNode, facts: Facts) -> list[FileNode]:
     if not node.attributes.get("spatial", 1):
         raise UnsupportedError(f"{node.label}: attribute 'spatial' = 0 is not supported")
-    return [trimmed(without(node, "spatial", "is_test", "consumed_inputs"))]
+    node = trimmed(without(node, "spatial", "is_test", "consumed_inputs"))
+    return _training(node, facts) if node.attributes.get("training_mode") == 1 and len(node.inputs) == 5 else [node]
+
+
+def _training(node: FileNode, facts: Facts) -> list[FileNode]:
+    """With the mean and variance of the input itself, which also move those that are kept: kept * momentum + of this
+    input * (1 - momentum)."""
+    x, scale, bias, *kept = node.inputs[:5]
+    momentum = node.attributes.get("momentum", 0.9)
+    new = {part: facts.new_name(f"{node.outputs[0]}/{part}") for part in
+           ("mean over", "centred", "squares", "mean", "variance")}
+    others = facts.add_constant(f"{node.outputs[0]}/axes",
+                                np.array([axis for axis in range(facts.rank(x)) if axis != 1], np.int64))
+
+    def part(op: str, inputs: tuple[str, ...], output: str, **attributes: Any) -> FileNode:
+        return instead(node, op, inputs, (output,), f"{op} {output}", **attributes)
+
+    made = [part("ReduceMean", (x, others), new["mean over"]), part("Sub", (x, new["mean over"]), new["centred"]),
+            part("Mul", (new["centred"],) * 2, new["squares"]),
+            part("ReduceMean", (x, others), new["mean"], keepdims=0),
+            part("ReduceMean", (new["squares"], others), new["variance"], keepdims=0),
+            replace(without(node, "training_mode"), inputs=(x, scale, bias, new["mean"], new["variance"]),
+                    outputs=node.outputs[:1])]
+    for old, now, output in zip(kept, (new["mean"], new["variance"]), node.outputs[1:]):
+        if output:
+            like = facts.add_constant(f"{output}/momentum", np.array([momentum, 1 - momentum], np.float32))
+            factors = [facts.new_name(f"{output}/{i}") for i in range(5)]
+            made += [part("CastLike", (like, now), factors[0]),
+                     instead(node, "Split", (factors[0],), (factors[1], factors[2]), f"Split {output}", num_outputs=2),
+                     part("Mul", (old, factors[1]), factors[3]), part("Mul", (now, factors[2]), factors[4]),
+                     part("Add", (factors[3], factors[4]), output)]
+    return made
 
 
 declare("BatchNormalization", 5, make=_batch_normalization_kernel, older=_batch_normalization_older,
@@ -124,6 +158,20 @@ def _layer_normalization_kernel(attributes: dict[str, Any], node: Operator) -> K
     return lambda *inputs: normalize(*inputs)[:len(node.outputs)]
 
 
+def _rms_normalization_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    axis, epsilon = attributes["axis"], attributes["epsilon"]
+
+    def normalize(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        squares = np.square(x).mean(axis=tuple(range(axis % x.ndim, x.ndim)), keepdims=True)
+        y: np.ndarray = x / np.sqrt(squares + x.dtype.type(epsilon)) * scale
+        return y
+    return normalize
+
+
+def _rms_normalization_shape(call: ShapeCall) -> Shapes:
+    return _layer_normalization_shape(call)[:1]
+
+
 def _channel_normalization_shape(call: ShapeCall) -> Shapes:
     _check_per_channel(call, (1, 2))
     groups, x = call.attributes.get("num_groups", 1), call.shape()
@@ -161,9 +209,67 @@ def _group_normalization_older(node: FileNode, facts: Facts) -> list[FileNode]:
                            "version 21 of ONNX's operators")
 
 
+# ---- by a norm, or by what stands around ----------------------------------------------------------------------------
+
+def _lp_normalization_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    axis, p = attributes["axis"], attributes["p"]
+
+    def normalize(x: np.ndarray) -> np.ndarray:
+        norm = np.abs(x).sum(axis=axis, keepdims=True) if p == 1 else \
+            np.sqrt(np.square(x).sum(axis=axis, keepdims=True))
+        y: np.ndarray = np.divide(x, norm, out=np.zeros_like(x), where=norm != 0)       # 0 of a norm of 0: ONNX
+        return y
+    return normalize
+
+
+def _mean_variance_axes(call: AxisCall) -> Place:
+    at = call.only_first()
+    need(at not in [call.axis(axis) for axis in call.attributes["axes"]])
+    return at
+
+
+def _mean_variance_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    axes = attributes["axes"]
+
+    def normalize(x: np.ndarray) -> np.ndarray:
+        centred = x - x.mean(axis=axes, keepdims=True)
+        deviation = np.sqrt(np.square(x).mean(axis=axes, keepdims=True) - np.square(x.mean(axis=axes, keepdims=True)))
+        y: np.ndarray = centred / (deviation + x.dtype.type(1e-9))
+        return y
+    return normalize
+
+
+def _lrn_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    size, alpha, beta, bias = (attributes[name] for name in ("size", "alpha", "beta", "bias"))
+
+    def normalize(x: np.ndarray) -> np.ndarray:
+        before, after = (size - 1) // 2, size - 1 - (size - 1) // 2
+        squares = np.pad(np.square(x), [(0, 0), (before, after)] + [(0, 0)] * (x.ndim - 2))
+        total = sum((squares[:, i:i + x.shape[1]] for i in range(1, size)), squares[:, :x.shape[1]])
+        one = x.dtype.type
+        y: np.ndarray = x / (one(bias) + one(alpha / size) * total) ** one(beta)
+        return y
+    return normalize
+
+
+def _lrn_shape(call: ShapeCall) -> Shapes:
+    if call.rank() < 2 or not 1 <= call.attributes["size"] <= MAX_WINDOW:
+        raise call.error(f"a window of {call.attributes['size']} channels of an input with {call.rank()} axes; "
+                         f"expected 1 to {MAX_WINDOW}, of 2 or more axes")
+    return [(call.shape(), call.dtype())]
+
+
+declare("LpNormalization", 1, make=_lp_normalization_kernel, attributes={"axis": -1, "p": one_of(2, 1)},
+        shape=same_along_axis, axes=beside_axis, scratch=2)
+declare("MeanVarianceNormalization", 1, make=_mean_variance_kernel, attributes={"axes": (0, 2, 3)},
+        axes=_mean_variance_axes, scratch=3)
+declare("LRN", 1, make=_lrn_kernel, shape=_lrn_shape, axes=first_axis, work=16, scratch=4,
+        attributes={"size": Attribute(int, REQUIRED), "alpha": 1e-4, "beta": 0.75, "bias": 1.0})
 declare("LayerNormalization", (2, 3), (1, 3), make=_layer_normalization_kernel, older=optional_outputs,
         attributes={"axis": -1, "epsilon": 1e-5, "stash_type": one_of(1)}, shape=_layer_normalization_shape,
         axes=_layer_normalization_axes, scratch=3)
+declare("RMSNormalization", 2, make=_rms_normalization_kernel, shape=_rms_normalization_shape,
+        attributes={"axis": -1, "epsilon": 1e-5, "stash_type": one_of(1)}, axes=_layer_normalization_axes, scratch=3)
 declare("InstanceNormalization", 3, make=_instance_normalization_kernel, attributes={"epsilon": 1e-5},
         shape=_channel_normalization_shape, axes=first_axis, scratch=3)
 declare("GroupNormalization", 3, make=_group_normalization_kernel, older=_group_normalization_older,

@@ -32,6 +32,9 @@ class Facts(Protocol):
     def rank(self, name: str) -> int:
         """The number of axes of a value."""
 
+    def dtype(self, name: str) -> str:
+        """The type of a value's elements."""
+
     def add_constant(self, hint: str, array: np.ndarray) -> str:
         """The name of a new constant."""
 
@@ -40,6 +43,7 @@ class Facts(Protocol):
 
 
 OlderForm = Callable[[FileNode, Facts], list[FileNode]]
+# By name, behind its domain and a point where that is not ONNX's own.
 FORMS: Declared[OlderForm] = Declared()
 
 
@@ -48,12 +52,12 @@ def modern(node: FileNode, facts: Facts) -> list[FileNode]:
 
     A node that lacks its first input or output stays as it is: the registry refuses it by name.
     """
-    rule = None if node.domain else FORMS.get(node.op)
+    rule = FORMS.get(f"{node.domain}.{node.op}" if node.domain else node.op)
     return rule(node, facts) if rule and any(node.inputs[:1]) and any(node.outputs[:1]) else [node]
 
 
 def older_only(name: str) -> Callable[[OlderForm], OlderForm]:
-    """Register the rule of an operator that today's forms of others stand for."""
+    """Register the rule of an operator that today's forms of others stand for. name: as `FORMS` has it."""
     def register(rule: OlderForm) -> OlderForm:
         FORMS.add(name, rule)
         return rule
@@ -66,7 +70,7 @@ def instead(node: FileNode, op: str, inputs: tuple[str, ...], outputs: tuple[str
             **attributes: Any) -> FileNode:
     """A node of today's opset in place of `node`, or of a part of it."""
     return replace(node, name=f"{node.name}/{part}" if part else node.name, op=op, inputs=inputs, outputs=outputs,
-                   attributes=attributes, opset=LATEST)
+                   attributes=attributes, domain="", opset=LATEST)
 
 
 def without(node: FileNode, *names: str, **added: Any) -> FileNode:

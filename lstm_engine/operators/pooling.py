@@ -22,7 +22,8 @@ def _pool_shape(call: ShapeCall) -> Shapes:
     x = call.shape()
     if len(x) < 3:
         raise call.error(f"the input needs 3 or more axes, not {len(x)}")
-    return [(x[:2] + windowed(call, x, call.attributes["kernel_shape"]), call.dtype())]
+    made = x[:2] + windowed(call, x, call.attributes["kernel_shape"])
+    return [(made, call.dtype()), (made, "int64")]
 
 
 def _over_windows(x: np.ndarray, attributes: dict[str, Any], fill: float
@@ -40,9 +41,22 @@ def _over_windows(x: np.ndarray, attributes: dict[str, Any], fill: float
 def _max_pool_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     axes = tuple(range(2, 2 + len(attributes["kernel_shape"])))
 
-    def max_pool(x: np.ndarray) -> np.ndarray:
+    def max_pool(x: np.ndarray) -> list[np.ndarray]:
         lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-        y: np.ndarray = _over_windows(x, attributes, lowest)[0].max(axis=axes)
+        view = _over_windows(x, attributes, lowest)[0]
+        y = view.max(axis=axes, keepdims=True)
+        return [y.squeeze(axes), *([_places(x, view, y)] if node.outputs[1:] else [])]
+
+    def _places(x: np.ndarray, view: np.ndarray, most: np.ndarray) -> np.ndarray:
+        """Where in the whole of `x` each maximum stands, the first of several; padding is never one."""
+        count: np.ndarray = np.arange(prod(x.shape[2:]))
+        inside = count.reshape(x.shape[:1:-1]).T if attributes["storage_order"] else count.reshape(x.shape[2:])
+        numbered = np.arange(prod(x.shape[:2])).reshape(*x.shape[:2], *(1,) * len(axes)) * inside.size + inside
+        places = _over_windows(numbered, attributes, -1)[0]
+        first = np.where(((view == most) | (view != view)) & (places >= 0), places, np.iinfo(np.int64).max)
+        flat = first.reshape(*x.shape[:2], -1, *view.shape[2 + len(axes):])
+        found = (flat < np.iinfo(np.int64).max).argmax(axis=2, keepdims=True)
+        y: np.ndarray = np.take_along_axis(flat, found, 2).squeeze(2)
         return y
     return max_pool
 
@@ -79,11 +93,13 @@ def _average_pool_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 def _pool_needs(attributes: dict[str, Any], arrays: Arrays, made: Sequence[Value]) -> Need:
     x, size, kernel = arrays[0], size_of(made[0]), attributes["kernel_shape"]
     padded_size = elements_with_padding(attributes, x, kernel, [int(dim) for dim in made[0].shape[2:]])
-    return Need((2 * size + padded_size) * x.itemsize, size * prod(kernel) + padded_size)
+    places = 4 * (size * prod(kernel) + padded_size) if len(made) > 1 else 0           # looked at in every window
+    return Need((2 * size + padded_size) * x.itemsize + 8 * places, size * prod(kernel) + padded_size + places)
 
 
 _KERNEL: dict[str, Any] = {"kernel_shape": Attribute(tuple, REQUIRED), "ceil_mode": 0, **WINDOW}
-declare("MaxPool", 1, make=_max_pool_kernel, older=optional_outputs, attributes={**_KERNEL, "storage_order": one_of(0)},
+declare("MaxPool", 1, (1, 2), make=_max_pool_kernel, older=optional_outputs,
+        attributes={**_KERNEL, "storage_order": one_of(0, 1)},
         shape=_pool_shape, axes=first_axis, exact=True, needs=_pool_needs)
 declare("AveragePool", 1, make=_average_pool_kernel, attributes={**_KERNEL, "count_include_pad": 0}, shape=_pool_shape,
         axes=first_axis, needs=_pool_needs)

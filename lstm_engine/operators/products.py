@@ -18,7 +18,7 @@ from .spec import REQUIRED, Attribute, declare
 
 # ---- MatMul and Gemm ------------------------------------------------------------------------------------------------
 
-def _matmul_shape(call: ShapeCall) -> Shapes:
+def matmul_shape(call: ShapeCall) -> Shapes:
     a, b = call.shape(), call.shape(1)
     if not a or not b:
         raise call.error("a matrix product needs at least one axis on each side")
@@ -30,7 +30,7 @@ def _matmul_shape(call: ShapeCall) -> Shapes:
              call.dtype())]
 
 
-def _matmul_axes(call: AxisCall) -> Place:
+def matmul_axes(call: AxisCall) -> Place:
     """Rows at the rows of the left, the columns of the right, or at a leading axis of both (or of one, free in the
     other)."""
     (a, b), (left, right), rank = call.given, call.shapes, len(call.made)
@@ -93,7 +93,7 @@ def _gemm_needs(attributes: dict[str, Any], arrays: Arrays, made: Sequence[Value
     return _product_needs(attributes, arrays, made, 2)
 
 
-declare("MatMul", 2, kernel=np.matmul, shape=_matmul_shape, axes=_matmul_axes, combines=True, needs=_product_needs)
+declare("MatMul", 2, kernel=np.matmul, shape=matmul_shape, axes=matmul_axes, combines=True, needs=_product_needs)
 declare("Gemm", (2, 3), make=_gemm_kernel, attributes={"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0},
         shape=_gemm_shape, axes=_gemm_axes, combines=True, needs=_gemm_needs)
 

@@ -14,7 +14,7 @@ from .kernels import Call, Kernel, KernelMaker, fixed, ints, repeatable
 from .older import attributes_to_inputs
 from .places import Place, need
 from .shape_rules import Dims, ShapeCall, Shapes
-from .spec import declare
+from .spec import declare, one_of
 
 Axes = tuple[int, ...]
 _ADD: Any = np.add.reduce        # whose types leave keepdims=bool out
@@ -22,11 +22,12 @@ Reduction = Callable[[np.ndarray, Axes, bool], np.ndarray]
 
 def _reduce_shape(call: ShapeCall) -> Shapes:
     shape, keep = call.shape(), call.attributes["keepdims"]
-    axes = call.axes(1, len(shape))
+    axes = [] if call.given(1) and call.shape(1) == [0] else call.axes(1, len(shape))
     if call.given(1) and axes is None:
-        if not keep:
-            raise call.unknown("axes are made when the model runs, so the rank of the result is unknown")
-        return [([None] * len(shape), call.dtype())]
+        count = len(shape) if keep else len(shape) - call.length(1)     # an axis named twice is refused at the run
+        if count < 0:
+            raise call.error(f"{call.length(1)} axes of the {len(shape)} of its input")
+        return [([None] * count, call.dtype())]
     if not axes:
         if call.attributes["noop_with_empty_axes"]:
             return [(shape, call.dtype())]
@@ -129,8 +130,9 @@ _ALL: dict[str, tuple[Reduction, dict[str, Any]]] = {
     "ReduceLogSumExp": (_log_sum_exp, {"scratch": 3}),
 }
 for _name, (_function, _traits) in _ALL.items():
-    declare(_name, (1, 2), make=_reduce(_function), attributes={"keepdims": 1, "noop_with_empty_axes": 0},
-            older=attributes_to_inputs(axes=1), shape=_reduce_shape, axes=_reduce_axes, **_traits)
+    declare(_name, (1, 2), make=_reduce(_function), shape=_reduce_shape, axes=_reduce_axes, **_traits,
+            attributes={"keepdims": one_of(1, 0), "noop_with_empty_axes": one_of(0, 1)},
+            older=attributes_to_inputs(axes=1))
 
 
 # ---- ArgMax and ArgMin ----------------------------------------------------------------------------------------------

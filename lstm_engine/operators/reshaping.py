@@ -9,13 +9,13 @@ import numpy as np
 
 from ..graph.nodes import Dim, Operator, Shape
 from . import counts
-from .axis_rules import AxisCall
+from .axis_rules import AxisCall, first_axis
 from .costs import Arrays, numbers_in
 from .kernels import Call, Kernel, fixed, ints, repeatable
 from .older import attributes_to_inputs
 from .places import Mixes, Place, need
 from .shape_rules import Dims, ShapeCall, Shapes, product
-from .spec import declare
+from .spec import REQUIRED, Attribute, declare, one_of
 
 # ---- Reshape and Flatten --------------------------------------------------------------------------------------------
 
@@ -155,8 +155,13 @@ def _transpose_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 def _squeeze_shape(call: ShapeCall) -> Shapes:
     x = call.shape()
     axes = call.axes(1, len(x))
+    if axes is None and call.given(1):
+        left = len(x) - call.length(1)
+        if left < 0:
+            raise call.error(f"{call.length(1)} axes of the {len(x)} of its input")
+        return [([None] * left, call.dtype())]
     if axes is None:
-        if call.given(1) or any(not isinstance(dim, int) for dim in x):
+        if any(not isinstance(dim, int) for dim in x):
             raise call.unknown("which axes have size 1 is known only when the model runs")
         axes = [i for i, dim in enumerate(x) if dim == 1]
     for axis in axes:
@@ -220,6 +225,54 @@ declare("Squeeze", (1, 2), make=_squeeze_kernel, older=attributes_to_inputs(axes
         axes=_squeeze_axes, counts=counts.moved, in_order=True, exact=True, view="always", moves=(0,), sized_by=(1,))
 declare("Unsqueeze", 2, make=_unsqueeze_kernel, older=attributes_to_inputs(axes=1), shape=_unsqueeze_shape,
         axes=_unsqueeze_axes, counts=counts.moved, in_order=True, exact=True, view="always", moves=(0,), sized_by=(1,))
+
+
+# ---- DepthToSpace and SpaceToDepth ----------------------------------------------------------------------------------
+
+def _blocks_shape(call: ShapeCall) -> Shapes:
+    x, size = call.shape(), call.attributes["blocksize"]
+    if len(x) != 4 or size < 1:
+        raise call.error(f"expected 4 axes and a block size above 0, not {len(x)} and {size}")
+    apart = call.node.op_type == "DepthToSpace"
+    whole = (size * size, 1, 1) if apart else (1, size, size)
+    if any(isinstance(dim, int) and dim % by for dim, by in zip(x[1:], whole)):
+        raise call.error(f"sizes {x[1:]} do not divide into blocks of {size}")
+
+    def scaled(dim: Dim | None, up: bool, by: int) -> Dim | None:
+        return (dim * by if up else dim // by) if isinstance(dim, int) else dim if by == 1 else None
+    return [([x[0], scaled(x[1], not apart, size * size), *(scaled(dim, apart, size) for dim in x[2:])], call.dtype())]
+
+
+def _depth_to_space_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    size, depth_first = attributes["blocksize"], attributes["mode"] == "DCR"
+
+    def depth_to_space(x: np.ndarray) -> np.ndarray:
+        batch, channels, height, width = x.shape
+        left = channels // (size * size)
+        if depth_first:
+            blocks = x.reshape(batch, size, size, left, height, width).transpose(0, 3, 4, 1, 5, 2)
+        else:
+            blocks = x.reshape(batch, left, size, size, height, width).transpose(0, 1, 4, 2, 5, 3)
+        y: np.ndarray = blocks.reshape(batch, left, height * size, width * size)
+        return y
+    return depth_to_space
+
+
+def _space_to_depth_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    size, depth_first = attributes["blocksize"], attributes["mode"] == "DCR"
+
+    def space_to_depth(x: np.ndarray) -> np.ndarray:
+        batch, channels, height, width = x.shape
+        blocks = x.reshape(batch, channels, height // size, size, width // size, size)
+        blocks = blocks.transpose(0, 3, 5, 1, 2, 4) if depth_first else blocks.transpose(0, 1, 3, 5, 2, 4)
+        y: np.ndarray = blocks.reshape(batch, channels * size * size, height // size, width // size)
+        return y
+    return space_to_depth
+
+
+for _name, _make in {"DepthToSpace": _depth_to_space_kernel, "SpaceToDepth": _space_to_depth_kernel}.items():
+    declare(_name, 1, make=_make, attributes={"blocksize": Attribute(int, REQUIRED), "mode": one_of("DCR", "CRD")},
+            shape=_blocks_shape, axes=first_axis, exact=True, moves=(0,))
 
 
 # ---- Expand and Tile ------------------------------------------------------------------------------------------------

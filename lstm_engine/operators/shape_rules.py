@@ -69,6 +69,11 @@ class ShapeCall:
         if self.dtype(position) not in ("int32", "int64"):
             raise self.error(f"input {position} must be int32 or int64, got {self.dtype(position)}")
 
+    def of_type(self, position: int, *dtypes: str) -> None:
+        """Raise GraphError for an input of another type than these."""
+        if self.given(position) and self.dtype(position) not in dtypes:
+            raise self.error(f"input {position} must be {' or '.join(dtypes)}, got {self.dtype(position)}")
+
     def length(self, position: int) -> int:
         """How many integers a one-dimensional input holds: a rank, which must be known."""
         shape = self.shape(position)

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..data_types import DATA_TYPES
 from ..graph.nodes import Operator, Value
+from ..graph.weights import MAX_DIM
 from . import counts
 from .axis_rules import AxisCall
 from .costs import Arrays, Need, numbers_in
@@ -17,7 +19,7 @@ from .kernels import Kernel, ints, scalar
 from .older import Facts, FileNode, without
 from .places import Place
 from .shape_rules import ANY, ShapeCall, Shapes
-from .spec import declare
+from .spec import Attribute, declare
 
 
 def _shape_shape(call: ShapeCall) -> Shapes:
@@ -36,6 +38,25 @@ def _size_shape(call: ShapeCall) -> Shapes:
 declare("Shape", 1, make=_shape_kernel, attributes={"start": 0, "end": ANY}, shape=_shape_shape, axes=counts.of_shape,
         exact=True, of_shapes=True)
 declare("Size", 1, kernel=lambda x: np.asarray(x.size, np.int64), shape=_size_shape, exact=True, of_shapes=True)
+
+
+def _eye_like_shape(call: ShapeCall) -> Shapes:
+    if call.rank() != 2:
+        raise call.error(f"expected a matrix, got {call.rank()} axes")
+    number = call.attributes["dtype"]
+    if number is not None and number not in DATA_TYPES:
+        raise call.unknown(f"attribute 'dtype' is data type {number}; supported: {', '.join(map(str, DATA_TYPES))}")
+    return [(call.shape(), call.dtype() if number is None else DATA_TYPES[number])]
+
+
+def _eye_like_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    number, k = attributes["dtype"], max(-MAX_DIM, min(attributes["k"], MAX_DIM))
+    return lambda x: np.eye(x.shape[0], x.shape[1], k=k, dtype=np.dtype(x.dtype if number is None else
+                                                                        DATA_TYPES[number]))
+
+
+declare("EyeLike", 1, make=_eye_like_kernel, attributes={"dtype": Attribute(int, None), "k": 0}, shape=_eye_like_shape,
+        exact=True)
 
 
 def _nonzero_shape(call: ShapeCall) -> Shapes:

@@ -1,9 +1,10 @@
 """The registry of ONNX operators that may surround the recurrent core: one `OperatorSpec` for each.
 
-An `Operator` node has ONNX's meaning as of opset 21; importers bring older forms to it (`older`). Four departures keep
-every array a constant input and every attribute plain data: ConstantOfShape takes its fill value (one element) as a
-second input; Cast's `to` is ONNX's data type number and `saturate` is unknown; BatchNormalization is inference only;
-If takes the values that its branches make (`choosing`).
+An `Operator` node has ONNX's meaning as of opset 21, or of the later one that has it first; importers bring older forms
+to it (`older`), and what ONNX Runtime puts in place of several (`microsoft`). Four departures keep every array a
+constant input and every attribute plain data: ConstantOfShape takes its fill value (one element) as a second input;
+Cast's `to` is ONNX's data type number and `saturate` is unknown; BatchNormalization is inference only; If takes the
+values that its branches make (`choosing`).
 
 All that is known of an operator is said where it is declared, in the file of its family, and asked here: no other file
 repeats it, or lists operators by name; where one means a single operator, or a pattern of some, it names them.
@@ -69,8 +70,9 @@ class OperatorSpec:
 
     work, scratch: nanoseconds an element, where that is not about 1; arrays of float64 of the result's size that are
     made on the way. combines: it makes more than its inputs have also where those are all of one shape. grown: how many
-    elements it makes, for results of any size. sized_by: the inputs whose numbers say what shape the result has.
-    needs: bytes and work where the above does not tell (`costs`).
+    elements it makes, for results of any size; with `grown_by_attributes` what gives that function, of those.
+    sized_by: the inputs whose numbers say what shape the result has. needs: bytes and work where the above does not
+    tell (`costs`).
     """
 
     name: str
@@ -94,18 +96,24 @@ class OperatorSpec:
     work: int = 1
     scratch: int = 0
     combines: bool = False
-    grown: Grown | None = None
+    grown: Grown | Callable[[dict[str, Any]], Grown] | None = None
+    grown_by_attributes: bool = False
     sized_by: tuple[int, ...] = ()
     needs: Needs | None = None
 
     def need_for(self, attributes: dict[str, Any], arrays: Arrays, made: Sequence[Value]) -> Need:
         """What it takes to make these results of these inputs. made: not looked at where `grown` tells."""
-        if self.grown is not None:
-            count, itemsize = self.grown(arrays)
+        grown = self.grown_by(attributes)
+        if grown is not None:
+            count, itemsize = grown(arrays)
             return Need(count * (itemsize + 8 * self.scratch), count * self.work)
         if self.needs is not None:
             return self.needs(attributes, arrays, made)
         return need_of(arrays, made, self.work, self.scratch)
+
+    def grown_by(self, attributes: dict[str, Any]) -> Grown | None:
+        """`grown` of a node with these attributes."""
+        return self.grown(attributes) if self.grown_by_attributes else self.grown       # type: ignore
 
     def moves_only(self, position: int) -> bool:
         """Whether the elements of an input are only moved about."""

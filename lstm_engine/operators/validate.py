@@ -92,8 +92,8 @@ def _check_input(value: Value) -> None:
     for dim in value.shape:
         if isinstance(dim, str) and dim:
             continue
-        if not isinstance(dim, int) or isinstance(dim, bool) or not 1 <= dim <= MAX_DIM:
-            raise GraphError(f"input {value.name!r}: each dimension must be a symbol or from 1 to {MAX_DIM}, "
+        if not isinstance(dim, int) or isinstance(dim, bool) or not 0 <= dim <= MAX_DIM:
+            raise GraphError(f"input {value.name!r}: each dimension must be a symbol or from 0 to {MAX_DIM}, "
                              f"got {show_shape(value.shape)}")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..graph import Dense, Graph, Node, Operator, Recurrent
 from ..graph.derived import place
 from ..limits import LEAST_WORK, Limits, over
-from ..operators import OPERATORS
+from ..operators import OPERATORS, operator_attributes
 from .steps import Segment
 
 
@@ -80,7 +80,9 @@ class Bounds:
 
     def checked(self, node: Node, kernel: Callable[..., Any]) -> Callable[..., Any]:
         """The kernel of a node. One that makes a size of numbers looks at them in every run, recorded ones too."""
-        grown = OPERATORS[node.op_type].grown if isinstance(node, Operator) and node.name in self.sized else None
+        if not isinstance(node, Operator) or node.name not in self.sized:
+            return kernel
+        grown = OPERATORS[node.op_type].grown_by(operator_attributes(node))
         if grown is None:
             return kernel
 

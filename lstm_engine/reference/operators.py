@@ -19,7 +19,7 @@ from ..graph.nodes import Operator
 from ..operators import OPERATORS, operator_attributes
 from . import movement, pointwise, windows
 
-OPSET = 21
+OPSET = 21              # or the version in which ONNX first had the operator, where that is later
 IR_VERSION = 10
 
 # Operator -> its own float64 form here, a function of the attributes and the inputs.
@@ -29,6 +29,7 @@ OWN: dict[str, Callable[..., Any]] = {
     "Gelu": pointwise.gelu,
     "HardSwish": pointwise.hard_swish,
     "GroupNormalization": pointwise.group_normalization,
+    "MeanVarianceNormalization": pointwise.mean_variance_normalization,
     # A node of ours takes the values of its branches, which have run before it.
     "If": movement.chosen,
     # The reference slices as Python does for a negative step, and cannot cut with negative pads.
@@ -41,6 +42,9 @@ OWN: dict[str, Callable[..., Any]] = {
     "ConvTranspose": windows.transposed_convolution,
 }
 
+# Operators that round to whole numbers: which, is told in the type that comes, as the result of a Cast is.
+ROUNDED = {"QuantizeLinear", "DynamicQuantizeLinear"}
+
 
 def run_operator(node: Operator, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
     """The outputs of one operator, floats as float64. inputs: one for each of `node.inputs`, None where one is left
@@ -51,7 +55,8 @@ def run_operator(node: Operator, inputs: Sequence[np.ndarray | None]) -> list[np
     attributes = operator_attributes(node)
     given = [node.constants.get(position, array) for position, array in enumerate(inputs)]
     given += [node.constants.get(position) for position in range(len(given), len(node.inputs))]
-    wide = [array if array is None else _wide(np.asarray(array)) for array in given]
+    change = np.asarray if node.op_type in ROUNDED else _wide
+    wide = [array if array is None else change(np.asarray(array)) for array in given]
     try:
         with np.errstate(all="ignore"):
             if node.op_type in OWN:
@@ -94,7 +99,7 @@ def _evaluator(op_type: str, attributes: tuple[tuple[str, Any], ...], types: tup
                outputs: tuple[str, ...]) -> Any:
     """A model of one node, ready to run."""
     try:
-        from onnx import TensorProto, helper
+        from onnx import TensorProto, defs, helper
         from onnx.reference import ReferenceEvaluator
     except ImportError as error:
         raise MissingDependencyError("the float64 reference runs ONNX's operators through the onnx package: "
@@ -106,7 +111,9 @@ def _evaluator(op_type: str, attributes: tuple[tuple[str, Any], ...], types: tup
     node = helper.make_node(op_type, ["" if kind is None else f"x{i}" for i, kind in enumerate(types)], list(outputs),
                             **values)
     graph = helper.make_graph([node], "operator", inputs, made)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    newer = defs.has(op_type) and not defs.has(op_type, OPSET)
+    opset = defs.get_schema(op_type).since_version if newer else OPSET
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR_VERSION)
     evaluator = ReferenceEvaluator(model)
     for name, value in attributes:
         if isinstance(value, float):                  # a message holds a float32: an epsilon of Keras has more digits

@@ -1,4 +1,4 @@
-"""Erf, Gelu, HardSwish and GroupNormalization in float64, from the text of ONNX's standard."""
+"""Erf, Gelu, HardSwish and two normalizations in float64, from the text of ONNX's standard."""
 
 from __future__ import annotations
 
@@ -35,4 +35,11 @@ def group_normalization(attributes: dict[str, Any], x: Array, scale: Array, bias
     normal = (parts - parts.mean(axis=2, keepdims=True)) / np.sqrt(variance + attributes["epsilon"])
     channels = (-1,) + (1,) * (x.ndim - 2)
     y: Array = normal.reshape(x.shape) * scale.reshape(channels) + bias.reshape(channels)
+    return y
+
+
+def mean_variance_normalization(attributes: dict[str, Any], x: Array) -> Array:
+    """Less the mean over some axes, over the deviation."""
+    axes = attributes["axes"]
+    y: Array = (x - x.mean(axis=axes, keepdims=True)) / (x.std(axis=axes, keepdims=True) + 1e-9)
     return y

@@ -101,15 +101,22 @@ def transposed_convolution(attributes: dict[str, Any], x: np.ndarray, weight: np
     return out if bias is None else out + bias.reshape((-1,) + (1,) * rank)
 
 
-def max_pool(attributes: dict[str, Any], x: np.ndarray) -> np.ndarray:
+def max_pool(attributes: dict[str, Any], x: np.ndarray) -> list[np.ndarray]:
+    """The maxima, and where the first of each stands in the whole input; storage_order 1 counts its columns first."""
     geometry = Geometry(attributes, x.shape[2:], attributes["kernel_shape"])
-    kind = x.dtype
-    out = np.empty((*x.shape[:2], *geometry.counts), kind)
+    out = np.empty((*x.shape[:2], *geometry.counts), x.dtype)
+    places = np.empty(out.shape, np.int64)
+    inside = np.arange(math.prod(x.shape[2:])).reshape(x.shape[2:], order="F" if attributes["storage_order"] else "C")
+    numbers = np.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], *(1,) * inside.ndim) * inside.size + inside
     for position in geometry.positions():
-        window = geometry.window(x.astype(np.float64), position, -math.inf)
+        window = geometry.window(x.astype(np.float64), position, -math.inf).reshape(*x.shape[:2], -1)
+        numbered = geometry.window(numbers, position, -1).reshape(window.shape)
+        most = window.max(axis=2, keepdims=True)
+        first = (((window == most) | np.isnan(window)) & (numbered >= 0)).argmax(axis=2)
         place: tuple[slice | int, ...] = (slice(None), slice(None), *position)
-        out[place] = window.reshape(*x.shape[:2], -1).max(axis=2)
-    return out
+        out[place] = most[..., 0]
+        places[place] = np.take_along_axis(numbered, first[..., None], 2)[..., 0]
+    return [out, places]
 
 
 def average_pool(attributes: dict[str, Any], x: np.ndarray) -> np.ndarray:

@@ -126,7 +126,7 @@ def _array(graph: Graph, value: Value, shape: tuple[int, ...], steps: int | None
         return np.asarray(met[_ids(shape, len(met), family, rng)], value.dtype)
     if count is None:                                   # it may be an index: of a step or a row where there is one axis
         count = 256 if value.dtype == "uint8" else _ANY_WHOLE if len(shape) > 1 else min((_ANY_WHOLE, *sizes.values()))
-    return _ids(shape, max(count, 1), family, rng).astype(value.dtype)
+    return _ids(shape, min(max(count, 1), np.iinfo(value.dtype).max + 1), family, rng).astype(value.dtype)
 
 
 def _floats(shape: tuple[int, ...], family: Family, rng: np.random.Generator) -> np.ndarray:

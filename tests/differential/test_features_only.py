@@ -52,7 +52,8 @@ def layer_normalization() -> Case:
 
 
 CASES = {
-    **{op.lower(): one(op, opset=18) for op in ("Celu", "Tan", "Sinh", "Cosh", "Asin", "Acos", "Atan", "Mish")},
+    **{op.lower(): one(op, opset=18) for op in ("Celu", "Tan", "Sinh", "Cosh", "Asin", "Acos", "Atan", "Mish", "Asinh",
+                                                           "Atanh", "Shrink", "Hardmax")},
     "is nan": Case([node("Sqrt", "s", "root"), node("IsNaN", "root", "o")]),
     "is inf": Case([node("Relu", "s", "above"), node("Log", "above", "log"), node("IsInf", "log", "o")], opset=20),
     "cast like": one("CastLike", np.zeros((2, 3))),
@@ -78,6 +79,15 @@ CASES = {
     "pad, the last axis": one("Pad", [1, 2], None, [2], opset=18, features=HIDDEN + 3),
     "pad, reflected": one("Pad", [0, 0, 1, 0, 0, 2], features=HIDDEN + 3, mode="reflect"),
     "cumulative sum": one("CumSum", -1),
+    "norm of 1": one("LpNormalization", axis=-1, p=1),
+    "compress": one("Compress", [True, False, True, True, False, True], features=4, axis=2),
+    "quantized": Case([node("QuantizeLinear", "s scale zero", "q"), node("DequantizeLinear", "q scale zero", "o")],
+                      {"scale": np.float32(0.01), "zero": np.int8(3)}),
+    "integers": Case([node("QuantizeLinear", "s scale zero", "q"), node("MatMulInteger", "q k zero", "m"),
+                      node("Cast", "m", "o", to=1)],
+                     {"scale": np.float32(0.01), "zero": np.uint8(128),
+                      "k": np.arange(12, dtype=np.uint8).reshape(6, 2)}, features=2),
+    "root mean square": one("RMSNormalization", np.arange(HIDDEN, dtype=np.float32), opset=23, axis=-1),
     "layer normalization, opset 14": layer_normalization(),
     "layer normalization, opset 17": one("LayerNormalization", np.arange(HIDDEN, dtype=np.float32), axis=-1),
 }

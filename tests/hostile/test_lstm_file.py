@@ -180,8 +180,8 @@ REFUSALS = {
     "no dtype": (entry(dtype=...), "header: tensor 'd.kernel' must have the keys dtype, shape, data_offsets, "
                                    "got ['data_offsets', 'shape']"),
     "unknown key": (entry(strides=[1]), "got ['data_offsets', 'dtype', 'shape', 'strides']"),
-    "unknown dtype": (entry(dtype="F8_E4M3"), "header: tensor 'd.kernel': dtype must be one of F64, I64, F32, I32, "
-                                              "F16, BF16, I8, U8, BOOL, got 'F8_E4M3'"),
+    "unknown dtype": (entry(dtype="F8_E4M3"), "header: tensor 'd.kernel': dtype must be one of F64, I64, U64, F32, "
+                                              "I32, U32, F16, I16, U16, I8, U8, BOOL, got 'F8_E4M3'"),
     "dtype not a string": (entry(dtype=["F32"]), "dtype must be one of"),
     "shape not a list": (entry(shape=6), "shape must be a list of at most 16 sizes, got 6"),
     "negative size": (entry(shape=[-3, -2]), "shape must be a list of at most 16 sizes, got [-3, -2]"),
@@ -210,8 +210,11 @@ REFUSALS = {
                                         data.append(2))[0], "data: tensor 'z' is BOOL, its bytes must be 0 or 1"),
     "weight of a wrong dtype": (entry(dtype="I32"), "config: node 'd' (Dense): kernel must be one of float16, float32, "
                                                     "float64, got int32"),
-    "bfloat16, not yet": (entry(dtype="BF16", shape=[6, 2]), "config: node 'd' (Dense): kernel must be one of "
-                                                                 "float16, float32, float64, got uint16"),
+    "bfloat16, not yet": (entry(dtype="BF16", shape=[6, 2]), "header: tensor 'd.kernel': dtype must be one of F64, "
+                                                             "I64, U64, F32, I32, U32, F16, I16, U16, I8, U8, BOOL, "
+                                                             "got 'BF16'"),
+    "a kernel of whole numbers": (entry(dtype="U16", shape=[6, 2]), "config: node 'd' (Dense): kernel must be one of "
+                                                                    "float16, float32, float64, got uint16"),
     "weight of a wrong shape": (entry(shape=[2, 3]), "config: node 'd' (Dense): bias must be [3]"),
     # The configuration
     "config not JSON": (config_text(lambda t: t[:-1]), "config: not JSON: Expecting"),

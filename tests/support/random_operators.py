@@ -7,6 +7,90 @@ from typing import Any
 import numpy as np
 
 
+def _resize(rng: Any, floats: Any, pick: Any) -> tuple[dict, list]:
+    mode = pick("nearest", "linear", "cubic")
+    # Scales that float32 holds: ONNX Runtime places elements in float32, and a nearest one may be another there.
+    scales = [pick(0.5, 0.75, 1.25, 1.5, 2.0, 2.5) for _ in range(2)]
+    place = pick("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_crop_and_resize",
+                 "half_pixel_symmetric")
+    attributes = dict(mode=mode, coordinate_transformation_mode=place)
+    if mode == "nearest":
+        attributes["nearest_mode"] = pick("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+        attributes["coordinate_transformation_mode"] = pick("half_pixel", "asymmetric")
+    if mode == "cubic":
+        attributes.update(cubic_coeff_a=pick(-0.5, -0.75), exclude_outside=pick(0, 1) if "crop" not in place else 0)
+    if mode != "nearest" and place == "half_pixel":
+        attributes["antialias"] = pick(0, 1)
+    region = np.float32([0, 0, 0.1, 0.2, 1, 1, 0.9, 1.13] if "crop" in place else [])
+    return attributes, [floats(2, 3, 8, 12), region, np.float32([1, 1, *scales])]
+
+
+def _stft(rng: Any, floats: Any, pick: Any) -> tuple[dict, list]:
+    return dict(onesided=pick(0, 1)), [floats(2, 40, 1), np.int64(pick(3, 8)), floats(16), np.int64(16)]
+
+
+def _dft(rng: Any, floats: Any, pick: Any) -> tuple[dict, list]:
+    """Of powers of two: of others ONNX Runtime is no better than 1e-5."""
+    whole = pick(0, 1)
+    return dict(onesided=0 if whole else 1, inverse=whole), [floats(3, 10, pick(2, 1) if whole else 1),
+                                                             np.int64(pick(4, 8, 16)), np.int64(1)]
+
+
+def _whole(rng: Any, kind: str, *shape: int) -> np.ndarray:
+    return rng.integers(np.iinfo(kind).min, np.iinfo(kind).max + 1, shape).astype(kind)
+
+
+def _quantize(rng: Any, floats: Any, pick: Any) -> tuple[dict, list]:
+    kind, channels = pick("int8", "uint8"), pick(0, 1)
+    scale = np.abs(floats(5)) / 10 + 0.02 if channels else np.float32(0.03)
+    return dict(axis=1) if channels else {}, [floats(3, 5, 2), scale,
+                                              _whole(rng, kind, *((5,) if channels else ()))]
+
+
+def _dequantize(rng: Any, floats: Any, pick: Any) -> tuple[dict, list]:
+    attributes, (x, scale, zero) = _quantize(rng, floats, pick)
+    return attributes, [_whole(rng, zero.dtype.name, *x.shape), scale, zero]
+
+
+def _matmul_integer(rng: Any, floats: Any, pick: Any) -> tuple[dict, list]:
+    """Unsigned factors: with a signed one ONNX Runtime's sums of pairs overflow on AVX2."""
+    a, b = _whole(rng, "uint8", 2, 3, 9), _whole(rng, "uint8", 9, 4)
+    return {}, [a, b, _whole(rng, "uint8"), _whole(rng, b.dtype.name, *pick((), (4,)))]
+
+
+def _conv_integer(rng: Any, floats: Any, pick: Any) -> tuple[dict, list]:
+    group = pick(1, 2)
+    return dict(pads=[1, 0, 1, 2], strides=[pick(1, 2), 1], group=group), [
+        _whole(rng, "uint8", 2, 4, 6, 7), _whole(rng, "uint8", 6, 4 // group, 3, 3),
+        _whole(rng, "uint8"), _whole(rng, "uint8")]
+
+
+def _blocks(rng: Any, floats: Any, pick: Any) -> tuple[dict, list]:
+    return dict(blocksize=2), [floats(2, 8, 4, 6)]
+
+
+# Of each: attributes and inputs.
+_MORE: dict[str, Any] = {
+    "Resize": _resize, "STFT": _stft, "DFT": _dft, "QuantizeLinear": _quantize, "DequantizeLinear": _dequantize,
+    "MatMulInteger": _matmul_integer, "ConvInteger": _conv_integer, "SpaceToDepth": _blocks,
+    "DepthToSpace": lambda rng, floats, pick: (dict(blocksize=2, mode=pick("DCR", "CRD")), [floats(2, 8, 4, 6)]),
+    "LpNormalization": lambda rng, floats, pick: (dict(axis=pick(0, 1, -1), p=pick(1, 2)), [floats(3, 4, 5)]),
+    "LRN": lambda rng, floats, pick: (dict(size=pick(1, 3, 5), alpha=0.1, beta=0.6, bias=1.5), [floats(2, 6, 4, 3)]),
+    "Shrink": lambda rng, floats, pick: (dict(bias=pick(0.0, 0.3), lambd=0.6), [floats(40)]),
+    "Hardmax": lambda rng, floats, pick: (dict(axis=pick(0, 1, -1)), [np.round(floats(3, 4, 5))]),
+    "Compress": lambda rng, floats, pick: (dict(axis=pick(0, 1, -1)), [floats(4, 5, 6), rng.random(4) < 0.5]),
+    "Trilu": lambda rng, floats, pick: (dict(upper=pick(0, 1)), [floats(4, 5), np.int64(pick(-1, 0, 2))]),
+    "EyeLike": lambda rng, floats, pick: (dict(k=pick(-2, 0, 1)), [floats(4, 5)]),
+    "Asinh": lambda rng, floats, pick: ({}, [floats(40) * 4]),
+    "HannWindow": lambda rng, floats, pick: (dict(periodic=pick(0, 1)), [np.int64(rng.integers(2, 40))]),
+    "BlackmanWindow": lambda rng, floats, pick: (dict(periodic=pick(0, 1)), [np.int64(rng.integers(2, 40))]),
+    "MeanVarianceNormalization": lambda rng, floats, pick: (dict(axes=pick([0, 2, 3], [1], [2, 3])),
+                                                            [floats(3, 4, 5, 6)]),
+    "BitShift": lambda rng, floats, pick: (dict(direction=pick("LEFT", "RIGHT")),
+                                           [_whole(rng, "uint32", 5), rng.integers(0, 32, 5).astype(np.uint32)]),
+}
+
+
 def random_case(kind: str, rng: np.random.Generator) -> tuple[str, dict, list[np.ndarray]]:
     """One random node: (operator, attributes, inputs)."""
     def floats(*shape: int) -> np.ndarray:
@@ -39,7 +123,9 @@ def random_case(kind: str, rng: np.random.Generator) -> tuple[str, dict, list[np
         window.update(kernel_shape=kernel, ceil_mode=pick(0, 1))
         if kind == "AveragePool":
             window["count_include_pad"] = pick(0, 1)
-        return kind, window, [floats(2, 3, *size)]
+            return kind, window, [floats(2, 3, *size)]
+        window["storage_order"] = pick(0, 1)
+        return kind, window, [np.round(floats(2, 3, *size))]          # with ties
     if kind == "Slice":
         axes = rng.permutation(3)[:pick(1, 2, 3)] - pick(0, 3)
         count = len(axes)
@@ -91,5 +177,7 @@ def random_case(kind: str, rng: np.random.Generator) -> tuple[str, dict, list[np
     if kind == "Div":
         b = rng.integers(1, 5, 20) * rng.choice([-1, 1], 20)
         return kind, {}, [rng.integers(-20, 20, 20), b]
+    if kind in _MORE:
+        return kind, *_MORE[kind](rng, floats, pick)
     assert kind == "Pow"
     return kind, {}, pick([np.abs(floats(3, 4)), floats(4)], [floats(5), np.float32(2)], [floats(5), np.int64(3)])

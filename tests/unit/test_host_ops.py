@@ -41,7 +41,7 @@ def test_onnx_node_tests(op_type: str, node_cases: dict[str, list]) -> None:
                 continue                        # strings, float8, bfloat16: not types of this engine
             for fixed in (False, True):
                 operator, arrays = as_operator(case.model.graph.node[0], inputs, fixed)
-                results = run_operator(operator, arrays)
+                results = [x for x, name in zip(run_operator(operator, arrays), operator.outputs) if name]
                 assert len(results) == len(outputs), case.name
                 for result, wanted in zip(results, outputs):
                     assert result.dtype == wanted.dtype and result.shape == wanted.shape, case.name
@@ -87,7 +87,7 @@ def test_symbols_pass_through() -> None:
     (operator("Transpose", perm=(0.5,)), "attribute 'perm' has the wrong type: (0.5,)"),
     (operator("Transpose", perm=(0, 0, 1)), "perm (0, 0, 1) is not an order of 3 axes"),
     (operator("Add", 1), "takes 2 inputs, not 1"),
-    (operator("MaxPool", outputs=2, kernel_shape=(2,)), "takes 1 outputs, not 2"),
+    (operator("AveragePool", outputs=2, kernel_shape=(2,)), "takes 1 outputs, not 2"),
     (operator("Reshape", 2, constants={1: np.array([24.0])}), "input 1 must be integers, got float64"),
     (operator("Softmax", axis=3), "axis 3 is outside the 3 axes"),
     (operator("Reshape", 2, constants={1: np.array([5, 5])}), "24 elements cannot take the shape [5, 5]"),

@@ -20,6 +20,7 @@ EXCEPTED = {
     "importers/keras/mapping/lambdas.py": "TensorFlow's functions, as Keras' operations",
     "importers/keras/mapping/merging.py": "Keras' merging layers, as the operators that they are",
     "importers/keras/mapping/operations.py": "Keras' operations, as the operators that they are",
+    "importers/keras/mapping/registry.py": "Keras' layers that take masks, some of the same names",
     "importers/keras/reading/owners.py": "Keras' layers, some of the same names, and the order of their arrays",
     "importers/torch/modules/live.py": "classes of torch, some of the same names, as activations",
     "importers/torch/modules/pickled.py": "classes of torch, some of the same names, as activations",

@@ -36,7 +36,8 @@ def test_onnx_node_tests() -> None:
             if any(array is None for array in inputs + outputs):
                 continue
             operator, arrays = as_operator(case.model.graph.node[0], inputs, False)
-            for made, wanted in zip(run_operator(operator, arrays), outputs, strict=True):
+            results = [x for x, name in zip(run_operator(operator, arrays), operator.outputs) if name]
+            for made, wanted in zip(results, outputs, strict=True):
                 assert made.shape == wanted.shape, case.name
                 if wanted.dtype.kind != "f":
                     np.testing.assert_array_equal(made, wanted, case.name)

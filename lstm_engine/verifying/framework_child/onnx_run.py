@@ -38,7 +38,8 @@ def open_onnxruntime(source: str, threads: int | None) -> Opened:
 
 _ONNX_TYPES = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(int64)": "int64",
                "tensor(int32)": "int32", "tensor(uint8)": "uint8", "tensor(bool)": "bool",
-               "tensor(float16)": "float16"}
+               "tensor(float16)": "float16", "tensor(int8)": "int8", "tensor(int16)": "int16",
+               "tensor(uint16)": "uint16", "tensor(uint32)": "uint32", "tensor(uint64)": "uint64"}
 
 
 def open_onnx_reference(source: str, threads: int | None) -> Opened:

@@ -96,10 +96,10 @@ def _activate(mapper: Mapper, step: Operator) -> bool:
     activation = Activation.of(name, *(given[parameter] for parameter in parameters))
     view = _settled(mapper, step.inputs[0], last=row_wise)
     shape = mapper.build.values[view.root].shape
-    if shape and isinstance(shape[-1], int):
+    if shape and isinstance(shape[-1], int) and shape[-1]:
         _put(mapper, step, view, lambda node, x, y: Activate(name=node, inputs=(x,), outputs=(y,),
                                                              activation=activation))
-    else:       # features of unknown number, as in convolutions over time: not rows for the C core
+    else:       # features of unknown number, as in convolutions over time, or none: not rows for the C core
         attributes = {**step.attributes, "axis": -1} if row_wise else step.attributes
         _put(mapper, step, view, lambda node, x, y: Operator(name=node, inputs=(x,), outputs=(y,),
                                                              op_type=step.op_type, attributes=attributes))

@@ -116,6 +116,9 @@ class _Walk:
     def rank(self, name: str) -> int:
         return len(self.value(name).shape)
 
+    def dtype(self, name: str) -> str:
+        return self.value(name).dtype
+
     def add_constant(self, hint: str, array: np.ndarray) -> str:
         name = self.new_name(hint)
         self.out.constants[name] = array
@@ -229,7 +232,11 @@ class _Walk:
                 self._cell(part)
             else:
                 self._operator(part)
-        self._bind(node, [self.aliases.get(name, name) for name in made], scope)
+        results = [self.aliases.get(name, name) for name in made]
+        for name, result in zip(node.outputs, results):
+            if result and result not in self.out.values and result not in self.out.constants:
+                raise FormatError(f"{node.label}: it does not make output {name!r}")
+        self._bind(node, results, scope)
 
     def _cell(self, node: OnnxNode) -> None:
         cell = read_cell(node, self.constant)

@@ -127,7 +127,7 @@ refuse("a layer that reads itself", "CWE-835", functional([layer("InputLayer", "
     "Activation", "a", [called("a")], activation="tanh")], ["x", 0, 0], ["a", 0, 0]), "form a cycle through 'a'",
     FormatError)
 refuse("an input of 10^12 steps by 2 features", "CWE-789", lstm(batch_shape=[None, 10**12, 2]),
-       "each dimension must be a symbol or from 1 to 2147483647, got [batch, 1000000000000, 2]", GraphError)
+       "each dimension must be a symbol or from 0 to 2147483647, got [batch, 1000000000000, 2]", GraphError)
 held("a RepeatVector of 2^50", "CWE-789", layer("RepeatVector", "r", n=2**50),
     "'n' is 1125899906842624; expected a number", FormatError)
 held("a name that clears the terminal", "CWE-150", layer("Lambda", "\x1b[2J"), r"'\x1b[2J'")

@@ -1,0 +1,194 @@
+"""Numbers as small whole ones with a scale and a zero, and products of such."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..data_types import DATA_TYPES
+from ..graph.nodes import Operator, Value
+from .axis_rules import AxisCall
+from .costs import PRODUCTS_AT_ONCE, Arrays, Need, need_of, size_of
+from .kernels import Kernel, as_int32
+from .older import Facts, FileNode, without
+from .places import Place, need
+from .products import matmul_axes, matmul_shape
+from .shape_rules import ShapeCall, Shapes, same_size
+from .spec import declare, one_of
+
+_FLOATS = ("float32", "float16", "float64")
+_BYTES = ("int8", "uint8")
+_WHOLE = ("int8", "uint8", "int16", "uint16")
+
+
+def _spread(x: np.ndarray, parameter: np.ndarray, axis: int, block: int) -> np.ndarray:
+    """A scale or a zero laid beside `x`: one number, one a place of an axis, or one a block of places."""
+    if parameter.size == 1 and parameter.ndim < 2 and not block:
+        return parameter.reshape(())
+    axis %= x.ndim
+    if block:
+        blocks = [-(-size // block) if i == axis else size for i, size in enumerate(x.shape)]
+        if list(parameter.shape) != blocks:
+            raise ValueError(f"parameters {list(parameter.shape)} for blocks of {block} of {list(x.shape)}")
+        return parameter.repeat(block, axis)[(slice(None),) * axis + (slice(x.shape[axis]),)]
+    if parameter.shape != x.shape[axis:axis + 1]:
+        raise ValueError(f"parameters {list(parameter.shape)} for axis {axis} of {list(x.shape)}")
+    return parameter.reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+
+
+def _saturated(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    limits = np.iinfo(dtype)
+    y: np.ndarray = np.clip(x, limits.min, limits.max).astype(dtype)
+    return y
+
+
+def _check_parameters(call: ShapeCall) -> None:
+    x, axis, block = call.shape(), call.attributes["axis"], call.attributes["block_size"]
+    call.of_type(1, *_FLOATS)
+    if block < 0:
+        raise call.error(f"attribute 'block_size' is {block}")
+    for position in (1, 2) if call.given(2) else (1,):
+        shape = call.shape(position)
+        if shape not in ([], [1]) or block:
+            at = call.axis(axis, len(x))
+            fits = len(shape) == (len(x) if block else 1) and (block or same_size(shape[0], x[at]))
+            if not fits:
+                raise call.error(f"input {position} of shape {shape} does not fit axis {at} of {x}"
+                                 + (f" in blocks of {block}" if block else ""))
+
+
+def _quantized_type(call: ShapeCall) -> str:
+    number = call.attributes["output_dtype"]
+    own = DATA_TYPES.get(number, f"data type {number}") if number else None
+    given = call.dtype(2) if call.given(2) else None
+    if own and given and own != given:
+        raise call.error(f"its zero is {given}, attribute 'output_dtype' says {own}")
+    dtype = given or own or "uint8"
+    if dtype not in _WHOLE:
+        raise call.unknown(f"quantized as {dtype}; supported: {', '.join(_WHOLE)}")
+    return dtype
+
+
+def _quantize_shape(call: ShapeCall) -> Shapes:
+    _check_parameters(call)
+    call.of_type(0, *_FLOATS, "int32")
+    return [(call.shape(), _quantized_type(call))]
+
+
+def _quantize_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    axis, block = attributes["axis"], attributes["block_size"]
+    plain = np.dtype(DATA_TYPES.get(attributes["output_dtype"], "uint8"))
+
+    def quantize(x: np.ndarray, scale: np.ndarray, zero: np.ndarray | None = None) -> np.ndarray:
+        # Whole numbers are divided as numbers of the scale's type.
+        parts = np.rint(x.astype(scale.dtype, copy=False) / _spread(x, scale, axis, block))
+        if zero is not None:
+            parts = parts + _spread(x, zero, axis, block).astype(parts.dtype)
+        return _saturated(parts, plain if zero is None else zero.dtype)
+    return quantize
+
+
+def _dequantize_shape(call: ShapeCall) -> Shapes:
+    _check_parameters(call)
+    call.of_type(0, *_WHOLE, "int32")
+    if call.given(2) and call.dtype(2) != call.dtype():
+        raise call.error(f"its zero is {call.dtype(2)}, its input {call.dtype()}")
+    number = call.attributes["output_dtype"]
+    made = DATA_TYPES.get(number, f"data type {number}") if number else call.dtype(1)
+    if not made.startswith("float"):
+        raise call.unknown(f"dequantized as {made}; supported: float16, float32, float64")
+    return [(call.shape(), made)]
+
+
+def _dequantize_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    axis, block, number = attributes["axis"], attributes["block_size"], attributes["output_dtype"]
+
+    def dequantize(x: np.ndarray, scale: np.ndarray, zero: np.ndarray | None = None) -> np.ndarray:
+        whole = x.astype(np.int64)
+        if zero is not None:
+            whole = whole - _spread(x, zero, axis, block)
+        y: np.ndarray = whole.astype(scale.dtype) * _spread(x, scale, axis, block)
+        return y.astype(DATA_TYPES[number]) if number else y
+    return dequantize
+
+
+def _parameters_apart(call: AxisCall) -> Place:
+    """What is divided alone has the axis, and its parameters are not of this axis."""
+    at = call.only_first()
+    one = all(shape in ((), (1,)) for shape in call.shapes[1:])
+    need(one or at != call.axis(call.attributes["axis"]) and not call.attributes["block_size"])
+    return at
+
+
+def _quantize_older(node: FileNode, facts: Facts) -> list[FileNode]:
+    """`saturate` speaks of 8-bit floats only."""
+    return [without(node, "saturate")]
+
+
+_LINEAR: dict[str, Any] = {"axis": 1, "block_size": 0, "output_dtype": 0}
+declare("QuantizeLinear", (2, 3), make=_quantize_kernel, attributes={**_LINEAR, "precision": one_of(0, 1)},
+        older=_quantize_older, shape=_quantize_shape, axes=_parameters_apart, work=8, scratch=4)
+declare("DequantizeLinear", (2, 3), make=_dequantize_kernel, attributes=_LINEAR, shape=_dequantize_shape,
+        axes=_parameters_apart, work=4, scratch=4)
+
+
+def _dynamic_shape(call: ShapeCall) -> Shapes:
+    call.of_type(0, *_FLOATS)
+    return [(call.shape(), "uint8"), ([], call.dtype()), ([], "uint8")]
+
+
+def _dynamic(x: np.ndarray) -> list[np.ndarray]:
+    """Its own least and largest, 0 among them, are 0 and 255."""
+    one = x.dtype.type
+    low, high = x.min(initial=one(0)), x.max(initial=one(0))
+    scale = (high - low) / one(255) if high != low else one(1)
+    zero = np.clip(np.rint(-low / scale), 0, 255)
+    y = np.clip(np.rint(x / scale) + zero, 0, 255).astype(np.uint8)
+    return [y, np.asarray(scale), np.asarray(zero).astype(np.uint8)]
+
+
+declare("DynamicQuantizeLinear", 1, 3, kernel=_dynamic, shape=_dynamic_shape, work=8, scratch=4)
+
+
+# ---- products -------------------------------------------------------------------------------------------------------
+
+def _matmul_integer_shape(call: ShapeCall) -> Shapes:
+    for position in range(4):
+        call.of_type(position, *_BYTES)
+    (shape, _), = matmul_shape(call)
+    for position, axis in ((2, -2), (3, -1)):
+        zeros = call.shape(position) if call.given(position) else []
+        own = call.shape(position - 2)
+        if len(zeros) > 1 or (zeros and zeros != [1] and not (len(own) >= -axis and same_size(zeros[0], own[axis]))):
+            raise call.error(f"zeros of shape {zeros} for a factor of shape {own}; expected one, or one a "
+                             f"{'row' if axis == -2 else 'column'}")
+    return [(shape, "int32")]
+
+
+def _matmul_integer(a: np.ndarray, b: np.ndarray, a_zero: np.ndarray | None = None, b_zero: np.ndarray | None = None
+                    ) -> np.ndarray:
+    """In float64, which holds whole numbers up to 2^53."""
+    left, right = a.astype(np.float64), b.astype(np.float64)
+    if a_zero is not None:
+        left -= a_zero.reshape(()) if a_zero.size == 1 else a_zero.reshape(-1, 1)
+    if b_zero is not None:
+        right -= b_zero.reshape(()) if b_zero.size == 1 else b_zero
+    return as_int32(np.asarray(np.matmul(left, right)))
+
+
+def _matmul_integer_axes(call: AxisCall) -> Place:
+    need(all(shape in ((), (1,)) for shape in call.shapes[2:3]) and call.given[2:] in ([], [None], [None, None]))
+    factors = AxisCall(call.node, call.attributes, call.places[:2], call.shapes[:2], call.made, call.dim)
+    return matmul_axes(factors)
+
+
+def _matmul_integer_needs(attributes: dict[str, Any], arrays: Arrays, made: Sequence[Value]) -> Need:
+    plain = need_of(arrays, made, scratch=2)
+    return Need(plain.bytes + 8 * (arrays[0].size + arrays[1].size),
+                plain.work + size_of(made[0]) * arrays[0].shape[-1] // PRODUCTS_AT_ONCE)
+
+
+declare("MatMulInteger", (2, 4), kernel=_matmul_integer, shape=_matmul_integer_shape, axes=_matmul_integer_axes,
+        combines=True, needs=_matmul_integer_needs)
