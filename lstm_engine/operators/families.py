@@ -10,9 +10,9 @@ import importlib
 from collections.abc import Iterator, MutableMapping
 from typing import TypeVar
 
-FAMILIES = ("activations", "attention", "choosing", "convolution", "elementwise", "indexing", "microsoft", "normalization",
-            "pooling", "products", "quantization", "reductions", "reshaping", "resizing", "signal", "sizes", "slicing",
-            "transposed")
+FAMILIES = ("activations", "attention", "choosing", "convolution", "elementwise", "indexing", "microsoft",
+            "normalization", "pooling", "products", "quantization", "reductions", "reshaping", "resizing", "signal",
+            "sizes", "slicing", "transposed")
 
 _T = TypeVar("_T")
 

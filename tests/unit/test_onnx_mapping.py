@@ -173,8 +173,8 @@ def test_metadata() -> None:
 @pytest.mark.parametrize("source, message", [
     (lambda: around([node("NonMaxSuppression", "seq seq", "y", name="nms")]),
      "node 'nms' (NonMaxSuppression): this operator is not supported; supported: LSTM, GRU, RNN, Abs, "),
-    (lambda: around([node("FusedGemm", "seq seq", "y", name="fg", domain="com.microsoft")],
-                    ), "node 'fg' (com.microsoft.FusedGemm): this operator is not supported"),
+    (lambda: around([node("Inverse", "seq", "y", name="inv", domain="com.microsoft")],
+                    ), "node 'inv' (com.microsoft.Inverse): this operator is not supported"),
     (lambda: around([node("Loop", "n c seq", "y", name="loop", body=graph([], {}, ""))],
                     {"n": np.array(2), "c": np.True_}),
      "node 'loop' (Loop): this operator is not supported"),
