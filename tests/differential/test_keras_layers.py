@@ -134,12 +134,14 @@ def test_a_cast_that_changes_nothing_hands_the_mask_on(tmp_path):
     check(randomise(model), [ROWS], tmp_path, EXACT)
 
 
-def test_a_cast_of_a_mask_among_halves_is_refused(tmp_path):
-    """Whether it changes nothing depends on which layers compute in 16 bits."""
+@pytest.mark.parametrize("policy, dtype", [("mixed_float16", "float64"), ("float32", "float64"), ("float64", "float32"),
+                                           ("float64", "bfloat16")])
+def test_a_cast_of_a_mask_among_other_types_is_refused(policy, dtype):
+    """Whether it changes nothing depends on the types in Keras, which are all float64 here."""
     x, h = embedded(features=4)
-    model = keras.Model(x, L.LSTM(3)(ops.cast(L.Dense(4, dtype="mixed_float16")(h), "float64")))
-    with pytest.raises(le.UnsupportedError, match="Cast.*of a masked tensor to float64 is not supported among numbers "
-                       r"of 16 bits \(layer 'dense' \(Dense\)\).*supported: without the cast"):
+    model = keras.Model(x, L.LSTM(3)(ops.cast(L.Dense(4, dtype=policy)(h), dtype)))
+    with pytest.raises(le.UnsupportedError, match=f"Cast.*of a masked tensor to {dtype} is not supported in a model "
+                                                  "whose numbers are float64 here.*supported: without the cast"):
         le.convert(model)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ....errors import FormatError, UnsupportedError
 from ....graph import Activate, Dense, Embedding
-from ....graph.activations import Activation
+from ....graph.activations import ROW_WISE, Activation
 from ..reading.config import Layer
 from .activations import activation, configured, number_of
 from .builder import Tensor
@@ -78,10 +78,20 @@ def embedding(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 
 def activate(context: Context, name: str, x: Tensor, function: Activation) -> Tensor:
     """Apply an activation on its own."""
-    x = context.builder.as_float(x, name)
+    builder, x = context.builder, context.builder.as_float(x, name)
     if function.name == "linear":
         return x
-    return context.builder.add(Activate, name, [x], [(name, x.shape, x.dtype)], activation=function)[0]
+    if isinstance(x.shape[-1], int):
+        return builder.add(Activate, name, [x], [(name, x.shape, x.dtype)], activation=function)[0]
+    # The core takes rows of a known size: of an open one each number is a row, or the operator does it.
+    if function.name in ROW_WISE:
+        kind = "Softmax" if function.name == "softmax" else "LogSoftmax"
+        return builder.operator(kind, name, [x], x.shape, attributes={"axis": x.rank - 1})
+    last, shape = np.array([x.rank], np.int64), (*x.shape, 1)
+    wide = builder.operator("Unsqueeze", f"{name}/each", [x, last], shape)
+    made, = builder.add(Activate, f"{name}/activated", [wide], [(f"{name}/activated", shape, x.dtype)],
+                        activation=function)
+    return builder.operator("Squeeze", name, [made, last], x.shape)
 
 
 @maps("Activation", mask=KEEP)

@@ -211,11 +211,15 @@ def cast(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     made = context.builder.cast(x, dtype_of(context, layer, dtype), layer.where)
     if made is not x:
         return replace(made, mask=None)
-    half = next((str(other) for other in context.applied.values() if "16" in policy_name(other)), "")
-    if x.mask is not None and ("16" in dtype or half):
-        raise UnsupportedError(f"{layer} of a masked tensor to {dtype} is not supported among numbers of 16 bits"
-                               f"{f' ({half})' if half else ''}, which are widened here: whether the mask goes on "
-                               "depends on them; supported: without the cast, or a model in float32")
+    if x.mask is not None and x.dtype.startswith("float"):
+        ours = ("", x.dtype, "float64")
+        other = next((str(other) for other in context.applied.values()
+                      if "float" in policy_name(other) and policy_name(other) not in ours), "")
+        if dtype != x.dtype or other:
+            raise UnsupportedError(f"{layer} of a masked tensor to {dtype} is not supported in a model whose numbers "
+                                   f"are {x.dtype} here and not all in Keras{f' ({other})' if other else ''}: whether "
+                                   "the mask goes on depends on that; supported: without the cast, or a model of one "
+                                   "type")
     return x
 
 

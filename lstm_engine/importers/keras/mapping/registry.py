@@ -228,10 +228,17 @@ def _autocast(context: Context, layer: Layer, x: Tensor) -> Tensor:
 
 def policy_name(layer: Layer) -> str:
     """What a layer's configuration says of its dtype: "float32", "mixed_float16", ...; "" where it says nothing."""
-    policy = layer.config.get("dtype")
-    if isinstance(policy, dict):
-        policy = (policy.get("config") or {}).get("name")
-    return policy if isinstance(policy, str) else ""
+    return dtype_name(layer, layer.config.get("dtype"))
+
+
+def dtype_name(layer: Layer, dtype: Any) -> str:
+    """The name of a dtype, or of the policy that an object describes. Raises FormatError for an object without one."""
+    if isinstance(dtype, dict):
+        config = dtype.get("config")
+        if not isinstance(config, (dict, type(None))):
+            raise FormatError(f"{layer}: the config of its dtype policy is {config!r:.80}; expected an object")
+        dtype = (config or {}).get("name")
+    return dtype if isinstance(dtype, str) else ""
 
 
 def check_plain_dtype(layer: Layer) -> None:
