@@ -67,6 +67,15 @@ def test_layers(name, file_name, tmp_path):
           file_name)
 
 
+def test_activations_along_open_axes(tmp_path):
+    """Scores of steps [batch, time], of any number of them."""
+    x = sequence(4)
+    scores = x[:, :, 0]
+    model = keras.Model(x, [L.Activation(name)(scores) for name in ("softmax", "log_softmax", "tanh", "gelu")] + [
+        L.ReLU(max_value=0.5)(scores), L.Softmax()(L.Permute((2, 1))(x)), L.LSTM(2)(x)])
+    check(randomise(model), [floats(BATCH, TIME, 4)], tmp_path, EXACT)
+
+
 def test_numbers_as_categories(tmp_path):
     """On the boundaries, beyond them, and no number at all."""
     x = L.Input((4,), dtype="float64")
