@@ -4,6 +4,7 @@
 
     python tools/make_keras_fixtures.py --frozen tests/golden/keras
     python tools/make_keras_fixtures.py --functions tests/golden/keras
+    python tools/make_keras_fixtures.py --layers tests/golden/keras
 
 Run it with TensorFlow 2.3 to 2.15 (its Keras is the last of its kind of that version), with Keras 2.2 on TensorFlow 1
 (frozen models only), or with Keras 3 on any backend. For version V it writes V.zip, which holds model.keras and
@@ -11,7 +12,8 @@ model.h5 as that Keras laid them out, and arrays.npz: inputs x0, x1, ... and out
 holds what changed from version to version: the names of groups, masks through merges and beside initial states, the
 slope of hard_sigmoid, models inside models. --frozen writes V-frozen.zip instead: small models with frozen parts as
 HDF5, whose arrays Keras puts in another order, each with its x and y. --functions (TensorFlow 2.4 to 2.15) writes
-V-functions.zip: a model of TensorFlow's functions between layers, each of which is an output.
+V-functions.zip: a model of TensorFlow's functions between layers, each of which is an output. --layers (TensorFlow
+2.13 to 2.15) writes V-layers.zip: a model of the layers around the recurrent ones as Keras 2 configures and masks them.
 """
 
 from __future__ import annotations
@@ -129,13 +131,47 @@ def functions() -> keras.Model:
         tf.pad(h, [[0, 0], [1, 0], [0, 2]]), tf.ones_like(h) + h])
 
 
-def make_functions(folder: Path) -> None:
-    """Write V-functions.zip."""
-    model, rng = functions(), np.random.default_rng(3)
-    arrays = [rng.standard_normal((4, 6, 4)).astype("float32"), rng.standard_normal((4, 6, 3)).astype("float32"), IDS]
+def layers() -> keras.Model:
+    """Layers that Keras 2 configures, names or masks in its own way; each is an output, or what an LSTM makes of it."""
+    x, image, ids = L.Input((6, 4)), L.Input((7, 8, 4)), L.Input((6,), dtype="int32")
+    masked = L.Embedding(10, 4, mask_zero=True)(ids)
+    return keras.Model([x, image, ids], [
+        L.DepthwiseConv1D(3, strides=2, padding="same", depth_multiplier=2)(x), L.SeparableConv1D(3, 2)(x),
+        L.SeparableConv1D(5, 3, padding="causal", dilation_rate=2)(x), L.Conv1DTranspose(3, 4, strides=2)(x),
+        L.Conv1DTranspose(3, 4, strides=3, padding="same", output_padding=2)(x),
+        L.Conv1DTranspose(3, 2, strides=3, padding="same", use_bias=False)(x),
+        L.DepthwiseConv2D((3, 2), strides=2)(image), L.SeparableConv2D(3, 2, strides=3, padding="same")(image),
+        L.Conv2DTranspose(2, (3, 4), strides=(2, 3), padding="same", output_padding=(1, 2))(image),
+        L.AveragePooling1D(4, strides=3, padding="same")(x), L.AveragePooling2D(3, 2, padding="same")(image),
+        L.MultiHeadAttention(2, 3, value_dim=2, output_shape=5)(x, x),
+        *L.MultiHeadAttention(2, 3, use_bias=False)(x, x, use_causal_mask=True, return_attention_scores=True),
+        L.SpectralNormalization(L.Dense(3))(x), L.SpectralNormalization(L.Conv1D(3, 2))(x),
+        L.GroupNormalization(2)(x), L.UnitNormalization()(x), L.UnitNormalization(axis=[1, 2])(x),
+        L.Dot(axes=2, normalize=True)([x, x]), L.ReLU(max_value=0.7, negative_slope=0.1, threshold=0.2)(x),
+        L.ReLU(max_value=1.0)(x), L.Softmax(axis=[1, 2])(x),
+        L.EinsumDense("abc,cde->abde", output_shape=(None, 2, 3), bias_axes="de", activation="tanh")(x),
+        L.EinsumDense("...x,xy->...y", output_shape=5)(x), L.Discretization(bin_boundaries=[-1.0, 0.0, 0.5])(x),
+        L.CategoryEncoding(10)(ids), L.CategoryEncoding(10, output_mode="count")(ids),
+        L.RandomRotation(0.2)(L.RandomFlip()(image)), L.Maximum()([ids, L.Add()([ids, ids])]),
+        *(L.LSTM(3)(layer(masked)) for layer in (
+            L.Rescaling(2.0), L.Identity(), L.UnitNormalization(), L.ReLU(max_value=1.0),
+            lambda h: tf.cast(h, "float32"), lambda h: h * 2.0)),
+        L.GlobalAveragePooling1D("channels_first", keepdims=True)(L.Dense(6)(masked)),
+    ])
+
+
+def make_model(folder: Path, kind: str) -> None:
+    """Write V-functions.zip or V-layers.zip."""
+    rng = np.random.default_rng(3)
+    model = functions() if kind == "functions" else layers()
+    if kind == "layers":
+        model.set_weights([0.4 * rng.standard_normal(array.shape) for array in model.get_weights()])
+    arrays = [rng.standard_normal([4, *shape[1:]]).astype("float32") for shape in model.input_shape[:2]] + [IDS]
+    if kind == "layers":
+        arrays[2] = np.where(IDS.any(axis=1, keepdims=True), IDS, 1)       # a row without a step has no mean
     outputs = [np.asarray(output) for output in model(arrays, training=False)]
     with tempfile.TemporaryDirectory() as where, zipfile.ZipFile(
-            str(folder / f"{version}-functions.zip"), "w", zipfile.ZIP_DEFLATED) as archive:
+            str(folder / f"{version}-{kind}.zip"), "w", zipfile.ZIP_DEFLATED) as archive:
         np.savez(f"{where}/arrays.npz", **{f"x{i}": array for i, array in enumerate(arrays)},
                  **{f"y{i}": array for i, array in enumerate(outputs)})
         archive.write(f"{where}/arrays.npz", "arrays.npz")
@@ -169,9 +205,10 @@ def main() -> None:
     if "--frozen" in sys.argv:
         make_frozen(folder)
         return
-    if "--functions" in sys.argv:
-        make_functions(folder)
-        return
+    for kind in ("functions", "layers"):
+        if f"--{kind}" in sys.argv:
+            make_model(folder, kind)
+            return
     model, rng = build(), np.random.default_rng(0)
     model.set_weights([np.abs(numbers) + 0.1 if "variance" in weight.name else numbers
                        for weight in model.weights for numbers in [0.5 * rng.standard_normal(weight.shape)]])

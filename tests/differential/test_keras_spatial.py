@@ -96,6 +96,14 @@ def test_layers_over_images(name, channels, tmp_path):
     check(randomise(model), [floats(BATCH, *shape)], tmp_path, EXACT)
 
 
+def test_images_of_any_height(tmp_path):
+    x = L.Input((None, WIDTH, 3), dtype="float64")
+    made = [L.UpSampling2D(2)(x), L.UpSampling2D((1, 3))(x), L.Conv2D(2, 3, strides=2, padding="same")(x),
+            L.MaxPooling2D(2)(x), L.Conv2DTranspose(2, 3, strides=2)(x), L.ZeroPadding2D(1)(x)]
+    check(randomise(keras.Model(x, [*made, L.LSTM(2)(L.Reshape((-1, 3))(made[0]))])), [floats(2, HEIGHT, WIDTH, 3)],
+          tmp_path, EXACT)
+
+
 VOLUME = {
     "conv": lambda: L.Conv3D(2, (2, 3, 2), padding="same"),
     "transposed": lambda: L.Conv3DTranspose(2, 2, strides=(1, 2, 1)),

@@ -74,7 +74,7 @@ def test_wiring_that_leads_nowhere(config, message, tmp_path):
      "layer 'mine' is of the custom class 'os.LSTM', which is refused"),
     ({**layer("LSTM", "mine"), "module": "keras.layers", "registered_name": "evil>LSTM"},
      "layer 'mine' is of the custom class 'evil>LSTM', which is refused"),
-    (layer("ConvLSTM1D", "conv"), "layer 'conv' (ConvLSTM1D) is not supported; supported: Activation, "),
+    (layer("LocallyConnected1D", "odd"), "layer 'odd' (LocallyConnected1D) is not supported; supported: Activation, "),
 ])
 def test_layers_that_are_refused_by_name(entry, message, tmp_path):
     first = layer("LSTM", "lstm", units=H, batch_shape=SHAPE)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from keras import layers as L
 
-from lstm_engine import reference
+from lstm_engine import Model, reference
 from lstm_engine.graph import Graph
 from lstm_engine.importers import import_graph
 from lstm_engine.operators import validate
@@ -100,7 +100,8 @@ def assert_same_graph(left: Graph, right: Graph) -> None:
 
 def check(model: keras.Model, arrays: list[np.ndarray], tmp_path: Path, tolerance: float,
           file_name: str = "model.keras", oracle: Callable[..., Any] = reference.run) -> Graph:
-    """Convert the model live and from a file, run it with the oracle, and compare with Keras; returns the graph.
+    """Convert the model live and from a file, run it with the oracle and as a model, and compare both with Keras;
+    returns the graph.
 
     tolerance: absolute, and relative to outputs beyond 1.
     """
@@ -111,6 +112,9 @@ def check(model: keras.Model, arrays: list[np.ndarray], tmp_path: Path, toleranc
     wanted = keras_outputs(model, arrays)
     made = oracle(graph, inputs_of(graph, arrays))
     assert len(made) == len(wanted) == len(graph.outputs)
-    for name, want in zip(graph.outputs, wanted):
+    given = Model(graph).predict(inputs_of(graph, arrays))
+    listed = list(given.values()) if isinstance(given, dict) else [given]
+    for name, want, ran in zip(graph.outputs, wanted, listed, strict=True):
         np.testing.assert_allclose(made[name], want, rtol=tolerance, atol=tolerance, err_msg=name)
+        np.testing.assert_allclose(ran, want, rtol=tolerance, atol=tolerance, err_msg=f"{name}, run")
     return graph

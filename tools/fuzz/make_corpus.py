@@ -3,6 +3,7 @@
     python tools/fuzz/make_corpus.py [FOLDER]          default: tools/fuzz/corpus
 
 What is wrong in a file is said by the tests that assert its error; the files are theirs, made by the same functions.
+It needs Keras on PyTorch (KERAS_BACKEND=torch).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path[:] = [str(HERE.parent), str(ROOT), str(ROOT / "tests" / "support"), str(ROOT / "tests" / "hostile"),
+               str(ROOT / "tests" / "differential"),
                *(entry for entry in sys.path if entry != str(HERE))]
 
 Files = Iterator[tuple[str, bytes]]
@@ -150,6 +152,11 @@ def keras() -> Files:
     import keras_hostile
     from keras_configs import keras_3
 
+    from fuzz import keras_corpus
+
+    for name, contents, arrays in keras_corpus.of_live_keras():
+        yield name, _answer(contents, arrays)
+
     yield "every-layer.json", _answer(*keras_3())
     yield "small.json", _answer({"config": keras_hostile.CONFIG, "metadata": {"keras_version": "3.10.0"}},
                                 keras_hostile.ARRAYS)
@@ -158,6 +165,11 @@ def keras() -> Files:
 
 def h5() -> Files:
     from keras_configs import keras_2
+
+    from fuzz import keras_corpus
+
+    for name, contents, arrays in keras_corpus.kept_by_keras_2():
+        yield name, _answer(contents, arrays)
 
     yield "every-layer.json", _answer(*keras_2())
     yield "bad-deep-inbound.json", _answer({**_nested(600), "layers": []}, {})

@@ -18,7 +18,12 @@ WORDS = tuple(word.encode() for word in (
     "Sequential", "RNN", "StackedRNNCells", "Lambda", "Masking", "Reshape", "Concatenate", "keras.layers",
     "keras.src.ops.numpy", "keras_version", "backend", "1.2.2", "2.4.0", "2.12.0", "3.10.0", "units", "activation",
     "inbound_nodes", "shared_object_id", "return_sequences", "mask_zero", "stateful", "go_backwards", "hard_sigmoid",
-    "__keras_tensor__", "__tuple__", "_CONSTANT_VALUE", "layers/lstm/cell/vars/0", "kernel:0", "bias:0"))
+    "Conv1D", "Conv2DTranspose", "SeparableConv1D", "AveragePooling1D", "UpSampling1D", "MultiHeadAttention",
+    "Attention", "Dot", "EinsumDense", "GroupNormalization", "Normalization", "Discretization", "CategoryEncoding",
+    "TFOpLambda", "SlicingOpLambda", "slice_spec", "function", "equation", "bias_axes", "output_padding",
+    "channels_first", "same", "causal", "keepdims", "axis", "__numpy__", "__ellipsis__", "__slice__",
+    "keras.src.ops.nn", "__keras_tensor__", "__tuple__", "_CONSTANT_VALUE", "layers/lstm/cell/vars/0", "kernel:0",
+    "bias:0"))
 _folder = Folder()
 
 

@@ -81,14 +81,14 @@ def configured(layer: Layer) -> Activation | None:
     """
     if layer.kind == "LeakyReLU":
         key = "negative_slope" if "negative_slope" in layer.config else "alpha"
-        return Activation.of("leaky_relu", alpha=_number(layer, key, 0.3))
+        return Activation.of("leaky_relu", alpha=number_of(layer, key, 0.3))
     if layer.kind == "ELU":
-        return Activation.of("elu", alpha=_number(layer, "alpha", 1.0))
+        return Activation.of("elu", alpha=number_of(layer, "alpha", 1.0))
     if layer.kind == "ThresholdedReLU":
-        return Activation.of("thresholded_relu", alpha=_number(layer, "theta", 1.0))
+        return Activation.of("thresholded_relu", alpha=number_of(layer, "theta", 1.0))
     if layer.kind == "Softmax":
         return Activation.of("softmax") if layer.config.get("axis", -1) in (-1, [-1]) else None
-    slope, threshold = _number(layer, "negative_slope", 0.0), _number(layer, "threshold", 0.0)
+    slope, threshold = number_of(layer, "negative_slope", 0.0), number_of(layer, "threshold", 0.0)
     most = layer.config.get("max_value")
     if most is None and threshold == 0:
         return Activation.of("leaky_relu", alpha=slope) if slope else Activation.of("relu")
@@ -99,7 +99,8 @@ def configured(layer: Layer) -> Activation | None:
     return None
 
 
-def _number(layer: Layer, key: str, default: float) -> float:
+def number_of(layer: Layer, key: str, default: float = 0.0) -> float:
+    """A setting that is a number, also as Keras 2 wrote some; `default` where it is not there or null."""
     value = layer.config.get(key)
     if isinstance(value, dict) and isinstance(value.get("value"), (int, float)):
         value = value["value"]                       # Keras 2 wrote some as {"class_name": "__numpy__", ...}

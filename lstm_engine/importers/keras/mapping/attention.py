@@ -14,6 +14,7 @@ from ..reading.config import Layer
 from .builder import Builder, Tensor
 from .core import activate
 from .registry import OWN, Arguments, Context, maps, show
+from .scaling import of_norm_one
 from .weights import check_shape
 
 # What Keras takes from the scores of masked steps before the softmax (of float32 and float64).
@@ -197,7 +198,13 @@ def dot(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     if not builder.unify(left.shape[axes[0]], right.shape[axes[1]]):
         raise FormatError(f"{layer}: inputs {show(left.shape)} and {show(right.shape)} differ in size along {axes}")
     if layer.get("normalize", bool, False):
-        raise UnsupportedError(f"{layer} with normalize is not supported; supported: without it")
+        if context.version.numbers[:2] == (3, 0):
+            raise UnsupportedError(f"{layer} with normalize in a file of Keras {context.version.text} is not "
+                                   "supported: what it divided by changed; load and save it with a later version")
+        # The least sum of squares that is divided by. Keras 3 states it of the norm.
+        least = 1e-14 if context.version.three else 1e-12
+        left, right = (of_norm_one(builder, f"{name}/{side}_normal", x, [axis], least)
+                       for side, x, axis in (("left", left, axes[0]), ("right", right, axes[1])))
     row = left.rank == 2
     if row:
         left = _expanded(builder, f"{name}/left", left, 1)

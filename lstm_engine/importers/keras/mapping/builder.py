@@ -46,6 +46,7 @@ class Builder:
         self._node_names = Names()
         self._symbols = Symbols()
         self._open_sizes = 0
+        self.narrow = ""                 # an input of whole numbers that have another width here
         self._shared: dict[Hashable, Any] = {}
         self._masks: dict[tuple[str, int], Tensor] = {}
 
@@ -53,6 +54,8 @@ class Builder:
         """An input of the graph; None in the shape becomes a symbol, the first axis is always "batch"."""
         dims = ["batch"] + [self.symbol() if size is None else size for size in shape[1:]]
         if dtype.startswith(("int", "uint")):
+            if dtype not in ("int32", "int64"):
+                self.narrow = f"{name!r} ({dtype})"
             dtype = "int64" if dtype in ("int64", "uint32", "uint64") else "int32"
         elif dtype != "bool":
             dtype = "float64" if dtype == "float64" else self.float_type
@@ -116,6 +119,14 @@ class Builder:
     def as_float(self, x: Tensor, name: str) -> Tensor:
         """x as floating-point numbers, in the dtype that it has where it is one of them."""
         return x if x.dtype.startswith("float") else self.cast(x, self.float_type, name)
+
+    def in_dtype_of_all(self, inputs: Sequence[Tensor], name: str) -> list[Tensor]:
+        """Inputs in the widest dtype among them: whole numbers stay whole among themselves."""
+        if len({x.dtype for x in inputs}) == 1:
+            return list(inputs)
+        if all(x.dtype.startswith("int") for x in inputs):
+            return [self.cast(x, "int64", name) for x in inputs]
+        return self.in_one_dtype(inputs, name)
 
     def in_one_dtype(self, inputs: Sequence[Tensor], name: str) -> list[Tensor]:
         """Inputs of an operation as floating-point numbers of the widest dtype among them, as Keras promotes them."""

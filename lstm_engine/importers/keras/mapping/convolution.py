@@ -41,6 +41,7 @@ def conv(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 def depthwise_conv(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """Each channel by itself, with `depth_multiplier` kernels."""
     count = axes_of_space(layer)
+    _refuse_groups(layer)
     x = channels_first(context.builder, layer, arguments)
     (kernel,), bias = _arrays(context, layer, 1)
     window = sizes(layer, "kernel_size", count)
@@ -54,6 +55,7 @@ def depthwise_conv(context: Context, layer: Layer, arguments: Arguments) -> Tens
 def separable_conv(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """A convolution of each channel by itself, then one of window 1 that mixes them."""
     count, where = axes_of_space(layer), layer.where
+    _refuse_groups(layer)
     x = channels_first(context.builder, layer, arguments)
     (depthwise, pointwise), bias = _arrays(context, layer, 2)
     window = sizes(layer, "kernel_size", count)
@@ -73,6 +75,7 @@ def conv_transpose(context: Context, layer: Layer, arguments: Arguments) -> Tens
     """The gradient of a convolution, as TensorFlow pads it: the smaller half of what is cut off stands in front, and
     what a stride larger than the window leaves open is filled at the end."""
     builder, count = context.builder, axes_of_space(layer)
+    _refuse_groups(layer)
     filters, window = layer.size("filters"), sizes(layer, "kernel_size", count)
     strides, dilations = sizes(layer, "strides", count), sizes(layer, "dilation_rate", count)
     same = padding(layer, "valid", "same") == "same"
@@ -106,6 +109,14 @@ def conv_transpose(context: Context, layer: Layer, arguments: Arguments) -> Tens
                          attributes={"strides": strides, "dilations": dilations, "pads": (*begin, *end),
                                      "output_padding": tuple(filled), "kernel_shape": window})
     return _finished(context, layer, y)
+
+
+def _refuse_groups(layer: Layer) -> None:
+    """Keras 2 writes `groups` for every convolution; those that are not plain have none."""
+    groups = layer.get("groups", int, 1)
+    if groups != 1:
+        raise UnsupportedError(f"{layer}: groups {groups!r:.80} is not supported; supported: 1, or a Conv1D, Conv2D or "
+                               "Conv3D of several groups")
 
 
 def _arrays(context: Context, layer: Layer, kernels: int) -> tuple[list[np.ndarray], np.ndarray | None]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from ....errors import FormatError, UnsupportedError
 from ....graph import Activate, Dense, Embedding
-from ....graph.activations import Activation
+from ....graph.activations import ROW_WISE, Activation
 from ..reading.config import Layer
-from .activations import activation, configured
+from .activations import activation, configured, number_of
 from .builder import Tensor
-from .registry import KEEP, OWN, Arguments, Context, maps, one, show
+from .registry import KEEP, KEEP_FROM_3, OWN, Arguments, Context, maps, one, show
+from .training import AUGMENTATIONS
 from .weights import check_shape
 
 
@@ -21,10 +25,17 @@ def input_layer(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 
 
 @maps("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "AlphaDropout", "GaussianDropout",
-      "GaussianNoise", "ActivityRegularization", "Identity", mask=KEEP)
+      "GaussianNoise", "ActivityRegularization", mask=KEEP)
+@maps("Identity", mask=KEEP_FROM_3)
 def nothing(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    """Layers that act in training only."""
+    """Layers that act in training only, or not at all."""
     return one(layer, arguments)
+
+
+@maps(*AUGMENTATIONS)
+def augmentation(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
+    """Of training too, but numbers of images come out as floats."""
+    return context.builder.as_float(one(layer, arguments), layer.where)
 
 
 @maps("Dense", mask=KEEP)
@@ -67,10 +78,20 @@ def embedding(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 
 def activate(context: Context, name: str, x: Tensor, function: Activation) -> Tensor:
     """Apply an activation on its own."""
-    x = context.builder.as_float(x, name)
+    builder, x = context.builder, context.builder.as_float(x, name)
     if function.name == "linear":
         return x
-    return context.builder.add(Activate, name, [x], [(name, x.shape, x.dtype)], activation=function)[0]
+    if isinstance(x.shape[-1], int):
+        return builder.add(Activate, name, [x], [(name, x.shape, x.dtype)], activation=function)[0]
+    # The core takes rows of a known size: of an open one each number is a row, or the operator does it.
+    if function.name in ROW_WISE:
+        kind = "Softmax" if function.name == "softmax" else "LogSoftmax"
+        return builder.operator(kind, name, [x], x.shape, attributes={"axis": x.rank - 1})
+    last, shape = np.array([x.rank], np.int64), (*x.shape, 1)
+    wide = builder.operator("Unsqueeze", f"{name}/each", [x, last], shape)
+    made, = builder.add(Activate, f"{name}/activated", [wide], [(f"{name}/activated", shape, x.dtype)],
+                        activation=function)
+    return builder.operator("Squeeze", name, [made, last], x.shape)
 
 
 @maps("Activation", mask=KEEP)
@@ -83,9 +104,33 @@ def relu(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     function = configured(layer)
     if function is not None:
         return activate(context, layer.where, one(layer, arguments), function)
-    settings = ", ".join(f"{key} {layer.config.get(key)}" for key in ("max_value", "negative_slope", "threshold"))
-    raise UnsupportedError(f"{layer} with {settings} is not supported; supported: one of max_value 6, negative_slope, "
-                           "threshold, or none")
+    return _relu_of_several_settings(context, layer, context.builder.as_float(one(layer, arguments), layer.where))
+
+
+def _relu_of_several_settings(context: Context, layer: Layer, x: Tensor) -> Tensor:
+    """What is above the threshold, at most max_value, and below it slope (x - threshold)."""
+    builder, name = context.builder, layer.where
+    slope, threshold, most = (number_of(layer, key) for key in ("negative_slope", "threshold", "max_value"))
+
+    def number(value: float) -> np.ndarray:
+        return np.array(value, x.dtype)
+
+    with np.errstate(all="ignore"):                         # numbers beyond float32 are infinite in Keras too
+        if threshold:
+            above = builder.operator("Greater", f"{name}/above", [x, number(threshold)], x.shape, "bool")
+            made = builder.operator("Where", f"{name}/kept", [above, x, number(0)], x.shape, x.dtype)
+        else:
+            made = activate(context, f"{name}/kept", x, Activation.of("relu"))
+        if layer.config.get("max_value") is not None:
+            # Clipped at 0 too: what is above a negative threshold may be below it.
+            made = builder.operator("Max", f"{name}/least", [made, number(0)], x.shape)
+            made = builder.operator("Min", f"{name}/most", [made, number(most)], x.shape)
+        if slope:
+            short = builder.operator("Sub", f"{name}/short", [number(threshold), x], x.shape, x.dtype)
+            short = activate(context, f"{name}/below", short, Activation.of("relu"))
+            short = builder.operator("Mul", f"{name}/slope", [short, number(slope)], x.shape)
+            made = builder.operator("Sub", name, [made, short], x.shape)
+    return made
 
 
 @maps("Softmax", mask=KEEP)
@@ -95,6 +140,8 @@ def softmax(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
         raise UnsupportedError(f"{layer} of a masked input is not supported; supported: softmax without a mask")
     axis = layer.config.get("axis", -1)
     axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
+    if isinstance(axis, list):
+        return _softmax_over_several(context, layer, context.builder.as_float(x, layer.where), axis)
     if type(axis) is not int or not -x.rank <= axis < x.rank:
         raise UnsupportedError(f"{layer}: axis {axis!r:.80} is not supported; supported: one axis of "
                                f"{show(x.shape)}")
@@ -102,6 +149,21 @@ def softmax(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
         return activate(context, layer.where, x, Activation.of("softmax"))
     x = context.builder.as_float(x, layer.where)
     return context.builder.operator("Softmax", layer.where, [x], x.shape, attributes={"axis": axis})
+
+
+def _softmax_over_several(context: Context, layer: Layer, x: Tensor, axis: list[Any]) -> Tensor:
+    """exp(x) over the sum of it along several axes, each shifted by the greatest first."""
+    builder, name = context.builder, layer.where
+    if not axis or not all(type(entry) is int and -x.rank <= entry < x.rank and entry % x.rank for entry in axis):
+        raise UnsupportedError(f"{layer}: axis {axis!r:.80} is not supported; supported: axes of {show(x.shape)} other "
+                               "than the batch")
+    axes = np.array(sorted({entry % x.rank for entry in axis}), np.int64)
+    shape = [1 if place in axes else size for place, size in enumerate(x.shape)]
+    most = builder.operator("ReduceMax", f"{name}/most", [x, axes], shape, attributes={"keepdims": 1})
+    made = builder.operator("Sub", f"{name}/shifted", [x, most], x.shape)
+    made = builder.operator("Exp", f"{name}/exp", [made], x.shape)
+    total = builder.operator("ReduceSum", f"{name}/total", [made, axes], shape, attributes={"keepdims": 1})
+    return builder.operator("Div", name, [made, total], x.shape)
 
 
 @maps("PReLU", mask=KEEP)

@@ -15,8 +15,9 @@ from ..reading.calls import bound_of
 from ..reading.config import Layer
 from ..reading.settings import Settings
 from .builder import Tensor
-from .operations import operand
-from .registry import Arguments, Context, apply, maps
+from .operations import axes_given, operand
+from .registry import OWN, Arguments, Context, apply, maps
+from .scaling import of_norm_one
 
 # Names of arguments there and here; what is not named here is the same.
 _Renamed = dict[str, str]
@@ -68,7 +69,7 @@ _FUNCTIONS: dict[str, tuple[str, _Renamed]] = {
 _IDLE: dict[str, tuple[Any, ...]] = {
     "name": (), "conjugate": (False,), "validate_indices": (), "batch_dims": (0,), "reduction_indices": (None,),
     "exclusive": (False,), "reverse": (False,), "on_value": (None, 1), "off_value": (None, 0), "optimize": (),
-    "adjoint_a": (False,), "adjoint_b": (False,), "a_is_sparse": (False,), "b_is_sparse": (False,),
+    "a_is_sparse": (False,), "b_is_sparse": (False,),
     "grad_a": (False,), "grad_b": (False,), "num": (None,)}
 
 
@@ -95,7 +96,7 @@ def _index(layer: Layer, entry: Any) -> Any:
     raise UnsupportedError(f"{layer}: the index {entry!r:.80} is not supported; supported: constant numbers and slices")
 
 
-@maps("TFOpLambda")
+@maps("TFOpLambda", mask=OWN)                          # what the operation does to it
 def function(context: Context, layer: Layer, arguments: Arguments) -> list[Tensor]:
     called = layer.get("function", str)
     if called == "math.l2_normalize":
@@ -126,12 +127,10 @@ def _l2_normalized(context: Context, layer: Layer, arguments: Arguments) -> Tens
     arguments.read |= {"name", "dim"}
     if arguments.kwargs.get("dim") is not None:
         raise UnsupportedError(f"{layer} with dim is not supported; supported: axis")
-    square = builder.operator("Mul", f"{name}/square", [x, x], x.shape)
-    inner = Layer(layer.name, "ops.Sum", Settings(), f"{name}/sum", layer.path)
-    total, = apply(context, inner, [square], {"axis": axis, "keepdims": True})
-    least = builder.operator("Max", f"{name}/least", [total, operand(layer, epsilon, x)], total.shape)
-    root = builder.operator("Sqrt", f"{name}/norm", [least], total.shape)
-    return builder.operator("Div", name, [x, root], x.shape)
+    least = operand(layer, epsilon, x)
+    if isinstance(least, Tensor):
+        raise UnsupportedError(f"{layer} with a computed epsilon is not supported; supported: a number")
+    return of_norm_one(builder, name, x, axes_given(layer, axis, x.rank), least)
 
 
 def _call(context: Context, layer: Layer, kind: str, args: list[Any], kwargs: dict[str, Any]) -> list[Tensor]:
@@ -149,6 +148,9 @@ def _operands(layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> dict[str
 
 
 def _matmul(layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    for side in "ab":                                          # of real numbers the adjoint is the transpose
+        if kwargs.pop(f"adjoint_{side}", False):
+            kwargs[f"transpose_{side}"] = True
     if kwargs.get("output_type", 0) is None:
         kwargs.pop("output_type")
     return _operands(layer, args, kwargs)
@@ -200,7 +202,10 @@ def _taken(layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> dict[str, A
     return kwargs
 
 
-def _over_all(layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+def _reduced(layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    if layer.config.get("function") == "math.reduce_mean" and not args[0].dtype.startswith("float"):
+        raise UnsupportedError(f"{layer} of whole numbers is not supported: TensorFlow rounds their mean down; "
+                               "supported: floating-point tensors")
     if kwargs.get("keepdims", False) is None:
         kwargs.pop("keepdims")
     return kwargs
@@ -209,6 +214,6 @@ def _over_all(layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> dict[str
 _SPECIAL: dict[str, Callable[[Layer, list[Any], dict[str, Any]], dict[str, Any]]] = {
     **{kind: _operands for kind, renamed in _FUNCTIONS.values() if set(renamed.values()) == {"x1", "x2"}
        and kind not in ("Where",)},
-    **{kind: _over_all for kind, renamed in _FUNCTIONS.values() if renamed is _REDUCED},
+    **{kind: _reduced for kind, renamed in _FUNCTIONS.values() if renamed is _REDUCED},
     "Matmul": _matmul, "Softmax": _softmax, "LogSoftmax": _softmax, "LeakyRelu": _leaky, "Gelu": _gelu,
     "Split": _sections, "Argmax": _places, "Argmin": _places, "OneHot": _one_hot, "Pad": _pad, "Take": _taken}

@@ -10,7 +10,7 @@ from ....errors import FormatError
 from ....graph.nodes import Dim
 from ..reading.config import Layer
 from .builder import Builder, Tensor
-from .registry import OWN, Arguments, Context, maps, show
+from .registry import OWN, Arguments, Context, check_width, maps, show
 
 _FOLDS = {"Add": "Add", "Subtract": "Sub", "Multiply": "Mul", "Average": "Add", "Maximum": "Max", "Minimum": "Min"}
 
@@ -22,7 +22,11 @@ def merge(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     if len(arguments.x) < 2 or layer.kind == "Subtract" and len(arguments.x) != 2:
         raise FormatError(f"{layer} is called with {len(arguments.x)} inputs; expected "
                           f"{'2' if layer.kind == 'Subtract' else 'at least 2'}")
-    inputs = _equal_ranks(builder, name, builder.in_one_dtype(arguments.x, name))
+    # Whole numbers stay whole, but for their mean.
+    floats = layer.kind == "Average" or any(x.dtype == "bool" for x in arguments.x)
+    promoted = builder.in_one_dtype if floats else builder.in_dtype_of_all
+    inputs = _equal_ranks(builder, name, promoted(arguments.x, name))
+    check_width(context, layer, inputs)
     masks = [x.mask for x in arguments.x]
     if context.version.merges_heed_masks and layer.kind in ("Multiply", "Maximum", "Minimum") and any(masks):
         fold = _masked_product if layer.kind == "Multiply" else _masked_extreme
@@ -135,7 +139,7 @@ def _masked_extreme(builder: Builder, layer: Layer, inputs: list[Tensor]) -> Ten
 def concatenate(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """Along one axis; masks are joined over features, and laid end to end over time."""
     builder, name = context.builder, layer.where
-    inputs = builder.in_one_dtype(arguments.x, name)
+    inputs = builder.in_dtype_of_all(arguments.x, name)
     rank = inputs[0].rank if inputs else 0
     axis = layer.get("axis", int, -1)
     axis = axis + rank if axis < 0 else axis

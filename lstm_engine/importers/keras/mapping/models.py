@@ -12,7 +12,7 @@ from ...order import Circle, in_order
 from ..reading.calls import MAX_SIZE, Call, Ref
 from ..reading.config import Layer, flatten
 from .builder import Builder, Tensor
-from .registry import OWN, Arguments, Context, apply, maps, policy_name
+from .registry import OWN, Arguments, Context, apply, dtype_name, maps, policy_name
 
 
 def to_graph(context: Context, model: Layer, metadata: dict[str, str]) -> Graph:
@@ -88,9 +88,7 @@ def _declared(layer: Layer) -> tuple[Any, str]:
     if shape is None and isinstance(config.get("input_shape"), list):
         shape = [None, *config["input_shape"]]
     dtype = config.get("dtype") if layer.kind == "InputLayer" else config.get("input_dtype")
-    if isinstance(dtype, dict):
-        dtype = (dtype.get("config") or {}).get("name")
-    return shape, dtype if isinstance(dtype, str) else "float32"
+    return shape, dtype_name(layer, dtype) or "float32"
 
 
 def _input(builder: Builder, name: str, layer: Layer, shape: Any, dtype: str) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from .activations import named
 from .builder import Builder, Tensor
 from .core import activate
 from .merging import broadcast, concat
-from .registry import Arguments, Context, maps, one, show
+from .registry import OWN, Arguments, Context, check_width, maps, one, policy_name, show
 from .shaping import all_last, any_last
 from .shaping import reshape as reshaped
 
@@ -33,6 +34,9 @@ _ACTIVATE = {"Relu": "relu", "Relu6": "relu6", "Sigmoid": "sigmoid", "Tanh": "ta
              "Selu": "selu", "HardTanh": "hard_tanh", "LogSigmoid": "log_sigmoid"}
 
 
+_OF_WHOLE = frozenset({"ops.Negative", "ops.Absolute", "ops.Abs", "ops.Sign", "ops.Square"})     # stay whole
+
+
 def _ops(*names: str) -> tuple[str, ...]:
     return tuple(f"ops.{name}" for name in names)
 
@@ -40,7 +44,8 @@ def _ops(*names: str) -> tuple[str, ...]:
 def operand(layer: Layer, value: Any, like: Tensor) -> Tensor | np.ndarray:
     if isinstance(value, Tensor):
         return value
-    if isinstance(value, (int, float, bool)) and like.dtype != "bool" and abs(value) < 2**31:
+    fits = isinstance(value, (int, bool)) or isinstance(value, float) and like.dtype.startswith("float")
+    if fits and like.dtype != "bool" and abs(value) < 2**31:
         return np.array(value, like.dtype)
     raise UnsupportedError(f"{layer} with {value!r:.80} is not supported; supported: tensors and numbers")
 
@@ -59,7 +64,7 @@ def axis_of(layer: Layer, value: Any, rank: int) -> int:
     return value % rank
 
 
-def _axes(layer: Layer, value: Any, rank: int) -> tuple[int, ...]:
+def axes_given(layer: Layer, value: Any, rank: int) -> tuple[int, ...]:
     if value is None:
         raise UnsupportedError(f"{layer} over all axes is not supported; supported: given axes other than the batch")
     axes = tuple(axis_of(layer, entry, rank) for entry in (value if isinstance(value, list) else [value]))
@@ -85,6 +90,8 @@ def binary(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     whole = all(value.dtype.startswith(("int", "uint")) if isinstance(value, Tensor) else type(value) is int
                 for value in values)
     like = arguments.x[0]
+    if whole and kind not in _COMPARE:
+        check_width(context, layer, arguments.x)
     if not whole or kind in ("TrueDivide", "Divide"):
         floats = iter(builder.in_one_dtype([value for value in values if isinstance(value, Tensor)], name))
         values = [next(floats) if isinstance(value, Tensor) else value for value in values]
@@ -122,7 +129,7 @@ def logical_not(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 @maps(*_ops("Any", "All"))
 def any_all(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     x = one(layer, arguments)
-    axes = _axes(layer, arguments.setting(layer, "axis", 1), x.rank)
+    axes = axes_given(layer, arguments.setting(layer, "axis", 1), x.rank)
     if x.dtype != "bool":
         raise UnsupportedError(f"{layer} of {x.dtype} is not supported; supported: masks")
     reduce = any_last if layer.kind == "ops.Any" else all_last
@@ -141,8 +148,10 @@ def filled_like(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 
 @maps(*_ops(*_UNARY, "Square", "Rsqrt"))
 def unary(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    builder = context.builder
-    x = builder.as_float(one(layer, arguments), layer.where)
+    builder, x = context.builder, one(layer, arguments)
+    if layer.kind not in _OF_WHOLE or x.dtype == "bool":
+        x = builder.as_float(x, layer.where)
+    check_width(context, layer, [x])
     if layer.kind == "ops.Square":
         return builder.operator("Mul", layer.where, [x, x], x.shape)
     if layer.kind == "ops.Rsqrt":
@@ -176,10 +185,16 @@ def activation(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 
 @maps(*_ops(*_REDUCE))
 def reduction(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    builder = context.builder
-    x = builder.as_float(one(layer, arguments), layer.where)
-    axes = _axes(layer, arguments.setting(layer, "axis", 1), x.rank)
+    builder, x = context.builder, one(layer, arguments)
+    axes = axes_given(layer, arguments.setting(layer, "axis", 1), x.rank)
     keep = bool(arguments.setting(layer, "keepdims", 2, False))
+    if x.dtype == "bool" and layer.kind in ("ops.Max", "ops.Min"):
+        return (any_last if layer.kind == "ops.Max" else all_last)(builder, layer.where, x, axes, keep)
+    if layer.kind == "ops.Mean":
+        x = builder.as_float(x, layer.where)
+    elif x.dtype == "bool":
+        x = builder.cast(x, "int32", layer.where)
+    check_width(context, layer, [x])
     if arguments.setting(layer, "initial", 3) is not None:
         raise UnsupportedError(f"{layer} with an initial value is not supported")
     shape = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape) if keep or axis not in axes)
@@ -187,17 +202,25 @@ def reduction(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
                             attributes={"keepdims": int(keep)})
 
 
-@maps("ops.ConvertToTensor")
-def convert_to_tensor(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    """What is a tensor already, in another dtype if one is given."""
-    x, dtype = one(layer, arguments), arguments.setting(layer, "dtype", 1)
-    return x if dtype is None else context.builder.cast(x, dtype_of(context, layer, dtype), layer.where)
-
-
-@maps("ops.Cast")
+@maps("ops.ConvertToTensor", "ops.Cast", mask=OWN)
 def cast(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    dtype = dtype_of(context, layer, arguments.setting(layer, "dtype", 1))
-    return context.builder.cast(one(layer, arguments), dtype, layer.where)
+    """x in the dtype that is given. What has it already comes out as it is, in Keras too, with its mask."""
+    x, dtype = one(layer, arguments), arguments.setting(layer, "dtype", 1)
+    if dtype is None and layer.kind == "ops.ConvertToTensor":
+        return x
+    made = context.builder.cast(x, dtype_of(context, layer, dtype), layer.where)
+    if made is not x:
+        return replace(made, mask=None)
+    if x.mask is not None and x.dtype.startswith("float"):
+        ours = ("", x.dtype, "float64")
+        other = next((str(other) for other in context.applied.values()
+                      if "float" in policy_name(other) and policy_name(other) not in ours), "")
+        if dtype != x.dtype or other:
+            raise UnsupportedError(f"{layer} of a masked tensor to {dtype} is not supported in a model whose numbers "
+                                   f"are {x.dtype} here and not all in Keras{f' ({other})' if other else ''}: whether "
+                                   "the mask goes on depends on that; supported: without the cast, or a model of one "
+                                   "type")
+    return x
 
 
 def dtype_of(context: Context, layer: Layer, dtype: Any) -> str:
@@ -225,8 +248,7 @@ def concatenate(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     if axis == 0 or any(other.rank != x[0].rank for other in x):
         raise UnsupportedError(f"{layer} of {' and '.join(show(each.shape) for each in x)} on axis {axis} is not "
                                "supported; supported: equal ranks, another axis than the batch")
-    if len({each.dtype for each in x}) > 1:
-        x = context.builder.in_one_dtype(x, layer.where)
+    x = context.builder.in_dtype_of_all(x, layer.where)
     return concat(context.builder, layer, layer.where, x, axis)
 
 
@@ -255,7 +277,7 @@ def _unsqueeze(builder: Builder, name: str, x: Tensor, axis: int) -> Tensor:
 @maps("ops.Squeeze")
 def squeeze(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     x = one(layer, arguments)
-    axes = _axes(layer, arguments.setting(layer, "axis", 1), x.rank)
+    axes = axes_given(layer, arguments.setting(layer, "axis", 1), x.rank)
     if any(x.shape[axis] != 1 for axis in axes):
         raise FormatError(f"{layer}: its input has the shape {show(x.shape)}; expected 1 on the axes {list(axes)}")
     shape = tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
@@ -302,7 +324,7 @@ def reshape(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 @maps("ops.Flip")
 def flip(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     x = one(layer, arguments)
-    axes = _axes(layer, arguments.setting(layer, "axis", 1), x.rank)
+    axes = axes_given(layer, arguments.setting(layer, "axis", 1), x.rank)
     for axis in axes:
         x = context.builder.slice(x, layer.where, axis, -1, None, -1)
     return x

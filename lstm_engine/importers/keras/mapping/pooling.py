@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from ....errors import FormatError
 from ....graph import Pool
 from ..reading.config import Layer
 from .builder import Tensor
-from .registry import DROP, Arguments, Context, maps, one
+from .registry import DROP, Arguments, Context, maps, one, show
 from .spatial import axes_of_space, channels_first, channels_last, in_its_format, padding, sizes, windowed
 
 
@@ -38,10 +39,16 @@ def pool(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     mean, keep = "Av" in layer.kind, layer.get("keepdims", bool, False)
     x = builder.as_float(one(layer, arguments, axes_of_space(layer) + 2), name)
     last = channels_last(layer)
-    if x.rank == 3 and last:
+    if x.rank == 3 and (last or mean and arguments.mask is not None):
+        if not last:                                        # [batch, features, time], whose mask is of the time
+            x = builder.operator("Transpose", f"{name}/channels_last", [x], (x.shape[0], x.shape[2], x.shape[1]),
+                                 attributes={"perm": (0, 2, 1)})
         made = _over_steps(context, layer, arguments, x, mean)
-        return made if not keep else builder.operator("Unsqueeze", f"{name}/keepdims", [made, np.array([1], np.int64)],
-                                                      (x.shape[0], 1, x.shape[2]))
+        if not keep:
+            return made
+        batch, features = made.shape
+        return builder.operator("Unsqueeze", f"{name}/keepdims", [made, np.array([1 if last else 2], np.int64)],
+                                (batch, 1, features) if last else (batch, features, 1))
     axes = tuple(range(1, x.rank - 1)) if last else tuple(range(2, x.rank))
     shape = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape) if keep or axis not in axes)
     return builder.operator("ReduceMean" if mean else "ReduceMax", name, [x, np.array(axes, np.int64)], shape,
@@ -53,6 +60,8 @@ def _over_steps(context: Context, layer: Layer, arguments: Arguments, x: Tensor,
     batch, time, features = x.shape
     if not mean or arguments.mask is None:
         return builder.add(Pool, name, [x], [(name, (batch, features), x.dtype)], kind="mean" if mean else "max")[0]
+    if not builder.unify(time, arguments.mask.shape[1]):
+        raise FormatError(f"{layer}: its mask has the shape {show(arguments.mask.shape)}; expected [batch, {time}]")
     last, steps = np.array([2], np.int64), np.array([1], np.int64)
     mask = builder.operator("Unsqueeze", f"{name}/mask", [arguments.mask, last], (batch, time, 1))
     kept = builder.operator("Where", f"{name}/kept", [mask, x, np.zeros((), x.dtype)], x.shape, x.dtype)

@@ -7,7 +7,7 @@ or makes its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -97,12 +97,13 @@ class Context:
 
 Mapping_ = Callable[[Context, Layer, Arguments], "Tensor | list[Tensor]"]
 _Function = TypeVar("_Function", bound=Mapping_)
-KEEP, DROP, OWN = "keep", "drop", "own"
+KEEP, KEEP_FROM_3, DROP, OWN = "keep", "keep from 3", "drop", "own"
 _TABLE: dict[str, tuple[Mapping_, str, tuple[str, ...]]] = {}
 
 
 def maps(*kinds: str, mask: str = DROP, call: tuple[str, ...] = ()) -> Callable[[_Function], _Function]:
-    """Register a mapping. mask: its output carries the input's mask (KEEP), none (DROP), or what it sets (OWN).
+    """Register a mapping. mask: its output carries the input's mask (KEEP; in Keras 3 alone KEEP_FROM_3), none (DROP),
+    or what it sets (OWN).
 
     call: what the layer's own `call` takes behind its input and mask, in order; the mapping asks for each by `setting`.
     """
@@ -122,8 +123,10 @@ def kinds() -> frozenset[str]:
     return frozenset(_TABLE)
 
 
-def known_layers() -> str:
-    """The supported classes, for messages."""
+def known_layers(kind: str = "") -> str:
+    """The supported classes, for messages; the operations of keras.ops, if `kind` is one."""
+    if kind.startswith("ops."):
+        return ", ".join(sorted(known.removeprefix("ops.") for known in _TABLE if known.startswith("ops.")))
     return ", ".join(sorted([*(kind for kind in _TABLE if not kind.startswith("ops.")), "Sequential", "Functional"]))
 
 
@@ -150,13 +153,14 @@ def apply(context: Context, layer: Layer, args: list[Any], kwargs: dict[str, Any
         arguments = Arguments(tensors, args=args, kwargs=kwargs)
         made = function(context, layer, arguments)
         arguments.check_all_read(layer)
-        return [replace(tensor, mask=None) for tensor in _listed(made)]
+        return _listed(made) if mask_rule == OWN else [replace(tensor, mask=None) for tensor in _listed(made)]
     arguments = _arguments(context, layer, args, kwargs)
     outputs = _listed(function(context, layer, arguments))
     arguments.check_all_read(layer)
     if mask_rule == OWN:
         return outputs
-    return [replace(tensor, mask=arguments.previous if mask_rule == KEEP else None) for tensor in outputs]
+    kept = mask_rule == KEEP or mask_rule == KEEP_FROM_3 and context.version.three
+    return [replace(tensor, mask=arguments.previous if kept else None) for tensor in outputs]
 
 
 def _listed(made: Tensor | list[Tensor]) -> list[Tensor]:
@@ -224,10 +228,17 @@ def _autocast(context: Context, layer: Layer, x: Tensor) -> Tensor:
 
 def policy_name(layer: Layer) -> str:
     """What a layer's configuration says of its dtype: "float32", "mixed_float16", ...; "" where it says nothing."""
-    policy = layer.config.get("dtype")
-    if isinstance(policy, dict):
-        policy = (policy.get("config") or {}).get("name")
-    return policy if isinstance(policy, str) else ""
+    return dtype_name(layer, layer.config.get("dtype"))
+
+
+def dtype_name(layer: Layer, dtype: Any) -> str:
+    """The name of a dtype, or of the policy that an object describes. Raises FormatError for an object without one."""
+    if isinstance(dtype, dict):
+        config = dtype.get("config")
+        if not isinstance(config, (dict, type(None))):
+            raise FormatError(f"{layer}: the config of its dtype policy is {config!r:.80}; expected an object")
+        dtype = (config or {}).get("name")
+    return dtype if isinstance(dtype, str) else ""
 
 
 def check_plain_dtype(layer: Layer) -> None:
@@ -236,6 +247,15 @@ def check_plain_dtype(layer: Layer) -> None:
     if isinstance(policy, dict) and policy.get("class_name") not in ("DTypePolicy", "FloatDTypePolicy", "Policy", None):
         raise UnsupportedError(f"{layer}: the dtype policy {policy['class_name']!r:.80} is not supported; supported: "
                                "float32, float64, and float16, bfloat16 and mixed ones, which are widened")
+
+
+def check_width(context: Context, layer: Layer, operands: Sequence[Tensor]) -> None:
+    """Raise UnsupportedError for whole numbers that may wrap in Keras, where they are narrower than they are here."""
+    narrow = context.builder.narrow
+    if narrow and all(x.dtype.startswith("int") for x in operands):
+        raise UnsupportedError(f"{layer} of whole numbers is not supported in a model whose input {narrow} is neither "
+                               "int32 nor int64: they wrap; supported: int32 and int64 inputs, or a cast to float32 "
+                               "first")
 
 
 def one(layer: Layer, arguments: Arguments, rank: int | None = None) -> Tensor:

@@ -75,10 +75,10 @@ def up_sampling(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
                                 (*before, size, 1, *after))
         often = np.array([times if place == axis + 1 else 1 for place in range(x.rank + 1)], np.int64)
         wide = builder.operator("Expand", f"{name}/repeated", [wide, often], (*before, size, times, *after))
-        others = [dim for dim in (*before[1:], *after)]
-        if not all(isinstance(dim, int) for dim in others):
+        made = [*before[1:], size * times if isinstance(size, int) else size, *after]
+        target = [dim if isinstance(dim, int) else -1 for dim in made]
+        if target.count(-1) > 1:
             raise UnsupportedError(f"{layer}: more than one size of its input {show(x.shape)} is not known; supported: "
                                    "one")
-        target = [*before[1:], size * times if isinstance(size, int) else -1, *after]
-        x = reshape(builder, name, wide, [int(dim) for dim in target])
+        x = reshape(builder, name, wide, target)
     return x

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,10 +11,10 @@ from ....errors import FormatError, UnsupportedError
 from ..reading.config import Layer, flatten
 from .builder import Builder, Tensor
 from .normalization import axes_of
-from .registry import KEEP, Arguments, Context, maps, one, show
+from .registry import KEEP, KEEP_FROM_3, Arguments, Context, maps, one, show
 
 
-@maps("Normalization")
+@maps("Normalization", mask=KEEP_FROM_3)
 def normalization(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """(x - mean) / max(sqrt(variance), 1e-7) with what `adapt` found or the layer was given; invert: back again."""
     builder, name = context.builder, layer.where
@@ -65,7 +66,28 @@ def _numbers(layer: Layer, key: str, value: object) -> np.ndarray:
     return numbers if isinstance(value, list) else numbers.reshape(())
 
 
-@maps("Rescaling", mask=KEEP)
+@maps("UnitNormalization", mask=KEEP)
+def unit_normalization(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
+    x = context.builder.as_float(one(layer, arguments), layer.where)
+    axes = axes_of(layer, x)
+    if 0 in axes:
+        raise UnsupportedError(f"{layer} by sample is not supported; supported: the other axes")
+    # The least norm that is divided by: 1e-6 until Keras 3.6 made it 1e-12.
+    return of_norm_one(context.builder, layer.where, x, axes, 1e-24 if context.version.numbers >= (3, 6) else 1e-12)
+
+
+def of_norm_one(builder: Builder, name: str, x: Tensor, axes: Sequence[int], least: float | np.ndarray) -> Tensor:
+    """x / sqrt(max(the sum of its squares along some axes, least))."""
+    shape = [1 if axis in axes else size for axis, size in enumerate(x.shape)]
+    square = builder.operator("Mul", f"{name}/square", [x, x], x.shape)
+    total = builder.operator("ReduceSum", f"{name}/sum", [square, np.array(sorted(axes), np.int64)], shape,
+                             attributes={"keepdims": 1})
+    kept = builder.operator("Max", f"{name}/least", [total, np.array(least, x.dtype)], shape)
+    norm = builder.operator("Sqrt", f"{name}/norm", [kept], shape)
+    return builder.operator("Div", name, [x, norm], x.shape)
+
+
+@maps("Rescaling", mask=KEEP_FROM_3)
 def rescaling(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """x * scale + offset."""
     builder, name = context.builder, layer.where

@@ -9,11 +9,11 @@ import numpy as np
 from ....errors import FormatError, UnsupportedError
 from ....graph.nodes import Dim
 from ..reading.calls import MAX_SIZE
-from ..reading.config import Layer
+from ..reading.config import Layer, flatten
 from .builder import Builder, Tensor
 from .merging import broadcast
 from .operations import axis_of, dtype_of, operand
-from .registry import Arguments, Context, maps, one, show
+from .registry import Arguments, Context, check_width, maps, one, show
 from .shaping import reshape
 
 
@@ -76,6 +76,16 @@ def einsum(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
                             attributes={"equation": subscripts})
 
 
+def _places(layer: Layer, indices: Any) -> np.ndarray:
+    """Constant indices, a number or nested lists of them."""
+    leaves = _ints(layer, "indices", list(flatten(indices)), least=-MAX_SIZE)
+    try:
+        places: np.ndarray = np.array(leaves, np.int64).reshape(np.shape(indices))
+    except ValueError:
+        raise FormatError(f"{layer}: indices is {indices!r:.80}; expected lists of equal lengths") from None
+    return places
+
+
 @maps("ops.Take")
 def take(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     x, indices = arguments.x[0], arguments.setting(layer, "indices", 1)
@@ -84,11 +94,10 @@ def take(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
         raise UnsupportedError(f"{layer} over the batch is not supported; supported: the other axes")
     if isinstance(indices, Tensor):
         raise UnsupportedError(f"{layer} at places that are computed is not supported; supported: constant places")
-    places = np.array(_ints(layer, "indices", indices, least=-MAX_SIZE), np.int64)
+    places = _places(layer, indices)
     size = x.shape[axis]
     if isinstance(size, int) and places.size and not (-size <= places.min() and places.max() < size):
         raise FormatError(f"{layer}: places {indices!r:.80} are beyond the shape {show(x.shape)}")
-    places = places if isinstance(indices, (list, tuple)) else places.reshape(())
     return context.builder.operator("Gather", layer.where, [x, places],
                                     (*x.shape[:axis], *places.shape, *x.shape[axis + 1:]), attributes={"axis": axis})
 
@@ -148,8 +157,10 @@ def where(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 @maps("ops.Clip")
 def clip(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     x = one(layer, arguments)
-    bounds = [operand(layer, arguments.setting(layer, key, place), x)
-              for place, key in enumerate(("x_min", "x_max"), 1)]
+    given = [arguments.setting(layer, key, place) for place, key in enumerate(("x_min", "x_max"), 1)]
+    if any(isinstance(bound, float) for bound in given):
+        x = context.builder.as_float(x, layer.where)
+    bounds = [operand(layer, bound, x) for bound in given]
     if any(isinstance(bound, Tensor) for bound in bounds):
         raise UnsupportedError(f"{layer} between computed bounds is not supported; supported: numbers")
     # The lower bound first, then the upper, which wins where they cross.
@@ -230,6 +241,7 @@ def cumsum(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     if axis == 0 or arguments.setting(layer, "dtype", 2) is not None:
         raise UnsupportedError(f"{layer} over the batch, or in another dtype, is not supported; supported: the other "
                                "axes")
+    check_width(context, layer, [x])
     return context.builder.operator("CumSum", layer.where, [x, np.array(axis, np.int64)], x.shape)
 
 

@@ -9,6 +9,9 @@ from ..reading.parts import parts
 _RATES = ("rate", "stddev", "sigma", "dropout", "recurrent_dropout", "dropout_W", "dropout_U")
 _RANDOM = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "AlphaDropout", "GaussianDropout",
            "GaussianNoise")
+# Images are turned, moved, made brighter, ... in training alone; their settings say how.
+AUGMENTATIONS = ("RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom", "RandomContrast",
+                 "RandomBrightness")
 
 
 def refuse_training(tree: Tree, version: Version, layer: Layer) -> None:
@@ -27,6 +30,9 @@ def _does(version: Version, layer: Layer) -> str | None:
         # From TensorFlow 2 a frozen one keeps to its moving statistics all the same.
         frozen = layer.config.get("trainable") is False and version.numbers >= (2, 4)
         return None if frozen else "uses the statistics of the batch"
+    if layer.kind in AUGMENTATIONS:
+        # Keras 3 writes their default, which is true, and predict() overrides it.
+        return None if version.three else "changes images at random"
     rates = [key for key in _RATES if layer.config.get(key)]
     if rates and (layer.kind in _RANDOM or rates != ["rate"]):
         return f"has {rates[0]} {layer.config[rates[0]]!r:.80} and is random"

@@ -8,6 +8,7 @@ from typing import Any
 
 from ....errors import UnsupportedError
 from ..reading.config import Layer
+from .training import AUGMENTATIONS
 
 # What numbers the arrays began with, and what a loss adds for them, is past when they are in a file. Keras 1 called
 # initializers "init", "inner_init", "beta_init".
@@ -35,6 +36,9 @@ HARMLESS_IN = {
     **dict.fromkeys(("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "AlphaDropout",
                      "GaussianDropout", "GaussianNoise", "ActivityRegularization"),
                     ("rate", "noise_shape", "stddev", "sigma", "l1", "l2", "data_format", "dim_ordering")),
+    **dict.fromkeys(AUGMENTATIONS, ("data_format", "factor", "mode", "height_factor", "width_factor", "fill_mode",
+                                    "fill_value", "interpolation", "value_range")),
+    "MultiHeadAttention": ("query_shape", "key_shape", "value_shape"),      # the inputs' own
     "BatchNormalization": ("fused", "renorm_momentum", "virtual_batch_size"),
     **dict.fromkeys(("Sequential", "Functional"), ("input_layers", "output_layers", "layers")),
 }

@@ -26,6 +26,20 @@ _FOREIGN_CODE = {
     "TorchModuleWrapper": "it holds a pickled PyTorch module", "JaxLayer": "it holds JAX code",
     "FlaxLayer": "it holds Flax code",
 }
+# Layers that are refused for what they are, with what to do; "{name}" is the layer's.
+_BEHIND = "convert the model behind it, keras.Model(the input of the layer that follows, model.output), and give it "
+_VOCABULARY = "; get_vocabulary() of that layer lists what the ids mean"
+_TEXTS = (f"its inputs are texts, and a model here takes numbers: {_BEHIND}ids = model.get_layer({{name!r}})(texts)"
+          f"{_VOCABULARY}")
+_LOOKED_UP = (f"where its categories stand is not in the graph: {_BEHIND}ids = model.get_layer({{name!r}})(values)"
+              f"{_VOCABULARY}")
+_HASHED = f"its hashes are TensorFlow's own: {_BEHIND}bins = model.get_layer({{name!r}})(values)"
+_IMAGES_OVER_TIME = (
+    "a recurrent layer whose states are images is not computed here; Keras on PyTorch writes the steps out where their "
+    "number is fixed: call the model once, model.export('m.onnx', format='onnx'), and convert that")
+_REFUSED = {"StringLookup": _TEXTS, "TextVectorization": _TEXTS, "IntegerLookup": _LOOKED_UP, "Hashing": _HASHED,
+            "HashedCrossing": _HASHED, "ConvLSTM1D": _IMAGES_OVER_TIME, "ConvLSTM2D": _IMAGES_OVER_TIME,
+            "ConvLSTM3D": _IMAGES_OVER_TIME}
 
 
 @dataclass(frozen=True)
@@ -154,10 +168,11 @@ def snake_case(name: str) -> str:
 class Tree:
     """Builds the tree of layers of one configuration.
 
-    supported: whether a kind has a mapping; `known`: the names for the message about one that has not.
+    supported: whether a kind has a mapping; `known`: the names for the message about one that has not,
+    of its sort.
     """
 
-    def __init__(self, version: Version, supported: Callable[[str], bool], known: Callable[[], str]) -> None:
+    def __init__(self, version: Version, supported: Callable[[str], bool], known: Callable[[str], str]) -> None:
         self._version, self._supported, self._known = version, supported, known
 
     def model(self, entry: Any) -> Layer:
@@ -200,18 +215,22 @@ class Tree:
         if name in _FOREIGN_CODE:
             raise UnsupportedError(f"layer {where!r} ({name}) is refused: {_FOREIGN_CODE[name]}, and code from a file "
                                    "is never run")
+        if name in _REFUSED:
+            raise UnsupportedError(f"layer {where!r} ({name}) is refused: {_REFUSED[name].format(name=where)}")
         ours = module is None or isinstance(module, str) and _MODULES.match(module)
         if not ours or ">" in name or registered not in (None, name):
             custom = registered if isinstance(registered, str) else f"{module}.{name}"
             raise UnsupportedError(f"layer {where!r} is of the custom class {custom!r}, which is refused: what it "
-                                   f"computes is not in the file; supported: {self._known()}")
+                                   "computes is not in the file; export the model to ONNX (model.export('m.onnx', "
+                                   "format='onnx')), or convert what stands before it, keras.Model(model.inputs, "
+                                   f"model.get_layer({where!r}).input); supported: {self._known('')}")
         kind: str = _MODEL_NAMES.get(name, name)
         # Keras 3 writes no modules into .h5 files; only layers say whether they train, operations do not.
         bare = module is None and self._version.three and "trainable" not in config
         if isinstance(module, str) and _OPERATIONS.match(module) or bare and self._supported(f"ops.{name}"):
             kind = f"ops.{name}"
         if not self._supported(kind) and kind not in MODELS:
-            raise UnsupportedError(f"layer {where!r} ({name}) is not supported; supported: {self._known()}")
+            raise UnsupportedError(f"layer {where!r} ({name}) is not supported; supported: {self._known(kind)}")
         return kind
 
     def _fill(self, model: Layer, depth: int) -> None:

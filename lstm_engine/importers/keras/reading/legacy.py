@@ -14,7 +14,7 @@ import numpy as np
 
 from ....errors import FormatError, UnsupportedError
 from .config import Layer, Tree, snake_case
-from .naming import MAX_OWNERS, keras1_count, other_side, what_of, whose
+from .naming import BESIDE, MAX_OWNERS, keras1_count, may_be, other_side, what_of, whose
 from .owners import Owner, is_frozen, owners
 
 
@@ -71,7 +71,7 @@ def _in_order(layer: Layer, slots: Sequence[tuple[Owner, int]], names: Sequence[
     for (owner, number), name in zip(slots, names):
         what = what_of(name)
         wanted = owner.variables[number] if number < len(owner.variables) else what
-        if what not in ("", wanted):
+        if not may_be(what, wanted):
             raise FormatError(f"{layer}: its array {name!r} stands where {wanted!r} was expected")
         yield f"{owner.path}/vars/{number}", name
 
@@ -80,7 +80,7 @@ def _by_order(tree: Tree, layer: Layer, left: list[Owner], names: list[str]) -> 
     """(path, weight name) of what the names left open, by the order of the list: where nothing is frozen it tells."""
     slots = [(owner, number) for owner in left for number in range(len(owner.variables))]
     # What training changes comes first, then what it does not, over all layers of a model.
-    slots.sort(key=lambda slot: slot[0].variables[slot[1]].startswith("moving_"))
+    slots.sort(key=lambda slot: slot[0].variables[slot[1]].startswith(BESIDE))
     if len(names) != len(slots):
         each = len(names) // max(len(left), 1)
         if layer.is_model or not left or len(names) % len(left) or any(keras1_count(owner) != each for owner in left):

@@ -17,12 +17,14 @@ from .owners import KINDS, Owner
 
 MAX_OWNERS = 1_000
 KNOWN = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel", "bias", "embeddings", "gamma", "beta",
-         "moving_mean", "moving_variance", "alpha", "scale", "concat_score_weight", "mean", "variance", "count")
+         "moving_mean", "moving_variance", "alpha", "scale", "concat_score_weight", "mean", "variance", "count",
+         "vector_u")
 _LEAF = re.compile(rf"({'|'.join(KNOWN)})(?:_(\d+))?(?::\d+)?")
 # Keras 1 had no slashes: lstm_1_W_i, dense_1_b, batchnormalization_1_running_mean.
 _KERAS1 = re.compile(r"(.+?)_(?:[WUb](?:_[a-z])?|gamma|beta|running_(?:mean|std)|alphas)")
 EXACT, NUMBERED, SIDE = 3, 2, 1
 _SYNONYMS = {("depthwise_kernel", "kernel")}      # what Keras 2 called the kernel of a DepthwiseConv
+BESIDE = ("moving_", "vector_u")                  # how arrays begin that training does not change by gradients
 
 
 @dataclass
@@ -83,10 +85,13 @@ def grouped(names: Sequence[str]) -> list[Group]:
 def fits(owner: Owner, group: Group) -> bool:
     """Whether a group has the arrays of this layer: by their names, or where these are not known by their number."""
     if any(group.whats):
-        return len(group.whats) == len(owner.variables) and all(
-            what in ("", variable) or (what, variable) in _SYNONYMS
-            for what, variable in zip(group.whats, owner.variables))
+        return len(group.whats) == len(owner.variables) and all(map(may_be, group.whats, owner.variables))
     return len(group.whats) in (len(owner.variables), keras1_count(owner))
+
+
+def may_be(what: str, variable: str) -> bool:
+    """Whether what a name says ("" if nothing) is this array of a layer."""
+    return what in ("", variable) or (what, variable) in _SYNONYMS
 
 
 def keras1_count(owner: Owner) -> int:

@@ -64,13 +64,15 @@ def _owners(tree: Tree, layer: Layer, anchor: str, inside: tuple[str, ...], arou
     held = parts(tree, layer)
     for inner, called, number in held:
         yield from _owners(tree, inner, anchor, (*inside, called), around, cell if number is None else number)
-    variables = () if held else _variables(layer.kind, layer.config)
+    variables = [] if held else _variables(layer.kind, layer.config)
+    if layer.kind == "SpectralNormalization":
+        variables = ["vector_u"]
     if variables:
         yield Owner(layer.path, layer.kind, tuple(variables), anchor, inside, around, cell)
 
 
 def _variables(kind: str, config: Mapping[str, Any]) -> list[str]:
-    bias = ["bias"] if config.get("use_bias", True) else []
+    bias = ["bias"] if config.get("use_bias", "bias_axes" not in config or config["bias_axes"] is not None) else []
     if kind in KINDS:
         return ["kernel", "recurrent_kernel", *bias]
     if kind in _KERNELS:

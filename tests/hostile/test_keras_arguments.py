@@ -13,7 +13,9 @@ from lstm_engine.importers.keras import described_graph
 from lstm_engine.operators import validate
 
 HUGE = 10**400
-ODD: list[Any] = [None, True, -1, 0, 3, 2**31, 2**62, 2**63, HUGE, -HUGE, 1e300, "x", "float32", [], [HUGE],
+POLICY = {"class_name": "DTypePolicy", "module": "keras"}
+ODD: list[Any] = [{**POLICY, "config": "x"}, {**POLICY, "config": {"name": 3}},
+                  None, True, -1, 0, 3, 2**31, 2**62, 2**63, HUGE, -HUGE, 1e300, "x", "float32", [], [HUGE],
                   [[0, 0]] * 3, [[0, HUGE]] * 3, {}, {"a": 1, "b": 2},
                   {"class_name": "__numpy__", "config": {"value": [1, HUGE]}}]
 # TensorFlow's function -> the arguments that it is called with; each is exchanged for each of the odd ones in turn.
@@ -36,6 +38,10 @@ LAYERS: dict[str, dict[str, Any]] = {
     "UpSampling1D": {"size": 2}, "MaxPooling1D": {"pool_size": 2, "strides": 2, "padding": "same"},
     "AveragePooling1D": {"pool_size": 2, "strides": None, "padding": "valid"},
     "GlobalAveragePooling1D": {"keepdims": True, "data_format": "channels_last"},
+    "ReLU": {"max_value": 1.0, "negative_slope": 0.1, "threshold": 0.2}, "Softmax": {"axis": [1, 2]},
+    "UnitNormalization": {"axis": -1}, "Discretization": {"bin_boundaries": [0.0, 1.0], "output_mode": "int"},
+    "CategoryEncoding": {"num_tokens": 3, "output_mode": "one_hot"},
+    "RandomFlip": {"mode": "horizontal", "dtype": "float32"},
 }
 
 
