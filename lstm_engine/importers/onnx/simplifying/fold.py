@@ -1,4 +1,4 @@
-"""Walks a model once, in order: folds what is constant, takes the branches of If in, expands functions, infers shapes.
+"""Walks a model once, in order: folds what is constant, takes in inner graphs, expands functions, infers shapes.
 
 What comes out has no constants among its values, no identities, no inner graphs, no functions: `Operator` nodes of the
 table, recurrent cells read, and the symbolic shape of every value.
@@ -20,11 +20,12 @@ from ....operators.shape_rules import same_size
 from ..model import OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
 from . import numbers, shortcuts
 from .functions import body_of
+from .inner import TAKEN_IN, Scope, take_in
 from .order import needed_nodes
 from .recurrent import GATES, Cell, read_cell
 from .refine import with_known_inputs, with_known_sizes
 
-MOST_NODES = 20_000          # after functions are expanded
+MOST_NODES = 20_000          # after functions are expanded and loops written out
 MOST_CALLS = 32              # functions that call functions
 FREE_BYTES = 128 << 20       # what folding may make, beyond the size of the model's own tensors
 FREE_WORK = 1_000_000_000    # nanoseconds that folding may take, as operators tell them
@@ -49,23 +50,6 @@ class Folded:
         """Whether a value or constant is float16."""
         known = self.constants.get(name, self.values.get(name))
         return known is not None and known.dtype == "float16"
-
-
-class Scope:
-    """Names as a graph writes them, and the values they stand for; what is not here is looked up outside."""
-
-    def __init__(self, outer: Scope | None = None, outermost: bool = False) -> None:
-        self.names: dict[str, str] = {}
-        self.outer = outer
-        self.outermost = outermost
-
-    def find(self, name: str) -> str | None:
-        scope: Scope | None = self
-        while scope is not None:
-            if name in scope.names:
-                return scope.names[name]
-            scope = scope.outer
-        return None
 
 
 def fold(model: OnnxModel, fixed: dict[str, np.ndarray]) -> Folded:
@@ -94,7 +78,7 @@ class _Walk:
 
     def run(self) -> Folded:
         graph, scope = self.model.graph, Scope(outermost=True)
-        self._own(graph, scope)
+        self.own(graph, scope)
         for value in graph.inputs:
             if value.name in scope.names or not value.name:
                 raise FormatError(f"input {value.name!r} has no name, or another's")
@@ -103,7 +87,7 @@ class _Walk:
             else:
                 self.out.constants[value.name] = self.fixed[value.name]
             scope.names[value.name] = value.name
-        self._nodes(graph.nodes, graph.outputs, scope, 0)
+        self.nodes(graph.nodes, graph.outputs, scope, 0)
         for name in graph.outputs:                         # one named twice is one output, as it has one name
             self.out.outputs[name] = scope.find(name)       # type: ignore[assignment]
         return self.out
@@ -134,22 +118,33 @@ class _Walk:
             return Value(name, array.shape, array.dtype.name)
         return self.out.values[name]
 
+    def same_as(self, name: str) -> str:
+        """The value that `name` is, where that is another unchanged."""
+        return self.aliases.get(name, name)
+
+    def note_one_rank(self, sentence: str) -> None:
+        self.out.of_one_rank.append(sentence)
+
     # The walk.
 
-    def _own(self, graph: OnnxGraph, scope: Scope) -> None:
+    def own(self, graph: OnnxGraph, scope: Scope) -> None:
         """Take in the tensors of a graph."""
         for name, array in graph.tensors.items():
             scope.names[name] = name if scope.outermost else self.new_name(name)
             self.out.constants[scope.names[name]] = array
             self.bytes_left += array.nbytes
 
-    def _nodes(self, nodes: Sequence[OnnxNode], outputs: Sequence[str], scope: Scope, depth: int) -> None:
-        self.count += len(nodes)
-        if self.count > MOST_NODES or depth > MOST_CALLS:
-            raise UnsupportedError(f"the model has more than {MOST_NODES} nodes" if depth <= MOST_CALLS else
-                                   f"functions call each other more than {MOST_CALLS} deep")
+    def nodes(self, nodes: Sequence[OnnxNode], outputs: Sequence[str], scope: Scope, depth: int) -> None:
+        self.count_nodes(len(nodes), depth)
         for node in needed_nodes(nodes, outputs, lambda name: scope.find(name) is not None):
             self._node(node, scope, depth)
+
+    def count_nodes(self, count: int, depth: int) -> None:
+        """Raise UnsupportedError where so many more are too many, or stand too deep."""
+        self.count += count
+        if self.count > MOST_NODES or depth > MOST_CALLS:
+            raise UnsupportedError(f"the model has more than {MOST_NODES} nodes, loops written out"
+                                   if depth <= MOST_CALLS else f"functions call each other more than {MOST_CALLS} deep")
 
     def _node(self, node: OnnxNode, scope: Scope, depth: int) -> None:
         for name, value in node.attributes.items():
@@ -165,56 +160,15 @@ class _Walk:
                                   f"{len(function.outputs)} outputs")
             inner.names.update((formal, scope.find(name) if name else "")      # type: ignore[misc]
                                for formal, name in zip(function.inputs, given))
-            self._nodes(body_of(function, node), function.outputs, inner, depth + 1)
-            self._bind(node, [inner.find(name) for name in function.outputs], scope)    # type: ignore[misc]
-        elif node.op == "If" and not node.domain:
-            self._if(node, scope, depth)
+            self.nodes(body_of(function, node), function.outputs, inner, depth + 1)
+            self.bind(node, [inner.find(name) for name in function.outputs], scope)    # type: ignore[misc]
+        elif node.op in TAKEN_IN and not node.domain:
+            take_in(self, node, scope, depth)
         else:
             self._plain(node, scope)
 
-    def _bind(self, node: OnnxNode, made: Sequence[str], scope: Scope) -> None:
+    def bind(self, node: OnnxNode, made: Sequence[str], scope: Scope) -> None:
         scope.names.update((name, value) for name, value in zip(node.outputs, made) if name)
-
-    def _if(self, node: OnnxNode, scope: Scope, depth: int) -> None:
-        condition = self.constant(scope.find(node.inputs[0]) or "") if node.inputs else None
-        branches = [node.attributes.get(name) for name in ("then_branch", "else_branch")]
-        if len(node.inputs) != 1 or not all(isinstance(branch, OnnxGraph) for branch in branches):
-            raise FormatError(f"{node.label}: needs a condition, a then_branch and an else_branch")
-        if condition is None:
-            made = [self._branch(node, branch, scope, depth) for branch in branches]    # type: ignore[arg-type]
-            self._bind(node, [self._chosen(node, scope, *names) for names in zip(node.outputs, *made)], scope)
-            return
-        if condition.size != 1:
-            raise FormatError(f"{node.label}: its condition has {condition.size} elements")
-        branch: OnnxGraph = branches[0] if condition.item() else branches[1]      # type: ignore[assignment]
-        self._bind(node, self._branch(node, branch, scope, depth), scope)
-
-    def _branch(self, node: OnnxNode, branch: OnnxGraph, scope: Scope, depth: int) -> list[str]:
-        """Take in the nodes of a branch of If; the values that it makes."""
-        if len(branch.outputs) < len(node.outputs):
-            raise FormatError(f"{node.label}: its branch makes {len(branch.outputs)} of {len(node.outputs)} outputs")
-        inner = Scope(scope)
-        self._own(branch, inner)
-        self._nodes(branch.nodes, branch.outputs, inner, depth)
-        return [inner.find(name) for name in branch.outputs]       # type: ignore[misc]
-
-    def _chosen(self, node: OnnxNode, scope: Scope, output: str, then: str, otherwise: str) -> str:
-        """A node that gives one output of If, of the values that its branches make; see `operators.choosing`."""
-        if not output or then == otherwise:
-            return then
-        made = output if scope.outermost else self.new_name(output)
-        if self.rank(then) != self.rank(otherwise):
-            then, otherwise = self._of_one_rank(node, then, otherwise)
-        self._operator(replace(node, inputs=(scope.find(node.inputs[0]) or "", then, otherwise), outputs=(made,),
-                               attributes={}))
-        return self.aliases.get(made, made)
-
-    def _of_one_rank(self, node: OnnxNode, then: str, otherwise: str) -> tuple[str, str]:
-        """Both values, without the one that has more axes. PyTorch writes x.squeeze(1) as an If whose one branch drops
-        the axis, and whose other hands x on as it is, for sizes that nobody had in mind."""
-        fewer = min((then, otherwise), key=self.rank)
-        self.out.of_one_rank.append(f"{node.label}: {self.rank(fewer)} axes")
-        return (then, "") if fewer == then else ("", otherwise)
 
     def _plain(self, node: OnnxNode, scope: Scope) -> None:
         """Give the node's names their meaning, bring it to today's form, and take its parts one by one."""
@@ -231,12 +185,12 @@ class _Walk:
             elif part.op in GATES:
                 self._cell(part)
             else:
-                self._operator(part)
+                self.operator(part)
         results = [self.aliases.get(name, name) for name in made]
         for name, result in zip(node.outputs, results):
             if result and result not in self.out.values and result not in self.out.constants:
                 raise FormatError(f"{node.label}: it does not make output {name!r}")
-        self._bind(node, results, scope)
+        self.bind(node, results, scope)
 
     def _cell(self, node: OnnxNode) -> None:
         cell = read_cell(node, self.constant)
@@ -263,7 +217,7 @@ class _Walk:
                 self.out.values[name] = Value(name, shape, x.dtype)
         self.out.steps.append(cell)
 
-    def _operator(self, node: OnnxNode) -> None:
+    def operator(self, node: OnnxNode) -> None:
         try:
             self._fold_or_keep(node)
         except ArgumentError as error:      # a constant that an operator cannot take is the file's fault

@@ -46,11 +46,10 @@ def _made(name: str, maker: dict[str, int], known: Callable[[str], bool], who: s
 
 def _reads(node: OnnxNode) -> Iterator[str]:
     """Names that a node needs, those that its inner graphs take from around it included."""
-    stack = [node]
-    while stack:
-        current = stack.pop()
-        yield from filter(None, current.inputs)
-        for value in current.attributes.values():
-            if isinstance(value, OnnxGraph):
-                stack += value.nodes
-                yield from value.outputs
+    yield from filter(None, node.inputs)
+    for value in node.attributes.values():
+        if isinstance(value, OnnxGraph):
+            own = {*value.tensors, *(given.name for given in value.inputs), *(name for inside in value.nodes
+                                                                             for name in inside.outputs)}
+            yield from (name for inside in value.nodes for name in _reads(inside) if name not in own)
+            yield from (name for name in value.outputs if name not in own)
