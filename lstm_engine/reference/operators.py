@@ -30,6 +30,8 @@ OWN: dict[str, Callable[..., Any]] = {
     "HardSwish": pointwise.hard_swish,
     "GroupNormalization": pointwise.group_normalization,
     "MeanVarianceNormalization": pointwise.mean_variance_normalization,
+    # The reference adds numbers up where the norm is of absolute ones.
+    "LpNormalization": pointwise.lp_normalization,
     # The reference slices as Python does for a negative step, and cannot cut with negative pads.
     "Pad": movement.pad,
     "Slice": movement.cut,
