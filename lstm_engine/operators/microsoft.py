@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data_types import DATA_TYPE_NUMBERS
 from ..errors import FormatError, UnsupportedError
 from .older import Facts, FileNode, OlderForm, instead, older_only
 
@@ -291,9 +292,16 @@ def _attended(parts: _Parts, query: str, key: str, value: str, mask: str, addend
         seen = parts.op("Greater", parts.op("Unsqueeze", mask, axes), nothing)
         mask = parts.op("Where", seen, parts.number(0.0, parts.inputs[0]),
                         parts.number(parts.attributes["mask_filter_value"], parts.inputs[0]))
-    if parts.attributes["unidirectional"]:
-        raise UnsupportedError(f"{parts.node.label}: attribute 'unidirectional' = 1 is not supported")
     scores = parts.op("MatMul", query, parts.op("Transpose", key, perm=(0, 1, 3, 2)))
+    if parts.attributes["unidirectional"]:
+        if mask or parts.node.op != "Attention":
+            raise UnsupportedError(f"{parts.node.label}: attribute 'unidirectional' = 1 beside a mask, or of keys made "
+                                   "elsewhere, is not supported")
+        one = facts.add_constant(f"{query}/one", np.array([1], np.float32))
+        steps = parts.op("Trilu", parts.op("ConstantOfShape", parts.op("Shape", scores, start=2), one), upper=0)
+        mask = parts.op("Where", parts.op("Cast", steps, to=DATA_TYPE_NUMBERS["bool"]),
+                        parts.number(0.0, parts.inputs[0]),
+                        parts.number(parts.attributes["mask_filter_value"], parts.inputs[0]))
     scores = parts.added(_scaled(parts, scores, query), mask, addend)
     made = parts.op("MatMul", parts.op("Softmax", scores, axis=-1), value)
     shape = facts.add_constant(f"{parts.node.outputs[0]}/joined", np.array([0, 0, -1], np.int64))
