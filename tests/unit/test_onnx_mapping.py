@@ -174,8 +174,8 @@ def test_metadata() -> None:
     (lambda: around([node("NonMaxSuppression", "seq seq", "y", name="nms")]),
      "node 'nms' (NonMaxSuppression): this operator is not supported; supported: LSTM, GRU, RNN, If with a condition "
      "known beforehand, Abs, "),
-    (lambda: around([node("FusedGemm", "seq seq", "y", name="fg", domain="com.microsoft")],
-                    ), "node 'fg' (com.microsoft.FusedGemm): this operator is not supported"),
+    (lambda: around([node("CropAndResize", "seq seq", "y", name="fg", domain="com.microsoft")],
+                    ), "node 'fg' (com.microsoft.CropAndResize): this operator is not supported"),
     (lambda: around([node("Loop", "n c seq", "y", name="loop", body=graph([], {}, ""))],
                     {"n": np.array(2), "c": np.True_}),
      "node 'loop' (Loop): this operator is not supported"),
