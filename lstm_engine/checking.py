@@ -25,6 +25,7 @@ from ._core import CoreModel, CoreStream, TryLock
 from .errors import CheckError, MissingDependencyError
 from .graph import Activate, Dense, Embedding, Graph, Node, Operator, Recurrent
 from .operators import OPERATORS
+from .operators.choosing import chooses
 from .plan import HostStep, Plan, Segment
 from .reference.operators import run_operator
 from .reference.runner import run_layer, run_recurrent
@@ -172,6 +173,8 @@ def _largest(arrays: Sequence[Any]) -> float:
 
 def _host(step: HostStep, whole: dict[str, Node]) -> HostStep:
     node = whole.get(step.node.name, step.node)
+    if chooses(node):
+        return step                                          # it computes nothing
 
     def run(values: dict[str, np.ndarray]) -> None:
         inputs = [values[name] if name else None for name in node.inputs]

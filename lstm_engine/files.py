@@ -1,14 +1,19 @@
-"""Opening files that may be a stranger's: regular ones alone, without ever waiting for somebody to write to them."""
+"""Opening files that may be a stranger's: regular ones alone, without ever waiting for somebody to write to them; or
+what a caller has in memory in place of one."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import BinaryIO, NoReturn
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, ClassVar, NoReturn, TypeAlias, cast
 
 from . import pages
 from .errors import FileError, FormatError
@@ -17,6 +22,9 @@ _KINDS = {stat.S_IFDIR: (errno.EISDIR, "a folder"), stat.S_IFIFO: (errno.EINVAL,
           stat.S_IFSOCK: (errno.EINVAL, "a socket"), stat.S_IFCHR: (errno.EINVAL, "a device"),
           stat.S_IFBLK: (errno.EINVAL, "a device")}
 
+
+# What is said of a file that ends before it should.
+CUT = "the file is truncated; fetch or copy it again"
 
 _Identities = set[tuple[int, int]]
 _noted: ContextVar[_Identities | None] = ContextVar("noted", default=None)
@@ -41,11 +49,33 @@ def note_read(status: os.stat_result) -> None:
         noted.add((status.st_dev, status.st_ino))
 
 
-def open_regular(path: str | os.PathLike[str], buffering: int = -1) -> BinaryIO:
-    """A regular file, open for reading bytes; what is open is what was looked at.
+@dataclass(frozen=True)
+class Held:
+    """The bytes of a file that is in memory: it stands where the path of one can. shown: what messages call it."""
+
+    data: bytes = field(repr=False)
+    shown: str
+    suffix: ClassVar[str] = ""          # what it is, its bytes say
+
+    @property
+    def name(self) -> str:
+        """Without the folder that an open file may be in, as of a path."""
+        return os.path.basename(self.shown)
+
+    def __str__(self) -> str:
+        return self.shown
+
+
+ModelFile: TypeAlias = Path | Held
+
+
+def open_regular(path: str | os.PathLike[str] | Held, buffering: int = -1) -> BinaryIO:
+    """A regular file, open for reading bytes; what is open is what was looked at. Of bytes in memory, those.
 
     Raises FileError, naming the path and the reason, for anything that cannot be read or is no regular file.
     """
+    if isinstance(path, Held):
+        return io.BytesIO(path.data)
     try:
         return open(path, "rb", buffering, opener=_opener)
     except (OSError, ValueError) as error:
@@ -83,6 +113,60 @@ def _cannot(what: str, path: object, error: OSError | ValueError) -> NoReturn:
     number = error.errno if isinstance(error, OSError) else errno.EINVAL
     reason = isinstance(error, OSError) and error.strerror or str(error)
     raise FileError(number, f"cannot {what} {path}: {reason}".replace("\0", "\\0")) from error
+
+
+def size_of(file: BinaryIO) -> int:
+    """The bytes of an open file; it stands where it stood."""
+    position = file.tell()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(position)
+    return size
+
+
+def first_bytes(path: str | os.PathLike[str] | Held, count: int) -> bytes:
+    """The first bytes of a file, fewer of a shorter one. Raises FileError."""
+    try:
+        with open_regular(path) as file:
+            return file.read(count)
+    except OSError as error:
+        cannot_read(path, error)
+
+
+def with_descriptor(file: BinaryIO) -> BinaryIO:
+    """An open file that another process can be given: itself, or one without a name that has the bytes from memory.
+
+    Nobody finds it in a folder, it goes with its last descriptor, and where the system can seal it, nobody changes it.
+    Raises OSError where there is no room for it.
+    """
+    if not isinstance(file, io.BytesIO):
+        return file
+    made = _nameless()
+    try:
+        view = memoryview(file.getvalue())             # the bytes themselves; getbuffer() would copy them
+        while view:
+            view = view[made.write(view):]
+        made.seek(0)
+        _seal(made)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _nameless() -> BinaryIO:
+    with contextlib.suppress(AttributeError, OSError):         # not Linux, or one that does not allow it
+        return open(os.memfd_create("model", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "w+b", buffering=0)
+    import tempfile
+
+    return cast(BinaryIO, tempfile.TemporaryFile(buffering=0))
+
+
+def _seal(file: BinaryIO) -> None:
+    with contextlib.suppress(ImportError, AttributeError, OSError):        # a file on disk has no seals
+        import fcntl
+
+        fcntl.fcntl(file.fileno(), fcntl.F_ADD_SEALS,
+                    fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
 
 
 def read_exactly(file: BinaryIO, start: int, count: int) -> bytes | memoryview:

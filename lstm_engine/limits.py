@@ -69,9 +69,19 @@ def checked_limits(given: Any) -> Limits:
 def check_size(path: str, limits: Limits) -> None:
     """Raise LimitError for a file that is larger than the weights may be, before it is read."""
     if limits.weights is not None and os.path.isfile(path):
-        size = os.stat(path).st_size
-        if size > limits.weights + (64 << 20):          # beside the weights there may be a graph
-            raise over(f"{path}: the file has", "weights", size, limits.weights, "bytes")
+        check_held(path, os.stat(path).st_size, limits)
+
+
+def check_held(name: str, size: int, limits: Limits) -> None:
+    """The same of a file that has `size` bytes, on disk or in memory."""
+    most = most_bytes(limits)
+    if limits.weights is not None and most is not None and size > most:
+        raise over(f"{name}: the file has", "weights", size, limits.weights, "bytes")
+
+
+def most_bytes(limits: Limits) -> int | None:
+    """How many bytes the file of a model may have: beside the weights there may be a graph. None: any."""
+    return None if limits.weights is None else limits.weights + (64 << 20)
 
 
 MOST_SHOWN = 10**18

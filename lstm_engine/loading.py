@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -10,37 +12,41 @@ from typing import TYPE_CHECKING, Any
 
 from .arguments import path_text
 from .entry import entry
-from .errors import ArgumentError, AssumptionWarning
-from .files import cannot_read, open_regular
+from .errors import ArgumentError, ArgumentTypeError, AssumptionWarning, FileError
+from .files import Held, ModelFile, first_bytes
 from .limits import Limits, check_size, checked_limits
 from .model import Model, handed_over
 from .notes import notes
-from .types import Dtype, Gemm, PoolReading
+from .types import Dtype, Gemm, ModelSource, PoolReading
 
 if TYPE_CHECKING:
     from .importers import ImportOptions
 
-HEAD_BYTES = 64             # enough to know a file of ours
+HEAD_BYTES = 4096           # of a file, by which its kind is told
 
 
 @entry
-def load(path: str | os.PathLike[str], *, gemm: Gemm = "packed", dtype: Dtype | None = None,
-         limits: Limits | None = None) -> Model:
+def load(path: ModelSource, *, gemm: Gemm = "packed", dtype: Dtype | None = None,
+         data_folder: str | os.PathLike[str] | None = None, limits: Limits | None = None) -> Model:
     """The model in a `*.lstm` file, or in any checkpoint that `convert` reads without being told more.
 
-    limits: what it and its calls may take (docs/limits.md).
+    path: a path; or the bytes of the file; or a binary file that is open (`open(path, "rb")`, io.BytesIO), read from
+        where it stands to its end, and left open there. What bytes are is told by themselves.
+    data_folder: where else the external data of an ONNX model may lie (`convert`).
+    limits: what it and its calls may take (docs/limits.md); no more is read of an open file.
     Raises FileError if it cannot be read, FormatError naming the wrong part, LimitError; for a checkpoint what
     `convert` raises.
     """
-    from . import format
+    limits = checked_limits(limits)
+    source = _opened(path, limits, "load")
+    if not isinstance(source, (Path, Held)):
+        raise ArgumentTypeError("load: expected a path (str or os.PathLike), bytes or an open binary file, not "
+                                f"{type(path).__name__}; convert takes live models")
+    if _is_own(source):
+        return _own(source, gemm, dtype, limits, () if data_folder is None else ("data_folder",))
+    from .importers import ImportOptions
 
-    limits, path = checked_limits(limits), path_text(path, "load")
-    if not _is_own(path):
-        from .importers import ImportOptions
-
-        return _converted(path, ImportOptions(), gemm, dtype, limits)
-    check_size(path, limits)
-    return Model(handed_over(format.load(path)), gemm=gemm, dtype=dtype, limits=limits)
+    return _converted(source, ImportOptions(data_folder=_path(data_folder, "data_folder")), gemm, dtype, limits)
 
 
 @entry
@@ -48,13 +54,16 @@ def convert(source: Any, *, gemm: Gemm = "packed", dtype: Dtype | None = None,
             spec: Mapping[str, Any] | str | os.PathLike[str] | None = None, pool: PoolReading | None = None,
             activations: Mapping[str, str] | None = None, order: Sequence[str] | None = None,
             example_inputs: Any = None, weights: str | os.PathLike[str] | None = None,
-            limits: Limits | None = None) -> Model:
+            data_folder: str | os.PathLike[str] | None = None, limits: Limits | None = None) -> Model:
     """A model from a checkpoint of another framework, or from a live keras.Model, torch.nn.Module or onnx.ModelProto.
 
-    source: a path (.keras, .h5, .json, .pt, .pth, .pt2, .safetensors, .onnx, .npz; a .lstm file is loaded) or a live
-        model.
+    source: a path (.keras, .h5, .json, .pt, .pth, .pt2, .safetensors, .onnx, .npz; a .lstm file is loaded), the bytes
+        of such a file or an open binary file (as in `load`), or a live model.
     weights: the file of a model's arrays, where `source` is the JSON of a Keras model (`to_json()`, `get_config()`);
         found beside it where only one is called like it (model.json, model.weights.h5 or model.h5).
+    data_folder: where the external data of an ONNX model lies, if not in the folder of its file. Links among the data
+        are followed into this folder, that of the model, and where the model's file is a link itself, the one it leads
+        into (as in Hugging Face's cache), and nowhere else.
     example_inputs: the arguments of a torch module's forward, of at least 2 rows and 2 steps: it is traced on them by
         torch.export, and the model is then compared with the module on other inputs and sizes; sizes that torch fixes
         are fixed in `inputs`, and a warning names them (docs/programs.md).
@@ -74,36 +83,93 @@ def convert(source: Any, *, gemm: Gemm = "packed", dtype: Dtype | None = None,
 
     options = ImportOptions(pool=pool, spec=spec, activations=activations, order=order,
                             example_inputs=example_inputs,
-                            weights=None if weights is None else path_text(weights, "weights"))
+                            weights=_path(weights, "weights"), data_folder=_path(data_folder, "data_folder"))
     limits = checked_limits(limits)
-    if isinstance(source, (str, os.PathLike)) and _is_own(path_text(source, "convert")):
-        if given := [name for name, value in vars(options).items() if value is not None]:
-            raise ArgumentError(f"{source} is a .lstm file, which says itself what it computes; {', '.join(given)} "
-                                "cannot be given")
-        return load(source, gemm=gemm, dtype=dtype, limits=limits)
+    source = _opened(source, limits, "convert")
+    if isinstance(source, (Path, Held)) and _is_own(source):
+        return _own(source, gemm, dtype, limits, [name for name, value in vars(options).items() if value is not None])
     return _converted(source, options, gemm, dtype, limits)
 
 
-def _is_own(path: str) -> bool:
-    """Whether a file is called as ours are, or begins as they do. Raises FileError."""
+def _path(given: Any, what: str) -> str | None:
+    return None if given is None else path_text(given, what)
+
+
+def _own(source: ModelFile, gemm: Gemm, dtype: Dtype | None, limits: Limits, given: Sequence[str]) -> Model:
+    """The model in a file of ours. given: names of options that are for others."""
+    from . import format
+
+    if given:
+        raise ArgumentError(f"{source} is a .lstm file, which says itself what it computes; {', '.join(given)} "
+                            "cannot be given")
+    if isinstance(source, Path):
+        check_size(str(source), limits)
+    return Model(handed_over(format.load(source)), gemm=gemm, dtype=dtype, limits=limits)
+
+
+def _opened(source: Any, limits: Limits, what: str) -> Any:
+    """What a caller hands over: a Path, a Held for bytes and open files; a live model, which `convert` takes, as it is.
+
+    Raises ArgumentTypeError for anything else, FileError and LimitError for an open file, FormatError for one that does
+    not begin as a model does.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        text = path_text(source, what)
+        if not text:
+            raise ArgumentError(f"{what}: an empty path; expected the path of a model's file")
+        return Path(text)
+    from . import handed
+
+    if handed.is_bytes(source):
+        return handed.held_bytes(source, limits)
+    if not isinstance(source, io.IOBase):
+        from .importers import live_importer
+
+        if live_importer(source) is not None or not handed.is_file(source):
+            return source
+    return handed.held_file(source, limits, HEAD_BYTES, _check_begin)
+
+
+def _check_begin(begin: Held) -> None:
+    """Raise FormatError for the first bytes of a file that no reader knows."""
+    if not _is_own(begin):
+        from .importers import importer_of
+
+        importer_of(begin, begin.data)
+
+
+def _is_own(path: ModelFile) -> bool:
+    """Whether a file is called as ours are, or begins as they do. Raises FileError; FormatError or UnsupportedError for
+    one that is called so and is something else."""
     from .format.header import begins_so
 
-    if path.lower().endswith(".lstm"):
-        return True
     try:
-        with open_regular(Path(path)) as file:
-            return begins_so(file.read(HEAD_BYTES))
-    except OSError as error:
-        cannot_read(Path(path), error)
+        head = first_bytes(path, HEAD_BYTES)
+    except FileError as error:
+        if error.errno in (errno.EISDIR, errno.EACCES):        # what systems say of a folder
+            from .importers import refuse_folder
+
+            refuse_folder(path)
+        raise
+    if begins_so(head) or path.suffix.lower() != ".lstm":
+        return begins_so(head)
+    if head[8:9] == b"{":                               # as ours does: damaged
+        return True
+    from .importers import knows, refuse_foreign
+
+    if knows(head):
+        return False
+    refuse_foreign(path, head)
+    return True
 
 
 def _converted(source: Any, options: ImportOptions, gemm: Gemm, dtype: Dtype | None, limits: Limits) -> Model:
     """The model of a checkpoint or a live model, what its user must know of it said in warnings."""
     from .importers import import_graph
 
-    from_file = isinstance(source, (str, os.PathLike))
-    if from_file:
-        check_size(path_text(source, "convert"), limits)
+    from_file = isinstance(source, (Path, Held))
+    if isinstance(source, Path):
+        check_size(str(source), limits)
     graph = import_graph(source, options)
     model = Model(handed_over(graph) if from_file else graph, gemm=gemm, dtype=dtype, limits=limits)
     if not from_file:

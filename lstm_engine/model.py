@@ -16,6 +16,7 @@ from .graph import Graph, Value
 from .layers import Layer, chain
 from .limits import Limits, checked_limits
 from .operators import validate
+from .operators.inference import with_entries
 from .operators.precision import cast, settled
 from .pages import give_up
 from .plan import Plan, compute_dtype, lower
@@ -68,7 +69,7 @@ class Model:
         graph = checked_graph(validate(layers) if isinstance(layers, Graph) else chain(layers), limits)
         if dtype is None and not isinstance(layers, Graph):
             dtype = compute_dtype(graph)             # arrays declare no more than what they are themselves
-        graph = settled(graph if dtype is None else cast(graph, dtype))
+        graph = with_entries(settled(graph if dtype is None else cast(graph, dtype)))
         plan = lower(graph, isa=runtime.isa(), gemm=gemm, threads=runtime.num_threads(), limits=limits)
         if runtime.checking_wanted():
             from .checking import guarded

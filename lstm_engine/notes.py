@@ -9,6 +9,7 @@ def notes(metadata: Mapping[str, str]) -> list[str]:
     """The sentences that a model's metadata stand for.
 
     "stateful": names of layers, with commas, whose state Keras carries from call to call.
+    "of_one_rank": branches of a result whose rank depends on the run, and the rank that this model has.
     "fixed": sizes of inputs that the file of a torch program fixes.
     "assumed_version": the version of Keras that JSON without any is taken to be of.
     """
@@ -20,6 +21,9 @@ def notes(metadata: Mapping[str, str]) -> list[str]:
         made.append(f"stateful layers ({stateful.replace(',', ', ')}): in Keras a second predict goes on from the "
                     "states of the first; predict here begins anew each time. Model.stream(...) goes on, as does "
                     "predict with initial_state= and return_state=")
+    if ranks := metadata.get("of_one_rank"):
+        made.append(f"results whose number of axes depends on the inputs have one here ({ranks}); inputs that give "
+                    "another are refused. spec={'shapes': {input: [sizes]}} settles which")
     if fixed := metadata.get("fixed"):
         made.append(f"torch.export has fixed {fixed}: this model takes no other sizes there. What dynamic_shapes did "
                     "not leave open is fixed, and torch fixes the steps of an nn.LSTM, GRU or RNN in any case; "

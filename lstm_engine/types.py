@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias, TypedDict
 
@@ -27,6 +28,16 @@ Switch: TypeAlias = bool | Literal[0, 1]            # an attribute of ONNX that 
 
 
 # ---- what calls take ------------------------------------------------------------------------------------------------
+
+class SupportsRead(Protocol):
+    """A binary file that is open: `open(path, "rb")`, io.BytesIO, a member of an archive, the body of an answer."""
+
+    def read(self, count: int, /) -> bytes: ...
+
+
+# A model's file: its path, its bytes, or the file open.
+ModelSource: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | SupportsRead
+
 
 class SupportsArray(Protocol):
     """An array of NumPy, or what NumPy makes one of: a tensor, a column of a table."""

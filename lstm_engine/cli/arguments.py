@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .console import note
 from .limit_arguments import limits_of
-from .values import layer_activation, names
+from .values import layer_activation, model_path, names
 
 if TYPE_CHECKING:
     from ..importers import ImportOptions
@@ -21,7 +21,7 @@ MODEL_HELP = "a .lstm file, or any checkpoint that convert reads (.keras .h5 .js
 POOLS = ("last", "step", "state", "mean", "max", "none")
 DTYPES = ("float32", "float64")
 GEMMS = ("packed", "blas")
-CHECKPOINT_OPTIONS = ("pool", "activation", "order", "spec", "weights")       # what a .lstm file has no use for
+CHECKPOINT_OPTIONS = ("pool", "activation", "order", "spec", "weights", "data_folder")     # of no use to .lstm
 
 
 class UsageError(Exception):
@@ -43,11 +43,17 @@ def add_spec(parser: argparse.ArgumentParser) -> None:
                         help="the layers of a file of weights alone (docs/spec.md)")
     parser.add_argument("--weights", type=Path, metavar="H5",
                         help="the arrays of a Keras model whose own file is JSON (default: the file called like it)")
+    add_data_folder(parser)
+
+
+def add_data_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data-folder", type=Path, metavar="DIR",
+                        help="where an ONNX model's external data lies, or links to it lead (default: its folder)")
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """MODEL and how it is to compute."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument("model", type=model_path, metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("--dtype", choices=DTYPES, help="compute in this type (default: the weights')")
     parser.add_argument("--gemm", choices=GEMMS, default="packed",
                         help="what multiplies matrices: our kernels, or a BLAS (default: packed)")
@@ -68,7 +74,8 @@ def open_model(arguments: argparse.Namespace, say: bool = True) -> Model:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)             # said below, in lines of the program's own
         model = convert(arguments.model, gemm=arguments.gemm, dtype=arguments.dtype, pool=said.pool, spec=said.spec,
-                        activations=said.activations, order=said.order, weights=said.weights, limits=limits)
+                        activations=said.activations, order=said.order, weights=said.weights,
+                        data_folder=said.data_folder, limits=limits)
     if say:
         say_assumptions(model)
         say_notes(model.graph.metadata)
@@ -85,12 +92,13 @@ def import_options(arguments: argparse.Namespace) -> ImportOptions:
         if activations.setdefault(layer, name) != name:
             raise UsageError(f"--activation: layer {layer!r} is given {activations[layer]} and {name}")
     return ImportOptions(pool=arguments.pool, spec=getattr(arguments, "spec", None), activations=activations,
-                         order=arguments.order, weights=getattr(arguments, "weights", None))
+                         order=arguments.order, weights=getattr(arguments, "weights", None),
+                         data_folder=getattr(arguments, "data_folder", None))
 
 
 def given_options(arguments: argparse.Namespace) -> list[str]:
     """The options about a checkpoint that the command line has."""
-    return [f"--{name}" for name in CHECKPOINT_OPTIONS if getattr(arguments, name, None)]
+    return [f"--{name.replace('_', '-')}" for name in CHECKPOINT_OPTIONS if getattr(arguments, name, None)]
 
 
 def refuse_options(arguments: argparse.Namespace) -> None:

@@ -14,10 +14,11 @@ from ..files import open_regular
 from .arguments import DTYPES, UsageError, add_readings, add_spec, import_options, is_lstm, say_assumptions, say_notes
 from .console import note
 from .limit_arguments import add_limits, limits_of
+from .values import model_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", type=Path, metavar="SRC",
+    parser.add_argument("source", type=model_path, metavar="SRC",
                         help="a checkpoint: .keras .h5 .json .pt .pth .pt2 .safetensors .onnx .npz")
     parser.add_argument("-o", "--output", type=Path, metavar="OUT.lstm",
                         help="where to write (default: SRC with the ending .lstm, in its folder)")

@@ -9,7 +9,16 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ..arguments import one_line
-from .arguments import UsageError, add_model, add_readings, given_options, is_lstm, open_model, print_json
+from .arguments import (
+    UsageError,
+    add_data_folder,
+    add_model,
+    add_readings,
+    given_options,
+    is_lstm,
+    open_model,
+    print_json,
+)
 from .limit_arguments import add_limits
 
 if TYPE_CHECKING:
@@ -23,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_limits(parser, runs=False)
     add_readings(parser)
+    add_data_folder(parser)
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="print JSON")
     shown.add_argument("--spec", dest="propose", action="store_true", help="print a spec for a file of weights alone")

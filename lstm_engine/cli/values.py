@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 MOST = 2**31 - 1            # rows, steps
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+
+
+def model_path(text: str) -> Path:
+    """The path of a model's file; an empty one would mean the folder that one is in."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path; expected the path of a model's file")
+    return Path(text)
 
 
 def count(text: str) -> int:

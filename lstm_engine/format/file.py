@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..errors import FormatError, GraphError, OutOfMemoryError, UnsupportedError
-from ..files import cannot_read, open_regular
+from ..files import CUT, Held, cannot_read, open_regular, size_of
 from ..graph import Graph
 from ..graph.rows import blocks
 from ..operators import validate
@@ -56,7 +56,7 @@ def _bytes_of(array: np.ndarray, entry: Entry) -> memoryview:
     return little.reshape(-1).view(np.uint8).data
 
 
-def load(path: str | os.PathLike[str]) -> Graph:
+def load(path: str | os.PathLike[str] | Held) -> Graph:
     """The checked graph in a file; its arrays are read-only.
 
     Raises FormatError naming the part of the file that breaks a rule of docs/format.md, UnsupportedError for a
@@ -76,7 +76,7 @@ def load(path: str | os.PathLike[str]) -> Graph:
 
 
 def _read(file: BinaryIO) -> Graph:
-    size = os.fstat(file.fileno()).st_size
+    size = size_of(file)
     prefix = _read_exactly(file, 8, "header length")
     length = int.from_bytes(prefix, "little")
     header.check_length(length)
@@ -84,7 +84,7 @@ def _read(file: BinaryIO) -> Graph:
     parsed = header.parse(raw)
     held = size - 8 - length
     if held != parsed.data_size:
-        problem = "the file is truncated" if held < parsed.data_size else "trailing bytes"
+        problem = CUT if held < parsed.data_size else "trailing bytes"
         raise FormatError(f"data: the tensors need {parsed.data_size} bytes, the file holds {held}: {problem}")
     data = _read_data(file, prefix + raw, parsed)
     return _decode(parsed, data)
@@ -96,7 +96,7 @@ def _read_exactly(file: BinaryIO, count: int, part: str) -> bytes:
         chunks.append(chunk)
         missing -= len(chunk)
     if missing:
-        raise FormatError(f"{part}: needs {count} bytes, the file ends after {count - missing}")
+        raise FormatError(f"{part}: needs {count} bytes, the file ends after {count - missing}: {CUT}")
     return b"".join(chunks)
 
 
@@ -113,7 +113,7 @@ def _read_data(file: BinaryIO, head: bytes, parsed: Header) -> np.ndarray:
         crc = zlib.crc32(chunk, crc)
         done += len(chunk)
     if done < size:
-        raise FormatError(f"data: the tensors need {size} bytes, the file ends after {done}")
+        raise FormatError(f"data: the tensors need {size} bytes, the file ends after {done}: {CUT}")
     if f"{crc:08x}" != parsed.crc32:
         raise FormatError(f"crc32: the file says {parsed.crc32}, its bytes give {crc:08x}: it is damaged")
     return data

@@ -5,7 +5,7 @@ Whole graphs, the operators around the layers included, are inferred by `operato
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
 from ..types import Array
@@ -28,6 +28,19 @@ class Symbols:
         """names: those that stay, as of inputs, where they are equal to others."""
         self._meaning: dict[str, Dim] = {}
         self._spoken_for = frozenset(names)
+        self._inner: list[Symbols] = []
+
+    def inner(self) -> Symbols:
+        """A scope in which all holds that is known here, now and later; what is learnt there stays there."""
+        scope = Symbols(self._spoken_for)
+        scope._meaning = dict(self._meaning)
+        self._inner.append(scope)
+        return scope
+
+    @property
+    def known(self) -> int:
+        """How many symbols are known to be something else."""
+        return len(self._meaning)
 
     def resolve(self, dim: Dim) -> Dim:
         """The number that `dim` stands for, or the symbol that speaks for its equals."""
@@ -41,6 +54,8 @@ class Symbols:
 
     def unify(self, left: Dim, right: Dim) -> bool:
         """Make both dims mean the same; False if they are different numbers."""
+        for scope in self._inner:
+            scope.unify(left, right)        # one that says otherwise is of a branch that no run of this size can take
         left, right = self.resolve(left), self.resolve(right)
         if left == right:
             return True
@@ -52,6 +67,16 @@ class Symbols:
         else:
             return False
         return True
+
+    def agree(self, scopes: Sequence[Symbols]) -> None:
+        """Let what all of these scopes know of the symbols that stay hold here: one of them is taken in every run."""
+        same: dict[tuple[Dim, ...], Dim] = {}
+        for symbol in sorted(self._spoken_for):
+            meant = tuple(scope.resolve(symbol) for scope in scopes)
+            if isinstance(meant[0], int) and meant.count(meant[0]) == len(meant):
+                self.unify(symbol, meant[0])
+            else:
+                self.unify(same.setdefault(meant, symbol), symbol)
 
     def shape(self, shape: Shape) -> Shape:
         return tuple(self.resolve(dim) for dim in shape)

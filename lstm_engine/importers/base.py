@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..files import ModelFile
 from ..graph import Graph
 from ..types import PoolReading
+
+HEAD_BYTES = 4096             # of a file, by which its kind is told
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class ImportOptions:
     activations: {layer: activation}, "none" for a layer that has none.
     order: the layers by name, from the input to the output.
     weights: the file that holds the arrays of a model whose own file (JSON) says what it is.
+    data_folder: where the external data of an ONNX model lies, or its links lead, if not in the folder of the file.
     example_inputs: the arguments of a live torch module's forward, on which it is traced.
     """
 
@@ -31,6 +35,7 @@ class ImportOptions:
     order: Sequence[str] | None = None
     example_inputs: Any = None
     weights: str | Path | None = None
+    data_folder: str | None = None
 
     def readings(self) -> list[str]:
         """The names of the options given that say how weights alone are read."""
@@ -42,19 +47,27 @@ def are(names: Sequence[str]) -> str:
     return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'}"
 
 
+# Options that one kind of source alone can take; an importer names those of its own in `own_options`.
+# What each is for, and whether files and live models have it.
+OWN_OPTIONS = {"weights": ("the JSON file of a Keras model", True, False),
+               "data_folder": ("the external data of an ONNX model", True, True),
+               "example_inputs": ("a live torch module", False, True)}
+
+
 class Importer(Protocol):
     """The face of `importers.keras`, `importers.torch`, `importers.onnx` and `importers.arrays`."""
 
     name: str                                   # "keras", ...
     suffixes: tuple[str, ...]                   # what files of this kind are usually called
+    own_options: tuple[str, ...]                # which of OWN_OPTIONS it looks at
 
-    def claims(self, path: Path, head: bytes) -> bool:
-        """Whether the file is of this kind, from its name and its first 4096 bytes."""
+    def knows(self, head: bytes) -> bool:
+        """Whether a file is of this kind, from its first 4096 bytes."""
 
     def claims_live(self, source: object) -> bool:
         """Whether a live object is of this kind, told without importing its framework."""
 
-    def read(self, path: Path, options: ImportOptions) -> Graph:
+    def read(self, path: ModelFile, options: ImportOptions) -> Graph:
         """The graph in a file. Raises FormatError, UnsupportedError, FileError, MissingDependencyError."""
 
     def read_live(self, source: object, options: ImportOptions) -> Graph:

@@ -7,22 +7,23 @@ import os
 from pathlib import Path
 
 from ..arguments import path_text
-from ..errors import ArgumentTypeError, FormatError, LstmEngineError, OutOfMemoryError
-from ..files import cannot_read, open_regular
+from ..errors import ArgumentError, ArgumentTypeError, FileError, FormatError, LstmEngineError, OutOfMemoryError
+from ..files import Held, ModelFile, first_bytes
 from ..graph import Graph
 from ..operators import validate
-from .base import Importer, ImportOptions
+from .base import HEAD_BYTES, OWN_OPTIONS, Importer, ImportOptions
+from .folders import refuse_folder
+from .reading.foreign import refuse_foreign
 
 # The order matters where two could claim one file: the stricter looks first.
 IMPORTERS = ("keras", "onnx", "torch", "arrays")
-HEAD_BYTES = 4096
 
 
 def _importers() -> list[Importer]:
     return [importlib.import_module(f"{__package__}.{name}") for name in IMPORTERS]
 
 
-def _read(importer: Importer, path: Path, options: ImportOptions) -> Graph:
+def _read(importer: Importer, path: ModelFile, options: ImportOptions) -> Graph:
     try:
         return validate(importer.read(path, options))
     except RecursionError as error:
@@ -34,25 +35,58 @@ def _read(importer: Importer, path: Path, options: ImportOptions) -> Graph:
 
 
 def import_graph(source: object, options: ImportOptions = ImportOptions()) -> Graph:  # noqa: B008  (frozen)
-    """The checked graph of a checkpoint (a path) or of a live model.
+    """The checked graph of a checkpoint (a path, or its bytes held in memory) or of a live model.
 
     Raises FileError if the file cannot be read, FormatError if no importer knows it or its bytes are wrong,
     UnsupportedError for a layer that is not supported, ArgumentTypeError for an object that is no model.
     """
-    if isinstance(source, (str, os.PathLike)):
-        path = Path(path_text(source, "convert"))
+    if isinstance(source, (str, os.PathLike, Held)):
+        path = source if isinstance(source, Held) else Path(path_text(source, "convert"))
         try:
-            with open_regular(path) as file:
-                head = file.read(HEAD_BYTES)
-        except OSError as error:
-            cannot_read(path, error)
-        for importer in _importers():
-            if importer.claims(path, head):
-                return _read(importer, path, options)
-        known = ", ".join(suffix for importer in _importers() for suffix in importer.suffixes)
-        raise FormatError(f"{path}: not a checkpoint of a known kind; expected one of .lstm, {known}")
+            head = first_bytes(path, HEAD_BYTES)
+        except FileError:
+            refuse_folder(path)
+            raise
+        importer = importer_of(path, head)
+        _check_options(importer, options, str(path), live=False)
+        return _read(importer, path, options)
+    found = live_importer(source)
+    if found is None:
+        raise ArgumentTypeError("convert takes a path, bytes, an open binary file, a keras.Model, a torch.nn.Module or "
+                                f"an onnx.ModelProto, not {type(source).__module__}.{type(source).__qualname__}")
+    _check_options(found, options, f"the live {type(source).__qualname__}", live=True)
+    return validate(found.read_live(source, options))
+
+
+def _check_options(importer: Importer, options: ImportOptions, source: str, live: bool) -> None:
+    """Raise ArgumentError for an option that sources of this kind have no use for."""
+    for name, (use, of_files, of_live) in OWN_OPTIONS.items():
+        has = name in importer.own_options and (of_live if live else of_files)
+        if getattr(options, name) is not None and not has:
+            raise ArgumentError(f"{name} is for {use}; {source} has no use for it")
+
+
+def live_importer(source: object) -> Importer | None:
+    """The importer of a live model, None for an object that is none."""
+    return next((importer for importer in _importers() if importer.claims_live(source)), None)
+
+
+def knows(head: bytes) -> Importer | None:
+    """The importer that knows a file by how it begins, None if none does."""
+    return next((importer for importer in _importers() if importer.knows(head)), None)
+
+
+def importer_of(path: ModelFile, head: bytes) -> Importer:
+    """The importer of a file that begins so: told by its bytes, and where these are nothing known, by its name.
+
+    Raises FormatError, with what to do, for what no importer reads.
+    """
+    if (known := knows(head)) is not None:
+        return known
+    refuse_foreign(path, head)
     for importer in _importers():
-        if importer.claims_live(source):
-            return validate(importer.read_live(source, options))
-    raise ArgumentTypeError("convert takes a path, a keras.Model, a torch.nn.Module or an onnx.ModelProto, "
-                            f"not {type(source).__module__}.{type(source).__qualname__}")
+        if path.suffix.lower() in importer.suffixes:
+            return importer
+    suffixes = ", ".join(suffix for importer in _importers() for suffix in importer.suffixes)
+    raise FormatError(f"{path}: not a checkpoint of a known kind; expected one of .lstm, {suffixes}; it begins with "
+                      f"{head[:16]!r}")

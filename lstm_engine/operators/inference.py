@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from ..errors import GraphError
+from dataclasses import replace
+
+from ..errors import GraphError, UnsupportedError
+from ..graph.names import Names
 from ..graph.nodes import Graph, Node, Operator, Value
 from ..graph.shapes import Symbols, layer_shapes
 from ..graph.weights import check_node, fail
+from .choosing import Guard, chooses, guards
 from .spec import operator_shapes
+
+MOST_SCOPES = 128           # branches
+MOST_COPIED = 1 << 20       # facts known when branches begin, of all of them
 
 
 def infer_shapes(graph: Graph) -> dict[str, Value]:
@@ -16,17 +23,62 @@ def infer_shapes(graph: Graph) -> dict[str, Value]:
     numbers. Raises GraphError for a value that is missing or made later, or a rank, size or dtype that does
     not fit; UnsupportedError for an operator or activation that is not known.
     """
-    symbols = Symbols(dim for value in graph.inputs for dim in value.shape if isinstance(dim, str))
+    return _infer(graph)[1]
+
+
+def _infer(graph: Graph) -> tuple[_Scopes, dict[str, Value]]:
+    scopes = _Scopes(Symbols(dim for value in graph.inputs for dim in value.shape if isinstance(dim, str)))
     values = {value.name: value for value in graph.inputs}
-    for node in graph.nodes:
+    within: dict[str, Guard] = {}                       # of what is made in a branch
+    for node, guard in zip(graph.nodes, guards(graph)):
         check_node(node)
         inputs = [_look_up(node, name, values) for name in node.inputs]
-        made = _operator(node, inputs, symbols) if isinstance(node, Operator) else \
-            layer_shapes(node, inputs, symbols)
+        made = _operator(node, inputs, scopes, guard) if isinstance(node, Operator) else \
+            layer_shapes(node, inputs, scopes.of(guard))
         for name, value in zip(node.outputs, made, strict=False):
             if name:
                 values[name] = Value(name, value.shape, value.dtype)
-    return {name: Value(name, symbols.shape(value.shape), value.dtype) for name, value in values.items()}
+                if guard:
+                    within[name] = guard
+    return scopes, {name: Value(name, scopes.of(within.get(name, ())).shape(value.shape), value.dtype)
+                    for name, value in values.items()}
+
+
+def with_entries(graph: Graph) -> Graph:
+    """The graph, an Identity before each value that a branch takes from outside where the branch knows more of its
+    sizes: the nodes behind it see what holds in the branch."""
+    if not any(own := guards(graph)):
+        return graph
+    scopes, outside = _infer(graph)
+    names, nodes = Names([*outside, *(node.name for node in graph.nodes)]), list[Node]()
+    entered: dict[tuple[Guard, str], str] = {}
+    for node, guard in zip(graph.nodes, own):
+        inputs = list(node.inputs)
+        for position, name in enumerate(inputs):
+            if guard and name and scopes.of(guard).shape(outside[name].shape) != outside[name].shape:
+                if (guard, name) not in entered:
+                    entered[guard, name] = made = names.unused(f"{name}/in")
+                    nodes.append(Operator(name=made, inputs=(name,), outputs=(made,), op_type="Identity"))
+                inputs[position] = entered[guard, name]
+        nodes.append(replace(node, inputs=tuple(inputs)) if entered else node)
+    return replace(graph, nodes=tuple(nodes)) if entered else graph
+
+
+class _Scopes:
+    """What is known of symbols, by guard: what a branch needs of sizes holds in that branch alone."""
+
+    def __init__(self, symbols: Symbols) -> None:
+        self._scopes: dict[Guard, Symbols] = {(): symbols}
+        self._copied = 0
+
+    def of(self, guard: Guard) -> Symbols:
+        if guard not in self._scopes:
+            outer = self.of(guard[:-1])
+            self._copied += outer.known
+            if len(self._scopes) > MOST_SCOPES or self._copied > MOST_COPIED:
+                raise UnsupportedError(f"the model has more than {MOST_SCOPES} branches, or too much in them")
+            self._scopes[guard] = outer.inner()
+        return self._scopes[guard]
 
 
 def _look_up(node: Node, name: str, values: dict[str, Value]) -> Value | None:
@@ -38,8 +90,14 @@ def _look_up(node: Node, name: str, values: dict[str, Value]) -> Value | None:
     return values[name]
 
 
-def _operator(node: Operator, inputs: list[Value | None], symbols: Symbols) -> list[Value]:
-    resolved = [value and Value(value.name, symbols.shape(value.shape), value.dtype) for value in inputs]
+def _operator(node: Operator, inputs: list[Value | None], scopes: _Scopes, guard: Guard) -> list[Value]:
+    known = [scopes.of(guard)] * len(inputs)
+    if chooses(node) and node.inputs[0]:
+        sides = {position: scopes.of((*guard, (node.inputs[0], position == 1))) for position in range(1, len(inputs))}
+        known[1:] = sides.values()
+        known[0].agree([sides[position] for position in sides if inputs[position] or position in node.constants])
+    resolved = [value and Value(value.name, symbols.shape(value.shape), value.dtype)
+                for value, symbols in zip(inputs, known)]
     made = operator_shapes(node, resolved)
     if len(made) < len(node.outputs):
         fail(node, "outputs", f"at most the {len(made)} that {node.op_type} has", f"{len(node.outputs)} names")

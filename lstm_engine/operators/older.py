@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import FormatError
+from .families import Declared
 
 LATEST = 21             # the opset whose forms the registry has
 
@@ -42,7 +43,8 @@ class Facts(Protocol):
 
 
 OlderForm = Callable[[FileNode, Facts], list[FileNode]]
-FORMS: dict[str, OlderForm] = {}        # by name, behind its domain and a point where that is not ONNX's own
+# By name, behind its domain and a point where that is not ONNX's own.
+FORMS: Declared[OlderForm] = Declared()
 
 
 def modern(node: FileNode, facts: Facts) -> list[FileNode]:
@@ -57,7 +59,7 @@ def modern(node: FileNode, facts: Facts) -> list[FileNode]:
 def older_only(name: str) -> Callable[[OlderForm], OlderForm]:
     """Register the rule of an operator that today's forms of others stand for. name: as `FORMS` has it."""
     def register(rule: OlderForm) -> OlderForm:
-        FORMS[name] = rule
+        FORMS.add(name, rule)
         return rule
     return register
 

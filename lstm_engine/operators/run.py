@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, GraphError, LimitError, LstmEngineError, OutOfMemoryError
+from ..errors import ArgumentError, GraphError, LimitError, LstmEngineError, OutOfMemoryError, UnsupportedError
 from ..graph.nodes import Operator
 from .kernels import MISFITS, Kernel, shown_inputs
 from .spec import OPERATORS, operator_attributes
@@ -68,7 +68,9 @@ def compile_step(node: Operator, kernel: Kernel) -> Callable[[Values], None]:
     A model of small layers spends more time between its operators than in them, so the usual forms (one output; one
     input or two) go without lists.
     """
-    names = node.inputs
+    names, spec = node.inputs, OPERATORS[node.op_type]
+    # What is not chosen was not made.
+    find: Callable[..., Any] = dict.get if spec.chooses else dict.__getitem__
     rest = tuple(node.constants.get(i) for i in range(1, len(names)))
     call: Callable[[Values], Any]
     if names and names[0] and not any(names[1:]):
@@ -79,7 +81,7 @@ def compile_step(node: Operator, kernel: Kernel) -> Callable[[Values], None]:
         else:
             def call(values: Values) -> Any:
                 return kernel(values[first])
-    elif len(names) == 2 and all(names):
+    elif len(names) == 2 and all(names) and not spec.chooses:
         left, right = names
 
         def call(values: Values) -> Any:
@@ -88,17 +90,17 @@ def compile_step(node: Operator, kernel: Kernel) -> Callable[[Values], None]:
         bound = _bound(node, kernel)
 
         def call(values: Values) -> Any:
-            return bound([values[name] if name else None for name in names])
+            return bound([find(values, name) if name else None for name in names])
 
-    several, outputs = OPERATORS[node.op_type].outputs[1] > 1, node.outputs
+    several, outputs = spec.outputs[1] > 1, node.outputs
 
     def run(values: Values) -> None:
         try:
             result = call(values)
-        except LimitError:
+        except (LimitError, UnsupportedError):
             raise
         except (*MISFITS, MemoryError) as error:
-            raise _failure(node, [values[name] if name else None for name in names], error) from error
+            raise _failure(node, [find(values, name) if name else None for name in names], error) from error
         if not several:
             values[outputs[0]] = result if type(result) is np.ndarray else np.asarray(result)
             return

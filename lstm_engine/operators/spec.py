@@ -1,9 +1,10 @@
 """The registry of ONNX operators that may surround the recurrent core: one `OperatorSpec` for each.
 
 An `Operator` node has ONNX's meaning as of opset 21, or of the later one that has it first; importers bring older forms
-to it (`older`), and what ONNX Runtime puts in place of several (`microsoft`). Three departures keep every array a
+to it (`older`), and what ONNX Runtime puts in place of several (`microsoft`). Four departures keep every array a
 constant input and every attribute plain data: ConstantOfShape takes its fill value (one element) as a second input;
-Cast's `to` is ONNX's data type number and `saturate` is unknown; BatchNormalization is inference only.
+Cast's `to` is ONNX's data type number and `saturate` is unknown; BatchNormalization is inference only; If takes the
+values that its branches make (`choosing`).
 
 All that is known of an operator is said where it is declared, in the file of its family, and asked here: no other file
 repeats it, or lists operators by name; where one means a single operator, or a pattern of some, it names them.
@@ -19,6 +20,7 @@ from ..errors import GraphError, UnsupportedError
 from ..graph.nodes import Operator, Value
 from .axis_rules import AxisRule, elementwise_axes
 from .costs import Arrays, Grown, Need, Needs, need_of
+from .families import Declared
 from .kernels import Kernel, KernelMaker
 from .older import FORMS, OlderForm
 from .shape_rules import ANY, ShapeRule, infer, same
@@ -64,6 +66,7 @@ class OperatorSpec:
     moves: the inputs whose elements it moves about, whatever they are; ANY: all of them.
     symbolic: what it makes of elements that are sizes: ints, symbols, None where nothing is known.
     activation: the activation of the house that it is, then the attributes that are its alpha and beta.
+    chooses: its result is its input 1 or 2, as input 0 says, and only that one need be there (`choosing`).
 
     work, scratch: nanoseconds an element, where that is not about 1; arrays of float64 of the result's size that are
     made on the way. combines: it makes more than its inputs have also where those are all of one shape. grown: how many
@@ -89,6 +92,7 @@ class OperatorSpec:
     moves: tuple[int, ...] | int = ()
     symbolic: Callable[..., Any] | None = None
     activation: tuple[str, ...] = ()
+    chooses: bool = False
     work: int = 1
     scratch: int = 0
     combines: bool = False
@@ -116,7 +120,7 @@ class OperatorSpec:
         return position in self.moves if isinstance(self.moves, tuple) else self.moves == ANY
 
 
-OPERATORS: dict[str, OperatorSpec] = {}
+OPERATORS: Declared[OperatorSpec] = Declared()
 
 
 def declare(name: str, inputs: int | tuple[int, int], outputs: int | tuple[int, int] = 1, *,
@@ -128,16 +132,16 @@ def declare(name: str, inputs: int | tuple[int, int], outputs: int | tuple[int, 
     default, which says the type. older: what brings the forms of older opsets to this one. An elementwise operator
     keeps axes apart unless it says otherwise.
     """
-    if name in OPERATORS or (kernel is None) == (make is None):
-        raise ValueError(f"{name}: declared twice, or not with one of kernel and make")
+    if (kernel is None) == (make is None):
+        raise ValueError(f"{name}: declared with not one of kernel and make")
     if older is not None:
-        FORMS[name] = older
+        FORMS.add(name, older)
     if traits.get("elementwise"):
         traits.setdefault("axes", elementwise_axes)
     written = {key: value if isinstance(value, Attribute) else Attribute(type(value), value)
                for key, value in (attributes or {}).items()}
-    OPERATORS[name] = OperatorSpec(name=name, inputs=_span(inputs), outputs=_span(outputs), attributes=written,
-                                   make=make or _always(kernel), **traits)          # type: ignore[arg-type]
+    OPERATORS.add(name, OperatorSpec(name=name, inputs=_span(inputs), outputs=_span(outputs), attributes=written,
+                                     make=make or _always(kernel), **traits))       # type: ignore[arg-type]
 
 
 def _span(count: int | tuple[int, int]) -> tuple[int, int]:

@@ -29,7 +29,7 @@ def estimate_of(node: Node) -> Estimate:
     if not isinstance(node, Operator):
         return _of_layer(node)
     spec, attributes, nothing = OPERATORS[node.op_type], operator_attributes(node), Need(0, 0)
-    if spec.view == "always" or spec.of_shapes:
+    if spec.view == "always" or spec.of_shapes or spec.chooses:
         return lambda arrays, small: nothing        # what a view copies after all is counted when it is made
     if spec.grown is not None:
         return _guarded(node, lambda arrays: spec.need_for(attributes, arrays, ()))

@@ -12,7 +12,6 @@ from ..errors import ArgumentError, UnsupportedError
 from ..graph import Activate, Dense, Embedding, Mask, Node, Operator, Value
 from ..operators import compile_step, operator_kernel
 from ..operators.kernels import Call
-from .convolution import convolution_through_core
 from .steps import through_core
 from .weights import Sharing
 
@@ -20,10 +19,18 @@ from .weights import Sharing
 def host_kernel(node: Node, values: dict[str, Value], isa: str, sharing: Sharing) -> Callable[..., Any]:
     """What makes a node's output of its inputs; see `operators.kernels.Kernel`."""
     if isinstance(node, Operator):
-        kernel = convolution_through_core(node, isa, sharing) if node.op_type == "Conv" else None
-        kernel = kernel or operator_kernel(node)
+        kernel = _through_core(node, isa, sharing) or operator_kernel(node)
         return _one_at_least(node, kernel, values) if node.op_type == "Slice" else kernel
     return _function(node, values, isa, sharing)
+
+
+def _through_core(node: Operator, isa: str, sharing: Sharing) -> Callable[..., Any] | None:
+    """The kernel of an operator that the core can run the rows of; None for others."""
+    if node.op_type != "Conv":
+        return None
+    from .convolution import convolution_through_core  # with it come the operators' own files
+
+    return convolution_through_core(node, isa, sharing)
 
 
 def host_step(node: Node, kernel: Callable[..., Any]) -> Callable[[dict[str, np.ndarray]], None]:

@@ -12,6 +12,7 @@ from .. import _core
 from ..graph import Activate, Dense, Embedding, Graph, Node, Operator, Pool, Recurrent, Value
 from ..limits import Limits
 from ..operators import infer_shapes
+from ..operators.choosing import Guard
 from ..operators.places import Counts, Mixed, Place
 from ..types import Dtype, Gemm
 from .axes import Axes
@@ -43,6 +44,7 @@ class Plan:
     axes: Axes
     bounds: Bounds
     drops: tuple[tuple[str, ...], ...]          # values that nobody reads after a step
+    guards: tuple[Guard, ...]                   # when each step is run
 
     @cached_property
     def direct(self) -> Segment | None:
@@ -131,7 +133,7 @@ def lower(graph: Graph, *, isa: str, gemm: Gemm = "packed", threads: int = 1, li
             bounds.limit_direct_calls(step)
     inputs = tuple(values[value.name] for value in graph.inputs)
     plan = Plan(skeletons.skeleton(), inputs, graph.outputs, values, tuple(steps), _compute_dtype(graph, values), isa,
-                gemm, axes, bounds, _drops(steps, graph.outputs))
+                gemm, axes, bounds, _drops(steps, graph.outputs), tuple(part.guard for part in parts))
     if plan.direct is not None:
         sizes = [values[plan.direct.ports[0].value].shape[0], *(axis.time for axis in plan.direct.axes)]
         batch, *steps_of_axes = [dim if isinstance(dim, int) else None for dim in sizes]

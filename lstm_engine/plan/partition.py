@@ -2,8 +2,8 @@
 
 A segment runs its nodes on one number of rows, so nodes join where shape inference gives them the same: a symbol, or a
 size. (What inference took for equal a run may still make different: the core's call looks at what comes.) A node joins
-the last segment of its rows and dtype, unless it needs something that is made after that segment has run, or reads a
-sequence under other lengths than the segment made it with.
+the last segment of its rows, dtype and guard, unless it needs something that is made after that segment has run, or
+reads a sequence under other lengths than the segment made it with.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from ..graph import Activate, Dense, Embedding, Graph, Node, Pool, Recurrent, Value
 from ..graph.nodes import Dim
+from ..operators.choosing import Guard, guards
 
 FLOATS = ("float32", "float64")
 IDS = ("int32", "int64", "uint8")
@@ -38,6 +39,7 @@ class Part:
     core: bool
     rows: Dim | None = None
     dtype: str = ""                                              # what a segment computes in
+    guard: Guard = ()                                            # when it is run
     nodes: list[Node] = field(default_factory=list)
     axes: list[AxisKey | None] = field(default_factory=list)     # of each node of a segment
     made: dict[str, AxisKey | None] = field(default_factory=dict)
@@ -57,26 +59,28 @@ def partition(graph: Graph, values: dict[str, Value]) -> list[Part]:
     """
     parts: list[Part] = []
     made_in = {value.name: -1 for value in graph.inputs}     # value -> number of the part that makes it
+    own_guards = guards(graph)
     lookups = {node.outputs[0]: node for node in graph.nodes if isinstance(node, Embedding) and core_runs(node, values)}
-    opened: dict[tuple[Dim, str], int] = {}                  # rows, dtype -> number of the last segment of those
-    for node in graph.nodes:
+    guard_of = {node.outputs[0]: guard for node, guard in zip(graph.nodes, own_guards)}
+    opened: dict[tuple[Dim, str, Guard], int] = {}           # rows, dtype, guard -> the last segment of those
+    for node, guard in zip(graph.nodes, own_guards):
         if node.outputs[0] in lookups and node.outputs[0] not in graph.outputs:
             continue
         runs = core_runs(node, values)
         for name in node.inputs:
             own = runs and name == node.inputs[0] and values[name].dtype == computes_in(node, values)
             if name in lookups and name not in made_in and not own:
-                _place(lookups[name], values, parts, made_in)
-                opened[_rows(lookups[name], values), computes_in(lookups[name], values)] = len(parts) - 1
+                _place(lookups[name], values, parts, made_in, guard_of[name])
+                opened[_key(lookups[name], values, guard_of[name])] = len(parts) - 1
         if not runs:
-            parts.append(Part(core=False, nodes=[node]))
+            parts.append(Part(core=False, guard=guard, nodes=[node]))
             made_in |= {name: len(parts) - 1 for name in node.outputs if name}
             continue
         lookup = lookups.get(node.inputs[0])
         if lookup is not None and values[node.inputs[0]].dtype != computes_in(node, values):
             lookup = None
         reads = [*node.inputs[1:], *(lookup.inputs if lookup else node.inputs[:1])]
-        key = _rows(node, values), computes_in(node, values)
+        key = _key(node, values, guard)
         number = opened.get(key, -1)
         axis = _axis(node, values, parts[number].made if number >= 0 else {})
         if number < 0 or not _joins(node, reads, axis, parts[number], made_in, number):
@@ -97,9 +101,9 @@ def _reads(part: Part) -> set[str]:
     return {name for node in part.nodes for name in node.inputs if name and name not in part.made}
 
 
-def _place(node: Node, values: dict[str, Value], parts: list[Part], made_in: dict[str, int]) -> None:
+def _place(node: Node, values: dict[str, Value], parts: list[Part], made_in: dict[str, int], guard: Guard) -> None:
     """A segment of its own for an embedding that NumPy reads."""
-    parts.append(Part(True, _rows(node, values), computes_in(node, values)))
+    parts.append(Part(True, *_key(node, values, guard)))
     _add(node, _axis(node, values, {}), parts, made_in, len(parts) - 1)
 
 
@@ -113,6 +117,11 @@ def _add(node: Node, axis: AxisKey | None, parts: list[Part], made_in: dict[str,
             # A lookup under a mask or lengths of its own is no full value for others to read.
             if not (isinstance(node, Embedding) and axis is not None and (axis.mask or axis.lengths)):
                 made_in.setdefault(name, number)
+
+
+def _key(node: Node, values: dict[str, Value], guard: Guard) -> tuple[Dim, str, Guard]:
+    """What the nodes of a segment have in common."""
+    return _rows(node, values), computes_in(node, values), guard
 
 
 def computes_in(node: Node, values: dict[str, Value]) -> str:

@@ -12,7 +12,7 @@ from ..graph.nodes import Dim
 from .axes import Axes
 from .lower import Plan
 from .step_axes import across_time, step_places, takes_last_step
-from .steps import HostStep
+from .steps import HostStep, Segment
 
 
 def fed_inputs(plan: Plan, batch: int, pairs: Mapping[str, str]) -> tuple[tuple[Value, ...], Axes]:
@@ -47,6 +47,11 @@ def fed_inputs(plan: Plan, batch: int, pairs: Mapping[str, str]) -> tuple[tuple[
         if why := across_time(places, plan.outputs):
             raise UnsupportedError(f"this model cannot run step by step: {why}")
     _refuse_last_steps_in_sequences(plan)
+    for step, guard in zip(plan.steps, plan.guards):
+        if guard and isinstance(step, Segment) and step.layers:
+            raise UnsupportedError(f"this model cannot run step by step: layer {step.layers[0].name!r} stands in a "
+                                   "branch, so steps might go past it; where the condition is the same in every run, "
+                                   "give the input it comes from at conversion: spec={'fixed': {input: value}}")
     for node in _nodes(plan):
         if isinstance(node, Recurrent) and node.direction != "forward":
             raise UnsupportedError(f"this model cannot run step by step: layer {node.name!r} is {node.direction}, "

@@ -49,3 +49,12 @@ def cut(attributes: dict[str, Any], x: np.ndarray, starts: np.ndarray, ends: np.
         start = min(max(start, 0), high)
         x = np.take(x, np.arange(start, min(max(end, low), high), step), axis)
     return x
+
+
+def chosen(attributes: dict[str, Any], condition: np.ndarray, then: np.ndarray | None,
+           otherwise: np.ndarray | None = None) -> np.ndarray:
+    """What If gives, of the values of its branches. One that is not there is of another rank, and refused."""
+    value = then if condition.item() else otherwise
+    if value is None:
+        raise ValueError(f"the condition is {condition.item()}, and the value for that was left out")
+    return value

@@ -11,6 +11,7 @@ from ..errors import ArgumentError
 from ..graph import GRU, LSTM, Activate, Dense, Embedding, Graph, Mask, Node, Operator, Pool, Recurrent, Value
 from ..graph.nodes import Dim
 from ..operators import infer_shapes
+from ..operators.choosing import chooses, guards, holds
 from .activations import activate
 from .operators import run_operator
 from .recurrent import Rounded, gru, lstm, rnn, rows_with_steps
@@ -45,8 +46,11 @@ def run(graph: Graph, inputs: Mapping[str, np.ndarray], lengths: Lengths | None 
     by_axis = _lengths_by_axis(graph, shapes, lengths)
     initial = dict(initial_state or {})
     states: States = {}
-    for node in graph.nodes:
-        arguments = [values[name] if name else None for name in node.inputs]
+    for node, guard in zip(graph.nodes, guards(graph)):
+        if not holds(guard, values):
+            continue
+        find = values.get if chooses(node) else values.__getitem__
+        arguments = [find(name) if name else None for name in node.inputs]
         given = [array for array in arguments if array is not None]
         steps = _steps_of(node, shapes, by_axis)
         if isinstance(node, Recurrent):

@@ -17,7 +17,7 @@ from ..graph import Operator
 from ..limits import over
 from ..operators import OPERATORS
 from ..operators.costs import Need
-from ..plan import HostStep, Plan, Segment
+from ..plan import HostStep, Plan
 from ..plan.bounds import label, work_of
 from ..plan.estimate import estimate_of
 from ..plan.steps import Step
@@ -41,7 +41,7 @@ class Look:
         self.shows = spec is not None and (spec.of_shapes or spec.view != "" and not spec.combines)
 
     def need(self, values: Values, small: int) -> Need:
-        return self._estimate([values[name] if name else array for name, array in self._inputs], small)
+        return self._estimate([values.get(name) if name else array for name, array in self._inputs], small)
 
     def made(self, values: Values) -> int:
         """Bytes of the results."""
@@ -85,6 +85,10 @@ class Account:
             raise self._over(step, self._values + need.bytes)
         if self._foreseen is None and (self._worked > self.LONG or self._values > self.LARGE):
             self._foresee(values, threads)
+        self._done += 1
+
+    def passed_over(self) -> None:
+        """Let the next step be one that is not run."""
         self._done += 1
 
     def after(self, step: Step, values: Values) -> None:
@@ -138,8 +142,9 @@ class Account:
         self._foreseen = foreseen = Foreseen(values)
         live = self._count(values)
         before, held = (self._workspaces, self._worked), self._values
-        for step, done in zip(self._plan.steps[self._done:], self._drops[self._done:]):
-            told = not foreseen.open(step) if isinstance(step, Segment) else foreseen.inputs(step) is not None
+        at = self._done
+        for step, done, guard in zip(self._plan.steps[at:], self._drops[at:], self._plan.guards[at:]):
+            told = foreseen.tells(step, guard)
             if told:
                 need = self._need(step, foreseen.values, threads)
                 self._worked += need.work + self.CALL

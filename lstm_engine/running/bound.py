@@ -17,7 +17,7 @@ from ..operators.kernels import MISFITS
 from ..plan import HostStep, Plan
 from .account import Account, Look
 from .outputs import Outputs
-from .record import Recording, Unrepeatable, record
+from .record import OtherBranch, Recording, Unrepeatable, record
 from .states import StateLayout
 
 _Values = Mapping[str, np.ndarray]
@@ -109,24 +109,36 @@ class Runner:
         for name in self._inputs:
             if not values[name].flags.c_contiguous:         # sums go by the layout, and the recorded one is contiguous
                 return None
+        others: list[Recording] = []        # of runs that took another branch
         try:
-            recording = bound.idle.pop()
-        except IndexError:
-            made = self._record(bound, values, threads)
-            if made is None:
-                return None
-            recording = made
-        try:
-            results = recording(values)
+            while True:
+                recording = self._idle(bound) or self._record(bound, values, threads)
+                if recording is None:
+                    return None
+                try:
+                    results = recording(values)
+                except OtherBranch:
+                    others.append(recording)
+                    continue
+                self._keep(bound, recording)
+                return results
         except Unrepeatable:
             self._give_up(bound)
             return None
         except (*MISFITS, MemoryError):
             return None                     # what is wrong with these values, running step by step tells
         finally:
-            self._recordings.pop(id(recording), None)
-        self._keep(bound, recording)
-        return results
+            for recording in others:
+                self._keep(bound, recording, last=False)
+
+    def _idle(self, bound: BoundRun) -> Recording | None:
+        """A recording that no call is using, for this one alone."""
+        try:
+            recording = bound.idle.pop()
+        except IndexError:
+            return None
+        self._recordings.pop(id(recording), None)
+        return recording
 
     def _record(self, bound: BoundRun, values: _Values, threads: int) -> Recording | None:
         if not bound.left:
@@ -136,7 +148,7 @@ class Runner:
         bound.left -= 1
         arrays = {name: values[name] for name in self._inputs}
         try:
-            return record(self.plan.steps, self.plan.outputs, arrays, threads, self.MOST_BYTES,
+            return record(self.plan.steps, self.plan.guards, self.plan.outputs, arrays, threads, self.MOST_BYTES,
                           self.account(bound, arrays, keeps=True))
         except Unrepeatable:
             self._give_up(bound)
@@ -148,8 +160,8 @@ class Runner:
         bound.left = 0
         self._drop(bound, len(bound.idle))
 
-    def _keep(self, bound: BoundRun, recording: Recording) -> None:
-        bound.idle.append(recording)
+    def _keep(self, bound: BoundRun, recording: Recording, last: bool = True) -> None:
+        bound.idle.insert(len(bound.idle) if last else 0, recording)
         self._recordings[id(recording)] = recording
         if not self._is_found(bound):       # forgotten meanwhile: nobody would ever take it from there
             self._drop(bound, len(bound.idle))

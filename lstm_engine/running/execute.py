@@ -8,8 +8,10 @@ import numpy as np
 
 from ..errors import ArgumentError, UnsupportedError
 from ..graph import Node, Recurrent
+from ..operators.choosing import holds
 from ..plan import HostStep, Plan, Segment
 from ..plan.partition import AxisKey
+from ..plan.steps import Step
 from .bound import Runner
 from .masks import AxisRun
 from .ports import graph_lengths, graph_mask, sizes, whole_numbers
@@ -39,7 +41,12 @@ def execute(runner: Runner, values: dict[str, np.ndarray], batch: int, *, length
     if plain and (results := runner.recorded(bound, values, threads)) is not None:
         return results
     account = runner.account(bound, values)
-    for number, (step, done) in enumerate(zip(plan.steps, plan.drops)):
+    for number, (step, done, guard) in enumerate(zip(plan.steps, plan.drops, plan.guards)):
+        if guard and not holds(guard, values):
+            _pass_over(step, number, state_in, state_out)
+            if account is not None:
+                account.passed_over()
+            continue
         if account is not None:
             account.before(step, values, threads)
         if isinstance(step, HostStep):
@@ -56,6 +63,12 @@ def execute(runner: Runner, values: dict[str, np.ndarray], batch: int, *, length
             values.pop(name, None)          # a port may be left out of a run
     bound.within = True
     return {name: values[name] for name in plan.outputs}
+
+
+def _pass_over(step: Step, number: int, state_in: Rows, state_out: Rows) -> None:
+    if isinstance(step, Segment) and (number in state_in or number in state_out):
+        raise UnsupportedError(f"layer {step.layers[0].name!r} stands in a branch of the model that these inputs do "
+                               "not take; its state can neither be given nor returned")
 
 
 def _check_steps_apply(plan: Plan, axes: Mapping[object, np.ndarray], what: str) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import LstmEngineError
 from ..graph import Operator, Value
 from ..operators import OPERATORS
+from ..operators.choosing import Guard, holds
 from ..operators.kernels import MISFITS
 from ..plan import HostStep, Segment
 from ..plan.estimate import results_of
@@ -34,7 +35,15 @@ class Foreseen:
 
     def __init__(self, values: Mapping[str, np.ndarray]) -> None:
         self.values = {name: stand_in(array.shape, array.dtype) for name, array in values.items()}
-        self.known: set[str] = set()
+        conditions = {name: array for name, array in values.items() if array.dtype == bool and array.size == 1}
+        self.values.update(conditions)
+        self.known = set(conditions)
+
+    def tells(self, step: Step, guard: Guard) -> bool:
+        """Whether it is known that a step is run, and on what."""
+        if any(name not in self.known for name, _ in guard) or not holds(guard, self.values):
+            return False
+        return not self.open(step) if isinstance(step, Segment) else self.inputs(step) is not None
 
     def inputs(self, step: HostStep) -> list[np.ndarray | None] | None:
         """What a node will be called with; None where that is open."""

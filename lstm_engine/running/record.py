@@ -19,6 +19,7 @@ from .._core import BoundCall
 from ..arrays import owning_array
 from ..graph import Operator
 from ..operators import OPERATORS
+from ..operators.choosing import Guard, chooses, is_true
 from ..operators.kernels import Call
 from ..plan import HostStep, Segment
 from ..plan.steps import Step
@@ -29,6 +30,10 @@ _Values = dict[str, np.ndarray]
 
 class Unrepeatable(Exception):
     """This run cannot be made, or repeated, in memory laid out beforehand."""
+
+
+class OtherBranch(Exception):
+    """The inputs take a branch of the model that the run recorded did not take."""
 
 
 @dataclass(frozen=True)
@@ -49,40 +54,57 @@ class Recording:
         return {name: array.copy() for name, array in self.outputs.items()}
 
 
-def record(steps: Sequence[Step], outputs: Sequence[str], arrays: Mapping[str, np.ndarray], threads: int,
-           most_bytes: int, account: Account | None = None) -> Recording:
-    """A run of a plan's steps on inputs of these shapes.
+def record(steps: Sequence[Step], guards: Sequence[Guard], outputs: Sequence[str], arrays: Mapping[str, np.ndarray],
+           threads: int, most_bytes: int, account: Account | None = None) -> Recording:
+    """A run of a plan's steps, each under its guard, on inputs of these shapes.
 
     account: what this run must keep to, where calls of these shapes were not looked at before.
+    Calling it raises OtherBranch for inputs that take another branch.
     Raises Unrepeatable for a plan in which the shape or place of a value depends on more than the inputs' shapes, or
     whose values take more than `most_bytes`.
     """
     inputs = {name: array.copy() for name, array in arrays.items()}
-    recorder = _Recorder(steps, inputs, threads, most_bytes, account)
+    recorder = _Recorder(steps, guards, inputs, threads, most_bytes, account)
     return Recording(inputs, recorder.calls, {name: recorder.values[name] for name in outputs}, recorder.bytes)
 
 
 class _Recorder:
     """Runs the steps once, and notes what has to be called to run them again."""
 
-    def __init__(self, steps: Sequence[Step], inputs: _Values, threads: int, most_bytes: int, account: Account | None
-                 ) -> None:
+    def __init__(self, steps: Sequence[Step], guards: Sequence[Guard], inputs: _Values, threads: int, most_bytes: int,
+                 account: Account | None) -> None:
         self.bytes = 0
         self._account = account
         self.calls: list[Call] = []
         self.values: _Values = dict(inputs)
         self._fixed: set[str] = set()               # values that no input changes
         self._most = most_bytes
+        self._looked_at: set[str] = set()           # conditions
         weights = [array for step in steps if isinstance(step, HostStep) for array in step.node.tensors().values()]
         self._counted = {id(owning_array(array)) for array in weights}
         self._count(*inputs.values())
-        for step in steps:
+        for step, guard in zip(steps, guards):
             before = len(self.calls)
-            if isinstance(step, HostStep):
+            if not self._taken(guard):
+                if account is not None:
+                    account.passed_over()
+            elif isinstance(step, HostStep):
                 self._add_host(step)
             else:
                 self._add_segment(step, threads)
             self._count(*_arrays(self.calls[before:]))
+
+    def _taken(self, guard: Guard) -> bool:
+        """Whether this run has a step; every run of the recording will look whether it takes the same branch."""
+        for name, wanted in guard:
+            condition = self.values[name]
+            taken = is_true(condition, name)
+            if name not in self._looked_at and name not in self._fixed:
+                self._looked_at.add(name)
+                self.calls.append((_same_branch, (condition, taken)))
+            if taken is not wanted:
+                return False
+        return True
 
     def _count(self, *arrays: np.ndarray) -> None:
         for array in map(owning_array, arrays):
@@ -115,9 +137,12 @@ class _Recorder:
 
     def _add_host(self, step: HostStep) -> None:
         node, kernel = step.node, step.kernel
-        inputs = step.inputs(self.values)
         if self._account is not None:
             self._account.before(step, self.values, 1)
+        if chooses(node):
+            self._choose(step)
+            return
+        inputs = step.inputs(self.values)
         made = kernel(*inputs)
         several = isinstance(made, (list, tuple))
         results = [np.asarray(array) for array in (made if several else (made,))]
@@ -130,11 +155,26 @@ class _Recorder:
         self._count(*results)
         self.values.update((name, array) for name, array in zip(node.outputs, results) if name)
 
+    def _choose(self, step: HostStep) -> None:
+        """Let the value of the branch that this run takes be the result."""
+        condition, *branches = step.node.inputs
+        taken = branches[0]
+        if condition and not self._taken(((condition, True),)):         # to which every run will look
+            taken = branches[1]
+        step.run(self.values)
+        if {condition, taken} - {""} <= self._fixed:
+            self._fixed.update(step.node.outputs)
+
     def _views(self, node: Any, inputs: Sequence[np.ndarray | None], results: Sequence[np.ndarray]) -> bool:
         """Whether the results only show the first input, the same places of it every time."""
         return isinstance(node, Operator) and OPERATORS[node.op_type].view != "" and inputs[0] is not None \
             and self._fixed.issuperset(name for name in node.inputs[1:] if name) \
             and all(array.size and np.may_share_memory(array, inputs[0]) for array in results)
+
+
+def _same_branch(condition: np.ndarray, taken: bool) -> None:
+    if bool(condition.item()) is not taken:
+        raise OtherBranch
 
 
 def _arrays(calls: Sequence[Call]) -> Iterator[np.ndarray]:

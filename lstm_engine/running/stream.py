@@ -14,6 +14,7 @@ from ..arrays import plain_array
 from ..entry import entry, out_of_memory
 from ..errors import ArgumentError, ArgumentTypeError, LstmEngineError, UnsupportedError
 from ..graph import Value
+from ..graph.nodes import Dim
 from ..plan import Segment
 from ..plan.stepwise import fed_inputs
 from ..types import Array, Arrays, Input, Inputs, SupportsArray
@@ -290,11 +291,18 @@ class Stream:
         return segment.core.stream(self.batch, rows, self._threads or 0, self._one)
 
     def _zero_input(self, name: str) -> np.ndarray:
-        value = self._plan.values[name]
-        if any(isinstance(dim, str) and dim != self._axes.batch for dim in value.shape):
+        value, made = self._plan.values[name], self._plan.values[self._pairs[name]]
+        # What comes out goes in again, so that an axis known of one is known of both.
+        pairs = zip(value.shape, made.shape if len(made.shape) == len(value.shape) else value.shape)
+        shape = [next((size for dim in dims if (size := self._size(dim)) is not None), None) for dims in pairs]
+        known = [size for size in shape if size is not None]
+        if len(known) < len(shape):
             raise ArgumentError(f"stream: the size of state {name!r} {list(value.shape)} is not known")
-        shape = [self.batch if isinstance(dim, str) else dim for dim in value.shape]
-        return np.zeros(shape, value.dtype)
+        return np.zeros(known, value.dtype)
+
+    def _size(self, dim: Dim) -> int | None:
+        """A size, as far as the number of sequences tells."""
+        return self.batch if dim == self._axes.batch else dim if isinstance(dim, int) else None
 
     def _own_outputs(self) -> list[str]:
         return [name for name in self._plan.outputs if name not in self._pairs.values()]

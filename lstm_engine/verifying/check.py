@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..arguments import path_text
 from ..errors import ArgumentError, ArgumentTypeError, FormatError, LstmEngineError
 from . import frameworks
 from .engine import NAMED, reference_answers
@@ -29,15 +30,16 @@ STORED = 1e-5               # for stored outputs, where no framework says how ex
 
 def verify(model: Model, source: Any = None, inputs: Any = None, *, outputs: Mapping[str, Any] | None = None,
            spec: Any = None, pool: PoolReading | None = None, activations: Mapping[str, str] | None = None,
-           order: Sequence[str] | None = None, batch: Sequence[int] | None = None,
-           steps: Sequence[int] | None = None, seed: int = 0, tolerance: float | None = None, run_source: bool = False,
-           reference: bool = False) -> Report:
+           order: Sequence[str] | None = None, data_folder: str | os.PathLike[str] | None = None,
+           batch: Sequence[int] | None = None, steps: Sequence[int] | None = None, seed: int = 0,
+           tolerance: float | None = None, run_source: bool = False, reference: bool = False) -> Report:
     """Compare a model with the program that it came from, run in its own framework.
 
     source: a path, which a process of its own runs (.onnx in ONNX Runtime, .keras and .h5 in Keras, .pt2 in PyTorch),
         or a live torch.nn.Module, keras.Model or onnx.ModelProto, which is run here. A file of weights alone cannot be
         run, and the report says so. run_source: also run TorchScript, which is code.
-    spec, pool, activations, order: those of the conversion.
+    spec, pool, activations, order, data_folder: those of the conversion; a framework that runs a source finds external
+        data by its own rules.
     inputs: arrays by input name, or a list of such dicts; None: made up from `seed`, ordinary, large, offset, negative
         and zero, near the graph's constants, ragged, in several sizes. batch, steps: sizes to use instead of our own.
     outputs: what the outputs for `inputs` should be, by name; then nothing is run.
@@ -52,7 +54,8 @@ def verify(model: Model, source: Any = None, inputs: Any = None, *, outputs: Map
 
     _check_arguments(model, source, inputs, outputs, reference, tolerance)
     graph = model.graph
-    options = ImportOptions(pool=pool, spec=spec, activations=activations, order=order)
+    options = ImportOptions(pool=pool, spec=spec, activations=activations, order=order,
+                            data_folder=None if data_folder is None else path_text(data_folder, "data_folder"))
     report = Report()
     fixed_slots = None if inputs is None else given_slots(model, _cases(model, inputs))
     if outputs is not None and fixed_slots is not None:

@@ -58,8 +58,7 @@ def constants(graph: Graph) -> list[float | np.ndarray]:
     features = {value.shape[-1] for value in graph.inputs if value.shape and isinstance(value.shape[-1], int)}
     found: dict[bytes, float | np.ndarray] = {}
     for array in _arrays(graph):
-        array = np.abs(array) if array.dtype.kind == "u" else array
-        if array.dtype.kind not in "fiu" or not array.size or not np.isfinite(array).all():
+        if array.dtype.kind != "f" or not array.size or not np.isfinite(array).all():     # whole numbers: see `_met`
             continue
         if not _FIRST_WITH_CONSTANTS <= float(np.abs(array).max()) <= _LAST_WITH_CONSTANTS:
             continue
@@ -123,6 +122,8 @@ def _array(graph: Graph, value: Value, shape: tuple[int, ...], steps: int | None
     if steps is not None:
         return _lengths(shape, steps, family, rng).astype(value.dtype)
     count = _vocabulary(graph, value)
+    if count is None and len(met := _met(graph, value)):
+        return np.asarray(met[_ids(shape, len(met), family, rng)], value.dtype)
     if count is None:                                   # it may be an index: of a step or a row where there is one axis
         count = 256 if value.dtype == "uint8" else _ANY_WHOLE if len(shape) > 1 else min((_ANY_WHOLE, *sizes.values()))
     return _ids(shape, min(max(count, 1), np.iinfo(value.dtype).max + 1), family, rng).astype(value.dtype)
@@ -185,6 +186,23 @@ def _most_steps(graph: Graph, name: str, values: Mapping[str, Value], sizes: Map
         if isinstance(node, Operator) and not reached.isdisjoint(node.inputs):
             reached.update(node.outputs)
     return None
+
+
+def _met(graph: Graph, value: Value) -> np.ndarray:
+    """The whole numbers that tell one input from another: what the graph compares it with, and their neighbours."""
+    reached, found = {value.name}, set[int]()
+    limits = np.iinfo(value.dtype)
+    for node in graph.nodes:
+        if not isinstance(node, Operator) or reached.isdisjoint(node.inputs):
+            continue
+        spec = OPERATORS[node.op_type]
+        if spec.meets and spec.exact:
+            few = [array for array in node.constants.values() if array.dtype.kind in "iu" and array.size <= 8]
+            found.update(int(number) for array in few for number in array.ravel())
+        if spec.elementwise or spec.view:
+            reached.update(node.outputs)
+    near = {number + step for number in found for step in (-1, 0, 1)}
+    return np.array(sorted(number for number in near if limits.min <= number <= limits.max), np.int64)
 
 
 def _vocabulary(graph: Graph, value: Value) -> int | None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentTypeError, FormatError, LstmEngineError, UnsupportedError
-from ..files import open_regular
+from ..files import open_regular, size_of
 from ..importers.reading.zip_archive import Archive
 from . import framework_child, frameworks
 
@@ -76,7 +76,7 @@ def _is_torchscript(path: Path) -> bool:
     """Whether a file is a TorchScript archive: a zip with its module's code."""
     try:
         with open_regular(path) as file:
-            records = Archive(file, os.fstat(file.fileno()).st_size).records
+            records = Archive(file, size_of(file)).records
     except (OSError, FormatError, UnsupportedError):
         return False
     return any("/code/" in name and name.endswith(".py") for name in records)

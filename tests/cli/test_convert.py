@@ -160,3 +160,50 @@ def test_an_existing_output_is_replaced_by_the_whole_file(cli, checkpoint, tmp_p
 def test_a_folder_that_is_not_there(cli, checkpoint, tmp_path):
     ended = cli("convert", checkpoint, "-o", tmp_path / "no" / "out.lstm")
     assert ended.code == 1 and "No such file or directory" in ended.err and ended.err.count("lstm-engine: error: ") == 1
+
+
+def test_external_data_of_a_cache(cli, tmp_path):
+    """dvc lays model and data as links into folders of a cache, which --data-folder names."""
+    onnx = pytest.importorskip("onnx")
+    from model_files import X, onnx_proto
+
+    cache = tmp_path / "cache"
+    for name in ("ab", "9f"):
+        (cache / name).mkdir(parents=True)
+    onnx.save_model(onnx_proto(), cache / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
+    (cache / "m.onnx").rename(cache / "ab" / "cd")
+    (cache / "m.data").rename(cache / "9f" / "01")
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    (repository / "m.onnx").symlink_to(cache / "ab" / "cd")
+    (repository / "m.data").symlink_to(cache / "9f" / "01")
+    model = repository / "m.onnx"
+    expected = le.convert(onnx_proto()).predict(X)
+    np.save(tmp_path / "x.npy", X)
+    for command in (["convert", model], ["inspect", model], ["predict", model, tmp_path / "x.npy"]):
+        ended = cli(*command)
+        assert ended.code == 1 and "in none of the folders that may be read; name" in ended.err
+        assert "--data-folder" in ended.err
+    assert cli("inspect", model, "--data-folder", cache).code == 0
+    assert cli("convert", model, "--data-folder", cache).code == 0
+    np.testing.assert_array_equal(le.load(repository / "m.lstm").predict(X), expected)
+    ended = cli("inspect", repository / "m.lstm", "--data-folder", cache)
+    assert ended.code == 2 and "--data-folder is for checkpoints" in ended.err
+    ended = cli("verify", repository / "m.lstm", "--source", model, "--data-folder", cache, "--reference")
+    assert "cannot be imported" not in ended.out and "the engine alone" in ended.out
+
+
+@pytest.mark.parametrize("command", ["convert", "inspect", "verify"])
+def test_an_empty_path_is_said(cli, command):
+    ended = cli(command, "")
+    assert ended.code == 2 and "an empty path; expected the path of a model's file" in ended.err
+
+
+def test_a_file_that_is_none_is_named(cli, tmp_path):
+    (tmp_path / "m.pt").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 3\n")
+    for command in (["convert", tmp_path / "m.pt"], ["inspect", tmp_path / "m.pt"],
+                    ["inspect", tmp_path / "m.pt", "--spec"]):
+        ended = cli(*command)
+        assert ended.code == 1 and ended.err.count("\n") == 1
+        assert "m.pt: this is a pointer of Git LFS, not the file it stands for; git lfs pull" in ended.err
+    assert cli("inspect", tmp_path).err.endswith("give the one in it, 'm.pt'\n")

@@ -21,6 +21,7 @@ CASES = [
     ("gtcrn/gtcrn_simple.onnx", None),
     ("silero_vad/v6_head/silero_vad_openvino_16k.onnx", None),
     ("silero_vad/v6_head/silero_vad_op18_ifless.onnx", {"fixed": {"sr": 16000}}),
+    ("silero_vad/v6_head/silero_vad_op18_ifless.onnx", None),              # each rate a branch
     ("silero_vad/old/silero_vad_2313k.onnx",
      {"fixed": {"sr": 16000}, "shapes": {"input": [1, 576], "state": [2, 1, 128]}}),
     ("tract_onnx/byte_sb_bidi_lstm/model.onnx", None),
@@ -35,7 +36,7 @@ def beside(graph):
     return dataclasses.replace(graph, nodes=tuple(nodes))
 
 
-@pytest.mark.parametrize(("file", "spec"), CASES, ids=[file for file, _ in CASES])
+@pytest.mark.parametrize(("file", "spec"), CASES, ids=[f"{file} {' '.join(spec or {})}" for file, spec in CASES])
 def test_a_real_model(real, file, spec):
     model = le.convert(real / file, spec=spec)
     report = le.verify(model, real / file, spec=spec)

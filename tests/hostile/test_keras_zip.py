@@ -122,7 +122,7 @@ def test_every_truncation(tmp_path):
 
 
 @pytest.mark.parametrize("data, message", [
-    (b"", "not a zip archive: it begins with b''"), (b"PK", "not a zip archive: it begins with b'PK'"),
+    (b"", "this is an empty file of 0 bytes"), (b"PK", "not a zip archive: it begins with b'PK'"),
     (b"hello world", "not a zip archive: it begins with b'hello wo'"),
     (b"PK\x03\x04" + bytes(100), "zip: no end record")])
 def test_what_is_no_zip(data, message, tmp_path):

@@ -257,7 +257,8 @@ STATE = mapping({"w": tensor()})
     (legacy(STATE, keys=storage()), "storage keys: byte 248: opcode BINPERSID: a persistent id outside the object"),
     (legacy(STATE, raw=struct.pack("<q", 13) + bytes(52)), "storage '0' has 13 items in the file, 12 were declared"),
     (legacy(STATE, raw=struct.pack("<q", -1)), "storage '0' has -1 items in the file, 12 were declared"),
-    (legacy(STATE, raw=RAW[:-1]), "storage '0' ends at byte 258, the file has 257"),
+    (legacy(STATE, raw=RAW[:-1]), "storage '0' ends at byte 258, the file has 257: the file is truncated; fetch or "
+                                  "copy it again"),
     (legacy(STATE, raw=b""), "storage '0' has 0 items in the file, 12 were declared"),
     (legacy(STATE, raw=RAW + b"x"), "1 bytes follow the last storage"),
     (legacy(mapping({"w": tensor(over=storage(count=2**47), count=2**47)})),

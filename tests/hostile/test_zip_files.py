@@ -57,9 +57,9 @@ def test_names_that_lead_out_of_the_archive(name):
 
 
 @pytest.mark.parametrize("data, message", [
-    (b"", "no end record: the file is truncated, or no zip"),
-    (made()[:-1], "no end record: the file is truncated, or no zip"),
-    (made()[:-30], "no end record: the file is truncated, or no zip"),
+    (b"", "no end record: the file is truncated, or no zip; fetch or copy it again"),
+    (made()[:-1], "no end record: the file is truncated, or no zip; fetch or copy it again"),
+    (made()[:-30], "no end record: the file is truncated, or no zip; fetch or copy it again"),
     (made() + b"x", "1 bytes follow the end record"),
     (b"#!/bin/sh\n" + made(), "the directory at 77 of 98 bytes does not end at 185, where the end record is"),
     (patch(made(), END, 10, "<H", 3), "an archive of several parts is not supported"),

@@ -29,7 +29,7 @@ def in_a_plan(operator: Operator, arrays: list) -> list[np.ndarray]:
     others = {name: array[::-1] if array.dtype.kind == "f" and array.ndim else array for name, array in given.items()}
     with np.errstate(all="ignore"):
         try:
-            replayed = record([step], operator.outputs, others, 1, 1 << 30)(given)
+            replayed = record([step], [()], operator.outputs, others, 1, 1 << 30)(given)
         except Unrepeatable:        # what a value says, such as the k of TopK, may decide the shape
             assert not set(operator.inputs[1:]) <= {""}
         else:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -27,14 +25,17 @@ def keras():
     return pytest.importorskip("keras")
 
 
-@pytest.mark.parametrize("name, head, expected", [
-    ("m.keras", b"", True), ("m.h5", b"anything", True), ("m.HDF5", b"", True), ("m.bin", b"\x89HDF\r\n\x1a\n", True),
-    ("m.zip", b"PK\x03\x04" + bytes(26) + b"metadata.json", True), ("m.zip", b"PK\x03\x04" + bytes(26) + b"config.json",
-                                                                    True),
-    ("m.pt", b"PK\x03\x04" + bytes(26) + b"archive/data.pkl", False), ("m.onnx", b"\x08\x07", False),
-    ("m.npz", b"PK\x03\x04" + bytes(26) + b"x.npy", False), ("m", b"", False)])
-def test_what_it_claims(name, head, expected):
-    assert importer.claims(Path(name), head) is expected
+def zip_head(name: bytes) -> bytes:
+    return b"PK\x03\x04" + bytes(22) + len(name).to_bytes(2, "little") + bytes(2) + name + b"what follows"
+
+
+@pytest.mark.parametrize("head, expected", [
+    (b"\x89HDF\r\n\x1a\n", True), (zip_head(b"metadata.json"), True), (zip_head(b"config.json"), True),
+    (b' {"class_name": "Sequential", "config": {}}', True), (b'{"class": 1}', False),
+    (zip_head(b"config.json.bak"), False), (zip_head(b"archive/data.pkl"), False),
+    (b"\x08\x07", False), (zip_head(b"x.npy"), False), (b"", False)])
+def test_what_it_knows(head, expected):
+    assert importer.knows(head) is expected
 
 
 def test_a_keras_file_of_another_name(tmp_path):

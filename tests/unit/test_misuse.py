@@ -184,7 +184,7 @@ def test_what_they_say():
     for call, message in ((lambda: lstm().stream(2**31), "stream: batch may be at most 2147483647, got 2147483648"),
                           (lambda: lstm().predict(X, nan=np.array([])), "nan is one of propagate, error, mask, not"),
                           (lambda: lstm().save(3), "save: expected the path of a file .* not int"),
-                          (lambda: le.load(None), "load: expected the path of a file .* not NoneType"),
+                          (lambda: le.load(None), "load: expected a path .* or an open binary file, not NoneType"),
                           (lambda: le.set_isa(["avx2"]), "is not in this build"),
                           (lambda: lstm().predict(X, progress="yes"), "progress is True or False, not 'yes'"),
                           (lambda: le.Model([le.LSTM("a", None, 3)]), "lstm.W: expected an array of numbers")):

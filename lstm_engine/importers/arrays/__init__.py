@@ -7,29 +7,27 @@ layout).
 from __future__ import annotations
 
 import dataclasses
-import os
-from pathlib import Path
 
 from ...errors import ArgumentError, ArgumentTypeError, FormatError, UnsupportedError
-from ...files import cannot_read, open_regular
+from ...files import ModelFile, cannot_read, open_regular, size_of
 from ...graph import Graph
 from ..base import ImportOptions, are
 from ..reading.npy import npz_entries
 from ..reading.spec_file import load_spec
 from ..reading.weights import Weights
-from ..reading.zip_archive import Archive
+from ..reading.zip_archive import Archive, first_record
 from .spec import graph_from_spec
 
 name = "arrays"
 suffixes = (".npz",)
+own_options: tuple[str, ...] = ()
 
 DEFAULT = ImportOptions()
 
 
-def claims(path: Path, head: bytes) -> bool:
-    """Whether a file is an `.npz`: by its name, or by the first record of a zip."""
-    first = head[30:30 + min(int.from_bytes(head[26:28], "little"), 300)]
-    return path.suffix.lower() in suffixes or (head.startswith(b"PK\x03\x04") and first.endswith(b".npy"))
+def knows(head: bytes) -> bool:
+    """Whether a file that begins so is an `.npz`: by the first record of a zip."""
+    return first_record(head).endswith(b".npy")
 
 
 def claims_live(source: object) -> bool:
@@ -37,7 +35,7 @@ def claims_live(source: object) -> bool:
     return False
 
 
-def read(path: Path, options: ImportOptions = DEFAULT) -> Graph:
+def read(path: ModelFile, options: ImportOptions = DEFAULT) -> Graph:
     """The graph that `options.spec` describes over the arrays of the file.
 
     Raises FileError, FormatError, UnsupportedError with messages that begin with the path; ArgumentError
@@ -48,7 +46,7 @@ def read(path: Path, options: ImportOptions = DEFAULT) -> Graph:
     spec = None if options.spec is None else load_spec(options.spec)
     try:
         with open_regular(path) as file:
-            weights = Weights(npz_entries(Archive(file, os.fstat(file.fileno()).st_size)))
+            weights = Weights(npz_entries(Archive(file, size_of(file))))
             if spec is None:
                 raise ArgumentError(f"{path}: arrays need a spec that says what they are (docs/spec.md); "
                                     f"there are {weights.describe(weights.names)}")

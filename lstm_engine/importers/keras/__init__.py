@@ -6,37 +6,34 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...errors import ArgumentError, FormatError, UnsupportedError
-from ...files import cannot_read, open_regular
+from ...files import ModelFile, first_bytes
 from ...graph import Graph
-from ..base import ImportOptions, are
+from ..base import HEAD_BYTES, ImportOptions, are
 from ..reading import sandbox
+from ..reading.foreign import refuse_foreign
+from ..reading.zip_archive import MARK, first_record
 from .reading.two_files import contents_of, is_configuration, weights_of
 
 DEFAULT = ImportOptions()
 
 name = "keras"
 suffixes = (".keras", ".h5", ".hdf5", ".json")
+own_options = ("weights",)
 
-_ZIP = b"PK\x03\x04"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _SIDE = re.compile("/(?:forward|backward)_layer$")
 _PARSER = "the HDF5 parser"
 _MEMBERS = (b"metadata.json", b"config.json", b"model.weights.h5")
 
 
-def claims(path: Path, head: bytes) -> bool:
-    """A file called .keras, .h5 or .hdf5, any HDF5 file, a zip archive as Keras begins it, or JSON of a model."""
-    if path.suffix.lower() == ".json":
-        return is_configuration(head)
-    # The name of a zip's first member stands 30 bytes into the file.
-    return path.suffix.lower() in suffixes or head.startswith(_HDF5) or (
-        head.startswith(_ZIP) and head[30:].startswith(_MEMBERS))
+def knows(head: bytes) -> bool:
+    """Any HDF5 file, a zip archive as Keras begins it, or JSON of a model."""
+    return head.startswith(_HDF5) or first_record(head) in _MEMBERS or is_configuration(head)
 
 
 def claims_live(source: object) -> bool:
@@ -45,7 +42,7 @@ def claims_live(source: object) -> bool:
                for cls in type(source).__mro__)
 
 
-def read(path: Path, options: ImportOptions = DEFAULT) -> Graph:
+def read(path: ModelFile, options: ImportOptions = DEFAULT) -> Graph:
     """The graph of a `.keras` or whole-model `.h5` file, of JSON beside a file of weights, or of a spec over the arrays
     of any HDF5 file.
 
@@ -55,26 +52,22 @@ def read(path: Path, options: ImportOptions = DEFAULT) -> Graph:
     """
     if given := options.readings():
         raise ArgumentError(f"{are(given)} for weights whose layers are found by name; a Keras file says how it pools")
-    try:
-        with open_regular(path) as file:
-            head = file.read(8)
-    except OSError as error:
-        cannot_read(path, error)
-    if path.suffix.lower() == ".json":
+    head = first_bytes(path, HEAD_BYTES)
+    if path.suffix.lower() == ".json" or is_configuration(head):
         return _of_two_files(path, options)
     if options.weights is not None:
         raise ArgumentError(f"weights={options.weights!r} belongs to a model's JSON file; {path} holds its own arrays")
-    if not head.startswith((_HDF5, _ZIP)):
+    if not head.startswith((_HDF5, MARK)):
         kind = "a zip archive" if path.suffix.lower() == ".keras" else "an HDF5 file"
-        raise FormatError(f"{path}: not {kind}: it begins with {head!r}")
+        raise FormatError(f"{path}: not {kind}: it begins with {head[:8]!r}")
     if options.spec is not None:
         return _from_spec(path, head, options.spec)
-    reader = "read_h5" if head == _HDF5 else "read_zip"
+    reader = "read_h5" if head.startswith(_HDF5) else "read_zip"
     contents, arrays = sandbox.run(f"{__name__}.reading.container:{reader}", path, what=_PARSER)
     return described_graph(path, contents, arrays, zipped=reader == "read_zip")
 
 
-def described_graph(path: Path, contents: Mapping[str, Any], arrays: dict[str, np.ndarray], *, zipped: bool,
+def described_graph(path: ModelFile, contents: Mapping[str, Any], arrays: dict[str, np.ndarray], *, zipped: bool,
                     exact: bool = False) -> Graph:
     """The graph of what the parser found in the file at `path`. Raises FormatError and UnsupportedError as `read`.
 
@@ -86,11 +79,14 @@ def described_graph(path: Path, contents: Mapping[str, Any], arrays: dict[str, n
         raise type(error)(f"{path}: {error}") from error
 
 
-def _of_two_files(path: Path, options: ImportOptions) -> Graph:
+def _of_two_files(path: ModelFile, options: ImportOptions) -> Graph:
     """The graph of a JSON file and the file of its arrays."""
     if options.spec is not None:
         raise ArgumentError(f"{path}: it says what the model is; a spec is for HDF5 files of weights alone")
     contents, arrays_path = contents_of(path), weights_of(path, options.weights)
+    head = first_bytes(arrays_path, HEAD_BYTES)
+    if not head.startswith(_HDF5):
+        refuse_foreign(arrays_path, head)
     found, arrays = sandbox.run(f"{__name__}.reading.container:read_weights", arrays_path, what=_PARSER)
     return described_graph(path, {**contents, **{key: found[key] for key in ("layers",) if key in found}}, arrays,
                            zipped=False, exact=True)
@@ -108,7 +104,7 @@ def read_live(source: object, options: ImportOptions = DEFAULT) -> Graph:
     return _graph(*live.contents_of(source))
 
 
-def _from_spec(path: Path, head: bytes, source: Any) -> Graph:
+def _from_spec(path: ModelFile, head: bytes, source: Any) -> Graph:
     """The graph of a spec over the datasets of an HDF5 file, named by their paths ("lstm/lstm/kernel:0")."""
     from ..arrays.spec import graph_from_spec
     from ..reading.spec_file import load_spec

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ...errors import FormatError, MissingDependencyError, UnsupportedError
+from ...files import CUT
 
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 64
@@ -48,7 +49,8 @@ def open_file(file: BinaryIO) -> Any:
     try:
         return h5py.File(file, "r")
     except (OSError, RuntimeError, ValueError) as error:
-        raise FormatError(f"not a readable HDF5 file: {error}") from error
+        again = f": {CUT}" if "truncated file" in str(error) else ""
+        raise FormatError(f"not a readable HDF5 file: {error}{again}") from error
 
 
 def child(group: Any, name: str) -> Any | None:

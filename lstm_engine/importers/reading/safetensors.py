@@ -11,12 +11,13 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 
 from ...errors import FormatError
-from ...files import read_exactly
+from ...files import CUT, read_exactly
 from ...strict_json import parse_object
 from .weights import Entry, check_shape
 
 MAX_HEADER = 8 << 20           # the format allows 100 MB; this names some sixty thousand tensors
 MAX_TENSORS = 65_536
+FORMAT_HEADER = 100_000_000
 
 DTYPES = {"F64": ("float64", 8), "F32": ("float32", 4), "F16": ("float16", 2), "BF16": ("bfloat16", 2),
           "I64": ("int64", 8), "I32": ("int32", 4), "I16": ("int16", 2), "I8": ("int8", 1), "U64": ("uint64", 8),
@@ -30,7 +31,8 @@ def read_safetensors(file: BinaryIO, size: int) -> dict[str, Entry]:
     head = file.read(8)
     length = int.from_bytes(head, "little")
     if len(head) < 8 or length > size - 8:
-        _fail(f"the header is said to have {length} bytes, the file has {max(size - 8, 0)} after the length")
+        _fail(f"the header is said to have {length} bytes, the file has {max(size - 8, 0)} after the length"
+              f"{f': {CUT}' if length <= FORMAT_HEADER else ''}")
     if length > MAX_HEADER:
         _fail(f"a header of {length} bytes; at most {MAX_HEADER} are allowed")
     start = 8 + length
@@ -48,8 +50,14 @@ def read_safetensors(file: BinaryIO, size: int) -> dict[str, Entry]:
             _fail(f"tensor {name!r:.100} begins at byte {begin} of the data, the one before it ends at {end}")
         end = stop
     if end != size - start:
-        _fail(f"the tensors end at byte {end} of the data, which has {size - start}")
+        _fail(f"the tensors end at byte {end} of the data, which has {size - start}"
+              f"{f': {CUT}' if end > size - start else ''}")
     return {name: entries[name] for name in sorted(places, key=lambda name: places[name])}
+
+
+def begins_safetensors(head: bytes) -> bool:
+    """Whether a file begins so that it can be safetensors, which have no magic number: a length, and JSON."""
+    return head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= FORMAT_HEADER
 
 
 def _parse_header(raw: bytes) -> dict[str, Any]:

@@ -24,13 +24,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 import numpy as np
 
 from ...errors import FileError, FormatError, LstmEngineError, MissingDependencyError, UnsupportedError
-from ...files import cannot_read, open_regular
+from ...files import ModelFile, cannot_read, open_regular, with_descriptor
 from ...pages import empty
 from ...strict_json import parse_object
 
@@ -65,7 +64,7 @@ importlib.import_module(request["child"]).main(request)
 """
 
 
-def run(module_function: str, path: Path, *, what: str, max_bytes: int | None = None
+def run(module_function: str, path: ModelFile, *, what: str, max_bytes: int | None = None
         ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Call `package.module:function` on `path` in a limited child process.
 
@@ -82,13 +81,13 @@ def run(module_function: str, path: Path, *, what: str, max_bytes: int | None = 
         raise UnsupportedError(f"{path}: {what} runs in a separate Python process, which this frozen program "
                                "cannot start; convert the model with a plain Python and load the .lstm file")
     try:
-        with open_regular(path) as file:
+        with open_regular(path) as opened, with_descriptor(opened) as file:
             return _run(module_function, path, file, what, max_bytes)
     except OSError as error:
         cannot_read(path, error)
 
 
-def _run(module_function: str, path: Path, file: BinaryIO, what: str, max_bytes: int | None
+def _run(module_function: str, path: ModelFile, file: BinaryIO, what: str, max_bytes: int | None
          ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     size = os.fstat(file.fileno()).st_size
     if max_bytes is None:

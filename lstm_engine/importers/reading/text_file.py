@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 
 from ...errors import FormatError
-from ...files import cannot_read, open_regular
+from ...files import Held, cannot_read, open_regular
 
 
-def read_text(path: str | os.PathLike[str], most: int, part: str) -> bytes:
+def read_text(path: str | os.PathLike[str] | Held, most: int, part: str) -> bytes:
     """The bytes of a regular file of at most `most`. part: what messages call it. Raises FileError, FormatError."""
     try:
         with open_regular(path) as file:

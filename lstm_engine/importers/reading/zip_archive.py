@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, NoReturn, overload
 from ... import pages
 from ...errors import FormatError, UnsupportedError
 
+MARK = b"PK\x03\x04"       # of a record's header, which is what a file begins with
 MAX_RECORDS = 65_536
 MAX_DIRECTORY_BYTES = 16 << 20
 MAX_NAME_BYTES = 1024
@@ -49,6 +50,13 @@ class Record:
     size: int              # bytes once read
     header: int            # offset of its header
     start: int = 0         # offset of its data
+
+
+def first_record(head: bytes) -> bytes:
+    """The name of the first record of a zip file that begins so, b"" for any other."""
+    if not head.startswith(MARK) or len(head) < _LOCAL.size:
+        return b""
+    return head[_LOCAL.size:_LOCAL.size + min(int.from_bytes(head[26:28], "little"), MAX_NAME_BYTES)]
 
 
 class Archive:
@@ -140,7 +148,7 @@ class Archive:
         tail = self._at(tail_start, self._size - tail_start, "the end record")
         found = tail.rfind(b"PK\x05\x06")
         if found < 0 or len(tail) - found < _END.size:
-            _fail("no end record: the file is truncated, or no zip")
+            _fail("no end record: the file is truncated, or no zip; fetch or copy it again")
         end = tail_start + found
         _, disk, first, here, count, length, start, comment = _END.unpack_from(tail, found)
         if end + _END.size + comment != self._size:

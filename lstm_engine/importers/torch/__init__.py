@@ -17,10 +17,14 @@ from types import MappingProxyType
 from typing import Any
 
 from ...errors import ArgumentError, UnsupportedError
+from ...files import ModelFile, first_bytes
 from ...graph import Graph
 from ..arrays.spec import graph_from_spec
-from ..base import ImportOptions, are
+from ..base import HEAD_BYTES, ImportOptions, are
+from ..reading.foreign import refuse_foreign
+from ..reading.safetensors import begins_safetensors
 from ..reading.spec_file import load_spec
+from ..reading.zip_archive import first_record
 from .checkpoints.checkpoint import IGNORED
 from .checkpoints.files import Contents, open_contents
 from .checkpoints.legacy import MAGIC
@@ -34,17 +38,17 @@ from .ways import EXPORT
 
 name = "torch"
 suffixes = (".pt", ".pth", ".pt2", ".safetensors")
+own_options = ("example_inputs",)
 
 DEFAULT = ImportOptions()
-_LONGEST_NAME = 300            # of the first record in a zip
+# What torch has written first: torch.save, its older versions, torch.jit.save and torch.export.save.
+_FIRST = (b"/data.pkl", b"/data/0", b"/data/weights/weight_0", b"/data/weights/model_weights_config.json")
 
 
-def claims(path: Path, head: bytes) -> bool:
-    """Whether a file is torch's: by its name, by the legacy magic number, or by the first record of a zip."""
-    if path.suffix.lower() in suffixes or MAGIC in head[:32]:
-        return True
-    first = head[30:30 + min(int.from_bytes(head[26:28], "little"), _LONGEST_NAME)]
-    return head.startswith(b"PK\x03\x04") and (first.endswith((b"/data.pkl", b"/data/0", b"/data/weights/weight_0")))
+def knows(head: bytes) -> bool:
+    """Whether a file that begins so is torch's: by the legacy magic number, the first record of a zip, or as
+    safetensors begin."""
+    return MAGIC in head[:32] or first_record(head).endswith(_FIRST) or begins_safetensors(head)
 
 
 def claims_live(source: object) -> bool:
@@ -52,7 +56,7 @@ def claims_live(source: object) -> bool:
     return is_torch(source, "Module")
 
 
-def read(path: Path, options: ImportOptions = DEFAULT) -> Graph:
+def read(path: ModelFile, options: ImportOptions = DEFAULT) -> Graph:
     """The graph of a checkpoint: by `options.spec`; of a whole pickled module, what its classes prove; of weights
     alone, the only chain that their names and shapes allow, with what it assumes in the graph's metadata.
 
@@ -93,6 +97,9 @@ def propose_spec(path: Path | str) -> dict[str, Any]:
 
     Raises FileError, FormatError, UnsupportedError (no layer was found).
     """
+    head = first_bytes(path, HEAD_BYTES)
+    if not knows(head):
+        refuse_foreign(Path(path), head)
     with open_contents(Path(path)) as contents:
         module, program = contents.module, contents.program
         if module is not None:

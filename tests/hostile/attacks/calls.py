@@ -10,11 +10,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 import lstm_engine as le
+from lstm_engine.files import size_of
 
 from . import uses
 
@@ -40,6 +41,30 @@ def convert_while_folder_is_exchanged(path: Path) -> Any:
 def convert_before_folder_is_opened(path: Path) -> Any:
     """The same, a step earlier: when d itself is opened."""
     return _convert_and_exchange(path, "d")
+
+
+def convert_before_file_is_opened(path: Path) -> Any:
+    """When the data beside the model is opened, it becomes a link to a file elsewhere."""
+    data = path.with_name("w.bin")
+
+    def exchange() -> None:
+        data.rename(data.with_name("w.bin.moved"))
+        data.symlink_to(path.parent.parent / "outside" / "secret.bin")
+
+    before_opening("w.bin", exchange)
+    return uses.convert(path)
+
+
+def convert_while_link_is_exchanged(path: Path) -> Any:
+    """When the file that a link leads to is opened, the link comes to lead to a file elsewhere."""
+    link = path.with_name("w.link")
+
+    def exchange() -> None:
+        link.unlink()
+        link.symlink_to(path.parent.parent / "outside" / "secret.bin")
+
+    before_opening("w.bin", exchange)
+    return uses.convert(path)
 
 
 def _convert_and_exchange(path: Path, when: str) -> Any:
@@ -80,11 +105,20 @@ def convert_while_data_is_cut(path: Path) -> Any:
     return uses.convert(path)
 
 
+def _cutting(path: Path) -> Callable[[BinaryIO], int]:
+    """`size_of`, after which the file loses its last 8 bytes."""
+    def cutting(file: BinaryIO) -> int:
+        size = size_of(file)
+        os.truncate(path, size - 8)
+        return size
+    return cutting
+
+
 def load_while_file_is_cut(path: Path) -> Any:
     """The same of a .lstm file, all but its last bytes kept."""
     from lstm_engine.format import file
 
-    file.os = _CuttingOs(path, path.stat().st_size - 8)  # type: ignore[attr-defined]
+    file.size_of = _cutting(path)
     return uses.load(path)
 
 
@@ -92,7 +126,7 @@ def convert_while_archive_is_cut(path: Path) -> Any:
     """The same of an .npz."""
     from lstm_engine.importers import arrays
 
-    arrays.os = _CuttingOs(path, path.stat().st_size - 8)  # type: ignore[attr-defined]
+    arrays.size_of = _cutting(path)
     return uses.with_spec(path)
 
 

@@ -54,6 +54,8 @@ class Read(Operation):
         if kind in model_files.IN_A_CHILD:
             self.most, self.quick = 60, False
         self.source = model_files.KINDS[kind](folder)
+        with contextlib.suppress(le.FormatError):
+            le.load(b"")            # loads what a file that seems to be something else is asked, which stays loaded
         self.name = f"{'load' if kind == 'lstm' else 'convert'} {kind}"
         # A file with parts beside it is said by the name of either.
         self.files = (self.source.path, *(Path(spec) for spec in [self.source.options.get("spec")] if spec),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import ArgumentError, FormatError
+from ....files import Held, ModelFile
 from ....strict_json import parse_object
 from ...reading.text_file import read_text
 from .container import MAX_TEXT
@@ -18,10 +19,11 @@ _ENDINGS = (".weights.h5", ".h5", ".hdf5", "_weights.h5", "_weights.hdf5")
 def is_configuration(head: bytes) -> bool:
     """Whether a file that begins so is JSON that may say what a model is."""
     return head.lstrip().startswith(b"{") and any(
-        word in head for word in (b'"class_name"', b'"layers"', b'"input_layers"'))
+        word in head for word in (b'"class_name"', b'"layers"', b'"input_layers"')) and not any(
+            word in head for word in (b'"modelTopology"', b'"weightsManifest"'))       # TensorFlow.js has it inside
 
 
-def contents_of(path: Path) -> dict[str, Any]:
+def contents_of(path: ModelFile) -> dict[str, Any]:
     """{"config", "metadata"} of a JSON file, as a `.keras` file has them.
 
     Keras 2 writes its version beside the configuration. Keras 3 writes none: what it means is then taken to be what the
@@ -39,18 +41,20 @@ def contents_of(path: Path) -> dict[str, Any]:
     return {"config": config, "metadata": {"keras_version": version}}
 
 
-def weights_of(path: Path, given: Any) -> Path:
+def weights_of(path: ModelFile, given: Any) -> Path:
     """The file of arrays: the one given, or the only one beside the JSON file that is called like it.
 
     Raises ArgumentError, with what to type, where none or several are there.
     """
     if given is not None:
         return Path(given)
+    advice = 'say which: weights="model.weights.h5" (--weights on the command line)'
+    if isinstance(path, Held):
+        raise ArgumentError(f"{path}: this says what a model is; its arrays are in another file; {advice}")
     stem = path.name.removesuffix(".json")
     found = [place for ending in _ENDINGS if (place := path.with_name(stem + ending)).is_file()]
     if len(found) == 1:
         return found[0]
-    advice = 'say which: weights="model.weights.h5" (--weights on the command line)'
     if found:
         raise ArgumentError(f"{path}: several files may hold its arrays ({', '.join(place.name for place in found)}); "
                             f"{advice}")

@@ -55,5 +55,7 @@ def _mapped(folded: Folded) -> Graph:
     metadata = {"source": "onnx", "opset": str(folded.opset)}
     if folded.producer:
         metadata["producer"] = folded.producer
+    if folded.of_one_rank:
+        metadata["of_one_rank"] = ", ".join(folded.of_one_rank)
     made = Graph(tuple(folded.inputs), tuple(mapper.build.nodes), tuple(outputs), metadata)
     return fused(made, mapper.build.values, mapper.derived)

@@ -10,12 +10,14 @@ import numpy as np
 
 from ....data_types import DATA_TYPES
 from ....errors import FileError, FormatError, UnsupportedError
+from ....files import ModelFile, cannot_read
 from ....graph.nodes import Dim, Value
 from ...reading import sandbox
 from ..model import Attribute, OnnxFunction, OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
 from . import proto
 from .described import check
 from .external import ExternalData
+from .folders import Folders
 
 OLDEST_OPSET = 7          # before it, broadcasting was an attribute
 _PARSER = f"{proto.__name__}:parse"
@@ -23,26 +25,40 @@ _PARSER = f"{proto.__name__}:parse"
 Load = Callable[[str, dict[str, Any]], np.ndarray]
 
 
-def read_file(path: Path) -> OnnxModel:
-    """The model in a file. Raises FormatError, UnsupportedError, FileError, MissingDependencyError."""
-    return described_model(path, *sandbox.run(_PARSER, path, what="the ONNX (protobuf) parser"))
+def read_file(path: ModelFile, data_folder: str | None = None) -> OnnxModel:
+    """The model in a file. data_folder: where else its external data may lie, beside the folder of the file.
+
+    Raises FormatError, UnsupportedError, FileError, MissingDependencyError.
+    """
+    found = _folders(path if isinstance(path, Path) else None, data_folder)
+    return described_model(path, *sandbox.run(_PARSER, path, what="the ONNX (protobuf) parser"), found)
 
 
-def described_model(path: Path, described: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> OnnxModel:
+def described_model(path: ModelFile, described: dict[str, Any], arrays: Mapping[str, np.ndarray],
+                    folders: Folders | None = None) -> OnnxModel:
     """The model that the parser found in the file at `path`, beside which external data lies. Raises as `read_file`."""
     def build() -> OnnxModel:
         check(described, arrays)
-        return _model(described, arrays, ExternalData(path.parent))
+        return _model(described, arrays, folders or _folders(path if isinstance(path, Path) else None, None),
+                      "bytes lie in no folder; say where it is with data_folder=..., or convert the path")
     return _named(path, build)
 
 
-def read_message(message: Any) -> OnnxModel:
-    """The model of a live onnx.ModelProto, whose tensors must have been loaded into it."""
+def read_message(message: Any, data_folder: str | None = None) -> OnnxModel:
+    """The model of a live onnx.ModelProto, whose tensors must have been loaded into it or lie in `data_folder`."""
     described, lazy = proto.describe(message)
-    return _model(described, {name: np.asarray(array) for name, array in lazy.items()}, None)
+    return _model(described, {name: np.asarray(array) for name, array in lazy.items()}, _folders(None, data_folder),
+                  "load the model with onnx.load(path), convert the path, or say where it is with data_folder=...")
 
 
-def _named(path: Path, build: Callable[[], OnnxModel]) -> OnnxModel:
+def _folders(model: Path | None, data_folder: str | None) -> Folders:
+    try:
+        return Folders(model, data_folder)
+    except (OSError, ValueError) as error:
+        cannot_read(data_folder if data_folder is not None else model, error)
+
+
+def _named(path: ModelFile, build: Callable[[], OnnxModel]) -> OnnxModel:
     """Put the path before messages about what the file holds."""
     try:
         return build()
@@ -52,13 +68,15 @@ def _named(path: Path, build: Callable[[], OnnxModel]) -> OnnxModel:
         raise FileError(error.errno, f"{path}: {error.strerror}") from error
 
 
-def _model(described: dict[str, Any], arrays: Mapping[str, np.ndarray], external: ExternalData | None) -> OnnxModel:
+def _model(described: dict[str, Any], arrays: Mapping[str, np.ndarray], folders: Folders, advice: str) -> OnnxModel:
+    """advice: what to do where there is external data and no folder for it."""
+    external = ExternalData(folders)
+
     def load(name: str, tensor: dict[str, Any]) -> np.ndarray:
         if "array" in tensor:
             return arrays[tensor["array"]]
-        if external is None:
-            raise FormatError(f"tensor {name!r}: its external data was not loaded; "
-                              "load the model with onnx.load(path), or convert the path")
+        if not folders:
+            raise FormatError(f"tensor {name!r}: its external data was not loaded; {advice}")
         return external.read(name, tensor["dtype"], tensor["dims"], tensor["external"])
 
     opsets = described["opsets"]

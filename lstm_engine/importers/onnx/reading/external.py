@@ -1,8 +1,7 @@
-"""Tensors whose bytes lie in another file: read only from regular files inside the model's own folder."""
+"""Tensors whose bytes lie in another file: read only from regular files inside folders that may be read."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import math
 import os
@@ -16,61 +15,66 @@ import numpy as np
 from ....errors import FileError, FormatError
 from ....files import note_read
 from ....pages import empty
+from ...base import HEAD_BYTES
+from ...reading.foreign import said_of
+from .folders import Folders, LeadsElsewhere
+
+_ADVICE = "; name the folder that it may lead into (data_folder=..., --data-folder), or put the file in its place"
 
 
 class ExternalData:
-    """The files beside one model. Each tensor is read on its own; a file is never mapped."""
+    """The files of one model's tensors. Each tensor is read on its own; a file is never mapped."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folders: Folders) -> None:
+        self._folders = folders
         self._tensors: dict[tuple[Any, ...], np.ndarray] = {}     # tensors may share bytes, as shared weights do
-        self._claimed: dict[str, int] = {}              # bytes by file
+        self._claimed: dict[tuple[int, int], int] = {}            # bytes by file, whatever names it has
 
     def read(self, name: str, dtype: str, dims: list[int], entries: Mapping[str, str]) -> np.ndarray:
         """The tensor `name`. Raises FormatError for a location, offset or length that may not be, FileError."""
         where = f"tensor {name!r}: external data"
         location = entries.get("location", "")
-        parts = self._inside(where, location)
+        parts = _inside(where, location)
         offset = _number(where, entries, "offset", 0)
         needed = math.prod(dims) * np.dtype(dtype).itemsize
         length = _number(where, entries, "length", needed)
         if length != needed:
             raise FormatError(f"{where}: dims {dims} of {dtype} need {needed} bytes, its length is {length}")
-        key = (*parts, offset, dtype, *dims)
-        if key not in self._tensors:
-            self._tensors[key] = self._load(where, parts, location, offset, np.dtype(dtype), dims)
-        return self._tensors[key]
-
-    def _load(self, where: str, parts: list[str], location: str, offset: int, dtype: np.dtype, dims: list[int]
-              ) -> np.ndarray:
         try:
-            descriptor = self._open(parts)
+            descriptor = self._folders.open(parts)
             try:
-                array = self._read(where, descriptor, "/".join(parts), location, offset, dtype, dims)
+                array = self._read(where, descriptor, location, offset, np.dtype(dtype), dims)
             finally:
                 os.close(descriptor)
+        except LeadsElsewhere as error:
+            raise FormatError(f"{where}: {location!r:.200} leads through a link to {error}, which is in none of the "
+                              f"folders that may be read{_ADVICE}") from None
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENOTDIR):         # systems differ in which of them a link is
                 raise FormatError(f"{where}: {location!r:.200} leads through a link, or through what is no folder"
                                   ) from error
             raise FileError(error.errno, f"{where}: cannot read {location!r:.200} beside the model: "
                                          f"{error.strerror or error}") from error
-        return array.astype(dtype, copy=False)
+        return array
 
-    def _read(self, where: str, descriptor: int, path: str, location: str, offset: int, dtype: np.dtype,
-              dims: list[int]) -> np.ndarray:
+    def _read(self, where: str, descriptor: int, location: str, offset: int, dtype: np.dtype, dims: list[int]
+              ) -> np.ndarray:
+        """The tensor in a file that is open. A hard link is a file like any other: there is nothing to tell it by."""
         needed = math.prod(dims) * dtype.itemsize
         status = os.fstat(descriptor)
-        # A second name of the file could be a file elsewhere, which the model's owner may not read.
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-            raise FormatError(f"{where}: {location!r:.200} is not a plain file with one name")
+        if not stat.S_ISREG(status.st_mode):
+            raise FormatError(f"{where}: {location!r:.200} is not a plain file")
         note_read(status)
         if offset + needed > status.st_size:
             raise FormatError(f"{where}: bytes {offset} to {offset + needed} of {location!r:.200}, "
-                              f"which has {status.st_size}")
+                              f"which has {status.st_size}{_why(descriptor, location)}")
+        file_id = status.st_dev, status.st_ino
+        key = (*file_id, offset, dtype, *dims)
+        if key in self._tensors:
+            return self._tensors[key]
         # Tensors that overlap without being the same could ask for far more memory than there are bytes.
-        self._claimed[path] = self._claimed.get(path, 0) + needed
-        if self._claimed[path] > status.st_size:
+        self._claimed[file_id] = self._claimed.get(file_id, 0) + needed
+        if self._claimed[file_id] > status.st_size:
             raise FormatError(f"{where}: the tensors claim more than the {status.st_size} bytes of {location!r:.200}")
         array = empty(dims, dtype.newbyteorder("<"))
         view = array.reshape(-1).view(np.uint8).data
@@ -78,42 +82,23 @@ class ExternalData:
             file.seek(offset)
             if file.readinto(view) != needed:
                 raise FormatError(f"{where}: {location!r:.200} ends early")
-        return array
-
-    def _inside(self, where: str, location: str) -> list[str]:
-        """The steps of a location, every one a plain name, and none a link."""
-        parts = location.removeprefix("./").split("/")
-        if any(part in ("", ".", "..") for part in parts) or any(mark in location for mark in "\\:\0"):
-            raise FormatError(f"{where}: the location {location!r:.200} is not a file inside the model's folder")
-        path = str(self.folder)
-        for part in parts:
-            path = os.path.join(path, part)
-            if os.path.islink(path):
-                raise FormatError(f"{where}: {location!r:.200} leads through a link")
-        return parts
-
-    def _open(self, parts: list[str]) -> int:
-        """A descriptor of the file that is at this place now. Each folder on the way is opened from the one before, and
-        none through a link: what was exchanged since `_inside` looked leads nowhere else."""
-        last = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        if os.open not in os.supports_dir_fd:
-            return os.open(os.path.join(self.folder, *parts), last)
-        way = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY
-        at = os.open(self.folder, way)                  # this one the caller named, as a link if he likes
-        try:
-            for part in parts[:-1]:
-                below = os.open(part, way | os.O_NOFOLLOW, dir_fd=at)
-                at, above = below, at
-                _close(above)
-            return os.open(parts[-1], last, dir_fd=at)
-        finally:
-            _close(at)
+        self._tensors[key] = array.astype(dtype, copy=False)
+        return self._tensors[key]
 
 
-def _close(folder: int) -> None:
-    """Close a folder on the way; what the system says of that is nothing to the file below it."""
-    with contextlib.suppress(OSError):
-        os.close(folder)
+def _why(descriptor: int, location: str) -> str:
+    """What a file is that is shorter than it must be, where it begins as something else does."""
+    with open(descriptor, "rb", closefd=False) as file:
+        said = said_of(Path(location), file.read(HEAD_BYTES))
+    return f": {said}" if said else ""
+
+
+def _inside(where: str, location: str) -> list[str]:
+    """The steps of a location, every one a plain name."""
+    parts = location.removeprefix("./").split("/")
+    if any(part in ("", ".", "..") for part in parts) or any(mark in location for mark in "\\:\0"):
+        raise FormatError(f"{where}: the location {location!r:.200} is not a file inside the model's folder")
+    return parts
 
 
 def _number(where: str, entries: Mapping[str, Any], key: str, default: int) -> int:

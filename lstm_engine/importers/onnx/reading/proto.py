@@ -20,9 +20,12 @@ import numpy as np
 
 from ....data_types import DATA_TYPES, OTHER_TYPES
 from ....errors import FormatError, MissingDependencyError, UnsupportedError
+from ....files import CUT
 
 MAX_DEPTH = 16            # of graphs inside attributes of nodes
 MAX_RANK = 16             # of a tensor
+MAX_FIELDS = 100_000      # of a whole model, looked through where the parser gave up
+_BYTES = {0: 0, 1: 8, 2: 0, 5: 4}       # of a field by the kind in its key, where no number in front says how many
 EXTERNAL = 1              # TensorProto.DataLocation
 
 # The field of a TensorProto that holds its elements where raw_data does not; of all other dtypes it is int32_data.
@@ -49,11 +52,44 @@ def parse(file: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
     model_class = _model_class()
     from google.protobuf.message import DecodeError
 
+    data = file.read()
     try:
-        model = model_class.FromString(file.read())
+        model = model_class.FromString(data)
     except DecodeError as error:
+        if _ends_early(data):
+            raise FormatError(f"not an ONNX model, or a damaged one: {CUT}") from error
         raise FormatError(f"not an ONNX model, or a damaged one: {error}") from error
     return describe(model)
+
+
+def _ends_early(data: bytes) -> bool:
+    """Whether the last field of a message says that it is longer than what is left, all before it being well formed."""
+    position = 0
+    for _ in range(MAX_FIELDS):
+        if position == len(data):
+            return False
+        key, position = _number(data, position)
+        kind = key & 7
+        if kind not in _BYTES:
+            return False
+        number, position = _number(data, position) if kind in (0, 2) else (0, position)
+        position += number if kind == 2 else _BYTES[kind]
+        if position > len(data):
+            return True
+    return False
+
+
+def _number(data: bytes, position: int) -> tuple[int, int]:
+    """A number of base 128, and where it ends: beyond the end of data that ends in it."""
+    number = 0
+    for place in range(10):
+        if position >= len(data):
+            return 0, position + 1
+        number |= (data[position] & 127) << (7 * place)
+        position += 1
+        if data[position - 1] < 128:
+            break
+    return number, position
 
 
 def _model_class() -> Any:

@@ -1,1 +1,1 @@
-"""One model made plain: no constants among its values, no If, no functions, one form of each operator, shapes known."""
+"""One model made plain: no constants among its values, no inner graphs, one form of each operator, shapes known."""

@@ -1,6 +1,6 @@
-"""Walks a model once, in order: folds what is constant, decides If, expands functions, infers shapes.
+"""Walks a model once, in order: folds what is constant, takes the branches of If in, expands functions, infers shapes.
 
-What comes out has no constants among its values, no identities, no If, no functions: `Operator` nodes of the
+What comes out has no constants among its values, no identities, no inner graphs, no functions: `Operator` nodes of the
 table, recurrent cells read, and the symbolic shape of every value.
 """
 
@@ -40,6 +40,7 @@ class Folded:
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     zeros: set[str] = field(default_factory=set)        # values that are 0 everywhere, whatever their size
     outputs: dict[str, str] = field(default_factory=dict)
+    of_one_rank: list[str] = field(default_factory=list)        # each If of which one branch is there, and that branch
     half_outputs: frozenset[str] = frozenset()          # outputs to be float16, after the pass of `half`
     opset: int = 0
     producer: str = ""
@@ -180,18 +181,40 @@ class _Walk:
         if len(node.inputs) != 1 or not all(isinstance(branch, OnnxGraph) for branch in branches):
             raise FormatError(f"{node.label}: needs a condition, a then_branch and an else_branch")
         if condition is None:
-            raise UnsupportedError(
-                f"{node.label}: its condition {node.inputs[0]!r} is known only when the model runs; give the inputs it "
-                "comes from a value or a shape: spec={'fixed': {input: value}} or spec={'shapes': {input: [sizes]}}")
+            made = [self._branch(node, branch, scope, depth) for branch in branches]    # type: ignore[arg-type]
+            self._bind(node, [self._chosen(node, scope, *names) for names in zip(node.outputs, *made)], scope)
+            return
         if condition.size != 1:
             raise FormatError(f"{node.label}: its condition has {condition.size} elements")
         branch: OnnxGraph = branches[0] if condition.item() else branches[1]      # type: ignore[assignment]
+        self._bind(node, self._branch(node, branch, scope, depth), scope)
+
+    def _branch(self, node: OnnxNode, branch: OnnxGraph, scope: Scope, depth: int) -> list[str]:
+        """Take in the nodes of a branch of If; the values that it makes."""
         if len(branch.outputs) < len(node.outputs):
             raise FormatError(f"{node.label}: its branch makes {len(branch.outputs)} of {len(node.outputs)} outputs")
         inner = Scope(scope)
         self._own(branch, inner)
         self._nodes(branch.nodes, branch.outputs, inner, depth)
-        self._bind(node, [inner.find(name) for name in branch.outputs], scope)      # type: ignore[misc]
+        return [inner.find(name) for name in branch.outputs]       # type: ignore[misc]
+
+    def _chosen(self, node: OnnxNode, scope: Scope, output: str, then: str, otherwise: str) -> str:
+        """A node that gives one output of If, of the values that its branches make; see `operators.choosing`."""
+        if not output or then == otherwise:
+            return then
+        made = output if scope.outermost else self.new_name(output)
+        if self.rank(then) != self.rank(otherwise):
+            then, otherwise = self._of_one_rank(node, then, otherwise)
+        self._operator(replace(node, inputs=(scope.find(node.inputs[0]) or "", then, otherwise), outputs=(made,),
+                               attributes={}))
+        return self.aliases.get(made, made)
+
+    def _of_one_rank(self, node: OnnxNode, then: str, otherwise: str) -> tuple[str, str]:
+        """Both values, without the one that has more axes. PyTorch writes x.squeeze(1) as an If whose one branch drops
+        the axis, and whose other hands x on as it is, for sizes that nobody had in mind."""
+        fewer = min((then, otherwise), key=self.rank)
+        self.out.of_one_rank.append(f"{node.label}: {self.rank(fewer)} axes")
+        return (then, "") if fewer == then else ("", otherwise)
 
     def _plain(self, node: OnnxNode, scope: Scope) -> None:
         """Give the node's names their meaning, bring it to today's form, and take its parts one by one."""
@@ -201,8 +224,8 @@ class _Walk:
         for part in modern(replace(node, inputs=named, outputs=made), self):
             part = replace(part, inputs=tuple(self.aliases.get(name, name) for name in part.inputs))
             if part.domain or (part.op not in OPERATORS and part.op not in GATES and part.op != "Constant"):
-                raise UnsupportedError(f"{part.label}: this operator is not supported; supported: LSTM, GRU, RNN, If "
-                                       f"with a condition known beforehand, {supported_operators()}")
+                raise UnsupportedError(f"{part.label}: this operator is not supported; supported: LSTM, GRU, RNN, "
+                                       f"{supported_operators()}")
             if part.op == "Constant":
                 self._add_made(part, shortcuts.constant_of(part))
             elif part.op in GATES:

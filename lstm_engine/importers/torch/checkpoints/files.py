@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from ....errors import FormatError, UnsupportedError
-from ....files import cannot_read, open_regular
+from ....files import ModelFile, cannot_read, open_regular, size_of
 from ...reading.safetensors import read_safetensors
 from ...reading.weights import Weights
 from ...reading.zip_archive import Archive
@@ -33,7 +31,7 @@ class Contents:
 
 
 @contextmanager
-def open_contents(path: Path) -> Iterator[Contents]:
+def open_contents(path: ModelFile) -> Iterator[Contents]:
     """What is in a `.pt`, `.pth`, `.pt2` or `.safetensors` file, readable inside the `with` block.
 
     Errors raised by the block or by reading are prefixed with the path. Raises FileError, FormatError,
@@ -41,7 +39,7 @@ def open_contents(path: Path) -> Iterator[Contents]:
     """
     try:
         with open_regular(path) as file:
-            yield _contents(file, os.fstat(file.fileno()).st_size, path.suffix.lower())
+            yield _contents(file, size_of(file), path.suffix.lower())
     except OSError as error:
         cannot_read(path, error)
     except (FormatError, UnsupportedError) as error:
@@ -49,7 +47,7 @@ def open_contents(path: Path) -> Iterator[Contents]:
 
 
 @contextmanager
-def open_weights(path: Path) -> Iterator[Weights]:
+def open_weights(path: ModelFile) -> Iterator[Weights]:
     """The weights in a file alone; otherwise as `open_contents`."""
     with open_contents(path) as contents:
         yield contents.weights

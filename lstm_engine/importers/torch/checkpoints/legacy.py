@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, BinaryIO
 
 from ....errors import FormatError
-from ....files import read_exactly
+from ....files import CUT, read_exactly
 from .rebuild import storage_type
 from .storages import Storages
 from .symbols import Storage, Symbol
@@ -97,7 +97,7 @@ def _places(file: BinaryIO, size: int, position: int, keys: Any, roots: dict[str
         places[key] = position + COUNT_BYTES
         position = places[key] + root.size
         if position > size:
-            raise FormatError(f"storage {key[:60]!r} ends at byte {position}, the file has {size}")
+            raise FormatError(f"storage {key[:60]!r} ends at byte {position}, the file has {size}: {CUT}")
     if position != size:
         raise FormatError(f"{size - position} bytes follow the last storage")
     return places

@@ -8,15 +8,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from ....errors import ArgumentError, FileError, FormatError, LstmEngineError, UnsupportedError
+from ....errors import ArgumentError, FormatError, UnsupportedError
+from ....files import ModelFile, cannot_read, open_regular, size_of
 from ....graph import Graph
 from ....strict_json import parse_object
 from ...base import ImportOptions, are
@@ -34,21 +33,19 @@ MAX_MODEL_BYTES = 64 << 20
 MOST_CONTAINERS, MOST_VALUES = 600_000, 4_000_000       # of the JSON; in memory they take some 200 bytes and 32 each
 
 
-def read_program(path: Path, options: ImportOptions) -> Graph | None:
+def read_program(path: ModelFile, options: ImportOptions) -> Graph | None:
     """The graph of the program in a `.pt2` archive; None if the file is none.
 
     Raises FileError, FormatError, UnsupportedError naming the node, ArgumentError; messages begin with the path.
     """
     try:
-        with open(path, "rb") as file:
-            graph = _graph(file, os.fstat(file.fileno()).st_size, options)
+        with open_regular(path) as file:
+            graph = _graph(file, size_of(file), options)
         if graph is None or not (fixed := fixed_sizes(graph)):
             return graph
         return replace(graph, metadata={**graph.metadata, "fixed": fixed})
     except OSError as error:
-        if isinstance(error, LstmEngineError):
-            raise
-        raise FileError(error.errno, f"cannot read {path}: {error.strerror}") from error
+        cannot_read(path, error)
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{path}: {error}") from error
 

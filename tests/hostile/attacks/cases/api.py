@@ -60,7 +60,7 @@ REFUSED: list[tuple[str, str, type[LstmEngineError], str]] = [
     ("weights of two sizes", SIZES, GraphError, "node 'lstm' (LSTM): R must be [1, 8, 2]"),
     ("a path with a zero byte", "CWE-158", FileError, r"cannot read model\0.lstm: embedded null byte"),
     ("a name of 400 characters", PATHS, FileError, "File name too long"),
-    ("a path that is a number", PATHS + ", an open descriptor", ArgumentTypeError, "expected the path of a file"),
+    ("a path that is a number", PATHS + ", an open descriptor", ArgumentTypeError, "expected a path"),
     ("an instruction set that is a path", "CWE-426", ArgumentError, "'../../evil.so' is not in this build"),
 ]
 for name, source, error, message in REFUSED:

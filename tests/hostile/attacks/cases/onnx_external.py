@@ -70,14 +70,13 @@ for shown, location in (("../outside/secret.bin", "../outside/secret.bin"), ("a/
 at("a symbolic link", LINKS, "w", "'w' leads through a link", lambda folder: (folder / "w").symlink_to(secret(folder)))
 at("a folder that is a link", LINKS, "d/secret.bin", "'d/secret.bin' leads through a link",
    lambda folder: (folder / "d").symlink_to("../outside"))
-at("a link that leads nowhere", LINKS, "w", "'w' leads through a link",
-    lambda folder: (folder / "w").symlink_to("gone"))
-at("a hard link", "CVE-2026-34446", "w", "'w' is not a plain file with one name",
-   lambda folder: os.link(secret(folder), folder / "w"))
+at("a link that leads nowhere", LINKS, "w", "cannot read 'w' beside the model: it is a link to",
+    lambda folder: (folder / "w").symlink_to("gone"), FileError)
+at("a link that leads to itself", LINKS, "w", "'w' leads through a link", lambda folder: (folder / "w").symlink_to("w"))
 at("a device behind a link", "CWE-400, /dev/zero", "w", "'w' leads through a link",
    lambda folder: (folder / "w").symlink_to("/dev/zero"))
-at("a named pipe", "CWE-400", "w", "'w' is not a plain file with one name", lambda folder: os.mkfifo(folder / "w"))
-at("a folder", "CWE-73", "w", "'w' is not a plain file with one name", lambda folder: os.mkdir(folder / "w"))
+at("a named pipe", "CWE-400", "w", "'w' is not a plain file", lambda folder: os.mkfifo(folder / "w"))
+at("a folder", "CWE-73", "w", "'w' is not a plain file", lambda folder: os.mkdir(folder / "w"))
 at("a socket", "CWE-73", "s", "cannot read 's' beside the model", bound, FileError)
 at("a file that is not there", "CWE-73", "gone.bin", "cannot read 'gone.bin' beside the model", error=FileError)
 at("an offset beyond the end", "CWE-125", "w.bin", "bytes 65 to 89 of 'w.bin', which has 88", offset=65)
@@ -109,12 +108,32 @@ def in_a_folder(folder: Path) -> Path:
     return located(folder, "d/w.bin")
 
 
+def in_a_link(folder: Path) -> Path:
+    (folder / "d").mkdir()
+    (folder / "d" / "w.bin").write_bytes(W.tobytes())
+    (folder / "w.link").symlink_to("d/w.bin")
+    return located(folder, "w.link")
+
+
+def in_a_hard_link(folder: Path) -> Path:
+    (folder / "d").mkdir()
+    (folder / "d" / "w.bin").write_bytes(W.tobytes())
+    os.link(folder / "d" / "w.bin", folder / "w.hard")
+    return located(folder, "w.hard")
+
+
 EXCHANGED = ("d", "d/w.bin", "d.moved", "d.moved/w.bin")
 TABLE.right("a folder exchanged for a link before its file is opened", "CWE-367, TOCTOU", in_a_folder, ANSWER,
             "the file that was there", use=calls.convert_while_folder_is_exchanged, writes=EXCHANGED)
 TABLE.refuse("a folder exchanged for a link before it is opened", "CWE-367, TOCTOU", in_a_folder, FormatError,
-             "'d/w.bin' leads through a link, or through what is no folder", use=calls.convert_before_folder_is_opened,
+             "'d/w.bin' leads through a link", use=calls.convert_before_folder_is_opened,
              writes=EXCHANGED)
 TABLE.refuse("a file cut short while it is read", "CWE-367", good, FormatError, "'w.bin' ends early",
              use=calls.convert_while_data_is_cut, writes=("w.bin",))
+TABLE.right("a link exchanged for another after it was followed", "CVE-2026-27489, TOCTOU", in_a_link, ANSWER,
+            "the file that was there", use=calls.convert_while_link_is_exchanged, writes=("w.link",))
+TABLE.refuse("a file exchanged for a link before it is opened", "CVE-2026-27489, TOCTOU", good, FormatError,
+             "'w.bin' leads through a link", use=calls.convert_before_file_is_opened, writes=("w.bin", "w.bin.moved"))
+TABLE.right("a hard link", "no attack: how conda and uv lay files", in_a_hard_link, ANSWER, "its numbers")
+TABLE.right("a link to a file below the model", "no attack: how caches lay files", in_a_link, ANSWER, "its numbers")
 TABLE.right("data in a folder below the model", "no attack: what exporters write", in_a_folder, ANSWER, "its numbers")

@@ -109,7 +109,7 @@ raw("a varint without an end", "CWE-835, protobuf", lambda: b"\x08" + b"\xff" * 
 raw("messages nested 2,000 deep", "CVE-2025-4565, protobuf", lambda: deep(2000), "not an ONNX model, or a damaged one")
 raw("graphs nested 24 deep", "CWE-674", lambda: deep(24), "graphs are nested more than 16 deep")
 raw("a pointer of Git LFS", "no attack: a file not fetched",
-    lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "not an ONNX model, or a damaged one")
+    lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS")
 
 # Sizes.
 refuse("W smaller than hidden_size", ORT, wrong("W", 1, 11, 4),

@@ -7,18 +7,20 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from torch_bytes import checkpoint
+import numpy as np
 from torch_pt2 import WEIGHTS, pt2, small
+from zip_bytes import made
 
 from lstm_engine.errors import FileError, FormatError
 
 from .. import calls, uses
 from ..attack import Table
 from . import lstm, zips
-from .torch_pickles import GRU
 
 TABLE = Table("paths", "model.pt2", lambda: pt2(small(), WEIGHTS))
 ELF = b"\x7fELF\x02\x01\x01" + bytes(200)
+OTHER_ZIP = made(("word/document.xml", b"<w/>"))
+OPENED = np.maximum(np.ones((2, 3), np.float32) @ WEIGHTS["fc.weight"].T, 0)
 HTML = b"<!DOCTYPE html><html><script>fetch('/')</script></html>"
 
 
@@ -62,14 +64,15 @@ TABLE.refuse("a link that leads nowhere", "CWE-59", there("m.pt", lambda path: p
              "No such file or directory")
 TABLE.refuse("a link to itself", "CWE-59", there("m.pt", lambda path: path.symlink_to("m.pt")), FileError,
              "Too many levels of symbolic links")
-TABLE.refuse("an empty file", "CWE-476", lambda: b"", FormatError, "neither a zip archive, a legacy torch file nor",
-             file="m.pt")
+TABLE.refuse("an empty file", "CWE-476", lambda: b"", FormatError, "this is an empty file of 0 bytes", file="m.pt")
 TABLE.refuse("a program", "CWE-434", lambda: ELF, FormatError, "not a checkpoint of a known kind", file="model")
-TABLE.refuse("a web page saved as a model", "CWE-434", lambda: HTML, FormatError, "neither a zip archive", file="m.pt")
-TABLE.refuse("a zip archive named .onnx", "CVE-2025-10155: by name or by content", lambda: checkpoint(GRU), FormatError,
-             "not an ONNX model, or a damaged one", file="m.onnx")
+TABLE.refuse("a web page saved as a model", "CWE-434", lambda: HTML, FormatError, "this is an HTML page", file="m.pt")
+TABLE.right("a .pt2 archive named .onnx", "CVE-2025-10155: by name or by content", lambda: pt2(small(), WEIGHTS),
+            OPENED, "what the bytes say that it is", file="m.onnx")
+TABLE.refuse("a zip archive of something else named .onnx", "CVE-2025-10155: by name or by content", lambda: OTHER_ZIP,
+             FormatError, "a zip file of something else, with 'word/document.xml' first", file="m.onnx")
 TABLE.refuse("a pickle named .keras", "CVE-2025-10155: by name or by content", lambda: b"\x80\x04cos\nsystem\n.",
-             FormatError, "not a zip archive: it begins with", file="m.keras")
+             FormatError, "a plain pickle without torch's magic number", file="m.keras")
 TABLE.refuse("an .lstm file cut short while it is read", "CWE-367", lstm.good, FormatError, "the file ends after",
              use=calls.load_while_file_is_cut, writes=("model.lstm",))
 TABLE.refuse("an archive cut short while it is read", "CWE-367", zips.beside_spec(zips.archived), FormatError,

@@ -109,7 +109,7 @@ TABLE.refuse("a call in the preamble of a legacy file", "CVE-2025-32434 (tar and
 TABLE.refuse("a call in the storage keys of a legacy file", "CVE-2025-32434", lambda: legacy(GRU, keys=listed(SYSTEM)),
              FormatError, f"calls 'os.system', {REFUSED}")
 TABLE.refuse("a tar file, torch 0.1", "CVE-2025-32434 (the tar path ignored weights_only)",
-    lambda: bytes(257) + b"ustar"
+    lambda: b"storages".ljust(257, b"\0") + b"ustar"
              + bytes(250), UnsupportedError, "a tar file of torch 0.1")
 TABLE.refuse("a plain pickle named .bin.pt", "CVE-2025-10155", lambda: pickled(SYSTEM), FormatError,
              "a plain pickle without torch's magic number")
