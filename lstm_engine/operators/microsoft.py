@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data_types import DATA_TYPE_NUMBERS
 from ..errors import FormatError, UnsupportedError
 from .older import Facts, FileNode, OlderForm, instead, older_only
 
@@ -34,6 +35,8 @@ class _Parts:
                                        f"supported: {', '.join(defaults) or 'none'}")
             if type(value) is not type(defaults[name]):
                 raise FormatError(f"{node.label}: attribute {name!r} has the wrong type: {value!r:.80}")
+            if type(value) is int and defaults[name] == 0 and value not in (0, 1):
+                raise UnsupportedError(f"{node.label}: attribute {name!r} = {value} is not supported; supported: 0, 1")
         if not whole and not facts.dtype(node.inputs[0]).startswith("float"):
             raise FormatError(f"{node.label}: input 0 must be of floats, got {facts.dtype(node.inputs[0])}")
         self.node, self.facts, self.nodes = node, facts, list[FileNode]()
@@ -234,7 +237,7 @@ def _skipped(parts: _Parts, op: str, total: str, *parameters: str) -> list[FileN
 @_contributed("Attention")
 def _attention(node: FileNode, facts: Facts) -> list[FileNode]:
     """Self attention of x [batch, time, features]: its queries, keys and values are one product, side by side."""
-    parts = _Parts(node, facts, (2, 7), num_heads=0, unidirectional=0, scale=0.0, mask_filter_value=-10000.0,
+    parts = _Parts(node, facts, (2, 7), num_heads=-1, unidirectional=0, scale=0.0, mask_filter_value=-10000.0,
                    qkv_hidden_sizes=())
     x, weight, bias, mask, past, addend, _ = parts.inputs
     _left_out(parts, past=past)
@@ -253,7 +256,7 @@ def _attention(node: FileNode, facts: Facts) -> list[FileNode]:
 @_contributed("MultiHeadAttention")
 def _multi_head_attention(node: FileNode, facts: Facts) -> list[FileNode]:
     """Attention of query, key and value [batch, time, features] that were made before. bias: of the three, in a row."""
-    parts = _Parts(node, facts, (3, 10), num_heads=0, unidirectional=0, scale=0.0, mask_filter_value=-10000.0)
+    parts = _Parts(node, facts, (3, 10), num_heads=-1, unidirectional=0, scale=0.0, mask_filter_value=-10000.0)
     query, key, value, bias, mask, addend, *cache = parts.inputs
     if not all(facts.rank(name) == 3 for name in (query, key, value)):
         raise UnsupportedError(f"{node.label}: packed keys and values are not supported; export them apart")
@@ -291,9 +294,16 @@ def _attended(parts: _Parts, query: str, key: str, value: str, mask: str, addend
         seen = parts.op("Greater", parts.op("Unsqueeze", mask, axes), nothing)
         mask = parts.op("Where", seen, parts.number(0.0, parts.inputs[0]),
                         parts.number(parts.attributes["mask_filter_value"], parts.inputs[0]))
-    if parts.attributes["unidirectional"]:
-        raise UnsupportedError(f"{parts.node.label}: attribute 'unidirectional' = 1 is not supported")
     scores = parts.op("MatMul", query, parts.op("Transpose", key, perm=(0, 1, 3, 2)))
+    if parts.attributes["unidirectional"]:
+        if mask or parts.node.op != "Attention":
+            raise UnsupportedError(f"{parts.node.label}: attribute 'unidirectional' = 1 beside a mask, or of keys made "
+                                   "elsewhere, is not supported")
+        one = facts.add_constant(f"{query}/one", np.array([1], np.float32))
+        steps = parts.op("Trilu", parts.op("ConstantOfShape", parts.op("Shape", scores, start=2), one), upper=0)
+        mask = parts.op("Where", parts.op("Cast", steps, to=DATA_TYPE_NUMBERS["bool"]),
+                        parts.number(0.0, parts.inputs[0]),
+                        parts.number(parts.attributes["mask_filter_value"], parts.inputs[0]))
     scores = parts.added(_scaled(parts, scores, query), mask, addend)
     made = parts.op("MatMul", parts.op("Softmax", scores, axis=-1), value)
     shape = facts.add_constant(f"{parts.node.outputs[0]}/joined", np.array([0, 0, -1], np.int64))

@@ -30,6 +30,8 @@ OWN: dict[str, Callable[..., Any]] = {
     "HardSwish": pointwise.hard_swish,
     "GroupNormalization": pointwise.group_normalization,
     "MeanVarianceNormalization": pointwise.mean_variance_normalization,
+    # The reference adds numbers up where the norm is of absolute ones.
+    "LpNormalization": pointwise.lp_normalization,
     # A node of ours takes the values of its branches, which have run before it.
     "If": movement.chosen,
     # The reference slices as Python does for a negative step, and cannot cut with negative pads.

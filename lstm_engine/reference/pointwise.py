@@ -1,4 +1,4 @@
-"""Erf, Gelu, HardSwish and two normalizations in float64, from the text of ONNX's standard."""
+"""Erf, Gelu, HardSwish and three normalizations in float64, from the text of ONNX's standard."""
 
 from __future__ import annotations
 
@@ -42,4 +42,11 @@ def mean_variance_normalization(attributes: dict[str, Any], x: Array) -> Array:
     """Less the mean over some axes, over the deviation."""
     axes = attributes["axes"]
     y: Array = (x - x.mean(axis=axes, keepdims=True)) / (x.std(axis=axes, keepdims=True) + 1e-9)
+    return y
+
+
+def lp_normalization(attributes: dict[str, Any], x: Array) -> Array:
+    """Over the norm along an axis; where that is 0, 0."""
+    norm = np.linalg.norm(x, attributes["p"], attributes["axis"], keepdims=True)
+    y: Array = np.divide(x, norm, out=np.zeros_like(x), where=norm != 0)
     return y

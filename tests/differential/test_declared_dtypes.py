@@ -189,3 +189,35 @@ def test_keras_inputs_and_policies(monkeypatch: pytest.MonkeyPatch) -> None:
             made = model.predict(clock)
             assert made.dtype == wanted.dtype, what
             np.testing.assert_allclose(made, wanted, 1e-6, 1e-9, err_msg=what)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"])
+def test_whole_numbers_of_every_size(dtype: str, tmp_path: Path) -> None:
+    """As inputs, constants and outputs, to the ends of their range; saved, loaded and pickled."""
+    from onnx import helper
+
+    limits, kind = np.iinfo(dtype), helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    ends = np.array([limits.min, limits.max, 3], dtype)
+    model = onnx_model([helper.make_node("Where", ["flags", "X", "ends"], ["Y"])], (kind, ["batch", 3]), {"Y": kind},
+                       {"flags": np.array([True, False, False]), "ends": ends})
+    x = np.array([[limits.max, 1, 2], [limits.min, 5, 6]], dtype)
+    wanted = np.where([True, False, False], x, ends)
+    ours = le.convert(model)
+    ours.save(tmp_path / "m.lstm")
+    for again in (ours, le.load(tmp_path / "m.lstm"), pickle.loads(pickle.dumps(ours))):
+        made = again.predict(x)
+        assert made.dtype == np.dtype(dtype)
+        np.testing.assert_array_equal(made, wanted)
+    with pytest.raises(le.ArgumentTypeError, match=f"of a kind that {dtype} holds, got dtype float64"):
+        ours.predict(x.astype(float))
+
+
+def test_inputs_of_no_elements() -> None:
+    """A size that a model fixes may be 0, as those that it leaves free."""
+    from onnx import helper
+
+    model = onnx_model([helper.make_node("Softmax", ["X"], ["s"]), helper.make_node("ReduceSum", ["s", "axes"], ["Y"])],
+                       (1, [2, 0]), {"Y": 1}, {"axes": np.array([1])})
+    ours, x = le.convert(model), np.zeros((2, 0), np.float32)
+    for _ in range(3):          # as it comes, as it is recorded, and that again
+        same(ours.predict(x), expected(model, x))
