@@ -25,7 +25,9 @@ def normal(*shape: int) -> np.ndarray:
 def body(nodes: list, inputs: dict[str, Any], outputs: str, **tensors: Any) -> Any:
     made = graph(nodes, inputs, outputs, tensors)
     for value in made.output:                                   # which ONNX Runtime wants the type of
-        value.type.tensor_type.elem_type = onnx.TensorProto.BOOL if value.name.startswith("go") else onnx.TensorProto.FLOAT
+        value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+        if value.name.startswith("go"):
+            value.type.tensor_type.elem_type = onnx.TensorProto.BOOL
     return made
 
 

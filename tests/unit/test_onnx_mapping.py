@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx_graphs import check, graph, imported, kinds, model, node
+from onnx_graphs import check, imported, kinds, model, node
 
 import lstm_engine as le
 from lstm_engine.errors import ArgumentError, FormatError, UnsupportedError
