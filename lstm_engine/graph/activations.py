@@ -73,11 +73,12 @@ class Activation:
         return f"{self.name}({', '.join(given)})" if given else self.name
 
 
-def from_onnx(names: Sequence[str], alphas: Sequence[float] = (), betas: Sequence[float] = (), own: bool = False
-              ) -> list[Activation]:
+def from_onnx(names: Sequence[str], alphas: Sequence[float] = (), betas: Sequence[float] = (), own: bool = False,
+              surplus: bool = False) -> list[Activation]:
     """Activations by ONNX's spelling in any case; alphas and betas go in order to the functions that take them.
 
-    own: whether activations of the house that ONNX's operators lack may be named, too.
+    own: whether activations of the house that ONNX's operators lack may be named, too. surplus: whether values may be
+    left over, which say nothing then.
     Raises UnsupportedError for an unknown name or one that works on whole rows, ArgumentError for values left over, or
     missing where ONNX states no default.
     """
@@ -96,7 +97,7 @@ def from_onnx(names: Sequence[str], alphas: Sequence[float] = (), betas: Sequenc
         functions.append(Activation.of(house,
                                        left_alphas.pop(0) if default_alpha is not None and left_alphas else None,
                                        left_betas.pop(0) if default_beta is not None and left_betas else None))
-    if left_alphas or left_betas:
+    if (left_alphas or left_betas) and not surplus:
         raise ArgumentError(f"activation_{'alpha' if left_alphas else 'beta'} has more values than its activations "
                             f"({', '.join(names)}) take")
     return functions

@@ -120,10 +120,6 @@ def missing_output(source: Any) -> None:
     source.graph.output[0].name = "nothing"
 
 
-def unknown_rank(source: Any) -> None:
-    source.graph.input[0].type.tensor_type.ClearField("shape")
-
-
 def sequence_input(source: Any) -> None:
     source.graph.input[0].type.sequence_type.elem_type.tensor_type.elem_type = 1
 
@@ -161,7 +157,6 @@ BAD: list[tuple[Callable[[Any], None], type[Exception], str]] = [
     (no_opset, UnsupportedError, "the model asks for version 0 of ONNX's operators; versions from 7 on are supported"),
     (no_output, FormatError, "the model has no outputs"),
     (missing_output, FormatError, "the graph's outputs: value 'nothing' is made by no node and is no input"),
-    (unknown_rank, UnsupportedError, "input 'ids' is of int64 of unknown rank; supported: float32"),
     (sequence_input, UnsupportedError, "value 'ids' is a sequence; only tensors are supported"),
     (wrong("W", 1, 11, 4), FormatError, "node 'lstm' (LSTM): W must be [1, 12, 4] for hidden_size 3, got [1, 11, 4]"),
     (wrong("W", 1, 12), FormatError, "W must be [1, 12, input size], got [1, 12]"),

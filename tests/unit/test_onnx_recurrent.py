@@ -169,7 +169,6 @@ def test_the_typo_of_the_first_version() -> None:
     (dict(clip=0.0), "clip is 0.0; expected a number above 0"),
     (dict(layout=2), "layout is 2; expected 0 or 1"),
     (dict(activations=["Sigmoid", "Tanh"]), "activations must be 3 names, got ('Sigmoid', 'Tanh')"),
-    (dict(activation_alpha=[0.1]), "activation_alpha has more values than its activations (Sigmoid, Tanh, Tanh) take"),
     (dict(activations=["Sigmoid", "Affine", "Tanh"]), "activation Affine needs an alpha and a beta, for which ONNX "
                                                       "states no default: give them in activation_alpha"),
     (dict(activations=["Sigmoid", "ScaledTanh", "Tanh"], activation_alpha=[0.5]),

@@ -10,7 +10,14 @@ import numpy as np
 from ...errors import FormatError
 from ...graph.nodes import Value
 
+UNKNOWN_RANK = " of unknown rank"        # behind the dtype of an input that has no shape
 Attribute = Any         # int, float, str, a tuple of them, an ndarray, an OnnxGraph, or a Reference
+
+
+def of_rank(value: Value, rank: int) -> Value:
+    """An input without a shape, as one of so many axes of any size."""
+    return Value(value.name, tuple(f"{value.name}_{axis}" for axis in range(rank)),
+                 value.dtype.removesuffix(UNKNOWN_RANK))
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ import numpy as np
 from ....errors import FormatError, GraphError, UnsupportedError
 from ....graph import DTYPES, Graph
 from ...base import ImportOptions
-from ..model import OnnxModel
+from ..model import UNKNOWN_RANK, OnnxModel
 from ..reading.options import apply_options
 from ..simplifying.fold import Folded, fold
 from ..simplifying.half import in_float32
+from ..simplifying.ranks import with_open_inputs
 from ..simplifying.recurrent import Cell
 from . import cells, movement, rowwise
 from .fuse import fused
@@ -24,7 +25,7 @@ def to_graph(model: OnnxModel, options: ImportOptions, path: str = "") -> Graph:
     cannot be run, ArgumentError for options that do not fit the model, FileError for a spec that cannot be read.
     """
     prefix = f"{path}: " if path else ""
-    model, fixed = apply_options(model, options)            # a bad spec is no fault of the model's file
+    model, fixed = apply_options(with_open_inputs(model), options)    # a bad spec is no fault of the model's file
     try:
         _check_inputs(model, fixed)
         return _mapped(in_float32(fold(model, fixed)))
@@ -36,9 +37,12 @@ def to_graph(model: OnnxModel, options: ImportOptions, path: str = "") -> Graph:
 
 def _check_inputs(model: OnnxModel, fixed: dict[str, np.ndarray]) -> None:
     for value in model.graph.inputs:
-        if value.name not in fixed and value.dtype not in DTYPES:
-            raise UnsupportedError(f"input {value.name!r} is of {value.dtype}; supported: {', '.join(DTYPES)}, "
-                                   "of known rank")
+        if value.name in fixed or value.dtype in DTYPES:
+            continue
+        if value.dtype.removesuffix(UNKNOWN_RANK) in DTYPES:
+            raise UnsupportedError(f"input {value.name!r} is of {value.dtype}: the file gives it no shape; give it, "
+                                   f"None for each open size: spec={{'shapes': {{{value.name!r}: [None, ...]}}}}")
+        raise UnsupportedError(f"input {value.name!r} is of {value.dtype}; supported: {', '.join(DTYPES)}")
     if not model.graph.outputs:
         raise FormatError("the model has no outputs")
 

@@ -13,7 +13,7 @@ from ....errors import FileError, FormatError, UnsupportedError
 from ....files import ModelFile, cannot_read
 from ....graph.nodes import Dim, Value
 from ...reading import sandbox
-from ..model import Attribute, OnnxFunction, OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
+from ..model import UNKNOWN_RANK, Attribute, OnnxFunction, OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
 from . import proto
 from .described import check
 from .external import ExternalData
@@ -105,7 +105,7 @@ def _value(name: str, data_type: int, dims: list[Dim | None] | None) -> Value:
     """A value with its symbols; a size that is not given gets a symbol made from the name and axis."""
     dtype = DATA_TYPES.get(data_type, f"data type {data_type}")
     if dims is None:
-        return Value(name, (), f"{dtype} of unknown rank")
+        return Value(name, (), f"{dtype}{UNKNOWN_RANK}")
     return Value(name, tuple(f"{name}_{axis}" if dim is None else dim for axis, dim in enumerate(dims)), dtype)
 
 

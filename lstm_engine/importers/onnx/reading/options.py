@@ -13,7 +13,7 @@ from ....errors import ArgumentError, ArgumentTypeError
 from ....graph.nodes import Dim, Value
 from ...base import ImportOptions, are
 from ...reading.spec_file import load_spec
-from ..model import OnnxModel
+from ..model import UNKNOWN_RANK, OnnxModel, of_rank
 
 
 def apply_options(model: OnnxModel, options: ImportOptions) -> tuple[OnnxModel, dict[str, np.ndarray]]:
@@ -35,6 +35,8 @@ def apply_options(model: OnnxModel, options: ImportOptions) -> tuple[OnnxModel, 
             raise ArgumentError(f"spec names {name!r}; the inputs of the model are {', '.join(map(repr, inputs))}")
     sizes: dict[Dim, int] = {}
     for name, shape in spec.get("shapes", {}).items():
+        if inputs[name].dtype.endswith(UNKNOWN_RANK) and isinstance(shape, (list, tuple)):
+            inputs[name] = of_rank(inputs[name], len(shape))
         _note_sizes(inputs[name], shape, sizes)
     resized = [replace(v, shape=tuple(sizes.get(d, d) if isinstance(d, str) else d for d in v.shape))
                for v in inputs.values()]

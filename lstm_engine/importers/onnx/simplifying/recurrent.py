@@ -147,7 +147,7 @@ def _activations(node: OnnxNode, dirs: int) -> tuple[tuple[Activation, ...], ...
         _fail(node, f"activations must be {per_direction * dirs} names, got {names!r}")
     alphas, betas = (_floats(node, f"activation_{which}") for which in ("alpha", "beta"))
     try:
-        functions = from_onnx(names, alphas, betas)
+        functions = from_onnx(names, alphas, betas, surplus=True)
     except UnsupportedError as error:
         raise UnsupportedError(f"{node.label}: {error}") from error
     except ArgumentError as error:
