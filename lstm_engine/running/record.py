@@ -157,12 +157,11 @@ class _Recorder:
 
     def _choose(self, step: HostStep) -> None:
         """Let the value of the branch that this run takes be the result."""
-        condition, *branches = step.node.inputs
-        taken = branches[0]
-        if condition and not self._taken(((condition, True),)):         # to which every run will look
-            taken = branches[1]
+        condition = step.node.inputs[0]
+        if condition:
+            self._taken(((condition, True),))               # every run will look at it
         step.run(self.values)
-        if {condition, taken} - {""} <= self._fixed:
+        if self._fixed.issuperset(filter(None, step.node.inputs)):
             self._fixed.update(step.node.outputs)
 
     def _views(self, node: Any, inputs: Sequence[np.ndarray | None], results: Sequence[np.ndarray]) -> bool:

@@ -248,6 +248,22 @@ def test_what_stands_before_its_condition_is_run_in_any_case() -> None:
         np.testing.assert_allclose(made.predict(x), np.exp(x) if x.max() > 0 else -x, rtol=1e-6)
 
 
+@pytest.mark.parametrize("always", [True, False])
+def test_a_condition_that_is_a_constant(always: bool) -> None:
+    """As a `.lstm` file may have it: what follows from shapes alone is one side, what the numbers make the other."""
+    source = Graph((Value("x", (2,)),), (
+        Operator(name="s", inputs=("x",), outputs=("s",), op_type="Shape"),
+        Operator(name="f", inputs=("s",), outputs=("f",), op_type="Cast", attributes={"to": 1}),
+        Operator(name="n", inputs=("x",), outputs=("n",), op_type="Neg"),
+        Operator(name="r", inputs=("n", ""), outputs=("r",), op_type="ReduceSum", constants={1: np.array([0])}),
+        Operator(name="i", inputs=("", "f", "r"), outputs=("c",), op_type="If", constants={0: np.array(always)}),
+        Operator(name="e", inputs=("c",), outputs=("y",), op_type="Exp")), ("y",))
+    made = le.Model(source)
+    for _ in range(4):
+        x = normal(2)
+        np.testing.assert_allclose(made.predict(x), np.exp([2 if always else -x.sum()]), rtol=1e-6)
+
+
 UNARY = ("Relu", "Tanh", "Neg", "Sigmoid", "Abs", "Sqrt")
 
 
