@@ -25,7 +25,7 @@ from ._core import CoreModel, CoreStream, TryLock
 from .errors import CheckError, MissingDependencyError
 from .graph import Activate, Dense, Embedding, Graph, Node, Operator, Recurrent
 from .operators import OPERATORS
-from .operators.choosing import chooses
+from .operators.guards import chooses
 from .plan import HostStep, Plan, Segment
 from .reference.operators import run_operator
 from .reference.runner import run_layer, run_recurrent

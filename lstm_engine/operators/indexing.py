@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..graph.nodes import Operator
+from ..graph.nodes import Operator, Value
 from . import counts
 from .axis_rules import AxisCall, beside_axis
+from .costs import Need
 from .kernels import Call, Kernel, repeatable, scalar
 from .older import Facts, FileNode, older_only, optional_outputs, to_input, trimmed, without
 from .places import Place, need
@@ -321,9 +323,15 @@ def _unique_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     return unique
 
 
+def _compress_needs(attributes: dict[str, Any], arrays: Sequence[Any], made: Sequence[Value]) -> Need:
+    """All of the input may be kept, and NumPy notes the places of what is."""
+    x, condition = arrays[0], arrays[1]
+    return Need(x.nbytes + 8 * condition.size, 8 * x.size)
+
+
 _SOME_AXIS = Attribute(int, None)           # of all elements in a row where it is left out
 declare("Compress", 2, make=_compress_kernel, attributes={"axis": _SOME_AXIS}, shape=_compress_shape,
-        axes=_compress_axes, exact=True, work=8, sized_by=(1,))
+        axes=_compress_axes, exact=True, sized_by=(1,), needs=_compress_needs)
 declare("Unique", 1, (1, 4), make=_unique_kernel, attributes={"axis": _SOME_AXIS, "sorted": one_of(1, 0)},
         older=optional_outputs, shape=_unique_shape, exact=True, combines=True, work=96, scratch=8, sized_by=(0,))
 

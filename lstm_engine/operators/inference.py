@@ -9,7 +9,7 @@ from ..graph.names import Names
 from ..graph.nodes import Graph, Node, Operator, Value
 from ..graph.shapes import Symbols, layer_shapes
 from ..graph.weights import check_node, fail
-from .choosing import Guard, chooses, guards
+from .guards import Guard, chooses, guards
 from .spec import operator_shapes
 
 MOST_SCOPES = 128           # branches

@@ -12,7 +12,7 @@ from .. import _core
 from ..graph import Activate, Dense, Embedding, Graph, Node, Operator, Pool, Recurrent, Value
 from ..limits import Limits
 from ..operators import infer_shapes
-from ..operators.choosing import Guard
+from ..operators.guards import Guard
 from ..operators.places import Counts, Mixed, Place
 from ..types import Dtype, Gemm
 from .axes import Axes

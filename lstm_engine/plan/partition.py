@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ..graph import Activate, Dense, Embedding, Graph, Node, Pool, Recurrent, Value
 from ..graph.nodes import Dim
-from ..operators.choosing import Guard, guards
+from ..operators.guards import Guard, guards
 
 FLOATS = ("float32", "float64")
 IDS = ("int32", "int64", "uint8")

@@ -11,7 +11,7 @@ from ..errors import ArgumentError
 from ..graph import GRU, LSTM, Activate, Dense, Embedding, Graph, Mask, Node, Operator, Pool, Recurrent, Value
 from ..graph.nodes import Dim
 from ..operators import infer_shapes
-from ..operators.choosing import chooses, guards, holds
+from ..operators.guards import chooses, guards, holds
 from .activations import activate
 from .operators import run_operator
 from .recurrent import Rounded, gru, lstm, rnn, rows_with_steps

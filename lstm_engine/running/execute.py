@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import ArgumentError, UnsupportedError
 from ..graph import Node, Recurrent
-from ..operators.choosing import holds
+from ..operators.guards import holds
 from ..plan import HostStep, Plan, Segment
 from ..plan.partition import AxisKey
 from ..plan.steps import Step

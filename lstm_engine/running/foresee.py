@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import LstmEngineError
 from ..graph import Operator, Value
 from ..operators import OPERATORS
-from ..operators.choosing import Guard, holds
+from ..operators.guards import Guard, holds
 from ..operators.kernels import MISFITS
 from ..plan import HostStep, Segment
 from ..plan.estimate import results_of

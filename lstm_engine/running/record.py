@@ -19,7 +19,7 @@ from .._core import BoundCall
 from ..arrays import owning_array
 from ..graph import Operator
 from ..operators import OPERATORS
-from ..operators.choosing import Guard, chooses, is_true
+from ..operators.guards import Guard, chooses, is_true
 from ..operators.kernels import Call
 from ..plan import HostStep, Segment
 from ..plan.steps import Step

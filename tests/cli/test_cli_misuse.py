@@ -58,10 +58,15 @@ def test_counts(cli, here, command, number):
     refused(cli(command, "m.lstm", *option), "more than 2147483647" if len(number) in (10, 20) else "whole number")
 
 
-@pytest.mark.parametrize("source", [".", "/", "", ".."])
+@pytest.mark.parametrize("source", [".", "/", ".."])
 def test_folders(cli, here, source):
     refused(cli("convert", source), "it is a folder; expected a file", code=1)
     refused(cli("inspect", source), code=1)
+
+
+def test_an_empty_path(cli, here):
+    refused(cli("convert", ""), "an empty path; expected the path of a model's file", code=2)
+    refused(cli("inspect", ""), "an empty path", code=2)
 
 
 @pytest.mark.parametrize("source", ["a\0b.onnx", "a" * 5000, "missing.onnx", "\udcff.onnx"])

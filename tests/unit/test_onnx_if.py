@@ -14,7 +14,7 @@ from onnx_graphs import graph, imported, kinds, model, node, runtime_outputs
 import lstm_engine as le
 from lstm_engine.graph import Graph, Operator, Value
 from lstm_engine.operators import validate
-from lstm_engine.operators.choosing import MOST_NESTED, guards
+from lstm_engine.operators.guards import MOST_NESTED, guards
 from lstm_engine.reference import run
 
 onnx = pytest.importorskip("onnx")

@@ -100,7 +100,7 @@ held("a registered class of its own", "CVE-2025-1550", {
     **layer("LSTM", "evil"), "module": "keras.layers", "registered_name": "evil>LSTM"},
     "layer 'evil' is of the custom class 'evil>LSTM', which is refused")
 held("a StringLookup that reads a file", "CVE-2025-12058", layer("StringLookup", "evil", vocabulary="/etc/passwd"),
-     "layer 'evil' (StringLookup) is not supported")
+     "layer 'evil' (StringLookup) is refused: its inputs are texts")
 refuse("a model class of its own", "CVE-2025-1550", {
     "module": "subprocess", "class_name": "Popen", "config": {"args": f"touch {CANARY}"}, "registered_name": None},
     "a model of class 'Popen' is not supported")

@@ -181,4 +181,4 @@ raw("Reshape to another count", "CWE-131", made("Reshape", "c n", {"c": floats(4
 raw("Split into 2^40 parts", "CWE-789", made("Split", "c", {"c": floats(4)}, num_outputs=2**40),
     "num_outputs is 1099511627776, but the node has 1 outputs")
 raw("Loop of 2^62 trips", "CWE-835", lambda: loop(2**62),
-    "(Loop): this operator is not supported", UnsupportedError)
+    "more than 20000 nodes, loops written out", UnsupportedError)
