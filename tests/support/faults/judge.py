@@ -35,11 +35,12 @@ def memory_outcome(error: BaseException | None, python: bool) -> tuple[str, bool
 
 def crash_outcome(ended: str) -> tuple[str, bool]:
     """Of a process that ended: whether it was in NumPy's or CPython's own code, by the calls that the shim printed.
-    What CPython is handed by NumPy (a dict that could not be made) is NumPy's."""
+    What CPython is handed by NumPy (a dict that could not be made) is NumPy's. CPython is a library, or the program."""
     calls = re.findall(r"^(\S+?)\(.*\[0x[0-9a-f]+\]$", ended, re.MULTILINE)
     if not calls or any("/lstm_engine/" in call for call in calls):
         return "CRASH", False
-    inside = next((call for call in calls if not re.search(r"fault_shim|/libc\.|/libpython|/lib-dynload/", call)), "")
+    around = re.compile(r"fault_shim|/libc\.|/libpython|/bin/python[\d.]*$|/lib-dynload/")
+    inside = next((call for call in calls if not around.search(call)), "")
     if not inside:
         return "CRASH of CPython", True
     return ("CRASH of NumPy", True) if "/numpy/" in inside else ("CRASH", False)
