@@ -89,8 +89,3 @@ def test_inputs_without_a_name_or_without_elements():
     empty = model("RNN", 17, hidden_size=2)
     empty.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 0
     assert isinstance(keeps_the_rule(lambda: le.convert(empty)), le.UnsupportedError)
-    square = model("RNN", 17, hidden_size=2)
-    for axis in (0, 1):
-        square.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = "n"
-    with pytest.raises(le.ArgumentError, match="lengths"):       # which of the two is time is not known
-        le.convert(square).predict(np.ones((3, 3, 3), np.float32), [1, 2, 3])
