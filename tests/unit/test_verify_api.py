@@ -250,3 +250,21 @@ def test_wrong_arguments(arguments, error, message):
 def test_a_path_is_no_model():
     with pytest.raises(le.ArgumentTypeError, match="load or convert it first"):
         le.verify("model.lstm")
+
+
+def test_whole_numbers_that_a_graph_compares_with_are_tried(tmp_path):
+    """A rate: it, its neighbours, and numbers that are nothing to it. No float is made near it: none meets it."""
+    path = write(tmp_path / "rate.onnx",
+                 [("Equal", ["sr", "rate"], ["is"], {}), ("Where", ["is", "x", "zero"], ["y"], {})],
+                 [("x", FLOAT, [None, 3]), ("sr", INT64, [])], [("y", FLOAT, [None, 3])],
+                 {"rate": np.array(16000), "zero": np.float32(0)})
+    graph, rng = le.convert(path).graph, np.random.default_rng(0)
+    drawn = {int(made_up.random_inputs(graph, 12, 12, rng)["sr"]) for _ in range(300)}
+    assert {0, 1, 9, 15999, 16000, 16001} <= drawn
+    assert made_up.constants(graph) == []
+
+
+def test_whole_numbers_that_a_float_meets_behind_a_cast(tmp_path):
+    path = write(tmp_path / "ticks.onnx", [("Cast", ["x"], ["i"], {"to": INT64}), ("Less", ["i", "late"], ["y"], {})],
+                 [("x", FLOAT, [None, 3])], [("y", 9, [None, 3])], {"late": np.array(1_700_000)})
+    assert made_up.constants(le.convert(path).graph) == [1_700_000]

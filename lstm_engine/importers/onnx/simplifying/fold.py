@@ -41,7 +41,7 @@ class Folded:
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     zeros: set[str] = field(default_factory=set)        # values that are 0 everywhere, whatever their size
     outputs: dict[str, str] = field(default_factory=dict)
-    of_one_rank: list[str] = field(default_factory=list)        # each If of which one branch is there, and that branch
+    of_one_rank: dict[str, None] = field(default_factory=dict)  # each If of which one branch is there, once
     half_outputs: frozenset[str] = frozenset()          # outputs to be float16, after the pass of `half`
     opset: int = 0
     producer: str = ""
@@ -123,7 +123,7 @@ class _Walk:
         return self.aliases.get(name, name)
 
     def note_one_rank(self, sentence: str) -> None:
-        self.out.of_one_rank.append(sentence)
+        self.out.of_one_rank[sentence] = None
 
     # The walk.
 
