@@ -87,6 +87,27 @@ def test_each_call_takes_its_branch(tmp_path: Path) -> None:
     np.testing.assert_allclose(wide.predict(feeds[0]), made.predict(feeds[0]), rtol=0, atol=TOLERANCE)
 
 
+def test_runs_that_go_every_way_are_not_begun_in_vain() -> None:
+    """Five conditions have 32 ways: more recordings would be tried than one could match."""
+    nodes, last = [node("ReduceSum", "x", "t", keepdims=0)], "x"
+    for i, function in enumerate(("Sin", "Cos", "Tan", "Sinh", "Neg")):
+        then = branch([node("Exp", last, f"p{i}"), node("Tanh", f"p{i}", f"q{i}")], f"q{i}")
+        nodes += [node(function, "t", f"t{i}"), node("Greater", f"t{i} zero", f"c{i}"),
+                  choice(f"c{i}", f"y{i}", then, branch([node("Neg", last, f"r{i}")], f"r{i}"), f"if{i}")]
+        last = f"y{i}"
+    source = model(nodes, {"x": (4,)}, last, {"zero": np.float32(0)})
+    made = le.convert(source)
+    for seed in range(80):
+        x = 3 * np.random.default_rng(seed).standard_normal(4).astype(np.float32)
+        wanted = runtime_outputs(source, {"x": x})[last]
+        np.testing.assert_allclose(made.predict(x), wanted, rtol=TOLERANCE, atol=TOLERANCE)
+    assert made._runner.recordings() == 0
+    two = le.convert(two_layers())
+    for i in range(80):
+        two.predict({"x": normal(3, 6, 4), "sr": np.array((16000, 8000)[i % 2])})
+    assert two._runner.recordings() == 2
+
+
 def test_what_is_not_taken_is_not_run() -> None:
     """A look-up past the end of its table, in the branch of other inputs."""
     source = by_rate(branch([node("Gather", "table ids", "a")], "a"), branch([node("Cast", "ids", "b", to=1),
