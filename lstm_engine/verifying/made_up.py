@@ -123,7 +123,7 @@ def _array(graph: Graph, value: Value, shape: tuple[int, ...], steps: int | None
         return _lengths(shape, steps, family, rng).astype(value.dtype)
     count = _vocabulary(graph, value)
     if count is None and len(met := _met(graph, value)):
-        return np.asarray(met[_ids(shape, len(met), family, rng)], value.dtype)
+        return np.asarray(met[_ids(shape, len(met), family, rng)])
     if count is None:                                   # it may be an index: of a step or a row where there is one axis
         count = 256 if value.dtype == "uint8" else _ANY_WHOLE if len(shape) > 1 else min((_ANY_WHOLE, *sizes.values()))
     return _ids(shape, min(max(count, 1), np.iinfo(value.dtype).max + 1), family, rng).astype(value.dtype)
@@ -202,7 +202,7 @@ def _met(graph: Graph, value: Value) -> np.ndarray:
         if spec.elementwise or spec.view:
             reached.update(node.outputs)
     near = {number + step for number in found for step in (-1, 0, 1)}
-    return np.array(sorted(number for number in near if limits.min <= number <= limits.max), np.int64)
+    return np.array(sorted(number for number in near if limits.min <= number <= limits.max), value.dtype)
 
 
 def _vocabulary(graph: Graph, value: Value) -> int | None:
