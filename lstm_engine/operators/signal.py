@@ -224,13 +224,14 @@ def _mel_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
         first, last = (2595 * np.log1p(scalar(edge) / 700) / np.log(10) for edge in (low, high))
         # The standard divides by the number of edges, not by the number of gaps between them.
         mels = first + np.arange(count + 2) * (last - first) / (count + 2)
-        edges = (((length + 1) * (700 * np.expm1(mels / 2595 * np.log(10)))) // scalar(rate)).astype(np.int64)
+        hertz = 700 * np.expm1(mels / 2595 * np.log(10))
+        edges: np.ndarray = ((length + 1) * hertz // scalar(rate)).astype(np.int64)
         place = np.arange(length // 2 + 1)[:, None]
         left, centre, right = edges[:-2], edges[1:-1], edges[2:]
         if edges.min() < 0 or edges.max() > len(place) or centre.max(initial=0) == len(place):
             raise ValueError(f"frequencies of {scalar(low)} to {scalar(high)} are not all below half the rate")
         rising, falling = (place - left) / np.maximum(centre - left, 1), (right - place) / np.maximum(right - centre, 1)
-        made = np.maximum(np.minimum(rising, falling), 0)
+        made: np.ndarray = np.maximum(np.minimum(rising, falling), 0)
         made[centre[left <= centre], np.flatnonzero(left <= centre)] = 1        # also of a band without width
         return made.astype(dtype)
     return weights
