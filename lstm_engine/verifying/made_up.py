@@ -132,9 +132,9 @@ def _array(graph: Graph, value: Value, shape: tuple[int, ...], steps: int | None
         return _ids(shape, min(max(count, 1), most), family, rng).astype(value.dtype)
     # It may be an index: of a step or a row where there is one axis.
     count = 256 if value.dtype == "uint8" else _ANY_WHOLE if len(shape) > 1 else min((_ANY_WHOLE, *sizes.values()))
-    usual = np.arange(min(max(count, 1), most))
+    usual = np.arange(min(max(count, 1), most)).astype(value.dtype)
     numbers = np.concatenate([usual, np.setdiff1d(_met(graph, value), usual)])
-    return np.asarray(numbers[_ids(shape, len(numbers), family, rng)], value.dtype)
+    return np.asarray(numbers[_ids(shape, len(numbers), family, rng)])
 
 
 def _floats(shape: tuple[int, ...], family: Family, rng: np.random.Generator) -> np.ndarray:
@@ -210,7 +210,7 @@ def _met(graph: Graph, value: Value) -> np.ndarray:
         if spec.elementwise or spec.view:
             reached.update(node.outputs)
     near = {number + step for number in found for step in (-1, 0, 1)}
-    return np.array(sorted(number for number in near if limits.min <= number <= limits.max), np.int64)
+    return np.array(sorted(number for number in near if limits.min <= number <= limits.max), value.dtype)
 
 
 def _vocabulary(graph: Graph, value: Value) -> int | None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ....errors import ArgumentError, FormatError, UnsupportedError
 from ....graph.names import Names
-from ....graph.nodes import Dim, Operator, Value
+from ....graph.nodes import Dim, Operator, Shape, Value
 from ....operators import OPERATORS, operator_attributes, operator_shapes, run_operator, supported_operators
 from ....operators.older import modern
 from ....operators.shape_rules import same_size
@@ -98,7 +98,13 @@ class _Walk:
         return self.out.constants.get(name)
 
     def rank(self, name: str) -> int:
-        return len(self.value(name).shape)
+        return len(self.shape(name))
+
+    def shape(self, name: str) -> Shape:
+        return self.value(name).shape
+
+    def open_sizes(self) -> frozenset[str]:
+        return frozenset(dim for value in self.model.graph.inputs for dim in value.shape if isinstance(dim, str))
 
     def dtype(self, name: str) -> str:
         return self.value(name).dtype
