@@ -165,9 +165,10 @@ def test_a_zero_that_float16_does_not_hold() -> None:
 def test_inputs_are_made_up_for_numbers_beyond_int64() -> None:
     graph = imported(model([node("Equal", "x c", "y")], {"x": ("uint64", ("batch", 3))}, "y",
                            {"c": np.array([2**63 + 5], np.uint64)}))
-    for family in made_up.families(graph):
-        made = made_up.inputs(graph, {"batch": 2}, family, np.random.default_rng(0))["x"]
-        assert made.dtype == np.uint64 and (np.abs(made.astype(object) - (2**63 + 5)) <= 1).all()
+    drawn = [made_up.inputs(graph, {"batch": 20}, family, np.random.default_rng(0))["x"]
+             for family in (made_up.ORDINARY, *made_up.families(graph))]
+    assert {made.dtype.name for made in drawn} == {"uint64"}
+    assert {0, 9, 2**63 + 4, 2**63 + 5, 2**63 + 6} <= {int(number) for made in drawn for number in made.ravel()}
 
 
 # ---- what is told beforehand ----------------------------------------------------------------------------------------
