@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .arguments import path_text
 from .entry import entry
 from .errors import ArgumentError, ArgumentTypeError, AssumptionWarning, FileError
-from .files import Held, ModelFile, first_bytes
+from .files import HEAD_BYTES, Held, ModelFile, first_bytes
 from .limits import Limits, check_size, checked_limits
 from .model import Model, handed_over
 from .notes import notes
@@ -21,8 +21,6 @@ from .types import Dtype, Gemm, ModelSource, PoolReading
 
 if TYPE_CHECKING:
     from .importers import ImportOptions
-
-HEAD_BYTES = 4096           # of a file, by which its kind is told
 
 
 @entry
@@ -42,7 +40,7 @@ def load(path: ModelSource, *, gemm: Gemm = "packed", dtype: Dtype | None = None
     if not isinstance(source, (Path, Held)):
         raise ArgumentTypeError("load: expected a path (str or os.PathLike), bytes or an open binary file, not "
                                 f"{type(path).__name__}; convert takes live models")
-    if _is_own(source):
+    if is_own(source):
         return _own(source, gemm, dtype, limits, () if data_folder is None else ("data_folder",))
     from .importers import ImportOptions
 
@@ -86,7 +84,7 @@ def convert(source: Any, *, gemm: Gemm = "packed", dtype: Dtype | None = None,
                             weights=_path(weights, "weights"), data_folder=_path(data_folder, "data_folder"))
     limits = checked_limits(limits)
     source = _opened(source, limits, "convert")
-    if isinstance(source, (Path, Held)) and _is_own(source):
+    if isinstance(source, (Path, Held)) and is_own(source):
         return _own(source, gemm, dtype, limits, [name for name, value in vars(options).items() if value is not None])
     return _converted(source, options, gemm, dtype, limits)
 
@@ -114,10 +112,7 @@ def _opened(source: Any, limits: Limits, what: str) -> Any:
     not begin as a model does.
     """
     if isinstance(source, (str, os.PathLike)):
-        text = path_text(source, what)
-        if not text:
-            raise ArgumentError(f"{what}: an empty path; expected the path of a model's file")
-        return Path(text)
+        return Path(path_text(source, what))
     from . import handed
 
     if handed.is_bytes(source):
@@ -132,13 +127,13 @@ def _opened(source: Any, limits: Limits, what: str) -> Any:
 
 def _check_begin(begin: Held) -> None:
     """Raise FormatError for the first bytes of a file that no reader knows."""
-    if not _is_own(begin):
+    if not is_own(begin):
         from .importers import importer_of
 
         importer_of(begin, begin.data)
 
 
-def _is_own(path: ModelFile) -> bool:
+def is_own(path: ModelFile) -> bool:
     """Whether a file is called as ours are, or begins as they do. Raises FileError; FormatError or UnsupportedError for
     one that is called so and is something else."""
     from .format.header import begins_so

@@ -12,8 +12,6 @@ from ..files import ModelFile
 from ..graph import Graph
 from ..types import PoolReading
 
-HEAD_BYTES = 4096             # of a file, by which its kind is told
-
 
 @dataclass(frozen=True)
 class ImportOptions:

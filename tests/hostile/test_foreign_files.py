@@ -15,12 +15,12 @@ import shutil
 import struct
 import subprocess
 import tarfile
-import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import zip_bytes
 
 pytest.importorskip("h5py")
 pytest.importorskip("onnx")
@@ -48,14 +48,6 @@ def packed_tar(members: dict[str, bytes], mode: str = "w") -> bytes:
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
-    return file.getvalue()
-
-
-def zipped(**members: bytes) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, data in members.items():
-            archive.writestr(name.replace("__", "/"), data)
     return file.getvalue()
 
 
@@ -110,7 +102,8 @@ FILES = {
     "m.nemo": (packed_tar({"./model_config.yaml": b"a: 1", "./model_weights.ckpt": b""}),
                "NeMo; tar -xf .*m.nemo, then convert model_weights.ckpt"),
     "packed.nemo": (packed_tar({"./model_config.yaml": b"a: 1"}, "w:gz"), "an archive of NVIDIA NeMo"),
-    "model.zip": (zipped(inner__model_h5=MODEL), "a zip file of something else, with 'inner/model_h5' first; unzip"),
+    "model.zip": (zip_bytes.made(("inner/model.h5", MODEL)),
+                  "a zip file of something else, with 'inner/model.h5' first; unzip"),
     "m.tflite": (b"\x1c\x00\x00\x00TFL3" + bytes(32), "TensorFlow Lite; .*tf2onnx.convert --tflite .*m.tflite --output "
                  ".*m.onnx$"),
     "m.ort": (b"\x1c\x00\x00\x00ORTM" + bytes(32), "ONNX Runtime's own format; give the .onnx file"),

@@ -20,7 +20,8 @@ import pytest
 pytest.importorskip("h5py")
 pytest.importorskip("onnx")
 
-from model_files import KINDS, Source, bits, small_model
+from model_files import KINDS, Source, X, bits, onnx_proto, small_model
+from zip_bytes import made as zipped
 
 import lstm_engine as le
 from lstm_engine import files
@@ -54,8 +55,7 @@ def test_every_kind_of_bytes_and_of_open_file(kind, tmp_path):
     expected, data = converted(made.path, made), made.path.read_bytes()
     with open(tmp_path / "packed.gz", "wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb") as packed:
         packed.write(data)
-    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
-        archive.writestr("inner", data)
+    (tmp_path / "archive.zip").write_bytes(zipped(("inner", data)))
     reading, writing = os.pipe()
 
     def write() -> None:
@@ -95,6 +95,21 @@ def test_a_file_is_read_from_where_it_stands(tmp_path):
     file.seek(0)
     with pytest.raises(le.FormatError, match="^<BytesIO>: not a checkpoint of a known kind"):
         le.convert(file)
+
+
+@pytest.mark.parametrize("said", [{"model_version": 3}, {"doc_string": "What it is,\nin two lines. " * 300},
+                                  {"producer_name": "\u00e9t\u00e9"}, {"producer_name": "p" * 200}])
+def test_an_onnx_model_whatever_it_says_of_itself_first(said):
+    """A path tells by its ending what bytes must tell by how they begin."""
+    onnx = pytest.importorskip("onnx")
+    proto = onnx_proto()
+    proto.ClearField("producer_name")
+    expected = bits(le.convert(proto).predict(X))
+    for field, value in said.items():
+        setattr(proto, field, value)
+    data = proto.SerializeToString()
+    assert bits(le.load(data).predict(X)) == bits(le.load(io.BytesIO(data)).predict(X)) == expected
+    assert onnx.ModelProto.FromString(data) == proto
 
 
 def test_a_file_that_was_just_written_stands_at_its_end():
@@ -186,12 +201,24 @@ def closed() -> io.BytesIO:
     (b"", le.FormatError, "^<bytes>: this is an empty file"),
     (b"model.onnx", le.FormatError, "^<bytes>: not a checkpoint of a known kind.*begins with b'model.onnx'"),
     (5, le.ArgumentTypeError, "a path.*bytes"), (None, le.ArgumentTypeError, "a path.*bytes"),
-    ("", le.ArgumentError, "an empty path"), (np.zeros(5, np.uint8), le.ArgumentTypeError, "a path.*bytes"),
+    ("", le.ArgumentError, "an empty path"), (Path(), le.FileError, "it is a folder"),
+    (np.zeros(5, np.uint8), le.ArgumentTypeError, "a path.*bytes"),
 ], ids=lambda value: None if isinstance(value, str) else type(value).__name__)
 def test_what_cannot_be_read_is_said(source, error, message):
     for open_ in (le.load, le.convert):
         with pytest.raises(error, match=message):
             open_(source)
+
+
+def test_an_empty_path_is_not_the_folder_one_is_in(tmp_path):
+    path = KINDS["onnx"](tmp_path).path
+    for option in ({"data_folder": ""}, {"data_folder": b""}, {"weights": ""}):
+        with pytest.raises(le.ArgumentError, match=f"^{next(iter(option))}: an empty path$"):
+            le.convert(path, **option)
+    with pytest.raises(le.ArgumentError, match="^data_folder: an empty path$"):
+        le.verify(le.load(path), path, data_folder="")
+    with pytest.raises(le.ArgumentError, match="^save: an empty path$"):
+        le.load(path).save("")
 
 
 def test_a_file_for_writing_is_said(tmp_path):

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArgumentError, FormatError, UnsupportedError
-from ...files import ModelFile, first_bytes
+from ...files import HEAD_BYTES, ModelFile, first_bytes
 from ...graph import Graph
-from ..base import HEAD_BYTES, ImportOptions, are
+from ..base import ImportOptions, are
 from ..reading import sandbox
 from ..reading.foreign import refuse_foreign
 from ..reading.zip_archive import MARK, first_record

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ...errors import FormatError, UnsupportedError
 from ...files import Held, ModelFile
+from .protobuf import number_at
 from .zip_archive import MARK, first_record
 
 _TAR_MARK = slice(257, 262)
@@ -76,20 +77,14 @@ def _json_with(*words: bytes) -> Callable[[Begin], bool]:
     return lambda begin: begin.text.startswith("{") and any(word in begin.head for word in words)
 
 
-# ---- protobuf: fields are a tag (number << 3 | kind) and a number, or a length and bytes ----------------------------
+# ---- protobuf -------------------------------------------------------------------------------------------------------
 
 def _message(head: bytes, position: int, tag: int) -> int:
     """Where the bytes of a field begin, if one with this tag, of kind 2, stands at `position`; else -1."""
     if head[position:position + 1] != bytes([tag]):
         return -1
-    position += 1
-    for _ in range(5):
-        if position >= len(head):
-            return -1
-        position += 1
-        if head[position - 1] < 128:
-            return position
-    return -1
+    _, start = number_at(head, position + 1)
+    return start if start <= len(head) else -1
 
 
 def _within(*tags: int) -> Callable[[bytes, int], bool]:

@@ -80,15 +80,27 @@ def _model(described: dict[str, Any], arrays: Mapping[str, np.ndarray], folders:
         return external.read(name, tensor["dtype"], tensor["dims"], tensor["external"])
 
     opsets = described["opsets"]
+    _check_opset("the model", opsets)
+    functions: dict[tuple[str, str, str], OnnxFunction] = {}
+    for entry in described["functions"]:
+        key = entry["domain"], entry["name"], entry["overload"]
+        if key in functions:
+            raise FormatError(f"function {'.'.join(filter(None, key))!r} is there twice")
+        functions[key] = _function(entry, load)
+    return OnnxModel(_graph(described["graph"], load, opsets), functions, described["producer"], opsets[""])
+
+
+def _check_opset(asking: str, opsets: dict[str, int]) -> None:
+    """Raise UnsupportedError for operators of ONNX's own in versions that mean something else, or in none."""
     opset = opsets.get("", 0)
     if opset < OLDEST_OPSET:
-        raise UnsupportedError(f"the model asks for version {opset} of ONNX's operators; "
+        raise UnsupportedError(f"{asking} asks for version {opset} of ONNX's operators; "
                                f"versions from {OLDEST_OPSET} on are supported")
-    functions = {(f["domain"], f["name"]): _function(f, load) for f in described["functions"]}
-    return OnnxModel(_graph(described["graph"], load, opsets), functions, described["producer"], opset)
 
 
 def _function(described: dict[str, Any], load: Load) -> OnnxFunction:
+    if "" in described["opsets"] or any(not node["domain"] for node in described["nodes"]):
+        _check_opset(f"function {described['name']!r}", described["opsets"])
     defaults = {name: _attribute(value, load, described["opsets"]) for name, value in described["defaults"].items()}
     nodes = [_node(node, load, described["opsets"]) for node in described["nodes"]]
     return OnnxFunction(tuple(described["inputs"]), tuple(described["outputs"]), nodes, defaults)
@@ -96,9 +108,21 @@ def _function(described: dict[str, Any], load: Load) -> OnnxFunction:
 
 def _graph(described: dict[str, Any], load: Load, opsets: dict[str, int]) -> OnnxGraph:
     tensors = {name: load(name, tensor) for name, tensor in described["tensors"].items()}
+    for name, data_type, dims in described["inputs"]:
+        if name in tensors:
+            _check_initial(name, data_type, dims, tensors[name])
     inputs = [_value(*value) for value in described["inputs"] if value[0] not in tensors]
     nodes = [_node(node, load, opsets) for node in described["nodes"]]
     return OnnxGraph(nodes, tensors, inputs, [name for name, *_ in described["outputs"]])
+
+
+def _check_initial(name: str, data_type: int, dims: list[Dim | None] | None, array: np.ndarray) -> None:
+    """Raise FormatError for a tensor that is also an input, and as that of another type or other sizes."""
+    fits = dims is None or len(dims) == array.ndim and all(
+        type(dim) is not int or dim == size for dim, size in zip(dims, array.shape))
+    if not fits or data_type and DATA_TYPES.get(data_type) != array.dtype.name:
+        raise FormatError(f"tensor {name!r} is {array.dtype} {list(array.shape)}; as an input of the graph it is "
+                          f"{DATA_TYPES.get(data_type, f'data type {data_type}')} {dims}")
 
 
 def _value(name: str, data_type: int, dims: list[Dim | None] | None) -> Value:
@@ -112,7 +136,7 @@ def _value(name: str, data_type: int, dims: list[Dim | None] | None) -> Value:
 def _node(described: dict[str, Any], load: Load, opsets: dict[str, int]) -> OnnxNode:
     attributes = {name: _attribute(value, load, opsets) for name, value in described["attributes"].items()}
     return OnnxNode(described["name"], described["op"], tuple(described["inputs"]), tuple(described["outputs"]),
-                    attributes, described["domain"], opsets.get(described["domain"], 0))
+                    attributes, described["domain"], opsets.get(described["domain"], 0), overload=described["overload"])
 
 
 def _attribute(encoded: list[Any], load: Load, opsets: dict[str, int]) -> Attribute:

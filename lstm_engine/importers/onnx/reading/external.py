@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from ....errors import FileError, FormatError
-from ....files import note_read
+from ....files import HEAD_BYTES, note_read
 from ....pages import empty
-from ...base import HEAD_BYTES
 from ...reading.foreign import said_of
 from .folders import Folders, LeadsElsewhere
 
 _ADVICE = "; name the folder that it may lead into (data_folder=..., --data-folder), or put the file in its place"
+_KEYS = ("location", "offset", "length", "checksum")        # the last says nothing of where the numbers are
+_PACKED = "prepacked_"                                      # weights once more, in a layout of ONNX Runtime's own
 
 
 class ExternalData:
@@ -35,6 +36,9 @@ class ExternalData:
         where = f"tensor {name!r}: external data"
         location = entries.get("location", "")
         parts = _inside(where, location)
+        for key in entries:
+            if key not in _KEYS and not key.startswith(_PACKED):
+                raise FormatError(f"{where}: it says {key!r:.100}; known: {', '.join(_KEYS)}")
         offset = _number(where, entries, "offset", 0)
         needed = math.prod(dims) * np.dtype(dtype).itemsize
         length = _number(where, entries, "length", needed)
