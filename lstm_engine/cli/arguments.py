@@ -48,7 +48,7 @@ def add_spec(parser: argparse.ArgumentParser) -> None:
 
 def add_data_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-folder", type=path, metavar="DIR",
-                        help="where an ONNX model's external data lies, or links to it lead (default: its folder)")
+                        help="where an ONNX model's external data is looked for first, or where links to it lead")
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +74,7 @@ def open_model(arguments: argparse.Namespace, say: bool = True) -> Model:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)             # said below, in lines of the program's own
         model = convert(arguments.model, gemm=arguments.gemm, dtype=arguments.dtype, pool=said.pool, spec=said.spec,
-                        activations=said.activations, order=said.order, weights=said.weights,
+                        activations=said.activations, order=said.order, weights=getattr(arguments, "weights", None),
                         data_folder=said.data_folder, limits=limits)
     if say:
         say_assumptions(model)

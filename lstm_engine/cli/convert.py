@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from ..arguments import one_line
@@ -45,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_size(str(arguments.source), limits)
     refuse_to_replace(target, {"SRC": arguments.source, "--spec": arguments.spec, "--weights": arguments.weights})
     with keeping_what_is_read(target):
-        graph = import_graph(arguments.source, import_options(arguments))
+        graph = import_graph(arguments.source, replace(import_options(arguments), limits=limits))
     if arguments.dtype:
         from ..operators.precision import cast
 

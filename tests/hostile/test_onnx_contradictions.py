@@ -15,7 +15,7 @@ import pytest
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from onnx_graphs import model, node, runtime_outputs
+from onnx_graphs import graph, model, node, runtime_outputs
 
 import lstm_engine as le
 
@@ -93,6 +93,28 @@ def product(tensor: np.ndarray, dtype: int, shape: list[int]) -> Any:
     made.graph.input.append(onnx.helper.make_tensor_value_info("w", dtype, shape))
     made.graph.output[0].type.CopyFrom(made.graph.input[0].type)
     return made
+
+
+def inner_tensor(name: str, array: np.ndarray) -> Any:
+    """A branch of an If with a tensor of its own, beside a tensor w and a value m outside it."""
+    inner = graph([node("Add", f"x {name}", "z0")], {}, "z0", {name: array})
+    other = graph([node("Add", "x w", "z1")], {}, "z1")
+    return model([node("Neg", "x", "m"), node("If", "c", "z", then_branch=inner, else_branch=other),
+                  node("Add", "z m", "y")], {"x": ("b", 2), "c": ("bool", ())}, "y", {"w": EYE[:1]})
+
+
+@pytest.mark.parametrize("name", ["w", "m", "x"])
+def test_a_tensor_of_a_branch_with_a_name_from_outside(name: str) -> None:
+    """ONNX Runtime and ONNX's reference read the outer one of two tensors, and the inner one in place of a node's."""
+    with pytest.raises(le.FormatError, match=f"tensor '{name}' of an inner graph has the name of another value"):
+        le.convert(inner_tensor(name, EYE[1:]))
+
+
+def test_a_tensor_of_a_branch_that_is_the_one_outside() -> None:
+    source = inner_tensor("w", EYE[:1])
+    feeds = {"x": X, "c": np.array(True)}
+    expected, = runtime_outputs(source, feeds).values()
+    np.testing.assert_array_equal(le.convert(source).predict(feeds), expected)
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {

@@ -221,6 +221,22 @@ def test_an_empty_path_is_not_the_folder_one_is_in(tmp_path):
         le.load(path).save("")
 
 
+class Name(str):
+    def __len__(self) -> int:
+        raise RuntimeError
+
+    __bool__ = __str__ = __format__ = __fspath__ = __len__
+
+
+def test_names_of_open_files():
+    class Named(io.BytesIO):
+        pass
+
+    for Named.name, shown in ((Name("a.onnx"), "a.onnx"), ("", "<Named>"), (7, "<Named>")):
+        with pytest.raises(le.FormatError, match=f"^{shown}: not a checkpoint of a known kind"):
+            le.convert(Named(b"x"))
+
+
 def test_a_file_for_writing_is_said(tmp_path):
     with open(tmp_path / "m.onnx", "wb") as file, pytest.raises(le.FileError, match="cannot read .*m.onnx: Unsupp"):
         le.convert(file)
@@ -283,8 +299,13 @@ def test_the_json_of_a_keras_model_with_the_file_of_its_arrays(tmp_path):
     text = json.dumps({**config, "keras_version": "2.2.4"}).encode()
     arrays = {"d": {"d/kernel:0": np.arange(6, dtype=np.float32).reshape(3, 2), "d/bias:0": np.ones(2, np.float32)}}
     path = legacy(tmp_path / "w.h5", json.loads(text), arrays)
-    made = le.convert(text, weights=path)
-    np.testing.assert_array_equal(made.predict(np.ones((1, 3), np.float32)), [[7, 10]])     # columns of 0..5, and 1
+    with open(path, "rb") as file:
+        for weights in (path, str(path), path.read_bytes(), file):
+            made = le.convert(text, weights=weights)
+            # The sums of the columns of 0..5, and 1.
+            np.testing.assert_array_equal(made.predict(np.ones((1, 3), np.float32)), [[7, 10]])
+    with pytest.raises(le.ArgumentTypeError, match="^weights: expected a path .*, bytes or an open .*, not int$"):
+        le.convert(text, weights=5)
 
 
 class Strange:
@@ -308,3 +329,13 @@ def test_a_folder_is_not_written_into_a_model(tmp_path):
     with open(made.path, "rb") as file, pytest.warns(le.AssumptionWarning):
         model = le.convert(file, **made.options)
     assert model.graph.metadata["source"] == "model.pt" and str(tmp_path) not in str(dict(model.graph.metadata))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names of files are text on Windows")
+def test_a_model_whose_file_has_a_name_that_is_no_text_can_be_saved(tmp_path):
+    made = KINDS["pt"](tmp_path)
+    path = made.path.rename(tmp_path / os.fsdecode(b"\xff.pt"))
+    with pytest.warns(le.AssumptionWarning):
+        model = le.convert(path, **made.options)
+    model.save(tmp_path / "m.lstm")
+    assert le.load(tmp_path / "m.lstm").graph.metadata["source"] == r"\udcff.pt"

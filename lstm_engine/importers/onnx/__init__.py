@@ -54,7 +54,7 @@ def read(path: ModelFile, options: ImportOptions) -> Graph:
     from .mapping.to_graph import to_graph
     from .reading.container import read_file
 
-    return to_graph(read_file(path, options.data_folder), options, str(path))
+    return to_graph(read_file(path, options.data_folder, options.limits), options, str(path))
 
 
 def read_live(source: object, options: ImportOptions) -> Graph:
@@ -62,4 +62,4 @@ def read_live(source: object, options: ImportOptions) -> Graph:
     from .mapping.to_graph import to_graph
     from .reading.container import read_message
 
-    return to_graph(read_message(source, options.data_folder), options, "")
+    return to_graph(read_message(source, options.data_folder, options.limits), options, "")

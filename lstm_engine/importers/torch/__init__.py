@@ -140,7 +140,8 @@ def _given(options: ImportOptions) -> Any:
 
 def _sourced(graph: Graph, source: str, spec: Mapping[str, Any] = MappingProxyType({})) -> Graph:
     """The graph with its origin, and the notes of a spec that was made here: one assumption a line."""
-    origin = {"source": source, "producer": "torch"}
+    # The name of a file is bytes, which need not be text; metadata is.
+    origin = {"source": source.encode("utf-8", "backslashreplace").decode(), "producer": "torch"}
     if spec.get("notes"):
         origin["assumptions"] = "\n".join(spec["notes"])
     return dataclasses.replace(graph, metadata={**origin, **graph.metadata})

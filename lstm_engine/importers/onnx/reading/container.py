@@ -12,6 +12,7 @@ from ....data_types import DATA_TYPES
 from ....errors import FileError, FormatError, UnsupportedError
 from ....files import ModelFile, cannot_read
 from ....graph.nodes import Dim, Value
+from ....limits import Limits
 from ...reading import sandbox
 from ..model import UNKNOWN_RANK, Attribute, OnnxFunction, OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
 from . import proto
@@ -25,29 +26,32 @@ _PARSER = f"{proto.__name__}:parse"
 Load = Callable[[str, dict[str, Any]], np.ndarray]
 
 
-def read_file(path: ModelFile, data_folder: str | None = None) -> OnnxModel:
-    """The model in a file. data_folder: where else its external data may lie, beside the folder of the file.
+def read_file(path: ModelFile, data_folder: str | None, limits: Limits) -> OnnxModel:
+    """The model in a file. data_folder: where its external data is looked for before the folder of the file. limits:
+    what there may be of that.
 
-    Raises FormatError, UnsupportedError, FileError, MissingDependencyError.
+    Raises FormatError, UnsupportedError, FileError, LimitError, MissingDependencyError.
     """
-    found = _folders(path if isinstance(path, Path) else None, data_folder)
-    return described_model(path, *sandbox.run(_PARSER, path, what="the ONNX (protobuf) parser"), found)
+    folders = _folders(path if isinstance(path, Path) else None, data_folder)
+    return described_model(path, *sandbox.run(_PARSER, path, what="the ONNX (protobuf) parser"),
+                           ExternalData(folders, limits))
 
 
 def described_model(path: ModelFile, described: dict[str, Any], arrays: Mapping[str, np.ndarray],
-                    folders: Folders | None = None) -> OnnxModel:
-    """The model that the parser found in the file at `path`, beside which external data lies. Raises as `read_file`."""
+                    external: ExternalData) -> OnnxModel:
+    """The model that the parser found in the file at `path`. Raises as `read_file`."""
     def build() -> OnnxModel:
         check(described, arrays)
-        return _model(described, arrays, folders or _folders(path if isinstance(path, Path) else None, None),
+        return _model(described, arrays, external,
                       "bytes lie in no folder; say where it is with data_folder=..., or convert the path")
     return _named(path, build)
 
 
-def read_message(message: Any, data_folder: str | None = None) -> OnnxModel:
+def read_message(message: Any, data_folder: str | None, limits: Limits) -> OnnxModel:
     """The model of a live onnx.ModelProto, whose tensors must have been loaded into it or lie in `data_folder`."""
     described, lazy = proto.describe(message)
-    return _model(described, {name: np.asarray(array) for name, array in lazy.items()}, _folders(None, data_folder),
+    return _model(described, {name: np.asarray(array) for name, array in lazy.items()},
+                  ExternalData(_folders(None, data_folder), limits),
                   "load the model with onnx.load(path), convert the path, or say where it is with data_folder=...")
 
 
@@ -68,14 +72,13 @@ def _named(path: ModelFile, build: Callable[[], OnnxModel]) -> OnnxModel:
         raise FileError(error.errno, f"{path}: {error.strerror}") from error
 
 
-def _model(described: dict[str, Any], arrays: Mapping[str, np.ndarray], folders: Folders, advice: str) -> OnnxModel:
+def _model(described: dict[str, Any], arrays: Mapping[str, np.ndarray], external: ExternalData, advice: str
+           ) -> OnnxModel:
     """advice: what to do where there is external data and no folder for it."""
-    external = ExternalData(folders)
-
     def load(name: str, tensor: dict[str, Any]) -> np.ndarray:
         if "array" in tensor:
             return arrays[tensor["array"]]
-        if not folders:
+        if not external.folders:
             raise FormatError(f"tensor {name!r}: its external data was not loaded; {advice}")
         return external.read(name, tensor["dtype"], tensor["dims"], tensor["external"])
 

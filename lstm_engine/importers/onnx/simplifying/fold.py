@@ -130,6 +130,10 @@ class _Walk:
     def own(self, graph: OnnxGraph, scope: Scope) -> None:
         """Take in the tensors of a graph."""
         for name, array in graph.tensors.items():
+            around = scope.find(name)
+            # Runtimes differ in which of two initializers of one name an inner graph reads.
+            if around is not None and not _is_same(self.constant(around), array):
+                raise FormatError(f"tensor {name!r} of an inner graph has the name of another value outside it")
             scope.names[name] = name if scope.outermost else self.new_name(name)
             self.out.constants[scope.names[name]] = array
             self.bytes_left += array.nbytes
@@ -309,6 +313,11 @@ class _Walk:
 def widened(array: np.ndarray) -> np.ndarray:
     """float16 as float32, any other array as it is."""
     return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def _is_same(array: np.ndarray | None, other: np.ndarray) -> bool:
+    return array is not None and array.dtype == other.dtype and array.shape == other.shape \
+        and array.tobytes() == other.tobytes()
 
 
 def _is_known(op: str) -> bool:
