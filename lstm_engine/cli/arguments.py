@@ -64,10 +64,10 @@ def open_model(arguments: argparse.Namespace, say: bool = True) -> Model:
 
     say: tell on stderr what a conversion assumed.
     """
-    from ..loading import convert, load
+    from ..loading import convert, is_own, load
 
     limits = limits_of(arguments)
-    if is_lstm(arguments.model):
+    if is_own(arguments.model):
         refuse_options(arguments)
         return load(arguments.model, gemm=arguments.gemm, dtype=arguments.dtype, limits=limits)
     said = import_options(arguments)

@@ -18,7 +18,6 @@ from .arguments import (
     add_readings,
     add_spec,
     import_options,
-    is_lstm,
     open_model,
     print_json,
     refuse_options,
@@ -54,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from ..loading import is_own
     from ..verifying import verify
     from .reading import load_npz
 
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.inputs and (arguments.batch or arguments.steps):
         raise UsageError("--batch and --steps are for inputs made up; --inputs has its own sizes")
     source, said = arguments.source, import_options(arguments)
-    if is_lstm(arguments.model):                 # then they speak of the source
+    if is_own(arguments.model):                  # then they speak of the source
         if not source:
             refuse_options(arguments)
         if arguments.weights:

@@ -221,3 +221,7 @@ def test_our_own_file_by_another_name(cli, models, tmp_path):
     onnx.save_model(onnx_proto(), tmp_path / "named.lstm")
     assert cli("convert", tmp_path / "named.lstm", "-o", tmp_path / "out.lstm").code == 0
     np.testing.assert_array_equal(le.load(tmp_path / "out.lstm").predict(X), le.convert(onnx_proto()).predict(X))
+    ended = cli("verify", tmp_path / "named.lstm", "--steps", "3")
+    assert ended.code == 0 and "named.lstm in onnxruntime" in ended.out
+    ended = cli("inspect", copy, "--data-folder", tmp_path)
+    assert ended.code == 2 and "--data-folder is for checkpoints" in ended.err
