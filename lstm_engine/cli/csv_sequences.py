@@ -14,7 +14,6 @@ from .csv_columns import Columns, columns_of, counted, is_position, position, ri
 from .csv_text import CsvOptions, Table, read_table
 from .sequences import Pad, Sequences, as_array
 
-_INTEGERS = ("int32", "int64", "uint8")
 _NAME_HINT = "; names of sequences need --name-column 1, a heading --header, rows that are steps --rows steps"
 
 
@@ -25,7 +24,7 @@ def read_csv(text: TextIO, value: Value, name: str, options: CsvOptions, pad: Pa
     it, and for a file that can be read in several ways: the message gives each with the option to type.
     """
     rank, width = len(value.shape), value.shape[-1] if value.shape else 0
-    ids = rank == 2 and value.dtype in _INTEGERS
+    ids = rank == 2 and np.dtype(value.dtype).kind in "iu"
     floats = value.dtype.startswith("float")
     if ids or (floats and rank == 2 and isinstance(width, str)):
         table = read_table(text, name, options)

@@ -37,11 +37,6 @@ class Symbols:
         self._inner.append(scope)
         return scope
 
-    @property
-    def known(self) -> int:
-        """How many symbols are known to be something else."""
-        return len(self._meaning)
-
     def resolve(self, dim: Dim) -> Dim:
         """The number that `dim` stands for, or the symbol that speaks for its equals."""
         passed = []

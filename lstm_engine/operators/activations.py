@@ -12,9 +12,9 @@ import numpy as np
 
 from ..graph.nodes import Operator
 from .axis_rules import beside_axis
-from .kernels import Call, Kernel, repeatable
+from .kernels import Call, Kernel, of_shape, repeatable
 from .older import Facts, FileNode, instead, without
-from .shape_rules import ShapeCall, Shapes, same_along_axis
+from .shape_rules import ShapeCall, Shapes, same, same_along_axis
 from .spec import declare, one_of
 
 
@@ -149,14 +149,12 @@ def _hard_sigmoid_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 
 
 def _prelu_shape(call: ShapeCall) -> Shapes:
-    x = call.shape()
-    if len(call.broadcast(x, call.shape(1))) != len(x):
-        raise call.error(f"the slope has {call.rank(1)} axes, more than the {len(x)} of its input")
-    return [(x, call.dtype())]
+    call.check_broadcast(1, call.shape())
+    return same(call)
 
 
 def _prelu(x: np.ndarray, slope: np.ndarray) -> np.ndarray:
-    return np.where(x < 0, x * slope, x)
+    return of_shape(np.where(x < 0, x * slope, x), x)
 
 
 def _prelu_again(out: np.ndarray, x: np.ndarray, slope: np.ndarray) -> list[Call] | None:

@@ -12,7 +12,7 @@ from ..data_types import DATA_TYPES
 from ..graph.nodes import Dim, Operator, Value
 from .axis_rules import AxisCall
 from .costs import PRODUCTS_AT_ONCE, Arrays, Need, need_of, size_of
-from .kernels import Kernel
+from .kernels import Kernel, of_shape
 from .older import optional_outputs
 from .places import Place, need
 from .shape_rules import ShapeCall, Shapes, same_size
@@ -76,6 +76,8 @@ def _attention_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
         if key.shape[1] * heads != query.shape[1]:
             raise ValueError(f"{query.shape[1]} heads of queries for {key.shape[1]} of keys")
         key, value = (x.repeat(heads, axis=1) if heads > 1 else x for x in (key, value))
+        if not query.shape[0] == key.shape[0] == value.shape[0]:
+            raise ValueError(f"batches of {query.shape[0]}, {key.shape[0]} and {value.shape[0]}")
         root = one(math.sqrt(scale if scale is not None else 1 / math.sqrt(query.shape[3])))
         scores = np.matmul(query * root, key.transpose(0, 1, 3, 2) * root)
         shown = [scores]
@@ -85,7 +87,7 @@ def _attention_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
         past = 0 if past_key is None else past_key.shape[2]
         hidden = _hidden(attributes, query.shape[2], key.shape[2], past, lengths)
         bias = _bias(mask, hidden, key.shape[2], query.dtype)
-        scores = scores if bias is None else scores + bias
+        scores = scores if bias is None else of_shape(scores + bias, scores)
         shown.append(scores)
         scores = scores if precision is None else scores.astype(precision)
         top = scores.max(axis=-1, keepdims=True, initial=-np.inf)
@@ -186,10 +188,11 @@ def _rotary_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
         if places is not None:
             if places.min(initial=0) < 0:
                 raise ValueError(f"position {places.min()} is negative")
+        if cosine.shape != sine.shape or cosine.shape[-1] * 2 != turned.shape[-1]:
+            raise ValueError(f"tables {list(cosine.shape)} and {list(sine.shape)} for {turned.shape[-1]} features")
+        if places is not None:
             cosine, sine = cosine[places], sine[places]
         cosine, sine = cosine[:, :, None], sine[:, :, None]         # [batch, time, 1, half of the width]
-        if cosine.shape[-1] * 2 != turned.shape[-1]:
-            raise ValueError(f"{cosine.shape[-1]} angles for {turned.shape[-1]} features")
         half = turned.shape[-1] // 2
         a, b = (turned[..., 0::2], turned[..., 1::2]) if interleaved else (turned[..., :half], turned[..., half:])
         real, imaginary = cosine * a - sine * b, sine * a + cosine * b

@@ -25,8 +25,8 @@ class Need(NamedTuple):
     work: int
 
 
-# Of an operator whose results may be of any size: elements made of these inputs, and bytes of one.
-Grown = Callable[[Arrays], tuple[int, int]]
+# Of an operator with these attributes, whose results may be of any size: elements made of these inputs, bytes of one.
+Grown = Callable[[dict[str, Any], Arrays], tuple[int, int]]
 # Of an operator with these attributes: what it takes to make these results, their sizes numbers, of these inputs.
 Needs = Callable[[dict[str, Any], Arrays, Sequence[Value]], Need]
 

@@ -175,11 +175,7 @@ declare("Clip", (1, 3), older=_clip_older, kernel=repeatable(_clip, _clip_again)
 # ---- the same numbers, in another type or not -----------------------------------------------------------------------
 
 def _cast_shape(call: ShapeCall) -> Shapes:
-    number = call.attributes["to"]
-    if number not in DATA_TYPES:
-        raise call.unknown(f"attribute 'to' is data type {number}; supported: "
-                           + ", ".join(f"{n} ({name})" for n, name in DATA_TYPES.items()))
-    return [(call.shape(), DATA_TYPES[number])]
+    return [(call.shape(), call.type_named("to"))]
 
 
 def _cast_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
@@ -221,7 +217,8 @@ def _of_first(call: AxisCall) -> Place:
 
 declare("Identity", 1, kernel=lambda x: x, elementwise=True, counts=counts.unchanged, in_order=True, exact=True,
         view="always", moves=(0,))
-declare("Cast", 1, make=_cast_kernel, older=_cast_older, attributes={"to": Attribute(int, REQUIRED)}, shape=_cast_shape,
+declare("Cast", 1, make=_cast_kernel, older=_cast_older, shape=_cast_shape,
+        attributes={"to": Attribute(int, REQUIRED, says_type=True)},
         elementwise=True, counts=counts.unchanged, exact=True, view="perhaps")
 declare("CastLike", 2, kernel=lambda x, like: x.astype(like.dtype), shape=_cast_like_shape, older=_cast_older,
         axes=_of_first, counts=_of_first, exact=True, view="perhaps")

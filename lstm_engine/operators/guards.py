@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ..errors import ArgumentError, UnsupportedError
+from ..errors import ArgumentError
 from ..graph.nodes import Graph, Node, Operator
 from .spec import OPERATORS
 
 # What must hold for a node to run: conditions by name, the outermost first, and what each must be. () always holds.
 Guard = tuple[tuple[str, bool], ...]
-MOST_NESTED = 32
+MOST_NESTED = 32            # conditions of a guard; what stands deeper is run where those hold
 
 
 def is_true(condition: np.ndarray, name: str) -> bool:
@@ -36,14 +36,15 @@ def holds(guard: Guard, values: Mapping[str, np.ndarray]) -> bool:
 
 def chooses(node: Node) -> bool:
     """Whether a node needs but one of its inputs 1 and 2."""
-    return isinstance(node, Operator) and node.op_type in OPERATORS and OPERATORS[node.op_type].chooses
+    spec = OPERATORS.get(node.op_type) if isinstance(node, Operator) else None
+    return spec is not None and spec.chooses
 
 
 def guards(graph: Graph) -> list[Guard]:
     """The guard of each node.
 
     A node that stands before its condition is made has none: it is run whatever comes, as ONNX runs what stands outside
-    the branches. Raises UnsupportedError for nodes guarded more than 32 deep.
+    the branches.
     """
     if not any(map(chooses, graph.nodes)):
         return [()] * len(graph.nodes)
@@ -72,11 +73,8 @@ def _needed_where(nodes: Sequence[Node], outputs: Iterable[str]) -> list[Guard]:
             if not name:
                 continue
             inside = guard
-            if chooses(node) and position in (1, 2) and node.inputs[0]:
+            if chooses(node) and position in (1, 2) and node.inputs[0] and len(guard) < MOST_NESTED:
                 inside = (*guard, (node.inputs[0], position == 1))
-                if len(inside) > MOST_NESTED:
-                    raise UnsupportedError(f"node {node.name!r}: branches stand in each other more than {MOST_NESTED} "
-                                           "deep")
             needs[name] = _common(needs[name], inside) if name in needs else inside
     return found[::-1]
 

@@ -329,11 +329,21 @@ def _compress_needs(attributes: dict[str, Any], arrays: Sequence[Any], made: Seq
     return Need(x.nbytes + 8 * condition.size, 8 * x.size)
 
 
+def _unique_needs(attributes: dict[str, Any], arrays: Sequence[Any], made: Sequence[Value]) -> Need:
+    """Elements are sorted; along an axis NumPy compares records, of which each element is a field."""
+    x, axis = arrays[0], attributes["axis"]
+    count = x.size if axis is None else x.shape[axis]
+    fields = 0 if axis is None else x.size // max(count, 1)
+    return Need(4 * x.nbytes + 80 * count + 1024 * fields,
+                96 * count + (0 if axis is None else 1000 * x.size + 20_000 * fields))
+
+
 _SOME_AXIS = Attribute(int, None)           # of all elements in a row where it is left out
 declare("Compress", 2, make=_compress_kernel, attributes={"axis": _SOME_AXIS}, shape=_compress_shape,
         axes=_compress_axes, exact=True, sized_by=(1,), needs=_compress_needs)
 declare("Unique", 1, (1, 4), make=_unique_kernel, attributes={"axis": _SOME_AXIS, "sorted": one_of(1, 0)},
-        older=optional_outputs, shape=_unique_shape, exact=True, combines=True, work=96, scratch=8, sized_by=(0,))
+        older=optional_outputs, shape=_unique_shape, exact=True, combines=True, work=96, needs=_unique_needs,
+        sized_by=(0,))
 
 
 # ---- OneHot ---------------------------------------------------------------------------------------------------------
@@ -367,4 +377,4 @@ def _one_hot_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 
 declare("OneHot", 3, make=_one_hot_kernel, attributes={"axis": -1}, shape=_one_hot_shape, axes=_one_hot_axes,
         exact=True, scratch=2, sized_by=(1,),
-        grown=lambda arrays: (arrays[0].size * max(0, int(scalar(arrays[1]))), arrays[2].itemsize))
+        grown=lambda attributes, arrays: (arrays[0].size * max(0, int(scalar(arrays[1]))), arrays[2].itemsize))

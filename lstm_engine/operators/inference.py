@@ -12,8 +12,7 @@ from ..graph.weights import check_node, fail
 from .guards import Guard, chooses, guards
 from .spec import operator_shapes
 
-MOST_SCOPES = 128           # branches
-MOST_COPIED = 1 << 20       # facts known when branches begin, of all of them
+MOST_WORK = 1 << 20         # branches times nodes: what is learnt of sizes outside is told to each branch
 
 
 def infer_shapes(graph: Graph) -> dict[str, Value]:
@@ -27,7 +26,8 @@ def infer_shapes(graph: Graph) -> dict[str, Value]:
 
 
 def _infer(graph: Graph) -> tuple[_Scopes, dict[str, Value]]:
-    scopes = _Scopes(Symbols(dim for value in graph.inputs for dim in value.shape if isinstance(dim, str)))
+    symbols = Symbols(dim for value in graph.inputs for dim in value.shape if isinstance(dim, str))
+    scopes = _Scopes(symbols, MOST_WORK // max(len(graph.nodes), 1))
     values = {value.name: value for value in graph.inputs}
     within: dict[str, Guard] = {}                       # of what is made in a branch
     for node, guard in zip(graph.nodes, guards(graph)):
@@ -40,6 +40,7 @@ def _infer(graph: Graph) -> tuple[_Scopes, dict[str, Value]]:
                 values[name] = Value(name, value.shape, value.dtype)
                 if guard:
                     within[name] = guard
+    scopes.agree()
     return scopes, {name: Value(name, scopes.of(within.get(name, ())).shape(value.shape), value.dtype)
                     for name, value in values.items()}
 
@@ -67,18 +68,27 @@ def with_entries(graph: Graph) -> Graph:
 class _Scopes:
     """What is known of symbols, by guard: what a branch needs of sizes holds in that branch alone."""
 
-    def __init__(self, symbols: Symbols) -> None:
+    def __init__(self, symbols: Symbols, most: int) -> None:
+        self._most = most
         self._scopes: dict[Guard, Symbols] = {(): symbols}
-        self._copied = 0
+        self._met: dict[Guard, dict[tuple[int, ...], list[Symbols]]] = {}
 
     def of(self, guard: Guard) -> Symbols:
         if guard not in self._scopes:
-            outer = self.of(guard[:-1])
-            self._copied += outer.known
-            if len(self._scopes) > MOST_SCOPES or self._copied > MOST_COPIED:
-                raise UnsupportedError(f"the model has more than {MOST_SCOPES} branches, or too much in them")
-            self._scopes[guard] = outer.inner()
+            if len(self._scopes) > self._most:
+                raise UnsupportedError(f"the model has more than {self._most} branches, too many for its nodes")
+            self._scopes[guard] = self.of(guard[:-1]).inner()
         return self._scopes[guard]
+
+    def meet(self, guard: Guard, sides: list[Symbols]) -> None:
+        """Note that in every run of what has this guard one of these scopes is taken."""
+        self._met.setdefault(guard, {})[tuple(map(id, sides))] = sides
+
+    def agree(self) -> None:
+        """Let what all branches of an If need hold around it, the innermost first."""
+        for guard in sorted(self._met, key=len, reverse=True):
+            for sides in self._met[guard].values():
+                self.of(guard).agree(sides)
 
 
 def _look_up(node: Node, name: str, values: dict[str, Value]) -> Value | None:
@@ -95,7 +105,7 @@ def _operator(node: Operator, inputs: list[Value | None], scopes: _Scopes, guard
     if chooses(node) and node.inputs[0]:
         sides = {position: scopes.of((*guard, (node.inputs[0], position == 1))) for position in range(1, len(inputs))}
         known[1:] = sides.values()
-        known[0].agree([sides[position] for position in sides if inputs[position] or position in node.constants])
+        scopes.meet(guard, [sides[position] for position in sides if inputs[position] or position in node.constants])
     resolved = [value and Value(value.name, symbols.shape(value.shape), value.dtype)
                 for value, symbols in zip(inputs, known)]
     made = operator_shapes(node, resolved)

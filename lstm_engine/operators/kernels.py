@@ -66,6 +66,13 @@ def scalar(array: np.ndarray) -> Any:
     return array.item() if array.size == 1 else array.reshape(-1)[0].item()
 
 
+def of_shape(y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """What is made of `x` and of inputs that are broadcast to it. Raises ValueError where they are larger."""
+    if y.shape != x.shape:
+        raise ValueError(f"inputs that are broadcast to {list(x.shape)} make it {list(y.shape)}")
+    return y
+
+
 def as_int32(x: np.ndarray) -> np.ndarray:
     """Whole numbers in float64 as int32, those beyond it as an int32 that overflows has them."""
     return x.astype(np.int64).astype(np.int32)

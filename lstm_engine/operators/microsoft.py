@@ -12,6 +12,8 @@ import numpy as np
 
 from ..data_types import DATA_TYPE_NUMBERS
 from ..errors import FormatError, UnsupportedError
+from ..graph.nodes import Shape
+from ..graph.shapes import show_shape
 from .older import Facts, FileNode, OlderForm, instead, older_only
 
 _DOMAIN = "com.microsoft"
@@ -53,12 +55,25 @@ class _Parts:
         """A constant of the type of another value."""
         return self.facts.add_constant(f"{self.node.outputs[0]}/number", np.array(value, self.facts.dtype(like)))
 
-    def added(self, *names: str) -> str:
-        """The sum of those that are not left out."""
-        first, *others = [name for name in names if name]
-        for name in others:
-            first = self.op("Add", first, name)
-        return first
+    def added(self, first: str, *names: str) -> str:
+        """The sum of the first value and of those others that are not left out, in its shape: a larger one is an
+        error."""
+        total = first
+        for name in filter(None, names):
+            if first in self.inputs and name in self.inputs:
+                self.check_fits(self.facts.shape(first), self.facts.shape(name))
+            total = self.op("Add", total, name)
+        return total if total == first else self.op("Reshape", total, self.op("Shape", first))
+
+    def check_fits(self, own: Shape, other: Shape) -> None:
+        """Raise UnsupportedError for sizes that come with a run and may be larger than those of `own`. Of sizes made
+        on the way to here no more can be said; `added` sees to those that are numbers."""
+        from_inputs = self.facts.open_sizes()
+        for size, beside in zip(own[::-1], other[::-1]):
+            if size in from_inputs and beside not in (1, size) and (isinstance(beside, int) or beside in from_inputs):
+                raise UnsupportedError(f"{self.node.label}: an input of sizes {show_shape(other)} beside one of "
+                                       f"{show_shape(own)}, which may be smaller; say what {size!r} is with "
+                                       "spec={'shapes': {input: [sizes]}}")
 
     def done(self, result: str, output: int = 0) -> None:
         """Let `result` be one of the node's outputs."""
@@ -261,6 +276,8 @@ def _multi_head_attention(node: FileNode, facts: Facts) -> list[FileNode]:
     if not all(facts.rank(name) == 3 for name in (query, key, value)):
         raise UnsupportedError(f"{node.label}: packed keys and values are not supported; export them apart")
     _left_out(parts, bias=bias, past_key=cache[0], past_value=cache[1])
+    for name in (key, value):
+        parts.check_fits(facts.shape(query)[:1], facts.shape(name)[:1])
     query, key, value = (_heads(parts, name) for name in (query, key, value))
     return _attended(parts, query, key, value, mask, addend)
 
@@ -285,6 +302,8 @@ def _heads(parts: _Parts, x: str) -> str:
 def _attended(parts: _Parts, query: str, key: str, value: str, mask: str, addend: str) -> list[FileNode]:
     """mask: whole numbers [batch, time] or [batch, time, time], 0 where nothing is looked at; addend: of the scores."""
     facts = parts.facts
+    for name in filter(None, (mask, addend)):
+        parts.check_fits(facts.shape(parts.inputs[0])[:1], facts.shape(name)[:1])
     if mask:
         if facts.rank(mask) not in (2, 3):
             raise UnsupportedError(f"{parts.node.label}: a mask of {facts.rank(mask)} axes is not supported; "
@@ -306,6 +325,9 @@ def _attended(parts: _Parts, query: str, key: str, value: str, mask: str, addend
                         parts.number(parts.attributes["mask_filter_value"], parts.inputs[0]))
     scores = parts.added(_scaled(parts, scores, query), mask, addend)
     made = parts.op("MatMul", parts.op("Softmax", scores, axis=-1), value)
+    # MatMul repeats the queries of one sequence for the keys of several: an error here.
+    sizes = parts.op("Shape", query, end=3), parts.op("Shape", value, start=3)
+    made = parts.op("Reshape", made, parts.op("Concat", *sizes, axis=0))
     shape = facts.add_constant(f"{parts.node.outputs[0]}/joined", np.array([0, 0, -1], np.int64))
     parts.done(parts.op("Reshape", parts.op("Transpose", made, perm=(0, 2, 1, 3)), shape))
     return parts.nodes

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import UnsupportedError
-from ..graph.nodes import Dim, Operator
+from ..graph.nodes import Dim, Operator, Value
 from .axis_rules import AxisCall, beside_axis, first_axis
-from .kernels import Call, Kernel, repeatable
+from .costs import Arrays, Need, need_of
+from .kernels import Call, Kernel, of_shape, repeatable
 from .older import Facts, FileNode, instead, optional_outputs, trimmed, without
 from .places import Place, need
 from .shape_rules import ShapeCall, Shapes, same_along_axis
@@ -135,8 +136,8 @@ def _layer_normalization_shape(call: ShapeCall) -> Shapes:
     x = call.shape()
     axis = call.axis(call.attributes["axis"], len(x))
     for position in (1, 2):
-        if call.given(position) and len(call.broadcast(x, call.shape(position))) != len(x):
-            raise call.error(f"input {position} has {call.rank(position)} axes, more than the {len(x)} of its input")
+        if call.given(position):
+            call.check_broadcast(position, x)
     kept = x[:axis] + [1] * (len(x) - axis)
     return [(x, call.dtype()), (kept, call.dtype()), (kept, call.dtype())]
 
@@ -144,6 +145,8 @@ def _layer_normalization_shape(call: ShapeCall) -> Shapes:
 def _layer_normalization_axes(call: AxisCall) -> Place:
     at = call.only_first()
     need(at < call.axis(call.attributes["axis"]))
+    behind = [at - len(call.shapes[0]) + len(shape) for shape in call.shapes[1:]]
+    need(all(axis < 0 or shape[axis] == 1 for axis, shape in zip(behind, call.shapes[1:])))
     return at
 
 
@@ -154,7 +157,7 @@ def _layer_normalization_kernel(attributes: dict[str, Any], node: Operator) -> K
         axes = tuple(range(axis % x.ndim, x.ndim))
         y, mean, inverse = _standardize(x, axes, epsilon)
         y = y * scale
-        return (y if bias is None else y + bias), mean, inverse
+        return of_shape(y if bias is None else y + bias, x), mean, inverse
     return lambda *inputs: normalize(*inputs)[:len(node.outputs)]
 
 
@@ -163,8 +166,7 @@ def _rms_normalization_kernel(attributes: dict[str, Any], node: Operator) -> Ker
 
     def normalize(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
         squares = np.square(x).mean(axis=tuple(range(axis % x.ndim, x.ndim)), keepdims=True)
-        y: np.ndarray = x / np.sqrt(squares + x.dtype.type(epsilon)) * scale
-        return y
+        return of_shape(x / np.sqrt(squares + x.dtype.type(epsilon)) * scale, x)
     return normalize
 
 
@@ -232,8 +234,8 @@ def _mean_variance_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     axes = attributes["axes"]
 
     def normalize(x: np.ndarray) -> np.ndarray:
-        centred = x - x.mean(axis=axes, keepdims=True)
-        deviation = np.sqrt(np.square(x).mean(axis=axes, keepdims=True) - np.square(x.mean(axis=axes, keepdims=True)))
+        centred = x - x.mean(axis=axes, keepdims=True)      # not the difference of squares, which leaves few digits
+        deviation = np.sqrt(np.square(centred).mean(axis=axes, keepdims=True))
         y: np.ndarray = centred / (deviation + x.dtype.type(1e-9))
         return y
     return normalize
@@ -243,9 +245,10 @@ def _lrn_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     size, alpha, beta, bias = (attributes[name] for name in ("size", "alpha", "beta", "bias"))
 
     def normalize(x: np.ndarray) -> np.ndarray:
-        before, after = (size - 1) // 2, size - 1 - (size - 1) // 2
+        # Channels that there are: a window may be wider than all of them.
+        before, after = (min(wanted, max(x.shape[1] - 1, 0)) for wanted in ((size - 1) // 2, size // 2))
         squares = np.pad(np.square(x), [(0, 0), (before, after)] + [(0, 0)] * (x.ndim - 2))
-        total = sum((squares[:, i:i + x.shape[1]] for i in range(1, size)), squares[:, :x.shape[1]])
+        total = sum((squares[:, i:i + x.shape[1]] for i in range(1, before + after + 1)), squares[:, :x.shape[1]])
         one = x.dtype.type
         y: np.ndarray = x / (one(bias) + one(alpha / size) * total) ** one(beta)
         return y
@@ -259,11 +262,16 @@ def _lrn_shape(call: ShapeCall) -> Shapes:
     return [(call.shape(), call.dtype())]
 
 
+def _lrn_needs(attributes: dict[str, Any], arrays: Arrays, made: Sequence[Value]) -> Need:
+    plain = need_of(arrays, made, work=16, scratch=7)       # with what is padded, at most three times as large
+    return Need(plain.bytes, plain.work + arrays[0].size * min(attributes["size"], 2 * arrays[0].shape[1]))
+
+
 declare("LpNormalization", 1, make=_lp_normalization_kernel, attributes={"axis": -1, "p": one_of(2, 1)},
         shape=same_along_axis, axes=beside_axis, scratch=2)
 declare("MeanVarianceNormalization", 1, make=_mean_variance_kernel, attributes={"axes": (0, 2, 3)},
         axes=_mean_variance_axes, scratch=3)
-declare("LRN", 1, make=_lrn_kernel, shape=_lrn_shape, axes=first_axis, work=16, scratch=4,
+declare("LRN", 1, make=_lrn_kernel, shape=_lrn_shape, axes=first_axis, needs=_lrn_needs,
         attributes={"size": Attribute(int, REQUIRED), "alpha": 1e-4, "beta": 0.75, "bias": 1.0})
 declare("LayerNormalization", (2, 3), (1, 3), make=_layer_normalization_kernel, older=optional_outputs,
         attributes={"axis": -1, "epsilon": 1e-5, "stash_type": one_of(1)}, shape=_layer_normalization_shape,

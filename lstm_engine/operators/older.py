@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import FormatError
+from ..graph.nodes import Shape
 from .families import Declared
 
 LATEST = 21             # the opset whose forms the registry has
@@ -31,6 +32,12 @@ class Facts(Protocol):
 
     def rank(self, name: str) -> int:
         """The number of axes of a value."""
+
+    def shape(self, name: str) -> Shape:
+        """The sizes of a value, as far as they are known."""
+
+    def open_sizes(self) -> frozenset[str]:
+        """The symbols of the model's inputs: sizes that come with a run, each of its own."""
 
     def dtype(self, name: str) -> str:
         """The type of a value's elements."""

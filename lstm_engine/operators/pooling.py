@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..graph.nodes import Operator, Value
-from .axis_rules import first_axis
+from .axis_rules import AxisCall, first_axis
 from .costs import Arrays, Need, size_of
 from .kernels import Kept, Kernel
 from .older import optional_outputs
+from .places import Place, need
 from .shape_rules import ShapeCall, Shapes
 from .spec import REQUIRED, Attribute, declare, one_of
 from .windows import WINDOW, elements_with_padding, geometry, padded, window_view, windowed, windows
@@ -97,10 +98,16 @@ def _pool_needs(attributes: dict[str, Any], arrays: Arrays, made: Sequence[Value
     return Need((2 * size + padded_size) * x.itemsize + 8 * places, size * prod(kernel) + padded_size + places)
 
 
+def _max_pool_axes(call: AxisCall) -> Place:
+    """The batch stays apart in the maxima; the second output counts the elements of all rows."""
+    need(not any(call.node.outputs[1:]))
+    return first_axis(call)
+
+
 _KERNEL: dict[str, Any] = {"kernel_shape": Attribute(tuple, REQUIRED), "ceil_mode": 0, **WINDOW}
 declare("MaxPool", 1, (1, 2), make=_max_pool_kernel, older=optional_outputs,
         attributes={**_KERNEL, "storage_order": one_of(0, 1)},
-        shape=_pool_shape, axes=first_axis, exact=True, needs=_pool_needs)
+        shape=_pool_shape, axes=_max_pool_axes, exact=True, needs=_pool_needs)
 declare("AveragePool", 1, make=_average_pool_kernel, attributes={**_KERNEL, "count_include_pad": 0}, shape=_pool_shape,
         axes=first_axis, needs=_pool_needs)
 

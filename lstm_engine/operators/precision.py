@@ -17,6 +17,7 @@ from ..data_types import FLOAT16, FLOAT32, FLOAT64
 from ..graph.derived import Derived
 from ..graph.nodes import Graph, Node, Operator, Value
 from .inference import infer_shapes
+from .spec import OPERATORS, operator_attributes
 
 
 def cast(graph: Graph, dtype: str) -> Graph:
@@ -51,10 +52,15 @@ def _wide_node(node: Node, derived: Derived) -> Node:
         return _with_tensors(node, "float64", derived)
     constants = {position: _as(array, "float64", derived) if array.dtype.kind == "f" else array
                  for position, array in node.constants.items()}
-    attributes = dict(node.attributes)
-    if node.op_type == "Cast" and attributes.get("to") in (FLOAT16, FLOAT32):
-        attributes["to"] = FLOAT64
-    return dataclasses.replace(node, constants=constants, attributes=attributes)
+    wide = {name: FLOAT64 for name, number in _types_named(node).items() if number in (FLOAT16, FLOAT32)}
+    return dataclasses.replace(node, constants=constants, attributes={**node.attributes, **wide})
+
+
+def _types_named(node: Operator) -> dict[str, int]:
+    """The attributes that say of which type the results are, defaults filled in."""
+    spec, attributes = OPERATORS[node.op_type], operator_attributes(node)
+    return {name: attributes[name] for name, attribute in spec.attributes.items() if attribute.says_type
+            and attributes[name]}
 
 
 def _with_tensors(node: Node, dtype: str, derived: Derived) -> Node:
@@ -106,7 +112,7 @@ class _Narrowing:
             return dataclasses.replace(node, inputs=names)
         constants = {position: _as(array, "float32", self.derived) if array.dtype == np.float64 else array
                      for position, array in node.constants.items()}
-        if node.op_type != "Cast" and not (node.op_type == "CastLike" and node.inputs[1] not in self.narrow):
+        if not _types_named(node) and not (node.op_type == "CastLike" and node.inputs[1] not in self.narrow):
             self.narrow.update(filter(self._is_wide, node.outputs))
         return dataclasses.replace(node, constants=constants)
 

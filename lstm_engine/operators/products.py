@@ -11,7 +11,7 @@ import numpy as np
 from ..graph.nodes import Dim, Operator, Shape, Value
 from .axis_rules import AxisCall, elementwise_axes
 from .costs import PRODUCTS_AT_ONCE, Arrays, Need, need_of, size_of
-from .kernels import Kernel
+from .kernels import Kernel, of_shape
 from .places import Place, need
 from .shape_rules import ANY, ShapeCall, Shapes, same_size
 from .spec import REQUIRED, Attribute, declare
@@ -50,6 +50,9 @@ def _gemm_shape(call: ShapeCall) -> Shapes:
     if not same_size(a[1], b[0]):
         raise call.error(f"the inner sizes {a[1]} and {b[0]} differ")
     shape = [a[0], b[1]]
+    factors = call.attributes["alpha"], call.attributes["beta"]
+    if not call.dtype().startswith("float") and any(factor % 1 for factor in factors):
+        raise call.unknown(f"factors {factors} of {call.dtype()} are not supported; supported: whole numbers")
     if call.given(2):
         wanted = call.shape(2)
         if len(wanted) > 2 or not all(same_size(*p) or p[1] == 1 for p in zip(shape[::-1], wanted[::-1])):
@@ -76,8 +79,8 @@ def _gemm_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
             product = (product * product.dtype.type(alpha)).astype(product.dtype, copy=False)
         if c is None or beta == 0.0:
             return product
-        product = product + (c if beta == 1.0 else (c * c.dtype.type(beta)).astype(c.dtype, copy=False))
-        return product
+        addend = c if beta == 1.0 else (c * c.dtype.type(beta)).astype(c.dtype, copy=False)
+        return of_shape(product + addend, product)
     return gemm
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data_types import DATA_TYPES
+from ..data_types import DATA_TYPES, FLOAT32
 from ..graph.nodes import Operator, Value
 from .axis_rules import AxisCall
 from .costs import PRODUCTS_AT_ONCE, Arrays, Need, need_of, size_of
@@ -16,7 +16,7 @@ from .older import Facts, FileNode, without
 from .places import Place, need
 from .products import matmul_axes, matmul_shape
 from .shape_rules import ShapeCall, Shapes, same_size
-from .spec import declare, one_of
+from .spec import Attribute, declare, one_of
 
 _FLOATS = ("float32", "float16", "float64")
 _BYTES = ("int8", "uint8")
@@ -78,14 +78,14 @@ def _quantize_shape(call: ShapeCall) -> Shapes:
 
 
 def _quantize_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
-    axis, block = attributes["axis"], attributes["block_size"]
+    axis, block, precision = attributes["axis"], attributes["block_size"], DATA_TYPES.get(attributes["precision"])
     plain = np.dtype(DATA_TYPES.get(attributes["output_dtype"], "uint8"))
 
     def quantize(x: np.ndarray, scale: np.ndarray, zero: np.ndarray | None = None) -> np.ndarray:
-        # Whole numbers are divided as numbers of the scale's type.
-        parts = np.rint(x.astype(scale.dtype, copy=False) / _spread(x, scale, axis, block))
+        kind = np.dtype(precision or scale.dtype)           # what is divided in, whatever comes
+        parts = np.rint(x.astype(kind, copy=False) / _spread(x, scale.astype(kind, copy=False), axis, block))
         if zero is not None:
-            parts = parts + _spread(x, zero, axis, block).astype(parts.dtype)
+            parts = parts + _spread(x, zero, axis, block).astype(np.float64)    # float16 ends where uint16 does
         return _saturated(parts, plain if zero is None else zero.dtype)
     return quantize
 
@@ -127,8 +127,8 @@ def _quantize_older(node: FileNode, facts: Facts) -> list[FileNode]:
     return [without(node, "saturate")]
 
 
-_LINEAR: dict[str, Any] = {"axis": 1, "block_size": 0, "output_dtype": 0}
-declare("QuantizeLinear", (2, 3), make=_quantize_kernel, attributes={**_LINEAR, "precision": one_of(0, 1)},
+_LINEAR: dict[str, Any] = {"axis": 1, "block_size": 0, "output_dtype": Attribute(int, 0, says_type=True)}
+declare("QuantizeLinear", (2, 3), make=_quantize_kernel, attributes={**_LINEAR, "precision": one_of(0, FLOAT32)},
         older=_quantize_older, shape=_quantize_shape, axes=_parameters_apart, work=8, scratch=4)
 declare("DequantizeLinear", (2, 3), make=_dequantize_kernel, attributes=_LINEAR, shape=_dequantize_shape,
         axes=_parameters_apart, work=4, scratch=4)

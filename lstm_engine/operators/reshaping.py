@@ -306,7 +306,7 @@ def _expand(x: np.ndarray, shape: np.ndarray) -> np.ndarray:
     return np.broadcast_to(x, np.broadcast_shapes(x.shape, ints(shape)))
 
 
-def _expand_grown(arrays: Arrays) -> tuple[int, int]:
+def _expand_grown(attributes: dict[str, Any], arrays: Arrays) -> tuple[int, int]:
     x, shape = arrays[0], numbers_in(arrays[1])
     rank = max(x.ndim, len(shape))
     sizes = [(1,) * (rank - len(own)) + tuple(own) for own in (x.shape, shape)]
@@ -339,7 +339,7 @@ def _tile_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     return tile
 
 
-def _tile_grown(arrays: Arrays) -> tuple[int, int]:
+def _tile_grown(attributes: dict[str, Any], arrays: Arrays) -> tuple[int, int]:
     return arrays[0].size * prod(max(0, n) for n in numbers_in(arrays[1])), arrays[0].itemsize
 
 

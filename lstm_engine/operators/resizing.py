@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import UnsupportedError
 from ..graph.nodes import Dim, Operator
 from .axis_rules import AxisCall
-from .costs import Arrays, Grown
+from .costs import Arrays
 from .kernels import Kept, Kernel
 from .older import Facts, FileNode, older_only, to_input, without
 from .places import Place, need
@@ -95,13 +95,19 @@ def _cubic(distance: np.ndarray, bend: float) -> np.ndarray:
     return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
 
 
+def _before(attributes: dict[str, Any], grid: _Axis) -> int:
+    """The first of the old elements that a new one is made of, seen from the one before it."""
+    reach = 1 if attributes["mode"] == "linear" else 2
+    return math.floor(-reach / (min(grid.scale, 1.0) if attributes["antialias"] else 1.0)) + 1
+
+
 def _weights(attributes: dict[str, Any], grid: _Axis, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The old elements that each new one is made of, and their shares: both [few, made]."""
-    kernel, reach = (_linear, 1) if attributes["mode"] == "linear" else (_cubic, 2)
+    """The old elements that each new one is made of, and their shares: both [made, few]."""
+    kernel = _linear if attributes["mode"] == "linear" else _cubic
     scale = min(grid.scale, 1.0) if attributes["antialias"] else 1.0
     # An element that stands on an old one is taken as standing right of the one before.
     first = np.ceil(at).astype(np.int64) - 1
-    before = math.floor(-reach / scale) + 1
+    before = _before(attributes, grid)
     offsets = np.arange(before, 2 - before)
     share = kernel((offsets - (at - first)[:, None]) * scale, attributes["cubic_coeff_a"])
     places = first[:, None] + offsets
@@ -110,7 +116,7 @@ def _weights(attributes: dict[str, Any], grid: _Axis, at: np.ndarray) -> tuple[n
     if attributes["exclude_outside"] or attributes["antialias"]:
         total = share.sum(axis=1, keepdims=True)
         share = share / np.where(total == 0, 1.0, total)
-    return np.clip(places, 0, grid.size - 1).T, share.T
+    return np.clip(places, 0, grid.size - 1), share
 
 
 def _resize_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
@@ -123,7 +129,10 @@ def _resize_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
         key = [() if array is None else tuple(array.reshape(-1).tolist()) for array in (region, scales, sizes)]
         kind = x.dtype
         for grid in grids[x.shape, key[0] if crop else (), key[1], key[2]]:
-            if grid.made and not grid.size:
+            if not grid.made:
+                x = x.take(np.zeros(0, np.int64), grid.axis)
+                continue
+            if not grid.size:
                 raise ValueError(f"axis {grid.axis} has no elements to make {grid.made} of")
             at = _coordinates(attributes["coordinate_transformation_mode"], grid)
             shape = [1] * x.ndim
@@ -132,10 +141,8 @@ def _resize_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
                 places = np.clip(_NEAREST[attributes["nearest_mode"]](at), 0, grid.size - 1)
                 x = x.take(places.astype(np.int64), grid.axis)
             else:
-                total = np.zeros([grid.made if axis == grid.axis else size for axis, size in enumerate(x.shape)])
-                for places, share in zip(*_weights(attributes, grid, at)):
-                    total += x.take(places, grid.axis) * share.reshape(shape)
-                x = total
+                places, share = _weights(attributes, grid, at)
+                x = (x.take(places, grid.axis) * share.reshape(*share.shape, *shape[grid.axis + 1:])).sum(grid.axis + 1)
             outside = (at < 0) | (at > grid.size - 1)
             if crop and outside.any():
                 x = np.where(outside.reshape(shape), x.dtype.type(attributes["extrapolation_value"]), x)
@@ -182,18 +189,17 @@ def _resize_axes(call: AxisCall) -> Place:
     return at
 
 
-def _resize_grown(attributes: dict[str, Any]) -> Grown:
-    def grown(arrays: Arrays) -> tuple[int, int]:
-        """The most that stands at a time, an axis after the other, and its numbers in float64."""
-        x, *others = arrays
-        given = [() if array is None else array.reshape(-1).tolist() for array in (*others, None, None, None)[:3]]
-        size = most = x.size
-        for grid in _axes(attributes, x.shape, *given):
-            size = size // max(grid.size, 1) * grid.made
-            most = max(most, size)
-        # Of antialias every new element of an axis is made of as many old ones as it stands for.
-        return most * (3 if attributes["mode"] != "nearest" else 1), 8
-    return grown
+def _resize_grown(attributes: dict[str, Any], arrays: Arrays) -> tuple[int, int]:
+    """The most that stands at a time, an axis after the other, in numbers of float64."""
+    x, *others = arrays
+    given = [() if array is None else array.reshape(-1).tolist() for array in (*others, None, None, None)[:3]]
+    size = most = x.size
+    for grid in _axes(attributes, x.shape, *given):
+        few = 1 if attributes["mode"] == "nearest" or not grid.made else 2 - 2 * _before(attributes, grid)
+        # Each new element beside the old ones that it is made of, then times their shares; what gives these.
+        before, size = size, size // max(grid.size, 1) * grid.made
+        most = max(most, before + 2 * few * size + size + 8 * few * grid.made)
+    return most, 8
 
 
 def _resize_older(node: FileNode, facts: Facts) -> list[FileNode]:
@@ -214,7 +220,7 @@ def _resize_older(node: FileNode, facts: Facts) -> list[FileNode]:
 
 older_only("Upsample")(_resize_older)
 declare("Resize", (1, 4), make=_resize_kernel, older=_resize_older, shape=_resize_shape, axes=_resize_axes, work=24,
-        grown=_resize_grown, grown_by_attributes=True, sized_by=(1, 2, 3), attributes={
+        grown=_resize_grown, sized_by=(1, 2, 3), attributes={
             "mode": one_of("nearest", "linear", "cubic"), "nearest_mode": one_of(*_NEAREST), "axes": (),
             "coordinate_transformation_mode": one_of(
                 "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",

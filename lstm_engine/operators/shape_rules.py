@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data_types import DATA_TYPES
 from ..errors import GraphError, LstmEngineError, UnsupportedError
 from ..graph.nodes import Dim, Operator, Value
 from .kernels import MISFITS
@@ -74,6 +75,14 @@ class ShapeCall:
         if self.given(position) and self.dtype(position) not in dtypes:
             raise self.error(f"input {position} must be {' or '.join(dtypes)}, got {self.dtype(position)}")
 
+    def type_named(self, attribute: str) -> str:
+        """The type of which an attribute is the number."""
+        number = self.attributes[attribute]
+        if number not in DATA_TYPES:
+            raise self.unknown(f"attribute {attribute!r} is data type {number}; supported: "
+                               + ", ".join(f"{n} ({name})" for n, name in DATA_TYPES.items()))
+        return DATA_TYPES[number]
+
     def length(self, position: int) -> int:
         """How many integers a one-dimensional input holds: a rank, which must be known."""
         shape = self.shape(position)
@@ -109,6 +118,12 @@ class ShapeCall:
             for i, dim in enumerate(shape, rank - len(shape)):
                 result[i] = self.meet(result[i], dim)
         return result
+
+    def check_broadcast(self, position: int, shape: Dims) -> None:
+        """Raise GraphError for an input that is not broadcast to this shape, but larger."""
+        made = self.broadcast(shape, self.shape(position))
+        if len(made) != len(shape) or not all(map(same_size, made, shape)):
+            raise self.error(f"input {position} of shape {self.shape(position)} is larger than {shape}")
 
     def meet(self, a: Dim | None, b: Dim | None) -> Dim | None:
         if a == b or b == 1:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
 from typing import Any
 
 import numpy as np
 
-from ..data_types import DATA_TYPES
+from ..data_types import DATA_TYPES, FLOAT32
 from ..graph.nodes import Dim, Operator
 from .axis_rules import AxisCall, first_axis
-from .costs import Arrays, Grown
+from .costs import Arrays
 from .kernels import Kernel, scalar
 from .older import Facts, FileNode, to_input, without
 from .places import Place, need
 from .shape_rules import ShapeCall, Shapes
-from .spec import declare, one_of
+from .spec import Attribute, declare, one_of
 
 # ---- DFT and STFT ---------------------------------------------------------------------------------------------------
 
@@ -42,13 +41,19 @@ def _length(x: int, given: int | None, attributes: dict[str, Any]) -> int:
     return given
 
 
+def _along(x: np.ndarray, axis: np.ndarray | None) -> int:
+    """The axis of a transform, the last but one where it is left out. Raises ValueError for one that is none."""
+    at = -2 if axis is None else int(scalar(axis))
+    if not -x.ndim <= at < x.ndim or at % x.ndim == x.ndim - 1:
+        raise ValueError(f"axis {at} of {x.ndim}, of which the last is that of real and imaginary parts")
+    return at % x.ndim
+
+
 def _dft_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     inverse, onesided = attributes["inverse"], attributes["onesided"]
 
     def dft(x: np.ndarray, points: np.ndarray | None = None, axis: np.ndarray | None = None) -> np.ndarray:
-        at = (-2 if axis is None else scalar(axis)) % x.ndim
-        if at == x.ndim - 1:
-            raise ValueError("a transform along the axis of real and imaginary parts")
+        at = _along(x, axis)
         count = _length(x.shape[at], None if points is None else scalar(points), attributes)
         signal = _as_complex(x)
         if inverse and onesided:
@@ -93,14 +98,12 @@ def _dft_axes(call: AxisCall) -> Place:
     return at
 
 
-def _dft_grown(attributes: dict[str, Any]) -> Grown:
-    def grown(arrays: Arrays) -> tuple[int, int]:
-        x, points, axis = (*arrays, None, None)[:3]
-        at = (-2 if axis is None else int(scalar(axis))) % x.ndim
-        count = x.shape[at] if points is None else max(0, int(scalar(points)))
-        # Complex numbers of 16 bytes go in and come out.
-        return 2 * (x.size + x.size // max(1, x.shape[at]) * 2 * max(count, 2 * x.shape[at])), 16
-    return grown
+def _dft_grown(attributes: dict[str, Any], arrays: Arrays) -> tuple[int, int]:
+    x, points, axis = (*arrays, None, None)[:3]
+    size = x.shape[_along(x, axis)]
+    count = size if points is None else max(0, int(scalar(points)))
+    # Complex numbers of 16 bytes go in and come out.
+    return 2 * (x.size + x.size // max(1, size) * 2 * max(count, 2 * size)), 16
 
 
 def _dft_older(node: FileNode, facts: Facts) -> list[FileNode]:
@@ -153,7 +156,7 @@ def _stft_shape(call: ShapeCall) -> Shapes:
     return [([x[0], frames, bins, 2], call.dtype())]
 
 
-def _stft_grown(arrays: Arrays) -> tuple[int, int]:
+def _stft_grown(attributes: dict[str, Any], arrays: Arrays) -> tuple[int, int]:
     x, stride, window, length = (*arrays, None, None)[:4]
     size = int(scalar(length)) if length is not None else len(window) if window is not None else x.shape[1]
     count = _framed(x.shape[1], max(size, 1), max(int(scalar(stride)), 1))
@@ -161,21 +164,14 @@ def _stft_grown(arrays: Arrays) -> tuple[int, int]:
 
 
 declare("DFT", (1, 3), make=_dft_kernel, attributes={"inverse": one_of(0, 1), "onesided": one_of(0, 1)},
-        older=_dft_older, shape=_dft_shape, axes=_dft_axes, work=64, grown=_dft_grown, grown_by_attributes=True,
-        sized_by=(1, 2))
+        older=_dft_older, shape=_dft_shape, axes=_dft_axes, work=64, grown=_dft_grown, sized_by=(1, 2))
 declare("STFT", (2, 4), make=_stft_kernel, attributes={"onesided": one_of(1, 0)}, shape=_stft_shape, axes=first_axis,
         work=64, grown=_stft_grown, sized_by=(1, 3))
 
 
 # ---- windows --------------------------------------------------------------------------------------------------------
 
-def _typed(call: ShapeCall) -> str:
-    """The type that `output_datatype` names."""
-    number = call.attributes["output_datatype"]
-    if number not in DATA_TYPES:
-        raise call.unknown(f"attribute 'output_datatype' is data type {number}; supported: "
-                           + ", ".join(f"{n} ({name})" for n, name in DATA_TYPES.items()))
-    return DATA_TYPES[number]
+_TYPE = Attribute(int, FLOAT32, says_type=True)
 
 
 def _window_shape(call: ShapeCall) -> Shapes:
@@ -183,7 +179,7 @@ def _window_shape(call: ShapeCall) -> Shapes:
     size = call.ints(0)
     if size is not None and size[0] < 0:
         raise call.error(f"a window of {size[0]} steps")
-    return [([size[0] if size else None], _typed(call))]
+    return [([size[0] if size else None], call.type_named("output_datatype"))]
 
 
 def _window(*factors: float) -> Callable[[dict[str, Any], Operator], Kernel]:
@@ -204,8 +200,8 @@ def _window(*factors: float) -> Callable[[dict[str, Any], Operator], Kernel]:
 
 for _name, _factors in {"HannWindow": (0.5, -0.5), "HammingWindow": (25 / 46, 25 / 46 - 1),
                         "BlackmanWindow": (0.42, -0.5, 0.08)}.items():
-    declare(_name, 1, make=_window(*_factors), attributes={"output_datatype": 1, "periodic": 1}, shape=_window_shape,
-            work=24, scratch=3, grown=lambda arrays: (max(0, int(scalar(arrays[0]))), 8), sized_by=(0,))
+    declare(_name, 1, make=_window(*_factors), attributes={"output_datatype": _TYPE, "periodic": 1}, work=24, scratch=3,
+            shape=_window_shape, grown=lambda attributes, arrays: (max(0, int(scalar(arrays[0]))), 8), sized_by=(0,))
 
 
 # ---- MelWeightMatrix ------------------------------------------------------------------------------------------------
@@ -216,7 +212,7 @@ def _mel_shape(call: ShapeCall) -> Shapes:
     bins, points = call.ints(0), call.ints(1)
     if (bins and bins[0] < 0) or (points and points[0] < 0):
         raise call.error(f"{bins} bands of a transform of {points} points")
-    return [([points[0] // 2 + 1 if points else None, bins[0] if bins else None], _typed(call))]
+    return [([points[0] // 2 + 1 if points else None, bins[0] if bins else None], call.type_named("output_datatype"))]
 
 
 def _mel_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
@@ -228,21 +224,23 @@ def _mel_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
         first, last = (2595 * np.log1p(scalar(edge) / 700) / np.log(10) for edge in (low, high))
         # The standard divides by the number of edges, not by the number of gaps between them.
         mels = first + np.arange(count + 2) * (last - first) / (count + 2)
-        edges = (((length + 1) * (700 * np.expm1(mels / 2595 * np.log(10)))) // scalar(rate)).astype(np.int64)
-        if edges.min() < 0 or edges.max() > length // 2 + 1:
+        hertz = 700 * np.expm1(mels / 2595 * np.log(10))
+        edges: np.ndarray = ((length + 1) * hertz // scalar(rate)).astype(np.int64)
+        place = np.arange(length // 2 + 1)[:, None]
+        left, centre, right = edges[:-2], edges[1:-1], edges[2:]
+        if edges.min() < 0 or edges.max() > len(place) or centre.max(initial=0) == len(place):
             raise ValueError(f"frequencies of {scalar(low)} to {scalar(high)} are not all below half the rate")
-        made = np.zeros((length // 2 + 1, count))
-        for i, (left, centre, right) in enumerate(zip(edges, edges[1:], edges[2:])):
-            if left == centre:
-                made[centre, i] = 1
-            else:
-                made[left:centre + 1, i] = np.arange(centre - left + 1) / (centre - left)
-            if centre < right:
-                made[centre:right, i] = np.arange(right - centre, 0, -1) / (right - centre)
+        rising, falling = (place - left) / np.maximum(centre - left, 1), (right - place) / np.maximum(right - centre, 1)
+        made: np.ndarray = np.maximum(np.minimum(rising, falling), 0)
+        made[centre[left <= centre], np.flatnonzero(left <= centre)] = 1        # also of a band without width
         return made.astype(dtype)
     return weights
 
 
-declare("MelWeightMatrix", 5, make=_mel_kernel, attributes={"output_datatype": 1}, shape=_mel_shape, work=8, scratch=1,
-        grown=lambda arrays: (prod((max(0, int(scalar(arrays[0]))) + 2, max(0, int(scalar(arrays[1]))) // 2 + 1)), 8),
-        sized_by=(0, 1, 2, 3, 4))
+def _mel_grown(attributes: dict[str, Any], arrays: Arrays) -> tuple[int, int]:
+    bins, points = (max(0, int(scalar(array))) for array in arrays[:2])
+    return (bins + 2) * (points // 2 + 1), 8
+
+
+declare("MelWeightMatrix", 5, make=_mel_kernel, attributes={"output_datatype": _TYPE}, shape=_mel_shape, work=16,
+        scratch=5, grown=_mel_grown, sized_by=(0, 1, 2, 3, 4))

@@ -43,10 +43,7 @@ declare("Size", 1, kernel=lambda x: np.asarray(x.size, np.int64), shape=_size_sh
 def _eye_like_shape(call: ShapeCall) -> Shapes:
     if call.rank() != 2:
         raise call.error(f"expected a matrix, got {call.rank()} axes")
-    number = call.attributes["dtype"]
-    if number is not None and number not in DATA_TYPES:
-        raise call.unknown(f"attribute 'dtype' is data type {number}; supported: {', '.join(map(str, DATA_TYPES))}")
-    return [(call.shape(), call.dtype() if number is None else DATA_TYPES[number])]
+    return [(call.shape(), call.dtype() if call.attributes["dtype"] is None else call.type_named("dtype"))]
 
 
 def _eye_like_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
@@ -55,8 +52,8 @@ def _eye_like_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
                                                                         DATA_TYPES[number]))
 
 
-declare("EyeLike", 1, make=_eye_like_kernel, attributes={"dtype": Attribute(int, None), "k": 0}, shape=_eye_like_shape,
-        exact=True)
+declare("EyeLike", 1, make=_eye_like_kernel, shape=_eye_like_shape, exact=True,
+        attributes={"dtype": Attribute(int, None, says_type=True), "k": 0})
 
 
 def _nonzero_shape(call: ShapeCall) -> Shapes:
@@ -106,7 +103,7 @@ def _constant_of_shape_older(node: FileNode, facts: Facts) -> list[FileNode]:
 
 declare("ConstantOfShape", (1, 2), older=_constant_of_shape_older, make=_constant_of_shape_kernel,
         shape=_constant_of_shape_shape, counts=_constant_of_shape_counts, exact=True, sized_by=(0,),
-        grown=lambda arrays: (prod(max(0, n) for n in numbers_in(arrays[0])), 8))
+        grown=lambda attributes, arrays: (prod(max(0, n) for n in numbers_in(arrays[0])), 8))
 
 
 def _range_shape(call: ShapeCall) -> Shapes:
@@ -124,7 +121,7 @@ def _range(start: np.ndarray, limit: np.ndarray, step: np.ndarray) -> np.ndarray
     return np.arange(scalar(start), scalar(limit), scalar(step)).astype(start.dtype)
 
 
-def _range_grown(arrays: Arrays) -> tuple[int, int]:
+def _range_grown(attributes: dict[str, Any], arrays: Arrays) -> tuple[int, int]:
     start, limit, step = map(scalar, arrays)
     return max(0, ceil((limit - start) / step)), 8
 

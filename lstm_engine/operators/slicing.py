@@ -300,7 +300,7 @@ def _pad_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     return repeatable(pad_by_index, pad_by_index_again)
 
 
-def _pad_grown(arrays: Arrays) -> tuple[int, int]:
+def _pad_grown(attributes: dict[str, Any], arrays: Arrays) -> tuple[int, int]:
     x, pads = arrays[0], numbers_in(arrays[1])
     given = arrays[3] if len(arrays) > 3 else None
     axes = range(x.ndim) if given is None else [axis % x.ndim for axis in numbers_in(given)]

@@ -30,11 +30,15 @@ REQUIRED = object()     # the default of an attribute that has none
 
 @dataclass(frozen=True)
 class Attribute:
-    """An attribute: its type (tuple: of ints), its default, and the values that are supported, () for all."""
+    """An attribute: its type (tuple: of ints), its default, and the values that are supported, () for all.
+
+    says_type: whether it is the number of the type of what the operator makes.
+    """
 
     kind: type
     default: Any = REQUIRED
     choices: tuple[Any, ...] = ()
+    says_type: bool = False
 
     def takes(self, value: Any) -> bool:
         """Whether a value is of the right type."""
@@ -70,7 +74,7 @@ class OperatorSpec:
 
     work, scratch: nanoseconds an element, where that is not about 1; arrays of float64 of the result's size that are
     made on the way. combines: it makes more than its inputs have also where those are all of one shape. grown: how many
-    elements it makes, for results of any size; with `grown_by_attributes` what gives that function, of those.
+    elements it makes, for results of any size.
     sized_by: the inputs whose numbers say what shape the result has. needs: bytes and work where the above does not
     tell (`costs`).
     """
@@ -96,24 +100,18 @@ class OperatorSpec:
     work: int = 1
     scratch: int = 0
     combines: bool = False
-    grown: Grown | Callable[[dict[str, Any]], Grown] | None = None
-    grown_by_attributes: bool = False
+    grown: Grown | None = None
     sized_by: tuple[int, ...] = ()
     needs: Needs | None = None
 
     def need_for(self, attributes: dict[str, Any], arrays: Arrays, made: Sequence[Value]) -> Need:
         """What it takes to make these results of these inputs. made: not looked at where `grown` tells."""
-        grown = self.grown_by(attributes)
-        if grown is not None:
-            count, itemsize = grown(arrays)
+        if self.grown is not None:
+            count, itemsize = self.grown(attributes, arrays)
             return Need(count * (itemsize + 8 * self.scratch), count * self.work)
         if self.needs is not None:
             return self.needs(attributes, arrays, made)
         return need_of(arrays, made, self.work, self.scratch)
-
-    def grown_by(self, attributes: dict[str, Any]) -> Grown | None:
-        """`grown` of a node with these attributes."""
-        return self.grown(attributes) if self.grown_by_attributes else self.grown       # type: ignore
 
     def moves_only(self, position: int) -> bool:
         """Whether the elements of an input are only moved about."""

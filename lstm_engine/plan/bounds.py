@@ -82,12 +82,12 @@ class Bounds:
         """The kernel of a node. One that makes a size of numbers looks at them in every run, recorded ones too."""
         if not isinstance(node, Operator) or node.name not in self.sized:
             return kernel
-        grown = OPERATORS[node.op_type].grown_by(operator_attributes(node))
+        grown, attributes = OPERATORS[node.op_type].grown, operator_attributes(node)
         if grown is None:
             return kernel
 
         def look_first(*inputs: Any) -> Any:
-            count, itemsize = grown(inputs)
+            count, itemsize = grown(attributes, inputs)
             given = sum(x.nbytes for x in inputs if x is not None)
             self.check_memory(f"the results of {label(node)}", count * itemsize, given)
             return kernel(*inputs)

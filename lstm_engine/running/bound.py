@@ -28,15 +28,17 @@ class BoundRun:
     """A plan bound to the shapes of its inputs and to threads: what was found out about such runs.
 
     within: whether they keep to the limits. left: recordings that may still be made of them, None before the first run.
-    idle: recordings that no call is using.
+    idle: recordings that no call is using. missed: how many more of them took another branch than the call they were
+    tried for than took the same.
     """
 
-    __slots__ = ("idle", "key", "left", "within")
+    __slots__ = ("idle", "key", "left", "missed", "within")
 
     def __init__(self, key: _Key) -> None:
         self.key = key
         self.within = False
         self.left: int | None = None
+        self.missed = 0
         self.idle: list[Recording] = []
 
 
@@ -50,6 +52,8 @@ class Runner:
     MOST_BYTES = 4 << 20        # of a recording: with larger values calling is not what takes the time
     MOST_RECORDINGS = 8
     MOST_BOUND = 64
+    MOST_TRIED = 2              # recordings in a call: an If has two ways
+    MOST_MISSED = 16            # then its runs go step by step: what is begun in vain costs more than it saves
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -111,17 +115,22 @@ class Runner:
                 return None
         others: list[Recording] = []        # of runs that took another branch
         try:
-            while True:
-                recording = self._idle(bound) or self._record(bound, values, threads)
+            while len(others) < self.MOST_TRIED:
+                # That used last; then the one that has waited longest.
+                recording = self._idle(bound, 0 if others else -1) or self._record(bound, values, threads)
                 if recording is None:
                     return None
                 try:
                     results = recording(values)
                 except OtherBranch:
                     others.append(recording)
+                    bound.missed += 1
                     continue
+                if bound.missed:
+                    bound.missed -= 1
                 self._keep(bound, recording)
                 return results
+            return None
         except Unrepeatable:
             self._give_up(bound)
             return None
@@ -130,11 +139,13 @@ class Runner:
         finally:
             for recording in others:
                 self._keep(bound, recording, last=False)
+            if bound.missed > self.MOST_MISSED:
+                self._give_up(bound)
 
-    def _idle(self, bound: BoundRun) -> Recording | None:
+    def _idle(self, bound: BoundRun, at: int) -> Recording | None:
         """A recording that no call is using, for this one alone."""
         try:
-            recording = bound.idle.pop()
+            recording = bound.idle.pop(at)
         except IndexError:
             return None
         self._recordings.pop(id(recording), None)

@@ -58,7 +58,8 @@ def constants(graph: Graph) -> list[float | np.ndarray]:
     features = {value.shape[-1] for value in graph.inputs if value.shape and isinstance(value.shape[-1], int)}
     found: dict[bytes, float | np.ndarray] = {}
     for array in _arrays(graph):
-        if array.dtype.kind != "f" or not array.size or not np.isfinite(array).all():     # whole numbers: see `_met`
+        array = np.abs(array) if array.dtype.kind == "u" else array
+        if array.dtype.kind not in "fiu" or not array.size or not np.isfinite(array).all():
             continue
         if not _FIRST_WITH_CONSTANTS <= float(np.abs(array).max()) <= _LAST_WITH_CONSTANTS:
             continue
@@ -75,7 +76,12 @@ def constants(graph: Graph) -> list[float | np.ndarray]:
 
 
 def _arrays(graph: Graph) -> Iterator[np.ndarray]:
+    """What a floating-point input, or what is made of one, meets."""
+    reached = {value.name for value in graph.inputs if value.dtype.startswith("float")}
     for node in graph.nodes:
+        if reached.isdisjoint(node.inputs):
+            continue
+        reached.update(filter(None, node.outputs))
         if isinstance(node, Operator) and OPERATORS[node.op_type].meets:
             for array in node.constants.values():
                 yield array
@@ -121,12 +127,14 @@ def _array(graph: Graph, value: Value, shape: tuple[int, ...], steps: int | None
         return _mask(shape, family, rng)
     if steps is not None:
         return _lengths(shape, steps, family, rng).astype(value.dtype)
-    count = _vocabulary(graph, value)
-    if count is None and len(met := _met(graph, value)):
-        return np.asarray(met[_ids(shape, len(met), family, rng)], value.dtype)
-    if count is None:                                   # it may be an index: of a step or a row where there is one axis
-        count = 256 if value.dtype == "uint8" else _ANY_WHOLE if len(shape) > 1 else min((_ANY_WHOLE, *sizes.values()))
-    return _ids(shape, min(max(count, 1), np.iinfo(value.dtype).max + 1), family, rng).astype(value.dtype)
+    count, most = _vocabulary(graph, value), np.iinfo(value.dtype).max + 1
+    if count is not None:
+        return _ids(shape, min(max(count, 1), most), family, rng).astype(value.dtype)
+    # It may be an index: of a step or a row where there is one axis.
+    count = 256 if value.dtype == "uint8" else _ANY_WHOLE if len(shape) > 1 else min((_ANY_WHOLE, *sizes.values()))
+    usual = np.arange(min(max(count, 1), most)).astype(value.dtype)
+    numbers = np.concatenate([usual, np.setdiff1d(_met(graph, value), usual)])
+    return np.asarray(numbers[_ids(shape, len(numbers), family, rng)])
 
 
 def _floats(shape: tuple[int, ...], family: Family, rng: np.random.Generator) -> np.ndarray:
@@ -202,7 +210,7 @@ def _met(graph: Graph, value: Value) -> np.ndarray:
         if spec.elementwise or spec.view:
             reached.update(node.outputs)
     near = {number + step for number in found for step in (-1, 0, 1)}
-    return np.array(sorted(number for number in near if limits.min <= number <= limits.max), np.int64)
+    return np.array(sorted(number for number in near if limits.min <= number <= limits.max), value.dtype)
 
 
 def _vocabulary(graph: Graph, value: Value) -> int | None:

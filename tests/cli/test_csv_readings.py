@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from lstm_engine import graph as g
 from lstm_engine.cli.arguments import UsageError
 from lstm_engine.cli.csv_sequences import read_csv
 from lstm_engine.cli.csv_text import CsvOptions
+from lstm_engine.graph.nodes import DTYPES
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "real"
 ONE, TWO = g.Value("x", ("batch", "time", 1)), g.Value("x", ("batch", "time", 2))
@@ -117,6 +119,12 @@ def test_readings(text, value, options, sequences, labels, told):
     if "missing" in options:
         found = [[[None if np.isnan(cell) else cell for cell in step] for step in row] for row in found]
     assert (found, found_labels, found_told) == (sequences, labels, told)
+
+
+@pytest.mark.parametrize("dtype", [dtype for dtype in DTYPES if "int" in dtype])
+def test_ids_of_every_type(dtype):
+    found, _, _ = read("4,8,15\n16\n", replace(IDS, dtype=dtype))
+    assert found == [[4, 8, 15], [16]]
 
 
 @pytest.mark.parametrize(("text", "value", "options", "typed"), [

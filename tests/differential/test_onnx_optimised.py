@@ -196,7 +196,13 @@ def test_single_operators(source: Any, feeds: dict[str, np.ndarray]) -> None:
         np.testing.assert_allclose(ours, array, rtol=1e-5, atol=5e-6)
 
 
+def attention_of(batch: int, **others: np.ndarray) -> Case:
+    names = ("mask", "past", "addend")
+    return own("Attention", floats(batch, 4, 6), WEIGHT, BIAS, *(others.get(name) for name in names), num_heads=2)
+
+
 X = floats(2, 4, 6)
+ONE = X[:1]
 WEIGHT, BIAS = floats(6, 24), floats(24)
 
 
@@ -225,9 +231,35 @@ WEIGHT, BIAS = floats(6, 24), floats(24)
     (own("MultiHeadAttention", X, X, X, BIAS, num_heads=2), le.UnsupportedError, "input 'bias' is not supported"),
     (own("MultiHeadAttention", X, X, X[..., None], num_heads=2), le.UnsupportedError, "packed keys and values"),
     (own("SkipLayerNormalization", X, X, X[0, 0], outputs="o mean"), le.UnsupportedError, "its outputs 1 and 2"),
+    # What NumPy would broadcast the first input to, and ONNX Runtime does not.
+    (own("SkipLayerNormalization", ONE, X, floats(6)), le.FormatError, "elements cannot take the shape [1, 4, 6]"),
+    (own("SkipSimplifiedLayerNormalization", ONE, X, floats(6)), le.FormatError, "cannot take the shape [1, 4, 6]"),
+    (own("SkipLayerNormalization", X, X, floats(3, 1, 6)), le.FormatError, "do not fit"),
+    (own("BiasGelu", floats(2, 1), floats(4)), le.FormatError, "8 elements cannot take the shape [2, 1]"),
+    (own("FusedConv", ONE, floats(3, 4, 3), None, floats(2, 3, 4)), le.FormatError, "cannot take the shape [1, 3, 4]"),
+    (attention_of(1, mask=np.ones((3, 4), np.int32)), le.FormatError, "cannot take the shape [1, 2, 4, 4]"),
+    (attention_of(1, addend=floats(3, 2, 4, 4)), le.FormatError, "cannot take the shape [1, 2, 4, 4]"),
+    (own("MultiHeadAttention", ONE, X, X, num_heads=2), le.FormatError, "cannot take the shape [1, 2, 4, 3]"),
 ])
 def test_refused(case: Case, error: type[Exception], message: str) -> None:
     source, feeds = case
     with pytest.raises(error) as caught:
         le.convert(source).predict(feeds)
     assert message in str(caught.value)
+
+
+def test_sizes_that_may_be_larger_are_refused() -> None:
+    """Of two batches that come with a run nobody knows which is larger, unless they are said to be one."""
+    def skipped(batch: str) -> Any:
+        nodes = [node("SkipLayerNormalization", "x skip scale", "o", domain=MICROSOFT)]
+        return model(nodes, {"x": ("batch", 4, 6), "skip": (batch, 4, 6)}, "o", {"scale": floats(6)},
+                     domains={MICROSOFT: 1})
+
+    with pytest.raises(le.UnsupportedError, match=r"sizes \[other, 4, 6\] beside one of \[batch, 4, 6\], which may be "
+                                                  "smaller; say what 'batch' is"):
+        le.convert(skipped("other"))
+    source = skipped("batch")
+    engine = le.convert(source)
+    wanted = runtime_outputs(source, {"x": X, "skip": X})["o"]
+    # Sums of a few float32 near 1, in another order.
+    np.testing.assert_allclose(engine.predict({"x": X, "skip": X}, batch_size=1), wanted, rtol=1e-5, atol=5e-6)

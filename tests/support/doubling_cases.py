@@ -90,6 +90,25 @@ def _(n: int) -> Graph:
     return chain(n, lambda name, x, y: Operator(name=name, inputs=(x,), outputs=(y,), op_type="Erf"))
 
 
+@lstm("choices on one condition", 60)
+def _(n: int) -> Graph:
+    sizes = tuple(Value(f"x{i}", (f"d{i}", 4)) for i in range(n))
+    nodes: list[Operator] = []
+    for i in range(n):
+        nodes += [Operator(name=f"e{i}", inputs=(f"x{i}",), outputs=(f"e{i}",), op_type="Exp"),
+                  Operator(name=f"i{i}", inputs=("go", f"e{i}", f"x{i}"), outputs=(f"y{i}",), op_type="If")]
+    return Graph((Value("go", (), "bool"), *sizes), tuple(nodes), tuple(f"y{i}" for i in range(n)))
+
+
+@lstm("choices one behind the other", 60)
+def _(n: int) -> Graph:
+    nodes: list[Operator] = []
+    for i in range(n):
+        nodes += [Operator(name=f"e{i}", inputs=(f"v{i}",), outputs=(f"e{i}",), op_type="Exp"),
+                  Operator(name=f"i{i}", inputs=("go", f"e{i}", f"v{i}"), outputs=(f"v{i + 1}",), op_type="If")]
+    return Graph((Value("go", (), "bool"), *X), tuple(nodes), (f"v{n}",))
+
+
 @lstm("inputs of one operator", 200)
 def _(n: int) -> Graph:
     inputs = tuple(Value(f"x{i}", ("batch", 4)) for i in range(n))

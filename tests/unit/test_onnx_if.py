@@ -87,6 +87,27 @@ def test_each_call_takes_its_branch(tmp_path: Path) -> None:
     np.testing.assert_allclose(wide.predict(feeds[0]), made.predict(feeds[0]), rtol=0, atol=TOLERANCE)
 
 
+def test_runs_that_go_every_way_are_not_begun_in_vain() -> None:
+    """Five conditions have 32 ways: more recordings would be tried than one could match."""
+    nodes, last = [node("ReduceSum", "x", "t", keepdims=0)], "x"
+    for i, function in enumerate(("Sin", "Cos", "Tan", "Sinh", "Neg")):
+        then = branch([node("Exp", last, f"p{i}"), node("Tanh", f"p{i}", f"q{i}")], f"q{i}")
+        nodes += [node(function, "t", f"t{i}"), node("Greater", f"t{i} zero", f"c{i}"),
+                  choice(f"c{i}", f"y{i}", then, branch([node("Neg", last, f"r{i}")], f"r{i}"), f"if{i}")]
+        last = f"y{i}"
+    source = model(nodes, {"x": (4,)}, last, {"zero": np.float32(0)})
+    made = le.convert(source)
+    for seed in range(80):
+        x = 3 * np.random.default_rng(seed).standard_normal(4).astype(np.float32)
+        wanted = runtime_outputs(source, {"x": x})[last]
+        np.testing.assert_allclose(made.predict(x), wanted, rtol=TOLERANCE, atol=TOLERANCE)
+    assert made._runner.recordings() == 0
+    two = le.convert(two_layers())
+    for i in range(80):
+        two.predict({"x": normal(3, 6, 4), "sr": np.array((16000, 8000)[i % 2])})
+    assert two._runner.recordings() == 2
+
+
 def test_what_is_not_taken_is_not_run() -> None:
     """A look-up past the end of its table, in the branch of other inputs."""
     source = by_rate(branch([node("Gather", "table ids", "a")], "a"), branch([node("Cast", "ids", "b", to=1),
@@ -207,6 +228,16 @@ def test_branches_that_do_not_fit(then: list, otherwise: list, said: str) -> Non
         imported(source)
 
 
+def test_what_an_if_holds_beside_its_branches_is_refused() -> None:
+    source = by_rate(branch([node("Relu", "x", "a")], "a"), branch([node("Tanh", "x", "b")], "b"))
+    source.graph.node[1].attribute.add(name="once", type=2, i=1)
+    with pytest.raises(le.UnsupportedError, match="attribute 'once' is not supported; supported: else_branch"):
+        imported(source)
+    given = graph([node("Relu", "x", "a")], {"x": ("batch", "time", 4)}, "a")
+    with pytest.raises(le.FormatError, match="a branch takes no inputs, but one has 'x'"):
+        imported(by_rate(given, branch([node("Tanh", "x", "b")], "b")))
+
+
 def test_a_condition_of_several_values() -> None:
     source = model([node("Greater", "x zero", "c"), choice("c", "y", branch([node("Relu", "x", "a")], "a"),
                    branch([node("Tanh", "x", "b")], "b"))], {"x": ("n",)}, "y", {"zero": np.float32(0)})
@@ -228,10 +259,39 @@ def chain(depth: int) -> Graph:
     return Graph((Value("x", ()),), tuple(nodes), (last,))
 
 
-def test_depth_is_bounded() -> None:
-    validate(chain(MOST_NESTED))
-    with pytest.raises(le.UnsupportedError, match="more than 32 deep"):
-        validate(chain(MOST_NESTED + 1))
+@pytest.mark.parametrize("depth", [MOST_NESTED, MOST_NESTED + 1, 100])
+def test_guards_are_no_longer_than_they_may_be(depth: int) -> None:
+    made = le.Model(chain(depth))
+    assert max(map(len, guards(made.graph))) == MOST_NESTED
+    for x in (np.float32(2), np.float32(-2)):
+        np.testing.assert_allclose(made.predict(x), np.exp(x) if x > 0 else x, rtol=1e-6)
+
+
+def test_many_branches_one_behind_the_other() -> None:
+    nodes, last = [], "x"
+    tensors = {f"at{i}": np.float32(i / 30 - 1) for i in range(60)}
+    for i in range(60):
+        nodes += [node("Greater", f"a at{i}", f"c{i}"),
+                  choice(f"c{i}", f"y{i}", branch([node("Add", f"{last} at{i}", f"p{i}")], f"p{i}"),
+                         branch([node("Tanh", last, f"q{i}")], f"q{i}"), f"if{i}")]
+        last = f"y{i}"
+    source = model(nodes, {"x": ("batch", 4), "a": ()}, last, tensors)
+    made = le.convert(source)
+    for a in (-2, 0, 0.31, 2):
+        agrees(source, made, {"x": normal(2, 4), "a": np.array(a, np.float32)})
+
+
+def test_branches_are_bounded() -> None:
+    """By what telling each of them of sizes costs."""
+    count = 1100
+    nodes = [Operator(name=f"{kind}{i}", inputs=("x", "") if kind == "c" else ("x",), outputs=(f"{kind}{i}",),
+                      op_type={"c": "Greater", "p": "Exp", "q": "Neg"}[kind],
+                      constants={1: np.array(i, np.float32)} if kind == "c" else {})
+             for i in range(count) for kind in "cpq"]
+    nodes += [Operator(name=f"i{i}", inputs=(f"c{i}", f"p{i}", f"q{i}"), outputs=(f"i{i}",), op_type="If")
+              for i in range(count)]
+    with pytest.raises(le.UnsupportedError, match="branches, too many for its nodes"):
+        validate(Graph((Value("x", ()),), tuple(nodes), tuple(f"i{i}" for i in range(count))))
 
 
 def test_what_stands_before_its_condition_is_run_in_any_case() -> None:

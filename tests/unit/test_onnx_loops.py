@@ -143,6 +143,17 @@ def test_bodies_that_do_not_fit(inside: Any, said: str) -> None:
         imported(looped(inside))
 
 
+def test_what_a_loop_holds_beside_its_body_is_refused() -> None:
+    source = looped(power())
+    source.graph.node[0].attribute.add(name="unroll", type=2, i=1)
+    with pytest.raises(UnsupportedError, match="attribute 'unroll' is not supported; supported: body"):
+        imported(source)
+    inside = power()
+    inside.input[1].name = "i"
+    with pytest.raises(FormatError, match="two inputs of its body have one name"):
+        imported(looped(inside))
+
+
 def test_turns_are_bounded() -> None:
     with pytest.raises(UnsupportedError, match="more than 20000 nodes, loops written out"):
         imported(looped(power(), 10**9))

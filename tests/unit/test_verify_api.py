@@ -277,3 +277,21 @@ def test_a_file_of_ours_by_another_name_is_not_weights_alone(tmp_path):
     path = made.path.rename(tmp_path / "m.safetensors")
     report = le.verify(le.convert(path), path, steps=[3])
     assert report.code == 3 and "m.safetensors is a .lstm file" in str(report.unchecked) and not report.remarks
+
+
+def test_whole_numbers_that_a_graph_compares_with_are_tried(tmp_path):
+    """A rate: it, its neighbours, and numbers that are nothing to it. No float is made near it: none meets it."""
+    path = write(tmp_path / "rate.onnx",
+                 [("Equal", ["sr", "rate"], ["is"], {}), ("Where", ["is", "x", "zero"], ["y"], {})],
+                 [("x", FLOAT, [None, 3]), ("sr", INT64, [])], [("y", FLOAT, [None, 3])],
+                 {"rate": np.array(16000), "zero": np.float32(0)})
+    graph, rng = le.convert(path).graph, np.random.default_rng(0)
+    drawn = {int(made_up.random_inputs(graph, 12, 12, rng)["sr"]) for _ in range(300)}
+    assert {0, 1, 9, 15999, 16000, 16001} <= drawn
+    assert made_up.constants(graph) == []
+
+
+def test_whole_numbers_that_a_float_meets_behind_a_cast(tmp_path):
+    path = write(tmp_path / "ticks.onnx", [("Cast", ["x"], ["i"], {"to": INT64}), ("Less", ["i", "late"], ["y"], {})],
+                 [("x", FLOAT, [None, 3])], [("y", 9, [None, 3])], {"late": np.array(1_700_000)})
+    assert made_up.constants(le.convert(path).graph) == [1_700_000]

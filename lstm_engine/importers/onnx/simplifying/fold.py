@@ -13,7 +13,7 @@ import numpy as np
 
 from ....errors import ArgumentError, FormatError, UnsupportedError
 from ....graph.names import Names
-from ....graph.nodes import Dim, Operator, Value
+from ....graph.nodes import Dim, Operator, Shape, Value
 from ....operators import OPERATORS, operator_attributes, operator_shapes, run_operator, supported_operators
 from ....operators.older import FORMS, modern
 from ....operators.shape_rules import same_size
@@ -41,7 +41,7 @@ class Folded:
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     zeros: set[str] = field(default_factory=set)        # values that are 0 everywhere, whatever their size
     outputs: dict[str, str] = field(default_factory=dict)
-    of_one_rank: list[str] = field(default_factory=list)        # each If of which one branch is there, and that branch
+    of_one_rank: dict[str, None] = field(default_factory=dict)  # each If of which one branch is there, once
     half_outputs: frozenset[str] = frozenset()          # outputs to be float16, after the pass of `half`
     opset: int = 0
     producer: str = ""
@@ -98,7 +98,13 @@ class _Walk:
         return self.out.constants.get(name)
 
     def rank(self, name: str) -> int:
-        return len(self.value(name).shape)
+        return len(self.shape(name))
+
+    def shape(self, name: str) -> Shape:
+        return self.value(name).shape
+
+    def open_sizes(self) -> frozenset[str]:
+        return frozenset(dim for value in self.model.graph.inputs for dim in value.shape if isinstance(dim, str))
 
     def dtype(self, name: str) -> str:
         return self.value(name).dtype
@@ -123,7 +129,7 @@ class _Walk:
         return self.aliases.get(name, name)
 
     def note_one_rank(self, sentence: str) -> None:
-        self.out.of_one_rank.append(sentence)
+        self.out.of_one_rank[sentence] = None
 
     # The walk.
 

@@ -17,7 +17,11 @@ from ....errors import FormatError, UnsupportedError
 from ....graph.nodes import Value
 from ..model import OnnxGraph, OnnxNode
 
-TAKEN_IN = ("If", "Loop", "Scan")
+# The nodes, and the attributes that each may have.
+TAKEN_IN = {
+    "If": {"then_branch", "else_branch"}, "Loop": {"body"},
+    "Scan": {"body", "num_scan_inputs", "scan_input_axes", "scan_input_directions", "scan_output_axes",
+             "scan_output_directions"}}
 SETTLE = ("where the inputs that it comes from always have one value or shape, give it: spec={'fixed': {input: value}} "
           "or spec={'shapes': {input: [sizes]}}")
 
@@ -58,6 +62,9 @@ class Walk(Protocol):
 
 def take_in(walk: Walk, node: OnnxNode, scope: Scope, depth: int) -> None:
     """Give the outputs of an If, Loop or Scan their meaning. Raises FormatError, UnsupportedError."""
+    if unknown := sorted(node.attributes.keys() - TAKEN_IN[node.op]):
+        raise UnsupportedError(f"{node.label}: attribute {unknown[0]!r} is not supported; "
+                               f"supported: {', '.join(sorted(TAKEN_IN[node.op]))}")
     {"If": _if, "Loop": _loop, "Scan": _scan}[node.op](walk, node, scope, depth)
 
 
@@ -86,6 +93,8 @@ def _branch(walk: Walk, node: OnnxNode, branch: OnnxGraph, scope: Scope, depth: 
     """Take in the nodes of a branch; the values that it makes."""
     if len(branch.outputs) < len(node.outputs):
         raise FormatError(f"{node.label}: its branch makes {len(branch.outputs)} of {len(node.outputs)} outputs")
+    if branch.inputs:
+        raise FormatError(f"{node.label}: a branch takes no inputs, but one has {branch.inputs[0].name!r}")
     inner = Scope(scope)
     walk.own(branch, inner)
     walk.nodes(branch.nodes, branch.outputs, inner, depth)
@@ -176,6 +185,8 @@ def _turns(walk: Walk, node: OnnxNode, scope: Scope, depth: int, states: Sequenc
                           f"does not fit its {len(node.inputs)} inputs and {len(node.outputs)} outputs")
     if not all(states):
         raise FormatError(f"{node.label}: a value that goes from turn to turn is left out")
+    if len({value.name for value in body.inputs}) < inputs:
+        raise FormatError(f"{node.label}: two inputs of its body have one name")
     own = Scope(scope)
     walk.own(body, own)                     # once, whatever the number of turns
     return _Turns(walk, node, body, own, depth, list(states), [[] for _ in range(more)])
