@@ -63,16 +63,20 @@ def listed(value: Any, what: str) -> list[Any]:
 
 
 def path_text(value: Any, what: str) -> str:
-    """A path as a str. Numbers, which the system would take for open files, are none."""
+    """A path as a str. Numbers, which the system would take for open files, are none; an empty one, which pathlib takes
+    for the folder that one is in, is an ArgumentError."""
     if isinstance(value, PurePath):                     # it cannot raise: what does is a signal's handler
         return str(value)
     try:
-        return os.fsdecode(value)
+        text = os.fsdecode(value)
     except MemoryError:
         raise
     except Exception:                                   # TypeError, or what the caller's own class raises
         raise ArgumentTypeError(f"{what}: expected the path of a file (str or os.PathLike), "
                                 f"not {type(value).__name__}") from None
+    if not text:
+        raise ArgumentError(f"{what}: an empty path")
+    return text
 
 
 def one_line(text: str) -> str:

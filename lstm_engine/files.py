@@ -23,6 +23,8 @@ _KINDS = {stat.S_IFDIR: (errno.EISDIR, "a folder"), stat.S_IFIFO: (errno.EINVAL,
           stat.S_IFBLK: (errno.EINVAL, "a device")}
 
 
+HEAD_BYTES = 4096           # of a file, by which its kind is told
+
 # What is said of a file that ends before it should.
 CUT = "the file is truncated; fetch or copy it again"
 

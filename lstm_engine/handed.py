@@ -99,4 +99,5 @@ def _name(source: Any) -> str:
         name = source.name
     except Exception:                       # most have none, and one of the caller's own may raise anything
         name = None
-    return name if isinstance(name, str) and name else f"<{type(source).__name__}>"
+    # As a plain str: a class of the caller's own could raise whenever it is asked something.
+    return isinstance(name, str) and str.__str__(name) or f"<{type(source).__name__}>"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .arguments import path_text
 from .entry import entry
 from .errors import ArgumentError, ArgumentTypeError, AssumptionWarning, FileError
-from .files import Held, ModelFile, first_bytes
+from .files import HEAD_BYTES, Held, ModelFile, first_bytes
 from .limits import Limits, check_size, checked_limits
 from .model import Model, handed_over
 from .notes import notes
@@ -21,8 +21,6 @@ from .types import Dtype, Gemm, ModelSource, PoolReading
 
 if TYPE_CHECKING:
     from .importers import ImportOptions
-
-HEAD_BYTES = 4096           # of a file, by which its kind is told
 
 
 @entry
@@ -38,32 +36,31 @@ def load(path: ModelSource, *, gemm: Gemm = "packed", dtype: Dtype | None = None
     `convert` raises.
     """
     limits = checked_limits(limits)
-    source = _opened(path, limits, "load")
-    if not isinstance(source, (Path, Held)):
-        raise ArgumentTypeError("load: expected a path (str or os.PathLike), bytes or an open binary file, not "
-                                f"{type(path).__name__}; convert takes live models")
-    if _is_own(source):
+    source = _file(path, limits, "load", "; convert takes live models")
+    if is_own(source):
         return _own(source, gemm, dtype, limits, () if data_folder is None else ("data_folder",))
     from .importers import ImportOptions
 
-    return _converted(source, ImportOptions(data_folder=_path(data_folder, "data_folder")), gemm, dtype, limits)
+    options = ImportOptions(data_folder=_path(data_folder, "data_folder"), limits=limits)
+    return _converted(source, options, gemm, dtype, limits)
 
 
 @entry
 def convert(source: Any, *, gemm: Gemm = "packed", dtype: Dtype | None = None,
             spec: Mapping[str, Any] | str | os.PathLike[str] | None = None, pool: PoolReading | None = None,
             activations: Mapping[str, str] | None = None, order: Sequence[str] | None = None,
-            example_inputs: Any = None, weights: str | os.PathLike[str] | None = None,
+            example_inputs: Any = None, weights: ModelSource | None = None,
             data_folder: str | os.PathLike[str] | None = None, limits: Limits | None = None) -> Model:
     """A model from a checkpoint of another framework, or from a live keras.Model, torch.nn.Module or onnx.ModelProto.
 
     source: a path (.keras, .h5, .json, .pt, .pth, .pt2, .safetensors, .onnx, .npz; a .lstm file is loaded), the bytes
         of such a file or an open binary file (as in `load`), or a live model.
-    weights: the file of a model's arrays, where `source` is the JSON of a Keras model (`to_json()`, `get_config()`);
-        found beside it where only one is called like it (model.json, model.weights.h5 or model.h5).
-    data_folder: where the external data of an ONNX model lies, if not in the folder of its file. Links among the data
-        are followed into this folder, that of the model, and where the model's file is a link itself, the one it leads
-        into (as in Hugging Face's cache), and nowhere else.
+    weights: the file of a model's arrays (a path, bytes or an open file), where `source` is the JSON of a Keras model
+        (`to_json()`, `get_config()`); found beside it where only one is called like it (model.json, model.weights.h5 or
+        model.h5).
+    data_folder: where the external data of an ONNX model is looked for before the folder of its file. Links among the
+        data are followed into this folder, that of the model, and where the model's file is a link itself, the one it
+        leads into (as in Hugging Face's cache), and nowhere else.
     example_inputs: the arguments of a torch module's forward, of at least 2 rows and 2 steps: it is traced on them by
         torch.export, and the model is then compared with the module on other inputs and sizes; sizes that torch fixes
         are fixed in `inputs`, and a warning names them (docs/programs.md).
@@ -81,13 +78,15 @@ def convert(source: Any, *, gemm: Gemm = "packed", dtype: Dtype | None = None,
     """
     from .importers import ImportOptions
 
-    options = ImportOptions(pool=pool, spec=spec, activations=activations, order=order,
-                            example_inputs=example_inputs,
-                            weights=_path(weights, "weights"), data_folder=_path(data_folder, "data_folder"))
     limits = checked_limits(limits)
+    given: dict[str, Any] = {
+        "pool": pool, "spec": spec, "activations": activations, "order": order, "example_inputs": example_inputs,
+        "weights": None if weights is None else _file(weights, limits, "weights"),
+        "data_folder": _path(data_folder, "data_folder")}
     source = _opened(source, limits, "convert")
-    if isinstance(source, (Path, Held)) and _is_own(source):
-        return _own(source, gemm, dtype, limits, [name for name, value in vars(options).items() if value is not None])
+    if isinstance(source, (Path, Held)) and is_own(source):
+        return _own(source, gemm, dtype, limits, [name for name, value in given.items() if value is not None])
+    options = ImportOptions(**given, limits=limits)
     return _converted(source, options, gemm, dtype, limits)
 
 
@@ -107,6 +106,15 @@ def _own(source: ModelFile, gemm: Gemm, dtype: Dtype | None, limits: Limits, giv
     return Model(handed_over(format.load(source)), gemm=gemm, dtype=dtype, limits=limits)
 
 
+def _file(source: Any, limits: Limits, what: str, advice: str = "") -> ModelFile:
+    """What a caller hands over as a file, and not as a live model. Raises as `_opened`."""
+    opened = _opened(source, limits, what)
+    if not isinstance(opened, (Path, Held)):
+        raise ArgumentTypeError(f"{what}: expected a path (str or os.PathLike), bytes or an open binary file, not "
+                                f"{type(source).__name__}{advice}")
+    return opened
+
+
 def _opened(source: Any, limits: Limits, what: str) -> Any:
     """What a caller hands over: a Path, a Held for bytes and open files; a live model, which `convert` takes, as it is.
 
@@ -114,10 +122,7 @@ def _opened(source: Any, limits: Limits, what: str) -> Any:
     not begin as a model does.
     """
     if isinstance(source, (str, os.PathLike)):
-        text = path_text(source, what)
-        if not text:
-            raise ArgumentError(f"{what}: an empty path; expected the path of a model's file")
-        return Path(text)
+        return Path(path_text(source, what))
     from . import handed
 
     if handed.is_bytes(source):
@@ -132,13 +137,13 @@ def _opened(source: Any, limits: Limits, what: str) -> Any:
 
 def _check_begin(begin: Held) -> None:
     """Raise FormatError for the first bytes of a file that no reader knows."""
-    if not _is_own(begin):
+    if not is_own(begin):
         from .importers import importer_of
 
         importer_of(begin, begin.data)
 
 
-def _is_own(path: ModelFile) -> bool:
+def is_own(path: ModelFile) -> bool:
     """Whether a file is called as ours are, or begins as they do. Raises FileError; FormatError or UnsupportedError for
     one that is called so and is something else."""
     from .format.header import begins_so

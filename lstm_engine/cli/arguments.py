@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .console import note
 from .limit_arguments import limits_of
-from .values import layer_activation, model_path, names
+from .values import layer_activation, names, path
 
 if TYPE_CHECKING:
     from ..importers import ImportOptions
@@ -39,21 +39,21 @@ def add_readings(parser: argparse.ArgumentParser) -> None:
 
 
 def add_spec(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--spec", type=Path, metavar="JSON",
+    parser.add_argument("--spec", type=path, metavar="JSON",
                         help="the layers of a file of weights alone (docs/spec.md)")
-    parser.add_argument("--weights", type=Path, metavar="H5",
+    parser.add_argument("--weights", type=path, metavar="H5",
                         help="the arrays of a Keras model whose own file is JSON (default: the file called like it)")
     add_data_folder(parser)
 
 
 def add_data_folder(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data-folder", type=Path, metavar="DIR",
-                        help="where an ONNX model's external data lies, or links to it lead (default: its folder)")
+    parser.add_argument("--data-folder", type=path, metavar="DIR",
+                        help="where an ONNX model's external data is looked for first, or where links to it lead")
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """MODEL and how it is to compute."""
-    parser.add_argument("model", type=model_path, metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument("model", type=path, metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("--dtype", choices=DTYPES, help="compute in this type (default: the weights')")
     parser.add_argument("--gemm", choices=GEMMS, default="packed",
                         help="what multiplies matrices: our kernels, or a BLAS (default: packed)")
@@ -64,17 +64,17 @@ def open_model(arguments: argparse.Namespace, say: bool = True) -> Model:
 
     say: tell on stderr what a conversion assumed.
     """
-    from ..loading import convert, load
+    from ..loading import convert, is_own, load
 
     limits = limits_of(arguments)
-    if is_lstm(arguments.model):
+    if is_own(arguments.model):
         refuse_options(arguments)
         return load(arguments.model, gemm=arguments.gemm, dtype=arguments.dtype, limits=limits)
     said = import_options(arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)             # said below, in lines of the program's own
         model = convert(arguments.model, gemm=arguments.gemm, dtype=arguments.dtype, pool=said.pool, spec=said.spec,
-                        activations=said.activations, order=said.order, weights=said.weights,
+                        activations=said.activations, order=said.order, weights=getattr(arguments, "weights", None),
                         data_folder=said.data_folder, limits=limits)
     if say:
         say_assumptions(model)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .arguments import UsageError, add_model, add_readings, add_spec, open_model, print_json
 from .console import note, table
 from .limit_arguments import add_limits
-from .values import counts, positive, seed
+from .values import counts, path, positive, seed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=counts, default=[100], metavar="LIST", help="time steps (default: 100)")
     parser.add_argument("--threads", type=counts, metavar="LIST", help="(default: as info says)")
     parser.add_argument("--against", type=_frameworks, default=[], metavar="LIST", help="onnxruntime, keras, torch")
-    parser.add_argument("--source", type=Path, metavar="SRC", help="the checkpoint that they run (default: MODEL)")
+    parser.add_argument("--source", type=path, metavar="SRC", help="the checkpoint that they run (default: MODEL)")
     parser.add_argument("--seconds", type=positive, default=0.5, metavar="S",
                         help="to spend on each figure (default: %(default)s)")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of the inputs (default: %(default)s)")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from ..arguments import one_line
@@ -14,13 +15,13 @@ from ..files import open_regular
 from .arguments import DTYPES, UsageError, add_readings, add_spec, import_options, is_lstm, say_assumptions, say_notes
 from .console import note
 from .limit_arguments import add_limits, limits_of
-from .values import model_path
+from .values import path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", type=model_path, metavar="SRC",
+    parser.add_argument("source", type=path, metavar="SRC",
                         help="a checkpoint: .keras .h5 .json .pt .pth .pt2 .safetensors .onnx .npz")
-    parser.add_argument("-o", "--output", type=Path, metavar="OUT.lstm",
+    parser.add_argument("-o", "--output", type=path, metavar="OUT.lstm",
                         help="where to write (default: SRC with the ending .lstm, in its folder)")
     add_limits(parser, runs=False)
     add_readings(parser)
@@ -32,19 +33,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from ..importers import import_graph
     from ..limits import check_size
+    from ..loading import is_own
     from ..model import Model
     from .writing import keeping_what_is_read, refuse_to_replace
 
     target = arguments.output or _beside(arguments.source)
     if not is_lstm(target):
         raise UsageError(f"--output {target}: the name must end in .lstm")
-    if is_lstm(arguments.source):
+    if is_own(arguments.source):
         raise UsageError(f"{arguments.source} is a .lstm file already")
     limits = limits_of(arguments)
     check_size(str(arguments.source), limits)
     refuse_to_replace(target, {"SRC": arguments.source, "--spec": arguments.spec, "--weights": arguments.weights})
     with keeping_what_is_read(target):
-        graph = import_graph(arguments.source, import_options(arguments))
+        graph = import_graph(arguments.source, replace(import_options(arguments), limits=limits))
     if arguments.dtype:
         from ..operators.precision import cast
 

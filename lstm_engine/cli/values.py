@@ -9,10 +9,10 @@ MOST = 2**31 - 1            # rows, steps
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
 
-def model_path(text: str) -> Path:
-    """The path of a model's file; an empty one would mean the folder that one is in."""
+def path(text: str) -> Path:
+    """A path; an empty one would mean the folder that one is in."""
     if not text:
-        raise argparse.ArgumentTypeError("an empty path; expected the path of a model's file")
+        raise argparse.ArgumentTypeError("an empty path; a variable that is not set?")
     return Path(text)
 
 

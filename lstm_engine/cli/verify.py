@@ -8,7 +8,6 @@ differs, but not everything could be checked (a file of weights alone does not h
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..arguments import one_line
@@ -19,14 +18,13 @@ from .arguments import (
     add_readings,
     add_spec,
     import_options,
-    is_lstm,
     open_model,
     print_json,
     refuse_options,
 )
 from .console import note, table
 from .limit_arguments import add_limits
-from .values import counts, positive, seed
+from .values import counts, path, positive, seed
 
 if TYPE_CHECKING:
     from ..verifying.report import Report
@@ -34,14 +32,14 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
-    parser.add_argument("--source", type=Path, metavar="SRC",
+    parser.add_argument("--source", type=path, metavar="SRC",
                         help="the checkpoint that the model came from (default: MODEL, where it is one)")
     parser.add_argument("--run-source", action="store_true",
                         help="run a TorchScript source in PyTorch: this runs the code in the file")
     parser.add_argument("--reference", action="store_true",
                         help="check the engine alone, against our own float64 reference; exit code 3 at best")
-    parser.add_argument("--inputs", type=Path, metavar="IN.npz", help="arrays by input name")
-    parser.add_argument("--outputs", type=Path, metavar="OUT.npz", help="what the outputs should be, by output name")
+    parser.add_argument("--inputs", type=path, metavar="IN.npz", help="arrays by input name")
+    parser.add_argument("--outputs", type=path, metavar="OUT.npz", help="what the outputs should be, by output name")
     parser.add_argument("--batch", type=counts, metavar="LIST", help="rows of inputs made up (default: several)")
     parser.add_argument("--steps", type=counts, metavar="LIST", help="steps of inputs made up (default: several)")
     parser.add_argument("--tolerance", type=positive, metavar="T",
@@ -55,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from ..loading import is_own
     from ..verifying import verify
     from .reading import load_npz
 
@@ -65,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.inputs and (arguments.batch or arguments.steps):
         raise UsageError("--batch and --steps are for inputs made up; --inputs has its own sizes")
     source, said = arguments.source, import_options(arguments)
-    if is_lstm(arguments.model):                 # then they speak of the source
+    if is_own(arguments.model):                  # then they speak of the source
         if not source:
             refuse_options(arguments)
         if arguments.weights:

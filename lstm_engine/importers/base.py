@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from ..files import ModelFile
 from ..graph import Graph
+from ..limits import Limits
 from ..types import PoolReading
-
-HEAD_BYTES = 4096             # of a file, by which its kind is told
 
 
 @dataclass(frozen=True)
@@ -25,6 +23,7 @@ class ImportOptions:
     activations: {layer: activation}, "none" for a layer that has none.
     order: the layers by name, from the input to the output.
     weights: the file that holds the arrays of a model whose own file (JSON) says what it is.
+    limits: what files beside the model's own may hold; its own is looked at where it is opened.
     data_folder: where the external data of an ONNX model lies, or its links lead, if not in the folder of the file.
     example_inputs: the arguments of a live torch module's forward, on which it is traced.
     """
@@ -34,8 +33,9 @@ class ImportOptions:
     activations: Mapping[str, Any] | None = None
     order: Sequence[str] | None = None
     example_inputs: Any = None
-    weights: str | Path | None = None
+    weights: ModelFile | None = None
     data_folder: str | None = None
+    limits: Limits = Limits()
 
     def readings(self) -> list[str]:
         """The names of the options given that say how weights alone are read."""

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from ..arguments import path_text
 from ..errors import ArgumentError, ArgumentTypeError, FileError, FormatError, LstmEngineError, OutOfMemoryError
-from ..files import Held, ModelFile, first_bytes
+from ..files import HEAD_BYTES, Held, ModelFile, first_bytes
 from ..graph import Graph
 from ..operators import validate
-from .base import HEAD_BYTES, OWN_OPTIONS, Importer, ImportOptions
+from .base import OWN_OPTIONS, Importer, ImportOptions
 from .folders import refuse_folder
 from .reading.foreign import refuse_foreign
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -161,7 +162,7 @@ def _imported(report: Report, source: Any, options: ImportOptions) -> Graph | No
     from ..importers import import_graph
 
     try:
-        if isinstance(source, (str, os.PathLike)) and os.fspath(source).lower().endswith(".lstm"):
+        if isinstance(source, (str, os.PathLike)) and frameworks.is_own(Path(source)):
             return format.load(source)
         return import_graph(source, options)
     except LstmEngineError as error:

@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import FormatError, LstmEngineError
+from ..errors import FileError, FormatError, LstmEngineError
+from ..files import HEAD_BYTES, first_bytes
 
 KINDS = {".keras": "keras", ".h5": "keras", ".hdf5": "keras", ".onnx": "onnxruntime", ".pt2": "torch"}
+_RUNS = {"keras": "keras", "onnx": "onnxruntime"}               # by the importer that knows how a file begins
 NAMES = ("keras", "onnxruntime", "torch")                       # those that can be timed
 _PACKAGES = {"torchscript": "torch"}
 _MOST_NUDGES = 8
@@ -65,8 +67,41 @@ class Answers:
 
 
 def framework_of(source: Path) -> str | None:
-    """The framework that can run a file as it is; None for files of weights alone."""
-    return KINDS.get(source.suffix.lower())
+    """The framework that can run a file as it is; None for files of weights alone, for JSON and for ours.
+
+    Told as `convert` tells what a file is: by how it begins, then by its name. What torch runs has its name alone.
+    """
+    from ..importers import knows
+
+    head = head_of(source)
+    if is_own(source) or is_json(head):
+        return None
+    known, by_name = knows(head), KINDS.get(source.suffix.lower())
+    if known is None:
+        return by_name
+    return _RUNS.get(known.name) or (by_name if by_name == known.name else None)
+
+
+def head_of(source: Path) -> bytes:
+    """How a file begins; b"" for one that cannot be read, which is said where it is imported."""
+    try:
+        return first_bytes(source, HEAD_BYTES)
+    except FileError:
+        return b""
+
+
+def is_own(source: Path) -> bool:
+    """Whether a file is a `*.lstm` file by how it begins, or is called so and is none of another kind."""
+    from ..format.header import begins_so
+    from ..importers import knows
+
+    head = head_of(source)
+    return begins_so(head) or source.suffix.lower() == ".lstm" and knows(head) is None
+
+
+def is_json(head: bytes) -> bool:
+    """Whether a file that begins so is JSON: it can say what a Keras model is, and not be run."""
+    return head.lstrip().startswith(b"{")
 
 
 def installed(framework: str) -> bool:

@@ -48,10 +48,10 @@ def source_of(source: Any, *, spec: Any = None, run_source: bool = False) -> Sou
     path = Path(source)
     name = str(path)
     framework = frameworks.framework_of(path)
-    if path.suffix.lower() == ".lstm":
+    if frameworks.is_own(path):
         return Source(name, reason=f"{name} is a .lstm file: it holds what was imported, not the program that it was "
                                    "imported from")
-    if path.suffix.lower() == ".json":
+    if frameworks.is_json(frameworks.head_of(path)):
         return Source(name, reason=f"{name} says what a Keras model is, and is not run; pass the live model, or a "
                                    ".keras file of it")
     if framework is None and _is_torchscript(path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -196,7 +197,7 @@ def test_external_data_of_a_cache(cli, tmp_path):
 @pytest.mark.parametrize("command", ["convert", "inspect", "verify"])
 def test_an_empty_path_is_said(cli, command):
     ended = cli(command, "")
-    assert ended.code == 2 and "an empty path; expected the path of a model's file" in ended.err
+    assert ended.code == 2 and "an empty path" in ended.err
 
 
 def test_a_file_that_is_none_is_named(cli, tmp_path):
@@ -207,3 +208,20 @@ def test_a_file_that_is_none_is_named(cli, tmp_path):
         assert ended.code == 1 and ended.err.count("\n") == 1
         assert "m.pt: this is a pointer of Git LFS, not the file it stands for; git lfs pull" in ended.err
     assert cli("inspect", tmp_path).err.endswith("give the one in it, 'm.pt'\n")
+
+
+def test_our_own_file_by_another_name(cli, models, tmp_path):
+    """What it is its bytes say: it was taken for safetensors, and an ONNX model called .lstm for a file of ours."""
+    copy = shutil.copy(models / "ids.lstm", tmp_path / "ids.bin")
+    ended = cli("convert", copy, "-o", tmp_path / "out.lstm")
+    assert ended.code == 2 and "ids.bin is a .lstm file already" in ended.err
+    onnx = pytest.importorskip("onnx")
+    from model_files import X, onnx_proto
+
+    onnx.save_model(onnx_proto(), tmp_path / "named.lstm")
+    assert cli("convert", tmp_path / "named.lstm", "-o", tmp_path / "out.lstm").code == 0
+    np.testing.assert_array_equal(le.load(tmp_path / "out.lstm").predict(X), le.convert(onnx_proto()).predict(X))
+    ended = cli("verify", tmp_path / "named.lstm", "--steps", "3")
+    assert ended.code == 0 and "named.lstm in onnxruntime" in ended.out
+    ended = cli("inspect", copy, "--data-folder", tmp_path)
+    assert ended.code == 2 and "--data-folder is for checkpoints" in ended.err

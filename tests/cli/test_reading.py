@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-import zipfile
 
 import numpy as np
 import pytest
+from zip_bytes import made
 
 import lstm_engine as le
 
@@ -129,19 +129,11 @@ def test_nothing_is_unpickled(cli, models, tmp_path, kind):
     assert mark.exists()                        # the trap works, so its silence above means something
 
 
-def archive(**members: bytes) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as made:
-        for name, raw in members.items():
-            made.writestr(name.replace("__", "."), raw)
-    return file.getvalue()
-
-
 @pytest.mark.parametrize(("raw", "message"), [
     (b"", "not a zip file"),
-    (archive(input__npy=GOOD)[:-30], "not a zip file"),
-    (archive(input__npy=GOOD).replace(GOOD[-24:], b"\2" * 24), "Bad CRC-32"),
-    (archive(input__npy=GOOD[:-4]), "EOF: reading array data, expected 24 bytes got 20"),
+    (made(("input.npy", GOOD))[:-30], "not a zip file"),
+    (made(("input.npy", GOOD)).replace(GOOD[-24:], b"\2" * 24), "Bad CRC-32"),
+    (made(("input.npy", GOOD[:-4])), "EOF: reading array data, expected 24 bytes got 20"),
 ])
 def test_npz(cli, models, tmp_path, raw, message):
     path = tmp_path / "x.npz"
@@ -150,10 +142,10 @@ def test_npz(cli, models, tmp_path, raw, message):
     assert told.startswith(": not an .npz file of plain numbers: ") and message in told
 
 
-@pytest.mark.parametrize(("member", "told"), [("input__npy", "input"), ("readme__txt", "readme.txt")])
+@pytest.mark.parametrize(("member", "told"), [("input.npy", "input"), ("readme.txt", "readme.txt")])
 def test_npz_members_that_are_no_arrays(cli, models, tmp_path, member, told):
     path = tmp_path / "x.npz"
-    path.write_bytes(archive(**{member: b"hello"}))
+    path.write_bytes(made((member, b"hello")))
     assert refused(cli, models / "ids.lstm", path) == f": its member {told!r} is no array"
 
 

@@ -118,7 +118,7 @@ def test_another_models_weights_are_refused(tmp_path):
     ('{"class_name": "Sequential", "class_name": "Functional", "config": {}}', "twice"),
     ('{"layers": 3}', "neither a class_name nor layers"),
     ('{"class_name": "Lambda", "config": {}}', "a model of class 'Lambda' is not supported"),
-    ('{"class_name": ', "the configuration"),
+    ('{"class_name": ', "model.json: the configuration: not JSON"),
 ])
 def test_bad_json_is_refused(text, said, tmp_path):
     (tmp_path / "model.json").write_text(text)

@@ -15,12 +15,12 @@ import shutil
 import struct
 import subprocess
 import tarfile
-import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import zip_bytes
 
 pytest.importorskip("h5py")
 pytest.importorskip("onnx")
@@ -48,14 +48,6 @@ def packed_tar(members: dict[str, bytes], mode: str = "w") -> bytes:
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
-    return file.getvalue()
-
-
-def zipped(**members: bytes) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, data in members.items():
-            archive.writestr(name.replace("__", "/"), data)
     return file.getvalue()
 
 
@@ -110,7 +102,8 @@ FILES = {
     "m.nemo": (packed_tar({"./model_config.yaml": b"a: 1", "./model_weights.ckpt": b""}),
                "NeMo; tar -xf .*m.nemo, then convert model_weights.ckpt"),
     "packed.nemo": (packed_tar({"./model_config.yaml": b"a: 1"}, "w:gz"), "an archive of NVIDIA NeMo"),
-    "model.zip": (zipped(inner__model_h5=MODEL), "a zip file of something else, with 'inner/model_h5' first; unzip"),
+    "model.zip": (zip_bytes.made(("inner/model.h5", MODEL)),
+                  "a zip file of something else, with 'inner/model.h5' first; unzip"),
     "m.tflite": (b"\x1c\x00\x00\x00TFL3" + bytes(32), "TensorFlow Lite; .*tf2onnx.convert --tflite .*m.tflite --output "
                  ".*m.onnx$"),
     "m.ort": (b"\x1c\x00\x00\x00ORTM" + bytes(32), "ONNX Runtime's own format; give the .onnx file"),
@@ -125,7 +118,7 @@ FILES = {
     "config.json": (b'{"architectures": ["A"], "model_type": "b"}', "a configuration of Hugging Face's transformers"),
     "m.pkl": (of_sklearn(4), "a pickle of scikit-learn, which is never unpickled here; .*skl2onnx"),
     "m2.pkl": (of_sklearn(2), "a pickle of scikit-learn"),
-    "m.joblib": (zlib.compress(of_sklearn(4)), "packed by zlib, as joblib.dump.*skl2onnx"),
+    "m.joblib": (zlib.compress(of_sklearn(4)), "a pickle packed by zlib, as joblib.dump.*skl2onnx"),
     "arrays.pkl": (pickle.dumps({"w": [1.0]}), "a plain pickle without torch's magic number.*torch.save"),
     "arrays0.pkl": (pickle.dumps({"w": 1.0}, 0), "a plain pickle"),
     "keras.pkl": (b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00\x8c\x0ckeras.models", "a pickle of Keras.*model.save"),
@@ -188,15 +181,17 @@ def test_no_file_that_is_read_is_taken_for_another(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["from here on nothing is a program", "import duties of 5 %", "import", "classes: 3\n",
-                                  "x" * 5000, "important, as was said\n"])
-def test_other_text_is_no_program(text: str) -> None:
+                                  "x" * 5000, "important, as was said\n",
+                                  "404,3.5,1\n405,2.5,0\n", "x^2 + 1\n"])
+def test_other_text_is_nothing_known(text: str) -> None:
     with pytest.raises(le.FormatError, match="^<bytes>: not a checkpoint of a known kind"):
         le.load(text.encode())
 
 
 def test_what_the_bytes_say_goes_before_the_name(tmp_path: Path) -> None:
     onnx, keras = (KINDS[kind](tmp_path) for kind in ("onnx", "keras"))
-    for made, name in ((onnx, "a.h5"), (onnx, "a.pt"), (onnx, "a.lstm"), (keras, "b.onnx"), (keras, "b.pt")):
+    for made, name in ((onnx, "a.h5"), (onnx, "a.pt"), (onnx, "a.lstm"), (onnx, "a.json"), (keras, "b.onnx"),
+                       (keras, "b.pt"), (keras, "b.json"), (KINDS["h5"](tmp_path), "c.json")):
         shutil.copy(made.path, tmp_path / name)
         np.testing.assert_array_equal(le.load(tmp_path / name).predict(made.x), le.load(made.path).predict(made.x))
 

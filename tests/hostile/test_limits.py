@@ -284,3 +284,36 @@ def test_estimates_are_no_less_than_what_is_made(node_cases):
             assert need.work >= sum(array.size for array in named), case.name
             seen.add(operator.op_type)
     assert len(seen) > 75
+
+
+def sparse(path, size: int) -> None:
+    """A file of zeros that takes no room on the disk."""
+    with open(path, "wb") as file:
+        file.truncate(size)
+
+
+def test_external_data_is_not_read_beyond_the_limit(tmp_path):
+    """A file costs nothing to make, and a terabyte of memory to read: which used to be asked for first."""
+    onnx = pytest.importorskip("onnx")
+    from onnx_graphs import model, node
+
+    proto = model([node("MatMul", "x w", "y")], {"x": ("b", 2)}, "y", {"w": np.eye(2, dtype=np.float32)})
+    tensor = proto.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.dims[:] = [2, 1 << 37]
+    tensor.external_data.add(key="location", value="w.bin")
+    sparse(tmp_path / "w.bin", 1 << 40)
+    (tmp_path / "m.onnx").write_bytes(proto.SerializeToString())
+    limits = le.Limits(weights=1 << 30)
+    for source, options in ((tmp_path / "m.onnx", {}), (proto, {"data_folder": tmp_path})):
+        with pytest.raises(le.LimitError, match=r"the external data: the file has 1,099,511,627,776 bytes; at most"):
+            le.convert(source, limits=limits, **options)
+
+
+def test_the_arrays_of_a_keras_model_are_not_read_beyond_the_limit(tmp_path):
+    (tmp_path / "m.json").write_text('{"class_name": "Sequential", "config": {"name": "s", "layers": []}}')
+    sparse(tmp_path / "m.weights.h5", 1 << 40)
+    for weights in (None, tmp_path / "m.weights.h5"):
+        with pytest.raises(le.LimitError, match=r"m.weights.h5: the file has 1,099,511,627,776 bytes; at most 1,000"):
+            le.convert(tmp_path / "m.json", weights=weights, limits=le.Limits(weights=1000))

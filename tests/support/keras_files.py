@@ -11,6 +11,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from zip_bytes import made
 
 
 def legacy(path: Path, config: dict, layers: Mapping[str, Mapping[str, np.ndarray]], version: str | None = "2.2.4",
@@ -56,10 +57,9 @@ def zipped(path: Path, config: dict, arrays: Mapping[str, np.ndarray] | bytes, v
            compression: int = zipfile.ZIP_STORED) -> Path:
     """A `.keras` file. arrays: by path ("layers/lstm/cell/vars/0"), or the bytes of model.weights.h5."""
     weights = arrays if isinstance(arrays, bytes) else h5_bytes(arrays)
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        archive.writestr("metadata.json", json.dumps({"keras_version": version, "date_saved": "2024-01-01@00:00:00"}))
-        archive.writestr("config.json", json.dumps(config))
-        archive.writestr("model.weights.h5", weights)
+    metadata = json.dumps({"keras_version": version, "date_saved": "2024-01-01@00:00:00"})
+    path.write_bytes(made(("metadata.json", metadata), ("config.json", json.dumps(config)),
+                          ("model.weights.h5", weights), method=compression))
     return path
 
 

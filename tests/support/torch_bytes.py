@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from zip_bytes import made
 
 STOP = b"."
 MARK = b"("
@@ -70,11 +70,7 @@ def tensor(shape=(4, 3), strides=(3, 1), offset: int = 0, over: bytes | None = N
 
 
 def archive(records: Mapping[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", method) as file:
-        for name, data in records.items():
-            file.writestr(zipfile.ZipInfo(name), data, method)
-    return buffer.getvalue()
+    return made(*records.items(), method=method)
 
 
 def checkpoint(value: bytes, storages: Mapping[str, bytes] | None = None, **more: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Zip archives that lie: written by zipfile, then one field changed."""
+"""Zip archives in memory, and such as lie: written by zipfile, then one field changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LOCAL, CENTRAL, END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
 
 
 def made(*records: tuple, method: int = zipfile.ZIP_STORED, comment: bytes = b"") -> bytes:
-    """An archive of (name or ZipInfo, bytes); of two small records unless told."""
+    """An archive of (name or ZipInfo, bytes or text); of two small records unless told."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")                    # zipfile warns of duplicate names, as it should

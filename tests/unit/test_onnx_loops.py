@@ -150,7 +150,7 @@ def test_what_a_loop_holds_beside_its_body_is_refused() -> None:
         imported(source)
     inside = power()
     inside.input[1].name = "i"
-    with pytest.raises(FormatError, match="two inputs of its body have one name"):
+    with pytest.raises(FormatError, match="two of its inputs have one name"):
         imported(looped(inside))
 
 

@@ -252,6 +252,33 @@ def test_a_path_is_no_model():
         le.verify("model.lstm")
 
 
+@pytest.mark.parametrize("kind, name", [("onnx", "m.bin"), ("onnx", "m.h5"), ("onnx", "m.lstm"), ("keras", "m.pt"),
+                                        ("keras", "m.json"), ("h5", "m.lstm")])
+def test_what_a_source_is_its_bytes_say(kind, name, tmp_path):
+    """As for convert: a program by another name was told to be weights alone, or a file of ours."""
+    if kind == "onnx":
+        pytest.importorskip("onnxruntime")
+        from model_files import KINDS
+
+        path = KINDS["onnx"](tmp_path).path
+    else:
+        keras = pytest.importorskip("keras")
+        path = tmp_path / f"model.{kind}"
+        keras.Sequential([keras.Input((None, 3)), keras.layers.LSTM(4), keras.layers.Dense(2)]).save(path)
+    path = path.rename(tmp_path / name)
+    report = le.verify(le.convert(path), path, steps=[3])
+    assert report.code == 0 and name in report.against, (report.unchecked, report.differences)
+
+
+def test_a_file_of_ours_by_another_name_is_not_weights_alone(tmp_path):
+    from model_files import KINDS
+
+    made = KINDS["lstm"](tmp_path)
+    path = made.path.rename(tmp_path / "m.safetensors")
+    report = le.verify(le.convert(path), path, steps=[3])
+    assert report.code == 3 and "m.safetensors is a .lstm file" in str(report.unchecked) and not report.remarks
+
+
 def test_whole_numbers_that_a_graph_compares_with_are_tried(tmp_path):
     """A rate: it, its neighbours, and numbers that are nothing to it. No float is made near it: none meets it."""
     path = write(tmp_path / "rate.onnx",

@@ -6,14 +6,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...errors import ArgumentError, FormatError, UnsupportedError
-from ...files import ModelFile, first_bytes
+from ...files import HEAD_BYTES, ModelFile, first_bytes
 from ...graph import Graph
-from ..base import HEAD_BYTES, ImportOptions, are
+from ...limits import check_size
+from ..base import ImportOptions, are
 from ..reading import sandbox
 from ..reading.foreign import refuse_foreign
 from ..reading.zip_archive import MARK, first_record
@@ -53,10 +55,11 @@ def read(path: ModelFile, options: ImportOptions = DEFAULT) -> Graph:
     if given := options.readings():
         raise ArgumentError(f"{are(given)} for weights whose layers are found by name; a Keras file says how it pools")
     head = first_bytes(path, HEAD_BYTES)
-    if path.suffix.lower() == ".json" or is_configuration(head):
+    if is_configuration(head) or path.suffix.lower() == ".json" and not knows(head):
         return _of_two_files(path, options)
     if options.weights is not None:
-        raise ArgumentError(f"weights={options.weights!r} belongs to a model's JSON file; {path} holds its own arrays")
+        raise ArgumentError(f"weights={str(options.weights)!r} belongs to a model's JSON file; {path} holds its own "
+                            "arrays")
     if not head.startswith((_HDF5, MARK)):
         kind = "a zip archive" if path.suffix.lower() == ".keras" else "an HDF5 file"
         raise FormatError(f"{path}: not {kind}: it begins with {head[:8]!r}")
@@ -84,6 +87,8 @@ def _of_two_files(path: ModelFile, options: ImportOptions) -> Graph:
     if options.spec is not None:
         raise ArgumentError(f"{path}: it says what the model is; a spec is for HDF5 files of weights alone")
     contents, arrays_path = contents_of(path), weights_of(path, options.weights)
+    if isinstance(arrays_path, Path):
+        check_size(str(arrays_path), options.limits)
     head = first_bytes(arrays_path, HEAD_BYTES)
     if not head.startswith(_HDF5):
         refuse_foreign(arrays_path, head)

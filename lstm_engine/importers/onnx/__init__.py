@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import codecs
+
 from ...files import ModelFile
 from ...graph import Graph
 from ..base import ImportOptions
+from ..reading.protobuf import number_at
 
 name = "onnx"
 suffixes = (".onnx",)
 own_options = ("data_folder",)
+
+# Tags of a ModelProto's fields: producer_name, producer_version and domain, which are texts, and doc_string, which may
+# have lines; model_version; and the graph or opset_import, which every model has.
+_NAMES, _DOC, _NUMBER, _MESSAGES = (0x12, 0x1A, 0x22), 0x32, 0x28, (0x3A, 0x42)
 
 
 def knows(head: bytes) -> bool:
     """By what exporters begin with: field 1 (the version, a small number), then a plausible field."""
     if len(head) < 8 or head[0] != 8 or not 1 <= head[1] < 64 or head[8:9] == b"{":
         return False
-    if head[2] in (0x3A, 0x42):            # fields 7 graph and 8 opset_import are messages
+    if head[2] in _MESSAGES:
         return True
-    # Fields 2 producer_name, 3 producer_version and 4 domain are texts; in others' models a message stands here.
-    return head[2] in (0x12, 0x1A, 0x22) and head[3] < 128 and head[4:4 + head[3]].decode("latin-1").isprintable()
+    number, end = number_at(head, 3)
+    if head[2] == _NUMBER:
+        return end < len(head) and head[end] in (_DOC, *_MESSAGES)
+    # In others' models a message stands where ONNX has a text.
+    if head[2] not in (*_NAMES, _DOC):
+        return False
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head[end:end + number])      # it may end within a letter
+    except UnicodeDecodeError:
+        return False
+    return (" ".join(text.split()) if head[2] == _DOC else text).isprintable()
 
 
 def claims_live(source: object) -> bool:
@@ -38,7 +54,7 @@ def read(path: ModelFile, options: ImportOptions) -> Graph:
     from .mapping.to_graph import to_graph
     from .reading.container import read_file
 
-    return to_graph(read_file(path, options.data_folder), options, str(path))
+    return to_graph(read_file(path, options.data_folder, options.limits), options, str(path))
 
 
 def read_live(source: object, options: ImportOptions) -> Graph:
@@ -46,4 +62,4 @@ def read_live(source: object, options: ImportOptions) -> Graph:
     from .mapping.to_graph import to_graph
     from .reading.container import read_message
 
-    return to_graph(read_message(source, options.data_folder), options, "")
+    return to_graph(read_message(source, options.data_folder, options.limits), options, "")

@@ -38,6 +38,7 @@ class Unknown:
 class OnnxNode:
     """One node; `opset` is the version of the operators its graph or function asks for, for its domain.
 
+    overload: which of the model's functions of one name it calls.
     projection: the name of an LSTM's [dirs, P, H], through which h is projected. ONNX has none: no file can ask for it,
     PyTorch's programs, which take this way too, can.
     """
@@ -49,6 +50,7 @@ class OnnxNode:
     attributes: dict[str, Attribute] = field(default_factory=dict)
     domain: str = ""
     opset: int = 0
+    overload: str = ""
     projection: str = ""
 
     @property
@@ -92,6 +94,6 @@ class OnnxModel:
     """A whole model."""
 
     graph: OnnxGraph
-    functions: dict[tuple[str, str], OnnxFunction]     # by (domain, name)
+    functions: dict[tuple[str, str, str], OnnxFunction]     # by (domain, name, overload)
     producer: str
     opset: int

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ...errors import FormatError, UnsupportedError
 from ...files import Held, ModelFile
+from .protobuf import number_at
 from .zip_archive import MARK, first_record
 
 _TAR_MARK = slice(257, 262)
@@ -76,20 +77,14 @@ def _json_with(*words: bytes) -> Callable[[Begin], bool]:
     return lambda begin: begin.text.startswith("{") and any(word in begin.head for word in words)
 
 
-# ---- protobuf: fields are a tag (number << 3 | kind) and a number, or a length and bytes ----------------------------
+# ---- protobuf -------------------------------------------------------------------------------------------------------
 
 def _message(head: bytes, position: int, tag: int) -> int:
     """Where the bytes of a field begin, if one with this tag, of kind 2, stands at `position`; else -1."""
     if head[position:position + 1] != bytes([tag]):
         return -1
-    position += 1
-    for _ in range(5):
-        if position >= len(head):
-            return -1
-        position += 1
-        if head[position - 1] < 128:
-            return position
-    return -1
+    _, start = number_at(head, position + 1)
+    return start if start <= len(head) else -1
 
 
 def _within(*tags: int) -> Callable[[bytes, int], bool]:
@@ -184,8 +179,12 @@ def _pickle_of(*modules: bytes) -> Callable[[Begin], bool]:
     return lambda begin: _is_pickle(begin) and any(module in begin.head for module in modules)
 
 
-def _is_zlib(begin: Begin) -> bool:
-    return begin.head[:2] in (b"x\x01", b"x^", b"x\x9c", b"x\xda")
+def _is_packed_pickle(begin: Begin) -> bool:
+    """What zlib has packed, which any text that begins with x may seem to be, holds a pickle."""
+    try:
+        return zlib.decompressobj().decompress(begin.head, 1) == b"\x80"
+    except zlib.error:
+        return False
 
 
 _SKLEARN = "convert it with skl2onnx, or " + _SAVE_AGAIN
@@ -212,8 +211,8 @@ KINDS = (
          and "<net " in begin.text, "give the .onnx, .keras or .pt file that it was made from", other=True),
     Kind("an XML page, most likely a server's error", _text("<?xml", "<error"), _FETCH + "; it may need you to log in"),
     Kind("a server's answer in place of the file", _text(
-        "entry not found", "not found", "404", "access denied", "access to model", "invalid username", "unauthorized",
-        '{"error"', '{"message"', '{"detail"'), _FETCH + "; it may need you to log in"),
+        "entry not found", "not found", "404:", "404 ", "access denied", "access to model", "invalid username",
+        "unauthorized", '{"error"', '{"message"', '{"detail"'), _FETCH + "; it may need you to log in"),
     Kind("an archive of NVIDIA NeMo", _is_nemo,
          "tar -xf {file}, then convert model_weights.ckpt with a spec (docs/spec.md), or in NeMo "
          'model.export("m.onnx")', other=True),
@@ -249,7 +248,7 @@ KINDS = (
     Kind("a pickle of Keras, which is never unpickled here", _pickle_of(b"keras"),
          'unpickle it where you made it, and model.save("m.keras")', other=True),
     Kind("a plain pickle without torch's magic number, which is never unpickled here", _is_pickle, _SAVE_AGAIN),
-    Kind("packed by zlib, as joblib.dump(compress=...) writes", _is_zlib, _SKLEARN),
+    Kind("a pickle packed by zlib, as joblib.dump(compress=...) writes", _is_packed_pickle, _SKLEARN),
     Kind("a SavedModel's graph, which belongs to its folder", _is_saved_model, _FROM_SAVED_MODEL,
          other=True),
     Kind("a model of Core ML", _is_core_ml, "give the model that it was made from", other=True),

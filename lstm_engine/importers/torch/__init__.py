@@ -17,10 +17,10 @@ from types import MappingProxyType
 from typing import Any
 
 from ...errors import ArgumentError, UnsupportedError
-from ...files import ModelFile, first_bytes
+from ...files import HEAD_BYTES, ModelFile, first_bytes
 from ...graph import Graph
 from ..arrays.spec import graph_from_spec
-from ..base import HEAD_BYTES, ImportOptions, are
+from ..base import ImportOptions, are
 from ..reading.foreign import refuse_foreign
 from ..reading.safetensors import begins_safetensors
 from ..reading.spec_file import load_spec
@@ -34,6 +34,7 @@ from .program import read_program
 from .program.export import graph_of_module
 from .state_dict.draft import propose_or_draft
 from .state_dict.propose import propose
+from .state_dict.readings import Settled
 from .ways import EXPORT
 
 name = "torch"
@@ -80,6 +81,7 @@ def read_live(source: object, options: ImportOptions = DEFAULT) -> Graph:
     module: Any = source
     where = type(source).__qualname__
     spec = _given(options)
+    Settled.of(options.pool, None, None)
     if options.activations is not None or options.order is not None:
         raise ArgumentError("activations and order are for files of weights alone; a live module says what it computes")
     if spec is None and (options.pool is not None or is_chain_of_ours(module)):
@@ -138,7 +140,8 @@ def _given(options: ImportOptions) -> Any:
 
 def _sourced(graph: Graph, source: str, spec: Mapping[str, Any] = MappingProxyType({})) -> Graph:
     """The graph with its origin, and the notes of a spec that was made here: one assumption a line."""
-    origin = {"source": source, "producer": "torch"}
+    # The name of a file is bytes, which need not be text; metadata is.
+    origin = {"source": source.encode("utf-8", "backslashreplace").decode(), "producer": "torch"}
     if spec.get("notes"):
         origin["assumptions"] = "\n".join(spec["notes"])
     return dataclasses.replace(graph, metadata={**origin, **graph.metadata})

@@ -31,8 +31,10 @@ def open_keras(source: str, threads: int | None) -> Opened:
         remarks.append(f"the file is of Keras {version}: its hard_sigmoid (0.2 x + 0.5) stands in for the other of "
                        f"Keras {keras.__version__}")
     with tempfile.TemporaryDirectory(prefix="lstm-engine-") as folder:
-        if not zipfile.is_zipfile(source):        # Keras goes by the name, and early versions wrote HDF5 as .keras
-            source = shutil.copy(source, os.path.join(folder, "model.h5"))
+        # Keras goes by the name, which need not say what the file is: early versions wrote HDF5 as .keras.
+        ending = ".keras" if zipfile.is_zipfile(source) else ".h5"
+        if not source.endswith(ending):
+            source = shutil.copy(source, os.path.join(folder, f"model{ending}"))
         return keras_model(keras.models.load_model(source, custom_objects=custom, compile=False), remarks)
 
 

@@ -14,7 +14,10 @@ from lstm_engine.graph import Graph
 from lstm_engine.importers.onnx.mapping.to_graph import to_graph
 from lstm_engine.importers.onnx.reading import proto
 from lstm_engine.importers.onnx.reading.container import described_model
+from lstm_engine.importers.onnx.reading.external import ExternalData
+from lstm_engine.importers.onnx.reading.folders import Folders
 from lstm_engine.importers.reading import sandbox
+from lstm_engine.limits import Limits
 from lstm_engine.operators import OPERATORS
 
 from ..mutate import messages, raw, text
@@ -41,8 +44,10 @@ def described(data: bytes) -> bytes:
 def graph_of(header: bytes) -> Graph:
     """What the parent makes of an answer."""
     result, arrays = answers.read(header)
-    return through(lambda path, options: to_graph(described_model(path, result, arrays), options, str(path)),
-                   _folder.path / "input.onnx")
+    def read(path: Any, options: Any) -> Graph:
+        external = ExternalData(Folders(path), Limits())
+        return to_graph(described_model(path, result, arrays, external), options, str(path))
+    return through(read, _folder.path / "input.onnx")
 
 
 def from_message(then: Callable[[Graph], str]) -> Callable[[bytes], str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from ....errors import ArgumentError, FormatError
@@ -30,7 +29,7 @@ def contents_of(path: ModelFile) -> dict[str, Any]:
     newest means, which "assumed_version" in the metadata says.
     Raises FormatError for other JSON, FileError.
     """
-    config = parse_object(read_text(path, MAX_TEXT, str(path)), "the configuration", nonfinite=True)
+    config = parse_object(read_text(path, MAX_TEXT, str(path)), f"{path}: the configuration", nonfinite=True)
     if "class_name" not in config:
         if not isinstance(config.get("layers"), list):
             raise FormatError(f"{path}: this JSON is no model: it has neither a class_name nor layers")
@@ -41,13 +40,13 @@ def contents_of(path: ModelFile) -> dict[str, Any]:
     return {"config": config, "metadata": {"keras_version": version}}
 
 
-def weights_of(path: ModelFile, given: Any) -> Path:
+def weights_of(path: ModelFile, given: ModelFile | None) -> ModelFile:
     """The file of arrays: the one given, or the only one beside the JSON file that is called like it.
 
     Raises ArgumentError, with what to type, where none or several are there.
     """
     if given is not None:
-        return Path(given)
+        return given
     advice = 'say which: weights="model.weights.h5" (--weights on the command line)'
     if isinstance(path, Held):
         raise ArgumentError(f"{path}: this says what a model is; its arrays are in another file; {advice}")

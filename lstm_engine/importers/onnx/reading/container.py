@@ -12,6 +12,7 @@ from ....data_types import DATA_TYPES
 from ....errors import FileError, FormatError, UnsupportedError
 from ....files import ModelFile, cannot_read
 from ....graph.nodes import Dim, Value
+from ....limits import Limits
 from ...reading import sandbox
 from ..model import UNKNOWN_RANK, Attribute, OnnxFunction, OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
 from . import proto
@@ -25,29 +26,32 @@ _PARSER = f"{proto.__name__}:parse"
 Load = Callable[[str, dict[str, Any]], np.ndarray]
 
 
-def read_file(path: ModelFile, data_folder: str | None = None) -> OnnxModel:
-    """The model in a file. data_folder: where else its external data may lie, beside the folder of the file.
+def read_file(path: ModelFile, data_folder: str | None, limits: Limits) -> OnnxModel:
+    """The model in a file. data_folder: where its external data is looked for before the folder of the file. limits:
+    what there may be of that.
 
-    Raises FormatError, UnsupportedError, FileError, MissingDependencyError.
+    Raises FormatError, UnsupportedError, FileError, LimitError, MissingDependencyError.
     """
-    found = _folders(path if isinstance(path, Path) else None, data_folder)
-    return described_model(path, *sandbox.run(_PARSER, path, what="the ONNX (protobuf) parser"), found)
+    folders = _folders(path if isinstance(path, Path) else None, data_folder)
+    return described_model(path, *sandbox.run(_PARSER, path, what="the ONNX (protobuf) parser"),
+                           ExternalData(folders, limits))
 
 
 def described_model(path: ModelFile, described: dict[str, Any], arrays: Mapping[str, np.ndarray],
-                    folders: Folders | None = None) -> OnnxModel:
-    """The model that the parser found in the file at `path`, beside which external data lies. Raises as `read_file`."""
+                    external: ExternalData) -> OnnxModel:
+    """The model that the parser found in the file at `path`. Raises as `read_file`."""
     def build() -> OnnxModel:
         check(described, arrays)
-        return _model(described, arrays, folders or _folders(path if isinstance(path, Path) else None, None),
+        return _model(described, arrays, external,
                       "bytes lie in no folder; say where it is with data_folder=..., or convert the path")
     return _named(path, build)
 
 
-def read_message(message: Any, data_folder: str | None = None) -> OnnxModel:
+def read_message(message: Any, data_folder: str | None, limits: Limits) -> OnnxModel:
     """The model of a live onnx.ModelProto, whose tensors must have been loaded into it or lie in `data_folder`."""
     described, lazy = proto.describe(message)
-    return _model(described, {name: np.asarray(array) for name, array in lazy.items()}, _folders(None, data_folder),
+    return _model(described, {name: np.asarray(array) for name, array in lazy.items()},
+                  ExternalData(_folders(None, data_folder), limits),
                   "load the model with onnx.load(path), convert the path, or say where it is with data_folder=...")
 
 
@@ -68,27 +72,38 @@ def _named(path: ModelFile, build: Callable[[], OnnxModel]) -> OnnxModel:
         raise FileError(error.errno, f"{path}: {error.strerror}") from error
 
 
-def _model(described: dict[str, Any], arrays: Mapping[str, np.ndarray], folders: Folders, advice: str) -> OnnxModel:
+def _model(described: dict[str, Any], arrays: Mapping[str, np.ndarray], external: ExternalData, advice: str
+           ) -> OnnxModel:
     """advice: what to do where there is external data and no folder for it."""
-    external = ExternalData(folders)
-
     def load(name: str, tensor: dict[str, Any]) -> np.ndarray:
         if "array" in tensor:
             return arrays[tensor["array"]]
-        if not folders:
+        if not external.folders:
             raise FormatError(f"tensor {name!r}: its external data was not loaded; {advice}")
         return external.read(name, tensor["dtype"], tensor["dims"], tensor["external"])
 
     opsets = described["opsets"]
+    _check_opset("the model", opsets)
+    functions: dict[tuple[str, str, str], OnnxFunction] = {}
+    for entry in described["functions"]:
+        key = entry["domain"], entry["name"], entry["overload"]
+        if key in functions:
+            raise FormatError(f"function {'.'.join(filter(None, key))!r} is there twice")
+        functions[key] = _function(entry, load)
+    return OnnxModel(_graph(described["graph"], load, opsets), functions, described["producer"], opsets[""])
+
+
+def _check_opset(asking: str, opsets: dict[str, int]) -> None:
+    """Raise UnsupportedError for operators of ONNX's own in versions that mean something else, or in none."""
     opset = opsets.get("", 0)
     if opset < OLDEST_OPSET:
-        raise UnsupportedError(f"the model asks for version {opset} of ONNX's operators; "
+        raise UnsupportedError(f"{asking} asks for version {opset} of ONNX's operators; "
                                f"versions from {OLDEST_OPSET} on are supported")
-    functions = {(f["domain"], f["name"]): _function(f, load) for f in described["functions"]}
-    return OnnxModel(_graph(described["graph"], load, opsets), functions, described["producer"], opset)
 
 
 def _function(described: dict[str, Any], load: Load) -> OnnxFunction:
+    if "" in described["opsets"] or any(not node["domain"] for node in described["nodes"]):
+        _check_opset(f"function {described['name']!r}", described["opsets"])
     defaults = {name: _attribute(value, load, described["opsets"]) for name, value in described["defaults"].items()}
     nodes = [_node(node, load, described["opsets"]) for node in described["nodes"]]
     return OnnxFunction(tuple(described["inputs"]), tuple(described["outputs"]), nodes, defaults)
@@ -96,9 +111,21 @@ def _function(described: dict[str, Any], load: Load) -> OnnxFunction:
 
 def _graph(described: dict[str, Any], load: Load, opsets: dict[str, int]) -> OnnxGraph:
     tensors = {name: load(name, tensor) for name, tensor in described["tensors"].items()}
+    for name, data_type, dims in described["inputs"]:
+        if name in tensors:
+            _check_initial(name, data_type, dims, tensors[name])
     inputs = [_value(*value) for value in described["inputs"] if value[0] not in tensors]
     nodes = [_node(node, load, opsets) for node in described["nodes"]]
     return OnnxGraph(nodes, tensors, inputs, [name for name, *_ in described["outputs"]])
+
+
+def _check_initial(name: str, data_type: int, dims: list[Dim | None] | None, array: np.ndarray) -> None:
+    """Raise FormatError for a tensor that is also an input, and as that of another type or other sizes."""
+    fits = dims is None or len(dims) == array.ndim and all(
+        type(dim) is not int or dim == size for dim, size in zip(dims, array.shape))
+    if not fits or data_type and DATA_TYPES.get(data_type) != array.dtype.name:
+        raise FormatError(f"tensor {name!r} is {array.dtype} {list(array.shape)}; as an input of the graph it is "
+                          f"{DATA_TYPES.get(data_type, f'data type {data_type}')} {dims}")
 
 
 def _value(name: str, data_type: int, dims: list[Dim | None] | None) -> Value:
@@ -112,7 +139,7 @@ def _value(name: str, data_type: int, dims: list[Dim | None] | None) -> Value:
 def _node(described: dict[str, Any], load: Load, opsets: dict[str, int]) -> OnnxNode:
     attributes = {name: _attribute(value, load, opsets) for name, value in described["attributes"].items()}
     return OnnxNode(described["name"], described["op"], tuple(described["inputs"]), tuple(described["outputs"]),
-                    attributes, described["domain"], opsets.get(described["domain"], 0))
+                    attributes, described["domain"], opsets.get(described["domain"], 0), overload=described["overload"])
 
 
 def _attribute(encoded: list[Any], load: Load, opsets: dict[str, int]) -> Attribute:

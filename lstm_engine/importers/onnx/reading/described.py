@@ -83,7 +83,7 @@ def _attribute(value: Any, arrays: Mapping[str, np.ndarray]) -> bool:
 
 
 _text = _a(str)
-_node = _record(name=_text, op=_text, domain=_text, inputs=_each(_text), outputs=_each(_text),
+_node = _record(name=_text, op=_text, domain=_text, overload=_text, inputs=_each(_text), outputs=_each(_text),
                 attributes=_named(_attribute))
 _graph = _record(name=_text, nodes=_each(_node), tensors=_named(_tensor), inputs=_each(_value), outputs=_each(_value))
 _KINDS: dict[str, Check] = {
@@ -92,6 +92,6 @@ _KINDS: dict[str, Check] = {
 }
 _MODEL: dict[str, Check] = {
     "producer": _text, "opsets": _named(_whole), "graph": _graph,
-    "functions": _each(_record(domain=_text, name=_text, opsets=_named(_whole), inputs=_each(_text),
+    "functions": _each(_record(domain=_text, name=_text, overload=_text, opsets=_named(_whole), inputs=_each(_text),
                                outputs=_each(_text), defaults=_named(_attribute), nodes=_each(_node))),
 }

@@ -13,35 +13,43 @@ from typing import Any
 import numpy as np
 
 from ....errors import FileError, FormatError
-from ....files import note_read
+from ....files import HEAD_BYTES, note_read
+from ....limits import Limits, check_held
 from ....pages import empty
-from ...base import HEAD_BYTES
 from ...reading.foreign import said_of
 from .folders import Folders, LeadsElsewhere
 
 _ADVICE = "; name the folder that it may lead into (data_folder=..., --data-folder), or put the file in its place"
+_KEYS = ("location", "offset", "length", "checksum")        # the last says nothing of where the numbers are
+_PACKED = "prepacked_"                                      # weights once more, in a layout of ONNX Runtime's own
 
 
 class ExternalData:
     """The files of one model's tensors. Each tensor is read on its own; a file is never mapped."""
 
-    def __init__(self, folders: Folders) -> None:
-        self._folders = folders
+    def __init__(self, folders: Folders, limits: Limits) -> None:
+        self.folders = folders
+        self._limits = limits
+        self._sizes: dict[tuple[int, int], int] = {}              # of the files, whatever names they have
         self._tensors: dict[tuple[Any, ...], np.ndarray] = {}     # tensors may share bytes, as shared weights do
         self._claimed: dict[tuple[int, int], int] = {}            # bytes by file, whatever names it has
 
     def read(self, name: str, dtype: str, dims: list[int], entries: Mapping[str, str]) -> np.ndarray:
-        """The tensor `name`. Raises FormatError for a location, offset or length that may not be, FileError."""
+        """The tensor `name`. Raises FormatError for a location, offset or length that may not be, FileError; LimitError
+        where the files together have more bytes than a model's file may."""
         where = f"tensor {name!r}: external data"
         location = entries.get("location", "")
         parts = _inside(where, location)
+        for key in entries:
+            if key not in _KEYS and not key.startswith(_PACKED):
+                raise FormatError(f"{where}: it says {key!r:.100}; known: {', '.join(_KEYS)}")
         offset = _number(where, entries, "offset", 0)
         needed = math.prod(dims) * np.dtype(dtype).itemsize
         length = _number(where, entries, "length", needed)
         if length != needed:
             raise FormatError(f"{where}: dims {dims} of {dtype} need {needed} bytes, its length is {length}")
         try:
-            descriptor = self._folders.open(parts)
+            descriptor = self.folders.open(parts)
             try:
                 array = self._read(where, descriptor, location, offset, np.dtype(dtype), dims)
             finally:
@@ -69,6 +77,8 @@ class ExternalData:
             raise FormatError(f"{where}: bytes {offset} to {offset + needed} of {location!r:.200}, "
                               f"which has {status.st_size}{_why(descriptor, location)}")
         file_id = status.st_dev, status.st_ino
+        self._sizes[file_id] = status.st_size
+        check_held("the external data", sum(self._sizes.values()), self._limits)
         key = (*file_id, offset, dtype, *dims)
         if key in self._tensors:
             return self._tensors[key]

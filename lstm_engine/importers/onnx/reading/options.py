@@ -28,7 +28,7 @@ def apply_options(model: OnnxModel, options: ImportOptions) -> tuple[OnnxModel, 
     spec = _loaded(options.spec)
     unknown = set(spec) - {"fixed", "shapes"}
     if unknown:
-        raise ArgumentError(f"spec of an ONNX model may hold 'fixed' and 'shapes', not {sorted(unknown)[0]!r}")
+        raise ArgumentError(f"spec of an ONNX model may hold 'fixed' and 'shapes', not {min(unknown, key=str)!r:.100}")
     inputs = {value.name: value for value in model.graph.inputs}
     for name in [*spec.get("fixed", ()), *spec.get("shapes", ())]:
         if name not in inputs:

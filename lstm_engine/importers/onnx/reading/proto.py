@@ -21,6 +21,7 @@ import numpy as np
 from ....data_types import DATA_TYPES, OTHER_TYPES
 from ....errors import FormatError, MissingDependencyError, UnsupportedError
 from ....files import CUT
+from ...reading.protobuf import number_at
 
 MAX_DEPTH = 16            # of graphs inside attributes of nodes
 MAX_RANK = 16             # of a tensor
@@ -38,6 +39,9 @@ _ATTRIBUTES: dict[int, tuple[str, Callable[[Any], Any]]] = {
 }
 _ATTRIBUTE_NAMES = {9: "tensors", 10: "graphs", 11: "sparse_tensor", 12: "sparse_tensors", 13: "type_proto",
                     14: "type_protos"}
+# The field of an AttributeProto that holds what its type says, and those that say something about it.
+_HELD_IN = {1: "f", 2: "i", 3: "s", 4: "t", 5: "g", 6: "floats", 7: "ints", 8: "strings", 13: "tp"} | _ATTRIBUTE_NAMES
+_ABOUT = {"name", "doc_string", "type", "ref_attr_name"}
 
 
 def make_ready() -> None:
@@ -68,28 +72,15 @@ def _ends_early(data: bytes) -> bool:
     for _ in range(MAX_FIELDS):
         if position == len(data):
             return False
-        key, position = _number(data, position)
+        key, position = number_at(data, position)
         kind = key & 7
         if kind not in _BYTES:
             return False
-        number, position = _number(data, position) if kind in (0, 2) else (0, position)
+        number, position = number_at(data, position) if kind in (0, 2) else (0, position)
         position += number if kind == 2 else _BYTES[kind]
         if position > len(data):
             return True
     return False
-
-
-def _number(data: bytes, position: int) -> tuple[int, int]:
-    """A number of base 128, and where it ends: beyond the end of data that ends in it."""
-    number = 0
-    for place in range(10):
-        if position >= len(data):
-            return 0, position + 1
-        number |= (data[position] & 127) << (7 * place)
-        position += 1
-        if data[position - 1] < 128:
-            break
-    return number, position
 
 
 def _model_class() -> Any:
@@ -118,14 +109,22 @@ def describe(model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _opsets(imports: Iterable[Any]) -> dict[str, int]:
-    return {("" if entry.domain == "ai.onnx" else entry.domain): int(entry.version) for entry in imports}
+    return {_domain(entry.domain): int(entry.version) for entry in imports}
+
+
+def _domain(name: str) -> str:
+    """A domain of operators; ONNX's own has two names."""
+    return "" if name == "ai.onnx" else name
 
 
 def _function(function: Any, arrays: dict[str, Any]) -> dict[str, Any]:
-    defaults = {attribute.name: _attribute(attribute, arrays, 0) for attribute in function.attribute_proto}
-    return {"domain": function.domain, "name": function.name, "opsets": _opsets(function.opset_import),
-            "inputs": list(function.input), "outputs": list(function.output), "defaults": defaults,
-            "nodes": [_node(node, arrays, 0) for node in function.node]}
+    try:
+        defaults = _attributes(function.attribute_proto, arrays, 0)
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"function {function.name!r}: {error}") from error
+    return {"domain": _domain(function.domain), "name": function.name, "overload": function.overload,
+            "opsets": _opsets(function.opset_import), "inputs": list(function.input), "outputs": list(function.output),
+            "defaults": defaults, "nodes": [_node(node, arrays, 0) for node in function.node]}
 
 
 def _graph(graph: Any, arrays: dict[str, Any], depth: int) -> dict[str, Any]:
@@ -138,8 +137,11 @@ def _graph(graph: Any, arrays: dict[str, Any], depth: int) -> dict[str, Any]:
         if tensor.name in tensors:
             raise FormatError(f"tensor {tensor.name!r} is stored twice")
         tensors[tensor.name] = _tensor(tensor, tensor.name, arrays)
+    inputs = {value.name: _value(value) for value in graph.input}
+    if len(inputs) != len(graph.input):
+        raise FormatError(f"graph {graph.name!r}: two of its inputs have one name")
     return {"name": graph.name, "tensors": tensors, "nodes": [_node(node, arrays, depth) for node in graph.node],
-            "inputs": [_value(value) for value in graph.input], "outputs": [_value(value) for value in graph.output]}
+            "inputs": list(inputs.values()), "outputs": [_value(value) for value in graph.output]}
 
 
 def _value(value: Any) -> list[Any]:
@@ -158,19 +160,32 @@ def _value(value: Any) -> list[Any]:
 
 
 def _node(node: Any, arrays: dict[str, Any], depth: int) -> dict[str, Any]:
-    domain = "" if node.domain == "ai.onnx" else node.domain
     try:
-        attributes = {attribute.name: _attribute(attribute, arrays, depth) for attribute in node.attribute}
+        attributes = _attributes(node.attribute, arrays, depth)
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"node {node.name!r} ({node.op_type}): {error}") from error
-    return {"name": node.name, "op": node.op_type, "domain": domain, "inputs": list(node.input),
-            "outputs": list(node.output), "attributes": attributes}
+    return {"name": node.name, "op": node.op_type, "domain": _domain(node.domain), "overload": node.overload,
+            "inputs": list(node.input), "outputs": list(node.output), "attributes": attributes}
+
+
+def _attributes(given: Iterable[Any], arrays: dict[str, Any], depth: int) -> dict[str, list[Any]]:
+    """Attributes by name. Raises FormatError for one that is there twice: which of them would be meant?"""
+    found: dict[str, list[Any]] = {}
+    for attribute in given:
+        if attribute.name in found:
+            raise FormatError(f"attribute {attribute.name!r} is there twice")
+        found[attribute.name] = _attribute(attribute, arrays, depth)
+    return found
 
 
 def _attribute(attribute: Any, arrays: dict[str, Any], depth: int) -> list[Any]:
+    kind = int(attribute.type) or (0 if attribute.ref_attr_name else _untyped(attribute))
+    held = {field.name for field, _ in attribute.ListFields()} - _ABOUT
+    # A number that is 0 need not be written, so a field may be missing; another one in its place is a contradiction.
+    if odd := sorted(held - (set() if attribute.ref_attr_name else {_HELD_IN.get(kind)})):
+        raise FormatError(f"attribute {attribute.name!r} holds {odd[0]!r}, which its type ({kind}) does not say")
     if attribute.ref_attr_name:
         return ["r", attribute.ref_attr_name]
-    kind = int(attribute.type) or _untyped(attribute)
     if kind in _ATTRIBUTES:
         code, value = _ATTRIBUTES[kind]
         return [code, value(attribute)]
@@ -216,6 +231,8 @@ def _tensor(tensor: Any, label: str, arrays: dict[str, Any]) -> dict[str, Any]:
     described: dict[str, Any] = {"dtype": dtype, "dims": dims}
     if tensor.data_location == EXTERNAL:
         described["external"] = {entry.key: entry.value for entry in tensor.external_data}
+        if len(described["external"]) != len(tensor.external_data):
+            raise FormatError(f"{where}: its external data says something twice")
         return described
     needed = count * np.dtype(dtype).itemsize
     if tensor.HasField("raw_data"):

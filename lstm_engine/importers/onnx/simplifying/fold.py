@@ -15,7 +15,7 @@ from ....errors import ArgumentError, FormatError, UnsupportedError
 from ....graph.names import Names
 from ....graph.nodes import Dim, Operator, Shape, Value
 from ....operators import OPERATORS, operator_attributes, operator_shapes, run_operator, supported_operators
-from ....operators.older import modern
+from ....operators.older import FORMS, modern
 from ....operators.shape_rules import same_size
 from ..model import OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
 from . import numbers, shortcuts
@@ -136,6 +136,10 @@ class _Walk:
     def own(self, graph: OnnxGraph, scope: Scope) -> None:
         """Take in the tensors of a graph."""
         for name, array in graph.tensors.items():
+            around = scope.find(name)
+            # Runtimes differ in which of two initializers of one name an inner graph reads.
+            if around is not None and not _is_same(self.constant(around), array):
+                raise FormatError(f"tensor {name!r} of an inner graph has the name of another value outside it")
             scope.names[name] = name if scope.outermost else self.new_name(name)
             self.out.constants[scope.names[name]] = array
             self.bytes_left += array.nbytes
@@ -157,8 +161,11 @@ class _Walk:
             if isinstance(value, (Unknown, Reference)):
                 raise UnsupportedError(f"{node.label}: attribute {name!r} of kind "
                                        f"{value.kind if isinstance(value, Unknown) else 'reference'} is not supported")
-        function = self.model.functions.get((node.domain, node.op))
+        function = self.model.functions.get((node.domain, node.op, node.overload))
         if function is not None:
+            if not node.overload and _has_meaning(node):
+                raise UnsupportedError(f"{node.label}: the model has a function of the same name; which of the two is "
+                                       "meant is left to who runs it; give the function a domain of its own")
             inner = Scope()
             given = node.inputs + ("",) * (len(function.inputs) - len(node.inputs))
             if len(node.inputs) > len(function.inputs) or len(node.outputs) > len(function.outputs):
@@ -168,6 +175,9 @@ class _Walk:
                                for formal, name in zip(function.inputs, given))
             self.nodes(body_of(function, node), function.outputs, inner, depth + 1)
             self.bind(node, [inner.find(name) for name in function.outputs], scope)    # type: ignore[misc]
+        elif node.overload:
+            raise FormatError(f"{node.label}: the model has no function of this name with the overload "
+                              f"{node.overload!r:.100}")
         elif node.op in TAKEN_IN and not node.domain:
             take_in(self, node, scope, depth)
         else:
@@ -183,7 +193,7 @@ class _Walk:
         made = tuple(name if scope.outermost or not name else self.new_name(name) for name in node.outputs)
         for part in modern(replace(node, inputs=named, outputs=made), self):
             part = replace(part, inputs=tuple(self.aliases.get(name, name) for name in part.inputs))
-            if part.domain or (part.op not in OPERATORS and part.op not in GATES and part.op != "Constant"):
+            if part.domain or not _is_known(part.op):
                 raise UnsupportedError(f"{part.label}: this operator is not supported; supported: LSTM, GRU, RNN, "
                                        f"{supported_operators()}")
             if part.op == "Constant":
@@ -309,6 +319,23 @@ class _Walk:
 def widened(array: np.ndarray) -> np.ndarray:
     """float16 as float32, any other array as it is."""
     return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def _is_same(array: np.ndarray | None, other: np.ndarray) -> bool:
+    return array is not None and array.dtype == other.dtype and array.shape == other.shape \
+        and array.tobytes() == other.tobytes()
+
+
+def _is_known(op: str) -> bool:
+    """Whether a node of ONNX's own domain, in today's form, can be one of the steps."""
+    return op in OPERATORS or op in GATES or op == "Constant"
+
+
+def _has_meaning(node: OnnxNode) -> bool:
+    """Whether the operator that a node is called like is known, in any form."""
+    if node.domain:
+        return f"{node.domain}.{node.op}" in FORMS
+    return _is_known(node.op) or node.op in FORMS or node.op in TAKEN_IN
 
 
 def _symbols(value: Value) -> tuple[Dim, ...]:

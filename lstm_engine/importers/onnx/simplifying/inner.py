@@ -185,8 +185,6 @@ def _turns(walk: Walk, node: OnnxNode, scope: Scope, depth: int, states: Sequenc
                           f"does not fit its {len(node.inputs)} inputs and {len(node.outputs)} outputs")
     if not all(states):
         raise FormatError(f"{node.label}: a value that goes from turn to turn is left out")
-    if len({value.name for value in body.inputs}) < inputs:
-        raise FormatError(f"{node.label}: two inputs of its body have one name")
     own = Scope(scope)
     walk.own(body, own)                     # once, whatever the number of turns
     return _Turns(walk, node, body, own, depth, list(states), [[] for _ in range(more)])
