@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 
 from ....errors import FormatError, UnsupportedError
-from ....graph import DTYPES
 from ....graph.activations import Activation
 from ..reading.calls import MAX_SIZE
 from ..reading.config import Layer, flatten
 from .activations import named
 from .builder import Builder, Tensor
 from .core import activate
-from .merging import broadcast, concat
-from .registry import OWN, Arguments, Context, check_width, maps, one, policy_name, show
+from .merging import OF_MASKS, broadcast, concat
+from .registry import OWN, Arguments, Context, check_width, dtype_of, maps, one, policy_name, show
 from .shaping import all_last, any_last
 from .shaping import reshape as reshaped
 
@@ -44,8 +43,9 @@ def _ops(*names: str) -> tuple[str, ...]:
 def operand(layer: Layer, value: Any, like: Tensor) -> Tensor | np.ndarray:
     if isinstance(value, Tensor):
         return value
-    fits = isinstance(value, (int, bool)) or isinstance(value, float) and like.dtype.startswith("float")
-    if fits and like.dtype != "bool" and abs(value) < 2**31:
+    fits = isinstance(value, bool) if like.dtype == "bool" else (
+        isinstance(value, int) or isinstance(value, float) and like.dtype.startswith("float"))
+    if fits and abs(value) < 2**31:
         return np.array(value, like.dtype)
     raise UnsupportedError(f"{layer} with {value!r:.80} is not supported; supported: tensors and numbers")
 
@@ -87,21 +87,22 @@ def binary(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
             raise UnsupportedError(f"{layer} of other than two masks is not supported")
         return builder.operator(_LOGICAL[kind], name, tensors, broadcast(builder, layer, *tensors), "bool")
     # Ids and numbers meet as floats, unless both are whole, as Keras promotes them.
-    whole = all(value.dtype.startswith(("int", "uint")) if isinstance(value, Tensor) else type(value) is int
-                for value in values)
-    like = arguments.x[0]
+    whole = kind not in ("TrueDivide", "Divide") and all(
+        isinstance(value, int) or isinstance(value, Tensor) and not value.dtype.startswith("float") for value in values)
     if whole and kind not in _COMPARE:
         check_width(context, layer, arguments.x)
-    if not whole or kind in ("TrueDivide", "Divide"):
-        floats = iter(builder.in_one_dtype([value for value in values if isinstance(value, Tensor)], name))
-        values = [next(floats) if isinstance(value, Tensor) else value for value in values]
-        like = next(value for value in values if isinstance(value, Tensor))
-    operands = [operand(layer, value, like) for value in values]
-    tensors = [value for value in operands if isinstance(value, Tensor)]
+    tensors = (builder.in_dtype_of_all if whole else builder.in_one_dtype)(arguments.x, name)
+    masks = tensors[0].dtype == "bool" and all(isinstance(value, (Tensor, bool)) for value in values)
+    if masks and kind in _BINARY and kind not in OF_MASKS:
+        raise UnsupportedError(f"{layer} of masks is not supported; supported: masks that are cast to numbers first")
+    if tensors[0].dtype == "bool" and not (masks and kind in OF_MASKS):
+        tensors = [builder.cast(x, "int32", name) for x in tensors]
+    promoted = iter(tensors)
+    operands = [next(promoted) if isinstance(value, Tensor) else operand(layer, value, tensors[0]) for value in values]
     shape = broadcast(builder, layer, *tensors) if len(tensors) == 2 else tensors[0].shape
     if kind in _COMPARE:
         return builder.operator(_COMPARE[kind], name, operands, shape, "bool")
-    return builder.operator(_BINARY[kind], name, operands, shape, like.dtype)
+    return builder.operator((OF_MASKS if masks else _BINARY)[kind], name, operands, shape, tensors[0].dtype)
 
 
 @maps("ops.NotEqual")
@@ -149,8 +150,10 @@ def filled_like(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 @maps(*_ops(*_UNARY, "Square", "Rsqrt"))
 def unary(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     builder, x = context.builder, one(layer, arguments)
-    if layer.kind not in _OF_WHOLE or x.dtype == "bool":
+    if layer.kind not in _OF_WHOLE:
         x = builder.as_float(x, layer.where)
+    elif x.dtype == "bool":
+        raise UnsupportedError(f"{layer} of a mask is not supported; supported: a mask that is cast to numbers first")
     check_width(context, layer, [x])
     if layer.kind == "ops.Square":
         return builder.operator("Mul", layer.where, [x, x], x.shape)
@@ -223,14 +226,6 @@ def cast(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     return x
 
 
-def dtype_of(context: Context, layer: Layer, dtype: Any) -> str:
-    if isinstance(dtype, str) and dtype.startswith(("float", "bfloat")):
-        return "float64" if dtype == "float64" else context.builder.float_type
-    if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise UnsupportedError(f"{layer}: dtype {dtype!r:.80} is not supported; supported: {', '.join(DTYPES)}")
-    return dtype
-
-
 def _all_tensors(layer: Layer, arguments: Arguments) -> list[Tensor]:
     """The tensors of a list; a constant among them is refused."""
     given = arguments.args[0] if arguments.args else next((arguments.kwargs[key] for key in ("xs", "x", "arrays")
@@ -255,11 +250,11 @@ def concatenate(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 @maps("ops.Stack")
 def stack(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     builder = context.builder
-    _all_tensors(layer, arguments)
-    axis = axis_of(layer, arguments.setting(layer, "axis", 1, 0), arguments.x[0].rank + 1)
+    given = builder.in_dtype_of_all(_all_tensors(layer, arguments), layer.where)
+    axis = axis_of(layer, arguments.setting(layer, "axis", 1, 0), given[0].rank + 1)
     if axis == 0:
         raise UnsupportedError(f"{layer} on the batch axis is not supported")
-    wide = [_unsqueeze(builder, f"{layer.where}/part", x, axis) for x in arguments.x]
+    wide = [_unsqueeze(builder, f"{layer.where}/part", x, axis) for x in given]
     return concat(builder, layer, layer.where, wide, axis)
 
 

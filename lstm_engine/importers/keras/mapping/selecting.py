@@ -12,8 +12,8 @@ from ..reading.calls import MAX_SIZE
 from ..reading.config import Layer, flatten
 from .builder import Builder, Tensor
 from .merging import broadcast
-from .operations import axis_of, dtype_of, operand
-from .registry import Arguments, Context, check_width, maps, one, show
+from .operations import axis_of, operand
+from .registry import Arguments, Context, check_width, dtype_of, maps, one, show
 from .shaping import reshape
 
 
@@ -144,8 +144,8 @@ def where(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
         raise UnsupportedError(f"{layer} of {[getattr(value, 'dtype', value) for value in given]!r:.80} is not "
                                "supported; supported: a computed condition, and a tensor at least to choose from")
     tensors = [branch for branch in branches if isinstance(branch, Tensor)]
-    if len({x.dtype for x in tensors}) > 1 or any(isinstance(branch, float) for branch in branches):
-        tensors = builder.in_one_dtype(tensors, name)
+    floats = any(isinstance(branch, float) for branch in branches)
+    tensors = (builder.in_one_dtype if floats else builder.in_dtype_of_all)(tensors, name)
     left = iter(tensors)
     chosen = [next(left) if isinstance(branch, Tensor) else operand(layer, branch, tensors[0]) for branch in branches]
     shape = condition.shape
@@ -242,6 +242,8 @@ def cumsum(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
         raise UnsupportedError(f"{layer} over the batch, or in another dtype, is not supported; supported: the other "
                                "axes")
     check_width(context, layer, [x])
+    if x.dtype == "bool":
+        x = context.builder.cast(x, "int32", layer.where)
     return context.builder.operator("CumSum", layer.where, [x, np.array(axis, np.int64)], x.shape)
 
 
