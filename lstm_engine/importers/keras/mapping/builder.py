@@ -49,7 +49,7 @@ class Builder:
         self.narrow = ""                 # an input of whole numbers that have another width here
         self._shared: dict[Hashable, Any] = {}
         self._masks: dict[tuple[str, int], Tensor] = {}
-        self._cast_from: dict[str, Tensor] = {}
+        self._whole: dict[str, Tensor] = {}              # what was cast to floats, by the name of these
 
     def input(self, name: str, shape: Sequence[int | None], dtype: str) -> Tensor:
         """An input of the graph; None in the shape becomes a symbol, the first axis is always "batch"."""
@@ -111,16 +111,20 @@ class Builder:
         return made
 
     def cast(self, x: Tensor, dtype: str, name: str) -> Tensor:
-        """x as `dtype`; x itself if it is that already. `cast_from` tells what a cast was made of."""
+        """x as `dtype`; x itself if it is that already."""
         if x.dtype == dtype:
             return x
         made = self.operator("Cast", f"{name}/cast", [x], x.shape, dtype, {"to": DATA_TYPE_NUMBERS[dtype]})
-        self._cast_from[made.name] = x
+        if x.dtype in ("int32", "int64") and dtype.startswith("float"):
+            self._whole[made.name] = x
         return replace(made, mask=x.mask)
 
-    def cast_from(self, x: Tensor) -> Tensor:
-        """What x was cast from by `cast`; x itself where it was not."""
-        return self._cast_from.get(x.name, x)
+    def ids_of(self, x: Tensor) -> Tensor:
+        """The whole numbers that were cast to the floats x, as an inner model takes ids; else x itself.
+
+        Of both the same are equal to a number below 2**24, each of which is a float32.
+        """
+        return self._whole.get(x.name, x)
 
     def as_float(self, x: Tensor, name: str) -> Tensor:
         """x as floating-point numbers, in the dtype that it has where it is one of them."""

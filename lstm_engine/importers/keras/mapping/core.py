@@ -62,9 +62,7 @@ def embedding(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     # Keras writes a pair of numbers for the settings that the table's shape repeats.
     check_shape(layer, "embeddings", table, layer.size("input_dim"), layer.size("output_dim"))
     ids = one(layer, arguments)
-    # Ids that an inner model takes as floats are the same again as ids: every row's number is a float32.
-    whole = builder.cast_from(ids)
-    ids = whole if whole.dtype in ("int32", "int64") and len(table) <= 2**24 else ids
+    ids = builder.ids_of(ids) if len(table) <= 2**24 else ids
     ids = ids if ids.dtype in ("int32", "int64", "uint8") else builder.cast(ids, "int32", layer.where)
     shape = (*ids.shape, table.shape[1])
     if ids.rank == 2:

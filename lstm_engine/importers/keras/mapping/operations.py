@@ -110,6 +110,7 @@ def not_equal(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """Also the mask that Keras makes of token ids."""
     builder = context.builder
     x, value = arguments.x[0], next((value for value in arguments.args if not isinstance(value, Tensor)), None)
+    x = builder.ids_of(x) if type(value) is int and abs(value) < 2**24 else x
     if len(arguments.x) == 1 and type(value) is int and abs(value) < 2**31 and x.rank == 2 \
             and x.dtype.startswith(("int", "uint")):
         arguments.read.add(1)
