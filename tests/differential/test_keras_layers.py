@@ -167,6 +167,11 @@ WHOLE = {
     "between bounds": lambda x: [ops.clip(x, 2**24 + 0.5, 2**24 + 5.5)],
     "of masks": lambda x: [ops.sum(x > 2**24 + 3, axis=1), ops.max(x > 2**24 + 3, axis=1)],
     "places": lambda x: [ops.take(x, [[0, 1], [3, -1]], axis=1)],
+    "products": lambda x: [ops.matmul(x[:, None], x[:, :, None] - 2**24),
+                           ops.einsum("ab,ac->abc", x, x - 2**24), L.Dot(1)([x, x - 2**24])],
+    "activations": lambda x: [L.Activation("relu")(x), L.ReLU()(x), ops.relu(-x), L.Activation("linear")(x)],
+    "the most of steps": lambda x: [L.GlobalMaxPooling1D()(x[:, :, None])],
+    "powers": lambda x: [x ** 3, (x - 2**24 - 6) ** 3, (x > 2**24 + 3) * x ** 1],
     "masks together": lambda x: [make(x > 2**24 + 3, x < 2**24 + 9) for make in (
         lambda a, b: a + b, lambda a, b: a * b, ops.maximum, ops.minimum, lambda a, b: ops.where(a, b, True),
         lambda a, b: ops.where(a, b, False), ops.equal, lambda a, b: a > b, lambda a, b: a / (b + 1),
@@ -202,6 +207,15 @@ def test_whole_numbers_stay_whole(name):
         assert mine.dtype == want.dtype
         # A mean, and bounds that are no whole numbers, are of float32, whose roundings are 6e-8.
         np.testing.assert_allclose(mine, want, rtol=0 if want.dtype.kind != "f" else 2e-7)
+
+
+@pytest.mark.parametrize("make, said", [
+    (lambda x: L.LayerNormalization()(x), "a cast first"), (lambda x: x ** -1, "an exponent from 1"),
+    (lambda x: 2 ** x, "an exponent from 1"), (lambda x: L.Rescaling(0.5, dtype="int32")(x), "a floating-point dtype")])
+def test_what_whole_numbers_are_not_supported_in(make, said):
+    x = L.Input((5,), dtype="int32")
+    with pytest.raises(le.UnsupportedError, match=f"is not supported.*supported: .*{said}"):
+        le.convert(keras.Model(x, make(x)))
 
 
 @pytest.mark.parametrize("make", [
@@ -249,7 +263,6 @@ REFUSED = [
     ("Discretization", {"bin_boundaries": [0.0], "output_mode": "count", "sparse": True}, "sparse True is not supp"),
     ("CategoryEncoding", {"num_tokens": 3, "output_mode": "count"}, r"count of \[batch, 5, 4\] is not supported"),
     ("UnitNormalization", {"axis": 0}, "by sample is not supported"),
-    ("Rescaling", {"scale": 0.5, "dtype": "int32"}, "computes in int32 is not supported; supported: a floating-point"),
     ("Softmax", {"axis": [0, 1]}, "other than the batch"),
 ]
 

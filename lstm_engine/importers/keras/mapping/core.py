@@ -95,16 +95,26 @@ def activate(context: Context, name: str, x: Tensor, function: Activation) -> Te
     return builder.operator("Squeeze", name, [made, last], x.shape)
 
 
+def activated(context: Context, layer: Layer, arguments: Arguments, function: Activation) -> Tensor:
+    """The input of a layer through an activation; whole numbers stay whole where it makes no others of them."""
+    x = one(layer, arguments)
+    if "int" in x.dtype and function.name == "linear":
+        return x
+    if "int" in x.dtype and function.name == "relu":
+        return context.builder.operator("Max", layer.where, [x, np.array(0, x.dtype)], x.shape)
+    return activate(context, layer.where, floats(context, layer, arguments), function)
+
+
 @maps("Activation", mask=KEEP)
 def activation_layer(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    return activate(context, layer.where, floats(context, layer, arguments), activation(layer, context.version))
+    return activated(context, layer, arguments, activation(layer, context.version))
 
 
 @maps("ReLU", "LeakyReLU", "ELU", "ThresholdedReLU", mask=KEEP)
 def relu(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     function = configured(layer)
     if function is not None:
-        return activate(context, layer.where, floats(context, layer, arguments), function)
+        return activated(context, layer, arguments, function)
     return _relu_of_several_settings(context, layer, floats(context, layer, arguments))
 
 

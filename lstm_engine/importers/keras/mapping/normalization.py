@@ -9,7 +9,7 @@ import numpy as np
 from ....errors import FormatError, UnsupportedError
 from ..reading.config import Layer
 from .builder import Builder, Tensor
-from .registry import KEEP, Arguments, Context, floats, maps, show
+from .registry import KEEP, Arguments, Context, floats, maps, one, show
 from .weights import check_shape
 
 MAX_ONES = 1 << 20
@@ -93,6 +93,9 @@ def _by_sample(builder: Builder, layer: Layer, x: Tensor, gamma: np.ndarray, bet
 @maps("LayerNormalization", mask=KEEP)
 def layer_normalization(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     builder, name = context.builder, layer.where
+    if not one(layer, arguments).dtype.startswith("float"):
+        raise UnsupportedError(f"{layer} of whole numbers is not supported: later versions of Keras cut what it gives "
+                               "to whole numbers; supported: floating-point inputs, or a cast first")
     x = floats(context, layer, arguments)
     axes = axes_of(layer, x)
     if axes != list(range(axes[0], x.rank)) or layer.config.get("rms_scaling"):

@@ -14,7 +14,7 @@ from ..reading.calls import MAX_SIZE
 from ..reading.config import Layer, flatten
 from .activations import named
 from .builder import Builder, Tensor
-from .core import activate
+from .core import activated
 from .merging import OF_MASKS, broadcast, concat
 from .registry import OWN, Arguments, Context, check_width, dtype_of, maps, one, policy_name, show
 from .shaping import all_last, any_last
@@ -31,8 +31,7 @@ _REDUCE = {"Mean": "ReduceMean", "Sum": "ReduceSum", "Max": "ReduceMax", "Min": 
 _ACTIVATE = {"Relu": "relu", "Relu6": "relu6", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softplus": "softplus",
              "Softsign": "softsign", "Silu": "silu", "HardSigmoid": "hard_sigmoid", "HardSilu": "hard_silu",
              "Selu": "selu", "HardTanh": "hard_tanh", "LogSigmoid": "log_sigmoid"}
-
-
+MAX_POWER = 16                   # of whole numbers, which are multiplied so often
 _OF_WHOLE = frozenset({"ops.Negative", "ops.Absolute", "ops.Abs", "ops.Sign", "ops.Square"})     # stay whole
 
 
@@ -97,12 +96,25 @@ def binary(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
         raise UnsupportedError(f"{layer} of masks is not supported; supported: masks that are cast to numbers first")
     if tensors[0].dtype == "bool" and not (masks and kind in OF_MASKS):
         tensors = [builder.cast(x, "int32", name) for x in tensors]
+    if whole and kind == "Power":
+        return _whole_power(builder, layer, tensors[0], values[1])
     promoted = iter(tensors)
     operands = [next(promoted) if isinstance(value, Tensor) else operand(layer, value, tensors[0]) for value in values]
     shape = broadcast(builder, layer, *tensors) if len(tensors) == 2 else tensors[0].shape
     if kind in _COMPARE:
         return builder.operator(_COMPARE[kind], name, operands, shape, "bool")
     return builder.operator((OF_MASKS if masks else _BINARY)[kind], name, operands, shape, tensors[0].dtype)
+
+
+def _whole_power(builder: Builder, layer: Layer, x: Tensor, exponent: Any) -> Tensor:
+    """x times itself: what does not fit wraps, as in Keras."""
+    if not isinstance(exponent, int) or not 1 <= exponent <= MAX_POWER:
+        raise UnsupportedError(f"{layer} of whole numbers to {getattr(exponent, 'name', exponent)!r:.80} is not "
+                               f"supported; supported: an exponent from 1 to {MAX_POWER}, or floating-point numbers")
+    made = x
+    for _ in range(exponent - 1):
+        made = builder.operator("Mul", layer.where, [made, x], x.shape)
+    return made
 
 
 @maps("ops.NotEqual")
@@ -184,7 +196,7 @@ def activation(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
             x = context.builder.as_float(x, layer.where)
             return context.builder.operator(kind, layer.where, [x], x.shape, attributes={"axis": axis})
         function = Activation.of("softmax" if kind == "Softmax" else "log_softmax")
-    return activate(context, layer.where, x, function)  # type: ignore[arg-type]
+    return activated(context, layer, arguments, function)  # type: ignore[arg-type]
 
 
 @maps(*_ops(*_REDUCE))

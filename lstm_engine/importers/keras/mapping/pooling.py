@@ -8,7 +8,7 @@ from ....errors import FormatError
 from ....graph import Pool
 from ..reading.config import Layer
 from .builder import Tensor
-from .registry import DROP, Arguments, Context, floats, maps, show
+from .registry import DROP, Arguments, Context, floats, maps, one, show
 from .spatial import axes_of_space, channels_first, channels_last, in_its_format, padding, sizes, windowed
 
 
@@ -37,9 +37,10 @@ def pool(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """Mean or maximum over all steps or places; only the mean over steps heeds a mask, as in Keras."""
     builder, name = context.builder, layer.where
     mean, keep = "Av" in layer.kind, layer.get("keepdims", bool, False)
-    x = floats(context, layer, arguments, axes_of_space(layer) + 2)
+    rank = axes_of_space(layer) + 2
+    x = floats(context, layer, arguments, rank) if mean else one(layer, arguments, rank)
     last = channels_last(layer)
-    if x.rank == 3 and (last or mean and arguments.mask is not None):
+    if x.rank == 3 and x.dtype.startswith("float") and (last or mean and arguments.mask is not None):
         if not last:                                        # [batch, features, time], whose mask is of the time
             x = builder.operator("Transpose", f"{name}/channels_last", [x], (x.shape[0], x.shape[2], x.shape[1]),
                                  attributes={"perm": (0, 2, 1)})

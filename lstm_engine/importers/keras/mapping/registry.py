@@ -276,6 +276,15 @@ def check_width(context: Context, layer: Layer, operands: Sequence[Tensor]) -> N
                                "first")
 
 
+def promoted(context: Context, layer: Layer, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """The inputs of a product in one dtype, whole numbers as they are. Raises UnsupportedError for masks alone."""
+    made = context.builder.in_dtype_of_all(inputs, layer.where)
+    if made[0].dtype == "bool":
+        raise UnsupportedError(f"{layer} of masks is not supported; supported: masks that are cast to numbers first")
+    check_width(context, layer, made)
+    return made
+
+
 def one(layer: Layer, arguments: Arguments, rank: int | None = None) -> Tensor:
     """The single input of a layer, its rank checked."""
     if len(arguments.x) != 1:

@@ -13,7 +13,7 @@ from ..reading.config import Layer, flatten
 from .builder import Builder, Tensor
 from .merging import broadcast
 from .operations import axis_of, operand
-from .registry import Arguments, Context, check_width, dtype_of, maps, one, show
+from .registry import Arguments, Context, check_width, dtype_of, maps, one, promoted, show
 from .shaping import reshape
 
 
@@ -31,7 +31,7 @@ def matmul(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     builder, name = context.builder, layer.where
     arguments.read.update((1, "x1", "x2"))
     left, right = _two(layer, arguments)
-    left, right = builder.in_one_dtype([left, right], name)
+    left, right = promoted(context, layer, [left, right])
     left, right = (_across(builder, f"{name}/{key}", x) if arguments.setting(layer, key, place, False) else x
                    for x, key, place in ((left, "transpose_a", 2), (right, "transpose_b", 3)))
     if left.rank < 2 or right.rank < 2 or not builder.unify(left.shape[-1], right.shape[-2]):
@@ -71,7 +71,7 @@ def einsum(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
                 raise FormatError(f"{layer}: axis {label!r} of {subscripts!r:.80} is {sizes[label]} and {size}")
     if any(label not in sizes for label in result) or len(set(result)) != len(result):
         raise FormatError(f"{layer}: {result!r:.80} is no result of {terms!r:.80}")
-    inputs = builder.in_one_dtype(arguments.x, layer.where)
+    inputs = promoted(context, layer, arguments.x)
     return builder.operator("Einsum", layer.where, inputs, [sizes[label] for label in result],
                             attributes={"equation": subscripts})
 
