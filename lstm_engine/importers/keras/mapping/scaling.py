@@ -99,6 +99,8 @@ def rescaling(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
             raise FormatError(f"{layer}: scale and offset have {scale.size} and {offset.size} numbers; its input is "
                               f"{show(x.shape)}")
     with np.errstate(all="ignore"):
+        if not context.version.three:               # TensorFlow made float32 of them before what the layer computes in
+            scale, offset = scale.astype(np.float32), offset.astype(np.float32)
         scale, offset = scale.astype(x.dtype), offset.astype(x.dtype)
     product = builder.operator("Mul", f"{name}/scaled", [x, scale], x.shape)
     return builder.operator("Add", name, [product, offset], x.shape)
