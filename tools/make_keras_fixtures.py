@@ -106,6 +106,12 @@ def frozen() -> Iterator[tuple[str, keras.Model]]:
     for layer in deep.layers[1:]:
         layer.trainable = True
     yield "inner_of_inner", chain(around, L.Dense(2))
+    if not hasattr(L, "SpectralNormalization"):              # before TensorFlow 2.13
+        return
+    wrapped = [L.SpectralNormalization(L.Dense(3)) for _ in range(2)]
+    inner = chain(L.InputLayer((None, 3)), *wrapped, L.Dense(3), L.SpectralNormalization(L.Dense(3), trainable=False))
+    wrapped[0].trainable = False
+    yield "spectral", chain(L.InputLayer((None, 3)), inner, L.SpectralNormalization(L.Dense(2), trainable=False))
 
 
 def functions() -> keras.Model:
@@ -121,6 +127,7 @@ def functions() -> keras.Model:
         tf.nn.leaky_relu(h, 0.1), tf.math.softplus(h), tf.math.squared_difference(h, other),
         tf.math.l2_normalize(h, axis=-1), tf.clip_by_value(h, -0.1, 0.1), tf.where(h > 0, h, 0.5 * h),
         tf.cast(tf.not_equal(ids, 0), tf.float32), tf.cast(ids, tf.float32), tf.one_hot(ids, 5),
+        tf.one_hot(ids, 5, on_value=1, off_value=0), tf.one_hot(ids, 5, on_value=True, off_value=False),
         tf.reduce_mean(h, axis=1), tf.reduce_sum(h, axis=[1, 2], keepdims=True), tf.reduce_max(h, 1),
         tf.reduce_min(h, axis=-1), keras.backend.mean(h, axis=1), tf.argmax(h, axis=-1), tf.cumsum(h, axis=1),
         tf.concat([h, x], axis=-1), tf.stack([h, other], axis=1), tf.expand_dims(h, 1),
@@ -135,6 +142,7 @@ def layers() -> keras.Model:
     """Layers that Keras 2 configures, names or masks in its own way; each is an output, or what an LSTM makes of it."""
     x, image, ids = L.Input((6, 4)), L.Input((7, 8, 4)), L.Input((6,), dtype="int32")
     masked = L.Embedding(10, 4, mask_zero=True)(ids)
+    whole, real = L.Input((6, 4), dtype="int32"), L.Input((6,))
     return keras.Model([x, image, ids], [
         L.DepthwiseConv1D(3, strides=2, padding="same", depth_multiplier=2)(x), L.SeparableConv1D(3, 2)(x),
         L.SeparableConv1D(5, 3, padding="causal", dilation_rate=2)(x), L.Conv1DTranspose(3, 4, strides=2)(x),
@@ -153,6 +161,9 @@ def layers() -> keras.Model:
         L.EinsumDense("...x,xy->...y", output_shape=5)(x), L.Discretization(bin_boundaries=[-1.0, 0.0, 0.5])(x),
         L.CategoryEncoding(10)(ids), L.CategoryEncoding(10, output_mode="count")(ids),
         L.RandomRotation(0.2)(L.RandomFlip()(image)), L.Maximum()([ids, L.Add()([ids, ids])]),
+        keras.Model(whole, 3 * whole)(x + 0.5), keras.Model(real, real / 3)(ids),
+        L.Rescaling(1 / 3, dtype="float64")(ids), L.CategoryEncoding(10, output_mode="count", dtype="int32")(ids),
+        L.Discretization([2, 5], output_mode="multi_hot", dtype="int64")(ids),
         *(L.LSTM(3)(layer(masked)) for layer in (
             L.Rescaling(2.0), L.Identity(), L.UnitNormalization(), L.ReLU(max_value=1.0),
             lambda h: tf.cast(h, "float32"), lambda h: h * 2.0)),

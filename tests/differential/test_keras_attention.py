@@ -13,19 +13,11 @@ pytest.importorskip("h5py")
 keras = pytest.importorskip("keras")
 
 from keras import layers as L
-from keras_models import (  # noqa: F401
-    BATCH,
-    EXACT,
-    check,
-    double_precision,
-    embedded,
-    floats,
-    ids,
-    randomise,
-    sequence,
-)
+from keras_models import BATCH, EXACT, check, embedded, floats, ids, randomise, sequence
 
 import lstm_engine as le
+
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 QUERIES, KEYS = 5, 7
 

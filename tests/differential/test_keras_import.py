@@ -10,19 +10,9 @@ keras = pytest.importorskip("keras")
 
 from keras import layers as L
 from keras import ops
-from keras_models import (  # noqa: F401
-    BATCH,
-    EXACT,
-    TIME,
-    VOCABULARY,
-    check,
-    double_precision,
-    embedded,
-    floats,
-    ids,
-    randomise,
-    sequence,
-)
+from keras_models import BATCH, EXACT, TIME, VOCABULARY, check, embedded, floats, ids, randomise, sequence
+
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 RECURRENT = {
     "lstm": lambda **options: L.LSTM(4, **options),

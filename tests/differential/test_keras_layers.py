@@ -15,12 +15,11 @@ keras = pytest.importorskip("keras")
 from keras import layers as L
 from keras import ops
 from keras_files import functional, layer, zipped
-from keras_models import (  # noqa: F401
+from keras_models import (
     BATCH,
     EXACT,
     VOCABULARY,
     check,
-    double_precision,
     embedded,
     floats,
     ids,
@@ -32,6 +31,9 @@ from keras_models import (  # noqa: F401
 
 import lstm_engine as le
 from lstm_engine import reference
+from lstm_engine.graph import Operator
+
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 TIME = 6
 # A step in every row: the mean of none is 0 / 0.
@@ -165,21 +167,73 @@ WHOLE = {
     "between bounds": lambda x: [ops.clip(x, 2**24 + 0.5, 2**24 + 5.5)],
     "of masks": lambda x: [ops.sum(x > 2**24 + 3, axis=1), ops.max(x > 2**24 + 3, axis=1)],
     "places": lambda x: [ops.take(x, [[0, 1], [3, -1]], axis=1)],
+    "products": lambda x: [ops.matmul(x[:, None], x[:, :, None] - 2**24),
+                           ops.einsum("ab,ac->abc", x, x - 2**24), L.Dot(1)([x, x - 2**24])],
+    "activations": lambda x: [L.Activation("relu")(x), L.ReLU()(x), ops.relu(-x), L.Activation("linear")(x)],
+    "the most of steps": lambda x: [L.GlobalMaxPooling1D()(x[:, :, None])],
+    "powers": lambda x: [x ** 3, (x - 2**24 - 6) ** 3, (x > 2**24 + 3) * x ** 1],
+    "masks together": lambda x: [make(x > 2**24 + 3, x < 2**24 + 9) for make in (
+        lambda a, b: a + b, lambda a, b: a * b, ops.maximum, ops.minimum, lambda a, b: ops.where(a, b, True),
+        lambda a, b: ops.where(a, b, False), ops.equal, lambda a, b: a > b, lambda a, b: a / (b + 1),
+        lambda a, b: ops.stack([a, b], axis=1), lambda a, b: L.Add()([a, b, a]), lambda a, b: L.Multiply()([a, b]),
+        lambda a, b: L.Maximum()([a, b]), lambda a, b: L.Minimum()([a, b]), lambda a, b: L.Concatenate()([a, b]))],
+    "masks and numbers": lambda x: [make(x > 2**24 + 3, x) for make in (
+        lambda a, x: a + x, lambda a, x: a + 1, lambda a, x: 2 - a, lambda a, x: a * 0.5, lambda a, x: x + True,
+        lambda a, x: ops.cumsum(a, axis=1), lambda a, x: ops.where(a, a, x), lambda a, x: L.Add()([a, x]),
+        lambda a, x: L.Average()([a, x]), lambda a, x: L.Concatenate()([a, x]),
+        lambda a, x: ops.concatenate([a, x], axis=1), lambda a, x: ops.stack([a, x], axis=-1),
+        lambda a, x: ops.stack([x, 0.5 * x], axis=-1), lambda a, x: ops.equal(a, 1))],
+    "in inner models": lambda x: [keras.Model(inner, made)(given) for inner, make, given in (
+        (L.Input((5,), dtype="int32"), lambda i: 3 * i, x * 0.125), (L.Input((5,)), lambda i: i / 3, x),
+        (L.Input((5,), dtype="bool"), lambda i: ops.where(i, 1.0, ops.cast(i, "float32")), x - 2**24 - 3),
+        (L.Input((5,), dtype="int8"), lambda i: ops.cast(i, "int32") + 1, x)) for made in [make(inner)]],
+    "in layers of other types": lambda x: [
+        L.Rescaling(1 / 3, dtype="float64")(x),
+        L.Normalization(mean=0.125, variance=3.0, axis=None, dtype="float64")(x)],
 }
 
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_whole_numbers_stay_whole(name):
-    """Beyond 2**24, where float32 has no odd numbers. In float32: with float64 weights all of them would be exact."""
+    """Beyond 2**24, where float32 has no odd numbers. In float32: in float64 all of them would be exact."""
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
     x = L.Input((5,), dtype="int32")
     model = keras.Model(x, WHOLE[name](x))
     numbers = (2**24 + np.arange(1, 16).reshape(3, 5)).astype(np.int32)
     made = le.convert(model).predict(numbers)
     listed = list(made.values()) if isinstance(made, dict) else [made]
     for mine, want in zip(listed, keras_outputs(model, [numbers]), strict=True):
-        assert mine.dtype.kind == want.dtype.kind
+        assert mine.dtype == want.dtype
         # A mean, and bounds that are no whole numbers, are of float32, whose roundings are 6e-8.
         np.testing.assert_allclose(mine, want, rtol=0 if want.dtype.kind != "f" else 2e-7)
+
+
+@pytest.mark.parametrize("make, said", [
+    (lambda x: L.LayerNormalization()(x), "a cast first"), (lambda x: x ** -1, "an exponent from 1"),
+    (lambda x: 2 ** x, "an exponent from 1"), (lambda x: L.Rescaling(0.5, dtype="int32")(x), "a floating-point dtype")])
+def test_what_whole_numbers_are_not_supported_in(make, said):
+    x = L.Input((5,), dtype="int32")
+    with pytest.raises(le.UnsupportedError, match=f"is not supported.*supported: .*{said}"):
+        le.convert(keras.Model(x, make(x)))
+
+
+@pytest.mark.parametrize("make", [
+    lambda x: L.Average()([x > 0, x > 1]), lambda x: L.Add()([x > 0, x > 1, x]), lambda x: (x > 0) ** (x > 1),
+    lambda x: ops.abs(x > 0), lambda x: ops.square(x > 0), lambda x: ops.sign(x > 0)])
+def test_numbers_of_masks_are_refused(make):
+    """What they are depends on the backend, or on which of them are joined first."""
+    x = L.Input((5,), dtype="int32")
+    with pytest.raises(le.UnsupportedError, match="is not supported.*supported: .*cast to numbers first"):
+        le.convert(keras.Model(x, make(x)))
+
+
+def test_ids_of_an_inner_model_that_takes_floats_stay_ids(tmp_path):
+    """Keras casts them there and back, which changes none of them: one call of the core, as without the model."""
+    x, inner = L.Input((TIME,), dtype="int32"), L.Input((TIME,), dtype="float32")
+    model = keras.Model(x, keras.Model(inner, L.LSTM(3)(L.Embedding(VOCABULARY, 4, mask_zero=True)(inner)))(x))
+    graph = check(randomise(model), [ids()], tmp_path, EXACT)
+    assert "Cast" not in {node.op_type for node in graph.nodes if isinstance(node, Operator)}
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "uint32"])

@@ -13,20 +13,9 @@ keras = pytest.importorskip("keras")
 
 from keras import layers as L
 from keras import ops
-from keras_models import (  # noqa: F401
-    BATCH,
-    EXACT,
-    TIME,
-    VOCABULARY,
-    check,
-    double_precision,
-    embedded,
-    floats,
-    ids,
-    randomise,
-    sequence,
-    tokens,
-)
+from keras_models import BATCH, EXACT, TIME, VOCABULARY, check, embedded, floats, ids, randomise, sequence, tokens
+
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 # Everything a mask can meet on its way from an embedding to a layer that heeds it.
 MASKED = {

@@ -13,19 +13,11 @@ keras = pytest.importorskip("keras")
 
 from keras import layers as L
 from keras import ops
-from keras_models import (  # noqa: F401
-    BATCH,
-    EXACT,
-    check,
-    double_precision,
-    floats,
-    ids,
-    randomise,
-    sequence,
-    tokens,
-)
+from keras_models import BATCH, EXACT, check, floats, ids, randomise, sequence, tokens
 
 import lstm_engine as le
+
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 TIME = 6
 OPERATIONS = {

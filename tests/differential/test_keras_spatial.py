@@ -12,14 +12,9 @@ pytest.importorskip("h5py")
 keras = pytest.importorskip("keras")
 
 from keras import layers as L
-from keras_models import (  # noqa: F401
-    BATCH,
-    EXACT,
-    check,
-    double_precision,
-    floats,
-    randomise,
-)
+from keras_models import BATCH, EXACT, check, floats, randomise
+
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 TIME, HEIGHT, WIDTH, DEPTH = 9, 7, 8, 5
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import pytest
 from keras import layers as L
 
 from lstm_engine import Model, reference
@@ -21,20 +20,6 @@ VOCABULARY = 11
 # In float64 both sides do the same arithmetic in the same precision: this is far above its rounding (1e-16 times
 # some hundred operations), and far below any error of meaning, such as a bias in the wrong half.
 EXACT = 1e-10
-
-
-@pytest.fixture(autouse=True)
-def double_precision(monkeypatch):
-    """Keras keeps float64 on TensorFlow alone; elsewhere its matmul falls back to float32, to be like JAX."""
-    from keras.src.backend.common import dtypes
-
-    monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    keras.utils.clear_session()
-    yield
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
 
 
 def sequence(features: int = 3, time: int | None = None):

@@ -98,6 +98,18 @@ def test_models_inside_models(tmp_path):
     np.testing.assert_array_equal(nodes[1].kernel, decoder["decoder/dense/kernel:0"])
 
 
+@pytest.mark.parametrize("order", [("kernel", "vector_u", "bias"), ("kernel", "bias", "vector_u")])
+@pytest.mark.parametrize("settings", [{}, {"trainable": False}])
+def test_a_wrapper_and_its_layer_under_one_name(order, settings, tmp_path):
+    entry = layer("SpectralNormalization", "spectral", layer=layer("Dense", "dense", units=H), batch_input_shape=SHAPE,
+                  **settings)
+    made = arrays("spectral", {**DENSE, "vector_u": (1, H)})
+    node, = convert(tmp_path, sequential(entry), {"spectral": {
+        f"spectral/{what}:0": made[f"spectral/{what}:0"] for what in order}})
+    np.testing.assert_array_equal(node.kernel, made["spectral/kernel:0"])
+    np.testing.assert_array_equal(node.bias, made["spectral/bias:0"])
+
+
 def renamed(frozen: bool) -> tuple[dict, dict]:
     """An inner model whose layers were renamed after they were built: none of its arrays' names is a layer's."""
     inner = sequential(layer("Dense", "one", units=H, batch_input_shape=SHAPE, trainable=not frozen),

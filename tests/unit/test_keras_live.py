@@ -154,6 +154,19 @@ def test_a_live_model_is_compared_with_itself(keras):
         le.convert(model)
 
 
+@pytest.mark.parametrize("kind", ["Dense", "BatchNormalization"])
+def test_the_comparison_knows_what_keras_makes_of_float64(kind, keras):
+    """Its products are of float32, except on TensorFlow."""
+    sizes = {"Dense": {"units": 4}, "BatchNormalization": {}}[kind]
+    made = getattr(keras.layers, kind)(**sizes, dtype="float64")
+    model = keras.Sequential([keras.Input((5, 3), dtype="float64"), made])
+    assert [value.dtype for value in le.convert(model).outputs.values()] == ["float64"]
+    right = model.layers[0].call
+    model.layers[0].call = lambda x, **given: right(x, **given) + 1e-4
+    with pytest.raises(LstmEngineError, match="differs from the Keras model by 0.0001"):
+        le.convert(model)
+
+
 def test_the_comparison_heeds_conditioning(keras):
     """Numbers of a million: float32 differs by more than a small model's, and the model is right."""
     model = keras.Sequential([keras.Input((None, 3)), keras.layers.LSTM(4), keras.layers.Dense(40, name="up"),

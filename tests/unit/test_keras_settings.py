@@ -39,7 +39,9 @@ def called(tmp_path, kind: str, kwargs: dict, version: str, name: str, **setting
 TRAINING = [("BatchNormalization", "norm", {}, "uses the statistics of the batch"),
             ("Dropout", "drop", {"rate": 0.5}, "has rate 0.5 and is random"),
             ("GaussianNoise", "noise", {"stddev": 0.5}, "has stddev 0.5 and is random"),
-            ("LSTM", "lstm", {"units": H, "recurrent_dropout": 0.1}, "has recurrent_dropout 0.1 and is random")]
+            ("LSTM", "lstm", {"units": H, "recurrent_dropout": 0.1}, "has recurrent_dropout 0.1 and is random"),
+            ("SpectralNormalization", "spectral", {"layer": layer("Activation", "tanh", activation="tanh")},
+             "divides its kernel by its norm")]
 
 
 @pytest.mark.parametrize("version", ["2.2.4", "2.15.0", "3.10.0"])

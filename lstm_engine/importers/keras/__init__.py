@@ -163,11 +163,11 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
     mapping_table()
     from .mapping import models
     from .mapping.builder import Builder
-    from .mapping.registry import Context, known_layers, supported
+    from .mapping.registry import Context, known_layers, policy_name, supported
     from .mapping.unread import check_all_read
     from .mapping.weights import Weights
     from .reading import legacy
-    from .reading.config import Tree, Version, share
+    from .reading.config import Tree, Version, share, walk
 
     metadata = contents.get("metadata")
     if not isinstance(metadata, dict) or "config" not in contents:
@@ -184,7 +184,9 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
     elif zipped and version.numbers < (2, 14):
         placed = legacy.renumbered(tree, model, arrays)
     share(model, placed)
-    weights = Weights(placed)
+    declared = {policy_name(layer) for layer in walk(model)}
+    doubles = {name for name in declared if "float" in name} == {"float64"}
+    weights = Weights(placed, otherwise="float64" if doubles else "float32")
     del placed
     arrays.clear()
     context = Context(Builder(weights.float_type), weights, version, tree)

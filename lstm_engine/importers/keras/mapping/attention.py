@@ -13,7 +13,7 @@ from ....graph.activations import Activation
 from ..reading.config import Layer
 from .builder import Builder, Tensor
 from .core import activate
-from .registry import OWN, Arguments, Context, maps, show
+from .registry import OWN, Arguments, Context, maps, promoted, show
 from .scaling import of_norm_one
 from .weights import check_shape
 
@@ -188,7 +188,8 @@ def dot(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     if len(arguments.x) != 2 or any(x.rank not in (2, 3) for x in arguments.x):
         raise UnsupportedError(f"{layer} of {' and '.join(show(x.shape) for x in arguments.x)} is not supported; "
                                "supported: two inputs of 2 or 3 dimensions")
-    left, right = builder.in_one_dtype(arguments.x, name)
+    normal = layer.get("normalize", bool, False)
+    left, right = builder.in_one_dtype(arguments.x, name) if normal else promoted(context, layer, arguments.x)
     axes = layer.get("axes", (int, list))
     axes = axes if isinstance(axes, list) else [axes, axes]
     if len(axes) != 2 or not all(type(axis) is int and axis % x.rank and -x.rank <= axis < x.rank
@@ -197,7 +198,7 @@ def dot(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     axes = [axis % x.rank for axis, x in zip(axes, (left, right))]
     if not builder.unify(left.shape[axes[0]], right.shape[axes[1]]):
         raise FormatError(f"{layer}: inputs {show(left.shape)} and {show(right.shape)} differ in size along {axes}")
-    if layer.get("normalize", bool, False):
+    if normal:
         if context.version.numbers[:2] == (3, 0):
             raise UnsupportedError(f"{layer} with normalize in a file of Keras {context.version.text} is not "
                                    "supported: what it divided by changed; load and save it with a later version")

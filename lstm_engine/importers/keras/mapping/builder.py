@@ -49,6 +49,7 @@ class Builder:
         self.narrow = ""                 # an input of whole numbers that have another width here
         self._shared: dict[Hashable, Any] = {}
         self._masks: dict[tuple[str, int], Tensor] = {}
+        self._whole: dict[str, Tensor] = {}              # what was cast to floats, by the name of these
 
     def input(self, name: str, shape: Sequence[int | None], dtype: str) -> Tensor:
         """An input of the graph; None in the shape becomes a symbol, the first axis is always "batch"."""
@@ -114,19 +115,29 @@ class Builder:
         if x.dtype == dtype:
             return x
         made = self.operator("Cast", f"{name}/cast", [x], x.shape, dtype, {"to": DATA_TYPE_NUMBERS[dtype]})
+        if x.dtype in ("int32", "int64") and dtype.startswith("float"):
+            self._whole[made.name] = x
         return replace(made, mask=x.mask)
+
+    def ids_of(self, x: Tensor) -> Tensor:
+        """The whole numbers that were cast to the floats x, as an inner model takes ids; else x itself.
+
+        Of both the same are equal to a number below 2**24, each of which is a float32.
+        """
+        return self._whole.get(x.name, x)
 
     def as_float(self, x: Tensor, name: str) -> Tensor:
         """x as floating-point numbers, in the dtype that it has where it is one of them."""
         return x if x.dtype.startswith("float") else self.cast(x, self.float_type, name)
 
     def in_dtype_of_all(self, inputs: Sequence[Tensor], name: str) -> list[Tensor]:
-        """Inputs in the widest dtype among them: whole numbers stay whole among themselves."""
-        if len({x.dtype for x in inputs}) == 1:
+        """Inputs in the narrowest dtype that holds those of all, as Keras promotes them: whole numbers and masks stay
+        whole among themselves."""
+        dtypes = {x.dtype for x in inputs}
+        if len(dtypes) == 1:
             return list(inputs)
-        if all(x.dtype.startswith("int") for x in inputs):
-            return [self.cast(x, "int64", name) for x in inputs]
-        return self.in_one_dtype(inputs, name)
+        wide = np.result_type(*map(np.dtype, dtypes))
+        return self.in_one_dtype(inputs, name) if wide.kind == "f" else [self.cast(x, wide.name, name) for x in inputs]
 
     def in_one_dtype(self, inputs: Sequence[Tensor], name: str) -> list[Tensor]:
         """Inputs of an operation as floating-point numbers of the widest dtype among them, as Keras promotes them."""

@@ -26,7 +26,7 @@ def conv(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     count = axes_of_space(layer)
     filters, groups = layer.size("filters"), layer.get("groups", int, 1)
     window = sizes(layer, "kernel_size", count)
-    x = channels_first(context.builder, layer, arguments)
+    x = channels_first(context, layer, arguments)
     (kernel,), bias = _arrays(context, layer, 1)
     check_shape(layer, "kernel", kernel, *window, None, filters)
     if groups < 1 or filters % groups:
@@ -42,7 +42,7 @@ def depthwise_conv(context: Context, layer: Layer, arguments: Arguments) -> Tens
     """Each channel by itself, with `depth_multiplier` kernels."""
     count = axes_of_space(layer)
     _refuse_groups(layer)
-    x = channels_first(context.builder, layer, arguments)
+    x = channels_first(context, layer, arguments)
     (kernel,), bias = _arrays(context, layer, 1)
     window = sizes(layer, "kernel_size", count)
     check_shape(layer, "kernel", kernel, *window, None, layer.size("depth_multiplier"))
@@ -56,7 +56,7 @@ def separable_conv(context: Context, layer: Layer, arguments: Arguments) -> Tens
     """A convolution of each channel by itself, then one of window 1 that mixes them."""
     count, where = axes_of_space(layer), layer.where
     _refuse_groups(layer)
-    x = channels_first(context.builder, layer, arguments)
+    x = channels_first(context, layer, arguments)
     (depthwise, pointwise), bias = _arrays(context, layer, 2)
     window = sizes(layer, "kernel_size", count)
     check_shape(layer, "depthwise_kernel", depthwise, *window, None, layer.size("depth_multiplier"))
@@ -81,7 +81,7 @@ def conv_transpose(context: Context, layer: Layer, arguments: Arguments) -> Tens
     same = padding(layer, "valid", "same") == "same"
     given = layer.config.get("output_padding")
     more = None if given is None else sizes(layer, "output_padding", count, least=0)
-    x = channels_first(builder, layer, arguments)
+    x = channels_first(context, layer, arguments)
     (kernel,), bias = _arrays(context, layer, 1)
     check_shape(layer, "kernel", kernel, *window, filters, None)
     _check_channels(context, layer, x, kernel.shape[-1])

@@ -13,7 +13,7 @@ from ....graph.activations import ROW_WISE, Activation
 from ..reading.config import Layer
 from .activations import activation, configured, number_of
 from .builder import Tensor
-from .registry import KEEP, KEEP_FROM_3, OWN, Arguments, Context, maps, one, show
+from .registry import KEEP, KEEP_FROM_3, OWN, Arguments, Context, floats, maps, one, show
 from .training import AUGMENTATIONS
 from .weights import check_shape
 
@@ -35,7 +35,7 @@ def nothing(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 @maps(*AUGMENTATIONS)
 def augmentation(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """Of training too, but numbers of images come out as floats."""
-    return context.builder.as_float(one(layer, arguments), layer.where)
+    return floats(context, layer, arguments)
 
 
 @maps("Dense", mask=KEEP)
@@ -47,7 +47,7 @@ def dense(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     check_shape(layer, "kernel", kernel, None, units)
     for bias in rest:
         check_shape(layer, "bias", bias, units)
-    x = builder.as_float(one(layer, arguments), layer.where)
+    x = floats(context, layer, arguments)
     if x.rank < 2 or not builder.unify(x.shape[-1], kernel.shape[0]):
         raise FormatError(f"{layer}: its input has the shape {show(x.shape)}, its kernel takes {kernel.shape[0]} "
                           "inputs")
@@ -62,6 +62,7 @@ def embedding(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     # Keras writes a pair of numbers for the settings that the table's shape repeats.
     check_shape(layer, "embeddings", table, layer.size("input_dim"), layer.size("output_dim"))
     ids = one(layer, arguments)
+    ids = builder.ids_of(ids) if len(table) <= 2**24 else ids
     ids = ids if ids.dtype in ("int32", "int64", "uint8") else builder.cast(ids, "int32", layer.where)
     shape = (*ids.shape, table.shape[1])
     if ids.rank == 2:
@@ -94,17 +95,27 @@ def activate(context: Context, name: str, x: Tensor, function: Activation) -> Te
     return builder.operator("Squeeze", name, [made, last], x.shape)
 
 
+def activated(context: Context, layer: Layer, arguments: Arguments, function: Activation) -> Tensor:
+    """The input of a layer through an activation; whole numbers stay whole where it makes no others of them."""
+    x = one(layer, arguments)
+    if "int" in x.dtype and function.name == "linear":
+        return x
+    if "int" in x.dtype and function.name == "relu":
+        return context.builder.operator("Max", layer.where, [x, np.array(0, x.dtype)], x.shape)
+    return activate(context, layer.where, floats(context, layer, arguments), function)
+
+
 @maps("Activation", mask=KEEP)
 def activation_layer(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    return activate(context, layer.where, one(layer, arguments), activation(layer, context.version))
+    return activated(context, layer, arguments, activation(layer, context.version))
 
 
 @maps("ReLU", "LeakyReLU", "ELU", "ThresholdedReLU", mask=KEEP)
 def relu(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     function = configured(layer)
     if function is not None:
-        return activate(context, layer.where, one(layer, arguments), function)
-    return _relu_of_several_settings(context, layer, context.builder.as_float(one(layer, arguments), layer.where))
+        return activated(context, layer, arguments, function)
+    return _relu_of_several_settings(context, layer, floats(context, layer, arguments))
 
 
 def _relu_of_several_settings(context: Context, layer: Layer, x: Tensor) -> Tensor:
@@ -135,19 +146,18 @@ def _relu_of_several_settings(context: Context, layer: Layer, x: Tensor) -> Tens
 
 @maps("Softmax", mask=KEEP)
 def softmax(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    x = one(layer, arguments)
+    x = floats(context, layer, arguments)
     if arguments.mask is not None:
         raise UnsupportedError(f"{layer} of a masked input is not supported; supported: softmax without a mask")
     axis = layer.config.get("axis", -1)
     axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
     if isinstance(axis, list):
-        return _softmax_over_several(context, layer, context.builder.as_float(x, layer.where), axis)
+        return _softmax_over_several(context, layer, x, axis)
     if type(axis) is not int or not -x.rank <= axis < x.rank:
         raise UnsupportedError(f"{layer}: axis {axis!r:.80} is not supported; supported: one axis of "
                                f"{show(x.shape)}")
     if axis in (-1, x.rank - 1):
         return activate(context, layer.where, x, Activation.of("softmax"))
-    x = context.builder.as_float(x, layer.where)
     return context.builder.operator("Softmax", layer.where, [x], x.shape, attributes={"axis": axis})
 
 
@@ -168,7 +178,7 @@ def _softmax_over_several(context: Context, layer: Layer, x: Tensor, axis: list[
 
 @maps("PReLU", mask=KEEP)
 def prelu(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    x = context.builder.as_float(one(layer, arguments), layer.where)
+    x = floats(context, layer, arguments)
     alpha, = context.weights.take(layer, (1,))
     check_shape(layer, "alpha", alpha, *(None for _ in x.shape[1:]))
     if any(size not in (1, dim) for size, dim in zip(alpha.shape, x.shape[1:])):

@@ -9,7 +9,7 @@ import numpy as np
 from ....errors import FormatError, UnsupportedError
 from ..reading.config import Layer
 from .builder import Tensor
-from .registry import Arguments, Context, maps, one, policy_name, show
+from .registry import Arguments, Context, float_type_of, maps, one, policy_name, show
 
 MAX_BOUNDARIES = 10_000
 
@@ -28,7 +28,7 @@ def discretization(context: Context, layer: Layer, arguments: Arguments) -> Tens
     if not isinstance(bounds, list) or len(bounds) > MAX_BOUNDARIES or not all(
             type(bound) in (int, float) and abs(bound) < math.inf for bound in bounds):
         raise FormatError(f"{layer}: bin_boundaries is {bounds!r:.80}; expected at most {MAX_BOUNDARIES} numbers")
-    x = builder.as_float(one(layer, arguments), name)
+    x = builder.as_float(one(layer, arguments), name)       # the layer's dtype is that of its output
     with np.errstate(all="ignore"):                 # numbers beyond float32 are infinite in Keras too
         edges = np.array([min(max(bound, -2**1000), 2**1000) for bound in bounds], np.float64).astype(x.dtype)
     if np.any(np.diff(edges) < 0):
@@ -64,7 +64,8 @@ def _encoded(context: Context, layer: Layer, x: Tensor, depth: int, mode: object
     if x.rank != 2 and (mode != "one_hot" or x.rank < 2):
         raise UnsupportedError(f"{layer}: output_mode {mode} of {show(x.shape)} is not supported; supported: [batch, "
                                "categories]")
-    dtype = "float64" if policy_name(layer) == "float64" else builder.float_type
+    policy = policy_name(layer)
+    dtype = policy if policy.startswith(("int", "uint")) else float_type_of(context, layer)
     if mode == "one_hot" and x.shape[-1] == 1:
         x = builder.operator("Squeeze", f"{name}/ids", [x, np.array([x.rank - 1], np.int64)], x.shape[:-1])
     wide = builder.operator("Unsqueeze", f"{name}/each", [x, np.array([x.rank], np.int64)], (*x.shape, 1))

@@ -68,7 +68,7 @@ _FUNCTIONS: dict[str, tuple[str, _Renamed]] = {
 # Arguments that change nothing at the value given.
 _IDLE: dict[str, tuple[Any, ...]] = {
     "name": (), "conjugate": (False,), "validate_indices": (), "batch_dims": (0,), "reduction_indices": (None,),
-    "exclusive": (False,), "reverse": (False,), "on_value": (None, 1), "off_value": (None, 0), "optimize": (),
+    "exclusive": (False,), "reverse": (False,), "optimize": (),
     "a_is_sparse": (False,), "b_is_sparse": (False,),
     "grad_a": (False,), "grad_b": (False,), "num": (None,)}
 
@@ -141,8 +141,8 @@ def _call(context: Context, layer: Layer, kind: str, args: list[Any], kwargs: di
 def _operands(layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Two operands in order, the first of which may be a constant; TensorFlow divides whole numbers as float64."""
     args += [kwargs.pop(key) for key in ("x1", "x2") if key in kwargs]
-    tensors = [value for value in args if isinstance(value, Tensor)]
-    if layer.config.get("function") == "math.truediv" and not all(x.dtype.startswith("float") for x in tensors):
+    whole = any(isinstance(value, Tensor) and not value.dtype.startswith("float") for value in args)
+    if whole and _FUNCTIONS[layer.get("function", str)][0] == "TrueDivide":
         raise UnsupportedError(f"{layer} of whole numbers is not supported; supported: floating-point tensors")
     return kwargs
 
@@ -186,6 +186,13 @@ def _places(layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> dict[str, 
 
 
 def _one_hot(layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Ones among zeros, of the type of these two where no other is given."""
+    on, off = kwargs.pop("on_value", None), kwargs.pop("off_value", None)
+    if on not in (None, 1) or off not in (None, 0):
+        raise UnsupportedError(f"{layer} of {on!r:.40} among {off!r:.40} is not supported; supported: 1 among 0")
+    given = off if on is None else on
+    if kwargs.get("dtype") is None and given is not None:
+        kwargs["dtype"] = {bool: "bool", int: "int32", float: "float32"}[type(given)]
     if kwargs.get("axis", -1) is None:
         kwargs.pop("axis")
     return kwargs

@@ -6,13 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from ....errors import FormatError
+from ....errors import FormatError, UnsupportedError
 from ....graph.nodes import Dim
 from ..reading.config import Layer
 from .builder import Builder, Tensor
 from .registry import OWN, Arguments, Context, check_width, maps, show
 
 _FOLDS = {"Add": "Add", "Subtract": "Sub", "Multiply": "Mul", "Average": "Add", "Maximum": "Max", "Minimum": "Min"}
+# What these are of masks alone, as NumPy has it.
+OF_MASKS = {"Add": "Or", "Multiply": "And", "Maximum": "Or", "Minimum": "And"}
 
 
 @maps("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", mask=OWN)
@@ -22,9 +24,12 @@ def merge(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     if len(arguments.x) < 2 or layer.kind == "Subtract" and len(arguments.x) != 2:
         raise FormatError(f"{layer} is called with {len(arguments.x)} inputs; expected "
                           f"{'2' if layer.kind == 'Subtract' else 'at least 2'}")
+    bools = sum(x.dtype == "bool" for x in arguments.x)
+    if bools > 1 and (bools < len(arguments.x) or layer.kind not in OF_MASKS):
+        raise UnsupportedError(f"{layer} of {' and '.join(x.dtype for x in arguments.x)} is not supported: masks are "
+                               "joined before numbers come to them; supported: masks that are cast to numbers first")
     # Whole numbers stay whole, but for their mean.
-    floats = layer.kind == "Average" or any(x.dtype == "bool" for x in arguments.x)
-    promoted = builder.in_one_dtype if floats else builder.in_dtype_of_all
+    promoted = builder.in_one_dtype if layer.kind == "Average" else builder.in_dtype_of_all
     inputs = _equal_ranks(builder, name, promoted(arguments.x, name))
     check_width(context, layer, inputs)
     masks = [x.mask for x in arguments.x]
@@ -66,7 +71,8 @@ def broadcast(builder: Builder, layer: Layer, left: Tensor, right: Tensor) -> tu
 
 
 def _fold(builder: Builder, layer: Layer, name: str, left: Tensor, right: Tensor) -> Tensor:
-    return builder.operator(_FOLDS[layer.kind], name, [left, right], broadcast(builder, layer, left, right))
+    kind = (OF_MASKS if left.dtype == "bool" else _FOLDS)[layer.kind]
+    return builder.operator(kind, name, [left, right], broadcast(builder, layer, left, right))
 
 
 def _merged_mask(context: Context, name: str, masks: list[Tensor | None]) -> Tensor | None:

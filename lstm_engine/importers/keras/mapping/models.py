@@ -12,7 +12,7 @@ from ...order import Circle, in_order
 from ..reading.calls import MAX_SIZE, Call, Ref
 from ..reading.config import Layer, flatten
 from .builder import Builder, Tensor
-from .registry import OWN, Arguments, Context, apply, dtype_name, maps, policy_name
+from .registry import OWN, Arguments, Context, apply, dtype_name, dtype_of, maps
 
 
 def to_graph(context: Context, model: Layer, metadata: dict[str, str]) -> Graph:
@@ -32,20 +32,19 @@ def run(context: Context, model: Layer, inputs: list[Tensor]) -> list[Tensor]:
 def nested(context: Context, layer: Layer, arguments: Arguments) -> list[Tensor]:
     """A model used as a layer; masks flow in, through and out."""
     masks = arguments.masks + [None] * (len(arguments.x) - len(arguments.masks))
-    inputs = _as_declared(context.builder, layer, arguments.x)
+    inputs = _as_declared(context, layer, arguments.x)
     return run(context, layer, [replace(x, mask=mask) for x, mask in zip(inputs, masks)])
 
 
-def _as_declared(builder: Builder, model: Layer, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """The inputs of a model inside a model as its own InputLayers declare them: float64 stays where they say so."""
+def _as_declared(context: Context, model: Layer, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """The inputs of a model inside a model as its own InputLayers declare them, to which Keras casts them."""
     layers = {layer.name: layer for layer in model.layers}
     own = [layers.get(ref.layer) for ref in flatten(model.inputs)] if model.kind == "Functional" else model.layers[:1]
     made = []
     for number, x in enumerate(inputs):
         layer = own[number] if number < len(own) else None
-        declares = layer is not None and layer.kind == "InputLayer"
-        if declares and x.dtype == "float64" and policy_name(layer) != "float64":     # type: ignore[arg-type]
-            x = builder.cast(x, builder.float_type, model.where)
+        if layer is not None and layer.kind == "InputLayer":
+            x = context.builder.cast(x, dtype_of(context, layer, _declared(layer)[1]), model.where)
         made.append(x)
     return made
 

@@ -9,7 +9,7 @@ import numpy as np
 from ....errors import FormatError, UnsupportedError
 from ..reading.config import Layer
 from .builder import Builder, Tensor
-from .registry import KEEP, Arguments, Context, maps, one, show
+from .registry import KEEP, Arguments, Context, floats, maps, one, show
 from .weights import check_shape
 
 MAX_ONES = 1 << 20
@@ -27,7 +27,7 @@ def axes_of(layer: Layer, x: Tensor) -> list[int]:
 def batch_normalization(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """x * s + t with s = gamma / sqrt(variance + epsilon) and t = beta - mean * s, made here in float64."""
     builder, name = context.builder, layer.where
-    x = builder.as_float(one(layer, arguments), name)
+    x = floats(context, layer, arguments)
     axes = axes_of(layer, x)
     if len(axes) != 1:
         raise UnsupportedError(f"{layer}: axis {layer.config['axis']} is not supported; supported: one axis")
@@ -93,7 +93,10 @@ def _by_sample(builder: Builder, layer: Layer, x: Tensor, gamma: np.ndarray, bet
 @maps("LayerNormalization", mask=KEEP)
 def layer_normalization(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     builder, name = context.builder, layer.where
-    x = builder.as_float(one(layer, arguments), name)
+    if not one(layer, arguments).dtype.startswith("float"):
+        raise UnsupportedError(f"{layer} of whole numbers is not supported: later versions of Keras cut what it gives "
+                               "to whole numbers; supported: floating-point inputs, or a cast first")
+    x = floats(context, layer, arguments)
     axes = axes_of(layer, x)
     if axes != list(range(axes[0], x.rank)) or layer.config.get("rms_scaling"):
         raise UnsupportedError(f"{layer}: axis {layer.config.get('axis')}, rms_scaling "
@@ -120,7 +123,7 @@ def layer_normalization(context: Context, layer: Layer, arguments: Arguments) ->
 def group_normalization(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """Each group of channels, over all steps or places of a sample: (x - mean) / sqrt(variance + epsilon)."""
     builder, name = context.builder, layer.where
-    x = builder.as_float(one(layer, arguments), name)
+    x = floats(context, layer, arguments)
     channels, groups = x.shape[-1], layer.get("groups", int, 32)
     if axes_of(layer, x) != [x.rank - 1] or x.rank < 3 or not isinstance(channels, int):
         raise UnsupportedError(f"{layer}: axis {layer.config.get('axis', -1)} of an input {show(x.shape)} is not "

@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 
 from ....errors import FormatError, UnsupportedError
-from ....graph import DTYPES
 from ....graph.activations import Activation
 from ..reading.calls import MAX_SIZE
 from ..reading.config import Layer, flatten
 from .activations import named
 from .builder import Builder, Tensor
-from .core import activate
-from .merging import broadcast, concat
-from .registry import OWN, Arguments, Context, check_width, maps, one, policy_name, show
+from .core import activated
+from .merging import OF_MASKS, broadcast, concat
+from .registry import OWN, Arguments, Context, check_width, dtype_of, maps, one, policy_name, show
 from .shaping import all_last, any_last
 from .shaping import reshape as reshaped
 
@@ -32,8 +31,7 @@ _REDUCE = {"Mean": "ReduceMean", "Sum": "ReduceSum", "Max": "ReduceMax", "Min": 
 _ACTIVATE = {"Relu": "relu", "Relu6": "relu6", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softplus": "softplus",
              "Softsign": "softsign", "Silu": "silu", "HardSigmoid": "hard_sigmoid", "HardSilu": "hard_silu",
              "Selu": "selu", "HardTanh": "hard_tanh", "LogSigmoid": "log_sigmoid"}
-
-
+MAX_POWER = 16                   # of whole numbers, which are multiplied so often
 _OF_WHOLE = frozenset({"ops.Negative", "ops.Absolute", "ops.Abs", "ops.Sign", "ops.Square"})     # stay whole
 
 
@@ -44,8 +42,9 @@ def _ops(*names: str) -> tuple[str, ...]:
 def operand(layer: Layer, value: Any, like: Tensor) -> Tensor | np.ndarray:
     if isinstance(value, Tensor):
         return value
-    fits = isinstance(value, (int, bool)) or isinstance(value, float) and like.dtype.startswith("float")
-    if fits and like.dtype != "bool" and abs(value) < 2**31:
+    fits = isinstance(value, bool) if like.dtype == "bool" else (
+        isinstance(value, int) or isinstance(value, float) and like.dtype.startswith("float"))
+    if fits and abs(value) < 2**31:
         return np.array(value, like.dtype)
     raise UnsupportedError(f"{layer} with {value!r:.80} is not supported; supported: tensors and numbers")
 
@@ -87,21 +86,35 @@ def binary(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
             raise UnsupportedError(f"{layer} of other than two masks is not supported")
         return builder.operator(_LOGICAL[kind], name, tensors, broadcast(builder, layer, *tensors), "bool")
     # Ids and numbers meet as floats, unless both are whole, as Keras promotes them.
-    whole = all(value.dtype.startswith(("int", "uint")) if isinstance(value, Tensor) else type(value) is int
-                for value in values)
-    like = arguments.x[0]
+    whole = kind not in ("TrueDivide", "Divide") and all(
+        isinstance(value, int) or isinstance(value, Tensor) and not value.dtype.startswith("float") for value in values)
     if whole and kind not in _COMPARE:
         check_width(context, layer, arguments.x)
-    if not whole or kind in ("TrueDivide", "Divide"):
-        floats = iter(builder.in_one_dtype([value for value in values if isinstance(value, Tensor)], name))
-        values = [next(floats) if isinstance(value, Tensor) else value for value in values]
-        like = next(value for value in values if isinstance(value, Tensor))
-    operands = [operand(layer, value, like) for value in values]
-    tensors = [value for value in operands if isinstance(value, Tensor)]
+    tensors = (builder.in_dtype_of_all if whole else builder.in_one_dtype)(arguments.x, name)
+    masks = tensors[0].dtype == "bool" and all(isinstance(value, (Tensor, bool)) for value in values)
+    if masks and kind in _BINARY and kind not in OF_MASKS:
+        raise UnsupportedError(f"{layer} of masks is not supported; supported: masks that are cast to numbers first")
+    if tensors[0].dtype == "bool" and not (masks and kind in OF_MASKS):
+        tensors = [builder.cast(x, "int32", name) for x in tensors]
+    if whole and kind == "Power":
+        return _whole_power(builder, layer, tensors[0], values[1])
+    promoted = iter(tensors)
+    operands = [next(promoted) if isinstance(value, Tensor) else operand(layer, value, tensors[0]) for value in values]
     shape = broadcast(builder, layer, *tensors) if len(tensors) == 2 else tensors[0].shape
     if kind in _COMPARE:
         return builder.operator(_COMPARE[kind], name, operands, shape, "bool")
-    return builder.operator(_BINARY[kind], name, operands, shape, like.dtype)
+    return builder.operator((OF_MASKS if masks else _BINARY)[kind], name, operands, shape, tensors[0].dtype)
+
+
+def _whole_power(builder: Builder, layer: Layer, x: Tensor, exponent: Any) -> Tensor:
+    """x times itself: what does not fit wraps, as in Keras."""
+    if not isinstance(exponent, int) or not 1 <= exponent <= MAX_POWER:
+        raise UnsupportedError(f"{layer} of whole numbers to {getattr(exponent, 'name', exponent)!r:.80} is not "
+                               f"supported; supported: an exponent from 1 to {MAX_POWER}, or floating-point numbers")
+    made = x
+    for _ in range(exponent - 1):
+        made = builder.operator("Mul", layer.where, [made, x], x.shape)
+    return made
 
 
 @maps("ops.NotEqual")
@@ -109,6 +122,7 @@ def not_equal(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """Also the mask that Keras makes of token ids."""
     builder = context.builder
     x, value = arguments.x[0], next((value for value in arguments.args if not isinstance(value, Tensor)), None)
+    x = builder.ids_of(x) if type(value) is int and abs(value) < 2**24 else x
     if len(arguments.x) == 1 and type(value) is int and abs(value) < 2**31 and x.rank == 2 \
             and x.dtype.startswith(("int", "uint")):
         arguments.read.add(1)
@@ -149,8 +163,10 @@ def filled_like(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 @maps(*_ops(*_UNARY, "Square", "Rsqrt"))
 def unary(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     builder, x = context.builder, one(layer, arguments)
-    if layer.kind not in _OF_WHOLE or x.dtype == "bool":
+    if layer.kind not in _OF_WHOLE:
         x = builder.as_float(x, layer.where)
+    elif x.dtype == "bool":
+        raise UnsupportedError(f"{layer} of a mask is not supported; supported: a mask that is cast to numbers first")
     check_width(context, layer, [x])
     if layer.kind == "ops.Square":
         return builder.operator("Mul", layer.where, [x, x], x.shape)
@@ -180,7 +196,7 @@ def activation(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
             x = context.builder.as_float(x, layer.where)
             return context.builder.operator(kind, layer.where, [x], x.shape, attributes={"axis": axis})
         function = Activation.of("softmax" if kind == "Softmax" else "log_softmax")
-    return activate(context, layer.where, x, function)  # type: ignore[arg-type]
+    return activated(context, layer, arguments, function)  # type: ignore[arg-type]
 
 
 @maps(*_ops(*_REDUCE))
@@ -223,14 +239,6 @@ def cast(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     return x
 
 
-def dtype_of(context: Context, layer: Layer, dtype: Any) -> str:
-    if isinstance(dtype, str) and dtype.startswith(("float", "bfloat")):
-        return "float64" if dtype == "float64" else context.builder.float_type
-    if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise UnsupportedError(f"{layer}: dtype {dtype!r:.80} is not supported; supported: {', '.join(DTYPES)}")
-    return dtype
-
-
 def _all_tensors(layer: Layer, arguments: Arguments) -> list[Tensor]:
     """The tensors of a list; a constant among them is refused."""
     given = arguments.args[0] if arguments.args else next((arguments.kwargs[key] for key in ("xs", "x", "arrays")
@@ -255,11 +263,11 @@ def concatenate(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 @maps("ops.Stack")
 def stack(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     builder = context.builder
-    _all_tensors(layer, arguments)
-    axis = axis_of(layer, arguments.setting(layer, "axis", 1, 0), arguments.x[0].rank + 1)
+    given = builder.in_dtype_of_all(_all_tensors(layer, arguments), layer.where)
+    axis = axis_of(layer, arguments.setting(layer, "axis", 1, 0), given[0].rank + 1)
     if axis == 0:
         raise UnsupportedError(f"{layer} on the batch axis is not supported")
-    wide = [_unsqueeze(builder, f"{layer.where}/part", x, axis) for x in arguments.x]
+    wide = [_unsqueeze(builder, f"{layer.where}/part", x, axis) for x in given]
     return concat(builder, layer, layer.where, wide, axis)
 
 

@@ -8,7 +8,7 @@ from ....errors import FormatError
 from ....graph import Pool
 from ..reading.config import Layer
 from .builder import Tensor
-from .registry import DROP, Arguments, Context, maps, one, show
+from .registry import DROP, Arguments, Context, floats, maps, one, show
 from .spatial import axes_of_space, channels_first, channels_last, in_its_format, padding, sizes, windowed
 
 
@@ -23,7 +23,7 @@ def pooled_windows(context: Context, layer: Layer, arguments: Arguments) -> Tens
     window = sizes(layer, "pool_size", count, 2)
     strides = sizes(layer, "strides", count, window)
     same = padding(layer, "valid", "same") == "same"
-    x = channels_first(builder, layer, arguments)
+    x = channels_first(context, layer, arguments)
     space = windowed(builder, x.shape[2:], window, strides, (1,) * count, None if same else (0,) * count)
     y = builder.operator("MaxPool" if layer.kind.startswith("Max") else "AveragePool", f"{layer.where}/pool", [x],
                          (*x.shape[:2], *space),
@@ -37,9 +37,10 @@ def pool(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """Mean or maximum over all steps or places; only the mean over steps heeds a mask, as in Keras."""
     builder, name = context.builder, layer.where
     mean, keep = "Av" in layer.kind, layer.get("keepdims", bool, False)
-    x = builder.as_float(one(layer, arguments, axes_of_space(layer) + 2), name)
+    rank = axes_of_space(layer) + 2
+    x = floats(context, layer, arguments, rank) if mean else one(layer, arguments, rank)
     last = channels_last(layer)
-    if x.rank == 3 and (last or mean and arguments.mask is not None):
+    if x.rank == 3 and x.dtype.startswith("float") and (last or mean and arguments.mask is not None):
         if not last:                                        # [batch, features, time], whose mask is of the time
             x = builder.operator("Transpose", f"{name}/channels_last", [x], (x.shape[0], x.shape[2], x.shape[1]),
                                  attributes={"perm": (0, 2, 1)})

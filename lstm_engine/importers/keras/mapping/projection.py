@@ -14,7 +14,7 @@ from ..reading.config import Layer
 from .activations import activation
 from .builder import Tensor
 from .core import activate
-from .registry import Arguments, Context, maps, one, show
+from .registry import Arguments, Context, floats, maps, show
 from .weights import check_shape
 
 _EQUATION = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]+)(\.\.\.)?")
@@ -24,7 +24,7 @@ _SPELLED = "0123456789"                             # labels of the axes that an
 @maps("EinsumDense")
 def einsum_dense(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     builder, name = context.builder, layer.where
-    x = builder.as_float(one(layer, arguments), name)
+    x = floats(context, layer, arguments)
     biased = layer.config.get("bias_axes") is not None
     layer.config.get("output_shape")                # the kernel's shape says it
     kernel, *bias = context.weights.take(layer, (1 + biased,))

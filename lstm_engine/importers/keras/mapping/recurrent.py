@@ -15,7 +15,7 @@ from ..reading.parts import cell_entry, stacked_roles
 from ..reading.settings import Settings
 from .builder import Builder, Tensor
 from .cells import Cell, cell_of, stacked
-from .registry import OWN, Arguments, Context, maps, one, show
+from .registry import OWN, Arguments, Context, floats, maps, show
 
 _MERGE = {"sum": "Add", "mul": "Mul", "ave": "Add"}
 
@@ -100,7 +100,7 @@ def _input(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
         raise UnsupportedError(f"{layer}: time_major is not supported; supported: [batch, time, features]")
     if layer.config.get("num_constants"):
         raise UnsupportedError(f"{layer}: constants are not supported; supported: inputs and initial states")
-    return context.builder.as_float(one(layer, arguments, 3), layer.where)
+    return floats(context, layer, arguments, 3)
 
 
 def _stack(context: Context, layer: Layer) -> list[Cell]:

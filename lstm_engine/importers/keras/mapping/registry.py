@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from ....errors import FormatError, UnsupportedError
+from ....graph import DTYPES
 from ....graph.nodes import Dim
 from ..reading.config import Layer, Tree, Version, flatten
 from .builder import Builder, Tensor
@@ -222,8 +223,24 @@ def _autocast(context: Context, layer: Layer, x: Tensor) -> Tensor:
     """A floating-point input in the dtype that the layer computes in, to which Keras casts it before the layer runs."""
     if not x.dtype.startswith("float") or layer.is_model or layer.kind in ("Embedding", "InputLayer"):
         return x
-    dtype = "float64" if policy_name(layer) == "float64" else context.builder.float_type
-    return context.builder.cast(x, dtype, layer.where)
+    return context.builder.cast(x, float_type_of(context, layer), layer.where)
+
+
+def float_type_of(context: Context, layer: Layer) -> str:
+    """The floating-point type in which a layer computes."""
+    return "float64" if policy_name(layer) == "float64" else context.builder.float_type
+
+
+def dtype_of(context: Context, layer: Layer, dtype: Any) -> str:
+    """What numbers of a dtype that Keras names are here: floats narrower than float64 as those of the weights.
+
+    Raises UnsupportedError for a dtype that is not known.
+    """
+    if isinstance(dtype, str) and dtype.startswith(("float", "bfloat", "mixed_")):
+        return "float64" if dtype == "float64" else context.builder.float_type
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise UnsupportedError(f"{layer}: dtype {dtype!r:.80} is not supported; supported: {', '.join(DTYPES)}")
+    return dtype
 
 
 def policy_name(layer: Layer) -> str:
@@ -252,10 +269,20 @@ def check_plain_dtype(layer: Layer) -> None:
 def check_width(context: Context, layer: Layer, operands: Sequence[Tensor]) -> None:
     """Raise UnsupportedError for whole numbers that may wrap in Keras, where they are narrower than they are here."""
     narrow = context.builder.narrow
-    if narrow and all(x.dtype.startswith("int") for x in operands):
+    dtypes = [x.dtype for x in operands]
+    if narrow and any("int" in dtype for dtype in dtypes) and not any("float" in dtype for dtype in dtypes):
         raise UnsupportedError(f"{layer} of whole numbers is not supported in a model whose input {narrow} is neither "
                                "int32 nor int64: they wrap; supported: int32 and int64 inputs, or a cast to float32 "
                                "first")
+
+
+def promoted(context: Context, layer: Layer, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """The inputs of a product in one dtype, whole numbers as they are. Raises UnsupportedError for masks alone."""
+    made = context.builder.in_dtype_of_all(inputs, layer.where)
+    if made[0].dtype == "bool":
+        raise UnsupportedError(f"{layer} of masks is not supported; supported: masks that are cast to numbers first")
+    check_width(context, layer, made)
+    return made
 
 
 def one(layer: Layer, arguments: Arguments, rank: int | None = None) -> Tensor:
@@ -265,6 +292,19 @@ def one(layer: Layer, arguments: Arguments, rank: int | None = None) -> Tensor:
     if rank is not None and arguments.x[0].rank != rank:
         raise FormatError(f"{layer}: its input has the shape {show(arguments.x[0].shape)}; expected {rank} dimensions")
     return arguments.x[0]
+
+
+def floats(context: Context, layer: Layer, arguments: Arguments, rank: int | None = None) -> Tensor:
+    """The single input of a layer, as floating-point numbers of the type in which the layer computes.
+
+    Raises UnsupportedError for a layer that computes in whole numbers.
+    """
+    policy = policy_name(layer)
+    if policy.startswith(("int", "uint", "bool")):
+        raise UnsupportedError(f"{layer} that computes in {policy:.80} is not supported; supported: a floating-point "
+                               "dtype")
+    x = one(layer, arguments, rank)
+    return x if x.dtype.startswith("float") else context.builder.cast(x, float_type_of(context, layer), layer.where)
 
 
 def show(shape: tuple[Dim, ...]) -> str:

@@ -11,14 +11,14 @@ from ....errors import FormatError, UnsupportedError
 from ..reading.config import Layer, flatten
 from .builder import Builder, Tensor
 from .normalization import axes_of
-from .registry import KEEP, KEEP_FROM_3, Arguments, Context, maps, one, show
+from .registry import KEEP, KEEP_FROM_3, Arguments, Context, floats, maps, show
 
 
 @maps("Normalization", mask=KEEP_FROM_3)
 def normalization(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """(x - mean) / max(sqrt(variance), 1e-7) with what `adapt` found or the layer was given; invert: back again."""
     builder, name = context.builder, layer.where
-    x = builder.as_float(one(layer, arguments), name)
+    x = floats(context, layer, arguments)
     given = [layer.config.get(key) for key in ("mean", "variance")]
     axes = [] if layer.config.get("axis", -1) in (None, []) else axes_of(layer, x)
     if 0 in axes:
@@ -68,7 +68,7 @@ def _numbers(layer: Layer, key: str, value: object) -> np.ndarray:
 
 @maps("UnitNormalization", mask=KEEP)
 def unit_normalization(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    x = context.builder.as_float(one(layer, arguments), layer.where)
+    x = floats(context, layer, arguments)
     axes = axes_of(layer, x)
     if 0 in axes:
         raise UnsupportedError(f"{layer} by sample is not supported; supported: the other axes")
@@ -91,7 +91,7 @@ def of_norm_one(builder: Builder, name: str, x: Tensor, axes: Sequence[int], lea
 def rescaling(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """x * scale + offset."""
     builder, name = context.builder, layer.where
-    x = builder.as_float(one(layer, arguments), name)
+    x = floats(context, layer, arguments)
     scale, offset = (_numbers(layer, key, layer.config.get(key, default))
                      for key, default in (("scale", 1), ("offset", 0)))
     for array in (scale, offset):
@@ -99,6 +99,8 @@ def rescaling(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
             raise FormatError(f"{layer}: scale and offset have {scale.size} and {offset.size} numbers; its input is "
                               f"{show(x.shape)}")
     with np.errstate(all="ignore"):
+        if not context.version.three:               # TensorFlow made float32 of them before what the layer computes in
+            scale, offset = scale.astype(np.float32), offset.astype(np.float32)
         scale, offset = scale.astype(x.dtype), offset.astype(x.dtype)
     product = builder.operator("Mul", f"{name}/scaled", [x, scale], x.shape)
     return builder.operator("Add", name, [product, offset], x.shape)

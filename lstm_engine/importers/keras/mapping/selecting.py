@@ -12,8 +12,8 @@ from ..reading.calls import MAX_SIZE
 from ..reading.config import Layer, flatten
 from .builder import Builder, Tensor
 from .merging import broadcast
-from .operations import axis_of, dtype_of, operand
-from .registry import Arguments, Context, check_width, maps, one, show
+from .operations import axis_of, operand
+from .registry import Arguments, Context, check_width, dtype_of, maps, one, promoted, show
 from .shaping import reshape
 
 
@@ -31,7 +31,7 @@ def matmul(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     builder, name = context.builder, layer.where
     arguments.read.update((1, "x1", "x2"))
     left, right = _two(layer, arguments)
-    left, right = builder.in_one_dtype([left, right], name)
+    left, right = promoted(context, layer, [left, right])
     left, right = (_across(builder, f"{name}/{key}", x) if arguments.setting(layer, key, place, False) else x
                    for x, key, place in ((left, "transpose_a", 2), (right, "transpose_b", 3)))
     if left.rank < 2 or right.rank < 2 or not builder.unify(left.shape[-1], right.shape[-2]):
@@ -71,7 +71,7 @@ def einsum(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
                 raise FormatError(f"{layer}: axis {label!r} of {subscripts!r:.80} is {sizes[label]} and {size}")
     if any(label not in sizes for label in result) or len(set(result)) != len(result):
         raise FormatError(f"{layer}: {result!r:.80} is no result of {terms!r:.80}")
-    inputs = builder.in_one_dtype(arguments.x, layer.where)
+    inputs = promoted(context, layer, arguments.x)
     return builder.operator("Einsum", layer.where, inputs, [sizes[label] for label in result],
                             attributes={"equation": subscripts})
 
@@ -144,8 +144,8 @@ def where(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
         raise UnsupportedError(f"{layer} of {[getattr(value, 'dtype', value) for value in given]!r:.80} is not "
                                "supported; supported: a computed condition, and a tensor at least to choose from")
     tensors = [branch for branch in branches if isinstance(branch, Tensor)]
-    if len({x.dtype for x in tensors}) > 1 or any(isinstance(branch, float) for branch in branches):
-        tensors = builder.in_one_dtype(tensors, name)
+    floats = any(isinstance(branch, float) for branch in branches)
+    tensors = (builder.in_one_dtype if floats else builder.in_dtype_of_all)(tensors, name)
     left = iter(tensors)
     chosen = [next(left) if isinstance(branch, Tensor) else operand(layer, branch, tensors[0]) for branch in branches]
     shape = condition.shape
@@ -242,6 +242,8 @@ def cumsum(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
         raise UnsupportedError(f"{layer} over the batch, or in another dtype, is not supported; supported: the other "
                                "axes")
     check_width(context, layer, [x])
+    if x.dtype == "bool":
+        x = context.builder.cast(x, "int32", layer.where)
     return context.builder.operator("CumSum", layer.where, [x, np.array(axis, np.int64)], x.shape)
 
 

@@ -13,7 +13,7 @@ from ....graph.nodes import Dim
 from ..reading.calls import MAX_SIZE
 from ..reading.config import Layer
 from .builder import Builder, Tensor
-from .registry import OWN, Arguments, Context, maps, one, show
+from .registry import OWN, Arguments, Context, floats, maps, one, show
 
 
 def reshape(builder: Builder, name: str, x: Tensor, target: list[int]) -> Tensor:
@@ -75,7 +75,7 @@ def repeat_vector(context: Context, layer: Layer, arguments: Arguments) -> Tenso
 def masking(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """Steps whose features all equal mask_value are masked, and set to 0."""
     builder, name = context.builder, layer.where
-    x = builder.as_float(one(layer, arguments, 3), name)
+    x = floats(context, layer, arguments, 3)
     value = layer.number("mask_value", 0.0)
     same = builder.operator("Equal", f"{name}/same", [x, np.array(value, x.dtype)], x.shape, "bool")
     differs = builder.operator("Not", f"{name}/differs", [same], x.shape, "bool")

@@ -13,7 +13,7 @@ from ....graph.nodes import Dim
 from ..reading.calls import MAX_SIZE
 from ..reading.config import Layer
 from .builder import Builder, Tensor
-from .registry import Arguments, one
+from .registry import Arguments, Context, floats
 
 
 def axes_of_space(layer: Layer) -> int:
@@ -48,9 +48,9 @@ def padding(layer: Layer, *accepted: str) -> str:
     return str(value)
 
 
-def channels_first(builder: Builder, layer: Layer, arguments: Arguments) -> Tensor:
+def channels_first(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """The one input of a layer, as floating-point numbers [batch, channels, *space]."""
-    x = builder.as_float(one(layer, arguments, axes_of_space(layer) + 2), layer.where)
+    builder, x = context.builder, floats(context, layer, arguments, axes_of_space(layer) + 2)
     if not channels_last(layer):
         return x
     known = builder.known(("channels first", x.name))

@@ -33,6 +33,8 @@ def _does(version: Version, layer: Layer) -> str | None:
     if layer.kind in AUGMENTATIONS:
         # Keras 3 writes their default, which is true, and predict() overrides it.
         return None if version.three else "changes images at random"
+    if layer.kind == "SpectralNormalization":
+        return "divides its kernel by its norm"
     rates = [key for key in _RATES if layer.config.get(key)]
     if rates and (layer.kind in _RANDOM or rates != ["rate"]):
         return f"has {rates[0]} {layer.config[rates[0]]!r:.80} and is random"

@@ -17,10 +17,10 @@ class Weights:
     """Arrays called "<path>/vars/<number>", by path and in the order of the numbers.
 
     float_type: "float64" if any floating-point array is, else "float32"; all of them are handed out as that
-    (float16 and bfloat16 are widened).
+    (float16 and bfloat16 are widened). Where there are none it is `otherwise`.
     """
 
-    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, arrays: Mapping[str, np.ndarray], otherwise: str = "float32") -> None:
         self._groups: dict[str, dict[int, np.ndarray]] = {}
         for name, array in arrays.items():
             match = _VARIABLE.fullmatch(name)
@@ -31,8 +31,8 @@ class Weights:
                 raise FormatError(f"HDF5 dataset {name!r} is there twice")
             group[int(match[2])] = array
         self._left = {path for path in self._groups if not path.endswith("seed_generator")}    # of training
-        doubles = any(array.dtype == np.float64 for array in arrays.values())
-        self.float_type = "float64" if doubles else "float32"
+        widths = {array.dtype.itemsize for array in arrays.values() if array.dtype.kind == "f"}
+        self.float_type = ("float64" if max(widths) > 4 else "float32") if widths else otherwise
 
     def take(self, layer: Layer, counts: Sequence[int], *inside: str, once: bool = False, counted: int = 0
              ) -> list[np.ndarray]:

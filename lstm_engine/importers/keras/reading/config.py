@@ -284,13 +284,13 @@ def share(model: Layer, stored: Iterable[str]) -> None:
     Keras writes the arrays of such a layer at one of its places, which depends on how it walked through the models.
     """
     places: dict[int, list[Layer]] = {}
-    for layer in _walk(model):
+    for layer in walk(model):
         if layer.shared is not None:
             places.setdefault(layer.shared, []).append(layer)
     names = sorted(stored) if places else []
     for layers in places.values():
         # Of a place inside another model Keras may have lost the number: it is alike in all else, and has the arrays.
-        others = [layer for layer in _walk(model) if layer.shared is None and layer.kind == layers[0].kind
+        others = [layer for layer in walk(model) if layer.shared is None and layer.kind == layers[0].kind
                   and _without_numbers(layer.config) == _without_numbers(layers[0].config)
                   and _has_any(names, f"{layer.path}/")]
         holder = next((layer for layer in layers if _has_any(names, f"{layer.path}/")),
@@ -307,10 +307,11 @@ def _without_numbers(value: Any) -> Any:
     return [_without_numbers(entry) for entry in value] if isinstance(value, list) else value
 
 
-def _walk(layer: Layer) -> Iterator[Layer]:
+def walk(layer: Layer) -> Iterator[Layer]:
+    """All layers inside a model, and those inside these."""
     for inner in layer.layers:
         yield inner
-        yield from _walk(inner)
+        yield from walk(inner)
 
 
 def _has_any(names: list[str], prefix: str) -> bool:

@@ -31,11 +31,15 @@ def contents_of(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             f"a model of class {type(model).__name__!r} is not supported: Keras cannot say what it is made of "
             f"({error}); supported: Sequential, Functional, or an ONNX file of it (model.export)") from error
     _refuse_own_classes(model)
-    root = next(cls.__module__.split(".")[0] for cls in type(model).__mro__ if cls.__name__ == "Model")
-    module = sys.modules["tensorflow"].keras if root == "tensorflow" else sys.modules[root]
     if not getattr(model, "built", True):
         raise UnsupportedError("the model is not built, so it has no weights yet: call it once, or give it an Input")
-    return {"config": config, "metadata": {"keras_version": module.__version__}}, dict(_arrays(model, ""))
+    return {"config": config, "metadata": {"keras_version": keras_of(model).__version__}}, dict(_arrays(model, ""))
+
+
+def keras_of(model: Any) -> Any:
+    """The Keras that a live model is of, as a module."""
+    root = next(cls.__module__.split(".")[0] for cls in type(model).__mro__ if cls.__name__ == "Model")
+    return sys.modules["tensorflow"].keras if root == "tensorflow" else sys.modules[root]
 
 
 def _arrays(layer: Any, path: str) -> Iterator[tuple[str, np.ndarray]]:

@@ -24,7 +24,8 @@ _LEAF = re.compile(rf"({'|'.join(KNOWN)})(?:_(\d+))?(?::\d+)?")
 _KERAS1 = re.compile(r"(.+?)_(?:[WUb](?:_[a-z])?|gamma|beta|running_(?:mean|std)|alphas)")
 EXACT, NUMBERED, SIDE = 3, 2, 1
 _SYNONYMS = {("depthwise_kernel", "kernel")}      # what Keras 2 called the kernel of a DepthwiseConv
-BESIDE = ("moving_", "vector_u")                  # how arrays begin that training does not change by gradients
+OF_WRAPPER = "vector_u"                           # SpectralNormalization's own, under one name with its layer's
+BESIDE = ("moving_", OF_WRAPPER)                  # how arrays begin that training does not change by gradients
 
 
 @dataclass
@@ -65,20 +66,22 @@ def whose(owners: Sequence[Owner], names: Sequence[str]) -> tuple[list[tuple[Own
 
 def grouped(names: Sequence[str]) -> list[Group]:
     """The names of one list by the layer they name, in the order in which the layers first occur."""
-    made: dict[tuple[str, int], Group] = {}
+    made: dict[tuple[str, int, bool], Group] = {}
     for name in names:
         prefix, _, last = name.rpartition("/")
         leaf, keras1 = _LEAF.fullmatch(last), None if prefix else _KERAS1.fullmatch(last)
         if keras1:
             prefix = keras1[1]
-        group = made.setdefault((prefix, int(leaf[2] or 0) if leaf else 0), Group(tuple(prefix.split("/"))))
+        what = leaf[1] if leaf else ""
+        key = (prefix, int(leaf[2] or 0) if leaf else 0, what == OF_WRAPPER)
+        group = made.setdefault(key, Group(tuple(prefix.split("/"))))
         group.names.append(name)
-        group.whats.append(leaf[1] if leaf else "")
-    prefixes = [prefix for prefix, _ in made]
-    for prefix in {prefix for prefix in prefixes if prefixes.count(prefix) > 1}:
-        numbers = sorted(number for other, number in made if other == prefix)
+        group.whats.append(what)
+    kinds = Counter((prefix, around) for prefix, _, around in made)
+    for prefix, around in (kind for kind, count in kinds.items() if count > 1):
+        numbers = sorted(number for one, number, other in made if (one, other) == (prefix, around))
         for position, number in enumerate(numbers):
-            made[prefix, number].number = position
+            made[prefix, number, around].number = position
     return list(made.values())
 
 
