@@ -1,8 +1,8 @@
 """A converted live Keras model beside the model itself, on inputs made up for it: what differs is an error.
 
-What counts is the precision of the coarsest number on either side: Keras 3 computes products of float64 in float32
-except on TensorFlow. How far they may be apart follows the model's conditioning: how far our float32 is from our
-float64.
+What counts is the precision of the coarsest number on either side: Keras 3 computes some functions of float64 in
+float32, its products among them, except on TensorFlow. How far they may be apart follows the model's conditioning: how
+far our float32 is from our float64.
 """
 
 from __future__ import annotations
@@ -38,13 +38,12 @@ def compare_with_model(model: Model, source: Any) -> None:
     """
     rng = np.random.default_rng(0)
     seen, refusal = 0, ""
-    precision = _precision(model, source)
     for rows, steps in SIZES:
         for spread in (True, False):
             given = _inputs(model, source, rows, steps, spread, rng)
             shown = ", ".join(f"{name!r} {list(array.shape)}" for name, array in given.items())
             try:
-                wanted = _run(source, list(given.values()))
+                wanted, coarse = _run(source, list(given.values()))
             except Exception as error:      # whatever a backend raises where sizes do not fit each other
                 refusal = str(error).split("\n")[0][:200]
                 continue
@@ -53,18 +52,12 @@ def compare_with_model(model: Model, source: Any) -> None:
             except ArgumentError as error:
                 raise LstmEngineError("the converted model does not run on inputs that the Keras model takes "
                                       f"({shown}): {error}") from error
+            precision = "float32" if coarse or _has_float32(model) else "float64"
             _compare(model, precision, given, list(made.values()) if isinstance(made, dict) else [made], wanted, shown)
             seen += 1
             break                           # sizes that differ say more than equal ones
     if not seen:
         raise LstmEngineError(f"the Keras model could not be run to be compared with: {refusal}")
-
-
-def _precision(model: Model, source: Any) -> str:
-    """A model of float64 layers may have float32 ones among them, and Keras may make float32 of what it promotes."""
-    promoted = getattr(keras_of(source).backend, "result_type", None)
-    coarse = promoted is not None and promoted("float64", "float64") != "float64"
-    return "float32" if coarse or _has_float32(model) else "float64"
 
 
 def _has_float32(model: Model) -> bool:
@@ -117,13 +110,21 @@ def _run_in(model: Model, given: dict[str, np.ndarray], dtype: Dtype) -> list[np
 # ---- the Keras model ------------------------------------------------------------------------------------------
 
 
-def _run(source: Any, arrays: list[np.ndarray]) -> list[np.ndarray]:
-    """The flat outputs for inference from a zero state; states are put back."""
+def _run(source: Any, arrays: list[np.ndarray]) -> tuple[list[np.ndarray], bool]:
+    """The flat outputs for inference from a zero state, and whether Keras made numbers of float32 or less on the way.
+
+    States are put back.
+    """
     structure = getattr(source, "_inputs_struct", getattr(source, "_nested_inputs", None))
     given: Any = dict(zip(sorted(structure), arrays)) if isinstance(structure, dict) else (
         arrays[0] if len(arrays) == 1 else arrays)
-    with _states_kept(source), _without_gradients():
-        return [as_array(output) for output in flatten(source(given, training=False))]
+    with _states_kept(source), _torch_watched() as seen:
+        outputs = [as_array(output) for output in flatten(source(given, training=False))]
+    backend = keras_of(source).backend
+    if getattr(backend, "backend", lambda: "tensorflow")() == "torch":
+        return outputs, bool(seen)
+    promoted = getattr(backend, "result_type", None)
+    return outputs, promoted is not None and promoted("float64", "float64") != "float64"
 
 
 @contextlib.contextmanager
@@ -142,12 +143,27 @@ def _states_kept(source: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _without_gradients() -> Iterator[None]:
+def _torch_watched() -> Iterator[set[str]]:
+    """No gradients are kept; the dtypes short of float64 of whatever PyTorch computes are added to the set."""
     import sys
 
-    torch = sys.modules.get("torch")
-    with torch.no_grad() if torch is not None else contextlib.nullcontext():
-        yield
+    torch: Any = sys.modules.get("torch")
+    seen: set[str] = set()
+    if torch is None:
+        yield seen
+        return
+
+    class Watch(torch.overrides.TorchFunctionMode):                             # type: ignore[misc]
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            made = function(*args, **(kwargs or {}))
+            for tensor in made if isinstance(made, (tuple, list)) else (made,):
+                if isinstance(tensor, torch.Tensor) and tensor.ndim and tensor.is_floating_point() \
+                        and tensor.dtype != torch.float64:                      # one number alone is a constant
+                    seen.add(str(tensor.dtype))
+            return made
+
+    with torch.no_grad(), Watch():
+        yield seen
 
 
 # ---- inputs ---------------------------------------------------------------------------------------------------

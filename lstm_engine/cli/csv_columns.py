@@ -109,6 +109,8 @@ def _is_heading(table: Table, width: int) -> bool:
         return True
     if not others or not _counts_up(cells):
         return False
+    if labels and all(_DATE.fullmatch(label.strip()) for label in labels):
+        return False                                         # 2020-01-01,0: no index is called a date
     if labels and labels[0].strip() == "" and cells[0].strip() == "0":
         return True                                          # ,0,1,2: an index of pandas before columns without names
     below = [_apart(fields, beside) for _, fields in others]

@@ -48,6 +48,8 @@ def read(text: str, value: g.Value, **options):
      "1 sequence of 2 steps, 1 feature; column 1 (Month) left out as an index; heading: Month,Passengers"),
     ("2014-07-01 00:00:00,1\n2014-07-01 00:30:00,2\n", ONE, {}, [[[1], [2]]], None,
      "1 sequence of 2 steps, 1 feature; column 1 left out as an index"),
+    ("2014-07-01 00:00:00,0\n2014-07-01 00:30:00,0.5\n", ONE, {}, [[[0], [0.5]]], None,
+     "1 sequence of 2 steps, 1 feature; column 1 left out as an index"),
     ("t,v\n2014-07-01T00:00:00Z,1\n", ONE, {}, [[[1]]], None,
      "1 sequence of 1 step, 1 feature; column 1 (t) left out as an index; heading: t,v"),
     ("id,v\n9,1\n4,2\n", ONE, {"index": True}, [[[1], [2]]], None,

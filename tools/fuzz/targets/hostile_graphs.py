@@ -155,7 +155,7 @@ class Maker:
                                        constants=constants))
         else:
             names = tuple(self._tensor(given) if isinstance(given, np.ndarray) else given for given in inputs)
-            self.nodes.append(OnnxNode(name, op, names, outputs, attributes, "", 21))
+            self.nodes.append(OnnxNode(name, op, names, outputs, attributes, opset=21))
 
     def _operator(self) -> None:
         op = self.bytes.one(OPS)
@@ -206,7 +206,7 @@ class Maker:
                  *more[:3 if kind is LSTM else 2]]
         self.nodes.append(OnnxNode(f"n{len(self.nodes)}", kind.op, tuple(names), tuple(filter(None, (Y, Yh, Yc))),
                                    {"hidden_size": hidden if self.bytes.whole(9) else self.bytes.one(WHOLE),
-                                    "direction": direction}, "", 21))
+                                    "direction": direction}, opset=21))
         joined = self._made((*shape[:2], dirs * hidden))
         self._add(*self.bytes.one((("Squeeze", [Y, np.array([1])], (joined,), {}), ("Identity", [Yh], (joined,), {}))))
 

@@ -139,7 +139,8 @@ def _value(name: str, data_type: int, dims: list[Dim | None] | None) -> Value:
 def _node(described: dict[str, Any], load: Load, opsets: dict[str, int]) -> OnnxNode:
     attributes = {name: _attribute(value, load, opsets) for name, value in described["attributes"].items()}
     return OnnxNode(described["name"], described["op"], tuple(described["inputs"]), tuple(described["outputs"]),
-                    attributes, described["domain"], opsets.get(described["domain"], 0), overload=described["overload"])
+                    attributes, domain=described["domain"], opset=opsets.get(described["domain"], 0),
+                    overload=described["overload"])
 
 
 def _attribute(encoded: list[Any], load: Load, opsets: dict[str, int]) -> Attribute:

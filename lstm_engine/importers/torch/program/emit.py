@@ -156,7 +156,7 @@ class Emitter:
         if arrays is not None:
             self.arrays.update(zip(outputs, arrays))
             return [Tensor(name, array.shape, array.dtype.name, array) for name, array in zip(outputs, arrays)]
-        self.nodes.append(OnnxNode(outputs[0], op_type, names, outputs, attributes, "", OPSET))
+        self.nodes.append(OnnxNode(outputs[0], op_type, names, outputs, attributes, opset=OPSET))
         return [Tensor(value.name, value.shape, value.dtype) for value in made]
 
     def _evaluated(self, operator: Operator, made: Sequence[Value]) -> list[np.ndarray] | None:
@@ -174,8 +174,8 @@ class Emitter:
         """An LSTM, GRU or RNN node; `shapes` are those of Y, Y_h and Y_c."""
         outputs = tuple(self.new_name(op_type) for _ in shapes)
         names = tuple("" if tensor is None else tensor.name for tensor in inputs)
-        self.nodes.append(OnnxNode(outputs[0], op_type, names, outputs, attributes, "", OPSET,
-                                   "" if projection is None else projection.name))
+        self.nodes.append(OnnxNode(outputs[0], op_type, names, outputs, attributes, opset=OPSET,
+                                   projection="" if projection is None else projection.name))
         dtype = next(tensor.dtype for tensor in inputs if tensor is not None)
         return [Tensor(name, tuple(shape), dtype) for name, shape in zip(outputs, shapes)]
 
@@ -260,7 +260,7 @@ class Emitter:
     def model(self, outputs: Sequence[tuple[str, Tensor]], producer: str) -> OnnxModel:
         """What was written, with its outputs under their names."""
         for name, tensor in outputs:
-            self.nodes.append(OnnxNode(f"output {name}", "Identity", (tensor.name,), (name,), {}, "", OPSET))
+            self.nodes.append(OnnxNode(f"output {name}", "Identity", (tensor.name,), (name,), opset=OPSET))
         read = {name for node in self.nodes for name in (*node.inputs, node.projection)}
         arrays = {name: array for name, array in self.arrays.items() if name in read}
         return OnnxModel(OnnxGraph(self.nodes, arrays, self.inputs, [name for name, _ in outputs]), {}, producer, OPSET)
