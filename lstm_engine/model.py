@@ -141,10 +141,12 @@ class Model:
     def memory(self) -> dict[str, int]:
         """Bytes of packed weights, of idle workspaces, of memory kept for large outputs to come, of the constants of
         host operators, and of weights that stand as arrays beside the packed ones ("raw": biases, peepholes, tables
-        that NumPy reads). What several layers share is counted once."""
-        cores = [step.core for step in self._plan.steps if step.core is not None]
+        that NumPy reads). What several layers share is counted once. Where windows slide along time, streams pack the
+        weights again, in the form that they run."""
+        plans = self._runner.plans()
+        cores = [step.core for plan in plans for step in plan.steps if step.core is not None]
         idle, kept = (sum(sizes) for sizes in zip((0, 0), *(core.memory() for core in cores)))
-        host, raw = held_bytes(self._plan.skeleton)
+        host, raw = held_bytes(plan.skeleton for plan in plans)
         blocks = {address: size for core in cores for address, size in core.blocks().items()}
         return {"weights": sum(blocks.values()), "workspace": idle + self._runner.recorded_bytes(), "outputs": kept,
                 "host_operators": host, "raw": raw}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NoReturn, overload
 
 import numpy as np
@@ -21,6 +21,7 @@ from ..types import Array, Arrays, Input, Inputs, SupportsArray
 from .bound import Runner
 from .execute import execute
 from .inputs import InputCheck, converted
+from .pasts import Pasts
 
 _Rows = dict[int, np.ndarray]           # state rows by segment, see StateLayout
 
@@ -36,23 +37,30 @@ class Stream:
     @entry
     def __init__(self, runner: Runner, batch: int = 1, states: Mapping[str, str] | None = None,
                  threads: int | None = None) -> None:
-        self._runner, self._plan, self._batch = runner, runner.plan, whole_number(batch, "stream: batch")
+        self._batch = whole_number(batch, "stream: batch")
         runtime.num_threads(threads)
         self._threads = threads
         if states is not None and not isinstance(states, Mapping):
             raise ArgumentTypeError("stream: states is a dict {input name: output name}, "
                                     f"not {type(states).__name__}")
         self._pairs = dict(states or {})
+        found = None if self._pairs else runner.streaming(runtime.num_threads(threads))
+        self._runner, streaming = found or (runner, None)
+        self._plan = self._runner.plan
         self._axes = self._plan.axes
-        self._inputs, fed_axes = fed_inputs(self._plan, self._batch, self._pairs)
+        self._inputs, fed_axes = fed_inputs(self._plan, self._batch, self._pairs, streaming)
+        self._pasts = None if streaming is None else Pasts(streaming, self._batch)
+        # What goes out of one call and into the next.
+        self._carried = self._pairs if self._pasts is None else self._pasts.after
         self._check = InputCheck(self._inputs, fed_axes)
         self._one = TryLock(StreamError, "the stream is in use by another thread")
         self._closed = False
-        self._layout = runner.states
+        self._layout = self._runner.states
         self._plan.bounds.check_memory(f"the states of {self.batch} sequences", 0 if self._pairs else
-                                       2 * self._layout.nbytes(self.batch))
+                                       2 * self._layout.nbytes(self.batch) + 2 * (self._pasts.nbytes if self._pasts
+                                                                                  else 0))
         self._rows = {} if self._pairs else self._layout.zeros(self.batch)
-        self._fed = {name: self._zero_input(name) for name in self._pairs}
+        self._fed = self._pasts.beginning() if self._pasts else {name: self._zero_input(name) for name in self._pairs}
         self._fast = self._fast_core()
         self._in_place = self._fast is not None
 
@@ -112,6 +120,13 @@ class Stream:
             if axis is not None and array.shape[axis] != 1 and not self._pairs:
                 raise ArgumentError(f"stream.step: input {name!r} has {array.shape[axis]} steps; "
                                     "use run for more than one")
+        if self._pasts and self._pasts.at_once > 1:
+            raise ArgumentError(f"stream.step: {self._in_pieces()}; give them to run")
+        if self._pasts and (late := self._pasts.first_missing(self._own_outputs(), self._pasts.come(self._fed))):
+            raise ArgumentError(f"stream.step: output {late[0]!r} has its first step after {late[1] + 1} of the "
+                                "inputs, as its windows are not padded in front, and "
+                                f"{self._pasts.come(self._fed)} have come; give the first ones to run, which answers "
+                                "with as many steps as there are")
         results, rows, fed = self._run(arrays, self._rows, self._fed)
         return self._single_steps(results), rows, fed
 
@@ -142,10 +157,17 @@ class Stream:
     def _made_by_run(self, x: Any) -> tuple[Any, _Rows, dict[str, np.ndarray]]:
         """The answer of `run`, and the state behind it."""
         arrays = self._checked(x)
-        if self._pairs or not all(self._sequence(name) for name in self._plan.outputs):
+        if self._pasts and (steps := self._steps(arrays)) % self._pasts.at_once:
+            raise ArgumentError(f"stream.run: {self._in_pieces()}, got {steps}")
+        if self._pairs or not all(self._sequence(name) for name in self._own_outputs()):
             return self._step_by_step(arrays)
-        results, rows, fed = self._run(arrays, self._rows, self._fed)
-        return self._answer(results), rows, fed
+        # A window that is full but for the step to come has nothing to slide over.
+        results, rows, fed = ({}, self._rows, self._fed) if self._pasts and not self._steps(arrays) else \
+            self._run(arrays, self._rows, self._fed)
+        for name in self._own_outputs():
+            if name not in results:                      # its first step is still to come
+                results[name] = self._no_steps(name)
+        return self._answer({name: results[name] for name in self._own_outputs()}), rows, fed
 
     def _step_by_step(self, arrays: dict[str, np.ndarray]) -> tuple[Any, _Rows, dict[str, np.ndarray]]:
         """Run each step on its own, because an output is not a sequence: the answer, and what `_keep` takes."""
@@ -158,11 +180,11 @@ class Stream:
         along = next(iter(timed.values()))               # where outputs that are no sequences get their steps
         made: dict[str, list[np.ndarray]] = {name: [] for name in self._own_outputs()}
         rows, fed = self._rows, self._fed
-        for t in range(steps.pop()):
-            now = {name: arrays[name][(slice(None),) * axis + (slice(t, t + 1),)] for name, axis in timed.items()}
+        once = self._pasts.at_once if self._pasts else 1
+        for t in range(0, steps.pop(), once):
+            now = {name: arrays[name][(slice(None),) * axis + (slice(t, t + once),)] for name, axis in timed.items()}
             results, rows, fed = self._run({**arrays, **now}, rows, fed)
-            for name in made:
-                array = results[name]
+            for name, array in results.items():
                 made[name].append(array if self._sequence(name) else np.expand_dims(array, min(along, array.ndim)))
         joined = {}
         for name, parts in made.items():
@@ -189,17 +211,39 @@ class Stream:
         """Run a chunk from a state: the outputs, and the state behind it, which `_keep` makes the stream's own when
         nothing more can fail."""
         made = {} if self._pairs else self._layout.empty(self.batch)
-        results = execute(self._runner, {**arrays, **fed}, self.batch, lengths={}, state_in=rows,
-                          state_out=made, threads=runtime.num_threads(self._threads), carry=not self._pairs)
+        skip, stand_ins, here = self._waiting(arrays, fed)
+        results = execute(self._runner, {**stand_ins, **arrays, **fed}, self.batch, lengths={}, state_in=rows,
+                          state_out=made, threads=runtime.num_threads(self._threads), carry=not self._pairs, skip=skip)
         # What a host operator passes on may be the caller's array, a constant of the model, or a state.
         outputs = self._runner.outputs
         for name in outputs.may_alias:
-            if name in self._pairs.values():
+            if name in results and name in self._carried.values():
                 results[name] = results[name].copy()
-        after = {name: results[source] for name, source in self._pairs.items()}
-        answer = {name: results[name] for name in self._own_outputs()}
+        after = {name: results.get(source, fed[name]) for name, source in self._carried.items()}
+        answer = {name: results[name] for name in here}
         outputs.owned(answer, [*arrays.values(), *fed.values(), *after.values()])
         return answer, made, after
+
+    def _waiting(self, arrays: dict[str, np.ndarray], fed: dict[str, np.ndarray]
+                 ) -> tuple[Collection[int], dict[str, np.ndarray], list[str]]:
+        """What of the plan has nothing to do yet in a call, what stands for its values, and the outputs that are
+        there."""
+        own = self._own_outputs()
+        if self._pasts is None or not self._pasts.longest:
+            return (), {}, own
+        come, steps = self._pasts.come(fed), self._steps(arrays)
+        if come + steps > self._pasts.longest:
+            return (), {}, own
+        return *self._pasts.waiting(come, steps), [name for name in own if self._pasts.there(name, come, steps)]
+
+    def _in_pieces(self) -> str:
+        assert self._pasts is not None
+        return f"steps come in multiples of {self._pasts.at_once}, as {self._pasts.strided!r} has strides along time"
+
+    def _steps(self, arrays: dict[str, np.ndarray]) -> int:
+        """The number of steps that a call brings."""
+        return next(int(array.shape[axis]) for name, array in arrays.items()
+                    if (axis := self._axes.time_axis(name)) is not None)
 
     def _keep(self, rows: _Rows, fed: dict[str, np.ndarray]) -> None:
         """Make a state the stream's own: all of it, or, where memory is short, none. The last thing that a call does:
@@ -220,7 +264,8 @@ class Stream:
         with self._lock():
             if self._pairs:
                 return {name: array.copy() for name, array in self._fed.items()}
-            return dict(self._layout.unpack(self._rows, given=False))
+            return {**self._layout.unpack(self._rows, given=False),
+                    **(self._pasts.shown(self._fed) if self._pasts else {})}
 
     @state.setter
     def state(self, state: Mapping[str, Any]) -> None:
@@ -236,6 +281,9 @@ class Stream:
         if unknown:
             raise ArgumentError(f"state {shown(unknown[0])}: the stream has no such state; it has "
                                 f"{', '.join(self._pairs)}")
+        if self._pasts:
+            others = {name: parts for name, parts in state.items() if name not in self._pasts.nodes}
+            return self._layout.pack(others, self.batch), self._pasts.given(state)
         rows = {} if self._pairs else self._layout.pack(state, self.batch)
         fed = dict(self._fed)
         for name in self._pairs:
@@ -267,6 +315,8 @@ class Stream:
         own = {number: state.copy() for number, state in self._rows.items()}
         for state in own.values():
             state[chosen] = 0
+        if self._pasts:
+            return own, self._pasts.zeroed(self._fed, None if rows is None else chosen)
         fed = {name: self._fed[name].copy() for name in self._pairs}
         for name, array in fed.items():
             (array if rows is None else np.moveaxis(array, self._axes.batch_axis(name), 0))[chosen] = 0  # type: ignore[arg-type]
@@ -305,16 +355,17 @@ class Stream:
         return self.batch if dim == self._axes.batch else dim if isinstance(dim, int) else None
 
     def _own_outputs(self) -> list[str]:
-        return [name for name in self._plan.outputs if name not in self._pairs.values()]
+        return [name for name in self._plan.outputs if name not in self._carried.values()]
 
     def _sequence(self, name: str) -> bool:
         return self._axes.time_axis(name) is not None
 
-    def _no_steps(self, name: str, along: int) -> np.ndarray:
+    def _no_steps(self, name: str, along: int = 0) -> np.ndarray:
         value = self._plan.values[name]
         shape = [self.batch if dim == self._axes.batch else dim if isinstance(dim, int) else 0 for dim in value.shape]
         axis = self._axes.time_axis(name)
-        shape[along:along if axis is None else axis + 1] = [0]
+        at = min(along, len(shape)) if axis is None else axis
+        shape[at:at if axis is None else at + 1] = [0]
         return np.empty(shape, value.dtype)
 
     def _with_time(self, x: Any) -> Any:
