@@ -139,7 +139,13 @@ class Spans:
         aligned = self._aligned(node, given, plain=False)
         dim = next((self.values[name].shape[span.place] for name, span in zip(node.inputs, given)
                     if isinstance(span.place, int)), 0)
-        place = place_of_operator(node, [span.place for span in given], self.values, dim)
+        try:
+            place = place_of_operator(node, [span.place for span in given], self.values, dim)
+        except Mixes as mixes:
+            if counts and not str(mixes):
+                raise Mixes("works with the number of steps of the whole sequence, which a stream does not know"
+                            ) from None
+            raise
         if (counts or isinstance(place, Counts)) and (aligned.lag > 0 or not aligned.plain):
             raise Mixes("counts the steps of a value that has others than the inputs")
         return replace(aligned, place=place)
@@ -153,11 +159,11 @@ class Spans:
                 raise Mixes(f"puts together steps of {name!r} and {other!r}, of which one comes for every {first.rate} "
                             f"and every {span.rate} of the inputs")
             if span.lag != first.lag:
-                (late, by), (early, _) = sorted([(name, span.lag - first.lag), (other, first.lag - span.lag)],
-                                                key=lambda pair: pair[1])
-                raise Mixes(f"puts together steps of {early!r} and {late!r} that are {abs(by)} apart in time; crop the "
-                            f"first {abs(by)} steps of the one that is longer (Cropping1D(({abs(by)}, 0)), "
-                            f"x[:, {abs(by)}:]), or pad the convolutions in front of the other by as many")
+                (early, _), (late, _) = sorted([(name, first.lag), (other, span.lag)], key=lambda pair: pair[1])
+                by = abs(span.lag - first.lag)
+                raise Mixes(f"puts together steps of {early!r} and {late!r} that are {by} apart in time; crop the "
+                            f"first {by} steps of {early!r} (Cropping1D(({by}, 0)), x[:, {by}:]), or pad what leads to "
+                            f"{late!r} by {by} in front")
             if span.behind != first.behind:
                 raise Mixes(f"puts steps of {name!r} and {other!r} together, of which one has padding at its end; "
                             f"{span.padded or first.padded}")
