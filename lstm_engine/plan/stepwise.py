@@ -11,17 +11,19 @@ from ..graph import Node, Operator, Pool, Recurrent, Value
 from ..graph.nodes import Dim
 from .axes import Axes
 from .lower import Plan
+from .state_pairs import advice
 from .step_axes import across_time, step_places, takes_last_step
 from .steps import HostStep, Segment
 from .streaming import Streaming
 
 
-def fed_inputs(plan: Plan, batch: int, pairs: Mapping[str, str], streaming: Streaming | None = None
-               ) -> tuple[tuple[Value, ...], Axes]:
+def fed_inputs(plan: Plan, batch: int, pairs: Mapping[str, str], streaming: Streaming | None = None,
+               proven: bool = False) -> tuple[tuple[Value, ...], Axes]:
     """The inputs that a stream of `batch` sequences is fed with, in the shapes that its calls may have, and their axes.
 
     pairs: explicit states, {input: output}; such inputs feed themselves. streaming: what made the plan of another,
-    where windows slide along time. Raises UnsupportedError if the model cannot
+    where windows slide along time. proven: the pairs are those of `state_pairs`, so the model is a sequence all the
+    same. Raises UnsupportedError if the model cannot
     run step by step, ArgumentError for names or a batch that are not the model's.
     """
     names = {value.name for value in plan.inputs}
@@ -39,7 +41,7 @@ def fed_inputs(plan: Plan, batch: int, pairs: Mapping[str, str], streaming: Stre
         if axis is not None and isinstance(value.shape[axis], int) and value.shape[axis] != batch:
             raise ArgumentError(f"stream: batch is {batch}, but input {value.name!r} {_text(value)} fixes it: "
                                 f"make the stream with batch={value.shape[axis]}")
-    if pairs:
+    if pairs and not proven:
         return inputs, plan.axes            # such a model is a step by its own definition
     for value in inputs:
         if other := plan.axes.unsettled(value.name):
@@ -63,10 +65,10 @@ def fed_inputs(plan: Plan, batch: int, pairs: Mapping[str, str], streaming: Stre
         if isinstance(node, Pool) and node.kind != "last":
             raise UnsupportedError(f"this model cannot run step by step: {node.name!r} pools over all steps "
                                    f"({node.kind})")
-        if isinstance(node, Recurrent) and any(node.inputs[1:4]):
+        if isinstance(node, Recurrent) and any(node.inputs[1:2 if proven else 4]):
             raise UnsupportedError(f"this model cannot run step by step: layer {node.name!r} takes its lengths or "
-                                   "initial state from another value; pair explicit states with states={input: output}")
-    return _of_any_steps(plan, inputs) if streaming is None else (inputs, plan.axes)
+                                   f"initial state from another value; pair explicit states: {advice(plan)}")
+    return _of_any_steps(plan, inputs) if streaming is None and not pairs else (inputs, plan.axes)
 
 
 def _of_any_steps(plan: Plan, inputs: tuple[Value, ...]) -> tuple[tuple[Value, ...], Axes]:

@@ -40,6 +40,10 @@ class Pasts:
     def beginning(self) -> Fed:
         return {past.value: past.beginning(self._batch) for past in self._pasts}
 
+    def begun(self, fed: Fed, arrays: Mapping[str, np.ndarray]) -> Fed:
+        """The pasts for a call: those that are kept."""
+        return fed
+
     def come(self, fed: Mapping[str, np.ndarray]) -> int:
         """How many steps have come before, as far as it makes a difference: what is there of each past tells."""
         return max(((past.lag + more) * past.rate for past in self._growing
@@ -86,7 +90,7 @@ class Pasts:
         """Copies by node: {node: {"past": array}}."""
         return {past.node: {"past": fed[past.value].copy()} for past in self._pasts}
 
-    def given(self, state: Mapping[str, Any]) -> Fed:
+    def given(self, state: Mapping[str, Any], kept: Fed) -> Fed:
         """The arrays of a caller's state; what is left out is as at the beginning.
 
         Raises ArgumentTypeError, ArgumentError naming the node, and the shape that it expects.

@@ -14,13 +14,14 @@ from ..arrays import plain_array
 from ..entry import entry, out_of_memory
 from ..errors import ArgumentError, ArgumentTypeError, LstmEngineError, UnsupportedError
 from ..graph import Value
-from ..graph.nodes import Dim
 from ..plan import Segment
+from ..plan.state_pairs import state_pairs
 from ..plan.stepwise import fed_inputs
 from ..types import Array, Arrays, Input, Inputs, SupportsArray
 from .bound import Runner
 from .execute import execute
-from .inputs import InputCheck, converted
+from .explicit import Explicit
+from .inputs import InputCheck
 from .pasts import Pasts
 
 _Rows = dict[int, np.ndarray]           # state rows by segment, see StateLayout
@@ -43,15 +44,19 @@ class Stream:
         if states is not None and not isinstance(states, Mapping):
             raise ArgumentTypeError("stream: states is a dict {input name: output name}, "
                                     f"not {type(states).__name__}")
-        self._pairs = dict(states or {})
+        # A model whose layers begin with inputs and end with outputs goes on by itself.
+        proven = {} if states is not None else state_pairs(runner.plan)
+        self._pairs = dict(states or proven)
+        self._a_step_each = bool(states)                    # by definition: nothing more is known of its steps
         found = None if self._pairs else runner.streaming(runtime.num_threads(threads))
         self._runner, streaming = found or (runner, None)
         self._plan = self._runner.plan
         self._axes = self._plan.axes
-        self._inputs, fed_axes = fed_inputs(self._plan, self._batch, self._pairs, streaming)
+        self._inputs, fed_axes = fed_inputs(self._plan, self._batch, self._pairs, streaming, bool(proven))
         self._pasts = None if streaming is None else Pasts(streaming, self._batch)
-        # What goes out of one call and into the next.
-        self._carried = self._pairs if self._pasts is None else self._pasts.after
+        # What goes out of one call and into the next as values, beside the states of layers.
+        self._kept = self._pasts or Explicit(self._pairs, self._plan, self._batch, self._inputs)
+        self._carried = self._kept.after
         self._check = InputCheck(self._inputs, fed_axes)
         self._one = TryLock(StreamError, "the stream is in use by another thread")
         self._closed = False
@@ -60,7 +65,7 @@ class Stream:
                                        2 * self._layout.nbytes(self.batch) + 2 * (self._pasts.nbytes if self._pasts
                                                                                   else 0))
         self._rows = {} if self._pairs else self._layout.zeros(self.batch)
-        self._fed = self._pasts.beginning() if self._pasts else {name: self._zero_input(name) for name in self._pairs}
+        self._fed = self._kept.beginning()
         self._fast = self._fast_core()
         self._in_place = self._fast is not None
 
@@ -117,7 +122,7 @@ class Stream:
         arrays = self._checked(self._with_time(x))
         for name, array in arrays.items():
             axis = self._axes.time_axis(name)
-            if axis is not None and array.shape[axis] != 1 and not self._pairs:
+            if axis is not None and array.shape[axis] != 1 and not self._a_step_each:
                 raise ArgumentError(f"stream.step: input {name!r} has {array.shape[axis]} steps; "
                                     "use run for more than one")
         if self._pasts and self._pasts.at_once > 1:
@@ -127,7 +132,7 @@ class Stream:
                                 "inputs, as its windows are not padded in front, and "
                                 f"{self._pasts.come(self._fed)} have come; give the first ones to run, which answers "
                                 "with as many steps as there are")
-        results, rows, fed = self._run(arrays, self._rows, self._fed)
+        results, rows, fed = self._run(arrays, self._rows, self._kept.begun(self._fed, arrays))
         return self._single_steps(results), rows, fed
 
     @overload
@@ -159,11 +164,11 @@ class Stream:
         arrays = self._checked(x)
         if self._pasts and (steps := self._steps(arrays)) % self._pasts.at_once:
             raise ArgumentError(f"stream.run: {self._in_pieces()}, got {steps}")
-        if self._pairs or not all(self._sequence(name) for name in self._own_outputs()):
+        if self._a_step_each or not all(self._sequence(name) for name in self._own_outputs()):
             return self._step_by_step(arrays)
         # A window that is full but for the step to come has nothing to slide over.
         results, rows, fed = ({}, self._rows, self._fed) if self._pasts and not self._steps(arrays) else \
-            self._run(arrays, self._rows, self._fed)
+            self._run(arrays, self._rows, self._kept.begun(self._fed, arrays))
         for name in self._own_outputs():
             if name not in results:                      # its first step is still to come
                 results[name] = self._no_steps(name)
@@ -179,7 +184,7 @@ class Stream:
             raise ArgumentError(f"stream.run: the inputs have different numbers of steps ({sorted(steps)})")
         along = next(iter(timed.values()))               # where outputs that are no sequences get their steps
         made: dict[str, list[np.ndarray]] = {name: [] for name in self._own_outputs()}
-        rows, fed = self._rows, self._fed
+        rows, fed = self._rows, self._kept.begun(self._fed, arrays)
         once = self._pasts.at_once if self._pasts else 1
         for t in range(0, steps.pop(), once):
             now = {name: arrays[name][(slice(None),) * axis + (slice(t, t + once),)] for name, axis in timed.items()}
@@ -262,10 +267,8 @@ class Stream:
     def state(self) -> dict[str, Any]:
         """A copy of the state: {layer: {"h": [batch, dirs, hidden], "c": ...}}, or explicit states by input name."""
         with self._lock():
-            if self._pairs:
-                return {name: array.copy() for name, array in self._fed.items()}
-            return {**self._layout.unpack(self._rows, given=False),
-                    **(self._pasts.shown(self._fed) if self._pasts else {})}
+            own = {} if self._pairs else self._layout.unpack(self._rows, given=False)
+            return {**own, **self._kept.shown(self._fed)}
 
     @state.setter
     def state(self, state: Mapping[str, Any]) -> None:
@@ -277,22 +280,10 @@ class Stream:
         """A caller's state as `_keep` takes it."""
         if not isinstance(state, Mapping):
             raise ArgumentTypeError(f"a state is a dict, not {type(state).__name__}")
-        unknown = [name for name in state if self._pairs and name not in self._pairs]
-        if unknown:
-            raise ArgumentError(f"state {shown(unknown[0])}: the stream has no such state; it has "
-                                f"{', '.join(self._pairs)}")
-        if self._pasts:
-            others = {name: parts for name, parts in state.items() if name not in self._pasts.nodes}
-            return self._layout.pack(others, self.batch), self._pasts.given(state)
-        rows = {} if self._pairs else self._layout.pack(state, self.batch)
-        fed = dict(self._fed)
-        for name in self._pairs:
-            array = plain_array(state.get(name, self._zero_input(name)), f"state {name!r}")
-            if array.shape != fed[name].shape or array.dtype.kind not in "fiu":
-                raise ArgumentError(f"state {name!r}: expected numbers of shape {fed[name].shape}, "
-                                    f"got {array.dtype} of shape {array.shape}")
-            fed[name] = converted(self._plan.values[name], array, f"state {name!r}").copy()
-        return rows, fed
+        others = {} if self._pairs else {name: parts for name, parts in state.items()
+                                         if not self._pasts or name not in self._pasts.nodes}
+        rows = {} if self._pairs else self._layout.pack(others, self.batch)
+        return rows, self._kept.given(state if self._pairs or self._pasts else {}, self._fed)
 
     def reset(self, rows: Iterable[int] | int | None = None) -> None:
         """Set the state of all sequences, or of some rows, back to zero."""
@@ -309,18 +300,10 @@ class Stream:
                     or chosen.size and ((chosen < 0) | (chosen >= self.batch)).any():
                 raise ArgumentError(f"reset: rows are whole numbers from 0 to {self.batch - 1}, got {shown(rows)}")
             chosen = chosen.astype(np.intp) if chosen.size else np.zeros(0, np.intp)
-        whole = [name for name in self._pairs if self._axes.batch_axis(name) is None]
-        if rows is not None and whole:
-            raise ArgumentError(f"reset: state {whole[0]!r} has no batch axis, so single rows cannot be reset")
         own = {number: state.copy() for number, state in self._rows.items()}
         for state in own.values():
             state[chosen] = 0
-        if self._pasts:
-            return own, self._pasts.zeroed(self._fed, None if rows is None else chosen)
-        fed = {name: self._fed[name].copy() for name in self._pairs}
-        for name, array in fed.items():
-            (array if rows is None else np.moveaxis(array, self._axes.batch_axis(name), 0))[chosen] = 0  # type: ignore[arg-type]
-        return own, fed
+        return own, self._kept.zeroed(self._fed, None if rows is None else chosen)
 
     # ---- details ------------------------------------------------------------------------------------------
 
@@ -339,20 +322,6 @@ class Stream:
             return None
         rows = self._rows.get(0)
         return segment.core.stream(self.batch, rows, self._threads or 0, self._one)
-
-    def _zero_input(self, name: str) -> np.ndarray:
-        value, made = self._plan.values[name], self._plan.values[self._pairs[name]]
-        # What comes out goes in again, so that an axis known of one is known of both.
-        pairs = zip(value.shape, made.shape if len(made.shape) == len(value.shape) else value.shape)
-        shape = [next((size for dim in dims if (size := self._size(dim)) is not None), None) for dims in pairs]
-        known = [size for size in shape if size is not None]
-        if len(known) < len(shape):
-            raise ArgumentError(f"stream: the size of state {name!r} {list(value.shape)} is not known")
-        return np.zeros(known, value.dtype)
-
-    def _size(self, dim: Dim) -> int | None:
-        """A size, as far as the number of sequences tells."""
-        return self.batch if dim == self._axes.batch else dim if isinstance(dim, int) else None
 
     def _own_outputs(self) -> list[str]:
         return [name for name in self._plan.outputs if name not in self._carried.values()]
@@ -382,7 +351,7 @@ class Stream:
         return widen(self._inputs[0], x) if len(self._inputs) == 1 else x
 
     def _single_steps(self, results: dict[str, np.ndarray]) -> Any:
-        return self._answer({name: array if axis is None or self._pairs else array[(slice(None),) * axis + (0,)]
+        return self._answer({name: array if axis is None or self._a_step_each else array[(slice(None),) * axis + (0,)]
                              for name, array in results.items() for axis in (self._axes.time_axis(name),)})
 
     @staticmethod
