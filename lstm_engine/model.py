@@ -168,8 +168,10 @@ class Model:
     def stream(self, batch: int = 1, states: Mapping[str, str] | None = None, threads: int | None = None) -> Stream:
         """A stream of `batch` live sequences: the recurrent state is kept between calls.
 
-        states: for a model whose states are explicit inputs and outputs, {input name: output name}.
-        Raises UnsupportedError, with the reason, for a model that cannot run step by step.
+        Convolutions and pools over time carry their past as well, so the answers are those of `predict` on the whole
+        sequence (docs/streams.md). states: for a model whose states are explicit inputs and outputs, {input name:
+        output name}; those that its layers prove are found without. Raises UnsupportedError, with the reason, for a
+        model that cannot run step by step.
         """
         return Stream(self._runner, batch, states, threads)
 

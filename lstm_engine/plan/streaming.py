@@ -156,7 +156,8 @@ def _chosen(plan: Plan) -> _Found | None:
     failed = [found.spans.failure for found in sorted(tried, key=lambda found: (not found.spans.layers,
                                                                                 not found.named))
               if found.spans.failure is not None]
-    if failed and failed[0] is not None:
+    # A model of nothing but windows, of fixed sizes, may as well take an image at each step: nothing is carried then.
+    if failed and failed[0] is not None and (layers or any(found.named for found in tried)):
         raise failed[0]
     return None
 

@@ -30,9 +30,10 @@ _Rows = dict[int, np.ndarray]           # state rows by segment, see StateLayout
 class Stream:
     """`batch` live sequences of one model. Made by `Model.stream`; a context manager.
 
-    A layer that gives its last step alone emits every step here. With `states`, a step is a `predict` whose outputs
-    come back as the inputs they are paired with: nothing else is carried, as a layer without a pair may run over rows
-    of its own, such as the bands of a spectrum. A stream belongs to one thread at a time.
+    A layer that gives its last step alone emits every step here. Windows over time carry their past. With `states`, a
+    step is a `predict` whose outputs come back as the inputs they are paired with: nothing else is carried, as a layer
+    without a pair may run over rows of its own, such as the bands of a spectrum. A stream belongs to one thread at a
+    time.
     """
 
     @entry
@@ -99,7 +100,10 @@ class Stream:
     def step(self, x: SupportsArray | list[Any]) -> Array: ...
     def step(self, x: Any) -> Any:
         """One step: x [batch, features], or [batch] token ids; returns [batch, features] (a dict where there are
-        several outputs). A model with explicit states takes its other input in its own full shape as well."""
+        several outputs). A model with explicit states takes its other input in its own full shape as well.
+
+        Raises ArgumentError, and takes no step, where there is no output for it: before a window that is not padded in
+        front is full, and with strides along time."""
         fast = self._fast                       # once: another thread may close the stream
         if fast is not None and type(x) is np.ndarray:
             try:
@@ -141,7 +145,10 @@ class Stream:
     def run(self, x: SupportsArray | list[Any]) -> Array: ...
     def run(self, x: Any) -> Any:
         """Several steps: x [batch, steps, features], or [batch, steps] token ids (or the layout that the model's
-        `inputs` show); returns every step's output, [batch, steps, features]. The same bits as `step` for each."""
+        `inputs` show); returns every step's output, [batch, steps, features]. The same bits as `step` for each.
+
+        Of windows over time that are not padded in front there are as many steps as are settled, none at first; with
+        strides the steps come in multiples of them, ArgumentError otherwise."""
         fast = self._fast
         if fast is not None and type(x) is np.ndarray:
             try:
