@@ -17,10 +17,12 @@ from ..errors import LstmEngineError
 from ..graph import Node, Operator, Recurrent, Value
 from ..graph.nodes import Dim
 from ..operators import OPERATORS, run_operator
+from .estimate import estimate_of
 from .lower import Plan
 from .partition import optional
 
 MOST_MARKS = 1 << 22        # elements of states that are followed
+MOST_WORK = 1 << 28         # bytes and nanoseconds for all that moves them about
 ROWS = 2                    # sequences for which they are, where the model takes any number
 
 
@@ -44,9 +46,10 @@ def state_pairs(plan: Plan) -> dict[str, str]:
     given = dict(marks)
     read: set[str] = set()                  # of marked values: those that something else than a first state reads
     last: set[str] = set()                  # of marked values: those that are last states
+    left = MOST_WORK
     try:
         for node in plan.skeleton.nodes:
-            _move(node, marks, read, last)
+            left -= _move(node, marks, read, last, left)
     except LstmEngineError:
         return {}                           # sizes that do not fit: a run says so
     return {} if read - last else _paired(plan, layers, given, {name: marks[name] for name in last}, [
@@ -69,8 +72,9 @@ def _sizes(plan: Plan, value: Value) -> tuple[int, ...] | None:
     return None if -1 in shape else shape
 
 
-def _move(node: Node, marks: dict[str, np.ndarray], read: set[str], last: set[str]) -> None:
-    """Hand the marks of a node's inputs on to its outputs."""
+def _move(node: Node, marks: dict[str, np.ndarray], read: set[str], last: set[str], most: int) -> int:
+    """Hand the marks of a node's inputs on to its outputs; what that takes. What would take more than `most` ends the
+    way of its marks, as what reads them does."""
     marked = {position: name for position, name in enumerate(node.inputs) if name in marks}
     if isinstance(node, Recurrent):
         read.update(name for position, name in marked.items() if position not in (2, 3))
@@ -79,20 +83,25 @@ def _move(node: Node, marks: dict[str, np.ndarray], read: set[str], last: set[st
             if end and first in marks:
                 marks[end] = marks[first]
                 last.add(end)
-        return
+        return 0
     if not marked:
-        return
+        return 0
     if not isinstance(node, Operator) or not all(OPERATORS[node.op_type].moves_only(at) for at in marked) or not all(
             at in marked or at in node.constants or not name for at, name in enumerate(node.inputs)):
         read.update(marked.values())
-        return
-    made = run_operator(node, [marks[name] if name else node.constants.get(position)
-                               for position, name in enumerate(node.inputs)])
+        return 0
+    arrays = [marks[name] if name else node.constants.get(position) for position, name in enumerate(node.inputs)]
+    need = estimate_of(node)(arrays, 0)
+    if (takes := need.bytes + need.work) > most:
+        read.update(marked.values())
+        return 0
+    made = run_operator(node, arrays)
     marks.update((name, array) for name, array in zip(node.outputs, made) if name)
     if last.issuperset(marked.values()):
         last.update(filter(None, node.outputs))
     elif not last.isdisjoint(marked.values()):
         read.update(node.outputs)           # first and last states together are neither
+    return takes
 
 
 def _paired(plan: Plan, layers: list[Recurrent], given: Mapping[str, np.ndarray], last: Mapping[str, np.ndarray],

@@ -25,6 +25,7 @@ from .spans import MOST_AT_ONCE, Spans, refusal
 from .weights import restore
 
 MOST_CANDIDATES = 16        # axes of the inputs that may be time, each followed through the graph
+MOST_FOLLOWED = 1 << 18     # nodes, in all of these ways
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ def _starts(plan: Plan) -> list[dict[str, int | None]]:
                 start[other.name] = places[0] if len(places) == 1 else None
             if start not in starts:
                 starts.append(start)
-            if len(starts) > MOST_CANDIDATES:
+            if len(starts) > MOST_CANDIDATES or len(starts) * len(plan.skeleton.nodes) > MOST_FOLLOWED:
                 return []
     return starts
 

@@ -241,3 +241,40 @@ def test_the_size_of_a_state_comes_with_the_first_call_or_from_the_caller():
         stream.state = {"s": start[:, :5]}
     with pytest.raises(le.ArgumentError, match=r"state 's': expected numbers of shape \(3, m\)"):
         smoothed(("batch", "m")).stream(B, states={"s": "s_out"}).state = {"s": start[:2]}
+
+
+def test_what_would_take_too_long_to_follow_is_asked_for():
+    """A state that a file repeats without end is not followed to where it goes."""
+    many = Operator(name="many", inputs=("h_in", ""), outputs=("m",), op_type="Tile",
+                    constants={1: np.array([1, 1 << 27])})
+    first = Operator(name="first", inputs=("m", "", "", ""), outputs=("h_first",), op_type="Slice",
+                     constants={1: np.array([0]), 2: np.array([H]), 3: np.array([1])})
+    cell = LSTM(name="lstm", inputs=("x", "", "h_first", "c_in"), outputs=("y", "h_out", "c_out"),
+                W=normal(1, 4 * H, I), R=normal(1, 4 * H, H))
+    model = le.Model(Graph((Value("x", ("batch", "time", I)), Value("h_in", ("batch", H)), Value("c_in", ("batch", H))),
+                           (many, first, cell), ("y", "h_out", "c_out")))
+    with pytest.raises(le.UnsupportedError, match="pair explicit states"):
+        model.stream(B)
+
+
+def test_inputs_without_time_are_given_whole_with_every_step():
+    """A decoder that attends to what an encoder made, of any length: the same in every call."""
+    cell = LSTM(name="lstm", inputs=("x", "", "h_in", "c_in"), outputs=("d", "h_out", "c_out"), W=normal(1, 4 * H, I),
+                R=normal(1, 4 * H, H))
+    turned = Operator(name="turned", inputs=("encoded",), outputs=("keys",), op_type="Transpose",
+                      attributes={"perm": (0, 2, 1)})
+    nodes = [cell, turned]
+    for op, inputs, y in (("MatMul", ("d", "keys"), "scores"), ("Softmax", ("scores",), "shares"),
+                          ("MatMul", ("shares", "encoded"), "y")):
+        nodes.append(Operator(name=y, inputs=inputs, outputs=(y,), op_type=op))
+    model = le.Model(Graph((Value("x", ("batch", "time", I)), Value("encoded", ("batch", "source", H)),
+                            Value("h_in", ("batch", H)), Value("c_in", ("batch", H))), tuple(nodes),
+                           ("y", "h_out", "c_out")))
+    encoded, zeros = normal(B, 9, H, seed=4), np.zeros((B, H), np.float32)
+    wanted = model.predict({"x": X, "encoded": encoded, "h_in": zeros, "c_in": zeros})["y"]
+    with pytest.raises(le.UnsupportedError, match="nothing says whether 'source' of input 'encoded'"):
+        model.stream(B)
+    stream = model.stream(B, states=PAIRS)
+    # Sums of nine products of numbers below 1 in a product of another shape.
+    np.testing.assert_allclose(stream.step({"x": X[:, :1], "encoded": encoded}), wanted[:, :1], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(stream.run({"x": X[:, 1:], "encoded": encoded}), wanted[:, 1:], rtol=0, atol=1e-6)
