@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from ..errors import UnsupportedError
 from ..graph import Node, Operator, Pool, Recurrent, Value
 from ..operators import OPERATORS
+from ..operators.eventually import Fate, fate, only_choice
 from ..operators.past import Fills, Work
-from ..operators.places import Counts, Mixed, Mixes, Place
+from ..operators.places import Counts, Mixed, Mixes, Place, need
 from .row_axes import axis_call, place_of_operator
 from .step_axes import steps_of_layer, takes_last_of
 
@@ -51,6 +54,7 @@ class Span:
 
 
 ALWAYS = Span()
+OF_THE_WHOLE = "works with the number of steps of the whole sequence, which a stream does not know"
 MOST_AT_ONCE = 1 << 20      # steps of the inputs for one of a value
 
 
@@ -91,6 +95,8 @@ class Spans:
     def __init__(self, nodes: Sequence[Node], values: Mapping[str, Value], start: Mapping[str, int | None]) -> None:
         self.values = values
         self.spans = {name: ALWAYS if at is None else Span(at, 0) for name, at in start.items()}
+        self.fates: dict[str, Fate] = {}                                    # of numbers made of the number of steps
+        self.given: dict[int, np.ndarray] = {}                              # by id of the node: all that it can make
         self.slides: dict[int, Slide] = {}                                  # by id of the node
         self.layers: list[str] = []                                         # nodes of the house that go through time
         self.stopped = False                                                # at a node that slides along time
@@ -136,18 +142,28 @@ class Spans:
         if isinstance(first.place, int) and takes_last_of(node, len(self.values[node.inputs[0]].shape), first.place):
             self._aligned(node, given, plain=True)
             return Span(None, lag)
+        fates = [self.fates.get(name) for name in node.inputs]
+        if (only := only_choice(node, fates)) is not None:
+            self.given[id(node)] = only
+            return ALWAYS
+        if made := Fate.GROWS if _counts_steps(node, first, self.values) else fate(node, fates):
+            self.fates.update((name, made) for name in node.outputs)
+        if any(isinstance(span.place, Mixed) for span in given):
+            need(made is not None, OF_THE_WHOLE)
+            return Span(Mixed(node.name), lag)
         aligned = self._aligned(node, given, plain=False)
         dim = next((self.values[name].shape[span.place] for name, span in zip(node.inputs, given)
                     if isinstance(span.place, int)), 0)
         try:
             place = place_of_operator(node, [span.place for span in given], self.values, dim)
         except Mixes as mixes:
-            if counts and not str(mixes):
-                raise Mixes("works with the number of steps of the whole sequence, which a stream does not know"
-                            ) from None
-            raise
+            if not counts or str(mixes):
+                raise
+            need(made is not None, OF_THE_WHOLE)
+            return Span(Mixed(node.name), lag)
         if (counts or isinstance(place, Counts)) and (aligned.lag > 0 or not aligned.plain):
-            raise Mixes("counts the steps of a value that has others than the inputs")
+            need(made is not None, "counts the steps of a value that has others than the inputs")
+            return Span(Mixed(node.name), lag)
         return replace(aligned, place=place)
 
     def _aligned(self, node: Node, given: list[Span], plain: bool) -> Span:
@@ -201,6 +217,15 @@ class Spans:
             raise Mixes(f"gives one step for {rate} of the inputs; at most {MOST_AT_ONCE} are supported in a stream")
         self.slides[id(node)] = Slide(x.place, memory, before if work.reads else (), work.again(first, last))
         return Span(x.place, lag, rate, () if work.reads else before, behind, padded)
+
+
+def _counts_steps(node: Operator, x: Span, values: Mapping[str, Value]) -> bool:
+    """Whether a node gives the number of steps of a value, and no other number."""
+    if node.op_type != "Shape" or not isinstance(x.place, int):
+        return False
+    rank = len(values[node.inputs[0]].shape)
+    end = node.attributes.get("end", rank)
+    return list(range(rank))[node.attributes.get("start", 0):end] == [x.place]
 
 
 def _dropped(before: Fills, steps: int) -> tuple[int, Fills]:

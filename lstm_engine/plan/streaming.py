@@ -237,6 +237,9 @@ def _with_pasts(found: _Found, plan: Plan) -> tuple[Graph, dict[str, int], tuple
     pasts: list[Past] = []
     for node, guard in zip(graph.nodes, guards(graph)):
         slide = spans.slides.get(id(node))
+        if id(node) in spans.given:
+            nodes.append(_only(node, spans.given[id(node)], spans.values))
+            continue
         if slide is not None and slide.memory and guard:
             raise refusal(f"node {node.name!r} works along time in a branch, so steps might go past it; where the "
                           "condition is the same in every run, give the input it comes from at conversion: "
@@ -257,6 +260,8 @@ def _with_pasts(found: _Found, plan: Plan) -> tuple[Graph, dict[str, int], tuple
     for node in nodes:
         for name in node.outputs:
             waits.setdefault(name, max((waits[given] for given in node.inputs if given), default=-1))
+    if spans.given:
+        nodes = _needed(nodes, (*graph.outputs, *(past.after for past in pasts)))
     inputs = (*graph.inputs, *(Value(past.value, past.shape, past.dtype) for past in pasts))
     return (replace(graph, inputs=inputs, nodes=tuple(nodes),
                     outputs=(*graph.outputs, *(past.after for past in pasts))), waits, tuple(pasts))
@@ -277,6 +282,26 @@ def _with_features_last(node: Node, values: Mapping[str, Value], names: Names) -
         return Operator(name=x if after == x else names.unused(f"{node.name}/turned"), inputs=(before,),
                         outputs=(after,), op_type="Transpose", attributes={"perm": tuple(order)})
     return [turned(node.inputs[0], x), replace(node, inputs=(x,), outputs=(y,)), turned(y, node.outputs[0])]
+
+
+def _only(node: Node, element: np.ndarray, values: Mapping[str, Value]) -> Node:
+    """The one element that a node can make, without the number of steps that it asks for."""
+    name = node.outputs[0]
+    shape = tuple(dim for dim in values[name].shape if isinstance(dim, int))
+    if len(shape) != len(values[name].shape):
+        raise refusal(f"node {node.name!r} looks at the number of steps of the whole sequence")
+    return Operator(name=node.name, inputs=("",), outputs=(name,), op_type="Identity",
+                    constants={0: np.broadcast_to(element.reshape(()), shape).copy()})
+
+
+def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
+    """Without what led to conditions that nobody looks at any more."""
+    needed, kept = set(outputs), list[Node]()
+    for node in reversed(nodes):
+        if not needed.isdisjoint(node.outputs):
+            needed.update(node.inputs)
+            kept.append(node)
+    return kept[::-1]
 
 
 def _past_shape(node: Node, x: Value, axis: int, names: Names, batch: Dim) -> tuple[Dim, ...]:

@@ -114,13 +114,28 @@ def test_pieces_are_the_whole(name: str, tmp_path: Path) -> None:
         check(ours, x.numpy(), wanted)
 
 
-def test_a_program_that_asks_for_the_number_of_steps_is_refused(tmp_path: Path) -> None:
-    """Without padding an exported program holds only for so many steps or more, which it looks at in every run."""
-    module = nn.Conv1d(CHANNELS, CHANNELS, 3).eval()
-    x = torch.randn(BATCH, CHANNELS, STEPS)
-    program = torch.export.export(module, (x,), dynamic_shapes=({0: torch.export.Dim.AUTO,
-                                                                 2: torch.export.Dim.AUTO},))
-    torch.export.save(program, tmp_path / "module.pt2")
-    ours = le.convert(tmp_path / "module.pt2")
+class Unpadded(nn.Module):
+    """A program of it holds only for so many steps or more, which it looks at in every run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv1d(CHANNELS, CHANNELS, 3), nn.Conv1d(CHANNELS, CHANNELS, 2)
+
+    def forward(self, x: Any) -> Any:
+        return self.second(torch.relu(self.first(x) + x[:, :, 2:])).transpose(1, 2)
+
+
+class Divided(Unpadded):
+    """By the number of all steps."""
+
+    def forward(self, x: Any) -> Any:
+        return super().forward(x) / x.shape[2]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_a_program_asks_of_the_number_of_steps() -> None:
+    module, x = Unpadded().eval(), torch.randn(BATCH, CHANNELS, STEPS)
+    with torch.no_grad():
+        check(le.convert(module, example_inputs=(x,)), x.numpy(), module(x).numpy())
     with pytest.raises(le.UnsupportedError, match="works with the number of steps of the whole sequence"):
-        ours.stream(BATCH)
+        le.convert(Divided().eval(), example_inputs=(x,)).stream(BATCH)

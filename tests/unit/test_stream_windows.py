@@ -300,3 +300,46 @@ def test_a_window_whose_weight_comes_with_a_run() -> None:
     stream = le.convert(source).stream(BATCH)
     made = [stream.run({"x": X[:, :, t:t + 3], "kernel": TENSORS["k"]}) for t in range(0, STEPS, 3)]
     np.testing.assert_allclose(joined(made, 2), wanted, rtol=0, atol=TOLERANCE)
+
+
+# ---- what a graph asks of the number of steps ---------------------------------------------------------------
+
+def guarded(condition: list[Any], conv: str = "x k b") -> Any:
+    """A convolution that fails unless "holds" does, as exporters write it: an index of one element."""
+    return converted([node("Conv", conv, "w"), node("Shape", "x", "steps", start=2, end=3), *condition,
+                      node("Not", "holds", "not"), node("Cast", "not", "index", to=7),
+                      node("Squeeze", "index zero", "which"), node("Gather", "unit which", "factor"),
+                      node("Mul", "w factor", "c")], "c")
+
+
+TENSORS |= {"unit": np.ones(1, np.float32), "four": np.array([4]), "none": np.array([0])}
+HOLDS = {
+    "at least": [node("GreaterOrEqual", "steps four", "holds")],
+    "less than": [node("Less", "four steps", "holds")],
+    "another": [node("Sub", "steps one", "fewer"), node("Equal", "fewer one", "same"), node("Not", "same", "holds")],
+    "half of them": [node("Mod", "steps two", "odd"), node("Sub", "steps odd", "even"), node("Div", "even two", "hs"),
+                     node("Add", "hs one", "more"), node("Greater", "more two", "holds")],
+    "both": [node("Greater", "steps one", "p"), node("Greater", "steps two", "q"), node("And", "p q", "holds")],
+    "either": [node("Less", "steps two", "p"), node("Greater", "steps two", "q"), node("Or", "p q", "holds")],
+}
+MAY_NOT = {
+    "at most": [node("LessOrEqual", "steps four", "holds")],
+    "even": [node("Mod", "steps two", "odd"), node("Equal", "odd none", "holds")],
+    "fewer than none": [node("Sub", "four steps", "left"), node("Less", "left none", "holds")],
+    "one of two": [node("Greater", "steps one", "p"), node("Less", "steps four", "q"), node("And", "p q", "holds")],
+}
+
+
+@pytest.mark.parametrize("case", HOLDS)
+def test_what_holds_for_all_long_sequences_holds_in_a_stream(case: str) -> None:
+    source = guarded(HOLDS[case])
+    wanted, = runtime_outputs(source, {"x": X}).values()
+    for sizes in cuts(RNG, STEPS):
+        made, = in_pieces(le.convert(source), X, sizes, axis=2).values()
+        np.testing.assert_allclose(joined(made, 2), wanted, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("case", MAY_NOT)
+def test_what_may_fail_again_is_refused(case: str) -> None:
+    with pytest.raises(le.UnsupportedError, match="works with the number of steps of the whole sequence"):
+        le.convert(guarded(MAY_NOT[case])).stream(BATCH)
