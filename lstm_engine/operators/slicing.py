@@ -261,7 +261,7 @@ def _pad_past(call: AxisCall, at: int) -> Work | None:
         raise Mixes(f"pads the steps by {before} and {behind} in mode {call.attributes['mode']!r}; supported in "
                     "a stream: constants put in front")
     constant = node.constants.get(2)
-    if len(node.inputs) > 2 and node.inputs[2]:
+    if len(node.inputs) > 2 and node.inputs[2] or constant is not None and constant.size != 1:
         raise Mixes("pads with a number that is known only when it runs")
 
     def again(first: int, last: int) -> Operator:

@@ -159,7 +159,9 @@ def _chosen(plan: Plan) -> _Found | None:
               if found.spans.failure is not None]
     # A model of nothing but windows, of fixed sizes, may as well take an image at each step: nothing is carried then.
     if failed and failed[0] is not None and (layers or any(found.named for found in tried)):
-        raise failed[0]
+        raise failed[0] if any(found.named for found in tried) else refusal(
+            f"{str(failed[0]).partition(': ')[2]} (the model says how many steps a sequence has; where its shapes hold "
+            "for that number alone, convert one that leaves it open)")
     return None
 
 

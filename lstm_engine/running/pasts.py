@@ -106,6 +106,9 @@ class Pasts:
             if "past" in parts:
                 fed[past.value] = self._array(past, parts["past"])
         come = self.come(fed)
+        if come % self.at_once and come < max((past.lag + past.grows) * past.rate for past in self._growing):
+            raise ArgumentError(f"the pasts of this state are those of {come} steps, which come in multiples of "
+                                f"{self.at_once} here")
         for past in self._growing:
             steps, wanted = fed[past.value].shape[past.axis], past.has(come)
             if steps != wanted:

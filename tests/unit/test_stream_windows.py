@@ -185,6 +185,26 @@ def test_pasts_of_windows_that_fill_up_must_agree() -> None:
     assert stream.run(X[:, :, :3]).shape[2] == 0 and stream.run(X[:, :, 3:5]).shape[2] == 2
 
 
+def test_the_past_of_strided_windows_fills_up_in_multiples() -> None:
+    """Half a piece would put all windows to come one step off."""
+    stream = le.convert(converted([node("Conv", "x k b", "c", strides=[2])], "c")).stream(BATCH)
+    stream.run(X[:, :, :2])
+    (name, parts), = stream.state.items()
+    assert parts["past"].shape[2] == 2
+    with pytest.raises(le.ArgumentError, match="those of 1 steps, which come in multiples of 2 here"):
+        stream.state = {name: {"past": parts["past"][:, :, 1:]}}
+
+
+def test_a_shape_made_for_a_number_of_steps_is_refused() -> None:
+    """A piece would begin each window anew."""
+    TENSORS["apart"], TENSORS["together"] = np.array([-1, STEPS, 2, CHANNELS // 2]), np.array([-1, STEPS, CHANNELS])
+    nodes = [*CASES["causal pads"][0], node("Transpose", "c", "q", perm=[0, 2, 1]), node("Reshape", "q apart", "r"),
+             node("Softmax", "r", "u"), node("Reshape", "u together", "v"), node("Transpose", "v", "t", perm=[1, 0, 2]),
+             *RECURRENT[1:]]
+    with pytest.raises(le.UnsupportedError, match=r"\(the model says how many steps .* leaves it open\)"):
+        le.convert(converted(nodes, "y", ("batch", CHANNELS, STEPS))).stream(BATCH)
+
+
 def test_reset() -> None:
     ours = le.convert(converted(CASES["padded with another number"][0] + RECURRENT, "y"))
     stream = ours.stream(BATCH)
