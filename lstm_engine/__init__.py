@@ -57,7 +57,7 @@ if not TYPE_CHECKING:           # which has the names above, and would take any 
                 if error.name != f"{__name__}._core":
                     raise
             raise ImportError(f"{__path__[0]} has no compiled engine: beside that folder run: python setup.py "
-                              "build_ext --inplace; or, for the lstm-engine that is installed, start Python in another folder")
+                              "build_ext --inplace; or, for an lstm-engine that is installed, start Python elsewhere")
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         home = next((module for module, names in _HOMES.items() if name in names), "errors")
