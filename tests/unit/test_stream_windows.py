@@ -363,3 +363,15 @@ def test_what_holds_for_all_long_sequences_holds_in_a_stream(case: str) -> None:
 def test_what_may_fail_again_is_refused(case: str) -> None:
     with pytest.raises(le.UnsupportedError, match="works with the number of steps of the whole sequence"):
         le.convert(guarded(MAY_NOT[case])).stream(BATCH)
+
+
+def test_normalised_channels_keep_lengths_apart() -> None:
+    """A BatchNormalization works on channels alone, so steps may end at different places."""
+    TENSORS["scale"], TENSORS["spread"] = np.abs(weights(CHANNELS)), np.abs(weights(CHANNELS)) + 1
+    source = converted([node("BatchNormalization", "x scale b b spread", "c"), *RECURRENT], "y")
+    lengths = [STEPS, 4, 9]
+    made = le.convert(source).predict(X, lengths=lengths)
+    for row, length in enumerate(lengths):
+        alone, = runtime_outputs(source, {"x": X[row:row + 1, :, :length]}).values()
+        np.testing.assert_allclose(made[row, :length], alone[0], rtol=0, atol=TOLERANCE)
+        assert not made[row, length:].any()
