@@ -183,9 +183,7 @@ class Spans:
             if span.behind != first.behind:
                 raise Mixes(f"puts steps of {name!r} and {other!r} together, of which one has padding at its end; "
                             f"{span.padded or first.padded}")
-        moves = isinstance(node, Operator) and len(timed) == 1 and OPERATORS[node.op_type].moves_only(
-            node.inputs.index(name))
-        if any(span.before for _, span in timed) and not moves:
+        if any(span.before for _, span in timed) and not (len(timed) == 1 and _moves_alone(node, name)):
             raise Mixes(f"takes padding that stands in front of {name!r}; in a stream a convolution or pool must read "
                         "it next")
         if plain and first.behind:
@@ -226,6 +224,15 @@ def _counts_steps(node: Operator, x: Span, values: Mapping[str, Value]) -> bool:
     rank = len(values[node.inputs[0]].shape)
     end = node.attributes.get("end", rank)
     return list(range(rank))[node.attributes.get("start", 0):end] == [x.place]
+
+
+def _moves_alone(node: Node, name: str) -> bool:
+    """Whether all that a node makes are elements of this input, none of another, as Where takes some of."""
+    if not isinstance(node, Operator):
+        return False
+    spec, own = OPERATORS[node.op_type], node.inputs.index(name)
+    return spec.moves_only(own) and not any(
+        spec.moves_only(at) and (given or at in node.constants) for at, given in enumerate(node.inputs) if at != own)
 
 
 def _dropped(before: Fills, steps: int) -> tuple[int, Fills]:

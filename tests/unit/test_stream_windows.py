@@ -31,7 +31,7 @@ TENSORS: dict[str, Any] = {
     "both": np.array([0, 0, 1, 0, 0, 1]), "edge": np.array([0, 0, 2, 0, 0, 0]),
     "W": weights(1, 4 * HIDDEN, CHANNELS), "R": weights(1, 4 * HIDDEN, HIDDEN), "B": weights(1, 8 * HIDDEN),
     "zero": np.array([0]), "one": np.array([1]), "two": np.array([2]), "ends": np.array([-2]), "last": np.array([-1]),
-    "far": np.array([2**63 - 1]), "step": np.array([1]), "half": np.float32(0.5)}
+    "some": np.array([[[True], [False], [True], [False]]]), "far": np.array([2**63 - 1]), "step": np.array([1]), "half": np.float32(0.5)}
 X = RNG.standard_normal((BATCH, CHANNELS, STEPS)).astype(np.float32)
 # An LSTM behind channels-first "c", its output [batch, time, hidden] "y".
 RECURRENT = [node("Transpose", "c", "t", perm=[2, 0, 1]), node("LSTM", "t W R B", "Y", hidden_size=HIDDEN),
@@ -301,6 +301,9 @@ REFUSED: dict[str, tuple[list[Any], str]] = {
                       "steps of 'x'"),
     "another number in front": ([node("Pad", "x front2", "p"), node("Relu", "p", "r"), node("Conv", "r k", "c")],
                                 r"'relu_r' \(Relu\) takes padding that stands in front of 'p'"),
+    "others in front of some channels": ([node("Pad", "x front2", "p"), node("Where", "some p half", "r"),
+                                          node("Conv", "r k", "c")],
+                                         r"'where_r' \(Where\) takes padding that stands in front of 'p'"),
     "strides behind": ([node("Conv", "x k", "c", strides=[2], pads=[0, 1])], "takes windows every 2 steps and pads"),
 }
 
