@@ -55,6 +55,7 @@ class Span:
 
 ALWAYS = Span()
 OF_THE_WHOLE = "works with the number of steps of the whole sequence, which a stream does not know"
+MOST_MEMORY = 1 << 40       # steps of a past, far more than memory holds; an index for them is an int64
 MOST_AT_ONCE = 1 << 20      # steps of the inputs for one of a value
 
 
@@ -211,6 +212,8 @@ class Spans:
             raise Mixes(f"has {count(before)} steps of padding in front of the first, and windows of {reach}; pad by "
                         f"{reach - 1} at most")
         rate = x.rate * work.stride
+        if memory > MOST_MEMORY:
+            raise Mixes(f"keeps more than {MOST_MEMORY} steps of the past")
         if rate > MOST_AT_ONCE:
             raise Mixes(f"gives one step for {rate} of the inputs; at most {MOST_AT_ONCE} are supported in a stream")
         self.slides[id(node)] = Slide(x.place, memory, before if work.reads else (), work.again(first, last))

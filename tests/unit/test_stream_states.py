@@ -199,6 +199,9 @@ UNPROVEN = {
         operator("Mul", "h", "h_out", by=np.asarray(0.5, np.float32))]), r"of inputs 'h_in' .*outputs 'h_out'"),
     "one of two comes out": (lambda: recurrent("h_in", "c_in", "h_out", "c_out", outputs=("y", "h_out")),
                              r"stream\(states=\{input: output, \.\.\.\}\), of inputs 'h_in'.*'c_in'.* 'h_out'"),
+    "what it begins with is an output too": (lambda: recurrent("h_in", "c_in", "h_out", "c_out", [
+        Operator(name="same", inputs=("h_in",), outputs=("z",), op_type="Identity")], ("y", "h_out", "c_out", "z")),
+        r"of inputs 'h_in' .*outputs 'h_out'.*'z'"),
     "both begin with one": (lambda: recurrent("h_in", "h_in", "h_out", "c_out"), r"of inputs 'h_in'"),
 }
 
