@@ -53,7 +53,8 @@ def state_pairs(plan: Plan) -> dict[str, str]:
     except LstmEngineError:
         return {}                           # sizes that do not fit: a run says so
     # An output that is a first state would be that of each call.
-    return {} if (read | marks.keys() & set(plan.outputs)) - last else _paired(plan, layers, given, {name: marks[name] for name in last}, [
+    read.update(marks.keys() & plan.outputs)
+    return {} if read - last else _paired(plan, layers, given, {name: marks[name] for name in last}, [
         marks[name].reshape(-1) for node in layers for name in _first_states(node) if name in marks.keys() - last])
 
 

@@ -67,7 +67,8 @@ def fed_inputs(plan: Plan, batch: int, pairs: Mapping[str, str], streaming: Stre
                                    f"({node.kind})")
         if isinstance(node, Recurrent) and any(node.inputs[1:2 if proven else 4]):
             raise UnsupportedError(f"this model cannot run step by step: layer {node.name!r} takes its lengths or "
-                                   f"initial state from another value; pair explicit states: {_advice(plan, streaming)}")
+                                   "initial state from another value; pair explicit states: "
+                                   f"{_advice(plan, streaming)}")
     return _of_any_steps(plan, inputs) if streaming is None and not pairs else (inputs, plan.axes)
 
 

@@ -214,6 +214,21 @@ def test_pairs_that_nothing_proves_are_asked_for(case):
         make().stream(B)
 
 
+def test_proven_pairs_of_what_is_no_sequence_are_spelled_out():
+    """Shapes made for one step say nothing about several; with states= each call is one."""
+    def one_step(x):
+        return Operator(name=x, inputs=(x, ""), outputs=("z",), op_type="Reshape", constants={1: np.array([B, 1, H])})
+    cell = LSTM(name="lstm", inputs=("x", "", "h_in", "c_in"), outputs=("y", "h_out", "c_out"), W=normal(1, 4 * H, I),
+                R=normal(1, 4 * H, H), B=normal(1, 8 * H))
+    model = le.Model(Graph((Value("x", (B, "time", I)), Value("h_in", (B, H)), Value("c_in", (B, H))),
+                           (cell, one_step("y")), ("z", "h_out", "c_out")))
+    with pytest.raises(le.UnsupportedError, match=rf"works across time.*stream\(states={PAIRS}\)"):
+        model.stream(B)
+    stream = model.stream(B, states=PAIRS)
+    for t in range(T):
+        np.testing.assert_array_equal(stream.step(X[:, t:t + 1])[:, 0], plain_lstm().predict(X)[:, t])
+
+
 def test_what_shapes_leave_one_choice_for_is_spelled_out():
     gru = GRU(name="gru", inputs=("x", "", "before"), outputs=("y", "h"), W=normal(1, 3 * H, I), R=normal(1, 3 * H, H))
     model = le.Model(Graph((Value("x", ("batch", "time", I)), Value("before", ("batch", H))),
