@@ -59,7 +59,7 @@ class Stream:
             if not proven:
                 raise
             raise UnsupportedError(f"{error}. Its layers pair its states, so that each call may be a predict that goes "
-                                   f"on from the one before: stream(states={proven})") from None
+                                   f"on from those, with nothing else carried: stream(states={proven})") from None
         self._pasts = None if streaming is None else Pasts(streaming, self._batch)
         # What goes out of one call and into the next as values, beside the states of layers.
         self._kept = self._pasts or Explicit(self._pairs, self._plan, self._batch, self._inputs)
