@@ -20,10 +20,11 @@ from ....operators.shape_rules import same_size
 from ..model import OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
 from . import numbers, shortcuts
 from .functions import body_of
-from .inner import TAKEN_IN, Scope, take_in
+from .inner import TAKEN_IN, take_in
 from .order import needed_nodes
 from .recurrent import GATES, Cell, read_cell
 from .refine import with_known_inputs, with_known_sizes
+from .scopes import Scope
 
 MOST_NODES = 20_000          # after functions are expanded and loops written out
 MOST_CALLS = 32              # functions that call functions
@@ -124,6 +125,21 @@ class _Walk:
             return Value(name, array.shape, array.dtype.name)
         return self.out.values[name]
 
+    def add_value(self, hint: str, shape: Shape, dtype: str) -> str:
+        """A value that no step makes: what a turn of a loop is given."""
+        name = self.new_name(hint)
+        self.out.values[name] = Value(name, shape, dtype)
+        return name
+
+    def is_zero(self, name: str) -> bool:
+        """Whether a value is 0 everywhere."""
+        array = self.constant(name)
+        return name in self.out.zeros if array is None else not array.any()
+
+    def makers(self) -> dict[str, Operator]:
+        """The operator that makes each value, of those that stand as steps."""
+        return {name: step for step in self.out.steps if isinstance(step, Operator) for name in step.outputs}
+
     def same_as(self, name: str) -> str:
         """The value that `name` is, where that is another unchanged."""
         return self.aliases.get(name, name)
@@ -146,8 +162,26 @@ class _Walk:
 
     def nodes(self, nodes: Sequence[OnnxNode], outputs: Sequence[str], scope: Scope, depth: int) -> None:
         self.count_nodes(len(nodes), depth)
+        scope.graph = nodes, outputs
         for node in needed_nodes(nodes, outputs, lambda name: scope.find(name) is not None):
             self._node(node, scope, depth)
+
+    def inside(self, nodes: Sequence[OnnxNode], outputs: Sequence[str], scope: Scope, depth: int
+               ) -> list[Operator | Cell]:
+        """The steps of the graph inside a node, which stay outside the model's."""
+        around, self.out.steps = self.out.steps, []
+        try:
+            self.nodes(nodes, outputs, scope, depth)
+            return self.out.steps
+        finally:
+            self.out.steps = around
+
+    def count_steps(self) -> int:
+        return len(self.out.steps)
+
+    def forget_steps(self, count: int) -> None:
+        """Take back the steps after so many, which nothing reads."""
+        del self.out.steps[count:]
 
     def count_nodes(self, count: int, depth: int) -> None:
         """Raise UnsupportedError where so many more are too many, or stand too deep."""
@@ -199,7 +233,7 @@ class _Walk:
             if part.op == "Constant":
                 self._add_made(part, shortcuts.constant_of(part))
             elif part.op in GATES:
-                self._cell(part)
+                self.cell(read_cell(part, self.constant))
             else:
                 self.operator(part)
         results = [self.aliases.get(name, name) for name in made]
@@ -208,8 +242,9 @@ class _Walk:
                 raise FormatError(f"{node.label}: it does not make output {name!r}")
         self.bind(node, results, scope)
 
-    def _cell(self, node: OnnxNode) -> None:
-        cell = read_cell(node, self.constant)
+    def cell(self, cell: Cell) -> None:
+        """Add a recurrent cell, if what it reads fits."""
+        node = cell.node
         x = self.value(cell.x)
         if len(x.shape) != 3 or x.shape[2] not in (cell.W.shape[2], *_symbols(x)) or x.dtype != cell.W.dtype.name:
             first = "batch, time" if cell.layout else "time, batch"
@@ -220,7 +255,8 @@ class _Walk:
         state = (batch, dirs, size) if cell.layout else (dirs, batch, size)
         cell_state = (*state[:2], cell.hidden)
         for name, expected, dtypes in ((cell.initial_h, state, (x.dtype,)), (cell.initial_c, cell_state, (x.dtype,)),
-                                       (cell.lengths, (batch,), ("int32", "int64"))):
+                                       (cell.lengths, (batch,), ("int32", "int64")),
+                                       (cell.mask, (time, batch), ("bool",))):
             if name:
                 value = self.value(name)
                 fits = len(value.shape) == len(expected) and all(map(same_size, value.shape, expected))
@@ -241,7 +277,7 @@ class _Walk:
 
     def _fold_or_keep(self, node: OnnxNode) -> None:
         operator = self._as_operator(node)
-        known = [self._elements(name) for name in node.inputs]
+        known = [self.elements_of(name) for name in node.inputs]
         values = [self.value(name) if name else None for name in node.inputs]
         values += [None] * (len(operator.inputs) - len(values))
         operator = with_known_inputs(operator, values, known)
@@ -281,7 +317,8 @@ class _Walk:
         operator_attributes(operator)       # known, complete, and of the right types
         return operator
 
-    def _elements(self, name: str) -> np.ndarray | None:
+    def elements_of(self, name: str) -> np.ndarray | None:
+        """What is known of the elements of a small tensor of whole numbers."""
         array = self.out.constants.get(name)
         if array is None:
             return self.elements.get(name)

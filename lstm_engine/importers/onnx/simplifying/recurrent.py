@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -38,12 +38,16 @@ class Cell:
     activations: tuple[tuple[Activation, ...], ...]
     clip: float | None
     layout: int
-    options: dict[str, bool]            # input_forget of an LSTM, linear_before_reset of a GRU
+    options: Mapping[str, bool | str]   # input_forget of an LSTM, linear_before_reset of a GRU
     x: str
     lengths: str
     initial_h: str
     initial_c: str
     projection: np.ndarray | None = None        # [dirs, P, H]; R is then [dirs, gates*H, P]
+    # What a loop may ask for and no node of ONNX: [time, batch], True where a step counts, as the house has it.
+    mask: str = ""
+    zero_masked: bool = False
+    empty: str = "zero"                         # the final states of a row without steps
 
     @property
     def dirs(self) -> int:

@@ -1,0 +1,194 @@
+"""The body of a Loop or Scan as equations: what each value is of states and steps (`meanings` reads the operators)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ....graph.activations import LINEAR, Activation
+from ....graph.nodes import Operator, Shape, Value
+from ....operators import OPERATORS
+from . import expressions as ex
+from .expressions import Atom, Expression, NotACell
+from .turns import Number
+
+MOST_BYTES = 256 << 20          # of matrices that are made in putting equations together
+
+class Facts(Protocol):
+    """What is asked of the walk through the model. Names are those of the walk."""
+
+    def constant(self, name: str) -> np.ndarray | None: ...
+    def value(self, name: str) -> Value: ...
+    def elements_of(self, name: str) -> np.ndarray | None: ...
+    def is_zero(self, name: str) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """A value around the loop of which each turn reads one step. shape: of a step."""
+
+    name: str
+    axis: int
+    backwards: bool
+    shape: Shape
+
+
+class Body:
+    """The values of one body.
+
+    states: by name, as the body reads them. number: the name of the turn's number, "" for a Scan. steps: how many the
+    sequences have, once one is known. squashed: of each result of an activation, which and of what.
+    """
+
+    def __init__(self, facts: Facts, number: str, states: Sequence[str], counters: Mapping[str, Number]) -> None:
+        self.facts = facts
+        self.numbers = {**({number: Number(0, 1)} if number else {}), **counters}
+        self.known: dict[str, Expression] = {}
+        self.squashed: dict[str, tuple[Activation, Expression]] = {}
+        self.sequences: dict[str, Scanned] = {}
+        self.maker: dict[str, Operator] = {}
+        self.zeros: list[Shape] = []                # of zeros that stand around the loop and are used in it
+        self._own = {number, *states}
+        self.steps: Number | None = None
+        self.reasons: dict[str, str] = {}
+        self.between: dict[str, tuple[float, float, str]] = {}      # clipped values: lowest, highest, what is clipped
+        self.scaled_of: dict[str, tuple[float, float, str]] = {}       # values that are alpha * another + beta
+        self._bytes = 0
+        for name in states:
+            if name not in self.numbers:
+                self._begin(name, facts.value(name))
+
+    def _begin(self, name: str, value: Value) -> None:
+        """A value that the turn is given."""
+        try:
+            if value.dtype == "bool":
+                if truths_in(value.shape) != 1:
+                    raise NotACell(f"{name!r} has a truth value for each feature")
+                self.known[name] = ex.atom(name, 1, of_row=True)
+            else:
+                self.known[name] = ex.atom(name, features_of(value))
+        except NotACell as reason:
+            self.reasons[name] = str(reason)
+
+    def given(self, name: str, sequence: Scanned, steps: Number) -> None:
+        """A step of a sequence, under a name of its own."""
+        self._own.add(name)
+        for known, other in self.sequences.items():
+            if (other.name, other.axis, other.backwards) == (sequence.name, sequence.axis, sequence.backwards):
+                if known in self.known:
+                    self.known[name] = self.known[known]
+                return
+        if self.steps not in (None, steps):
+            raise NotACell(f"its sequences are not known to have the same number of steps ({sequence.name!r})")
+        self.steps = steps
+        self.sequences[name] = sequence
+        self._begin(name, Value(name, sequence.shape, self.facts.value(sequence.name).dtype))
+
+    def put(self, name: str, expression: Expression) -> None:
+        value = self.facts.value(name)
+        width = truths_in(value.shape) if value.dtype == "bool" else features_of(value)
+        if ex.width_of(expression) != width:
+            raise NotACell(f"{name!r} is spread out")
+        for block in expression:
+            self._bytes += sum(c.nbytes for c in block.terms.values() if c.ndim == 2 and c.base is None)
+        if self._bytes > MOST_BYTES:
+            raise NotACell(f"its equations take more than {MOST_BYTES >> 20} MB to put together")
+        self.known[name] = expression
+
+    def expression(self, name: str) -> Expression:
+        """What a value is. Raises NotACell, with the reason, where that is not known."""
+        if name not in self.known:
+            if self.is_outside(name) and self.facts.is_zero(name):
+                value = self.facts.value(name)
+                self.zeros.append(value.shape)
+                return (ex.Block(features_of(value), {}),)
+            raise NotACell(self.reasons.get(name) or f"{name!r} comes from around it, the same at every step")
+        return self.known[name]
+
+    def is_outside(self, name: str) -> bool:
+        """Whether a value stands around the loop: each turn finds the same."""
+        return name not in self._own and name not in self.maker
+
+    def operand(self, step: Operator, position: int, width: int) -> Expression:
+        """What an input of an operator is, which may be a constant."""
+        array = step.constants.get(position)
+        return self.expression(step.inputs[position]) if array is None else ex.constant(array, width)
+
+    def plain(self, name: str, expression: Expression) -> Expression:
+        """An expression that products can be written out with: what has matrices in it is taken as it is."""
+        if ex.simple(expression):
+            return expression
+        self.squashed.setdefault(name, (LINEAR, expression))
+        return ex.atom(name, ex.width_of(expression))
+
+    def squash(self, atom: Atom) -> tuple[Activation, Expression] | None:
+        """The activation whose result an atom is, and what of."""
+        if atom.value not in self.squashed:
+            return None
+        activation, inner = self.squashed[atom.value]
+        return activation, ex.part(inner, atom.start, atom.stop)
+
+    # ---- whole numbers ----------------------------------------------------------------------------------------------
+
+    def number(self, name: str) -> Number | None:
+        """What a whole number is, inside or around the loop."""
+        if name in self.numbers:
+            return self.numbers[name]
+        elements = self.facts.elements_of(name)
+        if elements is None or elements.size != 1:
+            return None
+        element = elements.reshape(-1)[0]
+        return Number.of(element if isinstance(element, str) else int(element)) if element is not None else None
+
+    def note_number(self, step: Operator) -> None:
+        """Note the result of an operator on whole numbers. A Cast to floats keeps them: of so many steps none has an
+        end that a float32 does not tell from the next."""
+        parts = [self.number(name) if name else _whole(step.constants.get(i)) for i, name in enumerate(step.inputs)]
+        made: Number | None = None
+        if step.op_type == "Add" and len(parts) == 2 and None not in parts:
+            made = parts[0] + parts[1]                                                      # type: ignore[operator]
+        elif step.op_type == "Sub" and None not in parts:
+            made = parts[0] - parts[1]                                                      # type: ignore[operator]
+        elif step.op_type == "Cast" or (OPERATORS[step.op_type].in_order and len(step.outputs) == 1):
+            made = parts[0]
+        if made is not None and self.facts.value(step.outputs[0]).dtype in ("int32", "int64", "float32", "float64"):
+            self.numbers[step.outputs[0]] = made
+
+
+def _whole(array: np.ndarray | None) -> Number | None:
+    if array is None or array.size != 1 or array.dtype.kind not in "iuf" or array.item() != int(array.item()):
+        return None
+    return Number(int(array.item()))
+
+
+# ---- shapes ---------------------------------------------------------------------------------------------------------
+
+def row_axis(shape: Shape) -> int:
+    """Which axis has the rows, counted from the end; 0 where all but the features are 1. Raises NotACell for more."""
+    wide = [len(shape) - i for i, dim in enumerate(shape[:-1]) if dim != 1]
+    if len(wide) > 1:
+        raise NotACell(f"a value {list(shape)} has more axes than rows and features")
+    return wide[0] if wide else 0
+
+
+def features_of(value: Value) -> int:
+    if not value.shape or value.dtype not in ("float32", "float64"):
+        raise NotACell(f"{value.name!r} is {value.dtype} {list(value.shape)}")
+    row_axis(value.shape)
+    width = value.shape[-1]
+    if not isinstance(width, int) or width < 1:
+        raise NotACell(f"how many features {value.name!r} has is not known")
+    return width
+
+
+def truths_in(shape: Shape) -> int:
+    """Truth values are one for each row: [rows, 1], or [rows]; or repeated over the features."""
+    if len(shape) == 1:
+        return 1
+    row_axis(shape)
+    if not shape or not isinstance(shape[-1], int):
+        raise NotACell(f"truth values {list(shape)} are not one for each row")
+    return shape[-1]
