@@ -163,7 +163,7 @@ WRITTEN = {
         {**weights(4), "po": normal(H)}),
     "linear candidate and output": (
         [n for n in changed(LSTM, node("Mul", "i g_", "ig"), node("Mul", "o c1", "h1"))
-         if n.output[0] not in ("g", "tc")], weights(4)),
+         if n.output[0] not in ("g", "tc")], {**weights(4), "R": normal(H, 4 * H) / 4}),
     "other activations": (
         changed(LSTM, node("HardSigmoid", "i_", "i"), node("HardSigmoid", "f_", "f"), node("HardSigmoid", "o_", "o"),
                 node("Relu", "g_", "g"), node("Softsign", "c1", "tc")), weights(4)),
@@ -217,10 +217,11 @@ def test_a_gru_is_its_equations(way: str) -> None:
         assert str(layer.activations[0][0]) == "hard_sigmoid(0.2, 0.5)"
 
 
+FADES = normal(H, H) / 4        # nothing bounds a linear state but this
 RNNS = {
     "tanh": (RNN, weights(1)),
     "relu by Max": (changed(RNN, node("Max", "gates nil", "h1")), {**weights(1), "nil": np.float32(0)}),
-    "linear": (GATES[:3] + [node("Add", "sum b", "h1")], weights(1)),
+    "linear": (GATES[:3] + [node("Add", "sum b", "h1")], {**weights(1), "R": FADES}),
     "a moving average": ([node("MatMul", "x_t K", "xk"), node("Mul", "h decay", "hd"), node("Add", "hd xk", "h1")],
                          {**weights(1), "decay": np.float32(0.9)}),
 }
