@@ -4,8 +4,8 @@
 
 Run it with TensorFlow 2.3 to 2.15, tf2onnx, and ONNX Runtime. It writes tf2onnx-V.zip for version V of tf2onnx: a file
 NAME.onnx a model, and arrays.npz with its inputs NAME/x0, ..., what Keras computes of them, NAME/keras0, ..., and what
-ONNX Runtime makes of the file, NAME/y0, ... Layers that tf2onnx itself recognises stand in the files as LSTM or GRU; kept
-are those that it leaves as loops: SimpleRNN, GRU without reset_after or written as a cell, masks, both directions.
+ONNX Runtime makes of the file, NAME/y0, ... Layers that tf2onnx itself recognises stand in its files as LSTM or GRU;
+kept are those that it leaves as loops: SimpleRNN, GRU without reset_after or written as a cell, masks, both directions.
 """
 
 from __future__ import annotations

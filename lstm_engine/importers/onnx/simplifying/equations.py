@@ -21,6 +21,8 @@ from . import expressions as ex
 from .body import Body
 from .expressions import Atom, Block, Expression, NotACell, Product, is_one
 
+NO_CELL_STATE = "its cell state is not f * c + i * g"
+
 
 @dataclass(frozen=True, eq=False)
 class Equations:
@@ -87,7 +89,7 @@ class _Finder:
         added = [product for product in new_c.terms if c not in product]
         if len(kept) != 1 or len(added) != 1 or len(kept[0]) != 2 or len(added[0]) != 2 \
                 or not all(map(is_one, new_c.terms.values())):
-            raise NotACell("its cell state is not f * c + i * g")
+            raise NotACell(NO_CELL_STATE)
         forget, = (atom for atom in kept[0] if atom != c)
         out, squashing, projection = self._output(new_h, new_c)
         of_gates = self._activation(forget)

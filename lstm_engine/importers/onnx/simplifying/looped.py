@@ -16,7 +16,7 @@ from ....graph.nodes import Operator, Shape
 from ..model import OnnxGraph, OnnxNode
 from . import expressions as ex
 from .body import Body, Scanned, row_axis
-from .equations import Equations, cell_of
+from .equations import NO_CELL_STATE, Equations, cell_of
 from .expressions import Atom, Expression, NotACell
 from .meanings import read
 from .scopes import Scope, Walk
@@ -197,13 +197,14 @@ class Reader:
         live = self._live([new for _, new, _ in roots])
         if not 1 <= len(live) <= 2:
             raise NotACell(f"{len(live)} states go into its results; cells have one or two")
-        last = NotACell("")
+        reasons: list[NotACell] = []
         for h, c in ((live[0], live[-1]), (live[-1], live[0])) if len(live) == 2 else ((live[0], None),):
             try:
                 return self._with(h, c, used, kept)
             except NotACell as reason:
-                last = last if "cell state" not in str(reason) and str(last) else reason
-        raise last
+                reasons.append(reason)
+        # The states taken for each other fail at once: the other way says more.
+        raise next((reason for reason in reasons if str(reason) != NO_CELL_STATE), reasons[0])
 
     def _parts(self, i: int) -> tuple[Atom | None, Expression, Expression]:
         """Of something that the body makes: where it is new, as a truth value; what it is there, and what else."""
