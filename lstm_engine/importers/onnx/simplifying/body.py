@@ -13,6 +13,7 @@ from ....graph.nodes import Operator, Shape, Value
 from ....operators import OPERATORS
 from . import expressions as ex
 from .expressions import Atom, Expression, NotACell
+from .recurrent import Cell
 from .turns import Number
 
 MOST_BYTES = 256 << 20          # of matrices that are made in putting equations together
@@ -50,6 +51,7 @@ class Body:
         self.squashed: dict[str, tuple[Activation, Expression]] = {}
         self.sequences: dict[str, Scanned] = {}
         self.maker: dict[str, Operator] = {}
+        self.cells: dict[str, tuple[Cell, str]] = {}    # recurrent nodes in the body: by result, and which it is
         self.zeros: list[Shape] = []                # of zeros that stand around the loop and are used in it
         self._own = {number, *states}
         self.steps: Number | None = None
@@ -130,6 +132,29 @@ class Body:
             return None
         activation, inner = self.squashed[atom.value]
         return activation, ex.part(inner, atom.start, atom.stop)
+
+    def note_cell(self, cell: Cell) -> None:
+        """Take the results of a recurrent node of one step as they are."""
+        steps = self.facts.value(cell.x).shape[1 if cell.layout else 0]
+        if steps != 1 or cell.dirs != 1 or cell.lengths or cell.mask:
+            raise NotACell(f"{cell.node.label} is no step of one direction")
+        outputs = [*cell.node.outputs, "", ""][:3]
+        for made, which in ((outputs[0] or outputs[1], "h"), (outputs[2], "c")):
+            if made:
+                self.cells[made] = cell, which
+        for name, made, width in ((outputs[0], outputs[0] or outputs[1], cell.output),
+                                  (outputs[1], outputs[0] or outputs[1], cell.output),
+                                  (outputs[2], outputs[2], cell.hidden)):
+            if name:
+                self.put(name, ex.atom(made, width))
+
+    def inner(self, atom: Atom) -> list[Expression]:
+        """What an atom is made of at the same turn."""
+        if atom.value in self.cells:
+            cell, _ = self.cells[atom.value]
+            return [self.expression(name) for name in (cell.x, cell.initial_h, cell.initial_c) if name]
+        squash = self.squash(atom)
+        return [] if squash is None else [squash[1]]
 
     # ---- whole numbers ----------------------------------------------------------------------------------------------
 

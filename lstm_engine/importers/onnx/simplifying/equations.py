@@ -36,17 +36,21 @@ class Equations:
     xs: tuple[str, ...]
     W: np.ndarray
     R: np.ndarray
-    B: np.ndarray
+    B: np.ndarray | None
     activations: tuple[Activation, ...]
     P: np.ndarray | None = None
     projection: np.ndarray | None = None
-    options: dict[str, bool | str] = field(default_factory=dict)
+    clip: float | None = None
+    options: Mapping[str, bool | str] = field(default_factory=dict)
 
 
 def cell_of(body: Body, h: str, c: str, new_h: Expression, new_c: Expression | None, dtype: str) -> Equations:
     """The cell whose states h and c ("" for none) become new_h and new_c. Raises NotACell."""
     finder = _Finder(body, h, c, dtype)
     new = ex.whole(new_h, "the state")
+    made = next(iter(new.terms), ())
+    if len(made) == 1 and made[0].value in body.cells:
+        return finder.step(new, new_c)
     if new_c is not None:
         return finder.lstm(new, ex.whole(new_c, "the cell state"))
     try:
@@ -78,6 +82,31 @@ class _Finder:
         block = ex.whole(self.body.expression(name), f"state {name!r}")
         (atom,), = block.terms
         return atom
+
+    def step(self, new_h: Block, new_c: Expression | None) -> Equations:
+        """A recurrent node of one step in the body: the same node of all steps."""
+        (atom,), = new_h.terms
+        cell, which = self.body.cells[atom.value]
+        if which != "h" or not new_h.is_only((Atom(atom.value, 0, cell.output),)):
+            raise NotACell("its state is not that of the recurrent node in it")
+        if (new_c is None) != (cell.op != "LSTM"):
+            raise NotACell("it does not hand all states of the recurrent node in it from turn to turn")
+        of_c = None if new_c is None else next(iter(ex.whole(new_c, "the cell state").terms), ())
+        if new_c is not None and not (of_c and self.body.cells.get(of_c[0].value) == (cell, "c")
+                                      and new_c[0].is_only((Atom(of_c[0].value, 0, cell.hidden),))):
+            raise NotACell("its cell state is not that of the recurrent node in it")
+        for name, state in ((cell.initial_h, self.h), (cell.initial_c, self.c)):
+            if state is not None and not (name and ex.whole(self.body.expression(name), "a state").is_only((state,))):
+                raise NotACell("the recurrent node in it does not begin with the state of the turn before")
+        xs = []
+        for block in self.body.expression(cell.x):
+            (product, coefficient), = block.terms.items() if len(block.terms) == 1 else (((), np.zeros(())),)
+            if len(product) != 1 or not is_one(coefficient) or product[0].value not in self.body.sequences \
+                    or (product[0].start, product[0].stop) != (0, self._features(product[0].value)):
+                raise NotACell("the recurrent node in it reads something else than the step")
+            xs.append(product[0].value)
+        return Equations(cell.op, tuple(xs), cell.W, cell.R, cell.B, cell.activations[0], cell.P, cell.projection,
+                         cell.clip, cell.options)
 
     # ---- the three cells --------------------------------------------------------------------------------------------
 
@@ -282,4 +311,4 @@ class _Finder:
         if projection is None and self.h.stop != self.hidden:
             raise NotACell(f"its state has {self.h.stop} features, its gates {self.hidden}")
         return Equations(op, xs, self._typed(W)[None], self._typed(R)[None], self._typed(B)[None], activations, P,
-                         projection, dict(options or {}))
+                         projection, options=options or {})

@@ -19,6 +19,7 @@ from .body import Body, Scanned, row_axis
 from .equations import NO_CELL_STATE, Equations, cell_of
 from .expressions import Atom, Expression, NotACell
 from .meanings import read
+from .recurrent import Cell
 from .scopes import Scope, Walk
 from .turns import NO_LIMIT, Number, begins, turns_while_below
 
@@ -104,7 +105,7 @@ class Reader:
             self._check_turns(made[0])
         return result
 
-    def _counters(self, steps: Sequence[object], kept: set[int]) -> dict[str, Number]:
+    def _counters(self, steps: Sequence[Operator | Cell], kept: set[int]) -> dict[str, Number]:
         """States that each turn adds a whole number to."""
         maker = {name: step for step in steps if isinstance(step, Operator) for name in step.outputs}
         outer, found = Body(self.walk, "", (), {}), {}
@@ -225,10 +226,8 @@ class Reader:
         while pending:
             for atom in {atom for block in pending.pop() for product in block.terms for atom in product} - seen:
                 seen.add(atom)
-                squash = self.body.squash(atom)
-                if squash is not None:
-                    pending.append(squash[1])
-                elif atom.value in place and place[atom.value] not in found:
+                pending += self.body.inner(atom)
+                if atom.value in place and place[atom.value] not in found:
                     found.append(place[atom.value])
                     pending.append(self._parts(found[-1])[1])
         return sorted(found)

@@ -16,6 +16,7 @@ from ....operators import OPERATORS, operator_attributes
 from . import expressions as ex
 from .body import Body, Scanned, row_axis
 from .expressions import Expression, NotACell
+from .recurrent import Cell
 from .shortcuts import activation_of
 from .turns import Number, goes_to
 
@@ -32,10 +33,14 @@ def _means(*op_types: str) -> Callable[[Rule], Rule]:
     return register
 
 
-def read(body: Body, steps: Sequence[object]) -> None:
+def read(body: Body, steps: Sequence[Operator | Cell]) -> None:
     """Give the results of operators their meaning, in order."""
     for step in steps:
-        if not isinstance(step, Operator):
+        if isinstance(step, Cell):
+            try:
+                body.note_cell(step)
+            except NotACell as reason:
+                body.reasons.update(dict.fromkeys(step.node.outputs, str(reason)))
             continue
         body.maker.update((name, step) for name in step.outputs if name)
         try:

@@ -47,8 +47,8 @@ class _Writer:
         equations = read.equations
         self.walk.cell(Cell(
             replace(node, inputs=(), outputs=names, attributes={}), equations.op, equations.W, equations.R,
-            equations.B, equations.P, "reverse" if backwards else "forward", (equations.activations,), None, 0,
-            dict(equations.options), x, "", self._state(read.h), self._state(read.c) if read.c else "",
+            equations.B, equations.P, "reverse" if backwards else "forward", (equations.activations,),
+            equations.clip, 0, equations.options, x, "", self._state(read.h), self._state(read.c) if read.c else "",
             equations.projection, mask=self._steps(read.mask, features=False) if read.mask else "",
             zero_masked=read.zero_masked, empty="initial"))
         return [self._output(i, after, names, backwards) for i, after in enumerate(read.after)]
