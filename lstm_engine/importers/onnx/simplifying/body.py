@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +16,10 @@ from .expressions import Atom, Expression, NotACell
 from .recurrent import Cell
 from .turns import Number
 
-MOST_BYTES = 256 << 20          # of matrices that are made in putting equations together
+
+class TooMuch(NotACell):
+    """The equations of a model's loops take too long, or too much memory."""
+
 
 class Facts(Protocol):
     """What is asked of the walk through the model. Names are those of the walk."""
@@ -24,7 +27,9 @@ class Facts(Protocol):
     def constant(self, name: str) -> np.ndarray | None: ...
     def value(self, name: str) -> Value: ...
     def elements_of(self, name: str) -> np.ndarray | None: ...
+    def spend(self, count: int) -> bool: ...
     def is_zero(self, name: str) -> bool: ...
+    def makers_of(self, names: Sequence[str]) -> list[Operator]: ...
 
 
 @dataclass(frozen=True)
@@ -54,11 +59,11 @@ class Body:
         self.cells: dict[str, tuple[Cell, str]] = {}    # recurrent nodes in the body: by result, and which it is
         self.zeros: list[Shape] = []                # of zeros that stand around the loop and are used in it
         self._own = {number, *states}
+        self._tried: set[str] = set()
         self.steps: Number | None = None
         self.reasons: dict[str, str] = {}
         self.between: dict[str, tuple[float, float, str]] = {}      # clipped values: lowest, highest, what is clipped
         self.scaled_of: dict[str, tuple[float, float, str]] = {}       # values that are alpha * another + beta
-        self._bytes = 0
         for name in states:
             if name not in self.numbers:
                 self._begin(name, facts.value(name))
@@ -94,11 +99,13 @@ class Body:
         width = truths_in(value.shape) if value.dtype == "bool" else features_of(value)
         if ex.width_of(expression) != width:
             raise NotACell(f"{name!r} is spread out")
-        for block in expression:
-            self._bytes += sum(c.nbytes for c in block.terms.values() if c.ndim == 2 and c.base is None)
-        if self._bytes > MOST_BYTES:
-            raise NotACell(f"its equations take more than {MOST_BYTES >> 20} MB to put together")
+        self.spend(sum(c.nbytes for block in expression for c in block.terms.values() if c.ndim and c.base is None))
         self.known[name] = expression
+
+    def spend(self, count: int) -> None:
+        """Raise TooMuch unless so many bytes may still be made, or read, in putting equations together."""
+        if not self.facts.spend(count):
+            raise TooMuch("the equations of the model's loops take too much to put together")
 
     def expression(self, name: str) -> Expression:
         """What a value is. Raises NotACell, with the reason, where that is not known."""
@@ -162,25 +169,46 @@ class Body:
         """What a whole number is, inside or around the loop."""
         if name in self.numbers:
             return self.numbers[name]
+        if self.is_outside(name) and name not in self._tried:
+            around = self.facts.makers_of((name,))
+            self._tried.update([name], *(step.outputs for step in around))
+            for step in around:
+                self.note_number(step)
+            return self.number(name)
         elements = self.facts.elements_of(name)
-        if elements is None or elements.size != 1:
+        element = elements.reshape(-1)[0] if elements is not None and elements.size == 1 else None
+        if element is None:
             return None
-        element = elements.reshape(-1)[0]
-        return Number.of(element if isinstance(element, str) else int(element)) if element is not None else None
+        return Number.of(element if isinstance(element, str) else int(element))
 
     def note_number(self, step: Operator) -> None:
         """Note the result of an operator on whole numbers. A Cast to floats keeps them: of so many steps none has an
         end that a float32 does not tell from the next."""
+        if len(step.outputs) != 1 or not step.inputs:
+            return
         parts = [self.number(name) if name else _whole(step.constants.get(i)) for i, name in enumerate(step.inputs)]
-        made: Number | None = None
-        if step.op_type == "Add" and len(parts) == 2 and None not in parts:
-            made = parts[0] + parts[1]                                                      # type: ignore[operator]
-        elif step.op_type == "Sub" and None not in parts:
-            made = parts[0] - parts[1]                                                      # type: ignore[operator]
-        elif step.op_type == "Cast" or (OPERATORS[step.op_type].in_order and len(step.outputs) == 1):
-            made = parts[0]
+        made = parts[0]
+        if made is not None and step.op_type in _ARITHMETIC and len(parts) == 2:
+            made = None if parts[1] is None else _ARITHMETIC[step.op_type](made, parts[1])
+        elif step.op_type != "Cast" and not OPERATORS[step.op_type].in_order and step.op_type not in _WHOLE_ALREADY:
+            made = None
         if made is not None and self.facts.value(step.outputs[0]).dtype in ("int32", "int64", "float32", "float64"):
             self.numbers[step.outputs[0]] = made
+
+
+def _times(one: Number, other: Number) -> Number | None:
+    factor, number = (one.known, other) if one.known is not None else (other.known, one)
+    return None if factor is None else number.times(factor)
+
+
+def _over(one: Number, other: Number) -> Number | None:
+    """A division that leaves nothing over."""
+    return one.times(other.constant) if other.known in (1, -1) else None
+
+
+_ARITHMETIC: dict[str, Callable[[Number, Number], Number | None]] = {
+    "Add": Number.__add__, "Sub": Number.__sub__} | {"Mul": _times, "Div": _over}
+_WHOLE_ALREADY = ("Ceil", "Floor")
 
 
 def _whole(array: np.ndarray | None) -> Number | None:

@@ -304,6 +304,8 @@ class _Finder:
         kinds = {self.body.facts.value(self.body.sequences[name].name).dtype for name in xs}
         if kinds != {self.dtype}:
             raise NotACell(f"its sequences are {' and '.join(sorted(kinds))}, its state {self.dtype}")
+        rows = self.h.stop + sum(map(self._features, xs))
+        self.body.spend(rows * len(gates) * self.hidden * 2 * 8)        # what is made of W and R below, in float64
         zeros = {name: np.zeros((self._features(name), self.hidden)) for name in xs}
         W = np.concatenate([np.concatenate([gate.xs.get(name, zeros[name]) for name in xs]).T for gate in gates])
         R = np.concatenate([gate.R.T for gate in gates])

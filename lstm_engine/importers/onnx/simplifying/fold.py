@@ -16,18 +16,18 @@ from ....graph.names import Names
 from ....graph.nodes import Dim, Operator, Shape, Value
 from ....operators import OPERATORS, operator_attributes, operator_shapes, run_operator, supported_operators
 from ....operators.older import FORMS, modern
-from ....operators.shape_rules import same_size
 from ..model import OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
-from . import numbers, shortcuts
+from . import lists, numbers, shortcuts
 from .functions import body_of
 from .inner import TAKEN_IN, take_in
 from .order import needed_nodes
-from .recurrent import GATES, Cell, read_cell
+from .recurrent import GATES, Cell, read_cell, results_of
 from .refine import with_known_inputs, with_known_sizes
 from .scopes import Scope
 
 MOST_NODES = 20_000          # after functions are expanded and loops written out
 MOST_CALLS = 32              # functions that call functions
+MOST_MAKERS = 64             # operators on the way to how many turns a loop has
 FREE_BYTES = 128 << 20       # what folding may make, beyond the size of the model's own tensors
 FREE_WORK = 1_000_000_000    # nanoseconds that folding may take, as operators tell them
 
@@ -69,6 +69,8 @@ class _Walk:
         self.out = Folded(inputs, opset=model.opset, producer=model.producer)
         self.elements: dict[str, np.ndarray] = {}       # of small integer tensors; see `numbers`
         self.aliases: dict[str, str] = {}               # values that are others, unchanged
+        self.made_by: dict[str, tuple[int, Operator]] = {}      # by result: its place in order, and it
+        self.lists: dict[str, lists.TensorList] = {}
         graph = model.graph
         self.names = Names([*graph.tensors, *(value.name for value in graph.inputs),
                             *(name for node in graph.nodes for name in node.outputs)])
@@ -76,6 +78,7 @@ class _Walk:
         self.count = 0
         self.bytes_left = FREE_BYTES
         self.work_left = FREE_WORK
+        self.equations_left = FREE_BYTES
 
     def run(self) -> Folded:
         graph, scope = self.model.graph, Scope(outermost=True)
@@ -90,7 +93,9 @@ class _Walk:
             scope.names[value.name] = value.name
         self.nodes(graph.nodes, graph.outputs, scope, 0)
         for name in graph.outputs:                         # one named twice is one output, as it has one name
-            self.out.outputs[name] = scope.find(name)       # type: ignore[assignment]
+            made = self.out.outputs[name] = scope.find(name)       # type: ignore[assignment]
+            if made in self.lists:
+                raise UnsupportedError(f"output {name!r} is a sequence of tensors; only tensors are supported")
         return self.out
 
     # What `opsets.Facts` asks for.
@@ -123,7 +128,23 @@ class _Walk:
         if name in self.out.constants:
             array = self.out.constants[name]
             return Value(name, array.shape, array.dtype.name)
+        if name in self.lists:
+            raise UnsupportedError(f"{name!r} is a sequence of tensors, which is read by more than "
+                                   f"{', '.join(lists.RULES)}")
         return self.out.values[name]
+
+    def spend(self, count: int) -> bool:
+        """Whether the equations of loops may take so many bytes more."""
+        self.equations_left -= count
+        return self.equations_left >= 0
+
+    def add_list(self, hint: str, made: lists.TensorList) -> str:
+        name = self.new_name(hint)
+        self.lists[name] = made
+        return name
+
+    def list_of(self, name: str) -> lists.TensorList | None:
+        return self.lists.get(name)
 
     def add_value(self, hint: str, shape: Shape, dtype: str) -> str:
         """A value that no step makes: what a turn of a loop is given."""
@@ -136,9 +157,15 @@ class _Walk:
         array = self.constant(name)
         return name in self.out.zeros if array is None else not array.any()
 
-    def makers(self) -> dict[str, Operator]:
-        """The operator that makes each value, of those that stand as steps."""
-        return {name: step for step in self.out.steps if isinstance(step, Operator) for name in step.outputs}
+    def makers_of(self, names: Sequence[str]) -> list[Operator]:
+        """The operators that lead to values, of not too many the last, in order."""
+        found, pending = dict[int, Operator](), list(names)
+        while pending and len(found) < MOST_MAKERS:
+            place, step = self.made_by.get(pending.pop(), (-1, None))
+            if step is not None and place not in found:
+                found[place] = step
+                pending += step.inputs
+        return [found[place] for place in sorted(found)]
 
     def same_as(self, name: str) -> str:
         """The value that `name` is, where that is another unchanged."""
@@ -159,6 +186,7 @@ class _Walk:
             scope.names[name] = name if scope.outermost else self.new_name(name)
             self.out.constants[scope.names[name]] = array
             self.bytes_left += array.nbytes
+            self.equations_left += 8 * array.nbytes         # twice what all weights take as equations in float64
 
     def nodes(self, nodes: Sequence[OnnxNode], outputs: Sequence[str], scope: Scope, depth: int) -> None:
         self.count_nodes(len(nodes), depth)
@@ -214,6 +242,8 @@ class _Walk:
                               f"{node.overload!r:.100}")
         elif node.op in TAKEN_IN and not node.domain:
             take_in(self, node, scope, depth)
+        elif node.op in lists.RULES and not node.domain:
+            lists.follow(self, node, scope)
         else:
             self._plain(node, scope)
 
@@ -244,29 +274,7 @@ class _Walk:
 
     def cell(self, cell: Cell) -> None:
         """Add a recurrent cell, if what it reads fits."""
-        node = cell.node
-        x = self.value(cell.x)
-        if len(x.shape) != 3 or x.shape[2] not in (cell.W.shape[2], *_symbols(x)) or x.dtype != cell.W.dtype.name:
-            first = "batch, time" if cell.layout else "time, batch"
-            raise FormatError(f"{node.label}: X must be {cell.W.dtype} [{first}, {cell.W.shape[2]}], "
-                              f"got {x.dtype} {list(x.shape)}")
-        time, batch = (x.shape[1], x.shape[0]) if cell.layout else x.shape[:2]
-        dirs, size = cell.dirs, cell.output
-        state = (batch, dirs, size) if cell.layout else (dirs, batch, size)
-        cell_state = (*state[:2], cell.hidden)
-        for name, expected, dtypes in ((cell.initial_h, state, (x.dtype,)), (cell.initial_c, cell_state, (x.dtype,)),
-                                       (cell.lengths, (batch,), ("int32", "int64")),
-                                       (cell.mask, (time, batch), ("bool",))):
-            if name:
-                value = self.value(name)
-                fits = len(value.shape) == len(expected) and all(map(same_size, value.shape, expected))
-                if not fits or value.dtype not in dtypes:
-                    raise FormatError(f"{node.label}: {name!r} must be {dtypes[0]} {list(expected)}, "
-                                      f"got {value.dtype} {list(value.shape)}")
-        Y = (batch, time, dirs, size) if cell.layout else (time, dirs, batch, size)
-        for name, shape in zip(node.outputs, (Y, state, cell_state)):
-            if name:
-                self.out.values[name] = Value(name, shape, x.dtype)
+        self.out.values.update((value.name, value) for value in results_of(cell, self.value))
         self.out.steps.append(cell)
 
     def operator(self, node: OnnxNode) -> None:
@@ -302,6 +310,7 @@ class _Walk:
             self.aliases[operator.outputs[0]] = operator.inputs[0]
         elif any(name in self.out.values for name in operator.outputs):
             self.out.steps.append(operator)
+            self.made_by.update(dict.fromkeys(operator.outputs, (len(self.made_by), operator)))
 
     def _as_operator(self, node: OnnxNode) -> Operator:
         inputs = list(node.inputs)
@@ -372,8 +381,4 @@ def _has_meaning(node: OnnxNode) -> bool:
     """Whether the operator that a node is called like is known, in any form."""
     if node.domain:
         return f"{node.domain}.{node.op}" in FORMS
-    return _is_known(node.op) or node.op in FORMS or node.op in TAKEN_IN
-
-
-def _symbols(value: Value) -> tuple[Dim, ...]:
-    return tuple(dim for dim in value.shape if isinstance(dim, str))
+    return _is_known(node.op) or node.op in FORMS or node.op in TAKEN_IN or node.op in lists.RULES

@@ -8,7 +8,7 @@ steps, and that the states are those of a cell (`equations`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from . import expressions as ex
 from .body import Body, Scanned, row_axis
 from .equations import NO_CELL_STATE, Equations, cell_of
 from .expressions import Atom, Expression, NotACell
+from .lists import TensorList
 from .meanings import read
 from .recurrent import Cell
 from .scopes import Scope, Walk
@@ -72,6 +73,7 @@ class Reader:
         self.before = list(turning.states)
         self.names: list[str] = []          # the states as the body reads them
         self.made: list[str] = []           # and what it makes: states, then scan outputs
+        self.lists = {i for i, name in enumerate(self.before) if walk.list_of(name) is not None}
 
     def read(self, scope: Scope, depth: int) -> Read:
         """scope: that of the body's own tensors."""
@@ -83,8 +85,7 @@ class Reader:
         if turning.is_loop:
             inner.names.update(zip(formal, (number, walk.add_constant(f"{turning.node.name}/true", np.array(True)))))
         for i, name in enumerate(self.before):
-            value = walk.value(name)
-            given = name if i in kept else walk.add_value(f"{turning.node.name}/state", value.shape, value.dtype)
+            given = name if i in kept else self._given(i)
             self.names.append(given)
             inner.names[formal[turning.first + i]] = given
         steps = [walk.value(name) for name, _, _ in turning.scanned]
@@ -95,7 +96,9 @@ class Reader:
         found = walk.inside(turning.body.nodes, turning.body.outputs, inner, depth)
         made = [inner.find(name) or "" for name in turning.body.outputs]
         self.made = made[1:] if turning.is_loop else made
-        moving = [name for i, name in enumerate(self.names) if i not in kept]
+        for i in self.lists - kept:
+            self.made[i] = self._appended(i)
+        moving = [name for i, name in enumerate(self.names) if i not in kept | self.lists]
         self.body = body = Body(walk, number if turning.is_loop else "", moving, self._counters(found, kept))
         for name, shape, (outer, axis, turned) in zip(read_in, shapes, turning.scanned):
             body.given(name, Scanned(outer, axis, turned, shape), Number.of(walk.value(outer).shape[axis]))
@@ -105,13 +108,31 @@ class Reader:
             self._check_turns(made[0])
         return result
 
+    def _given(self, i: int) -> str:
+        """A state as a turn is given it."""
+        name = f"{self.turning.node.name}/state"
+        if i not in self.lists:
+            value = self.walk.value(self.before[i])
+            return self.walk.add_value(name, value.shape, value.dtype)
+        if self.walk.list_of(self.before[i]) != TensorList():
+            raise NotACell("a sequence of tensors that it appends to is not empty before")
+        return self.walk.add_list(name, TensorList(appended_to=self.before[i]))
+
+    def _appended(self, i: int) -> str:
+        """What each turn appends to a list."""
+        after, before = self.walk.list_of(self.made[i]), self.walk.list_of(self.names[i])
+        if after is None or before is None or after != replace(before, elements=after.elements) \
+                or len(after.elements) != 1:
+            raise NotACell("a turn does not append one tensor to each sequence of tensors")
+        return after.elements[0]
+
     def _counters(self, steps: Sequence[Operator | Cell], kept: set[int]) -> dict[str, Number]:
         """States that each turn adds a whole number to."""
         maker = {name: step for step in steps if isinstance(step, Operator) for name in step.outputs}
         outer, found = Body(self.walk, "", (), {}), {}
         for i, (name, after) in enumerate(zip(self.names, self.made)):
             step, start = maker.get(after), outer.number(self.before[i])
-            if i in kept or start is None or step is None or step.op_type not in ("Add", "Sub") \
+            if i in kept | self.lists or start is None or step is None or step.op_type not in ("Add", "Sub") \
                     or name not in step.inputs or not step.constants or self.walk.value(name).dtype not in _WHOLE:
                 continue
             by, = step.constants.values()
@@ -137,9 +158,12 @@ class Reader:
             bounds.append(turns)
         if not bounds or any(bound != steps for bound in bounds):
             raise NotACell("it is not known to have as many turns as its sequence has steps")
-        for difference in self._below(self.turning.goes_on, self.walk.makers()) if self.turning.goes_on else ():
+        for difference in self._below(self.turning.goes_on, self._around()) if self.turning.goes_on else ():
             if not begins(difference, steps):
                 raise NotACell("whether it has a first turn does not follow from the sequence")
+
+    def _around(self) -> dict[str, Operator]:
+        return {name: step for step in self.walk.makers_of((self.turning.goes_on,)) for name in step.outputs}
 
     def _below(self, name: str, maker: dict[str, Operator]) -> Iterator[Number]:
         """The numbers that must all be below 0 for a condition to hold."""
@@ -192,8 +216,9 @@ class Reader:
     def _cell(self, kept: set[int]) -> Read:
         node, count = self.turning.node, len(self.names)
         used = [i for i, name in enumerate(node.outputs) if name and i in self.turning.used]
-        states = [i for i in used if i < count and i not in kept and self.names[i] not in self.body.numbers]
-        scans = [i for i in used if i >= count]
+        scans = [i for i in used if i >= count or i in self.lists - kept]
+        states = [i for i in used if i < count and i not in kept | self.lists
+                  and self.names[i] not in self.body.numbers]
         roots = [self._parts(i) for i in (*states, *scans)]
         live = self._live([new for _, new, _ in roots])
         if not 1 <= len(live) <= 2:
@@ -261,28 +286,31 @@ class Reader:
             elif i < len(self.names) and self.names[i] in body.numbers:
                 after[i] = body.numbers[self.names[i]]
             else:
-                zero |= self._output(i, truth, parts[h][1], h)
-                after[i] = "Y" if i >= len(self.names) else "last"
+                zero |= self._output(i, truth, parts[h][1])
+                after[i] = "Y" if self._of_all_turns(i) else "last"
         if len(zero) > 1:
             raise NotACell("its outputs are different things where steps are masked")
         mask = None if truth is None else body.sequences[truth.value]
         return Read(equations, body, self.before[h], "" if c is None else self.before[c], mask, True in zero, after,
-                     [walk.value(name).shape for name in self.made])
+                     [() if i in kept else walk.value(name).shape for i, name in enumerate(self.made)])
 
-    def _output(self, i: int, truth: Atom | None, new_h: Expression, h: int) -> set[bool]:
+    def _of_all_turns(self, i: int) -> bool:
+        return i >= len(self.names) or i in self.lists
+
+    def _output(self, i: int, truth: Atom | None, new_h: Expression) -> set[bool]:
         """That a result is the cell's output. Whether masked steps give 0, {} where nothing depends on it."""
         of, new, old = self._parts(i)
         if of != truth or not ex.is_same(new, new_h):
             raise NotACell("a result is not the cell's output")
         if truth is None:
-            if i < len(self.names):
+            if not self._of_all_turns(i):
                 raise NotACell("a result is the cell's output at its last step, which may not be there")
             return set()
-        if not any(block.terms for block in old) and i >= len(self.names):
+        if not any(block.terms for block in old) and self._of_all_turns(i):
             return {True}
         for k, name in enumerate(self.names):       # the output before, 0 at first, which is a state of its own
             if name in self.body.known and ex.is_same(old, self.body.expression(name)) \
-                    and self.walk.is_zero(self.before[k]) and (i >= len(self.names) or i == k) \
+                    and self.walk.is_zero(self.before[k]) and (self._of_all_turns(i) or i == k) \
                     and ex.is_same(*(self.body.expression(self.made[j]) for j in (i, k))):
                 return {False}
         raise NotACell("a result is not the cell's output where steps are masked")

@@ -14,8 +14,8 @@ from ....graph.activations import Activation
 from ....graph.nodes import Operator
 from ....operators import OPERATORS, operator_attributes
 from . import expressions as ex
-from .body import Body, Scanned, row_axis
-from .expressions import Expression, NotACell
+from .body import Body, Scanned, TooMuch, row_axis
+from .expressions import Expression, NotACell, is_one
 from .recurrent import Cell
 from .shortcuts import activation_of
 from .turns import Number, goes_to
@@ -50,6 +50,8 @@ def read(body: Body, steps: Sequence[Operator | Cell]) -> None:
             for name, expression in zip(step.outputs, made if isinstance(made, list) else [made]):
                 if name:
                     body.put(name, expression)
+        except TooMuch:
+            raise
         except NotACell as reason:
             body.reasons.update(dict.fromkeys(step.outputs, str(reason)))
 
@@ -175,9 +177,16 @@ def _matmul(body: Body, step: Operator) -> Expression:
     matrix = step.constants.get(1)
     if not step.inputs[0] or matrix is None or matrix.ndim != 2:
         raise NotACell(f"node {step.name!r} (MatMul) multiplies what is computed")
-    inner = body.expression(step.inputs[0])
-    if not all(c.ndim < 2 for block in inner for c in block.terms.values()):
-        inner = body.plain(step.inputs[0], inner)
+    return _product(body, step.inputs[0], matrix)
+
+
+def _product(body: Body, name: str, matrix: np.ndarray) -> Expression:
+    """A value times a matrix; one that has a matrix in it is taken as it is."""
+    inner = body.expression(name)
+    if any(c.ndim == 2 for block in inner for c in block.terms.values()):
+        inner = body.plain(name, inner)
+    if any(not product or not is_one(c) for block in inner for product, c in block.terms.items()):
+        body.spend(matrix.nbytes)
     return ex.times_matrix(inner, matrix)
 
 
@@ -187,11 +196,8 @@ def _gemm(body: Body, step: Operator) -> Expression:
     matrix = step.constants.get(1)
     if not step.inputs[0] or matrix is None or given["transA"]:
         raise NotACell(f"node {step.name!r} (Gemm) multiplies what is computed")
-    inner = body.expression(step.inputs[0])
-    if not all(c.ndim < 2 for block in inner for c in block.terms.values()):
-        inner = body.plain(step.inputs[0], inner)
     matrix = matrix.T if given["transB"] else matrix
-    total = ex.times_matrix(inner, matrix)
+    total = _product(body, step.inputs[0], matrix)
     if given["alpha"] != 1:
         total = ex.scaled(total, np.array(given["alpha"]))
     if len(step.inputs) > 2 and (step.inputs[2] or 2 in step.constants):

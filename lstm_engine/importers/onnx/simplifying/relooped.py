@@ -12,6 +12,7 @@ from ....graph.nodes import Shape
 from ..model import OnnxNode
 from .body import Scanned, row_axis
 from .expressions import NotACell
+from .lists import TensorList
 from .looped import Read, Reader, Turning
 from .recurrent import Cell
 from .scopes import Scope, Walk
@@ -66,10 +67,13 @@ class _Writer:
         if after == "last":
             place = self.walk.add_constant(f"{turns}/last", np.array(0 if backwards else -1))
             return self._shaped(self._made("Gather", turns, place, axis=0), self.read.shapes[i], 0)
-        axis, last_first = self.turning.ways[i - len(self.turning.states)] if self.turning.ways else (0, False)
+        count = len(self.turning.states)
+        axis, last_first = self.turning.ways[i - count] if self.turning.ways and i >= count else (0, False)
         if last_first != backwards:
             turns = self._made("Slice", turns, self._axes(-1), self._axes(-2**62), self._axes(0), self._axes(-1))
         turns = self._shaped(turns, self.read.shapes[i], 1)
+        if i < count:
+            return self.walk.add_list(f"{turns}/list", TensorList(stacked=turns))
         rank = len(self.read.shapes[i]) + 1
         if not -rank <= axis < rank:
             raise NotACell(f"scan output axis {axis} is outside the {rank} axes of its output")

@@ -30,8 +30,13 @@ class Number:
         return Number(self.constant + other.constant, self.slope + other.slope,
                       tuple(sorted((size, count) for size, count in sizes.items() if count)))
 
+    def times(self, factor: int) -> Number:
+        if not factor:
+            return Number(0)
+        return Number(self.constant * factor, self.slope * factor, tuple((size, n * factor) for size, n in self.sizes))
+
     def __neg__(self) -> Number:
-        return Number(-self.constant, -self.slope, tuple((size, -count) for size, count in self.sizes))
+        return self.times(-1)
 
     def __sub__(self, other: Number) -> Number:
         return self + -other
