@@ -195,4 +195,4 @@ def test_a_body_is_put_together_within_bounds() -> None:
             for n in ([node("MatMul", f"x_t K{k % 3}", f"p{k - 1}"), one] if k else [one])]
     said(looped([*made, node("Add", "s100 h", "h1")], "h", shapes=("batch", 1500), x=("time", "batch", 1500),
                 tensors={"K": np.ones((1500, 1500), np.float32),
-                         **{f"K{k}": np.ones((1500, 1500), np.float32) for k in range(3)}}), "take too much")
+                         **{f"K{k}": np.ones((1500, 1500), np.float32) for k in range(3)}}), "MB to put together")

@@ -16,6 +16,8 @@ from .expressions import Atom, Expression, NotACell
 from .recurrent import Cell
 from .turns import Number
 
+MOST_BYTES = 256 << 20          # of what is made in putting one body's equations together
+
 
 class TooMuch(NotACell):
     """The equations of a model's loops take too long, or too much memory."""
@@ -28,6 +30,7 @@ class Facts(Protocol):
     def value(self, name: str) -> Value: ...
     def elements_of(self, name: str) -> np.ndarray | None: ...
     def spend(self, count: int) -> bool: ...
+    def keep(self, array: np.ndarray) -> np.ndarray | None: ...
     def is_zero(self, name: str) -> bool: ...
     def makers_of(self, names: Sequence[str]) -> list[Operator]: ...
 
@@ -58,6 +61,7 @@ class Body:
         self.maker: dict[str, Operator] = {}
         self.cells: dict[str, tuple[Cell, str]] = {}    # recurrent nodes in the body: by result, and which it is
         self.zeros: list[Shape] = []                # of zeros that stand around the loop and are used in it
+        self._bytes = 0
         self._own = {number, *states}
         self._tried: set[str] = set()
         self.steps: Number | None = None
@@ -99,13 +103,24 @@ class Body:
         width = truths_in(value.shape) if value.dtype == "bool" else features_of(value)
         if ex.width_of(expression) != width:
             raise NotACell(f"{name!r} is spread out")
-        self.spend(sum(c.nbytes for block in expression for c in block.terms.values() if c.ndim and c.base is None))
+        made = sum(c.nbytes for block in expression for c in block.terms.values() if c.ndim and c.base is None)
+        self._bytes += made
+        if self._bytes > MOST_BYTES:
+            raise TooMuch(f"its equations take more than {MOST_BYTES >> 20} MB to put together")
+        self.spend(made)
         self.known[name] = expression
 
     def spend(self, count: int) -> None:
         """Raise TooMuch unless so many bytes may still be made, or read, in putting equations together."""
         if not self.facts.spend(count):
-            raise TooMuch("the equations of the model's loops take too much to put together")
+            raise TooMuch("the equations of the model's loops take too long to put together")
+
+    def keep(self, array: np.ndarray) -> np.ndarray:
+        """An array that the cell holds; one where several loops have the same."""
+        kept = self.facts.keep(array)
+        if kept is None:
+            raise TooMuch("the weights of the model's loops are too many times those in its file")
+        return kept
 
     def expression(self, name: str) -> Expression:
         """What a value is. Raises NotACell, with the reason, where that is not known."""

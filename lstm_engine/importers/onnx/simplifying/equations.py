@@ -312,5 +312,6 @@ class _Finder:
         B = np.concatenate([Wb, np.zeros_like(Wb) if Rb is None else Rb])
         if projection is None and self.h.stop != self.hidden:
             raise NotACell(f"its state has {self.h.stop} features, its gates {self.hidden}")
-        return Equations(op, xs, self._typed(W)[None], self._typed(R)[None], self._typed(B)[None], activations, P,
+        return Equations(op, xs, self.body.keep(self._typed(W)[None]),
+                         self.body.keep(self._typed(R)[None]), self._typed(B)[None], activations, P,
                          projection, options=options or {})

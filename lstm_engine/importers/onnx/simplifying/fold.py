@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from .scopes import Scope
 MOST_NODES = 20_000          # after functions are expanded and loops written out
 MOST_CALLS = 32              # functions that call functions
 MOST_MAKERS = 64             # operators on the way to how many turns a loop has
+FREE_EQUATIONS = 4 << 30     # bytes that recognising loops may read and write
 FREE_BYTES = 128 << 20       # what folding may make, beyond the size of the model's own tensors
 FREE_WORK = 1_000_000_000    # nanoseconds that folding may take, as operators tell them
 
@@ -78,7 +80,8 @@ class _Walk:
         self.count = 0
         self.bytes_left = FREE_BYTES
         self.work_left = FREE_WORK
-        self.equations_left = FREE_BYTES
+        self.equations_left, self.weights_left = FREE_EQUATIONS, FREE_BYTES
+        self.kept: dict[tuple[str, tuple[int, ...], bytes], np.ndarray] = {}
 
     def run(self) -> Folded:
         graph, scope = self.model.graph, Scope(outermost=True)
@@ -138,6 +141,16 @@ class _Walk:
         self.equations_left -= count
         return self.equations_left >= 0
 
+    def keep(self, array: np.ndarray) -> np.ndarray | None:
+        """The array, or one of the same bits that is there; None where loops have made too much of the file's."""
+        key = array.dtype.name, array.shape, sha256(array.data).digest()
+        if key not in self.kept:
+            self.weights_left -= array.nbytes
+            if self.weights_left < 0:
+                return None
+            self.kept[key] = array
+        return self.kept[key]
+
     def add_list(self, hint: str, made: lists.TensorList) -> str:
         name = self.new_name(hint)
         self.lists[name] = made
@@ -186,7 +199,7 @@ class _Walk:
             scope.names[name] = name if scope.outermost else self.new_name(name)
             self.out.constants[scope.names[name]] = array
             self.bytes_left += array.nbytes
-            self.equations_left += 8 * array.nbytes         # twice what all weights take as equations in float64
+            self.weights_left += 8 * array.nbytes
 
     def nodes(self, nodes: Sequence[OnnxNode], outputs: Sequence[str], scope: Scope, depth: int) -> None:
         self.count_nodes(len(nodes), depth)
