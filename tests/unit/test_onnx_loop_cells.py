@@ -167,6 +167,9 @@ WRITTEN = {
     "other activations": (
         changed(LSTM, node("HardSigmoid", "i_", "i"), node("HardSigmoid", "f_", "f"), node("HardSigmoid", "o_", "o"),
                 node("Relu", "g_", "g"), node("Softsign", "c1", "tc")), weights(4)),
+    "swish": (
+        [*LSTM[:7], node("Sigmoid", "g_", "sg"), node("Mul", "g_ sg", "g"), *LSTM[8:-2],
+         node("Sigmoid", "c1", "sc"), node("Mul", "sc c1", "tc"), LSTM[-1]], weights(4)),
     "a kernel for each gate": (
         [node("MatMul", f"x_t K{k}", f"x{k}") for k in "ifgo"] + [node("Gemm", f"h R{k} x{k}", f"{k}_") for k in "ifgo"]
         + LSTM[5:], {f"{letter}{k}": normal(size, H) for k in "ifgo" for letter, size in (("K", FEATURES), ("R", H))}),
@@ -231,6 +234,23 @@ RNNS = {
 def test_a_simple_rnn_is_its_equation(way: str) -> None:
     nodes, tensors = RNNS[way]
     agrees(looped(nodes, "h", tensors=tensors), "RNN")
+
+
+BEHIND = {
+    "a layer": [node("MatMul", "h1 V", "v"), node("Add", "v a", "y")],
+    "a softmax": [node("Gemm", "h1 U a", "u", transB=1, alpha=0.5, beta=2.0), node("Softmax", "u", "y", axis=1)],
+    "the step beside it": [node("MatMul", "x_t M", "xm"), node("Mul", "h1 xm", "hx"), node("Tanh", "hx", "y")],
+    "nothing of it": [node("Relu", "x_t", "y")],
+}
+
+
+@pytest.mark.parametrize("way", BEHIND)
+@pytest.mark.parametrize("axes", [{}, {"scan_input_directions": [1], "scan_output_axes": [1]},
+                                  {"scan_output_directions": [1]}])
+def test_what_stands_behind_the_cell(way: str, axes: dict[str, Any]) -> None:
+    tensors = {**GRU_WEIGHTS, "V": normal(H, 2), "U": normal(2, H), "a": normal(2), "M": normal(FEATURES, H)}
+    tensors["a"] = tensors["a"] if way != "a softmax" else tensors["a"][None]
+    agrees(scanned([*GRU, *BEHIND[way]], "h", tensors, ("time", "batch", FEATURES), True, **axes), "GRU")
 
 
 READS = {

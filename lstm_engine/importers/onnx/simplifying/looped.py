@@ -8,7 +8,7 @@ steps, and that the states are those of a cell (`equations`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from .expressions import Atom, Expression, NotACell
 from .lists import TensorList
 from .meanings import read
 from .recurrent import Cell
+from .replayed import steps_to
 from .scopes import Scope, Walk
 from .turns import NO_LIMIT, Number, begins, turns_while_below
 
@@ -53,7 +54,11 @@ class Turning:
 
 @dataclass(eq=False)
 class Read:
-    """What was found. after: for each output of the node what it is: "h", "c", "Y", "last", a counter or the same."""
+    """What was found.
+
+    after: for each output of the node what it is: "h", "c", "Y", "last", a counter, the same, or "behind" the cell:
+    then behind has the operators that make it, and what these read ("Y", or the name of a sequence).
+    """
 
     equations: Equations
     body: Body
@@ -62,7 +67,10 @@ class Read:
     mask: Scanned | None
     zero_masked: bool
     after: list[str | Number]
-    shapes: list[Shape] = field(default_factory=list)          # of each output, for a scan output of one turn
+    made: list[str]                         # what the body makes, by name and shape, for a scan output of one turn
+    shapes: list[Shape]
+    output: Shape                           # of the cell's output at one turn
+    behind: dict[int, tuple[list[Operator], dict[str, str]]]
 
 
 class Reader:
@@ -219,8 +227,7 @@ class Reader:
         scans = [i for i in used if i >= count or i in self.lists - kept]
         states = [i for i in used if i < count and i not in kept | self.lists
                   and self.names[i] not in self.body.numbers]
-        roots = [self._parts(i) for i in (*states, *scans)]
-        live = self._live([new for _, new, _ in roots])
+        live = self._live([root for i in (*states, *scans) for root in self._roots(i)])
         if not 1 <= len(live) <= 2:
             raise NotACell(f"{len(live)} states go into its results; cells have one or two")
         reasons: list[NotACell] = []
@@ -231,6 +238,18 @@ class Reader:
                 reasons.append(reason)
         # The states taken for each other fail at once: the other way says more.
         raise next((reason for reason in reasons if str(reason) != NO_CELL_STATE), reasons[0])
+
+    def _roots(self, i: int) -> list[Expression]:
+        """What something that the body makes is made of, as far as that is understood."""
+        found, pending, seen = list[Expression](), [self.made[i]], set[str]()
+        while pending:
+            name = pending.pop()
+            if name in self.body.known:
+                found.append(self._parts(i)[1] if name == self.made[i] else self.body.expression(name))
+            elif name in self.body.maker and name not in seen:
+                seen.add(name)
+                pending += filter(None, self.body.maker[name].inputs)
+        return found
 
     def _parts(self, i: int) -> tuple[Atom | None, Expression, Expression]:
         """Of something that the body makes: where it is new, as a truth value; what it is there, and what else."""
@@ -277,7 +296,7 @@ class Reader:
         if 1 in rows and len(rows) > 1:
             raise NotACell("its sequences and states have different rows")
         after: list[str | Number] = [""] * len(self.turning.node.outputs)
-        zero = set[bool]()
+        zero, behind = set[bool](), dict[int, tuple[list[Operator], dict[str, str]]]()
         for i in used:
             if i in kept:
                 after[i] = "same"
@@ -286,13 +305,31 @@ class Reader:
             elif i < len(self.names) and self.names[i] in body.numbers:
                 after[i] = body.numbers[self.names[i]]
             else:
-                zero |= self._output(i, truth, parts[h][1])
                 after[i] = "Y" if self._of_all_turns(i) else "last"
+                try:
+                    zero |= self._output(i, truth, parts[h][1])
+                except NotACell:
+                    if truth is not None or after[i] != "Y":
+                        raise
+                    behind[i] = steps_to(body, self.made[i], lambda name: self._what(name, parts[h][1], h))
+                    after[i] = "behind"
         if len(zero) > 1:
             raise NotACell("its outputs are different things where steps are masked")
         mask = None if truth is None else body.sequences[truth.value]
         return Read(equations, body, self.before[h], "" if c is None else self.before[c], mask, True in zero, after,
-                     [() if i in kept else walk.value(name).shape for i, name in enumerate(self.made)])
+                    self.made, [() if i in kept else walk.value(name).shape for i, name in enumerate(self.made)],
+                    walk.value(self.made[h]).shape, behind)
+
+    def _what(self, name: str, new_h: Expression, h: int) -> str:
+        """"Y" for a value that is the cell's output, the name of the sequence for its step, "" for any other."""
+        expression = self.body.known.get(name)
+        if expression is None:
+            return ""
+        shape = self.walk.value(name).shape
+        if ex.is_same(expression, new_h) and shape == self.walk.value(self.made[h]).shape:
+            return "Y"
+        return next((step for step, sequence in self.body.sequences.items() if shape == sequence.shape
+                     and step in self.body.known and ex.is_same(expression, self.body.expression(step))), "")
 
     def _of_all_turns(self, i: int) -> bool:
         return i >= len(self.names) or i in self.lists

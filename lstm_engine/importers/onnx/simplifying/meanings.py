@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ....graph.activations import Activation
+from ....graph.activations import SIGMOID, Activation
 from ....graph.nodes import Operator
 from ....operators import OPERATORS, operator_attributes
 from . import expressions as ex
@@ -130,6 +130,11 @@ def _multiply(body: Body, step: Operator) -> Expression:
         return ex.scaled(inner, factor)
     if step.op_type == "Div":
         raise NotACell(f"node {step.name!r} (Div) divides by what is computed")
+    for gate, x in (step.inputs, step.inputs[::-1]):                    # x * sigmoid(x)
+        squash = body.squashed.get(gate)
+        if squash is not None and squash[0] == SIGMOID and ex.is_same(squash[1], body.expression(x)):
+            body.squashed[step.outputs[0]] = Activation.of("silu"), squash[1]
+            return ex.atom(step.outputs[0], width)
     one, other = (body.plain(name, body.expression(name)) for name in step.inputs)
     return ex.times(one, other)
 

@@ -15,6 +15,7 @@ from .expressions import NotACell
 from .lists import TensorList
 from .looped import Read, Reader, Turning
 from .recurrent import Cell
+from .replayed import replay
 from .scopes import Scope, Walk
 from .turns import Number
 
@@ -69,9 +70,9 @@ class _Writer:
             return self._shaped(self._made("Gather", turns, place, axis=0), self.read.shapes[i], 0)
         count = len(self.turning.states)
         axis, last_first = self.turning.ways[i - count] if self.turning.ways and i >= count else (0, False)
+        turns = self._behind(i, turns) if after == "behind" else self._shaped(turns, self.read.shapes[i], 1)
         if last_first != backwards:
             turns = self._made("Slice", turns, self._axes(-1), self._axes(-2**62), self._axes(0), self._axes(-1))
-        turns = self._shaped(turns, self.read.shapes[i], 1)
         if i < count:
             return self.walk.add_list(f"{turns}/list", TensorList(stacked=turns))
         rank = len(self.read.shapes[i]) + 1
@@ -80,6 +81,17 @@ class _Writer:
         axis %= rank
         return turns if not axis else self._made("Transpose", turns, perm=(*range(1, axis + 1), 0,
                                                                            *range(axis + 1, rank)))
+
+    def _behind(self, i: int, turns: str) -> str:
+        """What operators behind the cell make of its outputs [time, rows, features], at all steps."""
+        steps, read = self.read.behind[i]
+        whole = {"Y": self._shaped(turns, self.read.output, 1)} if "Y" in read.values() else {}
+        for name in sorted(set(read.values()) - {"Y"}):
+            sequence = self.read.body.sequences[name]
+            others = [axis for axis in range(len(sequence.shape) + 1) if axis != sequence.axis]
+            whole[name] = self._made("Transpose", sequence.name, perm=(sequence.axis, *others))
+        given = {name: whole[which] for name, which in read.items()}
+        return replay(self.walk, self.turning.node.name, steps, given, self.read.made[i])
 
     def _counted(self, i: int, counter: Number) -> str:
         """A counter after the last turn: its start, and what the turns add."""
