@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx_graphs import check, graph, imported, kinds, model, node
-from test_onnx_loop_cells import COUNT, GOES_ON, READ, RNN, TOLERANCE, H, agrees, normal, weights
-
-from lstm_engine.errors import FormatError, UnsupportedError
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
+
+from onnx_graphs import check, graph, imported, kinds, model, node
+from onnx_loop_bodies import COUNT, GOES_ON, READ, RNN, TOLERANCE, H, agrees, normal, weights
+
+from lstm_engine.errors import FormatError, UnsupportedError
+
 TENSORS = {"zero": np.array(0), "last": np.array(-1), "one": np.array(1)}
 LISTED = [node("SequenceEmpty", "", "none"), node("SequenceInsert", "none x", "first"),
           node("SequenceInsert", "first y", "both"), node("SequenceConstruct", "x y", "pair")]

@@ -7,16 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
 from onnx_graphs import imported, node, runtime_outputs
-from test_onnx_loop_cells import (
+from onnx_loop_bodies import (
     COUNT,
     GRU,
     GRU_WEIGHTS,
-    GRUS,
     LSTM,
     MASK,
     MASKED,
     READ,
+    RESET_BEFORE,
+    RESET_WEIGHTS,
     RNN,
     TOLERANCE,
     H,
@@ -32,8 +37,6 @@ from test_onnx_loop_cells import (
 import lstm_engine as le
 from lstm_engine.errors import LstmEngineError, UnsupportedError
 
-onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
 ALIKE = (("Add", "Sub", "Mul", "Div", "Max", "Min"), ("Less", "LessOrEqual", "Greater", "GreaterOrEqual"),
          ("Sigmoid", "Tanh", "Relu", "Softsign", "Neg", "Identity", "HardSigmoid", "Softmax"))
 
@@ -57,7 +60,7 @@ def masked(op: str) -> Any:
 
 BASES = {
     "LSTM": lambda: looped(LSTM, tensors=weights(4)), "GRU": lambda: looped(GRU, "h", tensors=GRU_WEIGHTS),
-    "GRU, reset before": lambda: looped(GRUS["reset before"][0], "h", tensors=GRUS["reset before"][1]),
+    "GRU, reset before": lambda: looped(RESET_BEFORE, "h", tensors=RESET_WEIGHTS),
     "RNN": lambda: looped(RNN, "h", tensors=weights(1)), "a loop that counts": counted,
     "masked LSTM": lambda: masked("LSTM"), "masked GRU": lambda: masked("GRU")}
 
@@ -153,8 +156,8 @@ def test_what_is_no_gru_is_refused_with_the_reason(nodes: list, message: str) ->
         "k1": np.array(1)}}, "greatest number of turns|as many turns"),
     ({"go": [node("ReduceMax", "h1", "m", keepdims=0), node("Less", "m k2", "go")]}, "only the run knows"),
     ({"go": [node("Less", "t k1", "go")]}, "as many turns"),
-    ({"results": "c1"}, "not the cell's output"),
-    ({"results": "i"}, "not the cell's output"),
+    ({"results": "c1"}, "between the cell and a result"),
+    ({"results": "i"}, "between the cell and a result"),
     ({"results": "h"}, "not the cell's output"),
     ({"x": ("time", 1, 3), "shapes": ("batch", H)}, "different rows|change their shape"),
     ({"shapes": (1, H)}, "different rows|change their shape"),
