@@ -185,6 +185,30 @@ def test_what_stands_behind_the_cell(way: str, axes: dict[str, Any]) -> None:
     agrees(scanned([*GRU, *BEHIND[way]], "h", tensors, ("time", "batch", FEATURES), True, **axes), "GRU")
 
 
+BEFORE = {
+    "a layer": [node("MatMul", "x_t M", "xm"), node("Relu", "xm", "xa"), node("MatMul", "xa K2", "xk")],
+    "two layers without activations": [node("MatMul", "x_t M", "xm"), node("MatMul", "xm K2", "xk")],
+    "a part of one, beside the step": [
+        node("MatMul", "x_t M", "xm"), node("Tanh", "xm", "xa"), node("Slice", "xa one_ three one_", "xs"),
+        node("Concat", "xs x_t", "xx", axis=1), node("MatMul", "xx K3", "xk")],
+}
+
+
+@pytest.mark.parametrize("way", BEFORE)
+@pytest.mark.parametrize("axes", [{}, {"scan_input_directions": [1]}])
+def test_what_stands_before_the_cell(way: str, axes: dict[str, Any]) -> None:
+    tensors = {**GRU_WEIGHTS, "M": normal(FEATURES, H), "K2": normal(H, 3 * H), "K3": normal(2 + FEATURES, 3 * H),
+               "one_": np.array([1]), "three": np.array([3])}
+    agrees(scanned([*BEFORE[way], *GRU[1:]], "h", tensors, ("time", "batch", FEATURES), **axes), "GRU")
+
+
+def test_rows_of_a_table_by_the_ids_of_a_step() -> None:
+    nodes = [node("Gather", "table ids_t", "e"), node("MatMul", "e K", "xk"), *LSTM[1:]]
+    source = looped(nodes, read=[node("Gather", "x t", "ids_t")], tensors={**weights(4), "table": normal(9, FEATURES)},
+                    x=("int64", ("time", "batch")))
+    agrees(source, "LSTM", {"x": lambda time, batch: np.arange(time * batch).reshape(time, batch) % 9})
+
+
 READS = {
     "time second": ([node("Gather", "x t", "x_t", axis=1)], ("batch", "time", FEATURES), 1, {}),
     "time last": ([node("Gather", "x t", "x_t", axis=-1)], ("batch", FEATURES, "time"), 2, {}),

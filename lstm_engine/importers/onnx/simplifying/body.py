@@ -37,12 +37,17 @@ class Facts(Protocol):
 
 @dataclass(frozen=True)
 class Scanned:
-    """A value around the loop of which each turn reads one step. shape: of a step."""
+    """A value around the loop of which each turn reads one step. shape: of a step.
+
+    before: where a turn makes it of its steps alone, the operators that do; read: what these read, of `Body.sequences`.
+    """
 
     name: str
     axis: int
     backwards: bool
     shape: Shape
+    before: tuple[Operator, ...] = ()
+    read: tuple[tuple[str, str], ...] = ()
 
 
 class Body:

@@ -20,6 +20,7 @@ from ....graph.activations import LINEAR, SIGMOID, Activation
 from . import expressions as ex
 from .body import Body
 from .expressions import Atom, Block, Expression, NotACell, Product, is_one
+from .replayed import sequence_of
 
 NO_CELL_STATE = "its cell state is not f * c + i * g"
 
@@ -101,7 +102,7 @@ class _Finder:
         xs = []
         for block in self.body.expression(cell.x):
             (product, coefficient), = block.terms.items() if len(block.terms) == 1 else (((), np.zeros(())),)
-            if len(product) != 1 or not is_one(coefficient) or product[0].value not in self.body.sequences \
+            if len(product) != 1 or not is_one(coefficient) or not self._is_of_step(product[0]) \
                     or (product[0].start, product[0].stop) != (0, self._features(product[0].value)):
                 raise NotACell("the recurrent node in it reads something else than the step")
             xs.append(product[0].value)
@@ -272,13 +273,22 @@ class _Finder:
                 gate.R += self._matrix(coefficient, atom.start, atom.stop, self.h.stop)
             elif self.c is not None and atom == self.c and coefficient.ndim < 2:
                 gate.P += coefficient
-            elif atom.value in self.body.sequences and not atom.of_row:
+            elif self._is_of_step(atom):
                 size = self._features(atom.value)
                 into = gate.xs.setdefault(atom.value, np.zeros((size, self.hidden)))
                 into += self._matrix(coefficient, atom.start, atom.stop, size)
             else:
                 raise NotACell("a gate is taken of something else than the step and the state")
         return gate
+
+    def _is_of_step(self, atom: Atom) -> bool:
+        """Whether an atom comes with the step, or is made of it alone."""
+        if atom.value not in self.body.sequences and atom.value in self.body.maker:
+            try:
+                self.body.sequences[atom.value] = sequence_of(self.body, atom.value)
+            except NotACell:
+                return False
+        return atom.value in self.body.sequences and not atom.of_row
 
     def _features(self, sequence: str) -> int:
         return ex.width_of(self.body.expression(sequence))

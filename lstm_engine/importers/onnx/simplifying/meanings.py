@@ -14,7 +14,7 @@ from ....graph.activations import SIGMOID, Activation
 from ....graph.nodes import Operator
 from ....operators import OPERATORS, operator_attributes
 from . import expressions as ex
-from .body import Body, Scanned, TooMuch, row_axis
+from .body import Body, Scanned, TooMuch, features_of, row_axis
 from .expressions import Expression, NotACell, is_one
 from .recurrent import Cell
 from .shortcuts import activation_of
@@ -301,7 +301,10 @@ _CLIPPED = {(0.0, math.inf): "relu", (0.0, 6.0): "relu6", (-1.0, 1.0): "hard_tan
 
 @_means("Gather")
 def _gather(body: Body, step: Operator) -> Expression:
-    """One step of a sequence that stands around the loop."""
+    """One step of a sequence that stands around the loop, or rows of a table by ids."""
+    table = step.constants.get(0)
+    if table is not None and step.inputs[1]:
+        return ex.atom(step.outputs[0], features_of(body.facts.value(step.outputs[0])))
     index = body.number(step.inputs[1]) if len(step.inputs) == 2 and step.inputs[1] else None
     name = step.inputs[0]
     if index is None or not name or not body.is_outside(name):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ....graph.nodes import Shape
+from ....graph.nodes import Operator, Shape
 from ..model import OnnxNode
 from .body import Scanned, row_axis
 from .expressions import NotACell
@@ -86,16 +86,13 @@ class _Writer:
         """What operators behind the cell make of its outputs [time, rows, features], at all steps."""
         steps, read = self.read.behind[i]
         whole = {"Y": self._shaped(turns, self.read.output, 1)} if "Y" in read.values() else {}
-        for name in sorted(set(read.values()) - {"Y"}):
-            sequence = self.read.body.sequences[name]
-            others = [axis for axis in range(len(sequence.shape) + 1) if axis != sequence.axis]
-            whole[name] = self._made("Transpose", sequence.name, perm=(sequence.axis, *others))
-        given = {name: whole[which] for name, which in read.items()}
-        return replay(self.walk, self.turning.node.name, steps, given, self.read.made[i])
+        return self._replayed(steps, read, whole, self.read.made[i])
 
     def _counted(self, i: int, counter: Number) -> str:
         """A counter after the last turn: its start, and what the turns add."""
         sequence = self.read.body.sequences[self.read.equations.xs[0]]
+        while sequence.before:
+            sequence = self.read.body.sequences[sequence.read[0][1]]
         shape = self._made("Shape", sequence.name)
         count = self._made("Gather", shape, self.walk.add_constant(f"{shape}/axis", np.array(sequence.axis)), axis=0)
         value = self.walk.value(self.turning.states[i])
@@ -105,11 +102,23 @@ class _Writer:
 
     def _steps(self, sequence: Scanned, features: bool) -> str:
         """A sequence as [time, rows, features], or [time, rows]."""
-        name, rank = sequence.name, len(sequence.shape) + 1
-        if sequence.axis:
-            others = [axis for axis in range(rank) if axis != sequence.axis]
-            name = self._made("Transpose", name, perm=(sequence.axis, *others))
-        return self._plain(name, sequence.shape, 1, features)
+        return self._plain(self._time_first(sequence), sequence.shape, 1, features)
+
+    def _time_first(self, sequence: Scanned) -> str:
+        """A sequence as [time, ...]."""
+        if sequence.before:
+            return self._replayed(list(sequence.before), dict(sequence.read), {}, sequence.name)
+        others = [axis for axis in range(len(sequence.shape) + 1) if axis != sequence.axis]
+        perm = (sequence.axis, *others)
+        return self._made("Transpose", sequence.name, perm=perm) if sequence.axis else sequence.name
+
+    def _replayed(self, steps: list[Operator], read: dict[str, str], whole: dict[str, str], name: str) -> str:
+        """A value that operators make of others, of all steps. whole: of some that are read, what they are."""
+        for which in dict.fromkeys(read.values()):
+            if which not in whole:
+                whole[which] = self._time_first(self.read.body.sequences[which])
+        given = {value: whole[which] for value, which in read.items()}
+        return replay(self.walk, self.turning.node.name, steps, given, name)
 
     def _state(self, name: str) -> str:
         """A state as [1, rows, features]."""

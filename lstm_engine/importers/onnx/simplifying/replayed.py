@@ -14,7 +14,7 @@ import numpy as np
 from ....graph.nodes import Operator
 from ....operators import OPERATORS, operator_attributes
 from ..model import OnnxNode
-from .body import Body
+from .body import Body, Scanned
 from .expressions import NotACell
 from .scopes import Walk
 
@@ -46,6 +46,15 @@ def steps_to(body: Body, name: str, given: Callable[[str], str]) -> tuple[list[O
     return sorted(found.values(), key=lambda step: order[id(step)]), read
 
 
+def sequence_of(body: Body, name: str) -> Scanned:
+    """A value that a turn makes of its steps alone, as a sequence of its own. Raises NotACell for another."""
+    steps, read = steps_to(body, name, lambda value: value if value in body.sequences else "")
+    ways = {body.sequences[which].backwards for which in read.values()}
+    if len(ways) != 1:
+        raise NotACell(f"{name!r} is made of nothing that a step brings, or of steps in different directions")
+    return Scanned(name, 0, ways.pop(), body.facts.value(name).shape, tuple(steps), tuple(read.items()))
+
+
 def replay(walk: Walk, hint: str, steps: list[Operator], given: Mapping[str, str], name: str) -> str:
     """The value of all steps, [time, ...]. given: by what a turn is given or makes, the value of all steps."""
     made = dict(given)
@@ -59,7 +68,7 @@ def replay(walk: Walk, hint: str, steps: list[Operator], given: Mapping[str, str
         inputs = [walk.add_constant(f"{hint}/constant", step.constants[i]) if i in step.constants else made[part]
                   if part else "" for i, part in enumerate(step.inputs)]
         attributes = dict(step.attributes)
-        if "axis" in operator_attributes(step):
+        if "axis" in operator_attributes(step) and step.op_type != "Gather":
             attributes["axis"] = -1
         if step.op_type == "Gemm":
             made[step.outputs[0]] = _gemm(walk, step, inputs, add)
@@ -87,6 +96,8 @@ def _check(body: Body, step: Operator) -> None:
     alone = len(step.outputs) == 1 and all(len(value) == len(shape) for value in values) and bool(values)
     if spec.elementwise and not spec.in_order:
         fits = all(array.ndim <= len(shape) for array in step.constants.values()) and "axis" not in spec.attributes
+    elif step.op_type == "Gather":                          # rows of a table by ids
+        fits, alone = 0 in step.constants and operator_attributes(step)["axis"] in (0, -step.constants[0].ndim), True
     elif step.op_type == "MatMul":
         fits = len(shape) >= 2 and 1 in step.constants and step.constants[1].ndim == 2
     elif step.op_type == "Gemm":
