@@ -58,11 +58,20 @@ def masked(op: str) -> Any:
                   more={"mask": ("bool", ("time", "batch", 1))})
 
 
+def surrounded() -> Any:
+    """A GRU with a layer before it and one behind it, in its body."""
+    nodes = [node("MatMul", "x_t M", "xm"), node("Tanh", "xm", "xa"), node("MatMul", "xa K2", "xk"), *GRU[1:],
+             node("Gemm", "h1 V a", "v"), node("Softmax", "v", "s", axis=1), node("Mul", "s xa", "y")]
+    return looped(nodes, "h", results="y", tensors={**GRU_WEIGHTS, "M": normal(3, H), "K2": normal(H, 3 * H),
+                                                    "V": normal(H, H), "a": normal(H)})
+
+
 BASES = {
     "LSTM": lambda: looped(LSTM, tensors=weights(4)), "GRU": lambda: looped(GRU, "h", tensors=GRU_WEIGHTS),
     "GRU, reset before": lambda: looped(RESET_BEFORE, "h", tensors=RESET_WEIGHTS),
     "RNN": lambda: looped(RNN, "h", tensors=weights(1)), "a loop that counts": counted,
-    "masked LSTM": lambda: masked("LSTM"), "masked GRU": lambda: masked("GRU")}
+    "masked LSTM": lambda: masked("LSTM"), "masked GRU": lambda: masked("GRU"),
+    "layers around a GRU": surrounded}
 
 
 def mutate(source: Any, choose: random.Random) -> None:
@@ -133,7 +142,8 @@ def said(source: Any, message: str) -> None:
     (changed(LSTM, node("Softmax", "i_", "i", axis=1)), "mixes features"),
     (changed(LSTM, node("Add", "tc o", "h1")), r"not o \* H\(c\)"),
     ([*LSTM[:-1], node("Mul", "o tc", "h_"), node("Mul", "h_ half", "h1")], r"not o \* H\(c\)"),
-    ([node("Exp", "x_t", "ex"), *changed(LSTM, node("MatMul", "ex K", "xk"))], "something else than the step"),
+    ([node("Exp", "h", "eh"), *changed(LSTM, node("MatMul", "eh R", "hr"))], "something else than the step"),
+    (changed(LSTM, node("Mul", "c c", "fc")), "cell state is not"),
 ])
 def test_what_is_no_lstm_is_refused_with_the_reason(nodes: list, message: str) -> None:
     said(looped(nodes, tensors={**weights(4), "half": np.float32(0.5)}), message)

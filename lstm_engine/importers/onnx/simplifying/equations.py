@@ -50,7 +50,7 @@ def cell_of(body: Body, h: str, c: str, new_h: Expression, new_c: Expression | N
     finder = _Finder(body, h, c, dtype)
     new = ex.whole(new_h, "the state")
     made = next(iter(new.terms), ())
-    if len(made) == 1 and made[0].value in body.cells:
+    if len(new.terms) == 1 and len(made) == 1 and made[0].value in body.cells:
         return finder.step(new, new_c)
     if new_c is not None:
         return finder.lstm(new, ex.whole(new_c, "the cell state"))
@@ -117,7 +117,7 @@ class _Finder:
         self.hidden = new_c.width
         kept = [product for product in new_c.terms if c in product]
         added = [product for product in new_c.terms if c not in product]
-        if len(kept) != 1 or len(added) != 1 or len(kept[0]) != 2 or len(added[0]) != 2 \
+        if len(kept) != 1 or len(added) != 1 or len(kept[0]) != 2 or len(added[0]) != 2 or kept[0] == (c, c) \
                 or not all(map(is_one, new_c.terms.values())):
             raise NotACell(NO_CELL_STATE)
         forget, = (atom for atom in kept[0] if atom != c)
@@ -195,7 +195,7 @@ class _Finder:
             raise NotACell("its candidate has no activation")
         block = ex.whole(inner, "the candidate")
         reset = [product for product in block.terms if len(product) == 2]
-        if len(reset) != 1:
+        if len(reset) != 1 or reset[0] == (self.h, self.h):
             raise NotACell("its candidate does not have the reset gate once")
         coefficient, before = block.terms[reset[0]], self.h in reset[0]
         rest = self._affine(Block(block.width, {p: c for p, c in block.terms.items() if p != reset[0]}))
