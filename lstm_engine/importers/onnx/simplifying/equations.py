@@ -303,7 +303,8 @@ class _Finder:
         return made
 
     def _typed(self, array: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(array, self.dtype)
+        with np.errstate(over="ignore"):                    # beyond the largest float32 is infinite, as IEEE has it
+            return np.ascontiguousarray(array, self.dtype)
 
     def _made(self, op: str, gates: Sequence[_Gate], Wb: np.ndarray, Rb: np.ndarray | None,
               activations: tuple[Activation, ...], P: np.ndarray | None = None, projection: np.ndarray | None = None,

@@ -78,6 +78,8 @@ def _empty(walk: Walk, node: OnnxNode, inputs: Sequence[str]) -> TensorList:
 
 @_makes("SequenceConstruct")
 def _construct(walk: Walk, node: OnnxNode, inputs: Sequence[str]) -> TensorList:
+    if not all(inputs):
+        raise FormatError(f"{node.label}: an input is left out")
     for name in inputs:
         walk.value(name)
     return TensorList(tuple(inputs))

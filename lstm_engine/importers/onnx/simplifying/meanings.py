@@ -45,6 +45,8 @@ def read(body: Body, steps: Sequence[Operator | Cell]) -> None:
         body.maker.update((name, step) for name in step.outputs if name)
         try:
             body.note_number(step)
+            if not any(step.inputs):
+                raise NotACell(f"node {step.name!r} ({step.op_type}) reads constants alone")
             rule = _activated if activation_of(step) else _RULES.get(step.op_type) or _moved
             made = rule(body, step)
             for name, expression in zip(step.outputs, made if isinstance(made, list) else [made]):
@@ -147,6 +149,7 @@ def _not(body: Body, step: Operator) -> Expression:
 @_means("Cast")
 def _cast(body: Body, step: Operator) -> Expression:
     """A truth value as a number, 0 or 1."""
+    _must_be_computed(step)
     if body.facts.value(step.inputs[0]).dtype != "bool":
         raise NotACell(f"node {step.name!r} (Cast) changes the type of numbers")
     return body.expression(step.inputs[0])
@@ -167,6 +170,7 @@ def _where(body: Body, step: Operator) -> Expression:
 @_means("Expand", "Tile")
 def _repeat(body: Body, step: Operator) -> Expression:
     """A number of the row, repeated for its features."""
+    _must_be_computed(step)
     before, after = (body.facts.value(name).shape for name in (step.inputs[0], step.outputs[0]))
     expression = body.expression(step.inputs[0])
     if not expression[0].of_row or len(before) < 2 or len(before) != len(after) or before[:-1] != after[:-1]:
@@ -216,8 +220,14 @@ def _gemm(body: Body, step: Operator) -> Expression:
     return total
 
 
+def _must_be_computed(step: Operator) -> None:
+    if not step.inputs[0]:
+        raise NotACell(f"node {step.name!r} ({step.op_type}) works on a constant")
+
+
 def _last_axis(body: Body, step: Operator, axis: int) -> int:
     """The size of the last axis of an operator's input, along which it must work."""
+    _must_be_computed(step)
     shape = body.facts.value(step.inputs[0]).shape
     if not shape or axis % len(shape) != len(shape) - 1 or not isinstance(shape[-1], int):
         raise NotACell(f"node {step.name!r} ({step.op_type}) works along another axis than that of the features")
@@ -242,6 +252,7 @@ def _split(body: Body, step: Operator) -> list[Expression]:
 
 @_means("Slice")
 def _slice(body: Body, step: Operator) -> Expression:
+    _must_be_computed(step)
     shape = body.facts.value(step.inputs[0]).shape
     if any(step.inputs[1:]):
         raise NotACell(f"node {step.name!r} (Slice) takes a part that is computed")
