@@ -197,6 +197,19 @@ def test_two_sequences_of_rows_that_may_differ() -> None:
         le.convert(source).predict({"x": normal(4, 3, 3), "h0": normal(1, H), "c0": normal(1, H)})
 
 
+def test_no_matrix_is_made_that_is_much_larger_than_the_file() -> None:
+    """A state that is but scaled is one by a matrix, of a size that the file states freely."""
+    fades = [node("Mul", "h decay", "hd"), node("Add", "hd x_t", "h1")]
+    wide = 2**20
+    said(looped(fades, "h", tensors={"decay": np.float32(0.5)}, shapes=("batch", wide), x=("time", "batch", wide)),
+         "much larger than what the file has")
+    part = [node("Slice", "x_t zero two two_", "xs"), node("MatMul", "xs K", "xk"), node("Add", "xk h", "sum"),
+            node("Tanh", "sum", "h1")]
+    said(looped(part, "h", shapes=("batch", 2000), x=("time", "batch", wide), tensors={
+        "K": np.ones((2, 2000), np.float32), "zero": np.array([0]), "two": np.array([2]), "two_": np.array([1])}),
+        "much larger than what the file has")
+
+
 def test_a_body_is_put_together_within_bounds() -> None:
     """Equations that grow are given up, whatever the number of nodes."""
     sums = [READ, node("Add", "h x_t", "s0")]

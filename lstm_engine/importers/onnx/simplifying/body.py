@@ -12,6 +12,7 @@ from ....graph.activations import LINEAR, Activation
 from ....graph.nodes import Operator, Shape, Value
 from ....operators import OPERATORS
 from . import expressions as ex
+from .budget import Budget
 from .expressions import Atom, Expression, NotACell
 from .recurrent import Cell
 from .turns import Number
@@ -26,11 +27,11 @@ class TooMuch(NotACell):
 class Facts(Protocol):
     """What is asked of the walk through the model. Names are those of the walk."""
 
+    budget: Budget
+
     def constant(self, name: str) -> np.ndarray | None: ...
     def value(self, name: str) -> Value: ...
     def elements_of(self, name: str) -> np.ndarray | None: ...
-    def spend(self, count: int) -> bool: ...
-    def keep(self, array: np.ndarray) -> np.ndarray | None: ...
     def is_zero(self, name: str) -> bool: ...
     def makers_of(self, names: Sequence[str]) -> list[Operator]: ...
 
@@ -117,12 +118,17 @@ class Body:
 
     def spend(self, count: int) -> None:
         """Raise TooMuch unless so many bytes may still be made, or read, in putting equations together."""
-        if not self.facts.spend(count):
+        if not self.facts.budget.spend(count):
             raise TooMuch("the equations of the model's loops take too long to put together")
+
+    def room(self, count: int) -> None:
+        """Raise TooMuch for an array of so many bytes, where that is much more than there is in the file."""
+        if not self.facts.budget.room(count):
+            raise TooMuch("its weights, written as matrices, are much larger than what the file has")
 
     def keep(self, array: np.ndarray) -> np.ndarray:
         """An array that the cell holds; one where several loops have the same."""
-        kept = self.facts.keep(array)
+        kept = self.facts.budget.keep(array)
         if kept is None:
             raise TooMuch("the weights of the model's loops are too many times those in its file")
         return kept

@@ -261,7 +261,7 @@ class _Finder:
         """x W' + h R' + P * c + b, and nothing else."""
         if block.width != self.hidden:
             raise NotACell(f"gates of {block.width} and {self.hidden} features meet")
-        gate = _Gate({}, np.zeros((self.h.stop, self.hidden)), np.zeros(self.hidden), np.zeros(self.hidden))
+        gate = _Gate({}, self._zeros(self.h.stop), np.zeros(self.hidden), np.zeros(self.hidden))
         for product, coefficient in block.terms.items():
             if not product:
                 gate.b += coefficient
@@ -275,7 +275,7 @@ class _Finder:
                 gate.P += coefficient
             elif self._is_of_step(atom):
                 size = self._features(atom.value)
-                into = gate.xs.setdefault(atom.value, np.zeros((size, self.hidden)))
+                into = gate.xs.setdefault(atom.value, self._zeros(size))
                 into += self._matrix(coefficient, atom.start, atom.stop, size)
             else:
                 raise NotACell("a gate is taken of something else than the step and the state")
@@ -293,9 +293,15 @@ class _Finder:
     def _features(self, sequence: str) -> int:
         return ex.width_of(self.body.expression(sequence))
 
+    def _zeros(self, rows: int) -> np.ndarray:
+        """A matrix [rows, H], of which there is none in the file where a step or a state is but scaled, or a part of it
+        read."""
+        self.body.room(rows * self.hidden * 8)
+        return np.zeros((rows, self.hidden))
+
     def _matrix(self, coefficient: np.ndarray, start: int, stop: int, size: int) -> np.ndarray:
         """A coefficient of elements start to stop of `size`, as a matrix [size, H]."""
-        made = np.zeros((size, self.hidden))
+        made = self._zeros(size)
         if coefficient.ndim == 2:
             made[start:stop] = coefficient
         else:
@@ -317,7 +323,7 @@ class _Finder:
             raise NotACell(f"its sequences are {' and '.join(sorted(kinds))}, its state {self.dtype}")
         rows = self.h.stop + sum(map(self._features, xs))
         self.body.spend(rows * len(gates) * self.hidden * 2 * 8)        # what is made of W and R below, in float64
-        zeros = {name: np.zeros((self._features(name), self.hidden)) for name in xs}
+        zeros = {name: self._zeros(self._features(name)) for name in xs}
         W = np.concatenate([np.concatenate([gate.xs.get(name, zeros[name]) for name in xs]).T for gate in gates])
         R = np.concatenate([gate.R.T for gate in gates])
         B = np.concatenate([Wb, np.zeros_like(Wb) if Rb is None else Rb])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from ....operators import OPERATORS, operator_attributes, operator_shapes, run_o
 from ....operators.older import FORMS, modern
 from ..model import OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
 from . import lists, numbers, shortcuts
+from .budget import Budget
 from .functions import body_of
 from .inner import TAKEN_IN, take_in
 from .order import needed_nodes
@@ -29,7 +29,6 @@ from .scopes import Scope
 MOST_NODES = 20_000          # after functions are expanded and loops written out
 MOST_CALLS = 32              # functions that call functions
 MOST_MAKERS = 64             # operators on the way to how many turns a loop has
-FREE_EQUATIONS = 4 << 30     # bytes that recognising loops may read and write
 FREE_BYTES = 128 << 20       # what folding may make, beyond the size of the model's own tensors
 FREE_WORK = 1_000_000_000    # nanoseconds that folding may take, as operators tell them
 
@@ -80,8 +79,7 @@ class _Walk:
         self.count = 0
         self.bytes_left = FREE_BYTES
         self.work_left = FREE_WORK
-        self.equations_left, self.weights_left = FREE_EQUATIONS, FREE_BYTES
-        self.kept: dict[tuple[str, tuple[int, ...], bytes], np.ndarray] = {}
+        self.budget = Budget()
 
     def run(self) -> Folded:
         graph, scope = self.model.graph, Scope(outermost=True)
@@ -136,21 +134,6 @@ class _Walk:
                                    f"{', '.join(lists.RULES)}")
         return self.out.values[name]
 
-    def spend(self, count: int) -> bool:
-        """Whether the equations of loops may take so many bytes more."""
-        self.equations_left -= count
-        return self.equations_left >= 0
-
-    def keep(self, array: np.ndarray) -> np.ndarray | None:
-        """The array, or one of the same bits that is there; None where loops have made too much of the file's."""
-        key = array.dtype.name, array.shape, sha256(array.data).digest()
-        if key not in self.kept:
-            self.weights_left -= array.nbytes
-            if self.weights_left < 0:
-                return None
-            self.kept[key] = array
-        return self.kept[key]
-
     def add_list(self, hint: str, made: lists.TensorList) -> str:
         name = self.new_name(hint)
         self.lists[name] = made
@@ -199,7 +182,7 @@ class _Walk:
             scope.names[name] = name if scope.outermost else self.new_name(name)
             self.out.constants[scope.names[name]] = array
             self.bytes_left += array.nbytes
-            self.weights_left += 8 * array.nbytes
+            self.budget.owns(array.nbytes)
 
     def nodes(self, nodes: Sequence[OnnxNode], outputs: Sequence[str], scope: Scope, depth: int) -> None:
         self.count_nodes(len(nodes), depth)
