@@ -10,7 +10,9 @@ import numpy as np
 from doubling_cases import SPEC, case, written
 from torch_bytes import (
     archive,
+    call,
     checkpoint,
+    items,
     legacy,
     listed,
     mapping,
@@ -93,6 +95,39 @@ def _(folder: Path, n: int) -> Any:
         made += b"0]" + b"(h" + bytes([i]) + b"h" + bytes([i]) + b"eq" + bytes([i + 1])
     return written(folder, "m.pt", checkpoint(mapping({"fc.weight": tensor((4, 3)), "other": made}))), \
         {"spec": TORCH_SPEC}
+
+
+@case(".pt", "keys that are tuples", 2000)
+def _(folder: Path, n: int) -> Any:
+    made = mapping({"fc.weight": tensor((4, 3)), "other": b"}(" + b")N" * n + b"u"})
+    return written(folder, "m.pt", checkpoint(made)), {"spec": TORCH_SPEC}
+
+
+@case(".pt", "objects in circles", 1000)
+def _(folder: Path, n: int) -> Any:
+    """Each list holds the one before and itself."""
+    made = b"]q\x00" + b"".join(b"]q\x01h\x00ah\x01aq\x00" for _ in range(n))
+    return written(folder, "m.pt", checkpoint(mapping({"fc.weight": tensor((4, 3)), "other": items(made)}))), \
+        {"spec": TORCH_SPEC}
+
+
+@case(".pt", "calls", 1000)
+def _(folder: Path, n: int) -> Any:
+    made = listed(*[call(symbol("my.net", "Color"), number(1))] * n)
+    return written(folder, "m.pt", checkpoint(mapping({"fc.weight": tensor((4, 3)), "other": made}))), \
+        {"spec": TORCH_SPEC}
+
+
+@case(".pt", "normalised weights, with no spec", 100)
+def _(folder: Path, n: int) -> Any:
+    made = {f"fc{i}.weight_{end}": tensor((4, size), (size, 1)) for i in range(n) for end, size in (("g", 1), ("v", 3))}
+    return written(folder, "m.pt", checkpoint(mapping(made)))
+
+
+@case(".pt", "weights and their average, with no spec", 100)
+def _(folder: Path, n: int) -> Any:
+    made = {f"{prefix}rnn{i}.weight_ih": tensor((4, 3)) for i in range(n) for prefix in ("", "ema.")}
+    return written(folder, "m.pt", checkpoint(mapping(made)))
 
 
 @case(".pt (legacy)", "tensors", 200)

@@ -31,15 +31,42 @@ class Entry:
     load: Callable[[], np.ndarray]      # of `shape`; bfloat16 comes as uint16
 
 
-class Weights:
-    """The arrays of one checkpoint by name, in the file's order."""
+@dataclass(frozen=True)
+class Derived:
+    """An array that is computed from others of the file, which count as used where it is."""
 
-    def __init__(self, entries: Mapping[str, Entry]) -> None:
+    entry: Entry
+    parts: tuple[str, ...]
+
+
+class Weights:
+    """The arrays of one checkpoint by name, in the file's order.
+
+    derived: arrays that can be taken like those of the file, but need not be: names alone tell them.
+    """
+
+    def __init__(self, entries: Mapping[str, Entry], derived: Mapping[str, Derived] | None = None) -> None:
         self._entries = dict(entries)
+        self._derived = dict(derived or {})
         self._used: set[str] = set()
 
     def __contains__(self, name: str) -> bool:
-        return name in self._entries
+        return name in self._entries or name in self._derived
+
+    def with_derived(self, derived: Mapping[str, Derived]) -> Weights:
+        """These arrays, and others computed from them, which take the place of those that are called like them."""
+        return Weights(self._entries, derived)
+
+    def replaced(self, derived: Mapping[str, Derived]) -> Weights:
+        """These arrays with others in the place of those that they are computed from."""
+        parts = {part for one in derived.values() for part in one.parts}
+        left = {name: entry for name, entry in self._entries.items() if name not in parts}
+        return Weights(left | {name: one.entry for name, one in derived.items()})
+
+    def without(self, pattern: str) -> Weights:
+        """These arrays but for those whose names match a pattern."""
+        return Weights({name: entry for name, entry in self._entries.items()
+                        if not fnmatch.fnmatchcase(name, pattern)})
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -65,6 +92,8 @@ class Weights:
         """
         entry = self._entry(name)
         self._used.add(name)
+        if name in self._derived:
+            self._used.update(self._derived[name].parts)
         if entry.dtype not in FLOATS:
             raise UnsupportedError(f"tensor {name!r:.100} is {entry.dtype}; weights must be one of {', '.join(FLOATS)}")
         array = entry.load()
@@ -94,6 +123,8 @@ class Weights:
                                    "a spec can place them, or name them under \"ignore\"")
 
     def _entry(self, name: str) -> Entry:
+        if name in self._derived:
+            return self._derived[name].entry
         if name not in self._entries:
             raise FormatError(f"no tensor {name!r:.100}; there are {self.describe(self._entries)}")
         return self._entries[name]

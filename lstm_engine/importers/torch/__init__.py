@@ -35,6 +35,7 @@ from .program.export import graph_of_module
 from .state_dict.draft import propose_or_draft
 from .state_dict.propose import propose
 from .state_dict.readings import Settled
+from .state_dict.reparametrised import reparametrised
 from .ways import EXPORT
 
 name = "torch"
@@ -70,7 +71,8 @@ def read(path: ModelFile, options: ImportOptions = DEFAULT) -> Graph:
     with open_contents(path) as contents:
         if spec is None:
             spec = _spec_of(contents, options)
-        graph = graph_from_spec(spec, contents.weights, IGNORED)
+        made, _ = reparametrised(contents.weights)
+        graph = graph_from_spec(spec, contents.weights.with_derived(made), IGNORED)
     return _sourced(graph, path.name, spec if options.spec is None else {})
 
 
@@ -118,9 +120,11 @@ def _spec_of(contents: Contents, options: ImportOptions) -> dict[str, Any]:
         raise UnsupportedError(f"{contents.program}, so what it computes is not known. {EXPORT}")
     if contents.module is None:
         spec = propose(contents.weights, options.pool, None, options.activations, options.order)
-        if contents.aside:
-            spec["notes"].append("tensors without axes beside the weights take no part: "
-                                 f"{', '.join(f'{name!r:.100}' for name in contents.aside[:8])}")
+        for what, names in (("tensors without axes beside the weights", contents.aside),
+                            ("tensors in what the training was told", contents.settings)):
+            if names:
+                spec["notes"].append(f"{what} take no part: {', '.join(f'{name!r:.100}' for name in names[:8])}"
+                                     f"{f' and {len(names) - 8} more' if len(names) > 8 else ''}")
         return spec
     spec = spec_of_pickled(contents.module, contents.weights)
     if given := options.readings():

@@ -28,6 +28,7 @@ class Contents:
     module: Instance | None = None     # a whole pickled module
     program: str | None = None         # a program that is not read, in the words of a message
     aside: tuple[str, ...] = ()        # names of tensors without axes beside the weights, which are left out
+    settings: tuple[str, ...] = ()     # and of those in what a training was told, which are too
 
 
 @contextmanager
@@ -88,5 +89,5 @@ def _pickled(tree: Any, storages: Storages, scripted: bool = False) -> Contents:
     weights = Weights(storages.entries(found.tensors))
     if scripted or (found.module is not None and found.module.symbol.module.partition(".")[0] == "__torch__"):
         return Contents(weights, program="a TorchScript archive, whose code is not read")
-    program = f"it holds whole modules, such as {found.inner}" if found.inner else None
-    return Contents(weights, found.module, program, found.aside)
+    program = f"it holds {found.inner}" if found.inner else None
+    return Contents(weights, found.module, program, found.aside, found.settings)

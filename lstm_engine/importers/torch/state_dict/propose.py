@@ -14,8 +14,10 @@ from ...arrays.torch_layers import names_of_layer
 from ...reading.weights import Weights
 from ..ways import HOW
 from .assumptions import assumptions
+from .copies import copy_of
 from .layers import Layers, Stack, find_layers
 from .readings import MAX_UNORDERED, RNN_ACTIVATIONS, SHOWN, Chain, Settled, Step, readings, typed
+from .reparametrised import reparametrised
 
 LAST_STATE = ["", "state"]     # outputs of a recurrent node that is read at its last state
 _TWO_PARTS = re.compile(r"(?:^|[._])(enc|dec)", re.IGNORECASE)
@@ -30,6 +32,13 @@ def propose(weights: Weights, pool: str | None = None, nonlinearities: Mapping[s
     module is inconsistent, ArgumentError for an option that does not fit the layers.
     """
     settled = Settled.of(pool, activations, order)
+    made, said = reparametrised(weights)
+    weights = weights.replaced(made)
+    if (copy := copy_of(weights)) is not None:
+        raise UnsupportedError("every weight is there twice, as training left it and averaged, under "
+                               f"{copy.prefix!r:.100}: which are meant is not certain. To convert it, {HOW}: with "
+                               f"\"ignore\": [{copy.pattern!r:.100}] it takes the first, with nodes whose \"torch\" "
+                               f"begins with {copy.prefix!r:.100} the average")
     layers = find_layers(weights)
     if not layers.stacks:
         raise UnsupportedError(f"no recurrent layer was found among {weights.describe(weights.names)}; expected names "
@@ -44,7 +53,7 @@ def propose(weights: Weights, pool: str | None = None, nonlinearities: Mapping[s
     settled = Settled(settled.pool, {**known, **(settled.activations or {})}, settled.order)
     _check_rnn(chain, settled)
     _ask(layers, chain, settled)
-    return write_spec(weights, chain, settled) | {"notes": assumptions(chain, settled)}
+    return write_spec(weights, chain, settled) | {"notes": [*said, *assumptions(chain, settled)]}
 
 
 def _uncertain(layers: Layers, reason: str, line: str = "") -> NoReturn:
