@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from torch_bytes import (
     archive,
     call,
     checkpoint,
+    entry,
     items,
     legacy,
     listed,
     mapping,
     number,
     pickled,
+    safetensors,
     storage,
     symbol,
     tensor,
@@ -128,6 +131,20 @@ def _(folder: Path, n: int) -> Any:
 def _(folder: Path, n: int) -> Any:
     made = {f"{prefix}rnn{i}.weight_ih": tensor((4, 3)) for i in range(n) for prefix in ("", "ema.")}
     return written(folder, "m.pt", checkpoint(mapping(made)))
+
+
+@case("shards", "tensors", 200)
+def _(folder: Path, n: int) -> Any:
+    header = {f"t{i}": entry(4 * i, 4 * i + 4, (1,)) for i in range(n)}
+    written(folder, "a", safetensors(json.dumps(header).encode(), bytes(4 * n)))
+    return written(folder, "m.json", json.dumps({"weight_map": dict.fromkeys(header, "a")}).encode())
+
+
+@case("shards", "files", 30)
+def _(folder: Path, n: int) -> Any:
+    for i in range(n):
+        written(folder, f"a{i}", safetensors(json.dumps({f"t{i}": entry(0, 4, (1,))}).encode(), bytes(4)))
+    return written(folder, "m.json", json.dumps({"weight_map": {f"t{i}": f"a{i}" for i in range(n)}}).encode())
 
 
 @case(".pt (legacy)", "tensors", 200)

@@ -11,6 +11,7 @@ All but the last end in a spec that `importers.arrays.spec` turns into the graph
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +22,7 @@ from ...files import HEAD_BYTES, ModelFile, first_bytes
 from ...graph import Graph
 from ..arrays.spec import graph_from_spec
 from ..base import ImportOptions, are
+from ..folders import CONFIG, HUGGING_FACE
 from ..reading.foreign import refuse_foreign
 from ..reading.safetensors import begins_safetensors
 from ..reading.spec_file import load_spec
@@ -28,6 +30,7 @@ from ..reading.zip_archive import first_record
 from .checkpoints.checkpoint import IGNORED
 from .checkpoints.files import Contents, open_contents
 from .checkpoints.legacy import MAGIC
+from .checkpoints.shards import begins_index
 from .modules.live import examples_of, is_chain_of_ours, is_torch, spec_of_chain, weights_of
 from .modules.pickled import spec_of_pickled
 from .program import read_program
@@ -49,8 +52,8 @@ _FIRST = (b"/data.pkl", b"/data/0", b"/data/weights/weight_0", b"/data/weights/m
 
 def knows(head: bytes) -> bool:
     """Whether a file that begins so is torch's: by the legacy magic number, the first record of a zip, or as
-    safetensors begin."""
-    return MAGIC in head[:32] or first_record(head).endswith(_FIRST) or begins_safetensors(head)
+    safetensors and the indices of weights in several files begin."""
+    return MAGIC in head[:32] or first_record(head).endswith(_FIRST) or begins_safetensors(head) or begins_index(head)
 
 
 def claims_live(source: object) -> bool:
@@ -68,9 +71,12 @@ def read(path: ModelFile, options: ImportOptions = DEFAULT) -> Graph:
     if program is not None:
         return _sourced(program, path.name, {})
     spec = _given(options)
-    with open_contents(path) as contents:
+    with open_contents(path, options.limits) as contents:
         if spec is None:
             spec = _spec_of(contents, options)
+            if isinstance(path, Path) and path.name in HUGGING_FACE and os.path.lexists(path.with_name(CONFIG)):
+                spec.setdefault("notes", []).append(f"{CONFIG!r} beside the weights, which may say more of their "
+                                                    "program, is not read")
         made, _ = reparametrised(contents.weights)
         graph = graph_from_spec(spec, contents.weights.with_derived(made), IGNORED)
     return _sourced(graph, path.name, spec if options.spec is None else {})

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from ....errors import FormatError, UnsupportedError
-from ....files import ModelFile, cannot_read, open_regular, size_of
-from ...reading.safetensors import read_safetensors
-from ...reading.weights import Weights
+from ....files import HEAD_BYTES, ModelFile, cannot_read, open_regular, size_of
+from ....limits import Limits
+from ...reading.safetensors import begins_safetensors, read_safetensors
+from ...reading.weights import Entry, Weights
 from ...reading.zip_archive import Archive
 from .checkpoint import find_weights, without_wrappers
 from .exported import exported_stem, read_exported
 from .legacy import MAGIC, read_legacy
+from .shards import begins_index, read_shards
 from .storages import Storages
-from .symbols import Instance
+from .symbols import Instance, Tensor
 from .zipped import read_zip, stem_of
 
 
@@ -32,15 +35,24 @@ class Contents:
 
 
 @contextmanager
-def open_contents(path: ModelFile) -> Iterator[Contents]:
-    """What is in a `.pt`, `.pth`, `.pt2` or `.safetensors` file, readable inside the `with` block.
+def open_contents(path: ModelFile, limits: Limits = Limits()) -> Iterator[Contents]:  # noqa: B008  (frozen)
+    """What is in a `.pt`, `.pth`, `.pt2` or `.safetensors` file, or in the shards of an index, readable inside the
+    `with` block.
 
-    Errors raised by the block or by reading are prefixed with the path. Raises FileError, FormatError,
-    UnsupportedError.
+    limits: what shards may hold; the file itself is looked at where it comes from. Errors raised by the block or by
+    reading are prefixed with the path. Raises FileError, FormatError, UnsupportedError, LimitError.
     """
     try:
-        with open_regular(path) as file:
-            yield _contents(file, size_of(file), path.suffix.lower())
+        with open_regular(path) as file, ExitStack() as shards:
+            head = file.read(HEAD_BYTES)
+            file.seek(0)
+            if begins_safetensors(head) or not begins_index(head):
+                yield _contents(file, size_of(file), path.suffix.lower())
+            elif isinstance(path, Path):
+                yield Contents(Weights(without_wrappers(read_shards(path, shards, limits, _shard))))
+            else:
+                raise FormatError("the index of weights in several files, which lie beside it, and bytes lie in no "
+                                  "folder; convert its path")
     except OSError as error:
         cannot_read(path, error)
     except (FormatError, UnsupportedError) as error:
@@ -69,6 +81,28 @@ def _contents(file: BinaryIO, size: int, suffix: str) -> Contents:
     if head[:1] == b"\x80":
         raise FormatError("a plain pickle without torch's magic number; save the state_dict with torch.save")
     raise FormatError(f"neither a zip archive, a legacy torch file nor safetensors; it begins with {head[:8]!r}")
+
+
+def _shard(file: BinaryIO, size: int) -> dict[str, Entry]:
+    """The tensors of a shard: safetensors, or a pickled dict of nothing but tensors."""
+    head = file.read(HEAD_BYTES)
+    file.seek(0)
+    if begins_safetensors(head):
+        return read_safetensors(file, size)
+    if head.startswith(b"PK\x03\x04"):
+        archive = Archive(file, size)
+        stem = stem_of(archive)
+        if stem is None:
+            raise FormatError("a zip archive without <folder>/data.pkl")
+        tree, storages = read_zip(archive, stem)
+    elif MAGIC in head[:32]:
+        tree, storages = read_legacy(file, size)
+    else:
+        raise FormatError(f"neither a zip archive, a legacy torch file nor safetensors; it begins with {head[:8]!r}")
+    if not isinstance(tree, dict) or not all(isinstance(name, str) and isinstance(tensor, Tensor)
+                                             for name, tensor in tree.items()):
+        raise UnsupportedError("it holds more than tensors by name")
+    return storages.entries(tree)
 
 
 def _zip_contents(archive: Archive) -> Contents:
