@@ -12,6 +12,7 @@ import numpy as np
 from ...errors import FormatError, UnsupportedError
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
+NUMBERS = ("int64", "int32", "int16", "int8", "uint8", "bool")
 MAX_RANK = 16
 MAX_ELEMENTS = 2**58               # leaves room for byte counts in 64 bits
 
@@ -91,9 +92,7 @@ class Weights:
         Raises FormatError if it is absent, UnsupportedError if its dtype cannot be a weight.
         """
         entry = self._entry(name)
-        self._used.add(name)
-        if name in self._derived:
-            self._used.update(self._derived[name].parts)
+        self._mark(name)
         if entry.dtype not in FLOATS:
             raise UnsupportedError(f"tensor {name!r:.100} is {entry.dtype}; weights must be one of {', '.join(FLOATS)}")
         array = entry.load()
@@ -102,6 +101,19 @@ class Weights:
             wide <<= np.uint32(16)
             return wide.view(np.float32)
         return array.astype("float32" if entry.dtype == "float16" else entry.dtype, copy=False)
+
+    def take_any(self, name: str) -> np.ndarray:
+        """The same of an array that is no weight, and may hold integers or booleans."""
+        entry = self._entry(name)
+        if entry.dtype not in NUMBERS:
+            return self.take(name)
+        self._mark(name)
+        return entry.load().astype(entry.dtype, copy=False)
+
+    def _mark(self, name: str) -> None:
+        self._used.add(name)
+        if name in self._derived:
+            self._used.update(self._derived[name].parts)
 
     def describe(self, names: Iterable[str], limit: int = 12) -> str:
         """Names and shapes for a message: 'fc.weight' [1, 64], ..."""
