@@ -86,6 +86,10 @@ class Weights:
         """What the array is computed in: "float64" if it is stored so, else "float32"."""
         return "float64" if self._entry(name).dtype == "float64" else "float32"
 
+    def stored(self, name: str) -> str:
+        """The type in which the file has the array."""
+        return self._entry(name).dtype
+
     def take(self, name: str) -> np.ndarray:
         """An array in native byte order, half and bfloat16 widened to float32; it counts as used.
 
