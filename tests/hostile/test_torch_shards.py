@@ -68,6 +68,8 @@ def test_the_good_one(tmp_path):
                                             "it"),
     (PLACES | {"weight_hh_l0": "b\0"}, GOOD, "the index: 'weight_hh_l0' is said to lie in 'b\\x00', which is no file "
                                              "beside it"),
+    (PLACES | {"weight_hh_l0": "\ud800"}, GOOD, "the index: 'weight_hh_l0' is said to lie in '\\ud800', which is no "
+                                                "file beside it"),
     (PLACES | {"weight_hh_l0": "c:b"}, GOOD, "the index: 'weight_hh_l0' is said to lie in 'c:b', which is no file "
                                              "beside it"),
     (PLACES, {A: GOOD[A], B: b"GIF89a"}, "shard 'b.safetensors': neither a zip archive, a legacy torch file nor "

@@ -133,6 +133,27 @@ def _(folder: Path, n: int) -> Any:
     return written(folder, "m.pt", checkpoint(mapping(made)))
 
 
+@case("JSON weights", "numbers", 2000)
+def _(folder: Path, n: int) -> Any:
+    return written(folder, "m.json", json.dumps({"weight_ih_l0": [[1.0] * n] * 3}).encode())
+
+
+@case("JSON weights", "arrays", 200)
+def _(folder: Path, n: int) -> Any:
+    return written(folder, "m.json", json.dumps({f"fc{i}.weight": [[1.0]] for i in range(n)}).encode())
+
+
+@case("JSON weights", "empty lists", 5000)
+def _(folder: Path, n: int) -> Any:
+    return written(folder, "m.json", json.dumps({"fc.weight": [[1.0]], "more": [[]] * n}).encode())
+
+
+@case("JSON weights", "RTNeural's layers", 40)
+def _(folder: Path, n: int) -> Any:
+    layer = {"type": "dense", "activation": "", "shape": [2], "weights": [[[1.0, 2.0]] * 2, [1.0, 2.0]]}
+    return written(folder, "m.json", json.dumps({"in_shape": [2], "layers": [layer] * n}).encode())
+
+
 @case("shards", "tensors", 200)
 def _(folder: Path, n: int) -> Any:
     header = {f"t{i}": entry(4 * i, 4 * i + 4, (1,)) for i in range(n)}

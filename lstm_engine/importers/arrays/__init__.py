@@ -1,4 +1,4 @@
-"""Raw arrays in `.npz` files, which a spec turns into a graph.
+"""Raw arrays in `.npz` files, which a spec turns into a graph, and RTNeural's JSON, which is one of its own.
 
 What the spec-driven importers of other formats share is here too: `spec`, `torch_layers` and `recurrent` (PyTorch's
 layout).
@@ -9,13 +9,15 @@ from __future__ import annotations
 import dataclasses
 
 from ...errors import ArgumentError, ArgumentTypeError, FormatError, UnsupportedError
-from ...files import ModelFile, cannot_read, open_regular, size_of
+from ...files import HEAD_BYTES, ModelFile, cannot_read, first_bytes, open_regular, size_of
 from ...graph import Graph
 from ..base import ImportOptions, are
+from ..reading.json_arrays import read_json
 from ..reading.npy import npz_entries
 from ..reading.spec_file import load_spec
 from ..reading.weights import Weights
 from ..reading.zip_archive import Archive, first_record
+from .rtneural import begins_rtneural, spec_of_rtneural
 from .spec import graph_from_spec
 
 name = "arrays"
@@ -26,8 +28,8 @@ DEFAULT = ImportOptions()
 
 
 def knows(head: bytes) -> bool:
-    """Whether a file that begins so is an `.npz`: by the first record of a zip."""
-    return first_record(head).endswith(b".npy")
+    """Whether a file that begins so is an `.npz`, by the first record of a zip, or RTNeural's JSON."""
+    return first_record(head).endswith(b".npy") or begins_rtneural(head)
 
 
 def claims_live(source: object) -> bool:
@@ -36,11 +38,13 @@ def claims_live(source: object) -> bool:
 
 
 def read(path: ModelFile, options: ImportOptions = DEFAULT) -> Graph:
-    """The graph that `options.spec` describes over the arrays of the file.
+    """The graph that `options.spec` describes over the arrays of the file, or the layers of RTNeural's JSON.
 
     Raises FileError, FormatError, UnsupportedError with messages that begin with the path; ArgumentError
     without a spec, or with a pool.
     """
+    if begins_rtneural(first_bytes(path, HEAD_BYTES)):
+        return _rtneural(path, options)
     if given := options.readings():
         raise ArgumentError(f"{are(given)} for weights whose layers are found by name; a spec says it in its nodes")
     spec = None if options.spec is None else load_spec(options.spec)
@@ -56,6 +60,21 @@ def read(path: ModelFile, options: ImportOptions = DEFAULT) -> Graph:
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{path}: {error}") from error
     return dataclasses.replace(graph, metadata={"source": path.name, "producer": "arrays", **graph.metadata})
+
+
+def _rtneural(path: ModelFile, options: ImportOptions) -> Graph:
+    if options.spec is not None or options.readings():
+        raise ArgumentError(f"{path}: RTNeural's JSON says itself what it computes; a spec and readings are for "
+                            "weights alone")
+    try:
+        with open_regular(path) as file:
+            spec, weights = spec_of_rtneural(read_json(file, size_of(file)))
+            graph = graph_from_spec(spec, weights)
+    except OSError as error:
+        cannot_read(path, error)
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{path}: {error}") from error
+    return dataclasses.replace(graph, metadata={"source": path.name, "producer": "rtneural", **graph.metadata})
 
 
 def read_live(source: object, options: ImportOptions = DEFAULT) -> Graph:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from ...reading.weights import Entry, Weights
 from ...reading.zip_archive import Archive
 from .checkpoint import find_weights, without_wrappers
 from .exported import exported_stem, read_exported
+from .json_state import JsonState, begins_json_state, read_json_state
 from .legacy import MAGIC, read_legacy
 from .shards import begins_index, read_shards
 from .storages import Storages
@@ -32,6 +33,8 @@ class Contents:
     program: str | None = None         # a program that is not read, in the words of a message
     aside: tuple[str, ...] = ()        # names of tensors without axes beside the weights, which are left out
     settings: tuple[str, ...] = ()     # and of those in what a training was told, which are too
+    described: Mapping[str, Any] | None = None    # what JSON says beside the weights of the network
+    notes: tuple[str, ...] = ()        # what else is to be said of how the weights were read
 
 
 @contextmanager
@@ -46,7 +49,9 @@ def open_contents(path: ModelFile, limits: Limits = Limits()) -> Iterator[Conten
         with open_regular(path) as file, ExitStack() as shards:
             head = file.read(HEAD_BYTES)
             file.seek(0)
-            if begins_safetensors(head) or not begins_index(head):
+            if begins_json_state(head) and not begins_index(head) and not begins_safetensors(head):
+                yield _in_json(read_json_state(file, size_of(file)))
+            elif begins_safetensors(head) or not begins_index(head):
                 yield _contents(file, size_of(file), path.suffix.lower())
             elif isinstance(path, Path):
                 yield Contents(Weights(without_wrappers(read_shards(path, shards, limits, _shard))))
@@ -81,6 +86,18 @@ def _contents(file: BinaryIO, size: int, suffix: str) -> Contents:
     if head[:1] == b"\x80":
         raise FormatError("a plain pickle without torch's magic number; save the state_dict with torch.save")
     raise FormatError(f"neither a zip archive, a legacy torch file nor safetensors; it begins with {head[:8]!r}")
+
+
+def _in_json(state: JsonState) -> Contents:
+    """The contents of a state dict in JSON."""
+    notes = []
+    if state.others:
+        notes.append("what stands beside the arrays takes no part: "
+                     f"{', '.join(f'{name!r:.100}' for name in state.others[:8])}"
+                     f"{f' and {len(state.others) - 8} more' if len(state.others) > 8 else ''}")
+    if state.rounded:
+        notes.append("the decimals of the file are rounded to float32")
+    return Contents(Weights(without_wrappers(state.entries)), described=state.data, notes=tuple(notes))
 
 
 def _shard(file: BinaryIO, size: int) -> dict[str, Entry]:

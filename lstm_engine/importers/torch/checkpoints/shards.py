@@ -45,12 +45,20 @@ def shards_of(text: bytes) -> dict[str, list[str]]:
         raise FormatError("the index: \"weight_map\" must map names of tensors to names of files")
     shards: dict[str, list[str]] = {}
     for name, shard in places.items():
-        if shard in ("", ".", "..") or any(mark in shard for mark in "/\\:\0"):
+        if shard in ("", ".", "..") or any(mark in shard for mark in "/\\:\0") or not _is_utf8(shard):
             raise FormatError(f"the index: {name!r:.100} is said to lie in {shard!r:.200}, which is no file beside it")
         shards.setdefault(shard, []).append(name)
     if len(shards) > MAX_SHARDS:
         raise FormatError(f"the index: {len(shards)} shards; at most {MAX_SHARDS} are read")
     return shards
+
+
+def _is_utf8(name: str) -> bool:
+    """JSON can escape halves of a character, which are none alone."""
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def read_shards(index: Path, open_files: ExitStack, limits: Limits, read: Read) -> dict[str, Entry]:
