@@ -148,6 +148,46 @@ def test_tensors_in_what_the_training_was_told_are_named(tmp_path, net):
            "'hyper_parameters.mean'" in graph.metadata["assumptions"].split("\n")
 
 
+@pytest.mark.parametrize("wrap", [
+    lambda state: {"config": state}, lambda state: {"args": state, "epoch": 1},
+    lambda state: {"mine": state, "args": {"mean": torch.zeros(5)}},
+    lambda state: {"state_dict": state, "config": {"mean": torch.zeros(5)}, "args": {"w": torch.zeros(2)}},
+], ids=["config", "args", "mine", "known"])
+def test_settings_are_the_model_only_where_nothing_else_is(tmp_path, net, wrap):
+    torch.save(wrap(net.state_dict()), tmp_path / "a.pt")
+    check(tmp_path / "a.pt", net)
+
+
+def test_settings_beside_single_tensors_are_kept(tmp_path, net):
+    """A flat state dict with a module of such a name: nothing drops out of sight."""
+    torch.save(net.state_dict() | {"args": {"w": torch.zeros(2)}}, tmp_path / "a.pt")
+    with pytest.raises(UnsupportedError, match="'args.w'"):
+        importer.read(tmp_path / "a.pt")
+
+
+def test_losses_and_metrics_among_the_weights_are_named(tmp_path, net):
+    state = {f"model.{name}": value for name, value in net.state_dict().items()}
+    more = {"criterion.weight": torch.ones(2), "losses.0.x": torch.tensor(0.5), "loss_fn.pos_weight": torch.ones(2),
+            "train_acc.correct": torch.tensor(5), "val_metrics.a[0].total": torch.tensor(3)}
+    torch.save({"state_dict": state | more}, tmp_path / "a.ckpt")
+    with pytest.raises(UnsupportedError, match=r"1 tensor\(s\) belong to no .* layer: 'losses.0.x'"):
+        importer.read(tmp_path / "a.ckpt")
+    del more["losses.0.x"]
+    torch.save({"state_dict": state | more}, tmp_path / "a.ckpt")
+    graph = check(tmp_path / "a.ckpt", net)
+    assert "weights of a loss and counts of metrics take no part: 'criterion.weight', 'loss_fn.pos_weight', " \
+           "'train_acc.correct', 'val_metrics.a[0].total'" in graph.metadata["assumptions"].split("\n")
+
+
+@pytest.mark.parametrize("more", [{"loss.weight": torch.ones(4), "loss.bias": torch.ones(4)},
+                                  {"loss_head.weight": torch.ones(4)}, {"scale.value": torch.tensor(2.0)},
+                                  {"loss.weight": torch.ones(2, 2, 2)}], ids=lambda value: next(iter(value)))
+def test_what_could_be_a_layer_is_not_taken_for_a_loss(tmp_path, net, more):
+    torch.save(net.state_dict() | more, tmp_path / "a.pt")
+    with pytest.raises(UnsupportedError, match="belong to no recurrent, embedding or linear layer"):
+        importer.read(tmp_path / "a.pt")
+
+
 class Maker:
     """What calling the class makes of its arguments is not in the file."""
 

@@ -133,6 +133,13 @@ def _(folder: Path, n: int) -> Any:
     return written(folder, "m.pt", checkpoint(mapping(made)))
 
 
+@case(".pt", "counts of metrics, with no spec", 100)
+def _(folder: Path, n: int) -> Any:
+    made = {"weight_ih_l0": tensor((3, 2), (2, 1)), "weight_hh_l0": tensor((3, 1), (1, 1)),
+            **{f"acc.[{i}]*": tensor((), ()) for i in range(n)}}
+    return written(folder, "m.pt", checkpoint(mapping(made)))
+
+
 @case("JSON weights", "numbers", 2000)
 def _(folder: Path, n: int) -> Any:
     return written(folder, "m.json", json.dumps({"weight_ih_l0": [[1.0] * n] * 3}).encode())

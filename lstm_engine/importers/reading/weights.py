@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import glob
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -127,8 +128,14 @@ class Weights:
 
     def unused(self, ignore: Iterable[str] = ()) -> list[str]:
         """Names never taken and matched by none of the patterns `ignore` (shell style: "decoder.*")."""
-        patterns = list(ignore)
-        return [name for name in self._entries if name not in self._used
+        exact, patterns = set(), []
+        for pattern in ignore:
+            name = pattern.replace("[*]", "*").replace("[?]", "?").replace("[[]", "[")
+            if glob.escape(name) == pattern:           # it matches this name alone: as many of them as there are names
+                exact.add(name)
+            else:
+                patterns.append(pattern)
+        return [name for name in self._entries if name not in self._used and name not in exact
                 and not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
 
     def check_all_used(self, ignore: Iterable[str] = ()) -> None:

@@ -101,7 +101,7 @@ def _find_model(root: Any, path: str, walk: _Walk, depth: int) -> tuple[Any, dic
     """The part of a checkpoint that is the model, and the tensors beside it by their full names.
 
     A dict is taken to hold the model in one of its entries if exactly one entry is called as in MODEL_KEYS, or
-    if exactly one entry has tensors at all; otherwise it is itself the model.
+    if exactly one entry but for SETTINGS has tensors at all; otherwise it is itself the model.
     """
     if not isinstance(root, dict) or depth > MAX_DEPTH:
         return root, {}
@@ -111,14 +111,13 @@ def _find_model(root: Any, path: str, walk: _Walk, depth: int) -> tuple[Any, dic
     single = {f"{path}{key}": value for key, value in root.items()
               if isinstance(value, Tensor) and value.shape and not _is_no_weight(key)}
     known = [key for key in boxes if key in MODEL_KEYS]
-    told = [key for key in boxes if key in SETTINGS]
-    if len(known) != 1 and len(boxes) - len(told) == 1:
-        known = [key for key in boxes if key not in told]
-    if len(known) != 1 and (single or len(boxes) != 1):
+    others = [key for key in boxes if key not in SETTINGS] or boxes
+    if len(known) != 1 and (single or len(others) != 1):
         return root, {}
-    boxes = [key for key in boxes if key not in told or key in known]
-    walk.settings += [f"{path}{key}.{name}" for key in told if key not in known for name in inside[key]]
-    chosen = (known or boxes)[0]
+    chosen = known[0] if len(known) == 1 else others[0]
+    told = [key for key in boxes if key in SETTINGS and key != chosen]
+    boxes = [key for key in boxes if key not in told]
+    walk.settings += [f"{path}{key}.{name}" for key in told for name in inside[key]]
     walk.aside += [f"{path}{key}" for key, value in root.items()
                    if isinstance(value, Tensor) and not value.shape and not _is_no_weight(key)]
     for key in boxes:

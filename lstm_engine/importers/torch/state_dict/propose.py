@@ -18,6 +18,7 @@ from .copies import copy_of
 from .layers import Layers, Stack, find_layers
 from .readings import MAX_UNORDERED, RNN_ACTIVATIONS, SHOWN, Chain, Settled, Step, readings, typed
 from .reparametrised import reparametrised
+from .trainings import of_training, patterns
 
 LAST_STATE = ["", "state"]     # outputs of a recurrent node that is read at its last state
 _TWO_PARTS = re.compile(r"(?:^|[._])(enc|dec)", re.IGNORECASE)
@@ -43,6 +44,9 @@ def propose(weights: Weights, pool: str | None = None, nonlinearities: Mapping[s
     if not layers.stacks:
         raise UnsupportedError(f"no recurrent layer was found among {weights.describe(weights.names)}; expected names "
                                "such as 'lstm.weight_ih_l0' or 'cell.weight_ih'")
+    aside = of_training(weights, layers.rest)
+    left = set(layers.rest).difference(aside)
+    layers.rest = [name for name in layers.rest if name in left]
     if layers.rest:
         raise UnsupportedError(f"{len(layers.rest)} tensor(s) belong to no recurrent, embedding or linear layer: "
                                f"{weights.describe(layers.rest)}. To convert it, {HOW}")
@@ -53,7 +57,12 @@ def propose(weights: Weights, pool: str | None = None, nonlinearities: Mapping[s
     settled = Settled(settled.pool, {**known, **(settled.activations or {})}, settled.order)
     _check_rnn(chain, settled)
     _ask(layers, chain, settled)
-    return write_spec(weights, chain, settled) | {"notes": [*said, *assumptions(chain, settled)]}
+    if aside:
+        said.append("weights of a loss and counts of metrics take no part: "
+                    f"{', '.join(f'{name!r:.100}' for name in aside[:8])}"
+                    f"{f' and {len(aside) - 8} more' if len(aside) > 8 else ''}")
+    return write_spec(weights, chain, settled) | ({"ignore": patterns(aside)} if aside else {}) | {
+        "notes": [*said, *assumptions(chain, settled)]}
 
 
 def _uncertain(layers: Layers, reason: str, line: str = "") -> NoReturn:
