@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import ArgumentError, FormatError, LstmEngineError, UnsupportedError
 from ..files import HEAD_BYTES, first_bytes, open_regular, size_of
-from .arrays.rtneural import begins_rtneural
+from .arrays import says_itself
 from .folders import file_of
 from .reading.weights import Weights
 from .registry import importer_of
@@ -27,7 +27,7 @@ def propose_spec(source: Path) -> dict[str, Any]:
         from .torch import propose_spec
 
         return propose_spec(path)
-    if importer.name == "arrays" and not begins_rtneural(head):
+    if importer.name == "arrays" and says_itself(head) is None:
         from .reading.npy import npz_entries
         from .reading.zip_archive import Archive
 

@@ -140,6 +140,28 @@ def test_what_stands_beside_and_what_is_rounded_is_said(tmp_path):
     assert "the decimals of the file are rounded to float32" in said
 
 
+@pytest.mark.parametrize("features, layers", [(1, 1), (2, 3)])
+def test_neural_amp_modelers_lstm(tmp_path, features, layers):
+    """Written as its exporter writes it; the states of the file are where a sequence begins."""
+    lstm, head = nn.LSTM(features, 4, layers, batch_first=True), nn.Linear(4, 1)
+    h, c = torch.randn(2, layers, 1, 4)
+    numbers = []
+    for layer in range(layers):
+        w, r, b, d = (getattr(lstm, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+        for part in (torch.cat([w, r], 1), b + d, h[layer], c[layer]):
+            numbers += part.flatten().tolist()
+    numbers += head.weight.flatten().tolist() + head.bias.tolist()
+    (tmp_path / "amp.nam").write_text(json.dumps({
+        "version": "0.5.4", "metadata": {"loudness": -18.0}, "architecture": "LSTM", "sample_rate": 48000,
+        "config": {"input_size": features, "hidden_size": 4, "num_layers": layers}, "weights": numbers}))
+    x = torch.randn(3, 7, features, dtype=torch.float64)
+    states = tuple(state.double().expand(layers, 3, 4).contiguous() for state in (h, c))
+    expected = head.double()(lstm.double()(x, states)[0]).detach().numpy()
+    # The two biases were added in float32.
+    assert np.abs(ours(import_graph(tmp_path / "amp.nam"), x) - expected).max() <= 1e-6
+    assert np.abs(le.convert(tmp_path / "amp.nam").predict(x.numpy()) - expected).max() <= 1e-5
+
+
 @pytest.mark.parametrize("name, said", [
     ("lstm", {}), ("lstm_1d", {}), ("gru", {}), ("gru_1d", {}), ("lstm_torch", {"order": ["lstm", "lstm2", "dense"]}),
     ("gru_torch", {"order": ["gru", "gru2", "dense"]})])

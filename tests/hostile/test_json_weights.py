@@ -15,6 +15,10 @@ from lstm_engine.importers.reading import json_arrays
 GRU = {"weight_ih_l0": [[1.0, 2.0]] * 3, "weight_hh_l0": [[0.5]] * 3}
 
 
+NAM = {"version": "0.5.4", "architecture": "LSTM", "sample_rate": 48000,
+       "config": {"input_size": 1, "hidden_size": 2, "num_layers": 1}, "weights": [0.5] * 39}
+
+
 def refused(tmp_path, content, kind=FormatError):
     data = content if isinstance(content, bytes) else json.dumps(content).encode()
     path = write(tmp_path, data, "a.json")
@@ -64,6 +68,14 @@ BEGIN = b'{"weight_ih_l0": [[1.0, 2.0]], '
      "layers[0] ('activation'): gives 2 features, and reads 1"),
     ({"in_shape": [], "layers": [{}]}, '"in_shape" must be a list of up to three sizes, the last the features, got []'),
     ({"in_shape": [1], "layers": []}, '"layers" must be a list of 1 to 256 layers'),
+    (NAM | {"weights": [0.5] * 38}, '"weights": 1 layer(s) of 2 units over 1 input(s) need 39 numbers, got [38]'),
+    (NAM | {"weights": [[0.5] * 39]}, '"weights": 1 layer(s) of 2 units over 1 input(s) need 39 numbers, got [1, 39]'),
+    (NAM | {"weights": 5}, '"weights": 1 layer(s) of 2 units over 1 input(s) need 39 numbers, got []'),
+    (NAM | {"weights": ["a"]}, "'weights': must hold numbers, got 'a'"),
+    (NAM | {"config": NAM["config"] | {"num_layers": 65}},
+     '"config": num_layers must be a number from 1 to 64, got 65'),
+    (NAM | {"config": NAM["config"] | {"hidden_size": True}},
+     '"config": hidden_size must be a number from 1 to 65536, got True'),
     ({"in_shape": [1], "layers": [5]}, "layers[0] must be an object, got a int"),
     ({"in_shape": [1], "layers": [{"type": "dense", "shape": [2**40]}]},
      "layers[0] ('dense'): \"shape\" must be a list of up to three sizes, the last the features, got [1099511627776]"),
@@ -73,8 +85,11 @@ def test_exact_errors(tmp_path, content, message):
 
 
 @pytest.mark.parametrize("content, message", [
-    ({"version": "0.5", "architecture": "LSTM", "config": {}, "weights": [1.0]},
-     "a model of Neural Amp Modeler ('LSTM'): one list of numbers, among them states that it starts from"),
+    (NAM | {"architecture": "WaveNet"}, "a model of Neural Amp Modeler of the architecture 'WaveNet'; read is 'LSTM'."),
+    (NAM | {"config": {}}, '"config" must say input_size, hidden_size, num_layers and nothing else, got {}'),
+    (NAM | {"config": NAM["config"] | {"out_channels": 2}},
+     '"config" must say input_size, hidden_size, num_layers and'),
+    (NAM | {"head": 1}, "Neural Amp Modeler's JSON says 'head', which is not known; known: version, architecture"),
     ({"state_dict": {}}, "the file holds no arrays; expected lists of numbers under the names of a state dict"),
     ({"in_shape": [1], "layers": [{"type": "conv1d"}]}, "layers[0] ('conv1d'): is not read; read are dense, time-"),
     ({"in_shape": [1], "layers": [{"type": "dense", "activation": "prelu"}]},

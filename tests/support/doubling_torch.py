@@ -155,6 +155,13 @@ def _(folder: Path, n: int) -> Any:
     return written(folder, "m.json", json.dumps({"fc.weight": [[1.0]], "more": [[]] * n}).encode())
 
 
+@case("JSON weights", "layers of Neural Amp Modeler", 20)
+def _(folder: Path, n: int) -> Any:
+    return written(folder, "m.nam", json.dumps({
+        "version": "0.5", "architecture": "LSTM", "config": {"input_size": 1, "hidden_size": 1, "num_layers": n},
+        "weights": [0.5] * (14 * n + 2)}).encode())
+
+
 @case("JSON weights", "RTNeural's layers", 40)
 def _(folder: Path, n: int) -> Any:
     layer = {"type": "dense", "activation": "", "shape": [2], "weights": [[[1.0, 2.0]] * 2, [1.0, 2.0]]}

@@ -278,6 +278,7 @@ def json_weights() -> Files:
          "weights": [grid(1, 6), grid(2, 6), grid(2, 6)]},
         {"type": "dense", "activation": "", "shape": [None, None, 1], "weights": [grid(2, 1), [0.5]]}]}).encode()
     yield "index.json", json.dumps(shards.index(**shards.PLACES)).encode()
+    yield "amp.json", json.dumps(j.NAM).encode()
     yield "bad-many.json", b'{"a.weight": [1, ' + b"[], " * 3000 + b"[]]}"
 
 

@@ -17,7 +17,8 @@ SHARDS = {"a.safetensors": ("weight_ih_l0", (3, 2)), "b.safetensors": ("weight_h
 WORDS = tuple(word.encode() for word in (
     "weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "lin.weight", "rec.weight_ih_l0", "state_dict", "model_data",
     "SimpleRNN", "skip", "hidden_size", "unit_type", "in_shape", "layers", "type", "dense", "lstm", "gru", "activation",
-    "weights", "shape", "weight_map", "metadata", "a.safetensors", "b.safetensors", "../a", "1e999", "NaN"))
+    "weights", "shape", "architecture", "config", "version", "input_size", "num_layers", "weight_map", "metadata",
+    "a.safetensors", "b.safetensors", "../a", "1e999", "NaN"))
 
 
 def _shard(name: str, shape: tuple[int, ...]) -> bytes:

@@ -20,7 +20,6 @@ _STATE, _DATA = "state_dict", "model_data"
 # A name as PyTorch's modules have, and behind it a list of numbers, or of such lists.
 _WEIGHT = re.compile(rb'"(?:[^"\\]{0,200}\.)?(?:weight|bias)(?:_[ih]h(?:_l[0-9]{1,4}(?:_reverse)?)?)?"\s{0,64}:'
                      rb'\s{0,64}\[[\s\[]{0,512}-?[0-9]')
-_NAM = (b'"architecture"', b'"config"', b'"version"')
 
 
 @dataclass(frozen=True)
@@ -35,23 +34,15 @@ class JsonState:
 
 
 def begins_json_state(head: bytes) -> bool:
-    """Whether a file begins as such JSON does; also as a model of Neural Amp Modeler, which is refused by name."""
+    """Whether a file begins as such JSON does."""
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    return text.startswith(b"{") and (_is_nam(head) or b'"model_data"' in head or b'"state_dict"' in head
+    return text.startswith(b"{") and (b'"model_data"' in head or b'"state_dict"' in head
                                       or _WEIGHT.search(head) is not None)
-
-
-def _is_nam(head: bytes) -> bool:
-    return all(word in head for word in _NAM)
 
 
 def read_json_state(file: BinaryIO, size: int) -> JsonState:
     """The arrays of a state dict in JSON. Raises FormatError, UnsupportedError."""
     tree = read_json(file, size)
-    if {"architecture", "config", "weights"} <= tree.keys():
-        raise UnsupportedError(f"a model of Neural Amp Modeler ({tree['architecture']!r:.50}): one list of numbers, "
-                               "among them states that it starts from. Convert the checkpoint that it was exported "
-                               "from (.ckpt), or what its network computes: torch.export.export")
     data = tree.pop(_DATA, None)
     if data is not None and not isinstance(data, dict):
         raise FormatError(f"{_DATA!r} must be an object, got a {type(data).__name__}")
