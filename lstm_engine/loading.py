@@ -128,9 +128,9 @@ def _opened(source: Any, limits: Limits, what: str) -> Any:
         path = Path(path_text(source, what))
         if not os.path.isdir(path):
             return path
-        from .importers import file_of
+        from .importers import weights_in
 
-        return file_of(path)
+        return weights_in(path)
     from . import handed
 
     if handed.is_bytes(source):
@@ -160,8 +160,10 @@ def is_own(path: ModelFile) -> bool:
         head = first_bytes(path, HEAD_BYTES)
     except FileError as error:
         if error.errno in (errno.EISDIR, errno.EACCES):        # what systems say of a folder
-            from .importers import refuse_folder
+            from .importers import refuse_folder, weights_in
 
+            if isinstance(path, Path) and weights_in(path) != path:
+                return False
             refuse_folder(path)
         raise
     if begins_so(head) or path.suffix.lower() != ".lstm":

@@ -75,7 +75,7 @@ def _spec(arguments: argparse.Namespace) -> dict[str, Any]:
     try:
         return propose_spec(arguments.model)
     except ArgumentError as error:
-        raise UsageError(f"--spec is for files of weights alone; {error}") from error
+        raise UsageError(f"--spec: {error}") from error
 
 
 def shape(value: Value) -> str:

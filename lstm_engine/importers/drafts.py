@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import ArgumentError, FormatError, LstmEngineError, UnsupportedError
 from ..files import HEAD_BYTES, first_bytes, open_regular, size_of
 from .arrays import says_itself
-from .folders import file_of
+from .folders import weights_in
 from .reading.weights import Weights
 from .registry import importer_of
 
@@ -19,8 +19,7 @@ def propose_spec(source: Path) -> dict[str, Any]:
     source: a file of torch, .npz or HDF5, or a folder as Hugging Face lays it out.
     Raises ArgumentError for a file that says itself what it computes, FileError, FormatError, UnsupportedError.
     """
-    path = file_of(source)
-    assert isinstance(path, Path)
+    path = weights_in(source)
     head = first_bytes(path, HEAD_BYTES)
     importer = importer_of(path, head)
     if importer.name == "torch":

@@ -8,6 +8,7 @@ import os
 import shlex
 from collections.abc import Callable
 from itertools import islice
+from pathlib import Path
 
 from ..errors import FileError, FormatError
 from ..files import Held, ModelFile
@@ -53,14 +54,14 @@ KINDS: tuple[tuple[str, Callable[[Names], bool], str], ...] = (
 )
 
 
-def file_of(path: ModelFile) -> ModelFile:
+def weights_in(path: Path) -> Path:
     """The file of weights in a folder as Hugging Face lays it out, or what was given, if it is no such folder.
 
     In such a folder is a config.json or an index. Taken are model.safetensors, pytorch_model.bin, or the index of
     either, the first that is there; else the only .safetensors file. Raises FormatError where one of them is there
     whole and in shards.
     """
-    if isinstance(path, Held) or not os.path.isdir(path):
+    if not os.path.isdir(path):
         return path
     has = {name for name in (*HUGGING_FACE, *_UNPACKED_KERAS) if os.path.lexists(path / name)}
     if has.issuperset(_UNPACKED_KERAS) or CONFIG not in has and not any(name.endswith(INDEX) for name in has):
@@ -79,6 +80,11 @@ def file_of(path: ModelFile) -> ModelFile:
         return path
     files = [name for name in names if name.endswith((".safetensors", f".safetensors{INDEX}"))]
     return path / files[0] if len(files) == 1 and len(names) <= MOST_NAMES else path
+
+
+def file_of(path: ModelFile) -> ModelFile:
+    """`weights_in` of what may be bytes in memory, which are in no folder."""
+    return path if isinstance(path, Held) else weights_in(path)
 
 
 def refuse_folder(path: ModelFile) -> None:

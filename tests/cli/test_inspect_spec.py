@@ -94,6 +94,23 @@ def test_what_says_itself_what_it_computes_has_no_spec(cli, tmp_path, kind):
     assert ended.code == 2 and "it says itself what it computes" in ended.err or "says itself what it" in ended.err
 
 
+def test_a_folder_is_converted_and_shown(cli, tmp_path, monkeypatch):
+    header = {"weight_ih_l0": torch_bytes.entry(0, 24, (3, 2)), "weight_hh_l0": torch_bytes.entry(24, 36, (3, 1))}
+    folder = tmp_path / "v1.0"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(torch_bytes.safetensors(json.dumps(header).encode(), bytes(36)))
+    assert cli("convert", folder).code == 0 and (tmp_path / "v1.0.lstm").exists()
+    assert "model.safetensors" in cli("inspect", folder).out
+    (tmp_path / "v1.0.lstm").unlink()
+    monkeypatch.chdir(folder)
+    assert cli("convert", ".").code == 0 and (tmp_path / "v1.0.lstm").exists()
+    assert sorted(file.name for file in folder.iterdir()) == ["config.json", "model.safetensors"]
+    (tmp_path / "v1.0.lstm").unlink()
+    ended = cli("convert", folder, "--untrusted")
+    assert ended.code == 0, ended.err
+
+
 def test_what_is_no_model_is_named(cli, tmp_path):
     (tmp_path / "a.pt").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     ended = cli("inspect", tmp_path / "a.pt", "--spec")
