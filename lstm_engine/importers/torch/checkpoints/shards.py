@@ -72,7 +72,7 @@ def read_shards(index: Path, open_files: ExitStack, limits: Limits, read: Read) 
     total = 0
     for shard, names in shards.items():
         where = f"shard {shard!r:.200}"
-        file, size = _open(folders, shard, where, open_files)
+        file, size = _open(folders, index, shard, open_files)
         total += size
         check_held("the shards", total, limits)
         try:
@@ -91,14 +91,16 @@ def read_shards(index: Path, open_files: ExitStack, limits: Limits, read: Read) 
     return {name: entries[name] for names in shards.values() for name in names}
 
 
-def _open(folders: Folders, shard: str, where: str, open_files: ExitStack) -> tuple[BinaryIO, int]:
+def _open(folders: Folders, index: Path, shard: str, open_files: ExitStack) -> tuple[BinaryIO, int]:
+    where = f"shard {shard!r:.200}"
     try:
         descriptor = folders.open([shard])
     except LeadsElsewhere as error:
         raise FormatError(f"{where}: it leads through a link to {error}, which is neither beside the index nor where "
                           "that is a link to") from None
     except OSError as error:
-        raise FileError(error.errno, f"{where}: cannot read it beside the index: {error.strerror or error}") from error
+        raise FileError(error.errno, f"{index}: {where}: cannot read it beside the index: "
+                                     f"{error.strerror or error}") from error
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
