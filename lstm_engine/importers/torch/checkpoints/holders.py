@@ -8,6 +8,7 @@ concern to anybody behind this.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 
@@ -18,20 +19,33 @@ def holders(root: Any, inside: Callable[[Any], Iterator[tuple[Any, Any]] | None]
     inside: the items of a container by key, None for what is none.
     """
     held_by: dict[int, list[int]] = {}
+    empty: set[int] = set()                  # containers of nothing that could matter: most of those in a large file
     found: set[int] = set()
     begins: list[int] = []
-    todo = [(root, 0)]
+    if matters(root):
+        begins.append(id(root))
+    todo = [(inside(root) or iter(()), id(root))]
+    held_by[id(root)] = []
     while todo:
-        value, holder = todo.pop()
-        if matters(value):
-            begins += (id(value), holder)
-        children = inside(value)
-        if children is None:
-            continue
-        seen = id(value) in held_by
-        held_by.setdefault(id(value), []).append(holder)
-        if not seen:
-            todo += [(child, id(value)) for _, child in children]
+        children, holder = todo[-1]
+        for _, value in children:
+            if matters(value):
+                begins += (id(value), holder)
+            if id(value) in held_by:
+                held_by[id(value)].append(holder)
+                continue
+            inner = None if id(value) in empty else inside(value)
+            if inner is None:
+                continue
+            first = next(inner, None)
+            if first is None:
+                empty.add(id(value))
+                continue
+            held_by[id(value)] = [holder]
+            todo.append((chain((first,), inner), id(value)))
+            break
+        else:
+            todo.pop()
     while begins:
         one = begins.pop()
         if one not in found:
