@@ -204,10 +204,11 @@ def test_a_call_over_tensors_is_code(tmp_path, net):
         importer.read(tmp_path / "a.pt")
 
 
+@pytest.mark.parametrize("name", ["fc.bias", "rnn.bias_hh_l0"])
 @pytest.mark.parametrize("value", [[0.5, 0.5], Callback(), Phase.TRAIN, 1.5])
-def test_what_stands_in_the_place_of_a_weight_is_not_passed_over(tmp_path, net, value):
-    torch.save(net.state_dict() | {"fc.bias": value}, tmp_path / "a.pt")
-    with pytest.raises(UnsupportedError, match=r"'fc.bias' is no tensor but a"):
+def test_what_stands_in_the_place_of_a_weight_is_not_passed_over(tmp_path, net, value, name):
+    torch.save(net.state_dict() | {name: value}, tmp_path / "a.pt")
+    with pytest.raises(UnsupportedError, match=rf"'{name}' is no tensor but a"):
         importer.read(tmp_path / "a.pt")
 
 

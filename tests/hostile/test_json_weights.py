@@ -56,6 +56,8 @@ BEGIN = b'{"weight_ih_l0": [[1.0, 2.0]], '
     (BEGIN + b'"b": 1', "JSON that does not end: the file is truncated; fetch or copy it again"),
     (BEGIN + b'"b": [[]]}', "recurrent module '', layer 0: weight_hh is missing; found {'weight_ih': [1, 2]}"),
     (BEGIN + b'"b": "\xff"}', "JSON: not UTF-8 at byte 37"),
+    (GRU | {"bias_ih_l0": 0.5}, "'bias_ih_l0' must be a list of numbers"),
+    (GRU | {"fc": {"weight": [[1.0]], "bias": ["a"]}}, "'fc.bias' must be a list of numbers"),
     ({"a.weight": [1.0], "a": {"weight": [1.0]}}, "two arrays are named 'a.weight'"),
     ({"state_dict": {"a.weight": [1.0]}, "a.weight": [1.0]}, "two arrays are named 'a.weight'"),
     ({"state_dict": [], "model_data": {}}, "'state_dict' must be an object, got a list"),

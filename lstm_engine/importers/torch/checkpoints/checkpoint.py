@@ -79,13 +79,18 @@ def find_weights(root: Any) -> Found:
     return Found(tensors | beside, inner=walk.modules[0] if walk.modules else None, aside=aside, settings=settings)
 
 
+def is_weight_name(name: Any) -> bool:
+    """Whether a layer of torch.nn would call a tensor so: under such a name nothing else may stand."""
+    last = name.rpartition(".")[2] if isinstance(name, str) else ""
+    return last in ("weight", "bias") or last.startswith(("weight_ih", "weight_hh", "weight_hr", "bias_ih", "bias_hh"))
+
+
 def _check_entries(model: Any, walk: _Walk) -> None:
     """Raise UnsupportedError for a name of a weight, among weights, under which something else stands."""
     if not isinstance(model, dict) or not any(isinstance(value, Tensor) for value in model.values()):
         return
     for key, value in model.items():
-        named = isinstance(key, str) and key.rpartition(".")[2] in ("weight", "bias")
-        if named and value is not None and id(value) not in walk.bearing:
+        if is_weight_name(key) and value is not None and id(value) not in walk.bearing:
             raise UnsupportedError(f"{key!r:.100} is no tensor but a {type(value).__name__}"
                                    f"{f' of {str(value.symbol)!r:.100}' if isinstance(value, _OBJECTS) else ''}; "
                                    "expected a state dict, which holds tensors under such names")

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from ....errors import FormatError, UnsupportedError
 from ...reading.json_arrays import JsonArrays, read_json
 from ...reading.weights import Entry
+from .checkpoint import is_weight_name
 
 _STATE, _DATA = "state_dict", "model_data"
 # A name as PyTorch's modules have, and behind it a list of numbers, or of such lists.
@@ -53,6 +54,8 @@ def read_json_state(file: BinaryIO, size: int) -> JsonState:
             raise FormatError(f"{_STATE!r} must be an object, got a {type(state).__name__}")
         arrays.add(state)
     arrays.add(tree)
+    if odd := [name for name in arrays.others if is_weight_name(name)]:
+        raise FormatError(f"{odd[0]!r:.100} must be a list of numbers")
     if not arrays.entries:
         raise UnsupportedError("the file holds no arrays; expected lists of numbers under the names of a state dict")
     return JsonState(arrays.entries, data, tuple(arrays.others), arrays.rounded)
