@@ -17,6 +17,7 @@ from ..graph import Embedding, Operator, Value
 from ..importers.torch.modules.live import examples_of
 from ..importers.torch.program import fixed_sizes
 from ..importers.torch.program.export import frozen, leaves, reason, tensors
+from ..importers.torch.program.packed import rebuilt
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -77,7 +78,7 @@ def _list_of(outputs: Any) -> Any:
 def _copied(value: Any) -> Any:
     """Arguments that forward may change in place."""
     if isinstance(value, (tuple, list)):
-        return type(value)(map(_copied, value))
+        return rebuilt(value, [_copied(item) for item in value])
     if isinstance(value, dict):
         return {key: _copied(item) for key, item in value.items()}
     return value.clone() if hasattr(value, "clone") else value
@@ -111,7 +112,7 @@ def _exact(wide: Any, arguments: Any) -> list[np.ndarray] | None:
 
 def _widened(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
-        return type(value)(map(_widened, value))
+        return rebuilt(value, [_widened(item) for item in value])
     if isinstance(value, dict):
         return {key: _widened(item) for key, item in value.items()}
     return value.double() if hasattr(value, "double") and value.dtype.is_floating_point else value
@@ -187,7 +188,7 @@ def _cases(model: Model, example: tuple[Any, ...]) -> Iterator[tuple[str, tuple[
 def _filled(value: Any, chosen: Iterator[Any]) -> Any:
     """`value` with its tensors replaced in order."""
     if isinstance(value, (tuple, list)):
-        return type(value)(_filled(item, chosen) for item in value)
+        return rebuilt(value, [_filled(item, chosen) for item in value])
     if isinstance(value, dict):
         return {key: _filled(item, chosen) for key, item in value.items()}
     return next(chosen) if hasattr(value, "detach") else value

@@ -16,7 +16,23 @@ from ....errors import FormatError, GraphError, UnsupportedError
 from ....graph import DTYPES
 from ....graph.nodes import Value
 from ...onnx.model import OnnxModel
-from . import activations, attention, elementwise, indexing, layers, recurrent, reductions, shaping, sizes  # noqa: F401
+from . import (  # noqa: F401
+    activations,
+    attention,
+    bags,
+    elementwise,
+    functions,
+    indexing,
+    layers,
+    pooling,
+    rearranging,
+    recurrent,
+    reductions,
+    scattering,
+    sequences,
+    shaping,
+    sizes,
+)
 from .arguments import HALF, Arguments
 from .emit import Emitter, Size, Tensor
 from .guards import Guards, compared
@@ -109,7 +125,9 @@ class _Writer:
             raise UnsupportedError(f"{call.label}: this operator is not supported")
         self.e.hint = call.name or "v"
         values = {name: self._value(value) for name, value in call.arguments.items()}
-        arguments = Arguments(call.label, op, values, len(_named(call)))
+        outputs = _named(call)
+        said = self.program.metas.get(outputs[0].name) if outputs and isinstance(outputs[0], Ref) else None
+        arguments = Arguments(call.label, op, values, len(outputs), None if said is None else len(said.shape))
         try:
             result = TABLE[op].write(self.e, arguments)
         except (GraphError, OverflowError) as error:        # shapes or numbers that do not fit each other

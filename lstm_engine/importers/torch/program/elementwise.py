@@ -193,6 +193,7 @@ def as_float(e: Emitter, x: Tensor) -> Tensor:
 
 _FUNCTIONS = {"exp": "Exp", "log": "Log", "sqrt": "Sqrt", "erf": "Erf", "sin": "Sin", "cos": "Cos", "tan": "Tan",
               "asin": "Asin", "acos": "Acos", "atan": "Atan", "sinh": "Sinh", "cosh": "Cosh", "tanh": "Tanh",
+              "asinh": "Asinh", "acosh": "Acosh", "atanh": "Atanh",
               "sigmoid": "Sigmoid", "reciprocal": "Reciprocal", "special_expit": "Sigmoid", "special_erf": "Erf"}
 _WHOLE = {"abs": "Abs", "neg": "Neg", "sign": "Sign", "floor": "Floor", "ceil": "Ceil", "round": "Round",
           "relu": "Relu"}

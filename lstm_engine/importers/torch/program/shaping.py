@@ -101,15 +101,15 @@ def _transpose(e: Emitter, a: Arguments) -> Tensor:
     return e.swap(x, *(a.axis(name, x.rank) for name in names)) if x.rank else x
 
 
-@aten("t.default numpy_T.default mT.default")
+@aten("t.default numpy_T.default mT.default mH.default")
 def _t(e: Emitter, a: Arguments) -> Tensor:
     x = a.tensor("self")
-    if a.op.startswith("mT."):
+    if a.op.startswith("m"):
         return e.swap(x, x.rank - 2, x.rank - 1) if x.rank >= 2 else a.wrong("needs two axes")
     return e.transpose(x, list(range(x.rank))[::-1])
 
 
-@aten("movedim.int")
+@aten("movedim.int moveaxis.int")
 def _movedim(e: Emitter, a: Arguments) -> Tensor:
     x = a.tensor("self")
     perm = list(range(x.rank))
@@ -126,14 +126,18 @@ def _unsqueeze(e: Emitter, a: Arguments) -> Tensor:
 
 @aten("squeeze.default squeeze.dim squeeze.dims")
 def _squeeze(e: Emitter, a: Arguments) -> Tensor:
-    """Axes of size 1 go, others stay: those of open sizes do on the condition that they are not 1 in a run."""
+    """Axes of size 1 go, others stay. Those of open sizes stay on the condition that they are not 1 in a run, or go, if
+    the program says so, on the condition that they are."""
     x = a.tensor("self")
     axes = a.axes("dim", x.rank)
-    for axis in axes:
-        if isinstance(x.shape[axis], str):
-            e.require(f"axis {axis} of what {a.label} drops axes of is not 1 (name the axis, as in squeeze(-1), to be "
-                      "free of this)", compared(e, "ne", e.size(x, axis), 1))
-    return e.squeeze(x, *(axis for axis in axes if x.shape[axis] == 1))
+    gone = [axis for axis in axes if x.shape[axis] == 1]
+    unsure = [axis for axis in axes if isinstance(x.shape[axis], str)]
+    drops = bool(unsure) and a.rank == x.rank - len(gone) - len(unsure)
+    for axis in unsure:
+        text = "1" if drops else "not 1 (name the axis, as in squeeze(-1), to be free of this)"
+        e.require(f"axis {axis} of what {a.label} drops axes of is {text}",
+                  compared(e, "eq" if drops else "ne", e.size(x, axis), 1))
+    return e.squeeze(x, *sorted(gone + unsure if drops else gone))
 
 
 @aten("expand.default")
@@ -241,7 +245,7 @@ def _roll(e: Emitter, a: Arguments) -> Tensor:
     return x
 
 
-@aten("split.Tensor chunk.default split_with_sizes.default split.sizes")
+@aten("split.Tensor chunk.default split_with_sizes.default split.sizes unsafe_split.Tensor unsafe_chunk.default")
 def _split(e: Emitter, a: Arguments) -> list[Tensor]:
     x = a.tensor("self")
     axis = a.axis("dim", x.rank, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .arguments import Arguments
+from .arguments import Arguments, Opaque
 from .emit import Emitter, Length, Tensor
 from .guards import COMPARISONS, combined, compared
 from .registry import TABLE, Known, aten
@@ -10,6 +10,9 @@ from .registry import TABLE, Known, aten
 
 @aten("sym_size.int", fresh=True)
 def _sym_size(e: Emitter, a: Arguments) -> Length:
+    x = a.any("self")
+    if isinstance(x, Opaque):
+        return x.size(e, a.whole("dim"))
     x = a.tensor("self")
     return e.size(x, a.axis("dim", x.rank))
 
