@@ -141,6 +141,7 @@ def _compare(ours: Mapping[str, np.ndarray], expected: list[np.ndarray], exact: 
 
 
 def _compare_floats(name: str, got: np.ndarray, wanted: np.ndarray, best: np.ndarray, alone: bool, case: str) -> None:
+    got, wanted, best = map(np.atleast_1d, (got, wanted, best))
     odd = ~np.isfinite(wanted) | ~np.isfinite(best)
     same_odd = (np.isnan(got) & np.isnan(wanted)) | (got == wanted) | ~np.isfinite(best)
     scale = max(1.0, float(np.max(np.abs(best[~odd]), initial=0.0)))

@@ -21,6 +21,7 @@ from .own import own_operators
 from .packed import pack, pad, prepare, rebuilt, with_plain_boundary, without_parametrizations
 
 LONGEST_REASON = 300
+MOST_AXES, SEQUENCE_AXES = 64, 2        # of an input that are left open: all, or its rows and steps alone
 LEAST = 2               # rows and steps of an example: torch takes a size of 1 for a constant
 WAY_OUT = ("Change that part of forward (a condition on values becomes torch.where; a packed sequence a padded one, "
            "with `lengths` given to predict; an output of a class of your own a tuple or dict), or export it "
@@ -34,8 +35,21 @@ def graph_of_module(module: Any, example_inputs: Sequence[Any]) -> Graph:
 
     copied, arguments = frozen(module), tensors(example_inputs)
     prepare(copied)
-    archive = _exported(copied, with_plain_boundary(copied, arguments))
-    return read_bytes(archive, archive.getbuffer().nbytes)
+    arguments = with_plain_boundary(copied, arguments)
+
+    def graph(axes: int) -> Graph:
+        archive = _exported(copied, arguments, axes)
+        return read_bytes(archive, archive.getbuffer().nbytes)
+
+    try:
+        return graph(MOST_AXES)
+    except UnsupportedError as error:       # of features whose number is open, it may be
+        if all(tensor.dim() <= SEQUENCE_AXES for tensor in leaves(arguments)):
+            raise
+        try:
+            return graph(SEQUENCE_AXES)
+        except UnsupportedError:
+            raise error from None
 
 
 def frozen(module: Any) -> Any:
@@ -107,13 +121,14 @@ def leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _exported(module: Any, arguments: tuple[Any, ...]) -> io.BytesIO:
+def _exported(module: Any, arguments: tuple[Any, ...], axes: int) -> io.BytesIO:
+    """The archive of a module; the first `axes` axes of each input are open where torch can leave them so."""
     import torch
 
     shapes: Any = torch.export.ShapesCollection()          # type: ignore[no-untyped-call]
     for tensor in leaves(arguments):
         if tensor.dim():
-            shapes[tensor] = {axis: torch.export.Dim.AUTO for axis in range(tensor.dim())}
+            shapes[tensor] = dict.fromkeys(range(min(tensor.dim(), axes)), torch.export.Dim.AUTO)
     file = io.BytesIO()
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]), _quiet(), whole_layers():

@@ -7,7 +7,7 @@ from functools import partial
 
 from .arguments import Arguments
 from .elementwise import as_float, operand
-from .emit import Emitter, Tensor
+from .emit import LARGE, Emitter, Tensor
 from .promotion import Operand, promoted
 from .reductions import reduced, vector_norm
 from .registry import aten
@@ -181,3 +181,77 @@ def _rrelu(e: Emitter, a: Arguments) -> Tensor:
     if a.flag("training", False):
         a.refuse("as in training it is random; export the module after module.eval()")
     return e.op("LeakyRelu", x, alpha=(float(a.number("lower", 1 / 8)) + float(a.number("upper", 1 / 3))) / 2)
+
+
+@new("heaviside.default")
+def _heaviside(e: Emitter, a: Arguments) -> Tensor:
+    """0 below 0, 1 above, `values` at 0; a NaN is above nothing and gives 0 in torch, too."""
+    x, at = promoted(e, a.tensor("self"), a.tensor("values"))
+    if x.dtype == "bool":
+        a.refuse("of truth values is not supported")
+    zero = e.constant(0, x.dtype)
+    return e.op("Where", e.op("Equal", x, zero), at, e.cast(e.op("Less", zero, x), x.dtype))
+
+
+@new("sgn.default")
+def _sgn(e: Emitter, a: Arguments) -> Tensor:
+    x, = _in_floats(e, a, a.tensor("self"))
+    return e.op("Sign", x)
+
+
+@new("isclose.default")
+def _isclose(e: Emitter, a: Arguments) -> Tensor:
+    """|x - y| <= atol + rtol |y|, or the same."""
+    x, y = _in_floats(e, a, a.tensor("self"), a.tensor("other"))
+    if a.flag("equal_nan", False):
+        a.refuse("equal_nan is not supported")
+    allowed = e.op("Add", e.constant(a.number("atol", 1e-8), x.dtype),
+                   e.op("Mul", e.constant(a.number("rtol", 1e-5), x.dtype), e.op("Abs", y)))
+    apart = e.op("Abs", e.op("Sub", x, y))
+    near = e.op("And", e.op("LessOrEqual", apart, allowed), e.op("Not", e.op("IsInf", y)))
+    return e.op("Or", near, e.op("Equal", x, y))
+
+
+@new("float_power.Tensor_Scalar float_power.Tensor_Tensor float_power.Scalar")
+def _float_power(e: Emitter, a: Arguments) -> Tensor:
+    """In float64, whatever the operands are of."""
+    x, y = promoted(e, operand(a, "self"), operand(a, "exponent"))
+    return e.op("Pow", e.cast(x, "float64"), e.cast(y, "float64"))
+
+
+@new("special_entr.default")
+def _entropy(e: Emitter, a: Arguments) -> Tensor:
+    """-x log x; 0 at 0, -inf below."""
+    x, = _in_floats(e, a, a.tensor("self"))
+    zero = e.constant(0, x.dtype)
+    below = e.op("Where", e.op("Equal", x, zero), zero, e.op("Neg", e.op("Mul", x, e.op("Log", x))))
+    return e.op("Where", e.op("Less", x, zero), e.constant(-math.inf, x.dtype), below)
+
+
+@new("isin.Tensor_Tensor isin.Tensor_Scalar")
+def _isin(e: Emitter, a: Arguments) -> Tensor:
+    x = a.tensor("elements")
+    wanted = operand(a, "test_elements" if a.has("test_elements") else "test_element")
+    a.ignore("assume_unique")
+    x, tests = promoted(e, x, wanted)
+    same = e.op("Equal", e.unsqueeze(x, x.rank), e.reshape(tests, [-1]))
+    found = reduced(e, "ReduceMax", e.cast(same, "int32"), [x.rank], False)
+    found = e.cast(found, "bool")
+    return e.op("Not", found) if a.flag("invert", False) else found
+
+
+@new("linalg_multi_dot.default chain_matmul.default")
+def _multi_dot(e: Emitter, a: Arguments) -> Tensor:
+    first, *others = a.tensors("tensors" if a.has("tensors") else "matrices")
+    for other in others:
+        first = e.op("MatMul", first, other)
+    return first
+
+
+@new("trapezoid.dx trapz.dx")
+def _trapezoid(e: Emitter, a: Arguments) -> Tensor:
+    y, = _in_floats(e, a, a.tensor("y"))
+    axis = a.axis("dim", y.rank, -1)
+    both = e.op("Add", e.slice(y, axis, 1, LARGE), e.slice(y, axis, 0, -1))
+    half = e.constant(a.number("dx", 1) / 2, y.dtype)
+    return e.op("Mul", reduced(e, "ReduceSum", both, [axis], False), half)

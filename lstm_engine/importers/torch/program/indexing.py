@@ -30,6 +30,11 @@ def _index_select(e: Emitter, a: Arguments) -> Tensor:
     return e.op("Gather", x, a.tensor("index"), axis=a.axis("dim", x.rank))
 
 
+@new("take.default")
+def _take(e: Emitter, a: Arguments) -> Tensor:
+    return e.op("Gather", e.reshape(a.tensor("self"), [-1]), a.tensor("index"), axis=0)
+
+
 @new("gather.default")
 def _gather(e: Emitter, a: Arguments) -> Tensor:
     """torch lets the index be smaller than the data on the other axes, as ONNX does."""
@@ -48,15 +53,20 @@ def _gather(e: Emitter, a: Arguments) -> Tensor:
 
 @new("index.Tensor")
 def _index(e: Emitter, a: Arguments) -> Tensor:
-    """x[i, j, :, k]: the indices broadcast; their axes stand where the first was, or in front if they are apart."""
+    """x[i, j, :, k]: the indices broadcast; their axes stand where the first was, or in front if they are apart. By a
+    mask, x[mask]: what stands where it is true, in order."""
     x, given = a.tensor("self"), a.any("indices")
     if not isinstance(given, list) or not all(i is None or isinstance(i, Tensor) for i in given):
         a.wrong("indices must be tensors")
     places = [axis for axis, index in enumerate(given) if index is not None]
     indices = [index for index in given if index is not None]
+    if len(given) == 1 and indices and indices[0].dtype == "bool":
+        mask = indices[0]
+        if not 1 <= mask.rank <= x.rank:
+            a.wrong(f"a mask of {mask.rank} axes for {x.rank}")
+        return e.op("GatherND", x, e.transpose(e.op("NonZero", mask), (1, 0)))
     if not places or len(given) > x.rank or any(index.dtype not in ("int32", "int64") for index in indices):
-        a.refuse("indices that are truth values or bytes, whose results have sizes known only when the model runs, are "
-                 "not supported")
+        a.refuse("indices that are bytes, or truth values beside others, are not supported")
     rest = [axis for axis in range(x.rank) if axis not in places]
     at = places[0] if places == list(range(places[0], places[0] + len(places))) else 0
     if len(indices) == 1:

@@ -5,6 +5,7 @@ Source: torch.nn.functional.max_pool1d, avg_pool1d, adaptive_avg_pool1d, interpo
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from math import prod
 from typing import Any
@@ -147,4 +148,15 @@ def _upsample(e: Emitter, a: Arguments) -> Tensor:
         a.wrong(f"scale factors {scales!r:.60}")
     if any(float(np.float32(scale)) != scale for scale in scales):
         a.refuse(f"scale factors {scales} that float32 cannot hold are not supported; give size instead")
+    if options["coordinate_transformation_mode"] == "align_corners":        # torch takes the sizes alone here
+        return e.op("Resize", x, None, None, e.lengths([_times(e, e.size(x, 2 + i), s) for i, s in enumerate(scales)]),
+                    **options)
     return e.op("Resize", x, None, e.constant(scales, "float32"), **options)
+
+
+def _times(e: Emitter, size: Length, scale: float) -> Length:
+    """A size times a number, rounded down."""
+    if isinstance(size, int):
+        return math.floor(size * scale)
+    grown = e.op("Mul", e.cast(e.as_tensor(size), "float64"), e.constant([scale], "float64"))
+    return Size(e.cast(e.op("Floor", grown), "int64").name)

@@ -161,6 +161,17 @@ def _std_mean(e: Emitter, a: Arguments) -> list[Tensor]:
     return [e.op("Sqrt", variance), mean]
 
 
+@new("linalg_norm.default")
+def _linalg_norm(e: Emitter, a: Arguments) -> Tensor:
+    """Of vectors along one axis, or (ord left out) of all elements along several; norms of matrices are others."""
+    x = a.tensor("self")
+    x = as_float(e, e.cast(x, a.dtype("dtype", x.dtype)))
+    power, axes = a.any("ord", None), a.axes("dim", x.rank)
+    if power is not None and len(axes) != 1:
+        a.refuse(f"the norm {power!r:.20} of matrices is not supported")
+    return vector_norm(e, a, x, power, axes, a.flag("keepdim", False))
+
+
 @new("linalg_vector_norm.default norm.ScalarOpt_dim norm.Scalar norm.ScalarOpt_dim_dtype frobenius_norm.dim")
 def _norm(e: Emitter, a: Arguments) -> Tensor:
     x = a.tensor("self")

@@ -8,10 +8,9 @@ from __future__ import annotations
 import math
 from functools import partial
 
-from .arguments import Arguments
+from .arguments import Arguments, kind
 from .elementwise import operand
 from .emit import LARGE, Emitter, Length, Size, Tensor
-from .guards import combined
 from .indexing import index_tuples
 from .promotion import as_dtype
 from .registry import aten
@@ -152,6 +151,22 @@ def _slice_scatter(e: Emitter, a: Arguments) -> Tensor:
                      LARGE if end is None else end, a.whole("step", 1))
 
 
+def put_view(e: Emitter, a: Arguments, whole: Tensor, part: Tensor) -> Tensor | None:
+    """`whole` with `part` in place of the view of it that a call has made; None for calls of other kinds."""
+    if a.op == "select.int":
+        axis = a.axis("dim", whole.rank)
+        return put_slice(e, a, whole, e.unsqueeze(part, axis), axis, a.size("index"), None, 1)
+    if a.op == "slice.Tensor":
+        start, end = a.size("start", None), a.size("end", None)
+        return put_slice(e, a, whole, part, a.axis("dim", whole.rank, 0), 0 if start is None else start,
+                         LARGE if end is None else end, a.whole("step", 1))
+    if a.op == "transpose.int":
+        return e.swap(part, *(a.axis(name, whole.rank) for name in ("dim0", "dim1")))
+    if a.op == "unsqueeze.default":
+        return e.squeeze(part, a.axis("dim", whole.rank + 1))
+    return None
+
+
 def put_slice(e: Emitter, a: Arguments, x: Tensor, part: Tensor, axis: int, start: Length, end: Length | None,
               step: int) -> Tensor:
     """x with `part` in place of the slice [start, end) of an axis; end None: of the one element at `start`.
@@ -161,20 +176,27 @@ def put_slice(e: Emitter, a: Arguments, x: Tensor, part: Tensor, axis: int, star
     dim = x.shape[axis]
     if step != 1:
         return _put_steps(e, a, x, part, axis, start, end, step)
-    if end is None and isinstance(start, Size):
-        a.refuse("a place that is known only when the model runs is not supported")
-    if isinstance(dim, int):
-        start = min(start + dim if start < 0 else start, dim) if isinstance(start, int) else start
-        if end is not None and isinstance(end, int):
-            end = min(end + dim if end < 0 else end, dim)
-    if isinstance(start, int) and start < 0 and end is None:    # counted from an end that is open
+    if end is None:
+        if not isinstance(start, int):
+            a.refuse("a place that is known only when the model runs is not supported")
         end = LARGE if start == -1 else start + 1
-    end = combined(e, "Add", start, 1) if end is None else end
+    if isinstance(end, Size) and end.symbol == dim:
+        end = LARGE
+    if isinstance(dim, int) and isinstance(start, int) and isinstance(end, int):
+        start, end = (min(max(place + dim if place < 0 else place, 0), dim) for place in (start, end))
+    if isinstance(start, int) and isinstance(end, int) and (start < 0) == (end < 0):
+        end = max(start, end)
+    elif not (end == LARGE or start == 0):
+        a.refuse(f"a slice from {kind(start)} to {kind(end)} of an axis whose size is open is not supported")
     parts = [] if start == 0 else [e.slice(x, axis, 0, start)]
     parts.append(part)
-    if not (end == LARGE or end == dim or (isinstance(end, Size) and end.symbol == dim)):
+    if not (end == LARGE or end == dim):
         parts.append(e.slice(x, axis, end, LARGE))
-    return e.op("Concat", *parts, axis=axis, shape=x.shape) if len(parts) > 1 else part
+    made = e.op("Concat", *parts, axis=axis) if len(parts) > 1 else part
+    if any(isinstance(said, int) and isinstance(found, int) and said != found
+           for said, found in zip(x.shape, made.shape)):
+        a.wrong(f"{list(part.shape)} does not fit the slice of {list(x.shape)}")
+    return Tensor(made.name, x.shape, made.dtype, made.array)
 
 
 def _put_steps(e: Emitter, a: Arguments, x: Tensor, part: Tensor, axis: int, start: Length, end: Length | None,
