@@ -66,7 +66,7 @@ def _unfold(e: Emitter, a: Arguments) -> Tensor:
         a.wrong(f"windows of {size} over {dim}")
     count = combined(e, "Add", combined(e, "FloorDiv", combined(e, "Add", e.size(x, axis), -size), step), 1)
     first = e.op("Mul", counted(e, count), e.constant(step, "int64"))
-    places = e.op("Add", e.unsqueeze(first, 1), e.constant(np.arange(size)[None], "int64"))
+    places = e.op("Add", e.unsqueeze(first, 1), e.unsqueeze(counted(e, size), 0))
     made = e.op("Gather", x, places, axis=axis)
     order = [i for i in range(made.rank) if i != axis + 1]
     return e.transpose(made, [*order, axis + 1])
@@ -129,12 +129,14 @@ def _repeat_interleave(e: Emitter, a: Arguments) -> Tensor:
         axis = a.axis("dim", x.rank)
     if isinstance(repeats, Tensor):
         dim = x.shape[axis]
-        if repeats.array is None or not isinstance(dim, int) or repeats.array.shape not in ((dim,), (1,), ()):
-            a.refuse("repeats that are known only when the model runs are not supported")
+        if repeats.array is None or not isinstance(dim, int) or dim > MOST_PLACES \
+                or repeats.array.shape not in ((dim,), (1,), ()):
+            a.refuse("repeats that are known only when the model runs, or of a long axis, are not supported")
         counts = np.broadcast_to(repeats.array, (dim,))
         if counts.min(initial=0) < 0 or counts.sum() > MOST_PLACES:
             a.refuse(f"repeats that make more than {MOST_PLACES} elements of an axis, or fewer than none")
-        return e.op("Gather", x, e.constant(np.repeat(np.arange(dim), counts), "int64"), axis=axis)
+        places, = e.derived(("repeats", repeats.name, dim), lambda: [np.repeat(np.arange(dim), counts)])
+        return e.op("Gather", x, places, axis=axis)
     count = a.whole("repeats")
     if count < 0:
         a.wrong(f"{count} repeats")
@@ -203,10 +205,13 @@ def _diagonal(e: Emitter, a: Arguments) -> Tensor:
     if first == second or not isinstance(dims[0], int) or not isinstance(dims[1], int):
         a.refuse("of axes whose sizes are open is not supported")
     count = max(0, min(dims[0] + min(offset, 0), dims[1] - max(offset, 0)))
+    if count > MOST_PLACES:
+        a.refuse(f"of {count} elements is not supported")
     at = np.arange(count)
-    places = np.stack([at - min(offset, 0), at + max(offset, 0)], axis=1)
+    places, = e.derived(("diagonal", count, offset),
+                        lambda: [np.stack([at - min(offset, 0), at + max(offset, 0)], axis=1)])
     rest = [axis for axis in range(x.rank) if axis not in (first, second)]
-    made = e.op("GatherND", e.transpose(x, [first, second, *rest]), e.constant(places, "int64"))
+    made = e.op("GatherND", e.transpose(x, [first, second, *rest]), places)
     return e.transpose(made, [*range(1, made.rank), 0])
 
 
@@ -216,7 +221,8 @@ def _eye(e: Emitter, a: Arguments) -> Tensor:
     columns = a.whole("m", rows)
     if rows < 0 or columns < 0 or rows * columns > MOST_PLACES:
         a.refuse(f"of {rows} by {columns} is not supported")
-    return e.constant(np.eye(rows, columns), a.dtype("dtype", "float32"))
+    dtype = a.dtype("dtype", "float32")
+    return e.derived(("eye", rows, columns, dtype), lambda: [np.eye(rows, columns, dtype=dtype)])[0]
 
 
 @new("linspace.default")
@@ -226,12 +232,16 @@ def _linspace(e: Emitter, a: Arguments) -> Tensor:
     dtype = a.dtype("dtype", "float32")
     if not 0 <= steps <= MOST_PLACES or not dtype.startswith("float"):
         a.refuse(f"{steps} steps of {dtype} are not supported")
+    return e.derived(("linspace", start, end, steps, dtype), lambda: [_spaced(start, end, steps, dtype)])[0]
+
+
+def _spaced(start: float, end: float, steps: int, dtype: str) -> np.ndarray:
     kind = np.dtype(dtype).type
     at = np.arange(steps)
     step = kind((end - start) / (steps - 1)) if steps > 1 else kind(0)
-    made = np.where(at < steps // 2 + (steps == 1), kind(start) + step * at.astype(dtype),
-                    kind(end) - step * (steps - 1 - at).astype(dtype))
-    return e.constant(made, dtype)
+    made: np.ndarray = np.where(at < steps // 2 + (steps == 1), kind(start) + step * at.astype(dtype),
+                                kind(end) - step * (steps - 1 - at).astype(dtype))
+    return np.asarray(made, dtype)
 
 
 @new("bucketize.Tensor bucketize.Scalar searchsorted.Tensor searchsorted.Scalar")

@@ -8,11 +8,14 @@ from __future__ import annotations
 import math
 from functools import partial
 
+import numpy as np
+
 from .arguments import Arguments, kind
 from .elementwise import operand
 from .emit import LARGE, Emitter, Length, Size, Tensor
 from .indexing import index_tuples
 from .promotion import as_dtype
+from .rearranging import MOST_PLACES
 from .registry import aten
 
 new = partial(aten, fresh=True)
@@ -205,7 +208,10 @@ def _put_steps(e: Emitter, a: Arguments, x: Tensor, part: Tensor, axis: int, sta
     dim = x.shape[axis]
     if not isinstance(dim, int) or not isinstance(start, int) or not isinstance(end, int) or step < 1:
         a.refuse("steps over an axis whose size is open are not supported")
-    numbers = e.constant(list(range(*slice(start, end, step).indices(dim))), "int64")
+    places = range(*slice(start, end, step).indices(dim))
+    if len(places) > MOST_PLACES:
+        a.refuse(f"of {len(places)} steps is not supported")
+    numbers, = e.derived(("steps", places), lambda: [np.array(places, np.int64)])
     order = [axis, *(i for i in range(x.rank) if i != axis)]
     made = e.op("ScatterND", e.transpose(x, order), e.unsqueeze(numbers, 1), e.transpose(part, order))
     return e.transpose(made, [order.index(i) for i in range(x.rank)])
