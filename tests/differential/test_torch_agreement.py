@@ -163,7 +163,7 @@ def test_what_sizes_or_writes_make_is_torchs_own(module, given):
 
 @pytest.mark.parametrize("lengths, reason", [
     ([0, 2, 3, 4], "the lengths of packed sequences are 1 or more"),
-    ([1, 8, 2, 3], "row 1 is 8; expected 0 to 7|at most the number of steps"),
+    ([1, 8, 2, 3], "row 0 is 8; expected 0 to 7, the steps of its input"),
 ])
 def test_lengths_that_torch_refuses_to_pack_are_refused(lengths, reason):
     made = le.convert(Own(packed, rnn=nn.LSTM(4, 3, batch_first=True)),

@@ -1,8 +1,10 @@
 """Programs of torch.export: what a `.pt2` archive computes, read as data, becomes a graph.
 
     schema      model.json -> a checked `Program`
-    convert     a `Program` -> nodes in ONNX's vocabulary; operators by family: elementwise, activations, shaping,
-                indexing, reductions, layers, attention, recurrent, sizes
+    convert     a `Program` -> nodes in ONNX's vocabulary; operators by family: elementwise, functions, activations,
+                shaping, rearranging, indexing, scattering, reductions, layers, pooling, bags, attention, recurrent,
+                sequences (packed ones), sizes; refusals: why some have no meaning here
+    export      live modules, traced: packed makes them ready, own are the operators that torch does not look into
     then        the path of ONNX files: `importers.onnx`
 """
 

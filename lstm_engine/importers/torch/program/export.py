@@ -23,10 +23,10 @@ from .packed import pack, pad, prepare, rebuilt, with_plain_boundary, without_pa
 LONGEST_REASON = 300
 MOST_AXES, SEQUENCE_AXES = 64, 2        # of an input that are left open: all, or its rows and steps alone
 LEAST = 2               # rows and steps of an example: torch takes a size of 1 for a constant
-WAY_OUT = ("Change that part of forward (a condition on values becomes torch.where; a packed sequence a padded one, "
-           "with `lengths` given to predict; an output of a class of your own a tuple or dict), or export it "
-           "yourself: torch.export.save(torch.export.export(module.eval(), example_inputs), \"model.pt2\"), and "
-           "convert that file")
+WAY_OUT = ("Change that part of forward (a condition on values becomes torch.where; a packed sequence is padded to "
+           "total_length=x.size(1), or is a padded one, with `lengths` given to predict; an output of a class of your "
+           "own a tuple or dict), or export it yourself: torch.export.save(torch.export.export(module.eval(), "
+           "example_inputs), \"model.pt2\"), and convert that file")
 
 
 def graph_of_module(module: Any, example_inputs: Sequence[Any]) -> Graph:

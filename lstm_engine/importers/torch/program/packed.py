@@ -83,6 +83,8 @@ def _packed_forward(layer: Any, forward: Callable[..., Any]) -> Callable[..., An
         else:
             hx = layer.permute_hidden(hx, order)
             states = list(hx) if name == "lstm" else [hx]
+            for state in states:
+                same_size(state.shape[1], getattr(sizes, ROWS))
         made = packed_operators()[name](data, sizes, states, list(weights), layer.bias, layer.num_layers,
                                         float(layer.dropout), layer.training, layer.bidirectional)
         hidden = tuple(made[1:]) if name == "lstm" else made[1]
@@ -93,13 +95,21 @@ def _packed_forward(layer: Any, forward: Callable[..., Any]) -> Callable[..., An
 ROWS = "_lstm_engine_rows"      # on the batch sizes of a packed sequence: the number of its rows, which torch can trace
 
 
+def same_size(size: Any, wanted: Any) -> None:
+    """Have torch find, by a branch on it, that two sizes are one: its own kernels take it for granted."""
+    if size != wanted:
+        raise ValueError(f"a packed sequence of {wanted} rows with lengths or states of {size}")
+
+
 def pack(input: Any, lengths: Any, batch_first: Any) -> Any:
     """torch._pack_padded_sequence as an operator of ours."""
     import torch
 
+    rows, steps = input.shape[0 if batch_first else 1], input.shape[1 if batch_first else 0]
+    same_size(lengths.shape[0], rows)
     data, sizes = packed_operators()["pack"](input, lengths, bool(batch_first))
-    setattr(sizes, ROWS, input.shape[0 if batch_first else 1])
-    torch._check(sizes.shape[0] <= input.shape[1 if batch_first else 0])       # type: ignore[no-untyped-call]
+    setattr(sizes, ROWS, rows)
+    torch._check(sizes.shape[0] <= steps)       # type: ignore[no-untyped-call]
     return data, sizes
 
 

@@ -61,6 +61,8 @@ def _scatter(e: Emitter, a: Arguments) -> Tensor:
             a.wrong(f"a source {source.dtype} of {source.rank} axes for {x.dtype} of {x.rank}")
         source = _cut_to(e, a, source, index)
     if not a.flag("include_self", True):
+        if how == "none":
+            a.wrong("include_self without reduce")
         if not x.is_float and how in ("max", "min"):
             a.refuse("include_self=False of whole numbers is not supported")
         blank = e.expand(e.constant(_NEUTRAL[how], x.dtype), _sizes(e, index))
