@@ -49,7 +49,8 @@ own_options = ("example_inputs",)
 
 DEFAULT = ImportOptions()
 # What torch has written first: torch.save, its older versions, torch.jit.save and torch.export.save.
-_FIRST = (b"/data.pkl", b"/data/0", b"/data/weights/weight_0", b"/data/weights/model_weights_config.json")
+_FIRST = (b"/data.pkl", b"/data/0", b"/data/weights/weight_0", b"/data/weights/model_weights_config.json",
+          b"serialized_exported_program.json")
 
 
 def knows(head: bytes) -> bool:
