@@ -15,7 +15,7 @@ from .entry import entry, out_of_memory
 from .graph import Graph, Value
 from .layers import Layer, chain
 from .limits import Limits, checked_limits
-from .operators import validate
+from .operators import Checked, checked
 from .operators.inference import with_entries
 from .operators.precision import cast, settled
 from .pages import give_up
@@ -57,7 +57,7 @@ class Model:
     """
 
     @entry
-    def __init__(self, layers: Sequence[Layer] | Graph, *, gemm: Gemm = "packed", dtype: Dtype | None = None,
+    def __init__(self, layers: Sequence[Layer] | Graph | Checked, *, gemm: Gemm = "packed", dtype: Dtype | None = None,
                  limits: Limits | None = None) -> None:
         limits = checked_limits(limits)
         gemm = choice(gemm, "gemm", GEMMS)
@@ -66,11 +66,14 @@ class Model:
             from . import blas
 
             blas.provider()
-        graph = checked_graph(validate(layers) if isinstance(layers, Graph) else chain(layers), limits)
-        if dtype is None and not isinstance(layers, Graph):
-            dtype = compute_dtype(graph)             # arrays declare no more than what they are themselves
-        graph = with_entries(settled(graph if dtype is None else cast(graph, dtype)))
-        plan = lower(graph, isa=runtime.isa(), gemm=gemm, threads=runtime.num_threads(), limits=limits)
+        whole = layers if isinstance(layers, Checked) else \
+            checked(layers if isinstance(layers, Graph) else chain(layers))
+        given = checked_graph(whole.graph, limits)
+        if dtype is None and not isinstance(layers, (Graph, Checked)):
+            dtype = compute_dtype(given, whole.values)       # arrays declare no more than what they are themselves
+        graph = with_entries(settled(given if dtype is None else cast(given, dtype)))
+        plan = lower(graph, isa=runtime.isa(), gemm=gemm, threads=runtime.num_threads(), limits=limits,
+                     values=whole.values if graph is given else None)
         if runtime.checking_wanted():
             from .checking import guarded
 
@@ -249,11 +252,11 @@ class Model:
 
 def _rebuild(graph: Graph, gemm: Gemm, limits: Limits | None = None) -> Model:
     # The skeleton belongs to the pickle of this one model: nobody else has its arrays.
-    return Model(handed_over(restore(graph)), gemm=gemm, limits=limits)
+    return Model(handed_over(checked(restore(graph))), gemm=gemm, limits=limits)
 
 
-def handed_over(graph: Graph) -> Graph:
+def handed_over(whole: Checked) -> Checked:
     """A graph that nobody but the model made of it will read: its arrays may go while they are packed."""
     if not runtime.checking_wanted():               # else every run is compared with the graph
-        give_up(array for node in graph.nodes for array in node.tensors().values())
-    return graph
+        give_up(array for node in whole.graph.nodes for array in node.tensors().values())
+    return whole

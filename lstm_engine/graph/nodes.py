@@ -21,6 +21,12 @@ Dim = int | str            # a known size, or a symbol: "batch", "time", "time_2
 Shape = tuple[Dim, ...]
 DTYPES = ("float32", "float64", "int32", "int64", "uint8", "bool", "float16", "int8", "int16", "uint16", "uint32",
           "uint64")
+_NAMES = {np.dtype(name): name for name in DTYPES}
+
+
+def dtype_name(dtype: np.dtype) -> str:
+    """dtype.name, which NumPy makes anew each time it is asked."""
+    return _NAMES.get(dtype) or dtype.name
 
 
 def tensor() -> Any:
@@ -53,8 +59,14 @@ class Node:
 
     def tensors(self) -> dict[str, Array]:
         """The weight arrays by field name, those left out excluded."""
-        named = ((f.name, getattr(self, f.name)) for f in fields(self) if f.metadata.get("tensor"))
-        return {name: array for name, array in named if array is not None}
+        kind = type(self)
+        names = _TENSOR_FIELDS.get(kind)
+        if names is None:
+            names = _TENSOR_FIELDS[kind] = tuple(f.name for f in fields(self) if f.metadata.get("tensor"))
+        return {name: array for name in names if (array := getattr(self, name)) is not None}
+
+
+_TENSOR_FIELDS: dict[type[Node], tuple[str, ...]] = {}          # by kind, for each is asked for its weights many times
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -9,7 +9,8 @@ asked (`families.py`): a model of layers alone has no operators, and needs none 
 from .inference import infer_shapes
 from .run import compile_operator, compile_step, operator_kernel, run_operator
 from .spec import OPERATORS, OperatorSpec, operator_attributes, operator_shapes, supported_operators
-from .validate import validate
+from .validate import Checked, checked, validate
 
-__all__ = ["OPERATORS", "OperatorSpec", "compile_operator", "compile_step", "infer_shapes", "operator_attributes",
-           "operator_kernel", "operator_shapes", "run_operator", "supported_operators", "validate"]
+__all__ = ["OPERATORS", "Checked", "OperatorSpec", "checked", "compile_operator", "compile_step", "infer_shapes",
+           "operator_attributes", "operator_kernel", "operator_shapes", "run_operator", "supported_operators",
+           "validate"]

@@ -40,6 +40,9 @@ class Declared(MutableMapping[str, _T]):
     def __getitem__(self, name: str) -> _T:
         return self._all()[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._all()
+
     def __setitem__(self, name: str, what: _T) -> None:
         self._all()[name] = what
 

@@ -104,24 +104,21 @@ class Plan:
         return found
 
 
-def compute_dtype(graph: Graph) -> Dtype:
-    """What the layers of a graph compute in: float64 if any of them does, else float32."""
-    return _compute_dtype(graph, infer_shapes(graph))
-
-
-def _compute_dtype(graph: Graph, values: dict[str, Value]) -> Dtype:
+def compute_dtype(graph: Graph, values: dict[str, Value]) -> Dtype:
+    """What the layers of a graph compute in: float64 if any of them does, else float32. values: with their shapes."""
     wide = any(values[name].dtype == "float64" for node in graph.nodes if not isinstance(node, Operator)
                for name in node.outputs if name)
     return "float64" if wide else "float32"
 
 
-def lower(graph: Graph, *, isa: str, gemm: Gemm = "packed", threads: int = 1, limits: Limits | None = None) -> Plan:
+def lower(graph: Graph, *, isa: str, gemm: Gemm = "packed", threads: int = 1, limits: Limits | None = None,
+          values: dict[str, Value] | None = None) -> Plan:
     """Split the graph into steps and pack the weights of the C segments for one instruction set, on `threads`.
 
-    The plan holds no array of the graph that it can do without. limits: of its calls.
-    Raises UnsupportedError for a node that neither the core nor NumPy runs, by name.
+    The plan holds no array of the graph that it can do without. limits: of its calls. values: of the graph, where their
+    shapes are inferred already. Raises UnsupportedError for a node that neither the core nor NumPy runs, by name.
     """
-    values = infer_shapes(graph)
+    values = infer_shapes(graph) if values is None else values
     axes = Axes.of(graph, values)
     parts = partition(graph, values)
     sharing, bounds = Sharing(graph), Bounds.of(graph, limits or Limits())
@@ -132,7 +129,7 @@ def lower(graph: Graph, *, isa: str, gemm: Gemm = "packed", threads: int = 1, li
         if isinstance(step, Segment):
             bounds.limit_direct_calls(step)
     inputs = tuple(values[value.name] for value in graph.inputs)
-    plan = Plan(skeletons.skeleton(), inputs, graph.outputs, values, tuple(steps), _compute_dtype(graph, values), isa,
+    plan = Plan(skeletons.skeleton(), inputs, graph.outputs, values, tuple(steps), compute_dtype(graph, values), isa,
                 gemm, axes, bounds, _drops(steps, graph.outputs), tuple(part.guard for part in parts))
     if plan.direct is not None:
         sizes = [values[plan.direct.ports[0].value].shape[0], *(axis.time for axis in plan.direct.axes)]

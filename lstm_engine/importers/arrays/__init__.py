@@ -12,11 +12,7 @@ from ...errors import ArgumentError, ArgumentTypeError, FormatError, Unsupported
 from ...files import ModelFile, cannot_read, open_regular, size_of
 from ...graph import Graph
 from ..base import ImportOptions, are
-from ..reading.npy import npz_entries
-from ..reading.spec_file import load_spec
-from ..reading.weights import Weights
 from ..reading.zip_archive import Archive, first_record
-from .spec import graph_from_spec
 
 name = "arrays"
 suffixes = (".npz",)
@@ -41,6 +37,11 @@ def read(path: ModelFile, options: ImportOptions = DEFAULT) -> Graph:
     Raises FileError, FormatError, UnsupportedError with messages that begin with the path; ArgumentError
     without a spec, or with a pool.
     """
+    from ..reading.npy import npz_entries
+    from ..reading.spec_file import load_spec
+    from ..reading.weights import Weights
+    from .spec import graph_from_spec
+
     if given := options.readings():
         raise ArgumentError(f"{are(given)} for weights whose layers are found by name; a spec says it in its nodes")
     spec = None if options.spec is None else load_spec(options.spec)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ....errors import ArgumentError, FormatError, UnsupportedError
 from ....graph.names import Names
-from ....graph.nodes import Dim, Operator, Shape, Value
+from ....graph.nodes import Dim, Operator, Shape, Value, dtype_name
 from ....operators import OPERATORS, operator_attributes, operator_shapes, run_operator, supported_operators
 from ....operators.older import FORMS, modern
 from ....operators.shape_rules import same_size
@@ -121,7 +121,7 @@ class _Walk:
         """The value, made from the array for a constant."""
         if name in self.out.constants:
             array = self.out.constants[name]
-            return Value(name, array.shape, array.dtype.name)
+            return Value(name, array.shape, dtype_name(array.dtype))
         return self.out.values[name]
 
     def same_as(self, name: str) -> str:
@@ -188,11 +188,15 @@ class _Walk:
 
     def _plain(self, node: OnnxNode, scope: Scope) -> None:
         """Give the node's names their meaning, bring it to today's form, and take its parts one by one."""
+        given = node
         named = tuple(scope.find(name) or "" for name in node.inputs)
         # Names of the outermost graph are kept, for they name outputs and messages; inner ones may be anything.
         made = tuple(name if scope.outermost or not name else self.new_name(name) for name in node.outputs)
-        for part in modern(replace(node, inputs=named, outputs=made), self):
-            part = replace(part, inputs=tuple(self.aliases.get(name, name) for name in part.inputs))
+        if (named, made) != (node.inputs, node.outputs):
+            node = replace(node, inputs=named, outputs=made)
+        for part in modern(node, self):
+            if any(name in self.aliases for name in part.inputs):
+                part = replace(part, inputs=tuple(self.aliases.get(name, name) for name in part.inputs))
             if part.domain or not _is_known(part.op):
                 raise UnsupportedError(f"{part.label}: this operator is not supported; supported: LSTM, GRU, RNN, "
                                        f"{supported_operators()}")
@@ -203,10 +207,10 @@ class _Walk:
             else:
                 self.operator(part)
         results = [self.aliases.get(name, name) for name in made]
-        for name, result in zip(node.outputs, results):
+        for name, result in zip(given.outputs, results):
             if result and result not in self.out.values and result not in self.out.constants:
-                raise FormatError(f"{node.label}: it does not make output {name!r}")
-        self.bind(node, results, scope)
+                raise FormatError(f"{given.label}: it does not make output {name!r}")
+        self.bind(given, results, scope)
 
     def _cell(self, node: OnnxNode) -> None:
         cell = read_cell(node, self.constant)
@@ -308,12 +312,10 @@ class _Walk:
     def _fresh(self, value: Value, sources: Sequence[Value | None]) -> Value:
         """`value` with new symbols for sizes that are new: a name made up twice must not make two sizes one."""
         old = {dim for source in sources if source is not None for dim in source.shape}
-        dims: list[Dim] = []
-        for dim in value.shape:
-            if isinstance(dim, str) and dim not in old:
-                dim = self.symbols.unused(dim)
-            dims.append(dim)
-        return replace(value, shape=tuple(dims))
+        if not any(isinstance(dim, str) and dim not in old for dim in value.shape):
+            return value
+        return replace(value, shape=tuple(self.symbols.unused(dim) if isinstance(dim, str) and dim not in old else dim
+                                          for dim in value.shape))
 
 
 def widened(array: np.ndarray) -> np.ndarray:

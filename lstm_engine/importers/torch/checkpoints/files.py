@@ -12,9 +12,10 @@ from ....files import ModelFile, cannot_read, open_regular, size_of
 from ...reading.safetensors import read_safetensors
 from ...reading.weights import Weights
 from ...reading.zip_archive import Archive
+from .begins import MAGIC
 from .checkpoint import find_weights, without_wrappers
 from .exported import exported_stem, read_exported
-from .legacy import MAGIC, read_legacy
+from .legacy import read_legacy
 from .storages import Storages
 from .symbols import Instance
 from .zipped import read_zip, stem_of

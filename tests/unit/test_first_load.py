@@ -1,0 +1,83 @@
+"""What opening a model takes: the parts that a fresh process loads for it, and how often its graph is gone through."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lstm_engine as le
+from lstm_engine.importers.onnx.reading import proto
+from lstm_engine.importers.reading import sandbox
+from lstm_engine.operators import inference
+
+onnx = pytest.importorskip("onnx")
+
+# As `sandbox` starts a child: no site, no environment, no package of ours executed.
+PARSES = """
+import importlib, json, sys, types
+request = json.loads(sys.argv[1])
+sys.path[:] = request["sys_path"]
+for name, folders in request["packages"]:
+    package = types.ModuleType(name)
+    package.__path__ = folders
+    sys.modules[name] = package
+parser = importlib.import_module(request["module"])
+parser.make_ready()
+with open(request["file"], "rb") as file:
+    result, arrays = parser.parse(file)
+content = {name: array.content().hex() for name, array in arrays.items()}
+print(json.dumps([sorted(sys.modules), content]))
+"""
+
+
+def ones() -> np.ndarray:
+    return np.ones(3, np.float32)
+
+
+def chain_of_operators(path: Path, count: int) -> Path:
+    """An ONNX file of so many operators."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [helper.make_node("Abs", [f"v{i}"], [f"v{i + 1}"]) if i % 2 else
+             helper.make_node("Add", [f"v{i}", "one"], [f"v{i + 1}"]) for i in range(count)]
+    graph = helper.make_graph(nodes, "chain", [helper.make_tensor_value_info("v0", TensorProto.FLOAT, ["b", 3])],
+                              [helper.make_tensor_value_info(f"v{count}", TensorProto.FLOAT, ["b", 3])],
+                              [numpy_helper.from_array(ones(), "one")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return path
+
+
+def test_the_parser_of_onnx_files_loads_no_more_than_messages(tmp_path):
+    """NumPy and the whole of onnx take a child longer to load than most files to parse."""
+    module = proto.__name__
+    request = {"sys_path": [entry for entry in sys.path if entry], "packages": sandbox._ancestors(module),
+               "module": module, "file": str(chain_of_operators(tmp_path / "m.onnx", 4))}
+    ended = subprocess.run([sys.executable, "-I", "-S", "-c", PARSES, json.dumps(request)], capture_output=True,
+                           text=True, check=True)
+    modules, content = json.loads(ended.stdout)
+    assert content == {"t0": ones().tobytes().hex()}
+    assert not {"numpy", "onnx", "onnx.helper", "dataclasses"} & set(modules)
+    assert {name for name in modules if name.startswith("lstm_engine.")} == {
+        "lstm_engine.data_types", "lstm_engine.errors", "lstm_engine.importers", "lstm_engine.importers.onnx",
+        "lstm_engine.importers.onnx.reading", module, "lstm_engine.importers.reading",
+        "lstm_engine.importers.reading.answer", "lstm_engine.importers.reading.protobuf"}
+
+
+@pytest.mark.parametrize("kind", ["onnx", "lstm"])
+def test_the_shapes_of_a_graph_are_inferred_once(kind, tmp_path, monkeypatch):
+    source = chain_of_operators(tmp_path / "m.onnx", 8)
+    model = le.load(source)                     # all parts are there from here on
+    if kind == "lstm":
+        source = tmp_path / "m.lstm"
+        model.save(source)
+        le.load(source)
+    walks = []
+    infer = inference._infer
+    monkeypatch.setattr(inference, "_infer", lambda graph: walks.append(len(graph.nodes)) or infer(graph))
+    assert len(le.load(source).graph.nodes) == 8
+    assert walks == [8]
