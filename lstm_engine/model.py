@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 import numpy as np
@@ -13,16 +14,15 @@ from . import runtime
 from .arguments import choice, flag, path_text
 from .entry import entry, out_of_memory
 from .graph import Graph, Value
-from .layers import Layer, chain
 from .limits import Limits, checked_limits
-from .operators import Checked, checked
+from .operators.check import Checked, checked
 from .operators.inference import with_entries
 from .operators.precision import cast, settled
 from .pages import give_up
 from .plan import Plan, compute_dtype, lower
 from .plan.bounds import checked_graph
 from .plan.weights import held_bytes, restore
-from .running import DirectCalls, Predictor, Runner, Stream
+from .running.direct import DirectCalls
 from .types import (
     Array,
     Arrays,
@@ -41,6 +41,9 @@ from .types import (
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # typing's own from Python 3.11 on
+
+    from .layers import Layer
+    from .running import Predictor, Runner, Stream
 
 GEMMS: tuple[Gemm, ...] = get_args(Gemm)
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
@@ -66,25 +69,36 @@ class Model:
             from . import blas
 
             blas.provider()
-        whole = layers if isinstance(layers, Checked) else \
-            checked(layers if isinstance(layers, Graph) else chain(layers))
+        whole = layers if isinstance(layers, Checked) else checked(_graph_of(layers))
         given = checked_graph(whole.graph, limits)
         if dtype is None and not isinstance(layers, (Graph, Checked)):
             dtype = compute_dtype(given, whole.values)       # arrays declare no more than what they are themselves
         graph = with_entries(settled(given if dtype is None else cast(given, dtype)))
         plan = lower(graph, isa=runtime.isa(), gemm=gemm, threads=runtime.num_threads(), limits=limits,
                      values=whole.values if graph is given else None)
+        self._plan: Plan = plan
         if runtime.checking_wanted():
             from .checking import guarded
 
             self._runner = guarded(plan, graph)
-        else:
-            self._runner = Runner(plan)
-        self._plan: Plan = self._runner.plan
-        self._predictor = Predictor(self._runner)
+            self._plan = self._runner.plan
         self._direct = DirectCalls.of(self._plan)
         self._only = None if self._direct is None else self._direct.only      # asked for at every call
         self._whole: Callable[[], Graph | None] = lambda: None          # the graph, while someone holds it
+
+    # The long way of a run (architecture.md). A model that is one segment may never go it, nor load what it takes.
+
+    @cached_property
+    def _runner(self) -> Runner:
+        from .running import Runner
+
+        return Runner(self._plan)
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        from .running import Predictor
+
+        return Predictor(self._runner)
 
     # ---- what it is -------------------------------------------------------------------------------------------
 
@@ -172,6 +186,8 @@ class Model:
         states: for a model whose states are explicit inputs and outputs, {input name: output name}.
         Raises UnsupportedError, with the reason, for a model that cannot run step by step.
         """
+        from .running import Stream
+
         return Stream(self._runner, batch, states, threads)
 
     # ---- running ----------------------------------------------------------------------------------------------
@@ -248,6 +264,14 @@ class Model:
                                flag(return_state, "return_state"), nan)
 
     __call__ = predict
+
+
+def _graph_of(layers: Sequence[Layer] | Graph) -> Graph:
+    if isinstance(layers, Graph):
+        return layers
+    from .layers import chain
+
+    return chain(layers)
 
 
 def _rebuild(graph: Graph, gemm: Gemm, limits: Limits | None = None) -> Model:

@@ -10,7 +10,8 @@ import dataclasses
 import math
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from functools import cache
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def encode(graph: Graph) -> tuple[dict[str, Any], dict[str, np.ndarray | Rows]]:
 
     def encode_node(node: Node) -> dict[str, Any]:
         record: dict[str, Any] = {"op": node.op}
-        for name, field in _FIELDS[node.op].items():
+        for name, field in _record(node.op).fields.items():
             value = getattr(node, name)
             if field.sort == TENSOR:
                 record[name] = None if value is None else name_of(node, name, value)
@@ -102,10 +103,10 @@ def _decode_node(where: str, record: Any, tensors: Tensors) -> Node:
     where = f"{where} ({record.get('name')!r:.100}, {op!r:.100})"
     if not isinstance(op, str) or op not in NODE_TYPES:
         raise UnsupportedError(f"{where}: op is not known; known: {', '.join(NODE_TYPES)}")
-    fields = _FIELDS[op]
-    _check_keys(where, record, *_KEYS[op])
+    kind = _record(op)
+    _check_keys(where, record, kind.required, kind.optional)
     values: dict[str, Any] = {}
-    for name, field in fields.items():
+    for name, field in kind.fields.items():
         if name not in record:
             continue
         place = f"{where}: {name}"
@@ -224,27 +225,30 @@ def _wrong(where: str, expected: str, got: Any) -> NoReturn:
     raise FormatError(f"{where}: expected {expected}, got {type(got).__name__} {got!r:.100}")
 
 
-@dataclasses.dataclass(frozen=True)
-class _Field:
+class _Field(NamedTuple):
     """A field of a kind of node: how it is written, which its declared type says."""
 
     sort: str
     hint: Any
     optional: bool              # None may stand for it
-    required: bool              # it has no default
 
 
-def _fields(kind: type[Node]) -> dict[str, _Field]:
-    hints, found = typing.get_type_hints(kind), {}
+class _Record(NamedTuple):
+    """A kind of node: its fields, the keys of a record that must be there, and those that may be."""
+
+    fields: dict[str, _Field]
+    required: set[str]
+    optional: set[str]
+
+
+@cache                          # asked for every node; typing takes its time
+def _record(op: str) -> _Record:
+    kind = NODE_TYPES[op]
+    hints, record = typing.get_type_hints(kind), _Record({}, {"op"}, set())
     for field in dataclasses.fields(kind):
         hint = hints[field.name]
         sort = TENSOR if field.metadata.get("tensor") else CONSTANTS if _is_mapping(hint, int, np.ndarray) else PLAIN
-        required = field.default is MISSING and field.default_factory is MISSING
-        found[field.name] = _Field(sort, hint, field.default is None, required)
-    return found
-
-
-_FIELDS = {op: _fields(kind) for op, kind in NODE_TYPES.items()}
-# The keys of a record that must be there, and those that may be.
-_KEYS = {op: ({name for name, field in fields.items() if field.required} | {"op"},
-              {name for name, field in fields.items() if not field.required}) for op, fields in _FIELDS.items()}
+        record.fields[field.name] = _Field(sort, hint, field.default is None)
+        has_default = field.default is not MISSING or field.default_factory is not MISSING
+        (record.optional if has_default else record.required).add(field.name)
+    return record

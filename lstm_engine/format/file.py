@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import queue
-import threading
 import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -19,7 +17,6 @@ from ..operators import Checked, checked, validate
 from ..pages import empty
 from ..strict_json import parse_object
 from . import header
-from .atomic import atomic_write
 from .codec import decode, encode
 from .header import Entry, Header
 
@@ -32,6 +29,8 @@ def save(graph: Graph, path: str | os.PathLike[str]) -> None:
 
     Raises GraphError if the graph is not valid, FileError if the file cannot be written.
     """
+    from .atomic import atomic_write
+
     config, tensors = encode(validate(graph))
     entries = header.lay_out(tensors)
     text = header.build(header.canonical(config), entries)
@@ -131,6 +130,9 @@ def _chunks(file: BinaryIO, view: memoryview) -> Iterator[memoryview]:
     if len(view) < THREAD_FROM:
         yield from parts
         return
+    import queue
+    import threading
+
     ready: queue.SimpleQueue[memoryview | BaseException | None] = queue.SimpleQueue()
 
     def read() -> None:

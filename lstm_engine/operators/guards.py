@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import ArgumentError
 from ..graph.nodes import Graph, Node, Operator
-from .spec import OPERATORS
+from .families import OPERATORS
 
 # What must hold for a node to run: conditions by name, the outermost first, and what each must be. () always holds.
 Guard = tuple[tuple[str, bool], ...]

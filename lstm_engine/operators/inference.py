@@ -10,7 +10,6 @@ from ..graph.nodes import Graph, Node, Operator, Value
 from ..graph.shapes import Symbols, layer_shapes
 from ..graph.weights import check_node, fail
 from .guards import Guard, chooses, guards
-from .spec import operator_shapes
 
 MOST_WORK = 1 << 20         # branches times nodes: what is learnt of sizes outside is told to each branch
 
@@ -98,6 +97,8 @@ def _look_up(node: Node, name: str, values: dict[str, Value]) -> Value:
 
 
 def _operator(node: Operator, inputs: list[Value | None], scopes: _Scopes, guard: Guard) -> list[Value]:
+    from .spec import operator_shapes  # a model of layers alone runs without what operators say of themselves
+
     known = [scopes.of(guard)] * len(inputs)
     if chooses(node) and node.inputs[0]:
         sides = {position: scopes.of((*guard, (node.inputs[0], position == 1))) for position in range(1, len(inputs))}

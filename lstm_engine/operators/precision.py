@@ -16,8 +16,8 @@ import numpy as np
 from ..data_types import FLOAT16, FLOAT32, FLOAT64
 from ..graph.derived import Derived
 from ..graph.nodes import Graph, Node, Operator, Value
+from .families import OPERATORS
 from .inference import infer_shapes
-from .spec import OPERATORS, operator_attributes
 
 
 def cast(graph: Graph, dtype: str) -> Graph:
@@ -60,6 +60,8 @@ def _wide_node(node: Node, derived: Derived) -> Node:
 
 def _types_named(node: Operator) -> dict[str, int]:
     """The attributes that say of which type the results are, defaults filled in."""
+    from .spec import operator_attributes
+
     spec, attributes = OPERATORS[node.op_type], operator_attributes(node)
     return {name: attributes[name] for name, attribute in spec.attributes.items() if attribute.says_type
             and attributes[name]}

@@ -20,7 +20,7 @@ from ..errors import GraphError, UnsupportedError
 from ..graph.nodes import Operator, Value
 from .axis_rules import AxisRule, elementwise_axes
 from .costs import Arrays, Grown, Need, Needs, need_of
-from .families import Declared
+from .families import OPERATORS
 from .kernels import Kernel, KernelMaker
 from .older import FORMS, OlderForm
 from .shape_rules import ANY, ShapeRule, infer, same
@@ -116,9 +116,6 @@ class OperatorSpec:
     def moves_only(self, position: int) -> bool:
         """Whether the elements of an input are only moved about."""
         return position in self.moves if isinstance(self.moves, tuple) else self.moves == ANY
-
-
-OPERATORS: Declared[OperatorSpec] = Declared()
 
 
 def declare(name: str, inputs: int | tuple[int, int], outputs: int | tuple[int, int] = 1, *,

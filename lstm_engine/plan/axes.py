@@ -15,7 +15,7 @@ from ..graph import Embedding, Graph, Operator, Pool, Recurrent, Value
 from ..graph.nodes import Dim
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Axes:
     """`batch`: the symbol (or size) of the batch. `times`: those of the time axes. `turned`: some node transposes."""
 

@@ -11,22 +11,21 @@ import numpy as np
 from .. import _core
 from ..graph import Activate, Dense, Embedding, Graph, Node, Operator, Pool, Recurrent, Value
 from ..limits import Limits
-from ..operators import infer_shapes
 from ..operators.guards import Guard
-from ..operators.places import Counts, Mixed, Place
+from ..operators.inference import infer_shapes
 from ..types import Dtype, Gemm
 from .axes import Axes
 from .bounds import Bounds
-from .host_nodes import host_kernel, host_step
 from .partition import AxisKey, Part, optional, partition
 from .steps import HostStep, Port, Segment, Step
 from .weights import Sharing, SkeletonBuilder
 
 if TYPE_CHECKING:
     from ..graph.nodes import Dim
+    from ..operators.places import Place
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """A graph ready to run on one instruction set. `values` are the graph's, by name.
 
@@ -66,6 +65,8 @@ class Plan:
         """What keeps the rows of the batch from running in parts, "" where they can."""
         if not isinstance(self.axes.batch, str):
             return f"fixes its batch ({self.axes.batch})"
+        from ..operators.places import Counts, Mixed
+
         places = self.rows_apart
         for name in (*(value.name for value in self.inputs), *self.outputs):
             place = places[name]
@@ -150,6 +151,8 @@ def _drops(steps: list[Step], outputs: tuple[str, ...]) -> tuple[tuple[str, ...]
 
 
 def _host_step(node: Node, values: dict[str, Value], isa: str, sharing: Sharing, bounds: Bounds) -> HostStep:
+    from .host_nodes import host_kernel, host_step  # a plan of segments alone has no such step
+
     kernel = bounds.checked(node, host_kernel(node, values, isa, sharing))
     return HostStep(node, kernel, host_step(node, kernel))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from model_files import small_model
 
 import lstm_engine as le
 from lstm_engine.importers.onnx.reading import proto
@@ -81,3 +82,30 @@ def test_the_shapes_of_a_graph_are_inferred_once(kind, tmp_path, monkeypatch):
     monkeypatch.setattr(inference, "_infer", lambda graph: walks.append(len(graph.nodes)) or infer(graph))
     assert len(le.load(source).graph.nodes) == 8
     assert walks == [8]
+
+
+CHAIN = """
+import json, sys
+import numpy as np
+before = set(sys.modules)
+import lstm_engine as le
+model = le.load(sys.argv[1])
+model.predict(np.zeros((2, 6, 3), np.float32))
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+
+def test_a_chain_of_layers_loads_what_it_runs_on_alone(tmp_path):
+    """No importer, nothing of the long way of a run or of operators, no threads that read a large file."""
+    small_model().save(tmp_path / "m.lstm")
+    ended = subprocess.run([sys.executable, "-c", CHAIN, str(tmp_path / "m.lstm")], capture_output=True, text=True,
+                           check=True)
+    found = set(json.loads(ended.stdout))
+    parts = {name.removeprefix("lstm_engine.") for name in found if name.startswith("lstm_engine.")}
+    assert {"loading", "model", "plan.lower", "running.direct", "format.file"} <= parts
+    assert {part for part in parts if part.partition(".")[0] in ("running", "operators", "plan", "format")} == {
+        "format", "format.codec", "format.file", "format.header", "operators", "operators.check", "operators.families",
+        "operators.guards", "operators.inference", "operators.precision", "plan", "plan.axes", "plan.bounds",
+        "plan.lower", "plan.partition", "plan.pickling", "plan.steps", "plan.weights", "running", "running.direct"}
+    assert not parts & {"importers", "layers", "checking", "summary", "cli"}
+    assert not found & {"queue", "subprocess", "zipfile", "ctypes"}

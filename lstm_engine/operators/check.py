@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..arguments import shown
 from ..errors import GraphError
@@ -16,8 +16,7 @@ from .inference import infer_shapes
 MAX_BYTES = 2**62          # of one value, its symbols taken as 1: leaves room for sums of sizes in 64 bits
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(NamedTuple):
     """A graph that has passed the check, and the shape and dtype of each of its values by name: found once, and handed
     on with the graph to whoever makes a model of it."""
 
