@@ -65,11 +65,11 @@ def run(module_function: str, path: ModelFile, *, what: str, max_bytes: int | No
     """Call `package.module:function` on `path` in a limited child process.
 
     The function takes the open file and returns (result, arrays): a dict that JSON can hold, and by name
-    anything with `shape`, `dtype` and `__array__` (read one at a time, when it is sent), or in place of this `content`,
-    which gives its bytes in C order, little-endian: NumPy takes longer to load than most files to parse. Its module has
-    a function `make_ready` that loads all it will need: nothing can be opened or imported while it parses. what: the
-    parser's name in messages ("the HDF5 parser"). max_bytes: the most bytes that all arrays may take together; by
-    default 16 times the file and at least 32 MB.
+    anything with `shape`, `dtype` and `__array__` (read one at a time, when it is sent), or in place of this `pieces`,
+    which gives its bytes in C order, little-endian, in parts of at most so many, or in one: NumPy takes longer to load
+    than most files to parse. Its module has a function `make_ready` that loads all it will need: nothing can be opened
+    or imported while it parses. what: the parser's name in messages ("the HDF5 parser"). max_bytes: the most bytes that
+    all arrays may take together; by default 16 times the file and at least 32 MB.
 
     Raises the FormatError, UnsupportedError or MissingDependencyError that the function raised; FormatError if
     the child crashes, exceeds its time or memory, or answers nonsense; FileError if the file cannot be read.

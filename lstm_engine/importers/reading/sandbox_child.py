@@ -6,6 +6,7 @@ import importlib
 import json
 import math
 import os
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from ... import errors
@@ -80,15 +81,17 @@ def _header(result: dict[str, Any], arrays: dict[str, Any]) -> bytes:
 
 def _send(pipe: BinaryIO, arrays: dict[str, Any]) -> None:
     for name, array in arrays.items():
+        pieces = array.pieces(_CHUNK) if hasattr(array, "pieces") else _pieces_of(array)
         try:
-            data = _bytes_of(array)
+            first = next(pieces, b"")
         except Exception as error:
             pipe.write(b"\0" + _error(error, f"{name}: "))
             return
         pipe.write(b"\1")
-        for start in range(0, data.nbytes, _CHUNK):
-            pipe.write(data[start : start + _CHUNK])
-        del data                  # before the next is read: one array at a time is what the limit allows for
+        pipe.write(first)
+        for piece in pieces:
+            pipe.write(piece)
+        first = piece = b""       # before the next is read: one array at a time is what the limit allows for
     pipe.write(answer.MAGIC)
 
 
@@ -97,15 +100,15 @@ def _name_of(dtype: Any) -> str:
     return dtype if isinstance(dtype, str) else str(dtype.name)
 
 
-def _bytes_of(array: Any) -> memoryview:
+def _pieces_of(array: Any) -> Iterator[memoryview]:
     """The little-endian bytes of an array in C order."""
-    if hasattr(array, "content"):
-        return memoryview(array.content()).cast("B")
     import numpy as np  # which whoever made the array has loaded
 
     native = np.asarray(array)
     little = np.ascontiguousarray(native, dtype=native.dtype.newbyteorder("<")).reshape(-1)
-    return little.view(np.uint8).data
+    data = little.view(np.uint8).data
+    for start in range(0, data.nbytes, _CHUNK):
+        yield data[start : start + _CHUNK]
 
 
 def _error(error: Exception, prefix: str = "") -> bytes:

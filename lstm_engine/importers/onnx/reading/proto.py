@@ -16,9 +16,10 @@ import io
 import math
 import sys
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from importlib.machinery import PathFinder
+from itertools import zip_longest
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -26,6 +27,7 @@ from ....data_types import DATA_TYPES, OTHER_TYPES
 from ....errors import CUT, FormatError, MissingDependencyError, UnsupportedError
 from ...reading.answer import ITEM_BYTES, can_be
 from ...reading.protobuf import number_at
+from .outline import Left, outline
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,6 +70,14 @@ def parse(file: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
     model_class = _model_class()
     from google.protobuf.message import DecodeError
 
+    if (plain := outline(file)) is not None:
+        try:
+            model = model_class.FromString(plain[0])
+        except DecodeError:
+            model = None
+        if model is not None and len(model.graph.initializer) == len(plain[1]):
+            return describe(model, plain[1])
+        file.seek(0)
     data = file.read()
     try:
         model = model_class.FromString(data)
@@ -75,6 +85,7 @@ def parse(file: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
         if _ends_early(data):
             raise FormatError(f"not an ONNX model, or a damaged one: {CUT}") from error
         raise FormatError(f"not an ONNX model, or a damaged one: {error}") from error
+    del data                        # the model has it a second time
     return describe(model)
 
 
@@ -122,8 +133,9 @@ def _messages_alone() -> Any:
             del sys.modules[name]
 
 
-def describe(model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(description, arrays) of a ModelProto. An array is anything with `shape`, `dtype` and `__array__`.
+def describe(model: Any, left: Sequence[Left | None] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(description, arrays) of a ModelProto. An array has `shape`, `dtype`, `pieces` and `__array__`. left: for each
+    initializer of its graph the raw data that was left in a file, if any was.
 
     Raises FormatError for a message that lacks its parts or a tensor whose bytes do not fit its dims,
     UnsupportedError for types of data that NumPy does not have.
@@ -134,7 +146,7 @@ def describe(model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return {
         "producer": f"{model.producer_name} {model.producer_version}".strip(),
         "opsets": _opsets(model.opset_import),
-        "graph": _graph(model.graph, arrays, 0),
+        "graph": _graph(model.graph, arrays, 0, left),
         "functions": [_function(function, arrays) for function in model.functions],
     }, arrays
 
@@ -158,16 +170,16 @@ def _function(function: Any, arrays: dict[str, Any]) -> dict[str, Any]:
             "defaults": defaults, "nodes": [_node(node, arrays, 0) for node in function.node]}
 
 
-def _graph(graph: Any, arrays: dict[str, Any], depth: int) -> dict[str, Any]:
+def _graph(graph: Any, arrays: dict[str, Any], depth: int, left: Sequence[Left | None] = ()) -> dict[str, Any]:
     if depth > MAX_DEPTH:
         raise FormatError(f"graphs are nested more than {MAX_DEPTH} deep")
     if len(graph.sparse_initializer):
         raise UnsupportedError(f"graph {graph.name!r}: sparse initializers are not supported")
     tensors: dict[str, dict[str, Any]] = {}
-    for tensor in graph.initializer:
+    for tensor, raw in zip_longest(graph.initializer, left):
         if tensor.name in tensors:
             raise FormatError(f"tensor {tensor.name!r} is stored twice")
-        tensors[tensor.name] = _tensor(tensor, tensor.name, arrays)
+        tensors[tensor.name] = _tensor(tensor, tensor.name, arrays, raw)
     inputs = {value.name: _value(value) for value in graph.input}
     if len(inputs) != len(graph.input):
         raise FormatError(f"graph {graph.name!r}: two of its inputs have one name")
@@ -242,8 +254,9 @@ def _text(data: bytes) -> str:
         raise FormatError("a string attribute is not UTF-8 text") from None
 
 
-def _tensor(tensor: Any, label: str, arrays: dict[str, Any]) -> dict[str, Any]:
-    """The description of one tensor; its elements are put among the arrays, or left to be read later."""
+def _tensor(tensor: Any, label: str, arrays: dict[str, Any], left: Left | None = None) -> dict[str, Any]:
+    """The description of one tensor; its elements are put among the arrays, or left to be read later. left: its raw
+    data, where that is still in the file."""
     where = f"tensor {label!r}" if not label.startswith("attribute ") else label
     number = int(tensor.data_type)
     dims = [int(dim) for dim in tensor.dims]
@@ -267,25 +280,34 @@ def _tensor(tensor: Any, label: str, arrays: dict[str, Any]) -> dict[str, Any]:
         return described
     needed = count * ITEM_BYTES[dtype]
     if tensor.HasField("raw_data"):
-        if len(tensor.raw_data) != needed:
-            raise FormatError(f"{where}: dims {dims} of {dtype} need {needed} bytes, "
-                              f"raw_data has {len(tensor.raw_data)}")
+        held = len(tensor.raw_data) if left is None else left.size
+        if held != needed:
+            raise FormatError(f"{where}: dims {dims} of {dtype} need {needed} bytes, raw_data has {held}")
     elif len(getattr(tensor, field)) != count:
         raise FormatError(f"{where}: dims {dims} need {count} elements, {field} has {len(getattr(tensor, field))}")
     described["array"] = f"t{len(arrays)}"
-    arrays[described["array"]] = _Elements(tensor, where, dtype, tuple(dims), field)
+    arrays[described["array"]] = _Elements(tensor, where, dtype, tuple(dims), field, left)
     return described
 
 
 class _Elements:
     """The elements of a tensor, read when they are asked for: only one copy at a time is in memory."""
 
-    def __init__(self, tensor: Any, where: str, dtype: str, shape: tuple[int, ...], field: str) -> None:
-        self.tensor, self.where, self.field = tensor, where, field
+    def __init__(self, tensor: Any, where: str, dtype: str, shape: tuple[int, ...], field: str, left: Left | None
+                 ) -> None:
+        self.tensor, self.where, self.field, self.left = tensor, where, field, left
         self.dtype, self.shape = dtype, shape
 
-    def content(self) -> bytes:
-        """Their bytes in C order, little-endian. Raises FormatError for numbers that are none of the type."""
+    def pieces(self, most: int) -> Iterator[bytes]:
+        """Their bytes in C order, little-endian; where they are still in the file, so many at a time.
+
+        Raises FormatError for numbers that are none of the type."""
+        if self.left is not None:
+            yield from self.left.pieces(most)
+        else:
+            yield self._whole()
+
+    def _whole(self) -> bytes:
         if self.tensor.HasField("raw_data"):
             return bytes(self.tensor.raw_data)
         kind, code = _STORED[self.dtype]
@@ -302,5 +324,5 @@ class _Elements:
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         import numpy as np
 
-        little = np.frombuffer(self.content(), np.dtype(self.dtype).newbyteorder("<"))
+        little = np.frombuffer(b"".join(self.pieces(1 << 24)), np.dtype(self.dtype).newbyteorder("<"))
         return little.astype(self.dtype, copy=False).reshape(self.shape)
