@@ -12,10 +12,9 @@ from typing import Any
 from ..errors import ArgumentError, GraphError, UnsupportedError
 from ..graph import Dense, Embedding, Node, Operator, Value
 from ..graph.nodes import dtype_name
-from ..operators import OPERATORS, operator_attributes
+from ..operators import OPERATORS, operator_attributes, operator_shapes
 from ..operators.costs import PRODUCTS_AT_ONCE, Arrays, Need
 from ..operators.kernels import MISFITS, shown_inputs
-from ..operators.shape_rules import infer
 
 Estimate = Callable[[Arrays, int], Need]
 NOTHING = Need(0, 0)
@@ -94,7 +93,7 @@ def results_of(node: Operator, arrays: Arrays, attributes: dict[str, Any]) -> li
                      outputs=node.outputs, op_type=node.op_type, attributes=node.attributes, constants=said)
     values = [None if array is None or i in said else Value(f"x{i}", array.shape, dtype_name(array.dtype))
               for i, array in enumerate(arrays)]
-    return infer(OPERATORS[node.op_type].shape, known, attributes, values)
+    return operator_shapes(known, values, attributes)
 
 
 def _of_layer(node: Node) -> Estimate:

@@ -15,6 +15,7 @@ import lstm_engine as le
 from lstm_engine.importers.onnx.reading import proto
 from lstm_engine.importers.reading import sandbox
 from lstm_engine.operators import inference
+from lstm_engine.running import account
 
 onnx = pytest.importorskip("onnx")
 
@@ -110,3 +111,31 @@ def test_a_chain_of_layers_loads_what_it_runs_on_alone(tmp_path):
         "plan.lower", "plan.partition", "plan.pickling", "plan.steps", "plan.weights", "running", "running.direct"}
     assert not parts & {"importers", "layers", "checking", "summary", "cli"}
     assert not found & {"queue", "subprocess", "zipfile", "ctypes"}
+
+
+def test_a_run_on_shapes_that_were_seen_looks_at_no_operator_again(tmp_path, monkeypatch):
+    """The first run of some sizes asks each operator once what it will take; how it is asked is made once a plan."""
+    model = le.load(chain_of_operators(tmp_path / "m.onnx", 8))
+    made, asked = [], []
+    look, need = account.Look.__init__, account.Look.need
+    monkeypatch.setattr(account.Look, "__init__", lambda self, step: made.append(step) or look(self, step))
+    monkeypatch.setattr(account.Look, "need", lambda self, *given: asked.append(self) or need(self, *given))
+    for rows, counts in ((2, (8, 8)), (2, (8, 8)), (2, (8, 8)), (5, (8, 16)), (5, (8, 16)), (2, (8, 16))):
+        model.predict(np.ones((rows, 3), np.float32))
+        assert (len(made), len(asked)) == counts
+
+
+LONG_WAY = """
+import sys
+import numpy as np
+import lstm_engine as le
+le.load(sys.argv[1]).predict(np.zeros((2, 6, 3), np.float32), return_state=True)
+print("lstm_engine.running.predict" in sys.modules, "numpy.ma" in sys.modules)
+"""
+
+
+def test_asking_for_masked_arrays_loads_nothing(tmp_path):
+    small_model().save(tmp_path / "m.lstm")
+    ended = subprocess.run([sys.executable, "-c", LONG_WAY, str(tmp_path / "m.lstm")], capture_output=True, text=True,
+                           check=True)
+    assert ended.stdout.split() == ["True", "False"]

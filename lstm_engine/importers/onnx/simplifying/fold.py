@@ -245,12 +245,13 @@ class _Walk:
 
     def _fold_or_keep(self, node: OnnxNode) -> None:
         operator = self._as_operator(node)
+        attributes = operator_attributes(operator)          # known, complete, and of the right types
         known = [self._elements(name) for name in node.inputs]
         values = [self.value(name) if name else None for name in node.inputs]
         values += [None] * (len(operator.inputs) - len(values))
         operator = with_known_inputs(operator, values, known)
         dynamic = [value if name else None for name, value in zip(operator.inputs, values)]
-        made = [self._fresh(value, values) for value in operator_shapes(operator, dynamic)]
+        made = [self._fresh(value, values) for value in operator_shapes(operator, dynamic, attributes)]
         made = with_known_sizes(operator, values, known, made)
         if not any(operator.inputs) and self._evaluate(operator, made):
             return
@@ -279,11 +280,9 @@ class _Walk:
         for name, value in node.attributes.items():
             if isinstance(value, (np.ndarray, OnnxGraph)):
                 raise UnsupportedError(f"{node.label}: attribute {name!r} is not supported")
-        operator = Operator(name=node.name or f"{node.op} {'/'.join(filter(None, node.outputs))}",
-                            inputs=tuple("" if i in constants else name for i, name in enumerate(inputs)),
-                            outputs=node.outputs, op_type=node.op, attributes=node.attributes, constants=constants)
-        operator_attributes(operator)       # known, complete, and of the right types
-        return operator
+        return Operator(name=node.name or f"{node.op} {'/'.join(filter(None, node.outputs))}",
+                        inputs=tuple("" if i in constants else name for i, name in enumerate(inputs)),
+                        outputs=node.outputs, op_type=node.op, attributes=node.attributes, constants=constants)
 
     def _elements(self, name: str) -> np.ndarray | None:
         array = self.out.constants.get(name)
