@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import one_line
+from ..texts import one_line
 from .arguments import (
     UsageError,
     add_data_folder,

@@ -139,3 +139,21 @@ def test_asking_for_masked_arrays_loads_nothing(tmp_path):
     ended = subprocess.run([sys.executable, "-c", LONG_WAY, str(tmp_path / "m.lstm")], capture_output=True, text=True,
                            check=True)
     assert ended.stdout.split() == ["True", "False"]
+
+
+HELP = """
+import contextlib, io, json, sys
+from lstm_engine.cli.main import main
+with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
+    main(["--help"])
+assert "predict" in said.getvalue()
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def test_help_on_the_command_line_loads_neither_numpy_nor_the_engine():
+    ended = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=True)
+    found = set(json.loads(ended.stdout))
+    assert "numpy" not in found
+    assert {name for name in found if name.startswith("lstm_engine.") and not name.startswith("lstm_engine.cli")} == {
+        "lstm_engine.errors", "lstm_engine.texts"}
