@@ -50,6 +50,14 @@ if not TYPE_CHECKING:           # which has the names above, and would take any 
         """Public names are imported when they are first used: importing the package costs a program next to nothing."""
         if name == "ops":
             return import_module(".ops", __name__)
+        if name == "_core":
+            try:
+                return import_module("._core", __name__)
+            except ModuleNotFoundError as error:
+                if error.name != f"{__name__}._core":
+                    raise
+            raise ImportError(f"{__path__[0]} has no compiled engine: beside that folder run: python setup.py "
+                              "build_ext --inplace; or, for an lstm-engine that is installed, start Python elsewhere")
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         home = next((module for module, names in _HOMES.items() if name in names), "errors")

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=True
 """The bindings of the C core: check, one call without the GIL, raise. No arithmetic here.
 
-One extension module, its source a file a thought in `_core/`: the C library's state (teams of threads, the BLAS, the
+One extension module, its source a file a thought in `bindings/`: the C library's state (teams of threads, the BLAS, the
 instruction set) then exists once in the process, and what every call passes through is inlined by the compiler.
 """
 
@@ -18,11 +18,11 @@ from ._le cimport *
 cnp.import_array()
 le_threads_init()
 
-include "_core/status.pxi"
-include "_core/machine.pxi"
-include "_core/numbers.pxi"
-include "_core/output_memory.pxi"
-include "_core/binding.pxi"
-include "_core/packed.pxi"
-include "_core/model.pxi"
-include "_core/calls.pxi"
+include "bindings/status.pxi"
+include "bindings/machine.pxi"
+include "bindings/numbers.pxi"
+include "bindings/output_memory.pxi"
+include "bindings/binding.pxi"
+include "bindings/packed.pxi"
+include "bindings/model.pxi"
+include "bindings/calls.pxi"

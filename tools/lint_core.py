@@ -33,7 +33,7 @@ def c_files() -> list[str]:
 
 
 def bindings() -> list[str]:
-    return sorted(path.relative_to(ROOT).as_posix() for pattern in ("*.pyx", "*.pxd", "_core/*.pxi")
+    return sorted(path.relative_to(ROOT).as_posix() for pattern in ("*.pyx", "*.pxd", "bindings/*.pxi")
                   for path in (ROOT / "lstm_engine").glob(pattern))
 
 

@@ -25,6 +25,12 @@ int le_rendezvous_call(le_rendezvous *rendezvous, int others)
     return whole;
 }
 
+int le_rendezvous_call_off(le_rendezvous *rendezvous)
+{
+    atomic_store_explicit(&rendezvous->verdict, -1, memory_order_release);
+    return 0;
+}
+
 int le_rendezvous_join(le_rendezvous *rendezvous)
 {
     int verdict = atomic_load_explicit(&rendezvous->verdict, memory_order_acquire);

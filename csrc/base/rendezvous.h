@@ -15,6 +15,9 @@ void le_rendezvous_init(le_rendezvous *rendezvous);
 /* The caller's side: whether all `others` came in time. */
 int le_rendezvous_call(le_rendezvous *rendezvous, int others);
 
+/* The caller's side where fewer were had than it takes: nobody is waited for. Gives 0. */
+int le_rendezvous_call_off(le_rendezvous *rendezvous);
+
 /* A member's side: whether to begin. */
 int le_rendezvous_join(le_rendezvous *rendezvous);
 

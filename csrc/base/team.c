@@ -69,7 +69,7 @@ void le_team_run(int threads, le_team_work work, void *context, le_team_wait wai
         return;
     }
     const uint64_t mode = le_fp_default();
-    work(0, context);
+    work(0, 1, context);
     le_fp_restore(mode);
 }
 

@@ -29,7 +29,7 @@ typedef struct worker {
     atomic_int awaited; /* its caller sleeps until it is done */
     atomic_int cpu;     /* where it last began, -1: not known */
     le_thread_id id;
-    int member;
+    int member, members;
     le_team_work work;
     void *context;
     le_mutex mutex;     /* around both conditions */
@@ -94,7 +94,7 @@ static LE_THREAD_RESULT serve(void *argument)
             find_asleep(self);
         atomic_store_explicit(&self->cpu, le_thread_cpu(), memory_order_relaxed);
         le_team_stumble();
-        self->work(self->member, self->context);
+        self->work(self->member, self->members, self->context);
         atomic_store(&self->state, DONE);
         if (atomic_load(&self->awaited)) {
             le_mutex_lock(&self->mutex);
@@ -171,9 +171,10 @@ static int hire_some(int wanted, worker **hired)
     return count;
 }
 
-static void post(worker *one, int member, le_team_work work, void *context)
+static void post(worker *one, int member, int members, le_team_work work, void *context)
 {
     one->member = member;
+    one->members = members;
     one->work = work;
     one->context = context;
     atomic_store(&one->state, POSTED);
@@ -228,9 +229,9 @@ static void run_native(int threads, le_team_work work, void *context, le_team_wa
     worker *hired[WORKERS];
     const int count = hire_some(threads <= WORKERS ? threads - 1 : WORKERS, hired);
     for (int i = 0; i < count; i++)
-        post(hired[i], i + 1, work, context);
+        post(hired[i], i + 1, count + 1, work, context);
     const uint64_t mode = le_fp_default();
-    work(0, context);
+    work(0, count + 1, context);
     le_fp_restore(mode);
     for (int i = 0; i < count; i++)
         dismiss(hired[i], context, wait);

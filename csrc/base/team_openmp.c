@@ -43,7 +43,7 @@ static void run_openmp(int threads, le_team_work work, void *context, le_team_wa
         const uint64_t mode = le_fp_default();
         if (member > 0)
             le_team_stumble();
-        work(member, context);
+        work(member, omp_get_num_threads(), context);
         le_fp_restore(mode);
         meet_at_end(&all, member, omp_get_num_threads());
     }

@@ -159,15 +159,17 @@ static void pack_columns_panels(packing *job, size_t panel, size_t end)
     }
 }
 
-static void pack_rows_member(int member, void *context)
+static void pack_rows_member(int member, int members, void *context)
 {
+    (void)members;
     (void)member;
     for (size_t first, end; claim_panels(context, &first, &end);)
         pack_rows_panels(context, first, end);
 }
 
-static void pack_columns_member(int member, void *context)
+static void pack_columns_member(int member, int members, void *context)
 {
+    (void)members;
     (void)member;
     for (size_t first, end; claim_panels(context, &first, &end);)
         pack_columns_panels(context, first, end);

@@ -12,8 +12,9 @@
 #include "model/partition_rows.h"
 #include "model/running.h"
 
-static void claim_groups(int member, void *context)
+static void claim_groups(int member, int members, void *context)
 {
+    (void)members;
     le_running *all = context;
     const int caller = member == 0, shared = all->workspace->schedule.threads > 1;
     const int64_t began = caller && shared ? le_clock_ns() : 0;
@@ -30,11 +31,13 @@ static void claim_groups(int member, void *context)
     }
 }
 
-static void join_group(int member, void *context)
+static void join_group(int member, int members, void *context)
 {
     le_running *all = context;
-    if (member > 0 ? le_rendezvous_join(&all->rendezvous)
-                   : le_rendezvous_call(&all->rendezvous, all->workspace->schedule.members - 1))
+    const int wanted = all->workspace->schedule.members;
+    if (member > 0          ? le_rendezvous_join(&all->rendezvous)
+        : members == wanted ? le_rendezvous_call(&all->rendezvous, wanted - 1)
+                            : le_rendezvous_call_off(&all->rendezvous))
         le_walk_group(all, 0, member, member == 0);
     else if (member == 0)
         all->stood_down = 1;

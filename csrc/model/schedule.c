@@ -157,10 +157,15 @@ typedef struct partition {
     int groups, members, by_layers;
 } partition;
 
-static partition choose_partition(const le_model *model, const le_run *run)
+static int threads_at_most(const le_model *model, const le_run *run)
 {
-    const int most = run->threads < LE_TEAM_MOST ? run->threads : LE_TEAM_MOST;
-    const int threads = model->gemm == LE_GEMM_BLAS ? 1 : most; /* a BLAS brings its own threads */
+    if (model->gemm == LE_GEMM_BLAS)
+        return 1; /* a BLAS brings its own threads */
+    return run->threads < LE_TEAM_MOST ? run->threads : LE_TEAM_MOST;
+}
+
+static partition choose_partition(const le_model *model, const le_run *run, int threads)
+{
     if (threads <= 1 || run->batch == 0)
         return (partition){1, 1, 0};
     const int resident = step_bytes(model, run) < LE_RESIDENT_SHARE * (double)le_cpu_l2_bytes();
@@ -268,11 +273,11 @@ static int choose_past_cache(const le_model *model, const le_run *run, const le_
 void le_schedule_decide(const le_model *model, const le_run *run, le_schedule *schedule)
 {
     const double flops_a_ns = 100;
-    const partition chosen = choose_partition(model, run);
-    const int most = run->threads < LE_TEAM_MOST ? run->threads : LE_TEAM_MOST;
+    const int threads = threads_at_most(model, run);
+    const partition chosen = choose_partition(model, run, threads);
     schedule->groups = chosen.groups;
     schedule->members = chosen.members;
-    schedule->threads = chosen.members > 1 ? chosen.members : chosen.groups < most ? chosen.groups : most;
+    schedule->threads = chosen.members > 1 ? chosen.members : chosen.groups < threads ? chosen.groups : threads;
     const double alone = total_flops(model, run) / flops_a_ns;
     schedule->alone_ns = alone < 1e18 ? (int64_t)alone : (int64_t)1e18;
     const size_t rows = (run->batch + (size_t)chosen.groups - 1) / (size_t)chosen.groups;

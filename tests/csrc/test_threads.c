@@ -1,8 +1,10 @@
 /* One model run from many threads at once, and runs that the caller cancels. */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/team.h"
 #include "net.h"
 
 enum { CALLERS = 4, ROUNDS = 12, SHAPES = 3 };
@@ -122,8 +124,46 @@ static void cancelled(int threads, le_split split, size_t batch, size_t steps, s
     net_free(&n);
 }
 
+typedef struct roll {
+    atomic_int seen[LE_TEAM_MOST]; /* how often a member of this number began */
+    atomic_int fewest, most;       /* of the members that each was told of */
+    atomic_int strange;
+} roll;
+
+static void answer(int member, int members, void *context)
+{
+    roll *all = context;
+    if (member < 0 || member >= members || members > LE_TEAM_MOST) {
+        atomic_fetch_add(&all->strange, 1);
+        return;
+    }
+    atomic_fetch_add(&all->seen[member], 1);
+    for (int known = atomic_load(&all->fewest); members < known;)
+        if (atomic_compare_exchange_strong(&all->fewest, &known, members))
+            break;
+    for (int known = atomic_load(&all->most); members > known;)
+        if (atomic_compare_exchange_strong(&all->most, &known, members))
+            break;
+}
+
+/* Every member is told how many were had, however many were asked for: the same number, and each comes once at most. */
+static void members_are_counted(int asked)
+{
+    roll all = {.fewest = LE_TEAM_MOST + 1};
+    le_team_run(asked, answer, &all, NULL);
+    const int had = atomic_load(&all.most);
+    CHECK(atomic_load(&all.strange) == 0, "a member beyond those that it was told of");
+    CHECK(had >= 1 && had <= asked && atomic_load(&all.fewest) == had, "asked for %d, told of %d to %d", asked,
+          atomic_load(&all.fewest), had);
+    CHECK(atomic_load(&all.seen[0]) == 1, "the caller worked %d times", atomic_load(&all.seen[0]));
+    for (int i = 1; i < LE_TEAM_MOST; i++)
+        CHECK(atomic_load(&all.seen[i]) <= (i < had), "member %d of %d came %d times", i, had, atomic_load(&all.seen[i]));
+}
+
 void test_threads(void)
 {
+    for (int asked = 1; asked <= LE_TEAM_MOST; asked = asked < 4 ? asked + 1 : 4 * asked)
+        members_are_counted(asked);
     const char *isa;
     for (size_t number = 0; (isa = supported_isa(number)) != NULL; number++)
         concurrent(isa);

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,10 +31,25 @@ def test_it_runs_from_the_checkout():
 
 
 @pytest.mark.skipif(not (ROOT / "lstm_engine" / "__init__.py").exists(), reason="the package is elsewhere")
-def test_what_to_do_is_said(tmp_path):
-    shutil.copytree(ROOT / "bench", tmp_path / "bench", ignore=shutil.ignore_patterns("results", "__pycache__"))
-    (tmp_path / "lstm_engine").mkdir()
-    shutil.copy(ROOT / "lstm_engine" / "__init__.py", tmp_path / "lstm_engine")
-    ended = run(tmp_path, "-S")
-    assert ended.returncode == 1 and ended.stdout == "" and "Traceback" not in ended.stderr
-    assert ended.stderr.startswith("bench: the engine of this checkout is not built; in its root run: python setup.py")
+class TestNotBuilt:
+    """A checkout as it is cloned."""
+
+    @pytest.fixture
+    def checkout(self, tmp_path):
+        shutil.copytree(ROOT / "bench", tmp_path / "bench", ignore=shutil.ignore_patterns("results", "__pycache__"))
+        shutil.copytree(ROOT / "lstm_engine", tmp_path / "lstm_engine",
+                        ignore=shutil.ignore_patterns("_core.*.so", "_core.*.pyd", "__pycache__", "demo_data"))
+        return tmp_path
+
+    def test_a_benchmark_says_what_to_do(self, checkout):
+        ended = run(checkout, "-S")
+        assert ended.returncode == 1 and ended.stdout == "" and "Traceback" not in ended.stderr
+        assert ended.stderr.startswith("bench: the engine of this checkout is not built; in its root run: python ")
+
+    def test_the_package_says_what_to_do(self, checkout):
+        numpy = Path(np.__file__).parents[1]
+        ended = subprocess.run([sys.executable, "-S", "-c", "import lstm_engine as le; le.load"], cwd=checkout,
+                               env={**os.environ, "PYTHONPATH": str(numpy)}, capture_output=True, text=True)
+        assert ended.returncode == 1
+        assert ended.stderr.splitlines()[-1].startswith(
+            f"ImportError: {checkout / 'lstm_engine'} has no compiled engine: beside that folder run: python setup.py ")
