@@ -92,13 +92,15 @@ class Model:
     def _runner(self) -> Runner:
         from .running import Runner
 
-        return Runner(self._plan)
+        runner: Runner = self.__dict__.setdefault("_runner", Runner(self._plan))     # one, whichever thread comes first
+        return runner
 
     @cached_property
     def _predictor(self) -> Predictor:
         from .running import Predictor
 
-        return Predictor(self._runner)
+        predictor: Predictor = self.__dict__.setdefault("_predictor", Predictor(self._runner))
+        return predictor
 
     # ---- what it is -------------------------------------------------------------------------------------------
 
