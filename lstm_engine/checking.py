@@ -57,6 +57,8 @@ class _GuardedRunner(Runner):
                 raise CheckError(f"output {name!r}: a recorded run has other bits than one step by step")
         return results
 
+    _beside = staticmethod(guarded)
+
     @functools.cached_property
     def _step_by_step(self) -> Runner:
         return _Unrecorded(self.plan)

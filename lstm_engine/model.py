@@ -160,10 +160,12 @@ class Model:
     def memory(self) -> dict[str, int]:
         """Bytes of packed weights, of idle workspaces, of memory kept for large outputs to come, of the constants of
         host operators, and of weights that stand as arrays beside the packed ones ("raw": biases, peepholes, tables
-        that NumPy reads). What several layers share is counted once."""
-        cores = [step.core for step in self._plan.steps if step.core is not None]
+        that NumPy reads). What several layers share is counted once. Where windows slide along time, streams pack the
+        weights again, in the form that they run."""
+        plans = self._runner.plans()
+        cores = [step.core for plan in plans for step in plan.steps if step.core is not None]
         idle, kept = (sum(sizes) for sizes in zip((0, 0), *(core.memory() for core in cores)))
-        host, raw = held_bytes(self._plan.skeleton)
+        host, raw = held_bytes(plan.skeleton for plan in plans)
         blocks = {address: size for core in cores for address, size in core.blocks().items()}
         return {"weights": sum(blocks.values()), "workspace": idle + self._runner.recorded_bytes(), "outputs": kept,
                 "host_operators": host, "raw": raw}
@@ -185,8 +187,10 @@ class Model:
     def stream(self, batch: int = 1, states: Mapping[str, str] | None = None, threads: int | None = None) -> Stream:
         """A stream of `batch` live sequences: the recurrent state is kept between calls.
 
-        states: for a model whose states are explicit inputs and outputs, {input name: output name}.
-        Raises UnsupportedError, with the reason, for a model that cannot run step by step.
+        Convolutions and pools over time carry their past as well, so the answers are those of `predict` on the whole
+        sequence (docs/streams.md). states: for a model whose states are explicit inputs and outputs, {input name:
+        output name}; those that its layers prove are found without. Raises UnsupportedError, with the reason, for a
+        model that cannot run step by step.
         """
         from .running import Stream
 

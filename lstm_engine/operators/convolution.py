@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from ..graph.nodes import Operator, Value
-from .axis_rules import first_axis
+from .axis_rules import AxisCall, first_axis
 from .costs import PRODUCTS_AT_ONCE, Arrays, Need, size_of
 from .kernels import Call, Kept, Kernel, as_int32, repeatable, scalar
+from .past import Work
+from .places import Mixes
 from .shape_rules import Dims, ShapeCall, Shapes
+from .sliding import windows_along
 from .spec import declare
 from .windows import (
     WINDOW,
@@ -156,7 +159,16 @@ def _integer_conv_needs(attributes: dict[str, Any], arrays: Arrays, made: Sequen
     return Need(8 * (plain.bytes // arrays[0].itemsize + arrays[0].size + arrays[1].size), plain.work)
 
 
+def _conv_past(call: AxisCall, at: int) -> Work | None:
+    """Of a Conv, whose weight must be the same at all steps."""
+    call.only_first()
+    kernel = [size for size in call.shapes[1][2:] if isinstance(size, int)]
+    if len(kernel) != len(call.shapes[0]) - 2:
+        raise Mixes
+    return windows_along(call, at, kernel)
+
+
 declare("Conv", (2, 3), make=_conv_kernel, attributes={"group": 1, "kernel_shape": (), **WINDOW}, shape=_conv_shape,
-        axes=first_axis, needs=_conv_needs)
+        axes=first_axis, past=_conv_past, needs=_conv_needs)
 declare("ConvInteger", (2, 4), make=_integer_conv_kernel, attributes={"group": 1, "kernel_shape": (), **WINDOW},
         shape=_integer_conv_shape, axes=first_axis, needs=_integer_conv_needs)

@@ -116,9 +116,16 @@ def _training(node: FileNode, facts: Facts) -> list[FileNode]:
     return made
 
 
+def _batch_normalization_axes(call: AxisCall) -> Place:
+    """Every number by itself, with those of its channel."""
+    at = call.only_first()
+    need(at != 1)
+    return at
+
+
 declare("BatchNormalization", 5, make=_batch_normalization_kernel, older=_batch_normalization_older,
         attributes={"epsilon": 1e-5, "momentum": 0.9, "training_mode": one_of(0)}, shape=_batch_normalization_shape,
-        axes=first_axis, scratch=3)
+        axes=_batch_normalization_axes, scratch=3)
 
 
 # ---- over the elements of a row -------------------------------------------------------------------------------------

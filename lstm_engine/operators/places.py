@@ -29,7 +29,7 @@ class Mixes(Exception):
     """This node makes a row of other rows, or it is not known that it does not."""
 
 
-def need(holds: bool) -> None:
-    """Raise Mixes unless it holds."""
+def need(holds: bool, why: str = "") -> None:
+    """Raise Mixes, with a reason, unless it holds."""
     if not holds:
-        raise Mixes
+        raise Mixes(why)

@@ -13,8 +13,10 @@ from .axis_rules import AxisCall, first_axis
 from .costs import Arrays, Need, size_of
 from .kernels import Kept, Kernel
 from .older import optional_outputs
-from .places import Place, need
+from .past import Work
+from .places import Mixes, Place, need
 from .shape_rules import ShapeCall, Shapes
+from .sliding import windows_along
 from .spec import REQUIRED, Attribute, declare, one_of
 from .windows import WINDOW, elements_with_padding, geometry, padded, window_view, windowed, windows
 
@@ -104,12 +106,30 @@ def _max_pool_axes(call: AxisCall) -> Place:
     return first_axis(call)
 
 
+def _max_pool_past(call: AxisCall, at: int) -> Work | None:
+    """Of a MaxPool: padding is less than any number. Where each maximum stands is counted over the whole sequence."""
+    call.only_first()
+    if any(call.node.outputs[1:]):
+        raise Mixes
+    return windows_along(call, at, call.attributes["kernel_shape"], -np.inf)
+
+
+def _average_pool_past(call: AxisCall, at: int) -> Work | None:
+    """Of an AveragePool: padding must count, else the first windows have fewer steps than later ones."""
+    call.only_first()
+    work = windows_along(call, at, call.attributes["kernel_shape"])
+    if work is not None and work.before and not call.attributes["count_include_pad"]:
+        raise Mixes("averages fewer steps in its first windows, where it pads without counting the padding; pool "
+                    "without padding, or with count_include_pad")
+    return work
+
+
 _KERNEL: dict[str, Any] = {"kernel_shape": Attribute(tuple, REQUIRED), "ceil_mode": 0, **WINDOW}
 declare("MaxPool", 1, (1, 2), make=_max_pool_kernel, older=optional_outputs,
         attributes={**_KERNEL, "storage_order": one_of(0, 1)},
-        shape=_pool_shape, axes=_max_pool_axes, exact=True, needs=_pool_needs)
+        shape=_pool_shape, axes=_max_pool_axes, past=_max_pool_past, exact=True, needs=_pool_needs)
 declare("AveragePool", 1, make=_average_pool_kernel, attributes={**_KERNEL, "count_include_pad": 0}, shape=_pool_shape,
-        axes=first_axis, needs=_pool_needs)
+        axes=first_axis, past=_average_pool_past, needs=_pool_needs)
 
 
 def _global_pool_shape(call: ShapeCall) -> Shapes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil, prod
 from typing import Any
 
@@ -14,7 +15,8 @@ from .axis_rules import AxisCall, beside_axis
 from .costs import Arrays, numbers_in
 from .kernels import MOST_KEPT, Call, Kernel, fixed, ints, repeatable, scalar
 from .older import Facts, FileNode, attributes_to_inputs, to_input
-from .places import Place, need
+from .past import Work, fills
+from .places import Mixes, Place, need
 from .shape_rules import ANY, ShapeCall, Shapes
 from .spec import REQUIRED, Attribute, declare, one_of
 
@@ -161,6 +163,28 @@ def _slice_axes(call: AxisCall) -> Place:
     return at
 
 
+def _slice_past(call: AxisCall, at: int) -> Work | None:
+    """Of a Slice: so many steps dropped at either end."""
+    call.only_first()
+    starts, ends, chosen, steps = (call.ints(position) for position in range(1, 5))
+    if starts is None or ends is None:
+        raise Mixes
+    axes = list(range(len(starts))) if chosen is None else [call.axis(axis) for axis in chosen]
+    if at not in axes:
+        return None
+    k = axes.index(at)
+    start, end = starts[k], ends[k]
+    if axes.count(at) > 1 or steps is not None and steps[k] != 1 or start < 0 or 0 <= end < ANY:
+        raise Mixes("picks steps by where they stand in the whole sequence")
+    node = call.node
+
+    def again(first: int, last: int) -> Operator:
+        changed = {1: np.array(starts, np.int64), 2: np.array(ends, np.int64)}
+        changed[1][k], changed[2][k] = first, -last or ANY
+        return replace(node, constants={**node.constants, **changed})
+    return Work(again, first=start, last=max(0, -end))
+
+
 def _slice_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     def spans(shape: tuple[int, ...], starts: Any, ends: Any, axes: Any = None, steps: Any = None) -> tuple[slice, ...]:
         starts, ends = ints(starts), ints(ends)
@@ -187,8 +211,9 @@ def _slice_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     return take
 
 
-declare("Slice", (3, 5), make=_slice_kernel, shape=_slice_shape, axes=_slice_axes, counts=counts.moved, exact=True,
-        older=attributes_to_inputs(starts=1, ends=2, axes=3), view="always", moves=(0,), sized_by=(1, 2, 3, 4))
+declare("Slice", (3, 5), make=_slice_kernel, shape=_slice_shape, axes=_slice_axes, past=_slice_past,
+        counts=counts.moved, exact=True, older=attributes_to_inputs(starts=1, ends=2, axes=3), view="always",
+        moves=(0,), sized_by=(1, 2, 3, 4))
 
 
 # ---- Pad ------------------------------------------------------------------------------------------------------------
@@ -216,6 +241,35 @@ def _pad_axes(call: AxisCall) -> Place:
     axes = [call.axis(axis) for axis in call.ints(3) or range(len(call.shapes[0]))]
     need(pads is not None and (at not in axes or not any(pads[axes.index(at)::len(axes)])))
     return at
+
+
+def _pad_past(call: AxisCall, at: int) -> Work | None:
+    """Of a Pad: steps of one number before the first one, and behind the last."""
+    call.only_first()
+    pads, node = call.ints(1), call.node
+    if pads is None:
+        raise Mixes
+    chosen = call.ints(3)
+    axes = list(range(len(call.shapes[0]))) if chosen is None else [call.axis(axis) for axis in chosen]
+    if at not in axes:
+        return None
+    k = axes.index(at)
+    before, behind = pads[k], pads[k + len(axes)]
+    if not before and not behind:
+        return None
+    if before < 0 or behind < 0 or call.attributes["mode"] != "constant":
+        raise Mixes(f"pads the steps by {before} and {behind} in mode {call.attributes['mode']!r}; supported in "
+                    "a stream: constants put in front")
+    constant = node.constants.get(2)
+    if len(node.inputs) > 2 and node.inputs[2] or constant is not None and constant.size != 1:
+        raise Mixes("pads with a number that is known only when it runs")
+
+    def again(first: int, last: int) -> Operator:
+        left = np.array(pads, np.int64)
+        left[k::len(axes)] = 0
+        return replace(node, constants={**node.constants, 1: left})
+    return Work(again, fills(before, 0.0 if constant is None else float(constant.reshape(-1)[0])), behind,
+                instead=f"pad by {before + behind} in front and by 0 behind")
 
 
 def _pad_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
@@ -316,7 +370,7 @@ def _pad_older(node: FileNode, facts: Facts) -> list[FileNode]:
 
 declare("Pad", (2, 4), make=_pad_kernel, older=_pad_older,
         attributes={"mode": one_of("constant", "reflect", "edge", "wrap")}, shape=_pad_shape, axes=_pad_axes,
-        exact=True, grown=_pad_grown, sized_by=(1, 3))
+        past=_pad_past, exact=True, grown=_pad_grown, sized_by=(1, 3))
 
 
 # ---- Trilu ----------------------------------------------------------------------------------------------------------

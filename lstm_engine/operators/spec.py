@@ -24,6 +24,7 @@ from .costs import Arrays, Grown, Need, Needs, need_of
 from .families import OPERATORS
 from .kernels import Kernel, KernelMaker
 from .older import FORMS, OlderForm
+from .past import PastRule
 from .shape_rules import ANY, ShapeRule, infer, same
 
 REQUIRED = object()     # the default of an attribute that has none
@@ -62,6 +63,7 @@ class OperatorSpec:
 
     axes: where an axis of its inputs stands in its outputs, if it works on every place of that axis by itself
     (`axis_rules`); without it, none is known to stay apart. counts: the same where inputs are sizes (`counts`).
+    past: what it does along an axis that its `axes` does not let through, where that can be done in pieces (`past`).
     elementwise: each element of the result is made of those elements of the inputs that broadcasting puts there.
     meets: inputs near its constants tell one result from another: what is added, scaled, compared with or clipped at.
     in_order: it keeps the elements and their order, so a result of the input's shape is the input.
@@ -88,6 +90,7 @@ class OperatorSpec:
     shape: ShapeRule = same
     axes: AxisRule | None = None
     counts: AxisRule | None = None
+    past: PastRule | None = None
     elementwise: bool = False
     meets: bool = False
     exact: bool = False

@@ -7,12 +7,13 @@ stand in another order, such as ONNX's [time, batch, features]. Symbols tell: th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ..graph import Embedding, Graph, Operator, Pool, Recurrent, Value
 from ..graph.nodes import Dim
+from ..operators.places import Place
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,13 @@ class Axes:
             times.discard(batch)        # one name for both: lengths could not say which of the two they mean
         return cls(values, batch, frozenset(times),
                    any(isinstance(node, Operator) and node.op_type == "Transpose" for node in graph.nodes))
+
+    def followed(self, times: Mapping[str, Place]) -> Axes:
+        """The same axes, that of time where it was followed to in each value, whatever their sizes are called."""
+        axes = replace(self)
+        for name, place in times.items():
+            axes._found[name, 1] = place if isinstance(place, int) else None
+        return axes
 
     def batch_axis(self, name: str) -> int | None:
         """The axis of a value along which its rows stand; None if it has none, or sizes alone do not tell."""

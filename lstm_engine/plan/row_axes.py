@@ -48,7 +48,7 @@ def follow(nodes: Iterable[Node], values: Mapping[str, Value], start: Mapping[st
         else:
             try:
                 if isinstance(node, Operator):
-                    made = [_of_operator(node, given, values, dim)] * len(node.outputs)
+                    made = [place_of_operator(node, given, values, dim)] * len(node.outputs)
                 else:
                     made = layer(node, axes_of(given), len(values[node.inputs[0]].shape))
             except Mixes:
@@ -57,12 +57,18 @@ def follow(nodes: Iterable[Node], values: Mapping[str, Value], start: Mapping[st
     return places
 
 
-def _of_operator(node: Operator, given: list[Place], values: Mapping[str, Value], dim: Dim) -> Place:
-    attributes, spec = operator_attributes(node), OPERATORS[node.op_type]
+def place_of_operator(node: Operator, given: Sequence[Place], values: Mapping[str, Value], dim: Dim) -> Place:
+    """The place in the outputs of an operator of the axis that has these places in its inputs. Raises Mixes."""
+    spec = OPERATORS[node.op_type]
     rule = spec.counts if any(isinstance(place, Counts) for place in given) else spec.axes
     if rule is None:
         raise Mixes
-    return rule(AxisCall(node, attributes, given, _shapes(node, values), values[node.outputs[0]].shape, dim))
+    return rule(axis_call(node, given, values, dim))
+
+
+def axis_call(node: Operator, given: Sequence[Place], values: Mapping[str, Value], dim: Dim) -> AxisCall:
+    """What the rules of an operator are asked with."""
+    return AxisCall(node, operator_attributes(node), given, _shapes(node, values), values[node.outputs[0]].shape, dim)
 
 
 def rows_of_layer(node: Node, given: list[int | None], rank: int) -> Sequence[Place]:

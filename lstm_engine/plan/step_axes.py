@@ -23,7 +23,7 @@ def step_places(nodes: Iterable[Node], inputs: Sequence[Value], axes: Axes, time
     """
     start = {value.name: place_of(value, time, axes.time_axis(value.name) if axes.time(value.name) == time else None)
              for value in inputs}
-    return follow(nodes, axes.values, start, time, _of_layer,
+    return follow(nodes, axes.values, start, time, steps_of_layer,
                   lambda node: streamed and takes_last_step(node, axes))
 
 
@@ -53,14 +53,19 @@ def mixed_in_time(nodes: Iterable[Node], rows: Mapping[str, Place], steps: Mappi
 
 def takes_last_step(node: Node, axes: Axes) -> bool:
     """Whether a node picks the last step of a sequence, as a layer does that gives its last output alone."""
-    if not isinstance(node, Operator) or node.op_type != "Gather" or 1 not in node.constants:
+    return isinstance(node, Operator) and bool(node.inputs) and bool(node.inputs[0]) and takes_last_of(
+        node, len(axes.values[node.inputs[0]].shape), axes.time_axis(node.inputs[0]))
+
+
+def takes_last_of(node: Operator, rank: int, axis: int | None) -> bool:
+    """Whether a node picks the last place of this axis of its input."""
+    if node.op_type != "Gather" or 1 not in node.constants:
         return False
-    rank, time = len(axes.values[node.inputs[0]].shape), axes.time_axis(node.inputs[0])
     index = node.constants[1]
-    return index.ndim == 0 and index == -1 and time == node.attributes.get("axis", 0) % rank
+    return index.ndim == 0 and index == -1 and axis == node.attributes.get("axis", 0) % rank
 
 
-def _of_layer(node: Node, given: list[int | None], rank: int) -> Sequence[Place]:
+def steps_of_layer(node: Node, given: list[int | None], rank: int) -> Sequence[Place]:
     """The places of the steps in the outputs of a layer, of which one input at least has steps."""
     at = given[0]
     if isinstance(node, Recurrent):

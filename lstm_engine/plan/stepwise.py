@@ -11,14 +11,19 @@ from ..graph import Node, Operator, Pool, Recurrent, Value
 from ..graph.nodes import Dim
 from .axes import Axes
 from .lower import Plan
+from .state_pairs import advice
 from .step_axes import across_time, step_places, takes_last_step
 from .steps import HostStep, Segment
+from .streaming import Streaming
 
 
-def fed_inputs(plan: Plan, batch: int, pairs: Mapping[str, str]) -> tuple[tuple[Value, ...], Axes]:
+def fed_inputs(plan: Plan, batch: int, pairs: Mapping[str, str], streaming: Streaming | None = None,
+               proven: bool = False) -> tuple[tuple[Value, ...], Axes]:
     """The inputs that a stream of `batch` sequences is fed with, in the shapes that its calls may have, and their axes.
 
-    pairs: explicit states, {input: output}; such inputs feed themselves. Raises UnsupportedError if the model cannot
+    pairs: explicit states, {input: output}; such inputs feed themselves. streaming: what made the plan of another,
+    where windows slide along time. proven: the pairs are those of `state_pairs`, so the model is a sequence all the
+    same. Raises UnsupportedError if the model cannot
     run step by step, ArgumentError for names or a batch that are not the model's.
     """
     names = {value.name for value in plan.inputs}
@@ -27,7 +32,8 @@ def fed_inputs(plan: Plan, batch: int, pairs: Mapping[str, str]) -> tuple[tuple[
             raise ArgumentError(f"stream: states names the input {name!r}; the model has {', '.join(sorted(names))}")
         if source not in plan.outputs:
             raise ArgumentError(f"stream: states names the output {source!r}; the model has {', '.join(plan.outputs)}")
-    inputs = tuple(value for value in plan.inputs if value.name not in pairs)
+    own = pairs.keys() | {past.value for past in streaming.pasts} if streaming else pairs.keys()
+    inputs = tuple(value for value in plan.inputs if value.name not in own)
     if not inputs:
         raise ArgumentError("stream: no input is left to feed")
     for value in inputs:
@@ -35,14 +41,14 @@ def fed_inputs(plan: Plan, batch: int, pairs: Mapping[str, str]) -> tuple[tuple[
         if axis is not None and isinstance(value.shape[axis], int) and value.shape[axis] != batch:
             raise ArgumentError(f"stream: batch is {batch}, but input {value.name!r} {_text(value)} fixes it: "
                                 f"make the stream with batch={value.shape[axis]}")
-    if pairs:
+    if pairs and not proven:
         return inputs, plan.axes            # such a model is a step by its own definition
     for value in inputs:
         if other := plan.axes.unsettled(value.name):
             raise UnsupportedError(f"this model cannot run step by step: nothing says whether {other!r} of input "
                                    f"{value.name!r} {list(value.shape)} is the time axis; give both one name in the "
                                    "model's inputs, or fix its size (spec={'shapes': ...})")
-    for time in plan.axes.times:
+    for time in plan.axes.times if streaming is None else ():       # else it has been followed
         places = step_places(plan.skeleton.nodes, plan.inputs, plan.axes, time, streamed=True)
         if why := across_time(places, plan.outputs):
             raise UnsupportedError(f"this model cannot run step by step: {why}")
@@ -59,10 +65,10 @@ def fed_inputs(plan: Plan, batch: int, pairs: Mapping[str, str]) -> tuple[tuple[
         if isinstance(node, Pool) and node.kind != "last":
             raise UnsupportedError(f"this model cannot run step by step: {node.name!r} pools over all steps "
                                    f"({node.kind})")
-        if isinstance(node, Recurrent) and any(node.inputs[1:4]):
+        if isinstance(node, Recurrent) and any(node.inputs[1:2 if proven else 4]):
             raise UnsupportedError(f"this model cannot run step by step: layer {node.name!r} takes its lengths or "
-                                   "initial state from another value; pair explicit states with states={input: output}")
-    return _of_any_steps(plan, inputs)
+                                   f"initial state from another value; pair explicit states: {advice(plan)}")
+    return _of_any_steps(plan, inputs) if streaming is None and not pairs else (inputs, plan.axes)
 
 
 def _of_any_steps(plan: Plan, inputs: tuple[Value, ...]) -> tuple[tuple[Value, ...], Axes]:

@@ -150,11 +150,11 @@ def restore(skeleton: Graph) -> Graph:
     return replace(skeleton, nodes=tuple(whole(node) for node in skeleton.nodes))
 
 
-def held_bytes(skeleton: Graph) -> tuple[int, int]:
+def held_bytes(skeletons: Iterable[Graph]) -> tuple[int, int]:
     """Bytes of the arrays beside what is packed: the constants of host operators, and weights that are not those."""
     operators: dict[int, int] = {}
     layers: dict[int, int] = {}
-    for node in skeleton.nodes:
+    for node in (node for skeleton in skeletons for node in skeleton.nodes):
         for array in node.tensors().values():
             if not isinstance(array, Rows):
                 (operators if isinstance(node, Operator) else layers)[id(array)] = array.nbytes

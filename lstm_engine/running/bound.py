@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from ..graph import Graph
 from ..operators.kernels import MISFITS
 from ..plan import HostStep, Plan
+from ..plan.streaming import Streaming, streaming
 from .account import Account, Look
 from .outputs import Outputs
 from .record import OtherBranch, Recording, Unrepeatable, record
@@ -62,6 +64,7 @@ class Runner:
         self._bound: OrderedDict[_Key, BoundRun] = OrderedDict()                    # those recorded last stand last
         self._recordings: dict[int, Recording] = {}                                 # that exist, by id
         self._looks: dict[int, Look] = {}
+        self._streaming: tuple[Runner, Streaming] | bool | None = False            # False: not asked yet
 
     @cached_property
     def states(self) -> StateLayout:
@@ -72,6 +75,26 @@ class Runner:
     def outputs(self) -> Outputs:
         """How the plan's outputs are handed out."""
         return Outputs(self.plan)
+
+    def streaming(self, threads: int) -> tuple[Runner, Streaming] | None:
+        """What a stream runs in place of the plan, where windows slide along time; None where none do. Made for the
+        first stream, with packed weights of its own, and kept for those that follow.
+
+        Raises UnsupportedError, with the reason, where they cannot run step by step.
+        """
+        if self._streaming is False:
+            made = streaming(self.plan, threads)
+            self._streaming = None if made is None else (self._beside(made.plan, made.graph), made)
+        return self._streaming      # type: ignore[return-value]
+
+    def plans(self) -> list[Plan]:
+        """All that weights are packed for."""
+        return [self.plan, *([self._streaming[0].plan] if isinstance(self._streaming, tuple) else [])]
+
+    @staticmethod
+    def _beside(plan: Plan, graph: Graph) -> Runner:
+        """A runner of another plan, that of a graph, which is run as this one."""
+        return Runner(plan)
 
     def find(self, values: _Values, threads: int) -> BoundRun:
         """The bound run of inputs of these shapes and dtypes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -21,8 +21,8 @@ Rows = Mapping[int, np.ndarray]
 
 def execute(runner: Runner, values: dict[str, np.ndarray], batch: int, *, lengths: Mapping[object, np.ndarray],
             state_in: Rows, state_out: Rows, threads: int, out: Mapping[str, np.ndarray] = {},
-            masks: Mapping[object, np.ndarray] = {}, split: str = "auto", block_steps: int = 0, carry: bool = False
-            ) -> dict[str, np.ndarray]:
+            masks: Mapping[object, np.ndarray] = {}, split: str = "auto", block_steps: int = 0, carry: bool = False,
+            skip: Collection[int] = ()) -> dict[str, np.ndarray]:
     """The values of the plan's outputs, by name. Call it under `entry`: the operators' arithmetic is IEEE's, unwarned.
 
     batch: rows of the model, which those of a segment may differ from.
@@ -30,20 +30,25 @@ def execute(runner: Runner, values: dict[str, np.ndarray], batch: int, *, length
     time axis. state_in, state_out: state rows by segment, see StateLayout; may be empty. out: arrays of the
     right shape and dtype to write outputs to. masks: bool [batch, time] by the symbol of a time axis: steps that are
     not there, which leave every state alone and repeat the output before them. carry: the sequences began before these
-    values did, so that what a layer gave before the first step is the h of `state_in`, not 0.
+    values did, so that what a layer gave before the first step is the h of `state_in`, not 0. skip: numbers of steps
+    that have nothing to do; a segment's state stays what it is, and outputs that only they make are left out.
     """
     plan = runner.plan
     for what, axes in (("lengths", lengths), ('nan="mask"', masks)):
         if axes:
             _check_steps_apply(plan, axes, what)
     bound = runner.find(values, threads)
-    plain = not (lengths or masks or out or state_in or state_out or block_steps) and split == "auto"
+    plain = not (lengths or masks or out or state_in or state_out or block_steps or skip) and split == "auto"
     if plain and (results := runner.recorded(bound, values, threads)) is not None:
         return results
     account = runner.account(bound, values)
     for number, (step, done, guard) in enumerate(zip(plan.steps, plan.drops, plan.guards)):
-        if guard and not holds(guard, values):
-            _pass_over(step, number, state_in, state_out)
+        passed = number in skip
+        if passed or guard and not holds(guard, values):
+            if passed and number in state_out:
+                state_out[number][...] = state_in[number]
+            elif not passed:
+                _pass_over(step, number, state_in, state_out)
             if account is not None:
                 account.passed_over()
             continue
@@ -62,7 +67,7 @@ def execute(runner: Runner, values: dict[str, np.ndarray], batch: int, *, length
         for name in done:
             values.pop(name, None)          # a port may be left out of a run
     bound.within = True
-    return {name: values[name] for name in plan.outputs}
+    return {name: values[name] for name in plan.outputs if not skip or name in values}
 
 
 def _pass_over(step: Step, number: int, state_in: Rows, state_out: Rows) -> None:

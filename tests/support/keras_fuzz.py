@@ -254,17 +254,22 @@ class _Comparison:
             self._close(f"list row {row}", {name: np.asarray(part[row])[None] for name, part in made.items()}, alone)
 
     def _stream(self, folder: Path) -> None:
-        """Every step's output is the last of what predict gives for the steps so far."""
+        """The steps of a sequence are those that predict gives for the whole one; what is one for the sequence is that
+        of the steps so far, after each of them from the first that makes one."""
         stream = self.ours.stream(ROWS)
         given = self.inputs if len(self.inputs) > 1 else next(iter(self.inputs.values()))
         made = self._named(stream.run(given))
         timed = {value.name for value in self.graph.inputs if isinstance(value.shape[1], str)}
-        steps = min(array.shape[1] for array in made.values())
-        for step in range(steps) if timed else [steps - 1]:              # of fixed sizes only the whole can be compared
-            before = {name: array[:, : step + 1] if name in timed else array for name, array in self.inputs.items()}
-            wanted = self._named(self.ours.predict(before))
-            for name, want in wanted.items():
-                last = want[:, -1] if want.ndim == made[name].ndim else want
+        most = max((self.inputs[name].shape[1] for name in timed), default=1)
+        for name, want in self._named(self.ours.predict(self.inputs)).items():
+            steps, sequence = made[name].shape[1], want.ndim == made[name].ndim
+            if sequence and steps != want.shape[1]:
+                self.outcome.findings.append(f"stream {name}: {steps} steps, and predict {want.shape[1]}")
+                return
+            for step in range(steps) if sequence or timed else [steps - 1]:     # of fixed sizes only the whole
+                begun = most - steps + step + 1
+                before = {name: array[:, :begun] if name in timed else array for name, array in self.inputs.items()}
+                last = want[:, step] if sequence else self._named(self.ours.predict(before))[name]
                 scale = max(1.0, float(np.max(np.abs(last), initial=0, where=np.isfinite(last))))
                 if _apart(made[name][:, step], last) > 1e-5 * scale:
                     self.outcome.findings.append(f"stream {name}: step {step} differs from predict")

@@ -136,12 +136,12 @@ def test_wrong_pairs_are_named():
     for states, kind, message in (({"q": "h_out"}, le.ArgumentError, "names the input 'q'"),
                                   ({"h_in": "q"}, le.ArgumentError, "names the output 'q'"),
                                   ({"x": "y", "h_in": "h_out", "c_in": "c_out"}, le.ArgumentError, "no input is left"),
-                                  (["h_in"], le.ArgumentTypeError, "states is a dict"),
-                                  ({"x": "y"}, le.ArgumentError, r"size of state 'x' .* is not known")):
+                                  (["h_in"], le.ArgumentTypeError, "states is a dict")):
         with pytest.raises(kind, match=message):
             model.stream(B, states=states)
-    with pytest.raises(le.UnsupportedError, match="takes its lengths or initial state from another value"):
-        model.stream(B)
+    unsized = model.stream(B, states={"x": "y"})
+    with pytest.raises(le.ArgumentError, match=r"size of state 'x' .* is not known.* stream.state = \{'x': array\}"):
+        unsized.step({"h_in": normal(B, H), "c_in": normal(B, H)})
     stream = model.stream(B, states=PAIRS)
     stream.run(X)
     before = stream.state
@@ -150,3 +150,131 @@ def test_wrong_pairs_are_named():
             stream.state = state
     for name in PAIRS:
         np.testing.assert_array_equal(stream.state[name], before[name])
+
+
+# ---- pairs that the layers themselves tell ------------------------------------------------------------------------
+
+@pytest.mark.parametrize("batch", ("batch", "N", B))
+def test_layers_that_begin_with_inputs_and_end_with_outputs_go_on(batch):
+    """Whether h comes out where h went in is seen by the layer, so nothing need be said; in any pieces."""
+    model, wanted = cell_with_explicit_states(batch, scaled=True), 2 * plain_lstm().predict(X)
+    stream = model.stream(B)
+    assert stream.state.keys() == PAIRS.keys()
+    np.testing.assert_array_equal(stream.step(X[:, 0]), wanted[:, 0])
+    np.testing.assert_array_equal(stream.run(X[:, 1:5]), wanted[:, 1:5])
+    saved = stream.state
+    np.testing.assert_array_equal(stream.run(X[:, 5:]), wanted[:, 5:])
+    stream.state = saved
+    np.testing.assert_array_equal(stream.run(X[:, 5:]), wanted[:, 5:])
+    stream.reset(1)
+    assert not stream.state["h_in"][1].any() and stream.state["h_in"][0].any()
+
+
+def recurrent(h_in, c_in, h_out, c_out, after=(), outputs=("y", "h_out", "c_out")):
+    cell = LSTM(name="lstm", inputs=("x", "", h_in, c_in), outputs=("y", h_out, c_out), W=normal(1, 4 * H, I),
+                R=normal(1, 4 * H, H), B=normal(1, 8 * H))
+    return le.Model(Graph((Value("x", ("batch", "time", I)), Value("h_in", ("batch", H)), Value("c_in", ("batch", H))),
+                          (cell, *after), outputs))
+
+
+def test_names_decide_nothing():
+    """Where h goes in under the name of c, and comes out under that of h, the layer tells."""
+    model = recurrent("c_in", "h_in", "h_out", "c_out")
+    stream = model.stream(B)
+    np.testing.assert_array_equal(joined_steps(stream), plain_lstm().predict(X))
+    np.testing.assert_array_equal(stream.state["c_in"], plain_lstm().predict(X)[:, -1])
+
+
+def joined_steps(stream):
+    return np.stack([stream.step(X[:, t]) for t in range(T)], 1)
+
+
+def operator(op, x, y, **constants):
+    return Operator(name=y, inputs=(x, *[""] * len(constants)), outputs=(y,), op_type=op,
+                    constants={1 + i: array for i, array in enumerate(constants.values())})
+
+
+UNPROVEN = {
+    "changed on its way out": (lambda: recurrent("h_in", "c_in", "h", "c_out", [
+        operator("Mul", "h", "h_out", by=np.asarray(0.5, np.float32))]), r"of inputs 'h_in' .*outputs 'h_out'"),
+    "one of two comes out": (lambda: recurrent("h_in", "c_in", "h_out", "c_out", outputs=("y", "h_out")),
+                             r"stream\(states=\{input: output, \.\.\.\}\), of inputs 'h_in'.*'c_in'.* 'h_out'"),
+    "both begin with one": (lambda: recurrent("h_in", "h_in", "h_out", "c_out"), r"of inputs 'h_in'"),
+}
+
+
+@pytest.mark.parametrize("case", UNPROVEN)
+def test_pairs_that_nothing_proves_are_asked_for(case):
+    make, message = UNPROVEN[case]
+    with pytest.raises(le.UnsupportedError, match="initial state from another value; pair explicit "
+                                                  "states: .*" + message):
+        make().stream(B)
+
+
+def test_what_shapes_leave_one_choice_for_is_spelled_out():
+    gru = GRU(name="gru", inputs=("x", "", "before"), outputs=("y", "h"), W=normal(1, 3 * H, I), R=normal(1, 3 * H, H))
+    model = le.Model(Graph((Value("x", ("batch", "time", I)), Value("before", ("batch", H))),
+                           (gru, operator("Mul", "h", "after", by=np.asarray(1, np.float32))), ("y", "after")))
+    with pytest.raises(le.UnsupportedError, match=r"if these are its states, stream\(states=\{'before': 'after'\}\)"):
+        model.stream(B)
+    stream = model.stream(B, states={"before": "after"})
+    whole = le.Model([le.GRU(gru.W, gru.R)]).predict(X)
+    np.testing.assert_array_equal(stream.run(X), whole)
+
+
+def test_the_size_of_a_state_comes_with_the_first_call_or_from_the_caller():
+    def smoothed(state):
+        nodes = (operator("Mul", "s", "old", by=np.asarray(0.5, np.float32)),
+                 Operator(name="sum", inputs=("x", "old"), outputs=("s_out",), op_type="Add"),
+                 Operator(name="same", inputs=("s_out",), outputs=("y",), op_type="Neg"))
+        return le.Model(Graph((Value("x", ("batch", "n")), Value("s", state)), nodes, ("y", "s_out")))
+
+    x, start = normal(2, B, 6), normal(B, 6, seed=3)
+    stream = smoothed(("batch", "n")).stream(B, states={"s": "s_out"})
+    assert stream.state == {}
+    np.testing.assert_array_equal(stream.step(x[0]), -x[0])
+    np.testing.assert_array_equal(stream.step(x[1]), -(x[1] + x[0] / 2))
+    stream = smoothed(("batch", "m")).stream(B, states={"s": "s_out"})
+    stream.state = {"s": start}
+    np.testing.assert_array_equal(stream.step(x[0]), -(x[0] + start / 2))
+    with pytest.raises(le.ArgumentError, match=r"state 's': expected numbers of shape \(3, 6\), got float32"):
+        stream.state = {"s": start[:, :5]}
+    with pytest.raises(le.ArgumentError, match=r"state 's': expected numbers of shape \(3, m\)"):
+        smoothed(("batch", "m")).stream(B, states={"s": "s_out"}).state = {"s": start[:2]}
+
+
+def test_what_would_take_too_long_to_follow_is_asked_for():
+    """A state that a file repeats without end is not followed to where it goes."""
+    many = Operator(name="many", inputs=("h_in", ""), outputs=("m",), op_type="Tile",
+                    constants={1: np.array([1, 1 << 27])})
+    first = Operator(name="first", inputs=("m", "", "", ""), outputs=("h_first",), op_type="Slice",
+                     constants={1: np.array([0]), 2: np.array([H]), 3: np.array([1])})
+    cell = LSTM(name="lstm", inputs=("x", "", "h_first", "c_in"), outputs=("y", "h_out", "c_out"),
+                W=normal(1, 4 * H, I), R=normal(1, 4 * H, H))
+    model = le.Model(Graph((Value("x", ("batch", "time", I)), Value("h_in", ("batch", H)), Value("c_in", ("batch", H))),
+                           (many, first, cell), ("y", "h_out", "c_out")))
+    with pytest.raises(le.UnsupportedError, match="pair explicit states"):
+        model.stream(B)
+
+
+def test_inputs_without_time_are_given_whole_with_every_step():
+    """A decoder that attends to what an encoder made, of any length: the same in every call."""
+    cell = LSTM(name="lstm", inputs=("x", "", "h_in", "c_in"), outputs=("d", "h_out", "c_out"), W=normal(1, 4 * H, I),
+                R=normal(1, 4 * H, H))
+    turned = Operator(name="turned", inputs=("encoded",), outputs=("keys",), op_type="Transpose",
+                      attributes={"perm": (0, 2, 1)})
+    nodes = [cell, turned]
+    for op, inputs, y in (("MatMul", ("d", "keys"), "scores"), ("Softmax", ("scores",), "shares"),
+                          ("MatMul", ("shares", "encoded"), "y")):
+        nodes.append(Operator(name=y, inputs=inputs, outputs=(y,), op_type=op))
+    model = le.Model(Graph((Value("x", ("batch", "time", I)), Value("encoded", ("batch", "source", H)),
+                            Value("h_in", ("batch", H)), Value("c_in", ("batch", H))), tuple(nodes),
+                           ("y", "h_out", "c_out")))
+    encoded, zeros = normal(B, 9, H, seed=4), np.zeros((B, H), np.float32)
+    wanted = model.predict({"x": X, "encoded": encoded, "h_in": zeros, "c_in": zeros})["y"]
+    with pytest.raises(le.UnsupportedError, match="nothing says whether 'source' of input 'encoded'"):
+        model.stream(B)
+    stream = model.stream(B, states=PAIRS)
+    # Sums of nine products of numbers below 1 in a product of another shape.
+    np.testing.assert_allclose(stream.step({"x": X[:, :1], "encoded": encoded}), wanted[:, :1], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(stream.run({"x": X[:, 1:], "encoded": encoded}), wanted[:, 1:], rtol=0, atol=1e-6)
