@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..graph import Embedding, Graph, Operator, Pool, Recurrent, Value
 from ..graph.nodes import Dim
-from ..operators.places import Place
+
+if TYPE_CHECKING:
+    from ..operators.places import Place
 
 
 @dataclass(frozen=True, eq=False)
