@@ -12,7 +12,7 @@ from ..files import HEAD_BYTES, Held, ModelFile, first_bytes
 from ..graph import Graph
 from ..operators import Checked, checked
 from .base import OWN_OPTIONS, Importer, ImportOptions
-from .folders import refuse_folder
+from .folders import file_of, refuse_folder
 from .reading.foreign import refuse_foreign
 
 # The order matters where two could claim one file: the stricter looks first.
@@ -47,7 +47,7 @@ def import_checked(source: object, options: ImportOptions) -> Checked:
     UnsupportedError for a layer that is not supported, ArgumentTypeError for an object that is no model.
     """
     if isinstance(source, (str, os.PathLike, Held)):
-        path = source if isinstance(source, Held) else Path(path_text(source, "convert"))
+        path = file_of(source if isinstance(source, Held) else Path(path_text(source, "convert")))
         try:
             head = first_bytes(path, HEAD_BYTES)
         except FileError:

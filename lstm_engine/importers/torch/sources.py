@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +14,7 @@ from ...files import HEAD_BYTES, ModelFile, first_bytes
 from ...graph import Graph
 from ..arrays.spec import graph_from_spec
 from ..base import ImportOptions, are
+from ..folders import CONFIG, HUGGING_FACE
 from ..reading.foreign import refuse_foreign
 from ..reading.spec_file import load_spec
 from .checkpoints.begins import knows
@@ -22,9 +24,11 @@ from .modules.live import examples_of, is_chain_of_ours, spec_of_chain, weights_
 from .modules.pickled import spec_of_pickled
 from .program import read_program
 from .program.export import graph_of_module
+from .state_dict.described import spec_of_described
 from .state_dict.draft import propose_or_draft
 from .state_dict.propose import propose
 from .state_dict.readings import Settled
+from .state_dict.reparametrised import reparametrised
 from .ways import EXPORT
 
 
@@ -38,10 +42,14 @@ def read(path: ModelFile, options: ImportOptions) -> Graph:
     if program is not None:
         return _sourced(program, path.name, {})
     spec = _given(options)
-    with open_contents(path) as contents:
+    with open_contents(path, options.limits) as contents:
         if spec is None:
             spec = _spec_of(contents, options)
-        graph = graph_from_spec(spec, contents.weights, IGNORED)
+            if isinstance(path, Path) and path.name in HUGGING_FACE and os.path.lexists(path.with_name(CONFIG)):
+                spec.setdefault("notes", []).append(f"{CONFIG!r} beside the weights, which may say more of their "
+                                                    "program, is not read")
+        made, _ = reparametrised(contents.weights)
+        graph = graph_from_spec(spec, contents.weights.with_derived(made), IGNORED)
     return _sourced(graph, path.name, spec if options.spec is None else {})
 
 
@@ -80,6 +88,11 @@ def propose_spec(path: Path | str) -> dict[str, Any]:
                 return spec_of_pickled(module, contents.weights) | {"notes": []}
             except UnsupportedError:
                 program = f"it holds a whole module, {str(module.symbol)!r:.100}, which is not read"
+        if contents.described is not None:
+            try:
+                return spec_of_described(contents.described, contents.weights)
+            except UnsupportedError as error:
+                program = str(error)
         return propose_or_draft(contents.weights, program)
 
 
@@ -87,11 +100,21 @@ def _spec_of(contents: Contents, options: ImportOptions) -> dict[str, Any]:
     """The spec of a file that is given none."""
     if contents.program is not None:
         raise UnsupportedError(f"{contents.program}, so what it computes is not known. {EXPORT}")
+    if contents.described is not None:
+        if given := options.readings():
+            raise ArgumentError(f"{are(given)} for weights alone; 'model_data' in this file says what it computes (a "
+                                "spec can say otherwise)")
+        spec = spec_of_described(contents.described, contents.weights)
+        spec["notes"] += contents.notes
+        return spec
     if contents.module is None:
         spec = propose(contents.weights, options.pool, None, options.activations, options.order)
-        if contents.aside:
-            spec["notes"].append("tensors without axes beside the weights take no part: "
-                                 f"{', '.join(f'{name!r:.100}' for name in contents.aside[:8])}")
+        for what, names in (("tensors without axes beside the weights", contents.aside),
+                            ("tensors in what the training was told", contents.settings)):
+            if names:
+                spec["notes"].append(f"{what} take no part: {', '.join(f'{name!r:.100}' for name in names[:8])}"
+                                     f"{f' and {len(names) - 8} more' if len(names) > 8 else ''}")
+        spec["notes"] += contents.notes
         return spec
     spec = spec_of_pickled(contents.module, contents.weights)
     if given := options.readings():

@@ -180,15 +180,17 @@ def _graph(graph: Any, arrays: dict[str, Any], depth: int, left: Sequence[Left |
         if tensor.name in tensors:
             raise FormatError(f"tensor {tensor.name!r} is stored twice")
         tensors[tensor.name] = _tensor(tensor, tensor.name, arrays, raw)
-    inputs = {value.name: _value(value) for value in graph.input}
+    inputs = {value.name: _value(value, depth) for value in graph.input}
     if len(inputs) != len(graph.input):
         raise FormatError(f"graph {graph.name!r}: two of its inputs have one name")
     return {"name": graph.name, "tensors": tensors, "nodes": [_node(node, arrays, depth) for node in graph.node],
-            "inputs": list(inputs.values()), "outputs": [_value(value) for value in graph.output]}
+            "inputs": list(inputs.values()), "outputs": [_value(value, depth) for value in graph.output]}
 
 
-def _value(value: Any) -> list[Any]:
+def _value(value: Any, depth: int) -> list[Any]:
     kind = value.type.WhichOneof("value")
+    if kind == "sequence_type" and depth:           # what goes from turn to turn of a loop is what it is given
+        return [value.name, 0, None]
     if kind not in (None, "tensor_type"):
         raise UnsupportedError(f"value {value.name!r} is a {kind.removesuffix('_type')}; only tensors are supported")
     tensor = value.type.tensor_type

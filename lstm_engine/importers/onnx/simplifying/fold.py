@@ -13,20 +13,22 @@ import numpy as np
 
 from ....errors import ArgumentError, FormatError, UnsupportedError
 from ....graph.names import Names
-from ....graph.nodes import Dim, Operator, Shape, Value, dtype_name
+from ....graph.nodes import Operator, Shape, Value, dtype_name
 from ....operators import OPERATORS, operator_attributes, operator_shapes, run_operator, supported_operators
 from ....operators.older import FORMS, modern
-from ....operators.shape_rules import same_size
 from ..model import OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
-from . import numbers, shortcuts
+from . import lists, numbers, shortcuts
+from .budget import Budget
 from .functions import body_of
-from .inner import TAKEN_IN, Scope, take_in
+from .inner import TAKEN_IN, take_in
 from .order import needed_nodes
-from .recurrent import GATES, Cell, read_cell
+from .recurrent import GATES, Cell, read_cell, results_of
 from .refine import with_known_inputs, with_known_sizes
+from .scopes import Scope
 
 MOST_NODES = 20_000          # after functions are expanded and loops written out
 MOST_CALLS = 32              # functions that call functions
+MOST_MAKERS = 64             # operators on the way to how many turns a loop has
 FREE_BYTES = 128 << 20       # what folding may make, beyond the size of the model's own tensors
 FREE_WORK = 1_000_000_000    # nanoseconds that folding may take, as operators tell them
 
@@ -68,6 +70,8 @@ class _Walk:
         self.out = Folded(inputs, opset=model.opset, producer=model.producer)
         self.elements: dict[str, np.ndarray] = {}       # of small integer tensors; see `numbers`
         self.aliases: dict[str, str] = {}               # values that are others, unchanged
+        self.made_by: dict[str, tuple[int, Operator]] = {}      # by result: its place in order, and it
+        self.lists: dict[str, lists.TensorList] = {}
         graph = model.graph
         self.names = Names([*graph.tensors, *(value.name for value in graph.inputs),
                             *(name for node in graph.nodes for name in node.outputs)])
@@ -75,6 +79,7 @@ class _Walk:
         self.count = 0
         self.bytes_left = FREE_BYTES
         self.work_left = FREE_WORK
+        self.budget = Budget()
 
     def run(self) -> Folded:
         graph, scope = self.model.graph, Scope(outermost=True)
@@ -89,7 +94,9 @@ class _Walk:
             scope.names[value.name] = value.name
         self.nodes(graph.nodes, graph.outputs, scope, 0)
         for name in graph.outputs:                         # one named twice is one output, as it has one name
-            self.out.outputs[name] = scope.find(name)       # type: ignore[assignment]
+            made = self.out.outputs[name] = scope.find(name)       # type: ignore[assignment]
+            if made in self.lists:
+                raise UnsupportedError(f"output {name!r} is a sequence of tensors; only tensors are supported")
         return self.out
 
     # What `opsets.Facts` asks for.
@@ -122,7 +129,39 @@ class _Walk:
         if name in self.out.constants:
             array = self.out.constants[name]
             return Value(name, array.shape, dtype_name(array.dtype))
+        if name in self.lists:
+            raise UnsupportedError(f"{name!r} is a sequence of tensors, which is read by more than "
+                                   f"{', '.join(lists.RULES)}")
         return self.out.values[name]
+
+    def add_list(self, hint: str, made: lists.TensorList) -> str:
+        name = self.new_name(hint)
+        self.lists[name] = made
+        return name
+
+    def list_of(self, name: str) -> lists.TensorList | None:
+        return self.lists.get(name)
+
+    def add_value(self, hint: str, shape: Shape, dtype: str) -> str:
+        """A value that no step makes: what a turn of a loop is given."""
+        name = self.new_name(hint)
+        self.out.values[name] = Value(name, shape, dtype)
+        return name
+
+    def is_zero(self, name: str) -> bool:
+        """Whether a value is 0 everywhere."""
+        array = self.constant(name)
+        return name in self.out.zeros if array is None else not array.any()
+
+    def makers_of(self, names: Sequence[str]) -> list[Operator]:
+        """The operators that lead to values, of not too many the last, in order."""
+        found, pending = dict[int, Operator](), list(names)
+        while pending and len(found) < MOST_MAKERS:
+            place, step = self.made_by.get(pending.pop(), (-1, None))
+            if step is not None and place not in found:
+                found[place] = step
+                pending += step.inputs
+        return [found[place] for place in sorted(found)]
 
     def same_as(self, name: str) -> str:
         """The value that `name` is, where that is another unchanged."""
@@ -143,11 +182,30 @@ class _Walk:
             scope.names[name] = name if scope.outermost else self.new_name(name)
             self.out.constants[scope.names[name]] = array
             self.bytes_left += array.nbytes
+            self.budget.owns(array.nbytes)
 
     def nodes(self, nodes: Sequence[OnnxNode], outputs: Sequence[str], scope: Scope, depth: int) -> None:
         self.count_nodes(len(nodes), depth)
+        scope.graph = nodes, outputs
         for node in needed_nodes(nodes, outputs, lambda name: scope.find(name) is not None):
             self._node(node, scope, depth)
+
+    def inside(self, nodes: Sequence[OnnxNode], outputs: Sequence[str], scope: Scope, depth: int
+               ) -> list[Operator | Cell]:
+        """The steps of the graph inside a node, which stay outside the model's."""
+        around, self.out.steps = self.out.steps, []
+        try:
+            self.nodes(nodes, outputs, scope, depth)
+            return self.out.steps
+        finally:
+            self.out.steps = around
+
+    def count_steps(self) -> int:
+        return len(self.out.steps)
+
+    def forget_steps(self, count: int) -> None:
+        """Take back the steps after so many, which nothing reads."""
+        del self.out.steps[count:]
 
     def count_nodes(self, count: int, depth: int) -> None:
         """Raise UnsupportedError where so many more are too many, or stand too deep."""
@@ -180,6 +238,8 @@ class _Walk:
                               f"{node.overload!r:.100}")
         elif node.op in TAKEN_IN and not node.domain:
             take_in(self, node, scope, depth)
+        elif node.op in lists.RULES and not node.domain:
+            lists.follow(self, node, scope)
         else:
             self._plain(node, scope)
 
@@ -203,7 +263,7 @@ class _Walk:
             if part.op == "Constant":
                 self._add_made(part, shortcuts.constant_of(part))
             elif part.op in GATES:
-                self._cell(part)
+                self.cell(read_cell(part, self.constant))
             else:
                 self.operator(part)
         results = [self.aliases.get(name, name) for name in made]
@@ -212,29 +272,9 @@ class _Walk:
                 raise FormatError(f"{given.label}: it does not make output {name!r}")
         self.bind(given, results, scope)
 
-    def _cell(self, node: OnnxNode) -> None:
-        cell = read_cell(node, self.constant)
-        x = self.value(cell.x)
-        if len(x.shape) != 3 or x.shape[2] not in (cell.W.shape[2], *_symbols(x)) or x.dtype != cell.W.dtype.name:
-            first = "batch, time" if cell.layout else "time, batch"
-            raise FormatError(f"{node.label}: X must be {cell.W.dtype} [{first}, {cell.W.shape[2]}], "
-                              f"got {x.dtype} {list(x.shape)}")
-        time, batch = (x.shape[1], x.shape[0]) if cell.layout else x.shape[:2]
-        dirs, size = cell.dirs, cell.output
-        state = (batch, dirs, size) if cell.layout else (dirs, batch, size)
-        cell_state = (*state[:2], cell.hidden)
-        for name, expected, dtypes in ((cell.initial_h, state, (x.dtype,)), (cell.initial_c, cell_state, (x.dtype,)),
-                                       (cell.lengths, (batch,), ("int32", "int64"))):
-            if name:
-                value = self.value(name)
-                fits = len(value.shape) == len(expected) and all(map(same_size, value.shape, expected))
-                if not fits or value.dtype not in dtypes:
-                    raise FormatError(f"{node.label}: {name!r} must be {dtypes[0]} {list(expected)}, "
-                                      f"got {value.dtype} {list(value.shape)}")
-        Y = (batch, time, dirs, size) if cell.layout else (time, dirs, batch, size)
-        for name, shape in zip(node.outputs, (Y, state, cell_state)):
-            if name:
-                self.out.values[name] = Value(name, shape, x.dtype)
+    def cell(self, cell: Cell) -> None:
+        """Add a recurrent cell, if what it reads fits."""
+        self.out.values.update((value.name, value) for value in results_of(cell, self.value))
         self.out.steps.append(cell)
 
     def operator(self, node: OnnxNode) -> None:
@@ -246,7 +286,7 @@ class _Walk:
     def _fold_or_keep(self, node: OnnxNode) -> None:
         operator = self._as_operator(node)
         attributes = operator_attributes(operator)          # known, complete, and of the right types
-        known = [self._elements(name) for name in node.inputs]
+        known = [self.elements_of(name) for name in node.inputs]
         values = [self.value(name) if name else None for name in node.inputs]
         values += [None] * (len(operator.inputs) - len(values))
         operator = with_known_inputs(operator, values, known)
@@ -271,6 +311,7 @@ class _Walk:
             self.aliases[operator.outputs[0]] = operator.inputs[0]
         elif any(name in self.out.values for name in operator.outputs):
             self.out.steps.append(operator)
+            self.made_by.update(dict.fromkeys(operator.outputs, (len(self.made_by), operator)))
 
     def _as_operator(self, node: OnnxNode) -> Operator:
         inputs = list(node.inputs)
@@ -284,7 +325,8 @@ class _Walk:
                         inputs=tuple("" if i in constants else name for i, name in enumerate(inputs)),
                         outputs=node.outputs, op_type=node.op, attributes=node.attributes, constants=constants)
 
-    def _elements(self, name: str) -> np.ndarray | None:
+    def elements_of(self, name: str) -> np.ndarray | None:
+        """What is known of the elements of a small tensor of whole numbers."""
         array = self.out.constants.get(name)
         if array is None:
             return self.elements.get(name)
@@ -336,8 +378,4 @@ def _has_meaning(node: OnnxNode) -> bool:
     """Whether the operator that a node is called like is known, in any form."""
     if node.domain:
         return f"{node.domain}.{node.op}" in FORMS
-    return _is_known(node.op) or node.op in FORMS or node.op in TAKEN_IN
-
-
-def _symbols(value: Value) -> tuple[Dim, ...]:
-    return tuple(dim for dim in value.shape if isinstance(dim, str))
+    return _is_known(node.op) or node.op in FORMS or node.op in TAKEN_IN or node.op in lists.RULES
