@@ -106,7 +106,7 @@ def _own(source: ModelFile, gemm: Gemm, dtype: Dtype | None, limits: Limits, giv
                             "cannot be given")
     if isinstance(source, Path):
         check_size(str(source), limits)
-    return Model(handed_over(format.load(source)), gemm=gemm, dtype=dtype, limits=limits)
+    return Model(handed_over(format.load_checked(source)), gemm=gemm, dtype=dtype, limits=limits)
 
 
 def _file(source: Any, limits: Limits, what: str, advice: str = "") -> ModelFile:
@@ -180,18 +180,19 @@ def is_own(path: ModelFile) -> bool:
 
 def _converted(source: Any, options: ImportOptions, gemm: Gemm, dtype: Dtype | None, limits: Limits) -> Model:
     """The model of a checkpoint or a live model, what its user must know of it said in warnings."""
-    from .importers import import_graph
+    from .importers import import_checked
 
     from_file = isinstance(source, (Path, Held))
     if isinstance(source, Path):
         check_size(str(source), limits)
-    graph = import_graph(source, options)
-    model = Model(handed_over(graph) if from_file else graph, gemm=gemm, dtype=dtype, limits=limits)
+    checked = import_checked(source, options)
+    graph = checked.graph
+    model = Model(handed_over(checked) if from_file else checked, gemm=gemm, dtype=dtype, limits=limits)
     if not from_file:
         from .agreement import check_agreement
 
         # In the type that the source itself computes in, whatever was asked for.
-        check_agreement(model if dtype is None else Model(graph), graph.metadata, source, options.example_inputs)
+        check_agreement(model if dtype is None else Model(checked), graph.metadata, source, options.example_inputs)
     for note in notes(graph.metadata):
         warnings.warn(note, UserWarning, stacklevel=4)           # the line that called `convert` or `load`
     if model.assumptions:

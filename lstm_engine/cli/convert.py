@@ -11,8 +11,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from ..arguments import one_line
 from ..files import open_regular
+from ..texts import one_line
 from .arguments import DTYPES, UsageError, add_readings, add_spec, import_options, is_lstm, say_assumptions, say_notes
 from .console import note
 from .limit_arguments import add_limits, limits_of

@@ -9,7 +9,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import one_line
+from ..texts import one_line
 from .arguments import (
     UsageError,
     add_data_folder,

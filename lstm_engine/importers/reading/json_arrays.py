@@ -12,8 +12,7 @@ from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
-from ...errors import FormatError
-from ...files import CUT
+from ...errors import CUT, FormatError
 from ...strict_json import parse_object
 from .weights import MAX_RANK, Entry
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ....errors import ArgumentError, FormatError, UnsupportedError
 from ....graph.names import Names
-from ....graph.nodes import Dim, Operator, Shape, Value
+from ....graph.nodes import Operator, Shape, Value, dtype_name
 from ....operators import OPERATORS, operator_attributes, operator_shapes, run_operator, supported_operators
 from ....operators.older import FORMS, modern
 from ..model import OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
@@ -128,7 +128,7 @@ class _Walk:
         """The value, made from the array for a constant."""
         if name in self.out.constants:
             array = self.out.constants[name]
-            return Value(name, array.shape, array.dtype.name)
+            return Value(name, array.shape, dtype_name(array.dtype))
         if name in self.lists:
             raise UnsupportedError(f"{name!r} is a sequence of tensors, which is read by more than "
                                    f"{', '.join(lists.RULES)}")
@@ -248,11 +248,15 @@ class _Walk:
 
     def _plain(self, node: OnnxNode, scope: Scope) -> None:
         """Give the node's names their meaning, bring it to today's form, and take its parts one by one."""
+        given = node
         named = tuple(scope.find(name) or "" for name in node.inputs)
         # Names of the outermost graph are kept, for they name outputs and messages; inner ones may be anything.
         made = tuple(name if scope.outermost or not name else self.new_name(name) for name in node.outputs)
-        for part in modern(replace(node, inputs=named, outputs=made), self):
-            part = replace(part, inputs=tuple(self.aliases.get(name, name) for name in part.inputs))
+        if (named, made) != (node.inputs, node.outputs):
+            node = replace(node, inputs=named, outputs=made)
+        for part in modern(node, self):
+            if any(name in self.aliases for name in part.inputs):
+                part = replace(part, inputs=tuple(self.aliases.get(name, name) for name in part.inputs))
             if part.domain or not _is_known(part.op):
                 raise UnsupportedError(f"{part.label}: this operator is not supported; supported: LSTM, GRU, RNN, "
                                        f"{supported_operators()}")
@@ -263,10 +267,10 @@ class _Walk:
             else:
                 self.operator(part)
         results = [self.aliases.get(name, name) for name in made]
-        for name, result in zip(node.outputs, results):
+        for name, result in zip(given.outputs, results):
             if result and result not in self.out.values and result not in self.out.constants:
-                raise FormatError(f"{node.label}: it does not make output {name!r}")
-        self.bind(node, results, scope)
+                raise FormatError(f"{given.label}: it does not make output {name!r}")
+        self.bind(given, results, scope)
 
     def cell(self, cell: Cell) -> None:
         """Add a recurrent cell, if what it reads fits."""
@@ -281,12 +285,13 @@ class _Walk:
 
     def _fold_or_keep(self, node: OnnxNode) -> None:
         operator = self._as_operator(node)
+        attributes = operator_attributes(operator)          # known, complete, and of the right types
         known = [self.elements_of(name) for name in node.inputs]
         values = [self.value(name) if name else None for name in node.inputs]
         values += [None] * (len(operator.inputs) - len(values))
         operator = with_known_inputs(operator, values, known)
         dynamic = [value if name else None for name, value in zip(operator.inputs, values)]
-        made = [self._fresh(value, values) for value in operator_shapes(operator, dynamic)]
+        made = [self._fresh(value, values) for value in operator_shapes(operator, dynamic, attributes)]
         made = with_known_sizes(operator, values, known, made)
         if not any(operator.inputs) and self._evaluate(operator, made):
             return
@@ -316,11 +321,9 @@ class _Walk:
         for name, value in node.attributes.items():
             if isinstance(value, (np.ndarray, OnnxGraph)):
                 raise UnsupportedError(f"{node.label}: attribute {name!r} is not supported")
-        operator = Operator(name=node.name or f"{node.op} {'/'.join(filter(None, node.outputs))}",
-                            inputs=tuple("" if i in constants else name for i, name in enumerate(inputs)),
-                            outputs=node.outputs, op_type=node.op, attributes=node.attributes, constants=constants)
-        operator_attributes(operator)       # known, complete, and of the right types
-        return operator
+        return Operator(name=node.name or f"{node.op} {'/'.join(filter(None, node.outputs))}",
+                        inputs=tuple("" if i in constants else name for i, name in enumerate(inputs)),
+                        outputs=node.outputs, op_type=node.op, attributes=node.attributes, constants=constants)
 
     def elements_of(self, name: str) -> np.ndarray | None:
         """What is known of the elements of a small tensor of whole numbers."""
@@ -350,12 +353,10 @@ class _Walk:
     def _fresh(self, value: Value, sources: Sequence[Value | None]) -> Value:
         """`value` with new symbols for sizes that are new: a name made up twice must not make two sizes one."""
         old = {dim for source in sources if source is not None for dim in source.shape}
-        dims: list[Dim] = []
-        for dim in value.shape:
-            if isinstance(dim, str) and dim not in old:
-                dim = self.symbols.unused(dim)
-            dims.append(dim)
-        return replace(value, shape=tuple(dims))
+        if not any(isinstance(dim, str) and dim not in old for dim in value.shape):
+            return value
+        return replace(value, shape=tuple(self.symbols.unused(dim) if isinstance(dim, str) and dim not in old else dim
+                                          for dim in value.shape))
 
 
 def widened(array: np.ndarray) -> np.ndarray:

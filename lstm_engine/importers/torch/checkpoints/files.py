@@ -14,10 +14,11 @@ from ....limits import Limits
 from ...reading.safetensors import begins_safetensors, read_safetensors
 from ...reading.weights import Entry, Weights
 from ...reading.zip_archive import Archive
+from .begins import MAGIC
 from .checkpoint import find_weights, without_wrappers
 from .exported import exported_stem, read_exported
 from .json_state import JsonState, begins_json_state, read_json_state
-from .legacy import MAGIC, read_legacy
+from .legacy import read_legacy
 from .shards import begins_index, read_shards
 from .storages import Storages
 from .symbols import Instance, Tensor
