@@ -77,9 +77,3 @@ def path_text(value: Any, what: str) -> str:
     if not text:
         raise ArgumentError(f"{what}: an empty path")
     return text
-
-
-def one_line(text: str) -> str:
-    """`text` with every control character, line break and lone surrogate as an escape: names come from files."""
-    return "".join(character if character.isprintable() else character.encode("unicode_escape").decode()
-                   for character in text)

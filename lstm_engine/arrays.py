@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,7 +17,7 @@ def plain_array(given: Any, what: str, dtype: Any = None) -> np.ndarray:
     Raises ArgumentError for what is not rectangular or says no to being an array, ArgumentTypeError for Python objects
     and for a masked array, whose masked entries would count like any others.
     """
-    if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
+    if may_be_masked(given) and np.ma.is_masked(given):
         raise ArgumentTypeError(f"{what}: a masked array has no values there; fill it first (predict can leave out "
                                 'steps that are NaN: nan="mask")')
     try:
@@ -28,6 +29,12 @@ def plain_array(given: Any, what: str, dtype: Any = None) -> np.ndarray:
     if array.dtype.kind == "O":
         raise ArgumentTypeError(f"{what}: expected numbers, got an array of Python objects")
     return array
+
+
+def may_be_masked(given: Any) -> bool:
+    """Whether it is an array of numpy.ma. That part of NumPy is not loaded for the question: without it, it is none."""
+    kind = getattr(sys.modules.get("numpy.ma"), "MaskedArray", None)
+    return kind is not None and isinstance(given, kind)
 
 
 class Owners:

@@ -182,7 +182,7 @@ def _host(step: HostStep, whole: dict[str, Node]) -> HostStep:
         inputs = [values[name] if name else None for name in node.inputs]
         step.run(values)
         _check_host(node, inputs, [values[name] for name in node.outputs if name])
-    return dataclasses.replace(step, run=run)
+    return step._replace(run=run)
 
 
 def _check_host(node: Node, inputs: list[np.ndarray | None], made: list[np.ndarray]) -> None:

@@ -53,3 +53,7 @@ class CheckError(LstmEngineError, ArithmeticError):
 
 class OutOfMemoryError(LstmEngineError, MemoryError):
     """The C core could not allocate the memory a model or a run needs."""
+
+
+# What is said of a file that ends before it should.
+CUT = "the file is truncated; fetch or copy it again"

@@ -25,9 +25,6 @@ _KINDS = {stat.S_IFDIR: (errno.EISDIR, "a folder"), stat.S_IFIFO: (errno.EINVAL,
 
 HEAD_BYTES = 4096           # of a file, by which its kind is told
 
-# What is said of a file that ends before it should.
-CUT = "the file is truncated; fetch or copy it again"
-
 _Identities = set[tuple[int, int]]
 _noted: ContextVar[_Identities | None] = ContextVar("noted", default=None)
 

@@ -13,7 +13,6 @@ from .arguments import choice, flag, listed
 from .arrays import plain_array
 from .errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from .graph.nodes import Shape
-from .operators import validate
 from .types import Direction, Input, PeepholeOutput, PoolKind
 
 _CAMEL = {name.replace("_", ""): name for name in g.ACTIVATIONS}
@@ -214,4 +213,4 @@ def chain(layers: Sequence[Layer], names: Sequence[str] | None = None) -> g.Grap
         y = "output" if number == len(layers) - 1 else f"{name}.out"
         nodes += layer.nodes(name, x, y)
         x = y
-    return validate(g.Graph((g.Value("input", shape, dtype),), tuple(nodes), ("output",), {"source": "arrays"}))
+    return g.Graph((g.Value("input", shape, dtype),), tuple(nodes), ("output",), {"source": "arrays"})

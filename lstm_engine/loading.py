@@ -28,8 +28,9 @@ def load(path: ModelSource, *, gemm: Gemm = "packed", dtype: Dtype | None = None
          data_folder: str | os.PathLike[str] | None = None, limits: Limits | None = None) -> Model:
     """The model in a `*.lstm` file, or in any checkpoint that `convert` reads without being told more.
 
-    path: a path; or the bytes of the file; or a binary file that is open (`open(path, "rb")`, io.BytesIO), read from
-        where it stands to its end, and left open there. What bytes are is told by themselves.
+    path: a path, also of a folder as Hugging Face lays it out; or the bytes of the file; or a binary file that is open
+        (`open(path, "rb")`, io.BytesIO), read from where it stands to its end, and left open there. What bytes are is
+        told by themselves.
     data_folder: where else the external data of an ONNX model may lie (`convert`).
     limits: what it and its calls may take (docs/limits.md); no more is read of an open file.
     Raises FileError if it cannot be read, FormatError naming the wrong part, LimitError; for a checkpoint what
@@ -54,7 +55,9 @@ def convert(source: Any, *, gemm: Gemm = "packed", dtype: Dtype | None = None,
     """A model from a checkpoint of another framework, or from a live keras.Model, torch.nn.Module or onnx.ModelProto.
 
     source: a path (.keras, .h5, .json, .pt, .pth, .pt2, .safetensors, .onnx, .npz; a .lstm file is loaded), the bytes
-        of such a file or an open binary file (as in `load`), or a live model.
+        of such a file or an open binary file (as in `load`), or a live model; or the path of a folder as Hugging Face
+        lays it out (config.json beside model.safetensors or pytorch_model.bin, whole or in shards), or of the index of
+        its shards.
     weights: the file of a model's arrays (a path, bytes or an open file), where `source` is the JSON of a Keras model
         (`to_json()`, `get_config()`); found beside it where only one is called like it (model.json, model.weights.h5 or
         model.h5).
@@ -103,7 +106,7 @@ def _own(source: ModelFile, gemm: Gemm, dtype: Dtype | None, limits: Limits, giv
                             "cannot be given")
     if isinstance(source, Path):
         check_size(str(source), limits)
-    return Model(handed_over(format.load(source)), gemm=gemm, dtype=dtype, limits=limits)
+    return Model(handed_over(format.load_checked(source)), gemm=gemm, dtype=dtype, limits=limits)
 
 
 def _file(source: Any, limits: Limits, what: str, advice: str = "") -> ModelFile:
@@ -122,7 +125,12 @@ def _opened(source: Any, limits: Limits, what: str) -> Any:
     not begin as a model does.
     """
     if isinstance(source, (str, os.PathLike)):
-        return Path(path_text(source, what))
+        path = Path(path_text(source, what))
+        if not os.path.isdir(path):
+            return path
+        from .importers import weights_in
+
+        return weights_in(path)
     from . import handed
 
     if handed.is_bytes(source):
@@ -152,8 +160,10 @@ def is_own(path: ModelFile) -> bool:
         head = first_bytes(path, HEAD_BYTES)
     except FileError as error:
         if error.errno in (errno.EISDIR, errno.EACCES):        # what systems say of a folder
-            from .importers import refuse_folder
+            from .importers import refuse_folder, weights_in
 
+            if isinstance(path, Path) and weights_in(path) != path:
+                return False
             refuse_folder(path)
         raise
     if begins_so(head) or path.suffix.lower() != ".lstm":
@@ -170,18 +180,19 @@ def is_own(path: ModelFile) -> bool:
 
 def _converted(source: Any, options: ImportOptions, gemm: Gemm, dtype: Dtype | None, limits: Limits) -> Model:
     """The model of a checkpoint or a live model, what its user must know of it said in warnings."""
-    from .importers import import_graph
+    from .importers import import_checked
 
     from_file = isinstance(source, (Path, Held))
     if isinstance(source, Path):
         check_size(str(source), limits)
-    graph = import_graph(source, options)
-    model = Model(handed_over(graph) if from_file else graph, gemm=gemm, dtype=dtype, limits=limits)
+    checked = import_checked(source, options)
+    graph = checked.graph
+    model = Model(handed_over(checked) if from_file else checked, gemm=gemm, dtype=dtype, limits=limits)
     if not from_file:
         from .agreement import check_agreement
 
         # In the type that the source itself computes in, whatever was asked for.
-        check_agreement(model if dtype is None else Model(graph), graph.metadata, source, options.example_inputs)
+        check_agreement(model if dtype is None else Model(checked), graph.metadata, source, options.example_inputs)
     for note in notes(graph.metadata):
         warnings.warn(note, UserWarning, stacklevel=4)           # the line that called `convert` or `load`
     if model.assumptions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 import numpy as np
@@ -13,16 +14,15 @@ from . import runtime
 from .arguments import choice, flag, path_text
 from .entry import entry, out_of_memory
 from .graph import Graph, Value
-from .layers import Layer, chain
 from .limits import Limits, checked_limits
-from .operators import validate
+from .operators.check import Checked, checked
 from .operators.inference import with_entries
 from .operators.precision import cast, settled
 from .pages import give_up
 from .plan import Plan, compute_dtype, lower
 from .plan.bounds import checked_graph
 from .plan.weights import held_bytes, restore
-from .running import DirectCalls, Predictor, Runner, Stream
+from .running.direct import DirectCalls
 from .types import (
     Array,
     Arrays,
@@ -42,6 +42,9 @@ from .types import (
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # typing's own from Python 3.11 on
 
+    from .layers import Layer
+    from .running import Predictor, Runner, Stream
+
 GEMMS: tuple[Gemm, ...] = get_args(Gemm)
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 
@@ -57,7 +60,7 @@ class Model:
     """
 
     @entry
-    def __init__(self, layers: Sequence[Layer] | Graph, *, gemm: Gemm = "packed", dtype: Dtype | None = None,
+    def __init__(self, layers: Sequence[Layer] | Graph | Checked, *, gemm: Gemm = "packed", dtype: Dtype | None = None,
                  limits: Limits | None = None) -> None:
         limits = checked_limits(limits)
         gemm = choice(gemm, "gemm", GEMMS)
@@ -66,22 +69,38 @@ class Model:
             from . import blas
 
             blas.provider()
-        graph = checked_graph(validate(layers) if isinstance(layers, Graph) else chain(layers), limits)
-        if dtype is None and not isinstance(layers, Graph):
-            dtype = compute_dtype(graph)             # arrays declare no more than what they are themselves
-        graph = with_entries(settled(graph if dtype is None else cast(graph, dtype)))
-        plan = lower(graph, isa=runtime.isa(), gemm=gemm, threads=runtime.num_threads(), limits=limits)
+        whole = layers if isinstance(layers, Checked) else checked(_graph_of(layers))
+        given = checked_graph(whole.graph, limits)
+        if dtype is None and not isinstance(layers, (Graph, Checked)):
+            dtype = compute_dtype(given, whole.values)       # arrays declare no more than what they are themselves
+        graph = with_entries(settled(given if dtype is None else cast(given, dtype)))
+        plan = lower(graph, isa=runtime.isa(), gemm=gemm, threads=runtime.num_threads(), limits=limits,
+                     values=whole.values if graph is given else None)
+        self._plan: Plan = plan
         if runtime.checking_wanted():
             from .checking import guarded
 
             self._runner = guarded(plan, graph)
-        else:
-            self._runner = Runner(plan)
-        self._plan: Plan = self._runner.plan
-        self._predictor = Predictor(self._runner)
+            self._plan = self._runner.plan
         self._direct = DirectCalls.of(self._plan)
         self._only = None if self._direct is None else self._direct.only      # asked for at every call
         self._whole: Callable[[], Graph | None] = lambda: None          # the graph, while someone holds it
+
+    # The long way of a run (architecture.md). A model that is one segment may never go it, nor load what it takes.
+
+    @cached_property
+    def _runner(self) -> Runner:
+        from .running import Runner
+
+        runner: Runner = self.__dict__.setdefault("_runner", Runner(self._plan))     # one, whichever thread comes first
+        return runner
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        from .running import Predictor
+
+        predictor: Predictor = self.__dict__.setdefault("_predictor", Predictor(self._runner))
+        return predictor
 
     # ---- what it is -------------------------------------------------------------------------------------------
 
@@ -173,6 +192,8 @@ class Model:
         output name}; those that its layers prove are found without. Raises UnsupportedError, with the reason, for a
         model that cannot run step by step.
         """
+        from .running import Stream
+
         return Stream(self._runner, batch, states, threads)
 
     # ---- running ----------------------------------------------------------------------------------------------
@@ -251,13 +272,21 @@ class Model:
     __call__ = predict
 
 
+def _graph_of(layers: Sequence[Layer] | Graph) -> Graph:
+    if isinstance(layers, Graph):
+        return layers
+    from .layers import chain
+
+    return chain(layers)
+
+
 def _rebuild(graph: Graph, gemm: Gemm, limits: Limits | None = None) -> Model:
     # The skeleton belongs to the pickle of this one model: nobody else has its arrays.
-    return Model(handed_over(restore(graph)), gemm=gemm, limits=limits)
+    return Model(handed_over(checked(restore(graph))), gemm=gemm, limits=limits)
 
 
-def handed_over(graph: Graph) -> Graph:
+def handed_over(whole: Checked) -> Checked:
     """A graph that nobody but the model made of it will read: its arrays may go while they are packed."""
     if not runtime.checking_wanted():               # else every run is compared with the graph
-        give_up(array for node in graph.nodes for array in node.tensors().values())
-    return graph
+        give_up(array for node in whole.graph.nodes for array in node.tensors().values())
+    return whole

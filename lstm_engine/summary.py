@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .arguments import one_line
 from .graph import Activate, Dense, Embedding, Node, Operator, Pool, Recurrent
+from .texts import one_line
 
 if TYPE_CHECKING:
     from .model import Model

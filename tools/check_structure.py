@@ -38,6 +38,7 @@ PY_ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "arrays": {"errors"},
     "arguments": {"errors"},
+    "texts": set(),
     "limits": {"errors", "arguments"},
     "entry": {"errors", "_core"},
     "pages": set(),
@@ -61,7 +62,7 @@ PY_ARROWS: dict[str, set[str]] = {
     "notes": set(),
     "ops": {"graph", "operators", "errors", "arrays", "arguments", "entry", "plan", "running", "runtime", "checking"},
     "checking": {"graph", "operators", "errors", "plan", "reference", "running", "_core"},
-    "summary": {"graph", "arguments", "plan"},
+    "summary": {"graph", "texts", "plan"},
     "model": {"graph", "operators", "errors", "arguments", "limits", "entry", "pages", "format", "layers", "plan",
               "running", "runtime", "blas", "checking", "summary"},
     "agreement": {"graph", "operators", "errors", "importers", "model"},
@@ -69,8 +70,8 @@ PY_ARROWS: dict[str, set[str]] = {
                 "agreement"},
     "verifying": {"graph", "operators", "errors", "arguments", "files", "importers", "format", "reference", "model"},
     "onnx_backend": {"errors", "loading", "model"},
-    "cli": {"errors", "arguments", "files", "limits", "graph", "operators", "format", "importers", "plan", "runtime",
-            "padding", "notes", "summary", "model", "loading", "verifying", "__version__"},
+    "cli": {"errors", "arguments", "texts", "files", "limits", "graph", "operators", "format", "importers", "plan",
+            "runtime", "padding", "notes", "summary", "model", "loading", "verifying", "__version__"},
     "__main__": {"cli"},
 }
 FACE = "__init__"                      # may name anything: it is what users see

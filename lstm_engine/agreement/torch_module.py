@@ -17,6 +17,7 @@ from ..graph import Embedding, Operator, Value
 from ..importers.torch.modules.live import examples_of
 from ..importers.torch.program import fixed_sizes
 from ..importers.torch.program.export import frozen, leaves, reason, tensors
+from ..importers.torch.program.packed import rebuilt
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -44,6 +45,12 @@ def compare_with_module(model: Model, module: Any, example_inputs: Any) -> None:
     seen, refusal = 0, ""
     for case, arguments in _cases(model, example):
         given = dict(zip(model.inputs, map(_array, leaves(arguments)), strict=True))
+        try:        # first, for torch's own kernels crash on some sizes that the program refuses
+            made = model.predict(given)
+        except ArgumentError as error:      # a size outside what the program holds for is refused, which is right
+            if case == "as given":
+                raise LstmEngineError(f"the converted module does not run on its example_inputs: {error}") from error
+            continue
         with torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
@@ -52,12 +59,6 @@ def compare_with_module(model: Model, module: Any, example_inputs: Any) -> None:
                 refusal = reason(error)
                 continue
             exact = _exact(wide, arguments)
-        try:
-            made = model.predict(given)
-        except ArgumentError as error:      # a size outside what the program holds for is refused, which is right
-            if case == "as given":
-                raise LstmEngineError(f"the converted module does not run on its example_inputs: {error}") from error
-            continue
         results = [made[name] for name in ours_names] if isinstance(made, dict) else [made]
         _compare(dict(zip(ours_names, results)), expected, exact, f"inputs {case}")
         seen += 1
@@ -77,7 +78,7 @@ def _list_of(outputs: Any) -> Any:
 def _copied(value: Any) -> Any:
     """Arguments that forward may change in place."""
     if isinstance(value, (tuple, list)):
-        return type(value)(map(_copied, value))
+        return rebuilt(value, [_copied(item) for item in value])
     if isinstance(value, dict):
         return {key: _copied(item) for key, item in value.items()}
     return value.clone() if hasattr(value, "clone") else value
@@ -111,7 +112,7 @@ def _exact(wide: Any, arguments: Any) -> list[np.ndarray] | None:
 
 def _widened(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
-        return type(value)(map(_widened, value))
+        return rebuilt(value, [_widened(item) for item in value])
     if isinstance(value, dict):
         return {key: _widened(item) for key, item in value.items()}
     return value.double() if hasattr(value, "double") and value.dtype.is_floating_point else value
@@ -140,6 +141,7 @@ def _compare(ours: Mapping[str, np.ndarray], expected: list[np.ndarray], exact: 
 
 
 def _compare_floats(name: str, got: np.ndarray, wanted: np.ndarray, best: np.ndarray, alone: bool, case: str) -> None:
+    got, wanted, best = map(np.atleast_1d, (got, wanted, best))
     odd = ~np.isfinite(wanted) | ~np.isfinite(best)
     same_odd = (np.isnan(got) & np.isnan(wanted)) | (got == wanted) | ~np.isfinite(best)
     scale = max(1.0, float(np.max(np.abs(best[~odd]), initial=0.0)))
@@ -187,7 +189,7 @@ def _cases(model: Model, example: tuple[Any, ...]) -> Iterator[tuple[str, tuple[
 def _filled(value: Any, chosen: Iterator[Any]) -> Any:
     """`value` with its tensors replaced in order."""
     if isinstance(value, (tuple, list)):
-        return type(value)(_filled(item, chosen) for item in value)
+        return rebuilt(value, [_filled(item, chosen) for item in value])
     if isinstance(value, dict):
         return {key: _filled(item, chosen) for key, item in value.items()}
     return next(chosen) if hasattr(value, "detach") else value

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
-from ..arguments import one_line
+from ..texts import one_line
 
 _CODES = {"bold": "1", "dim": "2", "green": "32", "yellow": "33", "cyan": "36"}
 MIN_WIDTH, MAX_WIDTH = 60, 110

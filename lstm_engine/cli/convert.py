@@ -6,12 +6,13 @@ path is replaced only by a whole new one: if anything fails, it stays as it was.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-from ..arguments import one_line
 from ..files import open_regular
+from ..texts import one_line
 from .arguments import DTYPES, UsageError, add_readings, add_spec, import_options, is_lstm, say_assumptions, say_notes
 from .console import note
 from .limit_arguments import add_limits, limits_of
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from ..importers import import_graph
+    from ..importers import import_graph, weights_in
     from ..limits import check_size
     from ..loading import is_own
     from ..model import Model
@@ -42,11 +43,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--output {target}: the name must end in .lstm")
     if is_own(arguments.source):
         raise UsageError(f"{arguments.source} is a .lstm file already")
-    limits = limits_of(arguments)
-    check_size(str(arguments.source), limits)
-    refuse_to_replace(target, {"SRC": arguments.source, "--spec": arguments.spec, "--weights": arguments.weights})
+    source, limits = weights_in(arguments.source), limits_of(arguments)
+    check_size(str(source), limits)
+    refuse_to_replace(target, {"SRC": source, "--spec": arguments.spec, "--weights": arguments.weights})
     with keeping_what_is_read(target):
-        graph = import_graph(arguments.source, replace(import_options(arguments), limits=limits))
+        graph = import_graph(source, replace(import_options(arguments), limits=limits))
     if arguments.dtype:
         from ..operators.precision import cast
 
@@ -62,7 +63,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _beside(source: Path) -> Path:
-    """The name of the source with the ending .lstm."""
+    """The name of the source with the ending .lstm; of a folder, beside it."""
+    from ..importers import weights_in
+
+    if source.is_dir() and weights_in(source) != source:
+        source = Path(os.path.abspath(source))
+        return source.with_name(f"{source.name}.lstm")
     if not source.name:
         with open_regular(source):          # "." and "/" are folders, which this says
             pass

@@ -1,21 +1,21 @@
 """Show a model: inputs, outputs, layers, parameters, memory, origin.
 
---spec instead proposes a spec for a file of weights alone (.pt, .pth, .pt2, .safetensors): JSON to check, correct
-and give to the other commands as --spec FILE."""
+--spec instead proposes a spec for a file of weights alone (of PyTorch, .safetensors, .npz, HDF5, told by its content):
+JSON to check, correct and give to the other commands as --spec FILE."""
 
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import one_line
+from ..texts import one_line
 from .arguments import (
     UsageError,
     add_data_folder,
     add_model,
     add_readings,
     given_options,
-    is_lstm,
     open_model,
     print_json,
 )
@@ -24,9 +24,6 @@ from .limit_arguments import add_limits
 if TYPE_CHECKING:
     from ..graph import Value
     from ..model import Model
-
-WEIGHTS_ALONE = (".pt", ".pth", ".pt2", ".safetensors")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
@@ -67,14 +64,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _spec(arguments: argparse.Namespace) -> dict[str, Any]:
-    from ..importers.torch import propose_spec
+    from ..errors import ArgumentError
+    from ..importers.drafts import propose_spec
+    from ..loading import is_own
 
-    if arguments.model.suffix.lower() not in WEIGHTS_ALONE:
-        why = "says itself what it computes" if is_lstm(arguments.model) else "is none"
-        raise UsageError(f"--spec is for files of weights alone ({' '.join(WEIGHTS_ALONE)}); {arguments.model} {why}")
     if given := given_options(arguments):
         raise UsageError(f"{' and '.join(given)} and --spec exclude each other: a spec says it in its nodes")
-    return propose_spec(arguments.model)
+    if not os.path.isdir(arguments.model) and is_own(arguments.model):
+        raise UsageError(f"--spec is for files of weights alone; {arguments.model} says itself what it computes")
+    try:
+        return propose_spec(arguments.model)
+    except ArgumentError as error:
+        raise UsageError(f"--spec: {error}") from error
 
 
 def shape(value: Value) -> str:

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from .. import __version__
-from ..arguments import one_line
 from ..errors import LstmEngineError
+from ..texts import one_line
 from .arguments import UsageError
 from .streams import standing_in
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import one_line
+from ..texts import one_line
 from .arguments import (
     CHECKPOINT_OPTIONS,
     UsageError,

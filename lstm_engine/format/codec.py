@@ -10,7 +10,8 @@ import dataclasses
 import math
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from functools import cache
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from ..graph.rows import Rows
 
 Tensors = Callable[[str], np.ndarray]
 MISSING = dataclasses.MISSING
+TENSOR, CONSTANTS, PLAIN = "tensor", "constants", "plain"
 
 
 def encode(graph: Graph) -> tuple[dict[str, Any], dict[str, np.ndarray | Rows]]:
@@ -35,15 +37,15 @@ def encode(graph: Graph) -> tuple[dict[str, Any], dict[str, np.ndarray | Rows]]:
 
     def encode_node(node: Node) -> dict[str, Any]:
         record: dict[str, Any] = {"op": node.op}
-        for field in dataclasses.fields(node):
-            value, hint = getattr(node, field.name), _HINTS[type(node)][field.name]
-            if field.metadata.get("tensor"):
-                record[field.name] = None if value is None else name_of(node, field.name, value)
-            elif _is_mapping(hint, int, np.ndarray):
-                record[field.name] = {str(position): name_of(node, f"constant_{position}", array)
-                                      for position, array in sorted(value.items())}
+        for name, field in _record(node.op).fields.items():
+            value = getattr(node, name)
+            if field.sort == TENSOR:
+                record[name] = None if value is None else name_of(node, name, value)
+            elif field.sort == CONSTANTS:
+                record[name] = {str(position): name_of(node, f"constant_{position}", array)
+                                for position, array in sorted(value.items())}
             else:
-                record[field.name] = _encode_value(value, hint)
+                record[name] = _encode_value(value, field.hint)
         return record
 
     config = {
@@ -101,23 +103,20 @@ def _decode_node(where: str, record: Any, tensors: Tensors) -> Node:
     where = f"{where} ({record.get('name')!r:.100}, {op!r:.100})"
     if not isinstance(op, str) or op not in NODE_TYPES:
         raise UnsupportedError(f"{where}: op is not known; known: {', '.join(NODE_TYPES)}")
-    kind = NODE_TYPES[op]
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    required = {name for name, field in fields.items() if field.default is MISSING and field.default_factory is MISSING}
-    _check_keys(where, record, required | {"op"}, fields.keys() - required)
+    kind = _record(op)
+    _check_keys(where, record, kind.required, kind.optional)
     values: dict[str, Any] = {}
-    for name, field in fields.items():
+    for name, field in kind.fields.items():
         if name not in record:
             continue
-        place, hint = f"{where}: {name}", _HINTS[kind][name]
-        if field.metadata.get("tensor"):
-            optional = field.default is None
-            values[name] = None if optional and record[name] is None else _tensor(place, record[name], tensors)
-        elif _is_mapping(hint, int, np.ndarray):
+        place = f"{where}: {name}"
+        if field.sort == TENSOR:
+            values[name] = None if field.optional and record[name] is None else _tensor(place, record[name], tensors)
+        elif field.sort == CONSTANTS:
             values[name] = _decode_constants(place, record[name], tensors)
         else:
-            values[name] = _decode_value(place, record[name], hint)
-    return kind(**values)
+            values[name] = _decode_value(place, record[name], field.hint)
+    return NODE_TYPES[op](**values)
 
 
 def _decode_constants(where: str, record: Any, tensors: Tensors) -> dict[int, np.ndarray]:
@@ -143,6 +142,8 @@ def _tensor(where: str, name: Any, tensors: Tensors) -> np.ndarray:
 
 def _decode_value(where: str, value: Any, hint: Any) -> Any:
     """`value`, out of JSON, as the type `hint` says."""
+    if type(value) is hint and hint is not float:
+        return value                            # as nearly all are
     if hint == Activation:
         return _decode_activation(where, value)
     if _is_mapping(hint, str, Any):
@@ -216,14 +217,38 @@ def _check_keys(where: str, record: Any, required: set[str], optional: set[str])
     for key in record:
         if key not in required and key not in optional:
             raise FormatError(f"{where}: unknown key {key!r:.100}; known: {', '.join(sorted(required | optional))}")
-    for key in sorted(required):
-        if key not in record:
-            raise FormatError(f"{where}: key {key!r} is missing")
+    if missing := sorted(required - record.keys()):
+        raise FormatError(f"{where}: key {missing[0]!r} is missing")
 
 
 def _wrong(where: str, expected: str, got: Any) -> NoReturn:
     raise FormatError(f"{where}: expected {expected}, got {type(got).__name__} {got!r:.100}")
 
 
-# The types of a node's fields, which say how each is written.
-_HINTS = {kind: typing.get_type_hints(kind) for kind in NODE_TYPES.values()}
+class _Field(NamedTuple):
+    """A field of a kind of node: how it is written, which its declared type says."""
+
+    sort: str
+    hint: Any
+    optional: bool              # None may stand for it
+
+
+class _Record(NamedTuple):
+    """A kind of node: its fields, the keys of a record that must be there, and those that may be."""
+
+    fields: dict[str, _Field]
+    required: set[str]
+    optional: set[str]
+
+
+@cache                          # asked for every node; typing takes its time
+def _record(op: str) -> _Record:
+    kind = NODE_TYPES[op]
+    hints, record = typing.get_type_hints(kind), _Record({}, {"op"}, set())
+    for field in dataclasses.fields(kind):
+        hint = hints[field.name]
+        sort = TENSOR if field.metadata.get("tensor") else CONSTANTS if _is_mapping(hint, int, np.ndarray) else PLAIN
+        record.fields[field.name] = _Field(sort, hint, field.default is None)
+        has_default = field.default is not MISSING or field.default_factory is not MISSING
+        (record.optional if has_default else record.required).add(field.name)
+    return record

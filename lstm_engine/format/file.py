@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-import queue
-import threading
 import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..errors import FormatError, GraphError, OutOfMemoryError, UnsupportedError
-from ..files import CUT, Held, cannot_read, open_regular, size_of
+from ..errors import CUT, FormatError, GraphError, OutOfMemoryError, UnsupportedError
+from ..files import Held, cannot_read, open_regular, size_of
 from ..graph import Graph
 from ..graph.rows import blocks
-from ..operators import validate
+from ..operators import Checked, checked, validate
 from ..pages import empty
 from ..strict_json import parse_object
 from . import header
-from .atomic import atomic_write
 from .codec import decode, encode
 from .header import Entry, Header
 
@@ -32,6 +29,8 @@ def save(graph: Graph, path: str | os.PathLike[str]) -> None:
 
     Raises GraphError if the graph is not valid, FileError if the file cannot be written.
     """
+    from .atomic import atomic_write
+
     config, tensors = encode(validate(graph))
     entries = header.lay_out(tensors)
     text = header.build(header.canonical(config), entries)
@@ -57,7 +56,12 @@ def _bytes_of(array: np.ndarray, entry: Entry) -> memoryview:
 
 
 def load(path: str | os.PathLike[str] | Held) -> Graph:
-    """The checked graph in a file; its arrays are read-only.
+    """The checked graph in a file; its arrays are read-only. Raises as `load_checked`."""
+    return load_checked(path).graph
+
+
+def load_checked(path: str | os.PathLike[str] | Held) -> Checked:
+    """The graph in a file, with the shapes of its values; its arrays are read-only.
 
     Raises FormatError naming the part of the file that breaks a rule of docs/format.md, UnsupportedError for a
     node or activation this version does not know, FileError if it cannot be read, OutOfMemoryError.
@@ -75,7 +79,7 @@ def load(path: str | os.PathLike[str] | Held) -> Graph:
         cannot_read(path, error)
 
 
-def _read(file: BinaryIO) -> Graph:
+def _read(file: BinaryIO) -> Checked:
     size = size_of(file)
     prefix = _read_exactly(file, 8, "header length")
     length = int.from_bytes(prefix, "little")
@@ -126,6 +130,9 @@ def _chunks(file: BinaryIO, view: memoryview) -> Iterator[memoryview]:
     if len(view) < THREAD_FROM:
         yield from parts
         return
+    import queue
+    import threading
+
     ready: queue.SimpleQueue[memoryview | BaseException | None] = queue.SimpleQueue()
 
     def read() -> None:
@@ -154,7 +161,7 @@ def _read_parts(file: BinaryIO, view: memoryview) -> Iterator[memoryview]:
         done += count
 
 
-def _decode(parsed: Header, data: np.ndarray) -> Graph:
+def _decode(parsed: Header, data: np.ndarray) -> Checked:
     config: dict[str, Any] = parse_object(parsed.config, "config")
     try:
         spelling = header.canonical(config)
@@ -173,14 +180,14 @@ def _decode(parsed: Header, data: np.ndarray) -> Graph:
     if unused:
         raise FormatError(f"header: tensor {next(iter(unused))!r:.200} belongs to no node of the config")
     try:
-        checked = validate(graph)
+        found = checked(graph)
     except GraphError as error:
         raise FormatError(f"config: {error}") from error
     except UnsupportedError as error:
         raise UnsupportedError(f"config: {error}") from error
-    if header.canonical(encode(checked)[0]) != parsed.config:
+    if header.canonical(encode(graph)[0]) != parsed.config:
         raise FormatError("config: a tensor is not called after the node and field it belongs to")
-    return checked
+    return found
 
 
 def _array(entry: Entry, data: np.ndarray) -> np.ndarray:

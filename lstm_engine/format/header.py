@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,8 +37,7 @@ DTYPES = {"F64": "<f8", "I64": "<i8", "U64": "<u8", "F32": "<f4", "I32": "<i4", 
 _NAME_OF_DTYPE = {np.dtype(text): name for name, text in DTYPES.items()}
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One tensor of the file: data[begin:end] is its bytes."""
 
     name: str
@@ -53,8 +51,7 @@ class Entry:
         return np.dtype(DTYPES[self.dtype])
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """What a header says: the checksum of the file, the configuration as text, the tensors in file order."""
 
     crc32: str

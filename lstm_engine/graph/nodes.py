@@ -21,6 +21,12 @@ Dim = int | str            # a known size, or a symbol: "batch", "time", "time_2
 Shape = tuple[Dim, ...]
 DTYPES = ("float32", "float64", "int32", "int64", "uint8", "bool", "float16", "int8", "int16", "uint16", "uint32",
           "uint64")
+_NAMES = {np.dtype(name): name for name in DTYPES}
+
+
+def dtype_name(dtype: np.dtype) -> str:
+    """dtype.name, which NumPy makes anew each time it is asked."""
+    return _NAMES.get(dtype) or dtype.name
 
 
 def tensor() -> Any:
@@ -42,7 +48,7 @@ class Value:
     dtype: str = "float32"
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Node:
     """One operation. `inputs` and `outputs` are names of values; "" stands for an optional one left out."""
 
@@ -51,13 +57,23 @@ class Node:
     outputs: tuple[str, ...]
     op: ClassVar[str] = ""
 
+    def __repr__(self) -> str:
+        """As a dataclass has it, written once for all: each that Python writes takes its part of every start."""
+        return f"{type(self).__qualname__}({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in fields(self))})"
+
     def tensors(self) -> dict[str, Array]:
         """The weight arrays by field name, those left out excluded."""
-        named = ((f.name, getattr(self, f.name)) for f in fields(self) if f.metadata.get("tensor"))
-        return {name: array for name, array in named if array is not None}
+        kind = type(self)
+        names = _TENSOR_FIELDS.get(kind)
+        if names is None:
+            names = _TENSOR_FIELDS[kind] = tuple(f.name for f in fields(self) if f.metadata.get("tensor"))
+        return {name: array for name in names if (array := getattr(self, name)) is not None}
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+_TENSOR_FIELDS: dict[type[Node], tuple[str, ...]] = {}          # by kind, for each is asked for its weights many times
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Embedding(Node):
     """Rows of `table` [vocabulary, features] by token id. inputs: (ids,), outputs: (sequence,)."""
 
@@ -65,7 +81,7 @@ class Embedding(Node):
     op: ClassVar[str] = "Embedding"
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Recurrent(Node):
     """What LSTM, GRU and RNN share.
 
@@ -117,7 +133,7 @@ class Recurrent(Node):
         return self.hidden
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class LSTM(Recurrent):
     """ONNX LSTM (gate order i,o,f,c) with the extensions `projection`, `peephole_output`, `cell_clip`.
 
@@ -139,7 +155,7 @@ class LSTM(Recurrent):
         return self.hidden if self.projection is None else self.projection.shape[1]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class GRU(Recurrent):
     """ONNX GRU (gate order z,r,h). linear_before_reset: r multiplies (h R + Rb), as PyTorch and Keras' reset_after."""
 
@@ -149,7 +165,7 @@ class GRU(Recurrent):
     default_activations: ClassVar[tuple[Activation, ...]] = (SIGMOID, TANH)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class RNN(Recurrent):
     """ONNX RNN: h_t = f(x W' + h R' + Wb + Rb)."""
 
@@ -158,7 +174,7 @@ class RNN(Recurrent):
     default_activations: ClassVar[tuple[Activation, ...]] = (TANH,)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Dense(Node):
     """activation(x @ kernel + bias) over the last axis. inputs: (x,), kernel [in, units], bias [units] or None."""
 
@@ -168,7 +184,7 @@ class Dense(Node):
     op: ClassVar[str] = "Dense"
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Activate(Node):
     """An activation on its own, element by element (softmax: over the last axis). inputs: (x,)."""
 
@@ -176,7 +192,7 @@ class Activate(Node):
     op: ClassVar[str] = "Activate"
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Pool(Node):
     """One vector per sequence. inputs: (x [batch, time, F],), outputs: ([batch, F],).
 
@@ -188,7 +204,7 @@ class Pool(Node):
     op: ClassVar[str] = "Pool"
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Mask(Node):
     """True where a token id differs from `value`. inputs: (ids [batch, time],), outputs: ([batch, time] bool,)."""
 
@@ -196,7 +212,7 @@ class Mask(Node):
     op: ClassVar[str] = "Mask"
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Operator(Node):
     """An ONNX operator around the recurrent core, run by NumPy with ONNX's own meaning of axes and attributes.
 

@@ -74,7 +74,12 @@ class Symbols:
                 self.unify(same.setdefault(meant, symbol), symbol)
 
     def shape(self, shape: Shape) -> Shape:
-        return tuple(self.resolve(dim) for dim in shape)
+        return tuple(map(self.resolve, shape)) if any(dim in self._meaning for dim in shape) else shape
+
+    def value(self, value: Value) -> Value:
+        """The value with its shape as it is known here."""
+        shape = self.shape(value.shape)
+        return value if shape is value.shape else Value(value.name, shape, value.dtype)
 
 
 def layer_shapes(node: Node, inputs: list[Value | None], symbols: Symbols) -> list[Value]:

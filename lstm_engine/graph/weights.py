@@ -12,7 +12,22 @@ from ..arguments import shown
 from ..errors import GraphError, UnsupportedError
 from ..types import Direction, PeepholeOutput, PoolKind
 from .activations import ACTIVATIONS, ROW_WISE, Activation
-from .nodes import DTYPES, GRU, LSTM, NODE_TYPES, RNN, Activate, Dense, Embedding, Mask, Node, Operator, Pool, Recurrent
+from .nodes import (
+    DTYPES,
+    GRU,
+    LSTM,
+    NODE_TYPES,
+    RNN,
+    Activate,
+    Dense,
+    Embedding,
+    Mask,
+    Node,
+    Operator,
+    Pool,
+    Recurrent,
+    dtype_name,
+)
 from .rows import Rows
 
 MAX_DIM = 2**31 - 1                # sizes are 32-bit integers in the C core
@@ -204,7 +219,7 @@ def _check_operator(node: Operator) -> None:
             fail(node, "constants", f"at positions 0 to {len(node.inputs) - 1} of the inputs", shown(position))
         if node.inputs[position]:
             fail(node, f"input {position}", "left empty, as a constant stands there", node.inputs[position])
-        if not isinstance(array, np.ndarray) or array.dtype.name not in DTYPES:
+        if not isinstance(array, np.ndarray) or dtype_name(array.dtype) not in DTYPES:
             fail(node, f"constant {position}", f"an array of {', '.join(DTYPES)}",
                  getattr(array, "dtype", type(array).__name__))
 

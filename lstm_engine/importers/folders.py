@@ -1,4 +1,5 @@
-"""Folders that people hand over in place of a file: named for what their names say they are, with what to type next."""
+"""Folders that people hand over in place of a file: those that Hugging Face lays out are read, the others are named for
+what their names say they are, with what to type next."""
 
 from __future__ import annotations
 
@@ -7,13 +8,20 @@ import os
 import shlex
 from collections.abc import Callable
 from itertools import islice
+from pathlib import Path
 
-from ..errors import FileError
+from ..errors import FileError, FormatError
 from ..files import Held, ModelFile
 
 MOST_NAMES = 1000               # of a folder that are looked at
 _SHOWN = 8
 _MODELS = (".lstm", ".keras", ".h5", ".hdf5", ".pt", ".pth", ".pt2", ".safetensors", ".onnx", ".npz", ".ckpt")
+
+CONFIG = "config.json"
+INDEX = ".index.json"
+_SINGLE = ("model.safetensors", "pytorch_model.bin")           # in the order in which from_pretrained looks for them
+HUGGING_FACE = frozenset((*_SINGLE, *(f"{name}{INDEX}" for name in _SINGLE)))
+_UNPACKED_KERAS = (CONFIG, "metadata.json", "model.weights.h5")
 
 Names = set[str]
 
@@ -31,7 +39,7 @@ KINDS: tuple[tuple[str, Callable[[Names], bool], str], ...] = (
     ("a SavedModel of TensorFlow", lambda names: "saved_model.pb" in names or "saved_model.pbtxt" in names,
      "python -m tf2onnx.convert --saved-model {folder} --output model.onnx, or in Keras 2 "
      'tf.keras.models.load_model(...).save("m.keras")'),
-    ("a .keras file that was unpacked", _has("config.json", "metadata.json", "model.weights.h5"),
+    ("a .keras file that was unpacked", _has(*_UNPACKED_KERAS),
      "(cd {folder} && zip -0 ../model.keras config.json metadata.json model.weights.h5)"),
     ("a .pt file that was unpacked", _has("data.pkl", "data"), "zip -0 -r model.pt {folder}"),
     ("a model of TensorFlow.js", lambda names: "model.json" in names and _ends(".bin")(names),
@@ -44,6 +52,39 @@ KINDS: tuple[tuple[str, Callable[[Names], bool], str], ...] = (
     ("a checkpoint of JAX (Orbax)", lambda names: not names.isdisjoint(("_CHECKPOINT_METADATA", "_METADATA")),
      "save its arrays with numpy.savez, and give a spec (docs/spec.md)"),
 )
+
+
+def weights_in(path: Path) -> Path:
+    """The file of weights in a folder as Hugging Face lays it out, or what was given, if it is no such folder.
+
+    In such a folder is a config.json or an index. Taken are model.safetensors, pytorch_model.bin, or the index of
+    either, the first that is there; else the only .safetensors file. Raises FormatError where one of them is there
+    whole and in shards.
+    """
+    if not os.path.isdir(path):
+        return path
+    has = {name for name in (*HUGGING_FACE, *_UNPACKED_KERAS) if os.path.lexists(path / name)}
+    if has.issuperset(_UNPACKED_KERAS) or CONFIG not in has and not any(name.endswith(INDEX) for name in has):
+        return path
+    for name in _SINGLE:
+        if {name, f"{name}{INDEX}"} <= has:
+            raise FormatError(f"{path}: it holds both {name!r} and {name + INDEX!r}, the same weights whole and in "
+                              "shards; give the one that is meant")
+        for file in (name, f"{name}{INDEX}"):
+            if file in has:
+                return path / file
+    try:
+        with os.scandir(path) as found:
+            names = [entry.name for entry in islice(found, MOST_NAMES + 1)]
+    except OSError:
+        return path
+    files = [name for name in names if name.endswith((".safetensors", f".safetensors{INDEX}"))]
+    return path / files[0] if len(files) == 1 and len(names) <= MOST_NAMES else path
+
+
+def file_of(path: ModelFile) -> ModelFile:
+    """`weights_in` of what may be bytes in memory, which are in no folder."""
+    return path if isinstance(path, Held) else weights_in(path)
 
 
 def refuse_folder(path: ModelFile) -> None:

@@ -10,9 +10,9 @@ from ..arguments import path_text
 from ..errors import ArgumentError, ArgumentTypeError, FileError, FormatError, LstmEngineError, OutOfMemoryError
 from ..files import HEAD_BYTES, Held, ModelFile, first_bytes
 from ..graph import Graph
-from ..operators import validate
+from ..operators import Checked, checked
 from .base import OWN_OPTIONS, Importer, ImportOptions
-from .folders import refuse_folder
+from .folders import file_of, refuse_folder
 from .reading.foreign import refuse_foreign
 
 # The order matters where two could claim one file: the stricter looks first.
@@ -23,9 +23,9 @@ def _importers() -> list[Importer]:
     return [importlib.import_module(f"{__package__}.{name}") for name in IMPORTERS]
 
 
-def _read(importer: Importer, path: ModelFile, options: ImportOptions) -> Graph:
+def _read(importer: Importer, path: ModelFile, options: ImportOptions) -> Checked:
     try:
-        return validate(importer.read(path, options))
+        return checked(importer.read(path, options))
     except RecursionError as error:
         raise FormatError(f"{path}: it is nested too deeply") from error
     except MemoryError as error:
@@ -35,13 +35,19 @@ def _read(importer: Importer, path: ModelFile, options: ImportOptions) -> Graph:
 
 
 def import_graph(source: object, options: ImportOptions = ImportOptions()) -> Graph:  # noqa: B008  (frozen)
-    """The checked graph of a checkpoint (a path, or its bytes held in memory) or of a live model.
+    """The checked graph of a checkpoint (a path, or its bytes held in memory) or of a live model. Raises as
+    `import_checked`."""
+    return import_checked(source, options).graph
+
+
+def import_checked(source: object, options: ImportOptions) -> Checked:
+    """The graph of a checkpoint (a path, or its bytes held in memory) or of a live model, and the shapes of its values.
 
     Raises FileError if the file cannot be read, FormatError if no importer knows it or its bytes are wrong,
     UnsupportedError for a layer that is not supported, ArgumentTypeError for an object that is no model.
     """
     if isinstance(source, (str, os.PathLike, Held)):
-        path = source if isinstance(source, Held) else Path(path_text(source, "convert"))
+        path = file_of(source if isinstance(source, Held) else Path(path_text(source, "convert")))
         try:
             head = first_bytes(path, HEAD_BYTES)
         except FileError:
@@ -55,7 +61,7 @@ def import_graph(source: object, options: ImportOptions = ImportOptions()) -> Gr
         raise ArgumentTypeError("convert takes a path, bytes, an open binary file, a keras.Model, a torch.nn.Module or "
                                 f"an onnx.ModelProto, not {type(source).__module__}.{type(source).__qualname__}")
     _check_options(found, options, f"the live {type(source).__qualname__}", live=True)
-    return validate(found.read_live(source, options))
+    return checked(found.read_live(source, options))
 
 
 def _check_options(importer: Importer, options: ImportOptions, source: str, live: bool) -> None:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, MutableMapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from .spec import OperatorSpec
 
 FAMILIES = ("activations", "attention", "choosing", "convolution", "elementwise", "indexing", "microsoft",
             "normalization", "pooling", "products", "quantization", "reductions", "reshaping", "resizing", "signal",
@@ -40,6 +43,9 @@ class Declared(MutableMapping[str, _T]):
     def __getitem__(self, name: str) -> _T:
         return self._all()[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._all()
+
     def __setitem__(self, name: str, what: _T) -> None:
         self._all()[name] = what
 
@@ -51,3 +57,7 @@ class Declared(MutableMapping[str, _T]):
 
     def __len__(self) -> int:
         return len(self._all())
+
+
+# All that is known of each operator; what stands there says `spec.OperatorSpec`.
+OPERATORS: Declared[OperatorSpec] = Declared()

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import ArgumentError
 from ..graph.nodes import Graph, Node, Operator
-from .spec import OPERATORS
+from .families import OPERATORS
 
 # What must hold for a node to run: conditions by name, the outermost first, and what each must be. () always holds.
 Guard = tuple[tuple[str, bool], ...]
@@ -36,8 +36,7 @@ def holds(guard: Guard, values: Mapping[str, np.ndarray]) -> bool:
 
 def chooses(node: Node) -> bool:
     """Whether a node needs but one of its inputs 1 and 2."""
-    spec = OPERATORS.get(node.op_type) if isinstance(node, Operator) else None
-    return spec is not None and spec.chooses
+    return isinstance(node, Operator) and node.op_type in OPERATORS and OPERATORS[node.op_type].chooses
 
 
 def guards(graph: Graph) -> list[Guard]:

@@ -10,7 +10,6 @@ from ..graph.nodes import Graph, Node, Operator, Value
 from ..graph.shapes import Symbols, layer_shapes
 from ..graph.weights import check_node, fail
 from .guards import Guard, chooses, guards
-from .spec import operator_shapes
 
 MOST_WORK = 1 << 20         # branches times nodes: what is learnt of sizes outside is told to each branch
 
@@ -32,17 +31,16 @@ def _infer(graph: Graph) -> tuple[_Scopes, dict[str, Value]]:
     within: dict[str, Guard] = {}                       # of what is made in a branch
     for node, guard in zip(graph.nodes, guards(graph)):
         check_node(node)
-        inputs = [_look_up(node, name, values) for name in node.inputs]
+        inputs = [_look_up(node, name, values) if name else None for name in node.inputs]
         made = _operator(node, inputs, scopes, guard) if isinstance(node, Operator) else \
             layer_shapes(node, inputs, scopes.of(guard))
         for name, value in zip(node.outputs, made, strict=False):
             if name:
-                values[name] = Value(name, value.shape, value.dtype)
+                values[name] = value if value.name == name else Value(name, value.shape, value.dtype)
                 if guard:
                     within[name] = guard
     scopes.agree()
-    return scopes, {name: Value(name, scopes.of(within.get(name, ())).shape(value.shape), value.dtype)
-                    for name, value in values.items()}
+    return scopes, {name: scopes.of(within.get(name, ())).value(value) for name, value in values.items()}
 
 
 def with_entries(graph: Graph) -> Graph:
@@ -91,9 +89,7 @@ class _Scopes:
                 self.of(guard).agree(sides)
 
 
-def _look_up(node: Node, name: str, values: dict[str, Value]) -> Value | None:
-    if not name:
-        return None
+def _look_up(node: Node, name: str, values: dict[str, Value]) -> Value:
     if name not in values:
         raise GraphError(f"node {node.name!r} ({node.op}): input {name!r} is made neither by an earlier node "
                          "nor given to the graph")
@@ -101,13 +97,14 @@ def _look_up(node: Node, name: str, values: dict[str, Value]) -> Value | None:
 
 
 def _operator(node: Operator, inputs: list[Value | None], scopes: _Scopes, guard: Guard) -> list[Value]:
+    from .spec import operator_shapes  # a model of layers alone runs without what operators say of themselves
+
     known = [scopes.of(guard)] * len(inputs)
     if chooses(node) and node.inputs[0]:
         sides = {position: scopes.of((*guard, (node.inputs[0], position == 1))) for position in range(1, len(inputs))}
         known[1:] = sides.values()
         scopes.meet(guard, [sides[position] for position in sides if inputs[position] or position in node.constants])
-    resolved = [value and Value(value.name, symbols.shape(value.shape), value.dtype)
-                for value, symbols in zip(inputs, known)]
+    resolved = [value and symbols.value(value) for value, symbols in zip(inputs, known)]
     made = operator_shapes(node, resolved)
     if len(made) < len(node.outputs):
         fail(node, "outputs", f"at most the {len(made)} that {node.op_type} has", f"{len(node.outputs)} names")

@@ -16,8 +16,8 @@ import numpy as np
 from ..data_types import FLOAT16, FLOAT32, FLOAT64
 from ..graph.derived import Derived
 from ..graph.nodes import Graph, Node, Operator, Value
+from .families import OPERATORS
 from .inference import infer_shapes
-from .spec import OPERATORS, operator_attributes
 
 
 def cast(graph: Graph, dtype: str) -> Graph:
@@ -27,15 +27,17 @@ def cast(graph: Graph, dtype: str) -> Graph:
 
 def settled(graph: Graph) -> Graph:
     """The graph, its float32 inputs that float64 layers alone read declared as what those layers take."""
-    if not any(value.dtype == "float32" for value in graph.inputs):
+    narrow = {value.name for value in graph.inputs if value.dtype == "float32"}
+    if not narrow:
         return graph
-    values = infer_shapes(graph)
     wide, other = set[str](), set(graph.outputs)
     for node in graph.nodes:
         layer = not isinstance(node, Operator) and any(array.dtype == np.float64 for array in node.tensors().values())
         (wide if layer else other).update(node.inputs)
-    inputs = tuple(dataclasses.replace(value, dtype="float64")
-                   if values[value.name].dtype == "float32" and value.name in wide - other else value
+    changed = narrow & wide - other
+    if not changed:
+        return graph
+    inputs = tuple(dataclasses.replace(value, dtype="float64") if value.name in changed else value
                    for value in graph.inputs)
     return dataclasses.replace(graph, inputs=inputs)
 
@@ -58,6 +60,8 @@ def _wide_node(node: Node, derived: Derived) -> Node:
 
 def _types_named(node: Operator) -> dict[str, int]:
     """The attributes that say of which type the results are, defaults filled in."""
+    from .spec import operator_attributes
+
     spec, attributes = OPERATORS[node.op_type], operator_attributes(node)
     return {name: attributes[name] for name, attribute in spec.attributes.items() if attribute.says_type
             and attributes[name]}

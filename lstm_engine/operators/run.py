@@ -9,8 +9,9 @@ import numpy as np
 
 from ..errors import ArgumentError, GraphError, LimitError, LstmEngineError, OutOfMemoryError, UnsupportedError
 from ..graph.nodes import Operator
+from .families import OPERATORS
 from .kernels import MISFITS, Kernel, shown_inputs
-from .spec import OPERATORS, operator_attributes
+from .spec import operator_attributes
 
 Values = dict[str, np.ndarray]
 Inputs = Sequence[np.ndarray | None]

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..data_types import DATA_TYPES
 from ..errors import GraphError, LstmEngineError, UnsupportedError
-from ..graph.nodes import Dim, Operator, Value
+from ..graph.nodes import Dim, Operator, Value, dtype_name
 from .kernels import MISFITS
 
 MAX_RANK = 64           # axes of a value: NumPy has no more
@@ -145,7 +145,7 @@ def infer(rule: ShapeRule, node: Operator, attributes: dict[str, Any], inputs: S
     values = list(inputs)
     values += [None] * (len(node.inputs) - len(values))
     for position, array in node.constants.items():
-        values[position] = Value("", tuple(array.shape), array.dtype.name)
+        values[position] = Value("", array.shape, dtype_name(array.dtype))
     call = ShapeCall(node, attributes, values)
     try:
         results = rule(call)

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from ..errors import GraphError, UnsupportedError
 from ..graph.nodes import Operator, Value
 from .axis_rules import AxisRule, elementwise_axes
 from .costs import Arrays, Grown, Need, Needs, need_of
-from .families import Declared
+from .families import OPERATORS
 from .kernels import Kernel, KernelMaker
 from .older import FORMS, OlderForm
 from .past import PastRule
@@ -107,6 +108,11 @@ class OperatorSpec:
     sized_by: tuple[int, ...] = ()
     needs: Needs | None = None
 
+    @cached_property
+    def defaults(self) -> dict[str, Any]:
+        """What attributes are that a node leaves out."""
+        return {name: attribute.default for name, attribute in self.attributes.items()}
+
     def need_for(self, attributes: dict[str, Any], arrays: Arrays, made: Sequence[Value]) -> Need:
         """What it takes to make these results of these inputs. made: not looked at where `grown` tells."""
         if self.grown is not None:
@@ -119,9 +125,6 @@ class OperatorSpec:
     def moves_only(self, position: int) -> bool:
         """Whether the elements of an input are only moved about."""
         return position in self.moves if isinstance(self.moves, tuple) else self.moves == ANY
-
-
-OPERATORS: Declared[OperatorSpec] = Declared()
 
 
 def declare(name: str, inputs: int | tuple[int, int], outputs: int | tuple[int, int] = 1, *,
@@ -164,43 +167,52 @@ def operator_attributes(node: Operator) -> dict[str, Any]:
     Raises UnsupportedError for an operator, attribute or choice that is not in the registry, GraphError for a
     missing attribute, one of a wrong type, or a wrong number of inputs or outputs.
     """
-    where = f"node {node.name!r} ({node.op_type})"
-    spec = OPERATORS.get(node.op_type)
-    if spec is None:
+    if node.op_type not in OPERATORS:
         raise UnsupportedError(f"node {node.name!r}: operator {node.op_type!r} is not supported; "
                                f"supported around the recurrent layers: {supported_operators()}")
-    for what, names, (least, most) in (("inputs", node.inputs, spec.inputs), ("outputs", node.outputs, spec.outputs)):
-        if not least <= len(names) <= most:
-            expected = str(least) if least == most else f"{least} to {most}" if most != ANY else f"at least {least}"
-            raise GraphError(f"{where} takes {expected} {what}, not {len(names)}")
-    missing = [i for i in range(spec.inputs[0]) if not node.inputs[i] and i not in node.constants]
-    if missing:
-        raise GraphError(f"{where}: input {missing[0]} is missing")
-    resolved = {name: attribute.default for name, attribute in spec.attributes.items()}
+    spec = OPERATORS[node.op_type]
+    _check_count(node, "inputs", node.inputs, *spec.inputs)
+    _check_count(node, "outputs", node.outputs, *spec.outputs)
+    for i in range(spec.inputs[0]):
+        if not node.inputs[i] and i not in node.constants:
+            raise GraphError(f"{_label(node)}: input {i} is missing")
+    resolved = spec.defaults.copy()
     for name, value in node.attributes.items():
         if name not in resolved:
-            raise UnsupportedError(f"{where}: attribute {name!r} is not supported; "
+            raise UnsupportedError(f"{_label(node)}: attribute {name!r} is not supported; "
                                    f"supported: {', '.join(spec.attributes) or 'none'}")
         attribute = spec.attributes[name]
         if not attribute.takes(value):
-            raise GraphError(f"{where}: attribute {name!r} has the wrong type: {value!r}")
+            raise GraphError(f"{_label(node)}: attribute {name!r} has the wrong type: {value!r}")
         if attribute.choices and value not in attribute.choices:
-            raise UnsupportedError(f"{where}: attribute {name!r} = {value!r} is not supported; "
+            raise UnsupportedError(f"{_label(node)}: attribute {name!r} = {value!r} is not supported; "
                                    f"supported: {', '.join(map(str, attribute.choices))}")
         resolved[name] = value
     for name, value in resolved.items():
         if value is REQUIRED:
-            raise GraphError(f"{where}: attribute {name!r} is missing")
+            raise GraphError(f"{_label(node)}: attribute {name!r} is missing")
     return resolved
 
 
-def operator_shapes(node: Operator, inputs: list[Value | None]) -> list[Value]:
+def _check_count(node: Operator, what: str, names: Sequence[str], least: int, most: int) -> None:
+    if not least <= len(names) <= most:
+        expected = str(least) if least == most else f"{least} to {most}" if most != ANY else f"at least {least}"
+        raise GraphError(f"{_label(node)} takes {expected} {what}, not {len(names)}")
+
+
+def _label(node: Operator) -> str:
+    return f"node {node.name!r} ({node.op_type})"
+
+
+def operator_shapes(node: Operator, inputs: Sequence[Value | None], attributes: dict[str, Any] | None = None
+                    ) -> list[Value]:
     """The outputs of `node` with symbolic shapes.
 
-    inputs: one per position of `node.inputs`, None where it is left out or a constant. A size that is not
-    known before the run gets a symbol made from the output's name and axis ("y_1").
+    inputs: one per position of `node.inputs`, None where it is left out or a constant. attributes: what
+    `operator_attributes` gave, where it was asked already. A size that is not known before the run gets a symbol made
+    from the output's name and axis ("y_1").
     Raises what `operator_attributes` raises, GraphError where shapes cannot fit, UnsupportedError where not
     even the rank is known before the run.
     """
-    attributes = operator_attributes(node)
+    attributes = operator_attributes(node) if attributes is None else attributes
     return infer(OPERATORS[node.op_type].shape, node, attributes, inputs)

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..graph import Embedding, Graph, Operator, Pool, Recurrent, Value
 from ..graph.nodes import Dim
-from ..operators.places import Place
+
+if TYPE_CHECKING:
+    from ..operators.places import Place
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Axes:
     """`batch`: the symbol (or size) of the batch. `times`: those of the time axes. `turned`: some node transposes."""
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..graph import Dense, Graph, Node, Operator, Recurrent
 from ..graph.derived import place
 from ..limits import LEAST_WORK, Limits, over
-from ..operators import OPERATORS, operator_attributes
+from ..operators import OPERATORS
 from .steps import Segment
 
 
@@ -42,8 +41,7 @@ def _weights(graph: Graph) -> dict[Any, int]:
     return {place(array): array.nbytes for node in graph.nodes for array in node.tensors().values()}
 
 
-@dataclass(frozen=True)
-class Bounds:
+class Bounds(NamedTuple):
     """The limits of the calls of one graph's plan."""
 
     limits: Limits
@@ -82,6 +80,8 @@ class Bounds:
         """The kernel of a node. One that makes a size of numbers looks at them in every run, recorded ones too."""
         if not isinstance(node, Operator) or node.name not in self.sized:
             return kernel
+        from ..operators.spec import operator_attributes
+
         grown, attributes = OPERATORS[node.op_type].grown, operator_attributes(node)
         if grown is None:
             return kernel

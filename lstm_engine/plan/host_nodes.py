@@ -11,7 +11,7 @@ from .. import _core
 from ..errors import ArgumentError, UnsupportedError
 from ..graph import Activate, Dense, Embedding, Mask, Node, Operator, Value
 from ..operators import compile_step, operator_kernel
-from ..operators.kernels import Call
+from ..operators.kernels import Call, Kept
 from .steps import through_core
 from .weights import Sharing
 
@@ -73,8 +73,17 @@ def _function(node: Node, values: dict[str, Value], isa: str, sharing: Sharing) 
     shape = values[node.inputs[0]].shape
     if isinstance(node, (Dense, Activate)) and shape and isinstance(shape[-1], int):
         return _rows_through_core(node, len(shape), shape[-1], dtype, isa, sharing)
+    if isinstance(node, Activate) and shape:
+        return _any_features(node, len(shape), dtype, isa, sharing)
     raise UnsupportedError(f"node {node.name!r} ({node.op}) cannot be run: its input is not a [batch, time, features] "
                            "sequence, or it needs a mask, which is not supported yet")
+
+
+def _any_features(node: Activate, rank: int, dtype: str, isa: str, sharing: Sharing
+                  ) -> Callable[[np.ndarray], np.ndarray]:
+    """Activate where only a run tells how many features there are: softmax over what a graph has reshaped."""
+    kernels = Kept(lambda features: _rows_through_core(node, rank, features, dtype, isa, sharing))
+    return lambda x: kernels[x.shape[-1]](x) if x.ndim == rank and x.size else x
 
 
 def _rows_through_core(node: Dense | Activate, rank: int, features: int, dtype: str, isa: str, sharing: Sharing

@@ -11,22 +11,21 @@ import numpy as np
 from .. import _core
 from ..graph import Activate, Dense, Embedding, Graph, Node, Operator, Pool, Recurrent, Value
 from ..limits import Limits
-from ..operators import infer_shapes
 from ..operators.guards import Guard
-from ..operators.places import Counts, Mixed, Place
+from ..operators.inference import infer_shapes
 from ..types import Dtype, Gemm
 from .axes import Axes
 from .bounds import Bounds
-from .host_nodes import host_kernel, host_step
 from .partition import AxisKey, Part, optional, partition
 from .steps import HostStep, Port, Segment, Step
 from .weights import Sharing, SkeletonBuilder
 
 if TYPE_CHECKING:
     from ..graph.nodes import Dim
+    from ..operators.places import Place
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """A graph ready to run on one instruction set. `values` are the graph's, by name.
 
@@ -66,6 +65,8 @@ class Plan:
         """What keeps the rows of the batch from running in parts, "" where they can."""
         if not isinstance(self.axes.batch, str):
             return f"fixes its batch ({self.axes.batch})"
+        from ..operators.places import Counts, Mixed
+
         places = self.rows_apart
         for name in (*(value.name for value in self.inputs), *self.outputs):
             place = places[name]
@@ -104,24 +105,21 @@ class Plan:
         return found
 
 
-def compute_dtype(graph: Graph) -> Dtype:
-    """What the layers of a graph compute in: float64 if any of them does, else float32."""
-    return _compute_dtype(graph, infer_shapes(graph))
-
-
-def _compute_dtype(graph: Graph, values: dict[str, Value]) -> Dtype:
+def compute_dtype(graph: Graph, values: dict[str, Value]) -> Dtype:
+    """What the layers of a graph compute in: float64 if any of them does, else float32. values: with their shapes."""
     wide = any(values[name].dtype == "float64" for node in graph.nodes if not isinstance(node, Operator)
                for name in node.outputs if name)
     return "float64" if wide else "float32"
 
 
-def lower(graph: Graph, *, isa: str, gemm: Gemm = "packed", threads: int = 1, limits: Limits | None = None) -> Plan:
+def lower(graph: Graph, *, isa: str, gemm: Gemm = "packed", threads: int = 1, limits: Limits | None = None,
+          values: dict[str, Value] | None = None) -> Plan:
     """Split the graph into steps and pack the weights of the C segments for one instruction set, on `threads`.
 
-    The plan holds no array of the graph that it can do without. limits: of its calls.
-    Raises UnsupportedError for a node that neither the core nor NumPy runs, by name.
+    The plan holds no array of the graph that it can do without. limits: of its calls. values: of the graph, where their
+    shapes are inferred already. Raises UnsupportedError for a node that neither the core nor NumPy runs, by name.
     """
-    values = infer_shapes(graph)
+    values = infer_shapes(graph) if values is None else values
     axes = Axes.of(graph, values)
     parts = partition(graph, values)
     sharing, bounds = Sharing(graph), Bounds.of(graph, limits or Limits())
@@ -132,7 +130,7 @@ def lower(graph: Graph, *, isa: str, gemm: Gemm = "packed", threads: int = 1, li
         if isinstance(step, Segment):
             bounds.limit_direct_calls(step)
     inputs = tuple(values[value.name] for value in graph.inputs)
-    plan = Plan(skeletons.skeleton(), inputs, graph.outputs, values, tuple(steps), _compute_dtype(graph, values), isa,
+    plan = Plan(skeletons.skeleton(), inputs, graph.outputs, values, tuple(steps), compute_dtype(graph, values), isa,
                 gemm, axes, bounds, _drops(steps, graph.outputs), tuple(part.guard for part in parts))
     if plan.direct is not None:
         sizes = [values[plan.direct.ports[0].value].shape[0], *(axis.time for axis in plan.direct.axes)]
@@ -153,6 +151,8 @@ def _drops(steps: list[Step], outputs: tuple[str, ...]) -> tuple[tuple[str, ...]
 
 
 def _host_step(node: Node, values: dict[str, Value], isa: str, sharing: Sharing, bounds: Bounds) -> HostStep:
+    from .host_nodes import host_kernel, host_step  # a plan of segments alone has no such step
+
     kernel = bounds.checked(node, host_kernel(node, values, isa, sharing))
     return HostStep(node, kernel, host_step(node, kernel))
 

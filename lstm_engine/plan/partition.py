@@ -9,6 +9,7 @@ reads a sequence under other lengths than the segment made it with.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..graph import Activate, Dense, Embedding, Graph, Node, Pool, Recurrent, Value
 from ..graph.nodes import Dim
@@ -18,8 +19,7 @@ FLOATS = ("float32", "float64")
 IDS = ("int32", "int64", "uint8")
 
 
-@dataclass(frozen=True)
-class AxisKey:
+class AxisKey(NamedTuple):
     """A time axis of a segment: its symbol (or size), and the values that say which steps count.
 
     lengths: the value that holds the axis' lengths ("": the caller's). mask: the value that holds its mask ("": every
@@ -31,7 +31,7 @@ class AxisKey:
     mask: str = ""
 
 
-@dataclass
+@dataclass(eq=False)
 class Part:
     """Nodes that run in one step. `made` maps a segment's values to the time axis they stand on (None: a vector);
     `rows` is the first axis of all of a segment's values."""

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from .. import _core
 from ..graph import Node, Operator, Recurrent, Value
 from ..graph.nodes import Dim
-from ..operators.kernels import Kernel, Repetition, repeatable
 from .partition import AxisKey
 
+if TYPE_CHECKING:
+    from ..operators.kernels import Kernel, Repetition
 
-@dataclass(frozen=True)
-class Port:
+
+class Port(NamedTuple):
     """An input or output of a segment: the value, the time axis it stands on (None: a vector), and what makes it."""
 
     value: str
@@ -26,7 +27,7 @@ class Port:
     maker: Node | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class Segment:
     """One call of the C core, all of it on `rows` rows. Outputs are [rows, time, features] on an axis, or
     [rows, features]."""
@@ -54,12 +55,13 @@ class Segment:
 
 def through_core(kernel: Kernel, repetition: Repetition, core: _core.CoreModel) -> Kernel:
     """`kernel`, with how it is repeated, and the core that it runs on."""
+    from ..operators.kernels import repeatable
+
     kernel.core = core                                # type: ignore[attr-defined]
     return repeatable(kernel, repetition)
 
 
-@dataclass(frozen=True)
-class HostStep:
+class HostStep(NamedTuple):
     """One node in NumPy."""
 
     node: Node

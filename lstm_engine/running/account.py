@@ -19,7 +19,7 @@ from ..operators import OPERATORS
 from ..operators.costs import Need
 from ..plan import HostStep, Plan
 from ..plan.bounds import label, work_of
-from ..plan.estimate import estimate_of
+from ..plan.estimate import NOTHING, estimate_of, takes_nothing
 from ..plan.steps import Step
 from .foresee import Foreseen
 from .ports import sizes
@@ -34,13 +34,15 @@ class Look:
         node = step.node
         constants = node.constants if isinstance(node, Operator) else {}
         self._inputs = [("", constants[i]) if i in constants else (name, None) for i, name in enumerate(node.inputs)]
-        self._estimate = estimate_of(node)
+        self._estimate = None if takes_nothing(node) else estimate_of(node)
         self.outputs = tuple(filter(None, node.outputs))
         # Whether results may show the memory of an input.
         spec = OPERATORS[node.op_type] if isinstance(node, Operator) else None
         self.shows = spec is not None and (spec.of_shapes or spec.view != "" and not spec.combines)
 
     def need(self, values: Values, small: int) -> Need:
+        if self._estimate is None:
+            return NOTHING
         return self._estimate([values.get(name) if name else array for name, array in self._inputs], small)
 
     def made(self, values: Values) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import LstmEngineError
 from ..graph import Operator, Value
-from ..operators import OPERATORS
+from ..operators import OPERATORS, operator_attributes
 from ..operators.guards import Guard, holds
 from ..operators.kernels import MISFITS
 from ..plan import HostStep, Segment
@@ -67,7 +67,7 @@ class Foreseen:
         if not isinstance(node, Operator) or arrays is None:
             return                              # a layer on a shape of its own: its result is looked at when it comes
         try:
-            made = results_of(node, arrays)
+            made = results_of(node, arrays, operator_attributes(node))
             if self._tells(node, made):
                 self.values[node.outputs[0]] = np.asarray(step.kernel(*arrays))
                 self.known.add(node.outputs[0])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import shown
-from ..arrays import Owners
+from ..arrays import Owners, may_be_masked
 from ..errors import ArgumentError, ArgumentTypeError
 from ..plan import HostStep, Plan, Segment
 from .inputs import Checked
@@ -44,7 +44,7 @@ class Outputs:
             if name not in names:
                 raise ArgumentError(f"out: {shown(name)} is no output of the model; it has {', '.join(names)}")
             value = self._plan.values[name]
-            if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
+            if not isinstance(array, np.ndarray) or may_be_masked(array):
                 raise ArgumentTypeError(f"out {name!r}: expected an array, got {type(array).__name__}")
             shape = tuple(checked.sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in value.shape)
             # A symbol that is left stands for a size that only the run tells; `put` and the core look at it then.

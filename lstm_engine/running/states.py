@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,8 +15,7 @@ from ..plan.partition import optional
 States = dict[str, dict[str, np.ndarray]]
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """One array of the states: layer and part ("h" or "c"), its place in a segment's state row, its shape."""
 
     layer: str

@@ -100,7 +100,7 @@ def is_own(source: Path) -> bool:
 
 
 def is_json(head: bytes) -> bool:
-    """Whether a file that begins so is JSON: it can say what a Keras model is, and not be run."""
+    """Whether a file that begins so is JSON: it can say what a model is and hold its weights, and not be run."""
     return head.lstrip().startswith(b"{")
 
 

@@ -52,8 +52,8 @@ def source_of(source: Any, *, spec: Any = None, run_source: bool = False) -> Sou
         return Source(name, reason=f"{name} is a .lstm file: it holds what was imported, not the program that it was "
                                    "imported from")
     if frameworks.is_json(frameworks.head_of(path)):
-        return Source(name, reason=f"{name} says what a Keras model is, and is not run; pass the live model, or a "
-                                   ".keras file of it")
+        return Source(name, reason=f"{name} is JSON, which no framework runs; pass the live model that it was made "
+                                   "from, or a file that holds it (.keras, .pt2, .onnx)")
     if framework is None and _is_torchscript(path):
         if not run_source:
             return Source(name, reason=_TORCHSCRIPT)

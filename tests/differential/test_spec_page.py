@@ -17,7 +17,7 @@ from lstm_engine.reference import run
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "spec.md").read_text(encoding="utf-8")
 MODULE, = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-TORCH_SPEC, KERAS_SPEC = map(json.loads, re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL))
+TORCH_SPEC, KERAS_SPEC, TF1_SPEC = map(json.loads, re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL))
 
 
 def test_the_module_and_its_spec(tmp_path):
@@ -48,3 +48,25 @@ def test_the_arrays_as_keras_keeps_them(tmp_path):
     graph = validate(arrays.read(tmp_path / "net.npz", ImportOptions(spec=KERAS_SPEC)))
     x = np.random.default_rng(0).standard_normal((3, 7, 5), np.float32)
     assert np.abs(run(graph, {"x": x})["out"] - model.predict(x, verbose=0)).max() <= 1e-6
+
+
+def test_a_cell_of_tensorflow_1_and_operators(tmp_path):
+    """Against torch's LSTM, whose columns and forget bias are moved as the cell has them; 1e-12 as above."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    lstm = torch.nn.LSTM(4, 3, batch_first=True)
+    w, r, b, c = (value.detach().numpy() for value in lstm.parameters())
+    order = np.arange(12).reshape(4, 3)[[0, 2, 1, 3]].ravel()          # i, f, j, o to i, j, f, o
+    # A bias of whole eighths, from which 1 can be taken and given back.
+    bias = np.round(8 * (b + c)) / 8
+    with torch.no_grad():
+        lstm.bias_ih_l0.copy_(torch.from_numpy(bias))
+        lstm.bias_hh_l0.zero_()
+    np.savez(tmp_path / "net.npz", **{"rnn/kernel": np.concatenate([w, r], 1).T[:, order],
+                                      "rnn/bias": bias[order] - np.repeat([0, 0, 1, 0], 3).astype("f4")})
+    graph = validate(arrays.read(tmp_path / "net.npz", ImportOptions(spec=TF1_SPEC)))
+    x = torch.randn(3, 7, 4, dtype=torch.float64)
+    cell = lstm.double()(x)[0].detach().numpy()
+    found = run(graph, {"x": x.numpy()})
+    assert np.abs(found["cell"] - cell).max() <= 1e-12
+    assert np.abs(found["sum"] - cell - x.numpy()[..., :3]).max() <= 1e-12

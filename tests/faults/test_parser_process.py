@@ -92,8 +92,8 @@ def test_signals_while_the_answer_is_awaited(kind, tmp_path):
     before = signal.signal(signal.SIGALRM, lambda *_: rung.append(1))
     signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
     try:
-        made = answer(source)
+        made = [answer(source) for _ in range(4)]           # a child may be done in the time of two signals
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert made == right and len(rung) > 3
+    assert made == [right] * 4 and len(rung) > 3

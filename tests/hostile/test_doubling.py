@@ -24,7 +24,7 @@ def test_the_cost_doubles_with_the_file(case, tmp_path):
 def test_every_reader_is_there_and_some_files_are_read():
     readers = {case.reader for case in ALL}
     assert readers >= {".lstm", ".onnx", ".pt", ".pt (legacy)", ".pt2", ".safetensors", ".npz", ".h5", ".keras", "CSV",
-                       "spec", "zip", "pickle"}
+                       "JSON weights", "shards", "spec", "zip", "pickle"}
 
 
 def test_what_compares_each_with_each_other_is_found():

@@ -114,7 +114,6 @@ FILES = {
     "graph.json": (b'{"format": "graph-model", "modelTopology": {"node": []}}', "a graph of TensorFlow.js; give"),
     "group1-shard1of1.bin": (bytes(64), "a shard of a model of TensorFlow.js; .*model.json"),
     "m.ipynb": (b'{"cells": [{"cell_type": "code"}], "nbformat": 4}', 'a notebook; run it.*model.save'),
-    "model.safetensors.index.json": (b'{"metadata": {}, "weight_map": {}}', "the list of a checkpoint.*several files"),
     "config.json": (b'{"architectures": ["A"], "model_type": "b"}', "a configuration of Hugging Face's transformers"),
     "m.pkl": (of_sklearn(4), "a pickle of scikit-learn, which is never unpickled here; .*skl2onnx"),
     "m2.pkl": (of_sklearn(2), "a pickle of scikit-learn"),

@@ -34,6 +34,7 @@ from lstm_engine.importers.torch.checkpoints.files import open_weights
 UNTYPED = symbol("torch.storage", "UntypedStorage")
 F32 = symbol("torch", "FloatStorage")
 REBUILD = symbol("torch._utils", "_rebuild_tensor_v2")
+GRU = mapping({"weight_ih_l0": tensor((3, 2), (2, 1)), "weight_hh_l0": tensor((3, 1), (1, 1))})
 REFUSED = "which is not among what a checkpoint may rebuild"
 
 
@@ -115,25 +116,39 @@ def knot(opening, middle):
     return opening + b"q\x07" + middle
 
 
-@pytest.mark.parametrize("value, message", [
-    (knot(b"]", b"h\x07a"), "the container '0' holds itself"),
-    (mapping({"a": knot(b"}", text("b") + b"h\x07s")}), "the container 'b' holds itself"),
-    (mapping({"w": tensor(), "a": knot(b"}", text("b") + b"]h\x07as")}), "the container 'b.0' holds itself"),
-    (knot(symbol("my", "Net") + b")\x81", b"h\x07b"), "the container 'state' holds itself"),
-], ids=["list", "dict", "dict in list", "object"])
-def test_pickles_that_hold_themselves(tmp_path, value, message):
-    assert refused(tmp_path, checkpoint(value)) == message
+KNOTS = {
+    "list": (lambda held: knot(b"]", held + b"ah\x07a"), "the container '1' holds itself"),
+    "dict": (lambda held: mapping({"a": knot(b"}", text("w") + held + b"s" + text("b") + b"h\x07s")}),
+             "the container 'b' holds itself"),
+    "dict in list": (lambda held: mapping({"a": knot(b"}", text("w") + held + b"s" + text("b") + b"]h\x07as")}),
+                     "the container 'b.0' holds itself"),
+    "object": (lambda held: knot(symbol("my", "Net") + b")\x81", items(held, b"h\x07") + b"b"),
+               "the container 'state.1' holds itself"),
+}
 
 
-@pytest.mark.parametrize("value", [b")" + b"\x85" * 100_000, b"]" * 70 + b"a" * 69], ids=["tuples", "lists"])
+@pytest.mark.parametrize("kind", KNOTS)
+def test_tensors_in_knots_are_refused(tmp_path, kind):
+    value, message = KNOTS[kind]
+    assert refused(tmp_path, checkpoint(value(tensor()))) == message
+
+
+@pytest.mark.parametrize("kind", KNOTS)
+def test_knots_without_tensors_are_nobodys_concern(tmp_path, kind):
+    path = write(tmp_path, checkpoint(mapping({"state_dict": GRU, "trainer": KNOTS[kind][0](text("no tensor"))})))
+    assert [node.op for node in importer.read(path).nodes] == ["GRU"]
+
+
+@pytest.mark.parametrize("value", [tensor() + b"\x85" * 100_000, b"]" * 70 + tensor() + b"a" * 70],
+                         ids=["tuples", "lists"])
 def test_pickles_that_recurse(tmp_path, value):
     message = refused(tmp_path, checkpoint(value))
     assert message.startswith("the container '0.0.0.0") and message.endswith(" is nested more than 64 deep")
 
 
 def test_a_billion_laughs(tmp_path):
-    value = b"]q\x00" + b"".join(b"]q" + bytes([level + 1]) + MARK + (b"h" + bytes([level])) * 10 + b"e"
-                                 for level in range(12))
+    value = b"]q\x00" + tensor() + b"a" + b"".join(b"]q" + bytes([level + 1]) + MARK + (b"h" + bytes([level])) * 10
+                                                   + b"e" for level in range(12))
     assert refused(tmp_path, checkpoint(items(value, b"h\x0c"))) \
         == "more than 1500000 items or 300000 containers, counted as often as they are shared"
 

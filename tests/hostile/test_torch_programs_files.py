@@ -42,7 +42,29 @@ def test_the_program_that_the_lies_are_made_of_is_right(tmp_path):
      "node 'z' (torch.ops.aten.relu_and_run.default): this operator is not supported"),
     ((*NODES, 1, "target"), "os.system", "node 'z' (os.system): this operator is not supported"),
     ((*NODES, 1, "target"), "torch.ops.higher_order.while_loop",
-     "node 'z' (torch.ops.higher_order.while_loop): this operator is not supported"),
+     "node 'z' (torch.ops.higher_order.while_loop): this operator is not supported: a branch or loop on values is not "
+     "supported; compute both sides and torch.where"),
+    ((*NODES, 1, "target"), "torch.ops.aten.rand_like.default",
+     "node 'z' (torch.ops.aten.rand_like.default): this operator is not supported: it draws random numbers, and a "
+     "converted model gives one answer: in eval mode take the mean or the greatest, or give the noise as an input"),
+    ((*NODES, 1, "target"), "torch.ops.aten.as_strided.default",
+     "node 'z' (torch.ops.aten.as_strided.default): this operator is not supported: it reads the memory of a tensor in "
+     "another layout; use view, permute and slices"),
+    ((*NODES, 1, "target"), "torch.ops.aten.fft_rfft.default",
+     "node 'z' (torch.ops.aten.fft_rfft.default): this operator is not supported: complex numbers are not supported; "
+     "transform the signal before the model, or by products with cosines and sines"),
+    ((*NODES, 1, "target"), "torch.ops.quantized_decomposed.quantize_per_tensor.default",
+     "node 'z' (torch.ops.quantized_decomposed.quantize_per_tensor.default): this operator is not supported: quantised "
+     "tensors are not supported; convert the module as it was trained, then le.quantize the model"),
+    ((*NODES, 1, "target"), "torch.ops.aten.to_sparse.default",
+     "node 'z' (torch.ops.aten.to_sparse.default): this operator is not supported: sparse tensors are not supported; "
+     "use dense ones"),
+    ((*NODES, 1, "target"), "torch.ops.aten.item.default",
+     "node 'z' (torch.ops.aten.item.default): this operator is not supported: a number taken out of a tensor is known "
+     "only when the model runs; keep it in a tensor"),
+    ((*NODES, 1, "target"), "torch.ops.aten.nonzero.default",
+     "node 'z' (torch.ops.aten.nonzero.default): this operator is not supported: the size of its result is known only "
+     "when the model runs; use torch.where and masks"),
     (("schema_version",), {"major": 99, "minor": 0}, "the program is of schema version 99; version 8 is supported: "
      "load and save it with torch 2.9 or later"),
     ((*NODES, 1, "inputs", 0, "arg"), {"as_custom_obj": {"name": "q", "class_fqn": "posix.system"}},

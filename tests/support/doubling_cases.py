@@ -255,6 +255,27 @@ def _(folder: Path, n: int) -> Any:
     return npz(folder, {"fc.weight": np.ones((4, 4), "f4")}), {"spec": {**SPEC, "nodes": nodes}}
 
 
+@case("spec", "slices of one array", 100)
+def _(folder: Path, n: int) -> Any:
+    nodes = [{"name": "n", "op": "Dense", "kernel": "fc.weight", "bias": {"concat": [
+        {"slice": "b", "start": i, "stop": i + 1} for i in range(n)]}}]
+    return npz(folder, {"fc.weight": np.ones((4, n), "f4"), "b": np.ones(n, "f4")}), {"spec": {**SPEC, "nodes": nodes}}
+
+
+@case("spec", "numbers of its own", 1000)
+def _(folder: Path, n: int) -> Any:
+    nodes = [{"name": "n", "op": "Dense", "kernel": "fc.weight", "bias": {"value": [1.0] * n}}]
+    return npz(folder, {"fc.weight": np.ones((4, n), "f4")}), {"spec": {**SPEC, "nodes": nodes}}
+
+
+@case("spec", "layers of one buffer of cuDNN", 20)
+def _(folder: Path, n: int) -> Any:
+    nodes = [{"name": f"n{i}", "op": "RNN", "cudnn": {"buffer": "w", "features": 4, "hidden": 4, "layers": n,
+                                                      "layer": i}} for i in range(n)]
+    return npz(folder, {"w": np.zeros(n * 40, "f4")}), {"spec": {
+        "inputs": [{"name": "x", "shape": ["batch", "time", 4]}], "nodes": nodes}}
+
+
 @case("spec", "patterns to ignore", 200)
 def _(folder: Path, n: int) -> Any:
     spec = {**SPEC, "ignore": ["t*", *(f"a{i}*b*c*d" for i in range(n))]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,16 @@ import numpy as np
 from doubling_cases import SPEC, case, written
 from torch_bytes import (
     archive,
+    call,
     checkpoint,
+    entry,
+    items,
     legacy,
     listed,
     mapping,
     number,
     pickled,
+    safetensors,
     storage,
     symbol,
     tensor,
@@ -93,6 +98,88 @@ def _(folder: Path, n: int) -> Any:
         made += b"0]" + b"(h" + bytes([i]) + b"h" + bytes([i]) + b"eq" + bytes([i + 1])
     return written(folder, "m.pt", checkpoint(mapping({"fc.weight": tensor((4, 3)), "other": made}))), \
         {"spec": TORCH_SPEC}
+
+
+@case(".pt", "keys that are tuples", 2000)
+def _(folder: Path, n: int) -> Any:
+    made = mapping({"fc.weight": tensor((4, 3)), "other": b"}(" + b")N" * n + b"u"})
+    return written(folder, "m.pt", checkpoint(made)), {"spec": TORCH_SPEC}
+
+
+@case(".pt", "objects in circles", 1000)
+def _(folder: Path, n: int) -> Any:
+    """Each list holds the one before and itself."""
+    made = b"]q\x00" + b"".join(b"]q\x01h\x00ah\x01aq\x00" for _ in range(n))
+    return written(folder, "m.pt", checkpoint(mapping({"fc.weight": tensor((4, 3)), "other": items(made)}))), \
+        {"spec": TORCH_SPEC}
+
+
+@case(".pt", "calls", 1000)
+def _(folder: Path, n: int) -> Any:
+    made = listed(*[call(symbol("my.net", "Color"), number(1))] * n)
+    return written(folder, "m.pt", checkpoint(mapping({"fc.weight": tensor((4, 3)), "other": made}))), \
+        {"spec": TORCH_SPEC}
+
+
+@case(".pt", "normalised weights, with no spec", 100)
+def _(folder: Path, n: int) -> Any:
+    made = {f"fc{i}.weight_{end}": tensor((4, size), (size, 1)) for i in range(n) for end, size in (("g", 1), ("v", 3))}
+    return written(folder, "m.pt", checkpoint(mapping(made)))
+
+
+@case(".pt", "weights and their average, with no spec", 100)
+def _(folder: Path, n: int) -> Any:
+    made = {f"{prefix}rnn{i}.weight_ih": tensor((4, 3)) for i in range(n) for prefix in ("", "ema.")}
+    return written(folder, "m.pt", checkpoint(mapping(made)))
+
+
+@case(".pt", "counts of metrics, with no spec", 100)
+def _(folder: Path, n: int) -> Any:
+    made = {"weight_ih_l0": tensor((3, 2), (2, 1)), "weight_hh_l0": tensor((3, 1), (1, 1)),
+            **{f"acc.[{i}]*": tensor((), ()) for i in range(n)}}
+    return written(folder, "m.pt", checkpoint(mapping(made)))
+
+
+@case("JSON weights", "numbers", 2000)
+def _(folder: Path, n: int) -> Any:
+    return written(folder, "m.json", json.dumps({"weight_ih_l0": [[1.0] * n] * 3}).encode())
+
+
+@case("JSON weights", "arrays", 200)
+def _(folder: Path, n: int) -> Any:
+    return written(folder, "m.json", json.dumps({f"fc{i}.weight": [[1.0]] for i in range(n)}).encode())
+
+
+@case("JSON weights", "empty lists", 5000)
+def _(folder: Path, n: int) -> Any:
+    return written(folder, "m.json", json.dumps({"fc.weight": [[1.0]], "more": [[]] * n}).encode())
+
+
+@case("JSON weights", "layers of Neural Amp Modeler", 20)
+def _(folder: Path, n: int) -> Any:
+    return written(folder, "m.nam", json.dumps({
+        "version": "0.5", "architecture": "LSTM", "config": {"input_size": 1, "hidden_size": 1, "num_layers": n},
+        "weights": [0.5] * (14 * n + 2)}).encode())
+
+
+@case("JSON weights", "RTNeural's layers", 40)
+def _(folder: Path, n: int) -> Any:
+    layer = {"type": "dense", "activation": "", "shape": [2], "weights": [[[1.0, 2.0]] * 2, [1.0, 2.0]]}
+    return written(folder, "m.json", json.dumps({"in_shape": [2], "layers": [layer] * n}).encode())
+
+
+@case("shards", "tensors", 200)
+def _(folder: Path, n: int) -> Any:
+    header = {f"t{i}": entry(4 * i, 4 * i + 4, (1,)) for i in range(n)}
+    written(folder, "a", safetensors(json.dumps(header).encode(), bytes(4 * n)))
+    return written(folder, "m.json", json.dumps({"weight_map": dict.fromkeys(header, "a")}).encode())
+
+
+@case("shards", "files", 30)
+def _(folder: Path, n: int) -> Any:
+    for i in range(n):
+        written(folder, f"a{i}", safetensors(json.dumps({f"t{i}": entry(0, 4, (1,))}).encode(), bytes(4)))
+    return written(folder, "m.json", json.dumps({"weight_map": {f"t{i}": f"a{i}" for i in range(n)}}).encode())
 
 
 @case(".pt (legacy)", "tensors", 200)

@@ -100,6 +100,28 @@ def late_error(file):
     return {}, {"first": np.zeros(3), "second": Late(OSError("inflate() failed"))}
 
 
+class InPieces:
+    """An array that comes in pieces of its bytes, and may end before it is whole."""
+
+    shape, dtype = (6,), "uint8"
+
+    def __init__(self, *pieces):
+        self.given = pieces
+
+    def pieces(self, most):
+        yield from self.given
+        if sum(map(len, self.given)) < 6:
+            raise EOFError("the file has become shorter")
+
+
+def in_pieces(file):
+    return {}, {"first": np.zeros(3), "second": InPieces(b"ab", b"", b"cdef")}
+
+
+def ends_in_a_piece(file):
+    return {}, {"first": np.zeros(3), "second": InPieces(b"ab", b"cd")}
+
+
 class Crashing(Late):
     def __array__(self, dtype=None, copy=None):
         segmentation_fault("")

@@ -52,6 +52,7 @@ def test_an_answer(path):
     ("too_much", FormatError, "model.bin: its arrays claim 4398046511104 bytes, far beyond the size of the file"),
     ("late_error", FormatError, "model.bin: second: OSError: inflate() failed"),
     ("segmentation_fault", FormatError, "model.bin: the test parser crashed (signal 11)"),
+    ("ends_in_a_piece", FormatError, "model.bin: the test parser failed (exit code 1)"),
     ("late_crash", FormatError, "model.bin: the test parser crashed (signal 11)"),
     ("fails", FormatError, "model.bin: the test parser failed (exit code 3)"),
     ("leaves", FormatError, "model.bin: the test parser answered 0 bytes of 8"),
@@ -117,6 +118,11 @@ def test_info_says_what_confines_the_parsers(monkeypatch):
     assert le.info()["sandbox"] == "no filter of system calls on darwin"
 
 
+def test_bytes_that_come_in_pieces(path):
+    _, arrays = run("in_pieces", path)
+    assert arrays["second"].tobytes() == b"abcdef" and arrays["second"].dtype == "uint8"
+
+
 def test_most_bytes(path):
     with pytest.raises(FormatError, match="model.bin: its arrays claim 62 bytes, far beyond"):
         run("good", path, max_bytes=20)
@@ -129,10 +135,9 @@ def test_the_child_sees_little(path, monkeypatch):
     assert "SECRET" not in seen["names"] and "PYTHONPATH" not in seen["names"] and seen["isolated"]
     # Neither the package around the parser nor its C extension is executed, which keeps the start short.
     assert set(seen["modules"]) <= {"lstm_engine", "lstm_engine.errors", "lstm_engine.importers",
-                                    "lstm_engine.files", "lstm_engine.pages", "lstm_engine.strict_json",
                                     "lstm_engine.importers.reading",
+                                    "lstm_engine.importers.reading.answer",
                                     "lstm_engine.importers.reading.confinement",
-                                    "lstm_engine.importers.reading.sandbox",
                                     "lstm_engine.importers.reading.sandbox_child"}
 
 

@@ -27,6 +27,15 @@ def weights(op: str, gates: int, hidden: int = 3) -> dict[str, np.ndarray]:
             "R": RNG.standard_normal((1, gates * hidden, hidden)).astype(np.float32)}
 
 
+def test_a_shape_with_the_sizes_of_its_input_under_allowzero() -> None:
+    """Reshape to (Shape(x)[0], Shape(x)[1], 2, 2) and back, with allowzero=1 as torch's newer exporter writes it."""
+    nodes = [node("Shape", "x", "rows", start=0, end=1), node("Shape", "x", "steps", start=1, end=2),
+             node("Concat", "rows steps two two", "apart", axis=0), node("Concat", "rows steps four", "whole", axis=0),
+             node("Reshape", "x apart", "a", allowzero=1), node("Transpose", "a", "t", perm=[0, 1, 3, 2]),
+             node("Reshape", "t whole", "y", allowzero=1)]
+    check(model(nodes, X, "y", {"two": ints(2), "four": ints(4)}), FEED, TOLERANCE)
+
+
 def test_computed_weights() -> None:
     """W, R and B put together from other constants, as tools write them that reorder gates in the graph."""
     parts = {f"g{i}": RNG.standard_normal((3, 4)).astype(np.float32) for i in range(4)}

@@ -99,15 +99,17 @@ def cell(op: str) -> Any:
 @pytest.mark.parametrize("axes", [{}, {"scan_input_axes": [1], "scan_output_axes": [1]},
                                   {"scan_input_directions": [1]},
                                   {"scan_input_axes": [-2], "scan_output_directions": [1], "scan_output_axes": [-2]}])
-def test_scan_over_a_layer(op: str, axes: dict[str, Any]) -> None:
+@pytest.mark.parametrize("steps", [5, "time"])
+def test_scan_over_a_layer(op: str, axes: dict[str, Any], steps: int | str) -> None:
     time_first = "scan_input_axes" not in axes
     states = "h0 c0" if op == "LSTM" else "h0"
-    shape = (5, "batch", 3) if time_first else ("batch", 5, 3)
+    shape = (steps, "batch", 3) if time_first else ("batch", steps, 3)
     outputs = "h c all" if op == "LSTM" else "h all"
     scan = node("Scan", f"{states} x", outputs, name="scan", num_scan_inputs=1, body=cell(op), **axes)
     source = model([scan], {"x": shape, **{name: ("batch", 4) for name in states.split()}}, outputs)
-    check(source, {"x": normal(*(2 if size == "batch" else size for size in shape)),
-                   **{name: normal(2, 4) for name in states.split()}}, TOLERANCE)
+    made = check(source, {"x": normal(*({"batch": 2, "time": 5}.get(size, size) for size in shape)),
+                          **{name: normal(2, 4) for name in states.split()}}, TOLERANCE)
+    assert kinds(made).count(op) == 1
 
 
 def test_several_sequences() -> None:
@@ -120,12 +122,12 @@ def test_several_sequences() -> None:
 
 
 def test_steps_that_the_caller_settles() -> None:
-    scan = node("Scan", "h0 c0 x", "h c all", name="scan", num_scan_inputs=1, body=cell("LSTM"))
-    source = model([scan], {"x": ("time", "batch", 3), "h0": ("batch", 4), "c0": ("batch", 4)}, "h all")
-    with pytest.raises(UnsupportedError, match=r"'scan'.*how many steps.*spec={'shapes'"):
+    inside = body([node("Mul", "a s_in", "p"), node("Add", "p a", "s")], {"s_in": (None,), "a": (None,)}, "s p")
+    source = model([node("Scan", "s0 a", "s p", name="scan", num_scan_inputs=1, body=inside)],
+                   {"s0": ("batch",), "a": ("time", "batch")}, "s p")
+    with pytest.raises(UnsupportedError, match=r"'scan'.*how many steps.*no recurrent layer.*spec={'shapes'"):
         imported(source)
-    check(source, {"x": normal(6, 2, 3), "h0": normal(2, 4), "c0": normal(2, 4)}, TOLERANCE,
-          shapes={"x": [6, None, 3]})
+    check(source, {"s0": normal(3), "a": normal(4, 3)}, TOLERANCE, shapes={"a": [4, None]})
     turns = model([node("Loop", "n c0 x", "last all", name="loop", body=power())],
                   {"x": ("batch", 3), "n": ("int64", ())}, "last all", {"c0": TRUE})
     with pytest.raises(UnsupportedError, match=r"'loop'.*how many turns.*spec={'fixed'"):

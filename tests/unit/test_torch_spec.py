@@ -108,7 +108,8 @@ def test_constants_of_operators_are_arrays_too():
 RECORD = {"op": "LSTM", "name": "l"}
 FORMS = ("must be the name of an array, {\"tensor\": ..., \"transpose\": true, \"gates\": \"ifco\"}, {\"concat\": "
          "[...]}, "
-         "{\"zeros\": n} or a list of one per direction; got ")
+         "{\"zeros\": n} or a list of one per direction; or one of slice, split, permute, reshape, flip, add, "
+         "multiply, value (docs/spec.md); got ")
 
 
 @pytest.mark.parametrize("record, message", [

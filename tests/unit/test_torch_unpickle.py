@@ -24,8 +24,9 @@ def load(data: bytes):
     return value
 
 
-PLAIN = [None, True, False, 0, 255, 65535, -1, 2**31 - 1, -2**31, 2**40, -2**40, 1.5, float("inf"), "", "déjà vu",
-         b"", b"bytes", (), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4), [], [1, [2, [3]]], {}, {"a": 1, 2: "b", None: 3.5},
+PLAIN = [None, True, False, 0, 255, 65535, -1, 2**31 - 1, -2**31, 2**40, -2**40, 2**128 - 1, -2**127,
+         1.5, float("inf"), "", "déjà vu", b"", b"bytes", (),
+         (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4), [], [1, [2, [3]]], {}, {"a": 1, 2: "b", None: 3.5},
          {"nested": {"a": [1, (2, 3)]}}, "x" * 300, ["same", "same"]]
 
 
@@ -58,6 +59,29 @@ def test_values_of_known_harmless_kinds_are_opaque():
     assert isinstance(load(pickled(call(symbol("pathlib", "PosixPath"), text("/tmp")))), Opaque)
 
 
+def test_keys_that_are_no_plain_values_are_equal_to_nothing_else():
+    """Nothing of theirs is hashed: two of one value stay two entries."""
+    value = load(pickled(b"}" + MARK + b")N)Nu"))
+    assert [str(key) for key in value] == ["<tuple>", "<tuple>"]
+
+
+@pytest.mark.parametrize("module, name", [("collections", "deque"), ("functools", "partial"), ("my.net", "Color"),
+                                          ("__builtin__", "slice"), ("__builtin__", "xrange"), ("re", "_compile"),
+                                          ("my.fast", "__pyx_unpickle_Enum"), ("numpy.random._pickle",
+                                                                              "__generator_ctor")])
+def test_company_is_kept_as_a_record_of_what_it_says(module, name):
+    value = load(pickled(call(symbol(module, name), text("a"), number(2))))
+    assert isinstance(value, Instance) and value.called
+    assert (value.symbol, value.arguments) == (Symbol(module, name), ("a", 2))
+
+
+@pytest.mark.parametrize("module, name", [("subprocess", "Popen"), ("torch.jit", "Evil"), ("numpy.testing", "Tester"),
+                                          ("my.net", "run"), ("builtins", "eval"), ("functools", "reduce")])
+def test_functions_and_what_is_of_python_are_called_in_no_checkpoint(module, name):
+    with pytest.raises(FormatError, match=f"calls '{module}.{name}', which is not among what a checkpoint may rebuild"):
+        load(pickled(call(symbol(module, name), text("a"))))
+
+
 def test_shared_objects_are_one():
     first, second = load(pickle.dumps([shared := [1], shared], 2))
     assert first is second
@@ -82,12 +106,13 @@ def test_sets_are_lists_of_their_items():
     (b"\x80\x02Nr\xff\xff\xff\xff.", "data.pkl: byte 3: memo index 4294967295; at most 1000000 are allowed"),
     (b"\x80\x02X\xff\xff\xff\xffab.", "data.pkl: byte 2: 4294967295 bytes are needed, 3 are left"),
     (b"\x80\x02X\x01\x00\x00\x00\xff.", "data.pkl: byte 2: text that is not UTF-8"),
+    (b"\x80\x02\x8a\x11" + bytes(16) + b"\x01.",
+     "data.pkl: byte 2: an integer of 17 bytes; at most 16 are allowed"),
     (b"\x80\x02\x8a\x20" + bytes(32) + b".", "data.pkl: byte 2: an integer of 32 bytes; at most 16 are allowed"),
     (b"\x80\x02cos\nsystem", "data.pkl: byte 2: a name without an end in 512 bytes"),
     (b"\x80\x02c" + b"a" * 600 + b"\nb\n.", "data.pkl: byte 2: a name without an end in 512 bytes"),
     (b"\x80\x02NK\x01\x93.", "data.pkl: byte 5: a global named by a NoneType and a int"),
     (b"\x80\x02}(N)u.", None),
-    (b"\x80\x02}()Nu.", "data.pkl: byte 6: a dict key that is a tuple"),
     (b"\x80\x02}(Nu.", "data.pkl: byte 5: SETITEMS of a key without a value"),
     (b"\x80\x02](NNu.", "data.pkl: byte 6: SETITEM(S) needs a dict, got list"),
     (b"\x80\x02}Na.", "data.pkl: byte 4: APPEND(S) needs a list, got dict"),

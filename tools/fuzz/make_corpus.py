@@ -219,7 +219,12 @@ def torch() -> Files:
     yield "bad-many-keys.pt", _deflated(t.checkpoint(t.mapping({f"k{i}_opt": t.NONE for i in range(8000)})))
     yield "bad-huge-empty.pt", t.checkpoint(t.mapping({"w": t.tensor((0, 2**33, 2**33), (1, 1, 1))}))
     yield "bad-deep-tuples.pt", _deflated(t.checkpoint(b")" + b"\x85" * 20_000))
-    yield "bad-itself.pt", t.checkpoint(b"]q\x07h\x07a")
+    yield "bad-itself.pt", t.checkpoint(b"]q\x07" + t.tensor() + b"ah\x07a")
+    yield "company.pt", t.checkpoint(t.mapping({"state_dict": t.mapping(weights), "other": t.listed(
+        t.call(t.symbol("my.net", "Color"), t.number(1)), t.call(t.symbol("functools", "partial"), t.NONE),
+        b"]q\x07h\x07a", b"}" + t.items() + b"Ns")}), raw)
+    yield "normalised.pt", t.checkpoint(t.mapping({**weights, "fc.weight_g": t.tensor((4, 1), (1, 1), over=t.storage(
+        "1", 16)), "fc.weight_v": t.tensor((4, 2), (2, 1), over=t.storage("1", 16))}), raw)
 
 
 def _deflated(data: bytes) -> bytes:
@@ -256,6 +261,27 @@ def safetensors() -> Files:
     yield "bad-huge-empty.safetensors", s.file(a=t.entry(shape=(0, 2**33, 2**33)))
 
 
+def json_weights() -> Files:
+    import test_json_weights as j
+    import test_torch_shards as shards
+
+    def grid(rows: int, columns: int) -> list[list[float]]:
+        return np.linspace(-1, 1, rows * columns).reshape(rows, columns).round(3).tolist()
+    rec = {"rec.weight_ih_l0": grid(8, 1), "rec.weight_hh_l0": grid(8, 2), "rec.bias_ih_l0": [0.5] * 8,
+           "rec.bias_hh_l0": [0.25] * 8, "lin.weight": grid(1, 2), "lin.bias": [0.125]}
+    data = {"model": "SimpleRNN", "input_size": 1, "skip": 1, "output_size": 1, "unit_type": "LSTM", "num_layers": 1,
+            "hidden_size": 2, "bias_fl": True}
+    yield "state.json", json.dumps(j.GRU | {"epoch": 3}).encode()
+    yield "described.json", json.dumps({"model_data": data, "state_dict": rec}).encode()
+    yield "rtneural.json", json.dumps({"in_shape": [None, None, 1], "layers": [
+        {"type": "gru", "activation": "tanh", "shape": [None, None, 2],
+         "weights": [grid(1, 6), grid(2, 6), grid(2, 6)]},
+        {"type": "dense", "activation": "", "shape": [None, None, 1], "weights": [grid(2, 1), [0.5]]}]}).encode()
+    yield "index.json", json.dumps(shards.index(**shards.PLACES)).encode()
+    yield "amp.json", json.dumps(j.NAM).encode()
+    yield "bad-many.json", b'{"a.weight": [1, ' + b"[], " * 3000 + b"[]]}"
+
+
 def npz() -> Files:
     import test_npz_files as n
 
@@ -286,6 +312,11 @@ def spec() -> Files:
               "B": {"zeros": 16}}, {"op": "Pool", "name": "p", "kind": "mean"},
              {"op": "Dense", "name": "d", "kernel": {"tensor": "k"}, "activation": "softmax"}]
     yield "expressions.json", json.dumps({**SPEC, "nodes": nodes, "ignore": ["b*"], "notes": ["a"]}).encode()
+    parts = [{"op": "Dense", "name": "d", "kernel": {"permute": {"slice": "w", "axis": 0, "stop": 4}, "axes": [1, 0]},
+              "bias": {"add": [{"flip": "b"}, {"value": [1.5]}]}},
+             {"op": "Dense", "name": "e", "kernel": {"reshape": {"split": "r", "parts": 2, "part": 1},
+                                                     "shape": [4, 2]}}]
+    yield "parts.json", json.dumps({**SPEC, "nodes": parts, "ignore": ["k"]}).encode()
     deep: Any = "w"
     for _ in range(600):
         deep = [deep]
@@ -332,7 +363,8 @@ def api() -> Files:
 MAKERS: dict[str, Callable[[], Files]] = {
     "lstm": lstm, "onnx": onnx, "onnx-answer": onnx_answer, "onnx-run": onnx_run, "onnx-whole": onnx_whole,
     "keras": keras, "keras-whole": keras_whole, "h5": h5, "h5-whole": h5_whole, "answer": answer, "torch": torch,
-    "pt2": pt2, "safetensors": safetensors, "npz": npz, "spec": spec, "csv": csv, "graph": graph, "api": api,
+    "pt2": pt2, "safetensors": safetensors, "json": json_weights,
+    "npz": npz, "spec": spec, "csv": csv, "graph": graph, "api": api,
 }
 
 

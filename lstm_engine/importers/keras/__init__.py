@@ -18,6 +18,7 @@ from ...limits import check_size
 from ..base import ImportOptions, are
 from ..reading import sandbox
 from ..reading.foreign import refuse_foreign
+from ..reading.weights import Entry, Weights
 from ..reading.zip_archive import MARK, first_record
 from .reading.two_files import contents_of, is_configuration, weights_of
 
@@ -113,19 +114,27 @@ def _from_spec(path: ModelFile, head: bytes, source: Any) -> Graph:
     """The graph of a spec over the datasets of an HDF5 file, named by their paths ("lstm/lstm/kernel:0")."""
     from ..arrays.spec import graph_from_spec
     from ..reading.spec_file import load_spec
-    from ..reading.weights import Entry, Weights
 
     spec = load_spec(source)
-    if not head.startswith(_HDF5):
+    if not holds_arrays(head):
         raise ArgumentError(f"{path}: a .keras file says what it is; a spec is for HDF5 files of weights alone")
-    _, arrays = sandbox.run(f"{__name__}.reading.container:read_arrays", path, what=_PARSER)
-    entries = {key: Entry(array.shape, array.dtype.name, partial(np.asarray, array))
-               for key, array in arrays.items()}
     try:
-        graph = graph_from_spec(spec, Weights(entries))
+        graph = graph_from_spec(spec, arrays_of(path))
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{path}: {error}") from error
     return replace(graph, metadata={"source": "keras", "producer": "arrays", **graph.metadata})
+
+
+def holds_arrays(head: bytes) -> bool:
+    """Whether a file that begins so is one of HDF5, whose arrays a spec can place."""
+    return head.startswith(_HDF5)
+
+
+def arrays_of(path: ModelFile) -> Weights:
+    """The datasets of an HDF5 file by their paths. Raises FormatError, FileError, MissingDependencyError."""
+    _, arrays = sandbox.run(f"{__name__}.reading.container:read_arrays", path, what=_PARSER)
+    return Weights({key: Entry(array.shape, array.dtype.name, partial(np.asarray, array))
+                    for key, array in arrays.items()})
 
 
 def mapping_table() -> frozenset[str]:

@@ -12,8 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ...errors import FormatError, MissingDependencyError, UnsupportedError
-from ...files import CUT
+from ...errors import CUT, FormatError, MissingDependencyError, UnsupportedError
 
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 64

@@ -19,3 +19,13 @@ def number_at(data: bytes, position: int) -> tuple[int, int]:
         if data[position - 1] < 128:
             break
     return number, position
+
+
+def encoded(number: int) -> bytes:
+    """A number of base 128."""
+    places = bytearray()
+    while number > 127:
+        places.append(number & 127 | 128)
+        number >>= 7
+    places.append(number)
+    return bytes(places)

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
-from ...errors import FormatError
-from ...files import CUT, read_exactly
+from ...errors import CUT, FormatError
+from ...files import read_exactly
 from ...strict_json import parse_object
 from .weights import Entry, check_shape
 

@@ -23,7 +23,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import IO, Any, BinaryIO
 
 import numpy as np
@@ -32,12 +32,8 @@ from ...errors import FileError, FormatError, LstmEngineError, MissingDependency
 from ...files import ModelFile, cannot_read, open_regular, with_descriptor
 from ...pages import empty
 from ...strict_json import parse_object
+from .answer import DTYPES, ITEM_BYTES, MAGIC, MAX_ARRAYS, MAX_HEADER, can_be
 
-MAGIC = b"LESANDBX"
-MAX_HEADER = 24 << 20
-MAX_ARRAYS = 100_000
-DTYPES = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
-          "float16", "float32", "float64")
 _ERRORS: dict[str, type[LstmEngineError]] = {
     "format": FormatError, "unsupported": UnsupportedError, "missing": MissingDependencyError, "file": FileError,
 }
@@ -69,10 +65,11 @@ def run(module_function: str, path: ModelFile, *, what: str, max_bytes: int | No
     """Call `package.module:function` on `path` in a limited child process.
 
     The function takes the open file and returns (result, arrays): a dict that JSON can hold, and by name
-    anything with `shape`, `dtype` and `__array__` (read one at a time, when it is sent). Its module has a function
-    `make_ready` that loads all it will need: nothing can be opened or imported while it parses. what: the parser's name
-    in messages ("the HDF5 parser"). max_bytes: the most bytes that all arrays may take together; by default 16
-    times the file and at least 32 MB.
+    anything with `shape`, `dtype` and `__array__` (read one at a time, when it is sent), or in place of this `pieces`,
+    which gives its bytes in C order, little-endian, in parts of at most so many, or in one: NumPy takes longer to load
+    than most files to parse. Its module has a function `make_ready` that loads all it will need: nothing can be opened
+    or imported while it parses. what: the parser's name in messages ("the HDF5 parser"). max_bytes: the most bytes that
+    all arrays may take together; by default 16 times the file and at least 32 MB.
 
     Raises the FormatError, UnsupportedError or MissingDependencyError that the function raised; FormatError if
     the child crashes, exceeds its time or memory, or answers nonsense; FileError if the file cannot be read.
@@ -270,7 +267,7 @@ def _read_arrays(pipe: BinaryIO, entries: list[Any], max_bytes: int) -> dict[str
         name, dtype, shape = _checked_entry(entry)
         if name in arrays:
             raise Nonsense(f"the array {name!r} twice")
-        left -= math.prod(shape) * np.dtype(dtype).itemsize
+        left -= math.prod(shape) * ITEM_BYTES[dtype]
         if left < 0:
             raise Nonsense(f"more than {max_bytes} bytes of arrays")
         array = empty(shape, dtype)
@@ -282,11 +279,6 @@ def _read_arrays(pipe: BinaryIO, entries: list[Any], max_bytes: int) -> dict[str
             raise Nonsense(f"an array {name!r} that ends early")
         arrays[name] = array
     return arrays
-
-
-def can_be(shape: Sequence[int]) -> bool:
-    """Whether NumPy can have an array of this shape: also of an empty one the other axes must not overflow."""
-    return math.prod(size or 1 for size in shape) < 2**59
 
 
 def _checked_entry(entry: object) -> tuple[str, str, tuple[int, ...]]:

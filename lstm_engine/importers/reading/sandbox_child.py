@@ -6,12 +6,11 @@ import importlib
 import json
 import math
 import os
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from ... import errors
-from . import confinement, sandbox
+from . import answer, confinement
 
 _CHUNK = 1 << 24
 _KINDS = ((errors.UnsupportedError, "unsupported"), (errors.MissingDependencyError, "missing"),
@@ -37,9 +36,9 @@ def main(request: dict[str, Any]) -> None:
         _check(arrays, request["max_bytes"])
         header = _header(result, arrays)
     except Exception as error:
-        pipe.write(sandbox.MAGIC + _error(error))
+        pipe.write(answer.MAGIC + _error(error))
     else:
-        pipe.write(sandbox.MAGIC + header)
+        pipe.write(answer.MAGIC + header)
         _send(pipe, arrays)
     pipe.flush()
     # The parser's objects may be damaged: leave without running their destructors.
@@ -60,45 +59,56 @@ def _confine(pipe: int, memory: int, cpu_seconds: float) -> None:
 def _check(arrays: dict[str, Any], max_bytes: int) -> None:
     total = 0
     for name, array in arrays.items():
-        dtype = np.dtype(array.dtype)
-        if dtype.name not in sandbox.DTYPES:
-            raise errors.UnsupportedError(f"{name}: arrays of type {dtype} are not supported; "
-                                          f"supported: {', '.join(sandbox.DTYPES)}")
-        if not sandbox.can_be([int(size) for size in array.shape]):
+        dtype = _name_of(array.dtype)
+        if dtype not in answer.DTYPES:
+            raise errors.UnsupportedError(f"{name}: arrays of type {array.dtype} are not supported; "
+                                          f"supported: {', '.join(answer.DTYPES)}")
+        if not answer.can_be([int(size) for size in array.shape]):
             raise errors.FormatError(f"{name}: the size of {tuple(array.shape)} overflows")
-        total += math.prod(map(int, array.shape)) * dtype.itemsize
+        total += math.prod(map(int, array.shape)) * answer.ITEM_BYTES[dtype]
     if total > max_bytes:
         raise errors.FormatError(f"its arrays claim {total} bytes, far beyond the size of the file")
 
 
 def _header(result: dict[str, Any], arrays: dict[str, Any]) -> bytes:
-    entries = [(name, np.dtype(array.dtype).name, list(map(int, array.shape))) for name, array in arrays.items()]
+    entries = [(name, _name_of(array.dtype), list(map(int, array.shape))) for name, array in arrays.items()]
     header = json.dumps({"result": result, "arrays": entries}).encode()
-    if len(header) > sandbox.MAX_HEADER or len(entries) > sandbox.MAX_ARRAYS:
+    if len(header) > answer.MAX_HEADER or len(entries) > answer.MAX_ARRAYS:
         raise errors.FormatError(f"its description takes {len(header)} bytes and {len(entries)} arrays; "
-                                 f"at most {sandbox.MAX_HEADER} and {sandbox.MAX_ARRAYS} are read")
+                                 f"at most {answer.MAX_HEADER} and {answer.MAX_ARRAYS} are read")
     return len(header).to_bytes(8, "little") + header
 
 
 def _send(pipe: BinaryIO, arrays: dict[str, Any]) -> None:
     for name, array in arrays.items():
+        pieces = array.pieces(_CHUNK) if hasattr(array, "pieces") else _pieces_of(array)
         try:
-            data = _bytes_of(array)
+            first = next(pieces, b"")
         except Exception as error:
             pipe.write(b"\0" + _error(error, f"{name}: "))
             return
         pipe.write(b"\1")
-        for start in range(0, data.nbytes, _CHUNK):
-            pipe.write(data[start : start + _CHUNK])
-        del data                  # before the next is read: one array at a time is what the limit allows for
-    pipe.write(sandbox.MAGIC)
+        pipe.write(first)
+        for piece in pieces:
+            pipe.write(piece)
+        first = piece = b""       # before the next is read: one array at a time is what the limit allows for
+    pipe.write(answer.MAGIC)
 
 
-def _bytes_of(array: Any) -> memoryview:
+def _name_of(dtype: Any) -> str:
+    """The name of a type of elements: NumPy's own, or said without NumPy."""
+    return dtype if isinstance(dtype, str) else str(dtype.name)
+
+
+def _pieces_of(array: Any) -> Iterator[memoryview]:
     """The little-endian bytes of an array in C order."""
+    import numpy as np  # which whoever made the array has loaded
+
     native = np.asarray(array)
     little = np.ascontiguousarray(native, dtype=native.dtype.newbyteorder("<")).reshape(-1)
-    return little.view(np.uint8).data
+    data = little.view(np.uint8).data
+    for start in range(0, data.nbytes, _CHUNK):
+        yield data[start : start + _CHUNK]
 
 
 def _error(error: Exception, prefix: str = "") -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import glob
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 from ...errors import FormatError, UnsupportedError
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
+NUMBERS = ("int64", "int32", "int16", "int8", "uint8", "bool")
 MAX_RANK = 16
 MAX_ELEMENTS = 2**58               # leaves room for byte counts in 64 bits
 
@@ -31,15 +33,42 @@ class Entry:
     load: Callable[[], np.ndarray]      # of `shape`; bfloat16 comes as uint16
 
 
-class Weights:
-    """The arrays of one checkpoint by name, in the file's order."""
+@dataclass(frozen=True)
+class Derived:
+    """An array that is computed from others of the file, which count as used where it is."""
 
-    def __init__(self, entries: Mapping[str, Entry]) -> None:
+    entry: Entry
+    parts: tuple[str, ...]
+
+
+class Weights:
+    """The arrays of one checkpoint by name, in the file's order.
+
+    derived: arrays that can be taken like those of the file, but need not be: names alone tell them.
+    """
+
+    def __init__(self, entries: Mapping[str, Entry], derived: Mapping[str, Derived] | None = None) -> None:
         self._entries = dict(entries)
+        self._derived = dict(derived or {})
         self._used: set[str] = set()
 
     def __contains__(self, name: str) -> bool:
-        return name in self._entries
+        return name in self._entries or name in self._derived
+
+    def with_derived(self, derived: Mapping[str, Derived]) -> Weights:
+        """These arrays, and others computed from them, which take the place of those that are called like them."""
+        return Weights(self._entries, derived)
+
+    def replaced(self, derived: Mapping[str, Derived]) -> Weights:
+        """These arrays with others in the place of those that they are computed from."""
+        parts = {part for one in derived.values() for part in one.parts}
+        left = {name: entry for name, entry in self._entries.items() if name not in parts}
+        return Weights(left | {name: one.entry for name, one in derived.items()})
+
+    def without(self, pattern: str) -> Weights:
+        """These arrays but for those whose names match a pattern."""
+        return Weights({name: entry for name, entry in self._entries.items()
+                        if not fnmatch.fnmatchcase(name, pattern)})
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,13 +87,17 @@ class Weights:
         """What the array is computed in: "float64" if it is stored so, else "float32"."""
         return "float64" if self._entry(name).dtype == "float64" else "float32"
 
+    def stored(self, name: str) -> str:
+        """The type in which the file has the array."""
+        return self._entry(name).dtype
+
     def take(self, name: str) -> np.ndarray:
         """An array in native byte order, half and bfloat16 widened to float32; it counts as used.
 
         Raises FormatError if it is absent, UnsupportedError if its dtype cannot be a weight.
         """
         entry = self._entry(name)
-        self._used.add(name)
+        self._mark(name)
         if entry.dtype not in FLOATS:
             raise UnsupportedError(f"tensor {name!r:.100} is {entry.dtype}; weights must be one of {', '.join(FLOATS)}")
         array = entry.load()
@@ -74,6 +107,19 @@ class Weights:
             return wide.view(np.float32)
         return array.astype("float32" if entry.dtype == "float16" else entry.dtype, copy=False)
 
+    def take_any(self, name: str) -> np.ndarray:
+        """The same of an array that is no weight, and may hold integers or booleans."""
+        entry = self._entry(name)
+        if entry.dtype not in NUMBERS:
+            return self.take(name)
+        self._mark(name)
+        return entry.load().astype(entry.dtype, copy=False)
+
+    def _mark(self, name: str) -> None:
+        self._used.add(name)
+        if name in self._derived:
+            self._used.update(self._derived[name].parts)
+
     def describe(self, names: Iterable[str], limit: int = 12) -> str:
         """Names and shapes for a message: 'fc.weight' [1, 64], ..."""
         listed = list(names)
@@ -82,8 +128,14 @@ class Weights:
 
     def unused(self, ignore: Iterable[str] = ()) -> list[str]:
         """Names never taken and matched by none of the patterns `ignore` (shell style: "decoder.*")."""
-        patterns = list(ignore)
-        return [name for name in self._entries if name not in self._used
+        exact, patterns = set(), []
+        for pattern in ignore:
+            name = pattern.replace("[*]", "*").replace("[?]", "?").replace("[[]", "[")
+            if glob.escape(name) == pattern:           # it matches this name alone: as many of them as there are names
+                exact.add(name)
+            else:
+                patterns.append(pattern)
+        return [name for name in self._entries if name not in self._used and name not in exact
                 and not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
 
     def check_all_used(self, ignore: Iterable[str] = ()) -> None:
@@ -94,6 +146,8 @@ class Weights:
                                    "a spec can place them, or name them under \"ignore\"")
 
     def _entry(self, name: str) -> Entry:
+        if name in self._derived:
+            return self._derived[name].entry
         if name not in self._entries:
             raise FormatError(f"no tensor {name!r:.100}; there are {self.describe(self._entries)}")
         return self._entries[name]

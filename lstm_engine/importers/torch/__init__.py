@@ -1,55 +1,32 @@
 """PyTorch checkpoints and live modules, read without torch.
 
-    checkpoints     files of every kind -> tensors by name, and records of classes
+    checkpoints     files of every kind -> tensors by name, and records of classes; how they begin
     state_dict      weights alone -> the layers that they are, and the one chain that these make
     modules         whole modules, pickled or live
     program         programs of torch.export, in files or traced from live modules
+    sources         which of these a file or a live module takes
 
-All but the last end in a spec that `importers.arrays.spec` turns into the graph.
+All but `program` end in a spec that `importers.arrays.spec` turns into the graph. Every file is shown to every
+importer: here stands what tells torch's, and the rest is loaded for those alone.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from ...errors import ArgumentError, UnsupportedError
-from ...files import HEAD_BYTES, ModelFile, first_bytes
+from ...files import ModelFile
 from ...graph import Graph
-from ..arrays.spec import graph_from_spec
-from ..base import ImportOptions, are
-from ..reading.foreign import refuse_foreign
-from ..reading.safetensors import begins_safetensors
-from ..reading.spec_file import load_spec
-from ..reading.zip_archive import first_record
-from .checkpoints.checkpoint import IGNORED
-from .checkpoints.files import Contents, open_contents
-from .checkpoints.legacy import MAGIC
-from .modules.live import examples_of, is_chain_of_ours, is_torch, spec_of_chain, weights_of
-from .modules.pickled import spec_of_pickled
-from .program import read_program
-from .program.export import graph_of_module
-from .state_dict.draft import propose_or_draft
-from .state_dict.propose import propose
-from .state_dict.readings import Settled
-from .ways import EXPORT
+from ..base import ImportOptions
+from .checkpoints.begins import is_torch, knows
+
+__all__ = ["claims_live", "knows", "name", "own_options", "propose_spec", "read", "read_live", "suffixes"]
 
 name = "torch"
 suffixes = (".pt", ".pth", ".pt2", ".safetensors")
 own_options = ("example_inputs",)
 
 DEFAULT = ImportOptions()
-# What torch has written first: torch.save, its older versions, torch.jit.save and torch.export.save.
-_FIRST = (b"/data.pkl", b"/data/0", b"/data/weights/weight_0", b"/data/weights/model_weights_config.json")
-
-
-def knows(head: bytes) -> bool:
-    """Whether a file that begins so is torch's: by the legacy magic number, the first record of a zip, or as
-    safetensors begin."""
-    return MAGIC in head[:32] or first_record(head).endswith(_FIRST) or begins_safetensors(head)
 
 
 def claims_live(source: object) -> bool:
@@ -58,90 +35,21 @@ def claims_live(source: object) -> bool:
 
 
 def read(path: ModelFile, options: ImportOptions = DEFAULT) -> Graph:
-    """The graph of a checkpoint: by `options.spec`; of a whole pickled module, what its classes prove; of weights
-    alone, the only chain that their names and shapes allow, with what it assumes in the graph's metadata.
+    """The graph of a checkpoint; see `sources.read`."""
+    from . import sources
 
-    Raises FileError, FormatError, UnsupportedError, ArgumentError; the message begins with the path.
-    """
-    program = read_program(path, options) if options.spec is None else None
-    if program is not None:
-        return _sourced(program, path.name, {})
-    spec = _given(options)
-    with open_contents(path) as contents:
-        if spec is None:
-            spec = _spec_of(contents, options)
-        graph = graph_from_spec(spec, contents.weights, IGNORED)
-    return _sourced(graph, path.name, spec if options.spec is None else {})
+    return sources.read(path, options)
 
 
 def read_live(source: object, options: ImportOptions = DEFAULT) -> Graph:
-    """The graph of a live module: by `options.spec`, of an nn.Sequential that only we can run from its parts, else of
-    the program that torch.export makes of it (`example_inputs` are made up where the first layer settles them).
-    """
-    module: Any = source
-    where = type(source).__qualname__
-    spec = _given(options)
-    Settled.of(options.pool, None, None)
-    if options.activations is not None or options.order is not None:
-        raise ArgumentError("activations and order are for files of weights alone; a live module says what it computes")
-    if spec is None and (options.pool is not None or is_chain_of_ours(module)):
-        spec = spec_of_chain(module, weights_of(module), options.pool)
-    if spec is None:
-        return _sourced(graph_of_module(module, examples_of(module, options.example_inputs)), where, {})
-    if options.example_inputs is not None:
-        raise ArgumentError("example_inputs are for a module that is converted as the program it is; pool and spec say "
-                            "otherwise what it computes, and so do the parts of an nn.Sequential that torch cannot run")
-    return _sourced(graph_from_spec(spec, weights_of(module), IGNORED), where, {})
+    """The graph of a live module; see `sources.read_live`."""
+    from . import sources
+
+    return sources.read_live(source, options)
 
 
 def propose_spec(path: Path | str) -> dict[str, Any]:
-    """A spec for a checkpoint, as plain data for a JSON file: complete, or a draft whose "notes" say what to check.
+    """A spec for a checkpoint, as plain data for a JSON file; see `sources.propose_spec`."""
+    from . import sources
 
-    Raises FileError, FormatError, UnsupportedError (no layer was found).
-    """
-    head = first_bytes(path, HEAD_BYTES)
-    if not knows(head):
-        refuse_foreign(Path(path), head)
-    with open_contents(Path(path)) as contents:
-        module, program = contents.module, contents.program
-        if module is not None:
-            try:
-                return spec_of_pickled(module, contents.weights) | {"notes": []}
-            except UnsupportedError:
-                program = f"it holds a whole module, {str(module.symbol)!r:.100}, which is not read"
-        return propose_or_draft(contents.weights, program)
-
-
-def _spec_of(contents: Contents, options: ImportOptions) -> dict[str, Any]:
-    """The spec of a file that is given none."""
-    if contents.program is not None:
-        raise UnsupportedError(f"{contents.program}, so what it computes is not known. {EXPORT}")
-    if contents.module is None:
-        spec = propose(contents.weights, options.pool, None, options.activations, options.order)
-        if contents.aside:
-            spec["notes"].append("tensors without axes beside the weights take no part: "
-                                 f"{', '.join(f'{name!r:.100}' for name in contents.aside[:8])}")
-        return spec
-    spec = spec_of_pickled(contents.module, contents.weights)
-    if given := options.readings():
-        raise ArgumentError(f"{are(given)} for weights alone; this file holds a whole module that says what it "
-                            "computes (a spec can say otherwise)")
-    return spec
-
-
-def _given(options: ImportOptions) -> Any:
-    if options.spec is None:
-        return None
-    if given := options.readings():
-        raise ArgumentError(f"{' and '.join(given)} and spec exclude each other: in a spec, a Pool node says how a "
-                            "sequence is reduced, each node has its activation, and nodes stand in their order")
-    return load_spec(options.spec)
-
-
-def _sourced(graph: Graph, source: str, spec: Mapping[str, Any] = MappingProxyType({})) -> Graph:
-    """The graph with its origin, and the notes of a spec that was made here: one assumption a line."""
-    # The name of a file is bytes, which need not be text; metadata is.
-    origin = {"source": source.encode("utf-8", "backslashreplace").decode(), "producer": "torch"}
-    if spec.get("notes"):
-        origin["assumptions"] = "\n".join(spec["notes"])
-    return dataclasses.replace(graph, metadata={**origin, **graph.metadata})
+    return sources.propose_spec(path)

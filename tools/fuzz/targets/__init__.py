@@ -27,6 +27,7 @@ FILES: dict[str, tuple[str, tuple[str, ...]]] = {
     "torch": ("torch_files", _TORCH),
     "pt2": ("torch_files", (*_TORCH, "importers.onnx")),
     "safetensors": ("torch_files", _TORCH),
+    "json": ("json_weights", _TORCH),
     "npz": ("array_files", (*_ARRAYS, "cli.reading")),
     "spec": ("array_files", (*_ARRAYS, "format.codec", "graph")),
     "csv": ("csv_files", ("cli",)),

@@ -15,8 +15,8 @@ from lstm_engine.importers.onnx.mapping.to_graph import to_graph
 from lstm_engine.importers.onnx.reading import proto
 from lstm_engine.importers.onnx.reading.container import described_model
 from lstm_engine.importers.onnx.reading.external import ExternalData
-from lstm_engine.importers.onnx.reading.folders import Folders
 from lstm_engine.importers.reading import sandbox
+from lstm_engine.importers.reading.inside import Folders
 from lstm_engine.limits import Limits
 from lstm_engine.operators import OPERATORS
 

@@ -17,7 +17,7 @@ PLAIN = ImportOptions()
 
 def through(read: Callable[[Path, ImportOptions], Graph], path: Path, options: ImportOptions = PLAIN) -> Graph:
     """The checked graph of one reader, with what the registry makes of errors of every reader."""
-    return _read(SimpleNamespace(read=read), path, options)  # type: ignore[arg-type]
+    return _read(SimpleNamespace(read=read), path, options).graph  # type: ignore[arg-type]
 
 
 def whole_way(suffix: str) -> Callable[[bytes], str]:

@@ -19,7 +19,8 @@ def is_configuration(head: bytes) -> bool:
     """Whether a file that begins so is JSON that may say what a model is."""
     return head.lstrip().startswith(b"{") and any(
         word in head for word in (b'"class_name"', b'"layers"', b'"input_layers"')) and not any(
-            word in head for word in (b'"modelTopology"', b'"weightsManifest"'))       # TensorFlow.js has it inside
+            word in head for word in (b'"modelTopology"', b'"weightsManifest"',       # TensorFlow.js has it inside
+                                      b'"in_shape"'))                                   # RTNeural
 
 
 def contents_of(path: ModelFile) -> dict[str, Any]:

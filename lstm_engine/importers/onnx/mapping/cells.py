@@ -23,7 +23,7 @@ def add(mapper: Mapper, cell: Cell) -> None:
     lengths = _lengths(mapper, cell, batch, time)
     inputs = [build.array(_x_view(mapper, cell), x_shape), lengths,
               _state(mapper, cell, cell.initial_h, batch, cell.output),
-              _state(mapper, cell, cell.initial_c, batch, cell.hidden)]
+              _state(mapper, cell, cell.initial_c, batch, cell.hidden), _mask(mapper, cell, batch, time)]
     while not inputs[-1]:
         inputs.pop()
     wide = cell.dirs * cell.output
@@ -35,7 +35,7 @@ def add(mapper: Mapper, cell: Cell) -> None:
         if made:
             build.values[made] = Value(made, shape, cell.W.dtype.name)
             mapper.views[name] = _onnx_view(made, shape, cell)
-    if outputs[0] and not lengths:
+    if outputs[0] and not lengths and not cell.mask:
         build.sequences.add(outputs[0])
     options: dict[str, Any] = dict(cell.options)
     if cell.op == "LSTM":
@@ -44,8 +44,8 @@ def add(mapper: Mapper, cell: Cell) -> None:
     build.nodes.append(_NODES[cell.op](
         name=build.node_name(cell.node.name or f"{cell.op}_{len(build.nodes)}"), inputs=tuple(inputs),
         outputs=tuple(outputs), W=cell.W, R=cell.R, B=cell.B, direction=cell.direction,
-        activations=cell.activations, empty="zero",
-        clip=cell.clip, **options))
+        activations=cell.activations,
+        empty=cell.empty, zero_masked=cell.zero_masked, clip=cell.clip, **options))
 
 
 def _x_view(mapper: Mapper, cell: Cell) -> View:
@@ -69,6 +69,16 @@ def _lengths(mapper: Mapper, cell: Cell, rows: int | str, time: int | str) -> st
     if array is None:
         return mapper.array(cell.lengths)
     return "" if array.shape == (rows,) and np.all(array == time) else mapper.build.constant(cell.lengths, array)
+
+
+def _mask(mapper: Mapper, cell: Cell, rows: int | str, time: int | str) -> str:
+    """The value of the mask as [rows, time]; "" where there is none."""
+    if not cell.mask:
+        return ""
+    array = mapper.constants.get(cell.mask)
+    if array is not None:
+        return mapper.build.constant(cell.mask, array.T)
+    return mapper.build.array(mapper.views[cell.mask].transpose((1, 0)), (rows, time))
 
 
 def _state(mapper: Mapper, cell: Cell, name: str, rows: int | str, size: int) -> str:

@@ -49,20 +49,24 @@ def _needed(nodes: list[Node], outputs: tuple[str, ...]) -> list[Node]:
 
 def _named_outputs(nodes: list[Node], graph: Graph) -> list[Node]:
     """Let the node that makes an output's value make it under the output's name, instead of a copy."""
-    inputs = {value.name for value in graph.inputs}
+    inputs, outputs = {value.name for value in graph.inputs}, set(graph.outputs)
     names: dict[str, str] = {}
     for node in nodes:
-        if isinstance(node, Operator) and node.op_type == "Identity" and node.outputs[0] in graph.outputs:
+        if isinstance(node, Operator) and node.op_type == "Identity" and node.outputs[0] in outputs:
             source = node.inputs[0]
-            if source and source not in inputs and source not in graph.outputs:
+            if source and source not in inputs and source not in outputs:
                 names.setdefault(source, node.outputs[0])
+    if not names:
+        return nodes
     result = []
     for node in nodes:
         identity = isinstance(node, Operator) and node.op_type == "Identity"
         copy = identity and names.get(node.inputs[0]) == node.outputs[0]
+        if not copy and any(name in names for name in (*node.inputs, *node.outputs)):
+            node = replace(node, inputs=tuple(names.get(name, name) for name in node.inputs),
+                           outputs=tuple(names.get(name, name) for name in node.outputs))
         if not copy:
-            result.append(replace(node, inputs=tuple(names.get(name, name) for name in node.inputs),
-                                  outputs=tuple(names.get(name, name) for name in node.outputs)))
+            result.append(node)
     return result
 
 

@@ -11,8 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ....graph import Activate, Activation, Dense, Embedding, Node, Operator, Value
+from ....graph import Activate, Dense, Embedding, Node, Operator, Value
 from ....operators import OPERATORS, operator_attributes
+from ..simplifying.shortcuts import activation_of
 from .mapper import Mapper
 from .views import View
 
@@ -81,19 +82,12 @@ def _settled(mapper: Mapper, name: str, last: bool = False) -> View:
 
 
 def _activate(mapper: Mapper, step: Operator) -> bool:
-    spec = OPERATORS[step.op_type]
-    if not spec.activation or len(step.inputs) != 1 or not step.inputs[0]:
+    activation = activation_of(step)
+    if activation is None or mapper.folded.values[step.inputs[0]].dtype not in _FLOATS:
         return False
-    if mapper.folded.values[step.inputs[0]].dtype not in _FLOATS:
+    row_wise = not OPERATORS[step.op_type].elementwise
+    if row_wise and operator_attributes(step)["axis"] not in (-1, len(mapper.shape(step.inputs[0])) - 1):
         return False
-    name, *parameters = spec.activation
-    given = operator_attributes(step)
-    row_wise = not spec.elementwise
-    if row_wise and given["axis"] not in (-1, len(mapper.shape(step.inputs[0])) - 1):
-        return False
-    if given.get("approximate") == "tanh":
-        name = "gelu_tanh"
-    activation = Activation.of(name, *(given[parameter] for parameter in parameters))
     view = _settled(mapper, step.inputs[0], last=row_wise)
     shape = mapper.build.values[view.root].shape
     if shape and isinstance(shape[-1], int) and shape[-1]:

@@ -14,11 +14,11 @@ from ....files import ModelFile, cannot_read
 from ....graph.nodes import Dim, Value
 from ....limits import Limits
 from ...reading import sandbox
+from ...reading.inside import Folders
 from ..model import UNKNOWN_RANK, Attribute, OnnxFunction, OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
 from . import proto
 from .described import check
 from .external import ExternalData
-from .folders import Folders
 
 OLDEST_OPSET = 7          # before it, broadcasting was an attribute
 _PARSER = f"{proto.__name__}:parse"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ....errors import FormatError
-from ...reading import sandbox
+from ...reading.answer import DTYPES, can_be
 from .proto import MAX_RANK
 
 Check = Callable[[Any, Mapping[str, np.ndarray]], bool]
@@ -65,8 +65,8 @@ def _value(value: Any, arrays: Any) -> bool:
 
 def _tensor(value: Any, arrays: Mapping[str, np.ndarray]) -> bool:
     match value:
-        case {"dtype": str(dtype), "dims": list(dims)} if dtype in sandbox.DTYPES and len(dims) <= MAX_RANK:
-            if not all(_size(dim, arrays) for dim in dims) or not sandbox.can_be(dims):
+        case {"dtype": str(dtype), "dims": list(dims)} if dtype in DTYPES and len(dims) <= MAX_RANK:
+            if not all(_size(dim, arrays) for dim in dims) or not can_be(dims):
                 return False
             if "array" not in value:
                 return _named(_text)(value.get("external"), arrays)

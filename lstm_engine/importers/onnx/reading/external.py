@@ -17,7 +17,7 @@ from ....files import HEAD_BYTES, note_read
 from ....limits import Limits, check_held
 from ....pages import empty
 from ...reading.foreign import said_of
-from .folders import Folders, LeadsElsewhere
+from ...reading.inside import Folders, LeadsElsewhere
 
 _ADVICE = "; name the folder that it may lead into (data_folder=..., --data-folder), or put the file in its place"
 _KEYS = ("location", "offset", "length", "checksum")        # the last says nothing of where the numbers are

@@ -11,17 +11,26 @@ attribute of the function around the node) or "?" (a kind that is not supported,
 
 from __future__ import annotations
 
+import importlib
 import io
 import math
-from collections.abc import Callable, Iterable
-from typing import Any, BinaryIO
-
-import numpy as np
+import sys
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from importlib.machinery import PathFinder
+from itertools import zip_longest
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ....data_types import DATA_TYPES, OTHER_TYPES
-from ....errors import FormatError, MissingDependencyError, UnsupportedError
-from ....files import CUT
+from ....errors import CUT, FormatError, MissingDependencyError, UnsupportedError
+from ...reading.answer import ITEM_BYTES, can_be
 from ...reading.protobuf import number_at
+from .outline import Left, outline
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MAX_DEPTH = 16            # of graphs inside attributes of nodes
 MAX_RANK = 16             # of a tensor
@@ -32,6 +41,11 @@ EXTERNAL = 1              # TensorProto.DataLocation
 # The field of a TensorProto that holds its elements where raw_data does not; of all other dtypes it is int32_data.
 _FIELDS = {"float32": "float_data", "float64": "double_data", "int64": "int64_data", "uint32": "uint64_data",
            "uint64": "uint64_data"}
+# The type of numbers in such a field, and its code in `array`; of float16 there are the bits.
+_STORED = {"bool": ("bool", "B"), "int8": ("int8", "b"), "uint8": ("uint8", "B"), "int16": ("int16", "h"),
+           "uint16": ("uint16", "H"), "int32": ("int32", "i"), "uint32": ("uint32", "I"), "int64": ("int64", "q"),
+           "uint64": ("uint64", "Q"), "float16": ("uint16", "H"), "float32": ("float32", "f"),
+           "float64": ("float64", "d")}
 _ATTRIBUTES: dict[int, tuple[str, Callable[[Any], Any]]] = {
     1: ("f", lambda a: float(a.f)), 2: ("i", lambda a: int(a.i)), 3: ("s", lambda a: _text(a.s)),
     6: ("fs", lambda a: [float(v) for v in a.floats]), 7: ("is", lambda a: [int(v) for v in a.ints]),
@@ -56,6 +70,14 @@ def parse(file: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
     model_class = _model_class()
     from google.protobuf.message import DecodeError
 
+    if (plain := outline(file)) is not None:
+        try:
+            model = model_class.FromString(plain[0])
+        except DecodeError:
+            model = None
+        if model is not None and len(model.graph.initializer) == len(plain[1]):
+            return describe(model, plain[1])
+        file.seek(0)
     data = file.read()
     try:
         model = model_class.FromString(data)
@@ -63,6 +85,7 @@ def parse(file: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
         if _ends_early(data):
             raise FormatError(f"not an ONNX model, or a damaged one: {CUT}") from error
         raise FormatError(f"not an ONNX model, or a damaged one: {error}") from error
+    del data                        # the model has it a second time
     return describe(model)
 
 
@@ -83,16 +106,36 @@ def _ends_early(data: bytes) -> bool:
     return False
 
 
+@cache                      # `parse` can import nothing
 def _model_class() -> Any:
     try:
-        from onnx import ModelProto
+        return getattr(sys.modules.get("onnx"), "ModelProto", None) or _messages_alone() \
+            or importlib.import_module("onnx").ModelProto
     except ImportError as error:
         raise MissingDependencyError("reading ONNX files needs onnx: pip install 'lstm-engine[onnx]'") from error
-    return ModelProto
 
 
-def describe(model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(description, arrays) of a ModelProto. An array is anything with `shape`, `dtype` and `__array__`.
+def _messages_alone() -> Any:
+    """onnx.ModelProto without the package around it, which loads NumPy and ten times as much as a message needs; None
+    where that is not how this onnx is made."""
+    found = PathFinder.find_spec("onnx")
+    if found is None or found.submodule_search_locations is None:
+        return None
+    package = ModuleType("onnx")
+    package.__path__ = list(found.submodule_search_locations)
+    sys.modules["onnx"] = package
+    try:
+        return importlib.import_module("onnx.onnx_pb").ModelProto
+    except (ImportError, AttributeError):
+        return None
+    finally:                # whoever imports onnx later in this process gets all of it
+        for name in [name for name in sys.modules if name == "onnx" or name.startswith("onnx.")]:
+            del sys.modules[name]
+
+
+def describe(model: Any, left: Sequence[Left | None] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(description, arrays) of a ModelProto. An array has `shape`, `dtype`, `pieces` and `__array__`. left: for each
+    initializer of its graph the raw data that was left in a file, if any was.
 
     Raises FormatError for a message that lacks its parts or a tensor whose bytes do not fit its dims,
     UnsupportedError for types of data that NumPy does not have.
@@ -103,7 +146,7 @@ def describe(model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return {
         "producer": f"{model.producer_name} {model.producer_version}".strip(),
         "opsets": _opsets(model.opset_import),
-        "graph": _graph(model.graph, arrays, 0),
+        "graph": _graph(model.graph, arrays, 0, left),
         "functions": [_function(function, arrays) for function in model.functions],
     }, arrays
 
@@ -127,25 +170,27 @@ def _function(function: Any, arrays: dict[str, Any]) -> dict[str, Any]:
             "defaults": defaults, "nodes": [_node(node, arrays, 0) for node in function.node]}
 
 
-def _graph(graph: Any, arrays: dict[str, Any], depth: int) -> dict[str, Any]:
+def _graph(graph: Any, arrays: dict[str, Any], depth: int, left: Sequence[Left | None] = ()) -> dict[str, Any]:
     if depth > MAX_DEPTH:
         raise FormatError(f"graphs are nested more than {MAX_DEPTH} deep")
     if len(graph.sparse_initializer):
         raise UnsupportedError(f"graph {graph.name!r}: sparse initializers are not supported")
     tensors: dict[str, dict[str, Any]] = {}
-    for tensor in graph.initializer:
+    for tensor, raw in zip_longest(graph.initializer, left):
         if tensor.name in tensors:
             raise FormatError(f"tensor {tensor.name!r} is stored twice")
-        tensors[tensor.name] = _tensor(tensor, tensor.name, arrays)
-    inputs = {value.name: _value(value) for value in graph.input}
+        tensors[tensor.name] = _tensor(tensor, tensor.name, arrays, raw)
+    inputs = {value.name: _value(value, depth) for value in graph.input}
     if len(inputs) != len(graph.input):
         raise FormatError(f"graph {graph.name!r}: two of its inputs have one name")
     return {"name": graph.name, "tensors": tensors, "nodes": [_node(node, arrays, depth) for node in graph.node],
-            "inputs": list(inputs.values()), "outputs": [_value(value) for value in graph.output]}
+            "inputs": list(inputs.values()), "outputs": [_value(value, depth) for value in graph.output]}
 
 
-def _value(value: Any) -> list[Any]:
+def _value(value: Any, depth: int) -> list[Any]:
     kind = value.type.WhichOneof("value")
+    if kind == "sequence_type" and depth:           # what goes from turn to turn of a loop is what it is given
+        return [value.name, 0, None]
     if kind not in (None, "tensor_type"):
         raise UnsupportedError(f"value {value.name!r} is a {kind.removesuffix('_type')}; only tensors are supported")
     tensor = value.type.tensor_type
@@ -211,8 +256,9 @@ def _text(data: bytes) -> str:
         raise FormatError("a string attribute is not UTF-8 text") from None
 
 
-def _tensor(tensor: Any, label: str, arrays: dict[str, Any]) -> dict[str, Any]:
-    """The description of one tensor; its elements are put among the arrays, or left to be read later."""
+def _tensor(tensor: Any, label: str, arrays: dict[str, Any], left: Left | None = None) -> dict[str, Any]:
+    """The description of one tensor; its elements are put among the arrays, or left to be read later. left: its raw
+    data, where that is still in the file."""
     where = f"tensor {label!r}" if not label.startswith("attribute ") else label
     number = int(tensor.data_type)
     dims = [int(dim) for dim in tensor.dims]
@@ -226,7 +272,7 @@ def _tensor(tensor: Any, label: str, arrays: dict[str, Any]) -> dict[str, Any]:
     dtype = DATA_TYPES[number]
     field = _FIELDS.get(dtype, "int32_data")
     count = math.prod(dims)
-    if math.prod(dim or 1 for dim in dims) >= 2**59:           # NumPy counts empty axes as 1
+    if not can_be(dims):
         raise FormatError(f"{where}: the size of dims {dims} overflows")
     described: dict[str, Any] = {"dtype": dtype, "dims": dims}
     if tensor.data_location == EXTERNAL:
@@ -234,39 +280,51 @@ def _tensor(tensor: Any, label: str, arrays: dict[str, Any]) -> dict[str, Any]:
         if len(described["external"]) != len(tensor.external_data):
             raise FormatError(f"{where}: its external data says something twice")
         return described
-    needed = count * np.dtype(dtype).itemsize
+    needed = count * ITEM_BYTES[dtype]
     if tensor.HasField("raw_data"):
-        if len(tensor.raw_data) != needed:
-            raise FormatError(f"{where}: dims {dims} of {dtype} need {needed} bytes, "
-                              f"raw_data has {len(tensor.raw_data)}")
+        held = len(tensor.raw_data) if left is None else left.size
+        if held != needed:
+            raise FormatError(f"{where}: dims {dims} of {dtype} need {needed} bytes, raw_data has {held}")
     elif len(getattr(tensor, field)) != count:
         raise FormatError(f"{where}: dims {dims} need {count} elements, {field} has {len(getattr(tensor, field))}")
     described["array"] = f"t{len(arrays)}"
-    arrays[described["array"]] = _Elements(tensor, where, dtype, tuple(dims), field)
+    arrays[described["array"]] = _Elements(tensor, where, dtype, tuple(dims), field, left)
     return described
 
 
 class _Elements:
     """The elements of a tensor, read when they are asked for: only one copy at a time is in memory."""
 
-    def __init__(self, tensor: Any, where: str, dtype: str, shape: tuple[int, ...], field: str) -> None:
-        self.tensor, self.where, self.field = tensor, where, field
-        self.dtype, self.shape = np.dtype(dtype), shape
+    def __init__(self, tensor: Any, where: str, dtype: str, shape: tuple[int, ...], field: str, left: Left | None
+                 ) -> None:
+        self.tensor, self.where, self.field, self.left = tensor, where, field, left
+        self.dtype, self.shape = dtype, shape
+
+    def pieces(self, most: int) -> Iterator[bytes]:
+        """Their bytes in C order, little-endian; where they are still in the file, so many at a time.
+
+        Raises FormatError for numbers that are none of the type."""
+        if self.left is not None:
+            yield from self.left.pieces(most)
+        else:
+            yield self._whole()
+
+    def _whole(self) -> bytes:
+        if self.tensor.HasField("raw_data"):
+            return bytes(self.tensor.raw_data)
+        kind, code = _STORED[self.dtype]
+        try:
+            numbers = array(code, getattr(self.tensor, self.field))
+        except OverflowError:
+            numbers = None
+        if numbers is None or kind == "bool" and max(numbers, default=0) > 1:
+            raise FormatError(f"{self.where}: {self.field} holds numbers beyond {kind}")
+        if sys.byteorder == "big":
+            numbers.byteswap()
+        return numbers.tobytes()
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
-        if self.tensor.HasField("raw_data"):
-            little = np.frombuffer(self.tensor.raw_data, self.dtype.newbyteorder("<"))
-            return little.astype(self.dtype, copy=False).reshape(self.shape)
-        stored = getattr(self.tensor, self.field)
-        if self.dtype.kind == "f" and self.dtype.itemsize > 2:
-            return np.array(stored, self.dtype).reshape(self.shape)
-        numbers = np.array(stored, np.uint64 if self.field == "uint64_data" else np.int64)
-        if self.dtype == np.float16:
-            return self._narrow(numbers, np.dtype(np.uint16)).view(np.float16)
-        return self._narrow(numbers, self.dtype)
+        import numpy as np
 
-    def _narrow(self, numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        cast = numbers.astype(dtype)
-        if not np.array_equal(cast, numbers):
-            raise FormatError(f"{self.where}: {self.field} holds numbers beyond {dtype}")
-        return cast.reshape(self.shape)
+        little = np.frombuffer(b"".join(self.pieces(1 << 24)), np.dtype(self.dtype).newbyteorder("<"))
+        return little.astype(self.dtype, copy=False).reshape(self.shape)

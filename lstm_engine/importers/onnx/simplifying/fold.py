@@ -13,20 +13,22 @@ import numpy as np
 
 from ....errors import ArgumentError, FormatError, UnsupportedError
 from ....graph.names import Names
-from ....graph.nodes import Dim, Operator, Shape, Value
+from ....graph.nodes import Operator, Shape, Value, dtype_name
 from ....operators import OPERATORS, operator_attributes, operator_shapes, run_operator, supported_operators
 from ....operators.older import FORMS, modern
-from ....operators.shape_rules import same_size
 from ..model import OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
-from . import numbers, shortcuts
+from . import lists, numbers, shortcuts
+from .budget import Budget
 from .functions import body_of
-from .inner import TAKEN_IN, Scope, take_in
+from .inner import TAKEN_IN, take_in
 from .order import needed_nodes
-from .recurrent import GATES, Cell, read_cell
+from .recurrent import GATES, Cell, read_cell, results_of
 from .refine import with_known_inputs, with_known_sizes
+from .scopes import Scope
 
 MOST_NODES = 20_000          # after functions are expanded and loops written out
 MOST_CALLS = 32              # functions that call functions
+MOST_MAKERS = 64             # operators on the way to how many turns a loop has
 FREE_BYTES = 128 << 20       # what folding may make, beyond the size of the model's own tensors
 FREE_WORK = 1_000_000_000    # nanoseconds that folding may take, as operators tell them
 
@@ -68,6 +70,8 @@ class _Walk:
         self.out = Folded(inputs, opset=model.opset, producer=model.producer)
         self.elements: dict[str, np.ndarray] = {}       # of small integer tensors; see `numbers`
         self.aliases: dict[str, str] = {}               # values that are others, unchanged
+        self.made_by: dict[str, tuple[int, Operator]] = {}      # by result: its place in order, and it
+        self.lists: dict[str, lists.TensorList] = {}
         graph = model.graph
         self.names = Names([*graph.tensors, *(value.name for value in graph.inputs),
                             *(name for node in graph.nodes for name in node.outputs)])
@@ -75,6 +79,7 @@ class _Walk:
         self.count = 0
         self.bytes_left = FREE_BYTES
         self.work_left = FREE_WORK
+        self.budget = Budget()
 
     def run(self) -> Folded:
         graph, scope = self.model.graph, Scope(outermost=True)
@@ -89,7 +94,9 @@ class _Walk:
             scope.names[value.name] = value.name
         self.nodes(graph.nodes, graph.outputs, scope, 0)
         for name in graph.outputs:                         # one named twice is one output, as it has one name
-            self.out.outputs[name] = scope.find(name)       # type: ignore[assignment]
+            made = self.out.outputs[name] = scope.find(name)       # type: ignore[assignment]
+            if made in self.lists:
+                raise UnsupportedError(f"output {name!r} is a sequence of tensors; only tensors are supported")
         return self.out
 
     # What `opsets.Facts` asks for.
@@ -121,8 +128,40 @@ class _Walk:
         """The value, made from the array for a constant."""
         if name in self.out.constants:
             array = self.out.constants[name]
-            return Value(name, array.shape, array.dtype.name)
+            return Value(name, array.shape, dtype_name(array.dtype))
+        if name in self.lists:
+            raise UnsupportedError(f"{name!r} is a sequence of tensors, which is read by more than "
+                                   f"{', '.join(lists.RULES)}")
         return self.out.values[name]
+
+    def add_list(self, hint: str, made: lists.TensorList) -> str:
+        name = self.new_name(hint)
+        self.lists[name] = made
+        return name
+
+    def list_of(self, name: str) -> lists.TensorList | None:
+        return self.lists.get(name)
+
+    def add_value(self, hint: str, shape: Shape, dtype: str) -> str:
+        """A value that no step makes: what a turn of a loop is given."""
+        name = self.new_name(hint)
+        self.out.values[name] = Value(name, shape, dtype)
+        return name
+
+    def is_zero(self, name: str) -> bool:
+        """Whether a value is 0 everywhere."""
+        array = self.constant(name)
+        return name in self.out.zeros if array is None else not array.any()
+
+    def makers_of(self, names: Sequence[str]) -> list[Operator]:
+        """The operators that lead to values, of not too many the last, in order."""
+        found, pending = dict[int, Operator](), list(names)
+        while pending and len(found) < MOST_MAKERS:
+            place, step = self.made_by.get(pending.pop(), (-1, None))
+            if step is not None and place not in found:
+                found[place] = step
+                pending += step.inputs
+        return [found[place] for place in sorted(found)]
 
     def same_as(self, name: str) -> str:
         """The value that `name` is, where that is another unchanged."""
@@ -143,11 +182,30 @@ class _Walk:
             scope.names[name] = name if scope.outermost else self.new_name(name)
             self.out.constants[scope.names[name]] = array
             self.bytes_left += array.nbytes
+            self.budget.owns(array.nbytes)
 
     def nodes(self, nodes: Sequence[OnnxNode], outputs: Sequence[str], scope: Scope, depth: int) -> None:
         self.count_nodes(len(nodes), depth)
+        scope.graph = nodes, outputs
         for node in needed_nodes(nodes, outputs, lambda name: scope.find(name) is not None):
             self._node(node, scope, depth)
+
+    def inside(self, nodes: Sequence[OnnxNode], outputs: Sequence[str], scope: Scope, depth: int
+               ) -> list[Operator | Cell]:
+        """The steps of the graph inside a node, which stay outside the model's."""
+        around, self.out.steps = self.out.steps, []
+        try:
+            self.nodes(nodes, outputs, scope, depth)
+            return self.out.steps
+        finally:
+            self.out.steps = around
+
+    def count_steps(self) -> int:
+        return len(self.out.steps)
+
+    def forget_steps(self, count: int) -> None:
+        """Take back the steps after so many, which nothing reads."""
+        del self.out.steps[count:]
 
     def count_nodes(self, count: int, depth: int) -> None:
         """Raise UnsupportedError where so many more are too many, or stand too deep."""
@@ -180,6 +238,8 @@ class _Walk:
                               f"{node.overload!r:.100}")
         elif node.op in TAKEN_IN and not node.domain:
             take_in(self, node, scope, depth)
+        elif node.op in lists.RULES and not node.domain:
+            lists.follow(self, node, scope)
         else:
             self._plain(node, scope)
 
@@ -188,49 +248,33 @@ class _Walk:
 
     def _plain(self, node: OnnxNode, scope: Scope) -> None:
         """Give the node's names their meaning, bring it to today's form, and take its parts one by one."""
+        given = node
         named = tuple(scope.find(name) or "" for name in node.inputs)
         # Names of the outermost graph are kept, for they name outputs and messages; inner ones may be anything.
         made = tuple(name if scope.outermost or not name else self.new_name(name) for name in node.outputs)
-        for part in modern(replace(node, inputs=named, outputs=made), self):
-            part = replace(part, inputs=tuple(self.aliases.get(name, name) for name in part.inputs))
+        if (named, made) != (node.inputs, node.outputs):
+            node = replace(node, inputs=named, outputs=made)
+        for part in modern(node, self):
+            if any(name in self.aliases for name in part.inputs):
+                part = replace(part, inputs=tuple(self.aliases.get(name, name) for name in part.inputs))
             if part.domain or not _is_known(part.op):
                 raise UnsupportedError(f"{part.label}: this operator is not supported; supported: LSTM, GRU, RNN, "
                                        f"{supported_operators()}")
             if part.op == "Constant":
                 self._add_made(part, shortcuts.constant_of(part))
             elif part.op in GATES:
-                self._cell(part)
+                self.cell(read_cell(part, self.constant))
             else:
                 self.operator(part)
         results = [self.aliases.get(name, name) for name in made]
-        for name, result in zip(node.outputs, results):
+        for name, result in zip(given.outputs, results):
             if result and result not in self.out.values and result not in self.out.constants:
-                raise FormatError(f"{node.label}: it does not make output {name!r}")
-        self.bind(node, results, scope)
+                raise FormatError(f"{given.label}: it does not make output {name!r}")
+        self.bind(given, results, scope)
 
-    def _cell(self, node: OnnxNode) -> None:
-        cell = read_cell(node, self.constant)
-        x = self.value(cell.x)
-        if len(x.shape) != 3 or x.shape[2] not in (cell.W.shape[2], *_symbols(x)) or x.dtype != cell.W.dtype.name:
-            first = "batch, time" if cell.layout else "time, batch"
-            raise FormatError(f"{node.label}: X must be {cell.W.dtype} [{first}, {cell.W.shape[2]}], "
-                              f"got {x.dtype} {list(x.shape)}")
-        time, batch = (x.shape[1], x.shape[0]) if cell.layout else x.shape[:2]
-        dirs, size = cell.dirs, cell.output
-        state = (batch, dirs, size) if cell.layout else (dirs, batch, size)
-        cell_state = (*state[:2], cell.hidden)
-        for name, expected, dtypes in ((cell.initial_h, state, (x.dtype,)), (cell.initial_c, cell_state, (x.dtype,)),
-                                       (cell.lengths, (batch,), ("int32", "int64"))):
-            if name:
-                value = self.value(name)
-                fits = len(value.shape) == len(expected) and all(map(same_size, value.shape, expected))
-                if not fits or value.dtype not in dtypes:
-                    raise FormatError(f"{node.label}: {name!r} must be {dtypes[0]} {list(expected)}, "
-                                      f"got {value.dtype} {list(value.shape)}")
-        Y = (batch, time, dirs, size) if cell.layout else (time, dirs, batch, size)
-        for name, shape in zip(node.outputs, (Y, state, cell_state)):
-            if name:
-                self.out.values[name] = Value(name, shape, x.dtype)
+    def cell(self, cell: Cell) -> None:
+        """Add a recurrent cell, if what it reads fits."""
+        self.out.values.update((value.name, value) for value in results_of(cell, self.value))
         self.out.steps.append(cell)
 
     def operator(self, node: OnnxNode) -> None:
@@ -241,12 +285,13 @@ class _Walk:
 
     def _fold_or_keep(self, node: OnnxNode) -> None:
         operator = self._as_operator(node)
-        known = [self._elements(name) for name in node.inputs]
+        attributes = operator_attributes(operator)          # known, complete, and of the right types
+        known = [self.elements_of(name) for name in node.inputs]
         values = [self.value(name) if name else None for name in node.inputs]
         values += [None] * (len(operator.inputs) - len(values))
         operator = with_known_inputs(operator, values, known)
         dynamic = [value if name else None for name, value in zip(operator.inputs, values)]
-        made = [self._fresh(value, values) for value in operator_shapes(operator, dynamic)]
+        made = [self._fresh(value, values) for value in operator_shapes(operator, dynamic, attributes)]
         made = with_known_sizes(operator, values, known, made)
         if not any(operator.inputs) and self._evaluate(operator, made):
             return
@@ -266,6 +311,7 @@ class _Walk:
             self.aliases[operator.outputs[0]] = operator.inputs[0]
         elif any(name in self.out.values for name in operator.outputs):
             self.out.steps.append(operator)
+            self.made_by.update(dict.fromkeys(operator.outputs, (len(self.made_by), operator)))
 
     def _as_operator(self, node: OnnxNode) -> Operator:
         inputs = list(node.inputs)
@@ -275,13 +321,12 @@ class _Walk:
         for name, value in node.attributes.items():
             if isinstance(value, (np.ndarray, OnnxGraph)):
                 raise UnsupportedError(f"{node.label}: attribute {name!r} is not supported")
-        operator = Operator(name=node.name or f"{node.op} {'/'.join(filter(None, node.outputs))}",
-                            inputs=tuple("" if i in constants else name for i, name in enumerate(inputs)),
-                            outputs=node.outputs, op_type=node.op, attributes=node.attributes, constants=constants)
-        operator_attributes(operator)       # known, complete, and of the right types
-        return operator
+        return Operator(name=node.name or f"{node.op} {'/'.join(filter(None, node.outputs))}",
+                        inputs=tuple("" if i in constants else name for i, name in enumerate(inputs)),
+                        outputs=node.outputs, op_type=node.op, attributes=node.attributes, constants=constants)
 
-    def _elements(self, name: str) -> np.ndarray | None:
+    def elements_of(self, name: str) -> np.ndarray | None:
+        """What is known of the elements of a small tensor of whole numbers."""
         array = self.out.constants.get(name)
         if array is None:
             return self.elements.get(name)
@@ -308,12 +353,10 @@ class _Walk:
     def _fresh(self, value: Value, sources: Sequence[Value | None]) -> Value:
         """`value` with new symbols for sizes that are new: a name made up twice must not make two sizes one."""
         old = {dim for source in sources if source is not None for dim in source.shape}
-        dims: list[Dim] = []
-        for dim in value.shape:
-            if isinstance(dim, str) and dim not in old:
-                dim = self.symbols.unused(dim)
-            dims.append(dim)
-        return replace(value, shape=tuple(dims))
+        if not any(isinstance(dim, str) and dim not in old for dim in value.shape):
+            return value
+        return replace(value, shape=tuple(self.symbols.unused(dim) if isinstance(dim, str) and dim not in old else dim
+                                          for dim in value.shape))
 
 
 def widened(array: np.ndarray) -> np.ndarray:
@@ -335,8 +378,4 @@ def _has_meaning(node: OnnxNode) -> bool:
     """Whether the operator that a node is called like is known, in any form."""
     if node.domain:
         return f"{node.domain}.{node.op}" in FORMS
-    return _is_known(node.op) or node.op in FORMS or node.op in TAKEN_IN
-
-
-def _symbols(value: Value) -> tuple[Dim, ...]:
-    return tuple(dim for dim in value.shape if isinstance(dim, str))
+    return _is_known(node.op) or node.op in FORMS or node.op in TAKEN_IN or node.op in lists.RULES

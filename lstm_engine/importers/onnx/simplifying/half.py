@@ -75,7 +75,7 @@ class _Pass:
         outputs, roundings = self._roundings(cell.node.outputs)
         yield replace(cell, **arrays, node=replace(cell.node, outputs=outputs), x=self._name(cell.x),
                       lengths=self._name(cell.lengths), initial_h=self._name(cell.initial_h),
-                      initial_c=self._name(cell.initial_c))
+                      initial_c=self._name(cell.initial_c), mask=self._name(cell.mask))
         yield from roundings
 
     def _roundings(self, outputs: tuple[str, ...]) -> tuple[tuple[str, ...], list[Operator]]:

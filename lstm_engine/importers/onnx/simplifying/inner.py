@@ -1,21 +1,25 @@
 """Graphs inside nodes, taken in among the nodes around them: the branches of If, the turns of Loop and Scan.
 
 Both branches of an If on what only the run knows are taken in, with a node that chooses (`operators.choosing`). Loop
-and Scan are written out turn by turn where it is known beforehand how many there are; cells that the turns repeat are
-found like those that were written out by hand (`mapping/unrolled.py`).
+and Scan around one recurrent cell become the layer that they are, for any number of steps (`looped`). Others are
+written out turn by turn where it is known beforehand how many there are; cells that the turns repeat are found like
+those that were written out by hand (`mapping/unrolled.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from ....errors import FormatError, UnsupportedError
-from ....graph.nodes import Value
+from ....errors import FormatError, LstmEngineError, UnsupportedError
 from ..model import OnnxGraph, OnnxNode
+from .expressions import NotACell
+from .looped import Turning
+from .relooped import as_cell
+from .scopes import Scope, Walk
 
 # The nodes, and the attributes that each may have.
 TAKEN_IN = {
@@ -24,40 +28,6 @@ TAKEN_IN = {
              "scan_output_directions"}}
 SETTLE = ("where the inputs that it comes from always have one value or shape, give it: spec={'fixed': {input: value}} "
           "or spec={'shapes': {input: [sizes]}}")
-
-
-class Scope:
-    """Names as a graph writes them, and the values they stand for; what is not here is looked up outside."""
-
-    def __init__(self, outer: Scope | None = None, outermost: bool = False) -> None:
-        self.names: dict[str, str] = {}
-        self.outer = outer
-        self.outermost = outermost
-
-    def find(self, name: str) -> str | None:
-        scope: Scope | None = self
-        while scope is not None:
-            if name in scope.names:
-                return scope.names[name]
-            scope = scope.outer
-        return None
-
-
-class Walk(Protocol):
-    """What is asked of the walk through the model (`fold`). Names of values are those of the walk, not of a scope."""
-
-    def constant(self, name: str) -> np.ndarray | None: ...
-    def value(self, name: str) -> Value: ...
-    def rank(self, name: str) -> int: ...
-    def add_constant(self, hint: str, array: np.ndarray) -> str: ...
-    def new_name(self, hint: str) -> str: ...
-    def own(self, graph: OnnxGraph, scope: Scope) -> None: ...
-    def nodes(self, nodes: Sequence[OnnxNode], outputs: Sequence[str], scope: Scope, depth: int) -> None: ...
-    def operator(self, node: OnnxNode) -> None: ...
-    def same_as(self, name: str) -> str: ...
-    def bind(self, node: OnnxNode, made: Sequence[str], scope: Scope) -> None: ...
-    def note_one_rank(self, sentence: str) -> None: ...
-    def count_nodes(self, count: int, depth: int) -> None: ...
 
 
 def take_in(walk: Walk, node: OnnxNode, scope: Scope, depth: int) -> None:
@@ -194,34 +164,55 @@ def _loop(walk: Walk, node: OnnxNode, scope: Scope, depth: int) -> None:
     named = [scope.find(name) or "" for name in node.inputs]
     if len(named) < 2:
         raise FormatError(f"{node.label}: needs a number of turns and a condition, which may be empty")
-    count, states = _most_turns(walk, node, named), named[2:]
+    states = named[2:]
     turns = _turns(walk, node, scope, depth, states, 2 + len(states), 1)
-    goes_on = named[1] == "" or _truth(node, _known(walk, node, named[1], "its condition"))
+    why = _as_cell(turns, scope, Turning(node, turns.body, states, True, named[0], named[1], _used(node, scope)))
+    if not why:
+        return
+    count = _most_turns(walk, node, named, why)
+    goes_on = named[1] == "" or _truth(node, _known(walk, node, named[1], "its condition", why))
     true, number = walk.add_constant(f"{node.name}/true", np.array(True)), 0
     while goes_on and (count is None or number < count):
         at = walk.add_constant(f"{node.name}/turn", np.array(number))
         condition = turns.turn([at, true, *turns.states], 1)
-        goes_on = _truth(node, _known(walk, node, condition, "whether it goes on after a turn"))
+        goes_on = _truth(node, _known(walk, node, condition, "whether it goes on after a turn", why))
         number += 1
     if not number and turns.given:
         raise UnsupportedError(f"{node.label}: it has no turns, so the shapes of what they would give are not known")
     turns.finish(scope, [(0, False)] * len(turns.given))
 
 
-def _most_turns(walk: Walk, node: OnnxNode, named: Sequence[str]) -> int | None:
+def _used(node: OnnxNode, scope: Scope) -> frozenset[int]:
+    return frozenset(i for i, name in enumerate(node.outputs) if name and scope.reads(name))
+
+
+def _as_cell(turns: _Turns, scope: Scope, turning: Turning) -> str:
+    """Take a loop in as the recurrent node that it is. "" where that was done, else why it is none."""
+    walk = turns.walk
+    before = walk.count_steps()
+    try:
+        made = as_cell(walk, turning, turns.scope, turns.depth)
+    except (NotACell, LstmEngineError) as reason:
+        walk.forget_steps(before)
+        return f"no recurrent layer was found in it ({reason})"
+    walk.bind(turning.node, made, scope)
+    return ""
+
+
+def _most_turns(walk: Walk, node: OnnxNode, named: Sequence[str], why: str) -> int | None:
     if not named[0]:
         return None
-    count = _known(walk, node, named[0], "how many turns it has")
+    count = _known(walk, node, named[0], "how many turns it has", why)
     if count.size != 1 or count.dtype.kind not in "iu":
         raise FormatError(f"{node.label}: its number of turns must be one whole number, got {count.dtype} "
                           f"{list(count.shape)}")
     return int(count.item())
 
 
-def _known(walk: Walk, node: OnnxNode, name: str, what: str) -> np.ndarray:
+def _known(walk: Walk, node: OnnxNode, name: str, what: str, why: str) -> np.ndarray:
     array = walk.constant(name)
     if array is None:
-        raise UnsupportedError(f"{node.label}: {what} is known only when the model runs; {SETTLE}")
+        raise UnsupportedError(f"{node.label}: {what} is known only when the model runs, and {why}; {SETTLE}")
     return array
 
 
@@ -242,10 +233,15 @@ def _scan(walk: Walk, node: OnnxNode, scope: Scope, depth: int) -> None:
     out = list(zip(_numbers(node, "scan_output_axes", len(turns.given)),
                    _directions(node, "scan_output_directions", len(turns.given))))
     axes = [_axis(walk, node, name, axis) for name, (axis, _) in zip(scanned, into)]
+    why = _as_cell(turns, scope, Turning(
+        node, turns.body, states, False, used=_used(node, scope), ways=out,
+        scanned=[(name, axis, turned) for name, axis, (_, turned) in zip(scanned, axes, into)]))
+    if not why:
+        return
     steps = {walk.value(name).shape[axis] for name, axis in zip(scanned, axes)}
     if any(isinstance(size, str) for size in steps):
-        raise UnsupportedError(f"{node.label}: how many steps its sequences have is known only when the model runs; "
-                               f"{SETTLE}")
+        raise UnsupportedError(f"{node.label}: how many steps its sequences have is known only when the model runs, "
+                               f"and {why}; {SETTLE}")
     if len(steps) != 1:
         raise FormatError(f"{node.label}: its sequences have {' and '.join(map(str, sorted(steps, key=str)))} steps")
     length = int(steps.pop())

@@ -37,6 +37,11 @@ def needed_nodes(nodes: Sequence[OnnxNode], outputs: Sequence[str], known: Calla
         raise FormatError(f"{label}: it needs its own result, directly or through other nodes") from None
 
 
+def names_read(nodes: Sequence[OnnxNode], outputs: Sequence[str]) -> frozenset[str]:
+    """Every name that nodes or outputs read."""
+    return frozenset(outputs).union(*map(_reads, nodes))
+
+
 def _made(name: str, maker: dict[str, int], known: Callable[[str], bool], who: str) -> bool:
     """Whether a node makes `name`; raises FormatError if nothing does."""
     if name not in maker and not known(name):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -10,6 +10,8 @@ import numpy as np
 
 from ....errors import ArgumentError, FormatError, UnsupportedError
 from ....graph.activations import Activation, from_onnx
+from ....graph.nodes import Dim, Value
+from ....operators.shape_rules import same_size
 from ....types import Array
 from ..model import OnnxNode
 
@@ -38,12 +40,16 @@ class Cell:
     activations: tuple[tuple[Activation, ...], ...]
     clip: float | None
     layout: int
-    options: dict[str, bool]            # input_forget of an LSTM, linear_before_reset of a GRU
+    options: Mapping[str, bool | str]   # input_forget of an LSTM, linear_before_reset of a GRU
     x: str
     lengths: str
     initial_h: str
     initial_c: str
     projection: np.ndarray | None = None        # [dirs, P, H]; R is then [dirs, gates*H, P]
+    # What a loop may ask for and no node of ONNX: [time, batch], True where a step counts, as the house has it.
+    mask: str = ""
+    zero_masked: bool = False
+    empty: str = "zero"                         # the final states of a row without steps
 
     @property
     def dirs(self) -> int:
@@ -160,3 +166,28 @@ def _floats(node: OnnxNode, name: str) -> list[float]:
     if not isinstance(values, tuple) or not all(isinstance(v, float) and abs(v) < float("inf") for v in values):
         _fail(node, f"{name} must be finite numbers, got {values!r}")
     return list(values)
+
+
+def results_of(cell: Cell, value_of: Callable[[str], Value]) -> list[Value]:
+    """The values that a cell makes. Raises FormatError where what it reads does not fit."""
+    node, x = cell.node, value_of(cell.x)
+    if len(x.shape) != 3 or x.shape[2] not in (cell.W.shape[2], *_symbols(x)) or x.dtype != cell.W.dtype.name:
+        first = "batch, time" if cell.layout else "time, batch"
+        _fail(node, f"X must be {cell.W.dtype} [{first}, {cell.W.shape[2]}], got {x.dtype} {list(x.shape)}")
+    time, batch = (x.shape[1], x.shape[0]) if cell.layout else x.shape[:2]
+    dirs, size = cell.dirs, cell.output
+    state = (batch, dirs, size) if cell.layout else (dirs, batch, size)
+    cell_state = (*state[:2], cell.hidden)
+    for name, expected, dtypes in ((cell.initial_h, state, (x.dtype,)), (cell.initial_c, cell_state, (x.dtype,)),
+                                   (cell.lengths, (batch,), ("int32", "int64")), (cell.mask, (time, batch), ("bool",))):
+        if name:
+            value = value_of(name)
+            fits = len(value.shape) == len(expected) and all(map(same_size, value.shape, expected))
+            if not fits or value.dtype not in dtypes:
+                _fail(node, f"{name!r} must be {dtypes[0]} {list(expected)}, got {value.dtype} {list(value.shape)}")
+    Y = (batch, time, dirs, size) if cell.layout else (time, dirs, batch, size)
+    return [Value(name, shape, x.dtype) for name, shape in zip(node.outputs, (Y, state, cell_state)) if name]
+
+
+def _symbols(value: Value) -> tuple[Dim, ...]:
+    return tuple(dim for dim in value.shape if isinstance(dim, str))

@@ -22,6 +22,8 @@ def with_known_inputs(node: Operator, values: Values, known: Known) -> Operator:
     if node.op_type in ("Reshape", "Expand") and node.inputs[1] and known[1] is not None:
         if node.op_type == "Reshape":
             constant = numbers.reshape_constant(known[1], first.shape, bool(node.attributes.get("allowzero", 0)))
+            if constant is not None:        # in which 0 means the size of the input
+                node = replace(node, attributes={k: v for k, v in node.attributes.items() if k != "allowzero"})
         else:
             constant = _expand_constant(numbers.dims_of(known[1]), first.shape)
         return node if constant is None else _with_constants(node, {1: constant})

@@ -8,6 +8,7 @@ import numpy as np
 
 from ....data_types import DATA_TYPES
 from ....errors import FormatError, UnsupportedError
+from ....graph.activations import Activation
 from ....graph.nodes import Operator, Value
 from ....operators import OPERATORS, operator_attributes
 from ....operators.costs import Need
@@ -26,6 +27,18 @@ def constant_of(node: OnnxNode) -> np.ndarray:
         return node.numbers(name, whole="int" in name)
     raise UnsupportedError(f"{node.label}: attribute {name!r} is not supported; supported: value, value_int(s), "
                            "value_float(s)")
+
+
+def activation_of(node: Operator) -> Activation | None:
+    """The activation of the house that an operator is, element by element or over an axis."""
+    spec = OPERATORS[node.op_type]
+    if not spec.activation or len(node.inputs) != 1 or not node.inputs[0]:
+        return None
+    name, *parameters = spec.activation
+    given = operator_attributes(node)
+    if given.get("approximate") == "tanh":
+        name = "gelu_tanh"
+    return Activation.of(name, *(given[parameter] for parameter in parameters))
 
 
 def changes_nothing(node: Operator, values: Sequence[Value | None], made: Value) -> bool:

@@ -7,11 +7,12 @@ sight; those known to be no weights (optimizer state, counters) are left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ....errors import FormatError, UnsupportedError
+from .holders import holders
 from .symbols import Instance, Opaque, Tensor
 
 MAX_DEPTH = 64
@@ -26,9 +27,13 @@ NO_WEIGHTS = frozenset(("amp", "callbacks", "loops", "history", "metric", "metri
 NO_WEIGHTS_WORD = frozenset(("opt", "optim", "optims", "optimizer", "optimizers", "sched", "scheds", "scheduler",
                              "schedulers", "rng"))
 NO_WEIGHTS_END = ("random_state", "loss", "losses", "step")
+# What a training was told: what tensors it may hold (weights of a loss, means of a target) are named, not taken.
+SETTINGS = frozenset(("hyper_parameters", "datamodule_hyper_parameters", "hparams", "hyperparameters", "hyperparams",
+                      "config", "cfg", "args"))
 WRAPPERS = ("module.", "_orig_mod.")           # DataParallel, torch.compile
 # Buffers that count batches or operations and take no part in what a model computes.
-IGNORED = ("*num_batches_tracked", "*total_ops", "*total_params")
+COUNTERS = ("n_averaged",)                     # of torch.optim.swa_utils.AveragedModel, beside a prefix on all others
+IGNORED = ("*num_batches_tracked", "*total_ops", "*total_params", *COUNTERS)
 
 _MODULE_PARTS = ("_parameters", "_buffers", "_modules")
 _REPEATED = "_flat_weights"                    # nn.LSTM's own list of the weights it also has by name
@@ -38,13 +43,15 @@ _Item = TypeVar("_Item")
 @dataclass(frozen=True)
 class Found:
     """The weights of a checkpoint by name, in the file's order; `module` if a whole pickled module holds them,
-    `inner` if whole modules lie among them (where one is, and its class); `aside`: tensors without axes beside the
-    model, such as the best score of a training, which are left out."""
+    `inner` if whole modules, or calls over tensors, lie among them: what, where one is, and its class. Left out:
+    `aside`, tensors without axes beside the model, such as the best score of a training; `settings`, tensors in what
+    the training was told."""
 
     tensors: dict[str, Tensor]
     module: Instance | None = None
     inner: str | None = None
     aside: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
 
 
 def find_weights(root: Any) -> Found:
@@ -52,7 +59,7 @@ def find_weights(root: Any) -> Found:
 
     Raises UnsupportedError if there are none or some are NumPy arrays, FormatError for data without an end.
     """
-    walk = _Walk()
+    walk = _Walk(root)
     model, beside = _find_model(root, "", walk, 0)
     walk.arrays.clear()
     walk.modules.clear()
@@ -65,10 +72,28 @@ def find_weights(root: Any) -> Found:
     for name in beside:
         if name in tensors:
             raise FormatError(f"two tensors are named {name!r:.100}")
-    aside = tuple(walk.aside)
+    _check_entries(model, walk)
+    aside, settings = tuple(walk.aside), tuple(walk.settings)
     if is_module(model):
-        return Found(tensors | beside, module=model, aside=aside)
-    return Found(tensors | beside, inner=walk.modules[0] if walk.modules else None, aside=aside)
+        return Found(tensors | beside, module=model, aside=aside, settings=settings)
+    return Found(tensors | beside, inner=walk.modules[0] if walk.modules else None, aside=aside, settings=settings)
+
+
+def is_weight_name(name: Any) -> bool:
+    """Whether a layer of torch.nn would call a tensor so: under such a name nothing else may stand."""
+    last = name.rpartition(".")[2] if isinstance(name, str) else ""
+    return last in ("weight", "bias") or last.startswith(("weight_ih", "weight_hh", "weight_hr", "bias_ih", "bias_hh"))
+
+
+def _check_entries(model: Any, walk: _Walk) -> None:
+    """Raise UnsupportedError for a name of a weight, among weights, under which something else stands."""
+    if not isinstance(model, dict) or not any(isinstance(value, Tensor) for value in model.values()):
+        return
+    for key, value in model.items():
+        if is_weight_name(key) and value is not None and id(value) not in walk.bearing:
+            raise UnsupportedError(f"{key!r:.100} is no tensor but a {type(value).__name__}"
+                                   f"{f' of {str(value.symbol)!r:.100}' if isinstance(value, _OBJECTS) else ''}; "
+                                   "expected a state dict, which holds tensors under such names")
 
 
 def is_module(value: Any) -> bool:
@@ -81,7 +106,7 @@ def _find_model(root: Any, path: str, walk: _Walk, depth: int) -> tuple[Any, dic
     """The part of a checkpoint that is the model, and the tensors beside it by their full names.
 
     A dict is taken to hold the model in one of its entries if exactly one entry is called as in MODEL_KEYS, or
-    if exactly one entry has tensors at all; otherwise it is itself the model.
+    if exactly one entry but for SETTINGS has tensors at all; otherwise it is itself the model.
     """
     if not isinstance(root, dict) or depth > MAX_DEPTH:
         return root, {}
@@ -91,9 +116,13 @@ def _find_model(root: Any, path: str, walk: _Walk, depth: int) -> tuple[Any, dic
     single = {f"{path}{key}": value for key, value in root.items()
               if isinstance(value, Tensor) and value.shape and not _is_no_weight(key)}
     known = [key for key in boxes if key in MODEL_KEYS]
-    if len(known) != 1 and (single or len(boxes) != 1):
+    others = [key for key in boxes if key not in SETTINGS] or boxes
+    if len(known) != 1 and (single or len(others) != 1):
         return root, {}
-    chosen = (known or boxes)[0]
+    chosen = known[0] if len(known) == 1 else others[0]
+    told = [key for key in boxes if key in SETTINGS and key != chosen]
+    boxes = [key for key in boxes if key not in told]
+    walk.settings += [f"{path}{key}.{name}" for key in told for name in inside[key]]
     walk.aside += [f"{path}{key}" for key, value in root.items()
                    if isinstance(value, Tensor) and not value.shape and not _is_no_weight(key)]
     for key in boxes:
@@ -115,24 +144,33 @@ def _is_no_weight(key: Any) -> bool:
 def without_wrappers(tensors: Mapping[str, _Item]) -> dict[str, _Item]:
     """What is named, without the prefixes that wrappers put before every name."""
     while tensors:
-        prefix = next((wrapper for wrapper in WRAPPERS if all(name.startswith(wrapper) for name in tensors)), None)
+        named = [name for name in tensors if name not in COUNTERS]
+        prefix = next((wrapper for wrapper in WRAPPERS if named and all(map(_begins(wrapper), named))), None)
         if prefix is None:
             break
         tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     return dict(tensors)
 
 
+def _begins(prefix: str) -> Callable[[str], bool]:
+    return lambda name: name.startswith(prefix)
+
+
 _CONTAINERS = (dict, list, tuple, Instance)
+_OBJECTS = (Instance, Opaque)
 _WALKED = (*_CONTAINERS, Tensor, Opaque)
 
 
 class _Walk:
-    """Visits a tree of data. The file may have tied it into a knot: depth, count and cycles are checked."""
+    """Visits a tree of data, of it what holds anything of weight. The file may have tied that into a knot: depth, count
+    and cycles are checked."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: Any) -> None:
         self.arrays: list[str] = []            # names of pickled NumPy arrays that were met
-        self.modules: list[str] = []           # whole modules that were met: where, and of which class
+        self.modules: list[str] = []           # whole modules and calls over tensors that were met: where, and of what
         self.aside: list[str] = []             # names of tensors without axes beside the model
+        self.settings: list[str] = []          # names of tensors in what a training was told
+        self.bearing = holders(root, _inside, _matters)
         self._items = 0
         self._containers = 0
         self._open: set[int] = set()           # containers that are being walked through
@@ -141,12 +179,15 @@ class _Walk:
         if isinstance(value, Tensor):
             yield path, value
             return
-        if isinstance(value, Opaque) and value.symbol.name == "_reconstruct":
+        if _is_array(value):
             self.arrays.append(path)
-        if is_module(value):
-            self.modules.append(f"{path!r:.100} ({str(value.symbol)!r:.100})")
-        if not isinstance(value, _CONTAINERS):
+        if not isinstance(value, _CONTAINERS) or id(value) not in self.bearing:
             return
+        if isinstance(value, Instance) and is_module(value):
+            self.modules.append(f"whole modules, such as {path!r:.100} ({str(value.symbol)!r:.100})")
+        elif isinstance(value, Instance) and value.called:
+            self.modules.append(f"tensors in calls that are never made, such as {path!r:.100} "
+                                f"({str(value.symbol)!r:.100})")
         if id(value) in self._open:
             raise FormatError(f"the container {path!r:.100} holds itself")
         if depth > MAX_DEPTH:
@@ -161,6 +202,21 @@ class _Walk:
             if isinstance(item, _WALKED):
                 yield from self.tensors(item, f"{path}.{key}" if path else str(key), depth + 1)
         self._open.discard(id(value))
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, Opaque) and value.symbol.name == "_reconstruct"
+
+
+def _matters(value: Any) -> bool:
+    return isinstance(value, Tensor) or _is_array(value) or is_module(value)
+
+
+def _inside(value: Any) -> Iterator[tuple[Any, Any]] | None:
+    """The items of a container that can hold something of weight."""
+    if not isinstance(value, _CONTAINERS):
+        return None
+    return ((key, item) for key, item in _children(value) if isinstance(item, _WALKED))
 
 
 def _children(value: Any) -> Iterator[tuple[Any, Any]]:

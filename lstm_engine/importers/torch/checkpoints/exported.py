@@ -1,23 +1,30 @@
 """`.pt2` archives of torch.export: weights by name from their list, the exported program never run.
 
-Source of the layout: torch/export/pt2_archive/ (constants.py, _package.py).
+Two layouts: that of today, and that of torch 2.7 and before, which holds the weights as files of torch.save.
+Source of the layouts: torch/export/pt2_archive/ (constants.py, _package.py), torch/export/__init__.py.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from ....errors import FormatError, UnsupportedError
 from ....strict_json import parse_object
+from ...reading.weights import Entry
 from ...reading.zip_archive import Archive
 from .rebuild import sizes
 from .storages import Storages
 from .symbols import Storage, Tensor, view
-from .zipped import is_big_endian
+from .zipped import is_big_endian, read_zip, stem_of
 
 LIST = "/data/weights/model_weights_config.json"
 CONSTANTS = "/data/constants/model_constants_config.json"
 MAX_LIST_BYTES = 8 << 20
+OLD_PROGRAM = "serialized_exported_program.json"
+OLD_WEIGHTS = ("serialized_state_dict.pt", "serialized_constants.pt")
 
 # torch/_export/serde/schema.py, ScalarType
 SCALARS = {1: ("uint8", 1), 2: ("int8", 1), 3: ("int16", 2), 4: ("int32", 4), 5: ("int64", 8), 6: ("float16", 2),
@@ -44,6 +51,29 @@ def read_exported(archive: Archive, stem: str) -> tuple[dict[str, Tensor], Stora
                 raise FormatError(f"{stem + suffix}: {name!r:.100} is among the weights as well")
             tensors[name] = _tensor(archive, folder, name, item)
     return tensors, Storages(archive.read, is_big_endian(archive, stem))
+
+
+def read_old(archive: Archive) -> dict[str, Entry]:
+    """The weights and constants of an archive of the older layout, by name. Raises FormatError, UnsupportedError."""
+    found: dict[str, Entry] = {}
+    for part in OLD_WEIGHTS:
+        if part not in archive.records or not archive.records[part].size:
+            continue
+        with archive.open(part) as file:
+            inner = Archive(file, archive.records[part].size)
+            stem = stem_of(inner)
+            if stem is None:
+                raise FormatError(f"{part}: is no file of torch.save")
+            tree, storages = read_zip(inner, stem)
+            if not isinstance(tree, dict) or not all(isinstance(name, str) for name in tree):
+                raise FormatError(f"{part}: must hold tensors by name")
+            tensors = {name: tensor for name, tensor in tree.items() if isinstance(tensor, Tensor)}
+            for name in tensors:
+                if name in found:
+                    raise FormatError(f"{part}: {name!r:.100} is among the weights as well")
+            for name, entry in storages.entries(tensors).items():
+                found[name] = Entry(entry.shape, entry.dtype, partial(np.asarray, entry.load()))
+    return found
 
 
 def _tensor(archive: Archive, folder: str, name: str, item: Any) -> Tensor:

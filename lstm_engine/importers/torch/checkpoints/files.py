@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from ....errors import FormatError, UnsupportedError
-from ....files import ModelFile, cannot_read, open_regular, size_of
-from ...reading.safetensors import read_safetensors
-from ...reading.weights import Weights
+from ....files import HEAD_BYTES, ModelFile, cannot_read, open_regular, size_of
+from ....limits import Limits
+from ...reading.safetensors import begins_safetensors, read_safetensors
+from ...reading.weights import Entry, Weights
 from ...reading.zip_archive import Archive
+from .begins import MAGIC
 from .checkpoint import find_weights, without_wrappers
 from .exported import exported_stem, read_exported
-from .legacy import MAGIC, read_legacy
+from .json_state import JsonState, begins_json_state, read_json_state
+from .legacy import read_legacy
+from .shards import begins_index, read_shards
 from .storages import Storages
-from .symbols import Instance
+from .symbols import Instance, Tensor
 from .zipped import read_zip, stem_of
 
 
@@ -28,18 +33,32 @@ class Contents:
     module: Instance | None = None     # a whole pickled module
     program: str | None = None         # a program that is not read, in the words of a message
     aside: tuple[str, ...] = ()        # names of tensors without axes beside the weights, which are left out
+    settings: tuple[str, ...] = ()     # and of those in what a training was told, which are too
+    described: Mapping[str, Any] | None = None    # what JSON says beside the weights of the network
+    notes: tuple[str, ...] = ()        # what else is to be said of how the weights were read
 
 
 @contextmanager
-def open_contents(path: ModelFile) -> Iterator[Contents]:
-    """What is in a `.pt`, `.pth`, `.pt2` or `.safetensors` file, readable inside the `with` block.
+def open_contents(path: ModelFile, limits: Limits = Limits()) -> Iterator[Contents]:  # noqa: B008  (frozen)
+    """What is in a `.pt`, `.pth`, `.pt2` or `.safetensors` file, or in the shards of an index, readable inside the
+    `with` block.
 
-    Errors raised by the block or by reading are prefixed with the path. Raises FileError, FormatError,
-    UnsupportedError.
+    limits: what shards may hold; the file itself is looked at where it comes from. Errors raised by the block or by
+    reading are prefixed with the path. Raises FileError, FormatError, UnsupportedError, LimitError.
     """
     try:
-        with open_regular(path) as file:
-            yield _contents(file, size_of(file), path.suffix.lower())
+        with open_regular(path) as file, ExitStack() as shards:
+            head = file.read(HEAD_BYTES)
+            file.seek(0)
+            if begins_json_state(head) and not begins_index(head) and not begins_safetensors(head):
+                yield _in_json(read_json_state(file, size_of(file)))
+            elif begins_safetensors(head) or not begins_index(head):
+                yield _contents(file, size_of(file), path.suffix.lower())
+            elif isinstance(path, Path):
+                yield Contents(Weights(without_wrappers(read_shards(path, shards, limits, _shard))))
+            else:
+                raise FormatError("the index of weights in several files, which lie beside it, and bytes lie in no "
+                                  "folder; convert its path")
     except OSError as error:
         cannot_read(path, error)
     except (FormatError, UnsupportedError) as error:
@@ -70,6 +89,40 @@ def _contents(file: BinaryIO, size: int, suffix: str) -> Contents:
     raise FormatError(f"neither a zip archive, a legacy torch file nor safetensors; it begins with {head[:8]!r}")
 
 
+def _in_json(state: JsonState) -> Contents:
+    """The contents of a state dict in JSON."""
+    notes = []
+    if state.others:
+        notes.append("what stands beside the arrays takes no part: "
+                     f"{', '.join(f'{name!r:.100}' for name in state.others[:8])}"
+                     f"{f' and {len(state.others) - 8} more' if len(state.others) > 8 else ''}")
+    if state.rounded:
+        notes.append("the decimals of the file are rounded to float32")
+    return Contents(Weights(without_wrappers(state.entries)), described=state.data, notes=tuple(notes))
+
+
+def _shard(file: BinaryIO, size: int) -> dict[str, Entry]:
+    """The tensors of a shard: safetensors, or a pickled dict of nothing but tensors."""
+    head = file.read(HEAD_BYTES)
+    file.seek(0)
+    if begins_safetensors(head):
+        return read_safetensors(file, size)
+    if head.startswith(b"PK\x03\x04"):
+        archive = Archive(file, size)
+        stem = stem_of(archive)
+        if stem is None:
+            raise FormatError("a zip archive without <folder>/data.pkl")
+        tree, storages = read_zip(archive, stem)
+    elif MAGIC in head[:32]:
+        tree, storages = read_legacy(file, size)
+    else:
+        raise FormatError(f"neither a zip archive, a legacy torch file nor safetensors; it begins with {head[:8]!r}")
+    if not isinstance(tree, dict) or not all(isinstance(name, str) and isinstance(tensor, Tensor)
+                                             for name, tensor in tree.items()):
+        raise UnsupportedError("it holds more than tensors by name")
+    return storages.entries(tree)
+
+
 def _zip_contents(archive: Archive) -> Contents:
     stem = stem_of(archive)
     if stem is not None:
@@ -88,5 +141,5 @@ def _pickled(tree: Any, storages: Storages, scripted: bool = False) -> Contents:
     weights = Weights(storages.entries(found.tensors))
     if scripted or (found.module is not None and found.module.symbol.module.partition(".")[0] == "__torch__"):
         return Contents(weights, program="a TorchScript archive, whose code is not read")
-    program = f"it holds whole modules, such as {found.inner}" if found.inner else None
-    return Contents(weights, found.module, program, found.aside)
+    program = f"it holds {found.inner}" if found.inner else None
+    return Contents(weights, found.module, program, found.aside, found.settings)

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from typing import Any, BinaryIO
 
-from ....errors import FormatError
-from ....files import CUT, read_exactly
+from ....errors import CUT, FormatError
+from ....files import read_exactly
+from .begins import MAGIC_NUMBER
 from .rebuild import storage_type
 from .storages import Storages
 from .symbols import Storage, Symbol
 from .unpickle import MAX_BYTES, unpickle
 
-MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
-MAGIC = MAGIC_NUMBER.to_bytes(10, "little")            # as the first pickle of the file has it
 COUNT_BYTES = 8            # of the number of items in front of each raw storage
 
 

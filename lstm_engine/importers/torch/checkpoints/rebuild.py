@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ....errors import FormatError, UnsupportedError
+from .company import INERT, is_record
 from .symbols import DTYPES, Instance, Opaque, Storage, Symbol, Tensor, view
 
 
@@ -20,9 +21,20 @@ def rebuild(target: Any, arguments: Any) -> Any:
     name = str(target)
     if name in _REBUILD:
         return _REBUILD[name](arguments)
-    if name in _INERT:
+    if name in INERT:
         return Opaque(target)
+    if is_record(target):
+        return _record(target, arguments)
     raise FormatError(f"calls {name[:120]!r}, which is not among what a checkpoint may rebuild")
+
+
+def _record(target: Symbol, arguments: tuple[Any, ...]) -> Instance:
+    """A call that is kept as what it says. Of what copyreg makes, the class is that of the object."""
+    if target.name == "_reconstructor" and len(arguments) == 3 and isinstance(arguments[0], Symbol):
+        return Instance(arguments[0], arguments[2:])
+    if target.name == "deque" and arguments and isinstance(arguments[0], list):
+        return Instance(target, arguments[1:], elements=arguments[0], called=True)
+    return Instance(target, arguments, called=True)
 
 
 def new_object(target: Any, arguments: Any) -> Instance:
@@ -153,12 +165,3 @@ _REBUILD: dict[str, Callable[[tuple[Any, ...]], Any]] = _TENSORS | {
     "__builtin__.frozenset", "__builtin__.list", "torch.jit._pickle.build_intlist",
     "torch.jit._pickle.build_doublelist", "torch.jit._pickle.build_boollist", "torch.jit._pickle.build_tensorlist",
     "torch.jit._pickle.restore_type_tag"), _first)
-
-# Values that lie about in checkpoints beside the weights; they are kept as names.
-_INERT = frozenset((
-    "torch.device", "torch.serialization._get_layout", "_codecs.encode", "builtins.complex", "builtins.bytearray",
-    "builtins.slice", "builtins.range", "numpy.dtype", "numpy.core.multiarray.scalar",
-    "numpy._core.multiarray.scalar", "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct",
-    "numpy._core.numeric._frombuffer", "numpy.core.numeric._frombuffer", "pathlib.PosixPath", "pathlib.WindowsPath",
-    "pathlib.PurePosixPath", "pathlib._local.PosixPath", "pathlib._local.WindowsPath",
-    "datetime.datetime", "datetime.timedelta", "datetime.date"))

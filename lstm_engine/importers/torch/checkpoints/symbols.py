@@ -67,6 +67,7 @@ class Instance:
     """An object of a class that was not looked up: what the file says of it is data.
 
     arguments of its creation, `state` as BUILD gives it, `entries` and `elements` if its class is a dict or list.
+    called: it is what a call gives, which can be anything that the code behind the name makes of its arguments.
     """
 
     symbol: Symbol
@@ -74,6 +75,18 @@ class Instance:
     state: Any = None
     entries: dict[Any, Any] = field(default_factory=dict)
     elements: list[Any] = field(default_factory=list)
+    called: bool = False
+
+
+@dataclass(eq=False)
+class Key:
+    """A key of a dict that is no plain value: a tuple, an object. Only itself is equal to it, for hashing what a file
+    nests can take exponential time."""
+
+    kind: str
+
+    def __str__(self) -> str:
+        return f"<{self.kind}>"
 
 
 @dataclass(eq=False, repr=False)

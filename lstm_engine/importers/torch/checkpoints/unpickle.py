@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from ....errors import FormatError, UnsupportedError
 from .rebuild import build, new_object, rebuild
-from .symbols import Instance, Symbol
+from .symbols import Instance, Key, Symbol
 
 MAX_BYTES = 32 << 20           # of one pickle; text can take four times as much in memory
 MAX_OPCODES = 1_000_000        # about a second
@@ -136,7 +136,7 @@ class _Machine:
             self.fail("SETITEMS of a key without a value")
         for key, value in zip(items[::2], items[1::2], strict=True):
             if not isinstance(key, _KEYS):
-                self.fail(f"a dict key that is a {_kind(key)}")
+                key = Key(_kind(key))
             if type(key) is int and not -MAX_KEY < key < MAX_KEY:
                 self.fail("a dict key that is a whole number beyond 2^60")
             target[key] = value
@@ -163,9 +163,11 @@ class _Machine:
 
     def long(self) -> None:
         size = self.number(1)
-        if size > MAX_LONG_BYTES:
+        raw = self.take(size) if size <= MAX_LONG_BYTES + 1 else b""
+        # A zero above the highest bit of a positive number is its sign: the state of a generator has 128 bits.
+        if len(raw) != size or size > MAX_LONG_BYTES and raw[-1]:
             self.fail(f"an integer of {size} bytes; at most {MAX_LONG_BYTES} are allowed")
-        self.push(int.from_bytes(self.take(size), "little", signed=True))
+        self.push(int.from_bytes(raw, "little", signed=True))
 
     def stack_global(self) -> None:
         name, module = self.pop(), self.pop()
@@ -211,9 +213,11 @@ _OPERATIONS: dict[int, Callable[[_Machine], None]] = {
         "T": lambda m: m.push(m.take(m.number(4)).decode("latin-1")),             # BINSTRING
         "C": lambda m: m.push(m.take(m.number(1))),                               # SHORT_BINBYTES
         "B": lambda m: m.push(m.take(m.number(4))),                               # BINBYTES
+        "\x96": lambda m: m.push(m.take(m.number(8))),                            # BYTEARRAY8
         "]": lambda m: m.push([]),
         "\x8f": lambda m: m.push([]),                                             # EMPTY_SET: order is kept
         "\x90": lambda m: m.append_items(m.pop_mark()),                           # ADDITEMS
+        "\x91": lambda m: m.push(m.pop_mark()),                                   # FROZENSET
         ")": lambda m: m.push(()),
         "}": lambda m: m.push({}),
         "t": lambda m: m.push(tuple(m.pop_mark())),
@@ -243,5 +247,4 @@ _REFUSED = {ord(code): name for code, name in {
     "i": "INST", "o": "OBJ", "\x82": "EXT1", "\x83": "EXT2", "\x84": "EXT4", "P": "PERSID", "\x92": "NEWOBJ_EX",
     "0": "POP", "1": "POP_MARK", "2": "DUP", "I": "INT", "L": "LONG", "\x8b": "LONG4", "F": "FLOAT", "S": "STRING",
     "V": "UNICODE", "l": "LIST", "d": "DICT", "p": "PUT", "g": "GET", "\x8d": "BINUNICODE8", "\x8e": "BINBYTES8",
-    "\x91": "FROZENSET", "\x96": "BYTEARRAY8", "\x97": "NEXT_BUFFER",
-    "\x98": "READONLY_BUFFER"}.items()}
+    "\x97": "NEXT_BUFFER", "\x98": "READONLY_BUFFER"}.items()}

@@ -23,11 +23,6 @@ PLAIN = {"ReLU": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "SELU": "selu", "
          "Mish": "mish", "Softsign": "softsign", "LogSigmoid": "log_sigmoid", "Hardswish": "hard_silu"}
 
 
-def is_torch(source: object, name: str) -> bool:
-    """Whether a class called `name` of torch is among the object's classes."""
-    return any(kind.__name__ == name and kind.__module__.partition(".")[0] == "torch" for kind in type(source).__mro__)
-
-
 def weights_of(module: Any) -> Weights:
     """The state dict of a module, its tensors brought to the CPU when they are asked for."""
     return Weights({name: _entry(name, tensor) for name, tensor in module.state_dict().items()

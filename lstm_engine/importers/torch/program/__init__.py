@@ -1,8 +1,10 @@
 """Programs of torch.export: what a `.pt2` archive computes, read as data, becomes a graph.
 
     schema      model.json -> a checked `Program`
-    convert     a `Program` -> nodes in ONNX's vocabulary; operators by family: elementwise, activations, shaping,
-                indexing, reductions, layers, attention, recurrent, sizes
+    convert     a `Program` -> nodes in ONNX's vocabulary; operators by family: elementwise, functions, activations,
+                shaping, rearranging, indexing, scattering, reductions, layers, pooling, bags, attention, recurrent,
+                sequences (packed ones), sizes; refusals: why some have no meaning here
+    export      live modules, traced: packed makes them ready, own are the operators that torch does not look into
     then        the path of ONNX files: `importers.onnx`
 """
 
@@ -22,7 +24,7 @@ from ...base import ImportOptions, are
 from ...onnx.mapping.to_graph import to_graph
 from ...reading.weights import Entry
 from ...reading.zip_archive import Archive
-from ..checkpoints.exported import exported_stem, read_exported
+from ..checkpoints.exported import OLD_PROGRAM, exported_stem, read_exported, read_old
 from .convert import written
 from .names import named_axes
 from .schema import parse
@@ -69,18 +71,21 @@ def _graph(file: BinaryIO, size: int, options: ImportOptions) -> Graph | None:
     if file.read(4) != b"PK\x03\x04":
         return None
     archive = Archive(file, size)
-    stem = exported_stem(archive)
-    if stem is None:
+    stem, old = exported_stem(archive), OLD_PROGRAM in archive.records
+    if stem is None and not old:
         return None
     if given := options.readings():
         raise ArgumentError(f"{are(given)} for sources that hold weights alone; an exported program says itself what "
                             "it computes")
-    tensors, storages = read_exported(archive, stem)
-    entries = storages.entries(tensors)
-    if stem + MODEL not in archive.records:
-        raise UnsupportedError(f"an archive of torch.export without {stem}{MODEL}; save one program with "
-                               "torch.export.save")
-    tree = _tree(archive, stem + MODEL)
+    entries: Mapping[str, Entry]
+    if stem is None:
+        part, entries = OLD_PROGRAM, read_old(archive)
+    else:
+        tensors, storages = read_exported(archive, stem)
+        part, entries = stem + MODEL, storages.entries(tensors)
+    if part not in archive.records:
+        raise UnsupportedError(f"an archive of torch.export without {part}; save one program with torch.export.save")
+    tree = _tree(archive, part)
     graph = to_graph(written(parse(tree), lambda name: _array(entries, name)), ImportOptions())
     metadata = {name: text for name, text in graph.metadata.items() if name != "source"}
     return replace(named_axes(graph), metadata=metadata | PROGRAM)

@@ -117,6 +117,7 @@ def _softshrink(e: Emitter, a: Arguments) -> Tensor:
 def _prelu(e: Emitter, a: Arguments) -> Tensor:
     """One slope, or one for each index of axis 1."""
     x, slope = _float(a), a.tensor("weight")
+    slope = slope if slope.rank else e.unsqueeze(slope, 0)
     if slope.rank != 1 or not isinstance(slope.shape[0], int):
         a.refuse("slopes that are no vector")
     shape = [1] * x.rank

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, TypeGuard, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeGuard, TypeVar
 
 from ....errors import FormatError, UnsupportedError
-from .emit import Length, Size, Tensor
+from .emit import Emitter, Length, Size, Tensor
 from .schema import Inert, Scalar
 
 # Arguments that say where and how a result is kept, not what it is.
@@ -14,16 +14,28 @@ _KEEPING = frozenset({"device", "layout", "memory_format", "pin_memory", "non_bl
                       "cudnn_enable", "cudnn_enabled"})
 HALF = {"float16": "float32", "bfloat16": "float32"}        # half precision is computed in float32
 MISSING: Any = object()
+
+
+class Opaque:
+    """A value of the program that only some operators can take; `kind` says for a message what it is."""
+
+    kind: ClassVar[str]
+
+    def size(self, e: Emitter, axis: int) -> Length:
+        """The size of an axis of what torch has for it."""
+        raise UnsupportedError(f"{self.kind} are not supported")
+
+
 _T = TypeVar("_T")
 
 
 class Arguments:
     """Arguments of a call with the values put in: tensors, sizes and plain data."""
 
-    def __init__(self, label: str, op: str, values: Mapping[str, Any], outputs: int) -> None:
+    def __init__(self, label: str, op: str, values: Mapping[str, Any], outputs: int, rank: int | None = None) -> None:
         """label: what messages call the node. op: its operator with the overload, without a mark of being in place.
-        outputs: how many results the program names."""
-        self.label, self.op, self.outputs = label, op, outputs
+        outputs: how many results the program names. rank: the axes that it says the first of them has."""
+        self.label, self.op, self.outputs, self.rank = label, op, outputs, rank
         self._values = dict(values)
         self._taken: set[str] = set()
 
@@ -53,6 +65,9 @@ class Arguments:
         if value is default and default is not MISSING:
             return value
         if not test(value):
+            for part in value if isinstance(value, list) else [value]:
+                if isinstance(part, Opaque):
+                    self.refuse(f"{part.kind} are not supported")
             self.wrong(f"argument {name!r} must be {wanted}, got {kind(value)}")
         return value
 

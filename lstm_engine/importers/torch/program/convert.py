@@ -16,15 +16,34 @@ from ....errors import FormatError, GraphError, UnsupportedError
 from ....graph import DTYPES
 from ....graph.nodes import Value
 from ...onnx.model import OnnxModel
-from . import activations, attention, elementwise, indexing, layers, recurrent, reductions, shaping, sizes  # noqa: F401
+from . import (  # noqa: F401
+    activations,
+    attention,
+    bags,
+    elementwise,
+    functions,
+    indexing,
+    layers,
+    pooling,
+    rearranging,
+    recurrent,
+    reductions,
+    scattering,
+    sequences,
+    shaping,
+    sizes,
+)
 from .arguments import HALF, Arguments
 from .emit import Emitter, Size, Tensor
 from .guards import Guards, compared
 from .promotion import as_dtype
+from .refusals import why
 from .registry import TABLE
+from .scattering import put_view
 from .schema import Call, Program, Ref
 
 PREFIXES = ("torch.ops.aten.", "torch.ops.")
+VIEWS = ("select.int", "slice.Tensor", "transpose.int", "unsqueeze.default")
 NEVER = 1 << 60                 # when an output of the program is read: after every node
 # Nodes that make nothing: they repeat what tracing has found of dtypes, which is checked here for every value.
 _SAYING_NOTHING = frozenset({"_assert_tensor_metadata.default", "sym_constrain_range.default",
@@ -47,6 +66,8 @@ class _Writer:
         self.values: dict[str, Any] = {}
         self.owner: dict[str, int] = {}             # the memory that a tensor may share, by a number
         self.sharing: dict[int, set[str]] = {}
+        self.first: dict[str, str] = {}             # the first name of a tensor that a change in place has named again
+        self.views: dict[str, tuple[str, Arguments]] = {}       # views that can be written through: of what, and how
         self.given: set[int] = set()                # memory of inputs and weights
         self.last_use = _last_uses(program)
 
@@ -106,10 +127,12 @@ class _Writer:
         if in_place:
             op = f"{name[:-1]}.{overload}"
         if op not in TABLE:
-            raise UnsupportedError(f"{call.label}: this operator is not supported")
+            raise UnsupportedError(f"{call.label}: this operator is not supported{why(call.target)}")
         self.e.hint = call.name or "v"
         values = {name: self._value(value) for name, value in call.arguments.items()}
-        arguments = Arguments(call.label, op, values, len(_named(call)))
+        outputs = _named(call)
+        said = self.program.metas.get(outputs[0].name) if outputs and isinstance(outputs[0], Ref) else None
+        arguments = Arguments(call.label, op, values, len(outputs), None if said is None else len(said.shape))
         try:
             result = TABLE[op].write(self.e, arguments)
         except (GraphError, OverflowError) as error:        # shapes or numbers that do not fit each other
@@ -121,6 +144,11 @@ class _Writer:
             result = self._changed(at, call, result)
         shares = self._memory(call) if in_place or not TABLE[op].fresh else None
         self._bind(call, result, shares)
+        target = next(iter(call.arguments.values()), None)
+        if in_place and isinstance(target, Ref) and outputs and isinstance(outputs[0], Ref):
+            self.first[outputs[0].name] = self.first.get(target.name, target.name)
+        if op in VIEWS and isinstance(target, Ref) and outputs and isinstance(outputs[0], Ref):
+            self.views[outputs[0].name] = target.name, arguments
 
     def _assert(self, call: Call) -> None:
         """A condition that the program checks when it runs."""
@@ -145,22 +173,37 @@ class _Writer:
         return next((self.owner[name] for name in names if name in self.owner), None)
 
     def _changed(self, at: int, call: Call, result: Any) -> Tensor:
-        """What a tensor is after a change in place. Raises UnsupportedError if anything else would see the change."""
+        """What a tensor is after a change in place, which is put into the tensors that it is a part of. Raises
+        UnsupportedError if anything else would see the change."""
         target = next(iter(call.arguments.values()), None)
         before = self.values.get(target.name) if isinstance(target, Ref) else None
         if not isinstance(target, Ref) or not isinstance(before, Tensor) or not isinstance(result, Tensor):
             raise UnsupportedError(f"{call.label}: a change in place of something else than a tensor is not supported")
+        if result.rank != before.rank:
+            raise FormatError(f"{call.label}: a result of {result.rank} axes in place of {before.rank}")
+        changed = as_dtype(self.e, result, before.dtype)
+        after = self._put_back(target.name, changed)
         memory = self.owner[target.name]
-        others = [name for name in self.sharing[memory] - {target.name} if self.last_use.get(name, -1) > at]
+        others = [name for name in self.sharing[memory] - set(after) if self.last_use.get(name, -1) > at]
         if memory in self.given or others:
             seen = "an input or a weight" if memory in self.given else f"{others[0]!r:.100}, which may share its memory"
             raise UnsupportedError(f"{call.label}: it changes a tensor in place that is seen through {seen}; write it "
                                    "without a change in place (y = torch.where(...), y = torch.cat(...))")
-        if result.rank != before.rank:
-            raise FormatError(f"{call.label}: a result of {result.rank} axes in place of {before.rank}")
-        changed = as_dtype(self.e, result, before.dtype)
-        self.values[target.name] = changed
+        self.values.update(after)
         return changed
+
+    def _put_back(self, name: str, changed: Tensor) -> dict[str, Tensor]:
+        """A changed tensor and all those that it is a view of, each with the change, by all names that they have."""
+        after: dict[str, Tensor] = {}
+        made: Tensor | None = changed
+        while made is not None:
+            name = self.first.get(name, name)
+            after.update(dict.fromkeys((name, *(n for n, first in self.first.items() if first == name)), made))
+            if name not in self.views:
+                break
+            name, arguments = self.views[name]
+            made = put_view(self.e, arguments, self.values[name], made)
+        return after
 
     def _bind(self, call: Call, result: Any, shares: int | None) -> None:
         outputs = _named(call)

@@ -155,7 +155,9 @@ def _logic(name: str) -> None:
     @new(f"bitwise_{name}.Tensor bitwise_{name}.Scalar __{name}__.Tensor __{name}__.Scalar")
     def bitwise(e: Emitter, a: Arguments) -> Tensor:
         x, y = promoted(e, a.tensor("self"), operand(a, "other"))
-        return e.op(_LOGIC[name], x, y) if x.dtype == "bool" else a.refuse("bits of whole numbers are not supported")
+        if x.is_float:
+            a.wrong(f"bits of {x.dtype}")
+        return e.op(_LOGIC[name] if x.dtype == "bool" else f"Bitwise{_LOGIC[name]}", x, y)
 
 
 for _name in _LOGIC:
@@ -170,7 +172,7 @@ def _logical_not(e: Emitter, a: Arguments) -> Tensor:
 @new("bitwise_not.default")
 def _bitwise_not(e: Emitter, a: Arguments) -> Tensor:
     x = a.tensor("self")
-    return e.op("Not", x) if x.dtype == "bool" else a.refuse("bits of whole numbers are not supported")
+    return e.op("Not" if x.dtype == "bool" else "BitwiseNot", x) if not x.is_float else a.wrong(f"bits of {x.dtype}")
 
 
 @new("where.self where.ScalarSelf where.ScalarOther where.Scalar")
@@ -193,6 +195,7 @@ def as_float(e: Emitter, x: Tensor) -> Tensor:
 
 _FUNCTIONS = {"exp": "Exp", "log": "Log", "sqrt": "Sqrt", "erf": "Erf", "sin": "Sin", "cos": "Cos", "tan": "Tan",
               "asin": "Asin", "acos": "Acos", "atan": "Atan", "sinh": "Sinh", "cosh": "Cosh", "tanh": "Tanh",
+              "asinh": "Asinh", "acosh": "Acosh", "atanh": "Atanh",
               "sigmoid": "Sigmoid", "reciprocal": "Reciprocal", "special_expit": "Sigmoid", "special_erf": "Erf"}
 _WHOLE = {"abs": "Abs", "neg": "Neg", "sign": "Sign", "floor": "Floor", "ceil": "Ceil", "round": "Round",
           "relu": "Relu"}

@@ -11,28 +11,45 @@ import contextlib
 import copy
 import io
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
 
 from ....errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from ....graph import Graph
+from .own import own_operators
+from .packed import pack, pad, prepare, rebuilt, with_plain_boundary, without_parametrizations
 
 LONGEST_REASON = 300
+MOST_AXES, SEQUENCE_AXES = 64, 2        # of an input that are left open: all, or its rows and steps alone
 LEAST = 2               # rows and steps of an example: torch takes a size of 1 for a constant
-WAY_OUT = ("Change that part of forward (a condition on values becomes torch.where; a packed sequence a padded one, "
-           "with `lengths` given to predict; an output of a class of your own a tuple or dict), or export it "
-           "yourself: torch.export.save(torch.export.export(module.eval(), example_inputs), \"model.pt2\"), and "
-           "convert that file")
+WAY_OUT = ("Change that part of forward (a condition on values becomes torch.where; a packed sequence is padded to "
+           "total_length=x.size(1), or is a padded one, with `lengths` given to predict; an output of a class of your "
+           "own a tuple or dict), or export it yourself: torch.export.save(torch.export.export(module.eval(), "
+           "example_inputs), \"model.pt2\"), and convert that file")
 
 
 def graph_of_module(module: Any, example_inputs: Sequence[Any]) -> Graph:
     """The graph of a live module, traced on example inputs. Raises UnsupportedError with torch's own reason."""
     from . import read_bytes
 
-    archive = _exported(frozen(module), tensors(example_inputs))
-    return read_bytes(archive, archive.getbuffer().nbytes)
+    copied, arguments = frozen(module), tensors(example_inputs)
+    prepare(copied)
+    arguments = with_plain_boundary(copied, arguments)
+
+    def graph(axes: int) -> Graph:
+        archive = _exported(copied, arguments, axes)
+        return read_bytes(archive, archive.getbuffer().nbytes)
+
+    try:
+        return graph(MOST_AXES)
+    except UnsupportedError as error:       # of features whose number is open, it may be
+        if all(tensor.dim() <= SEQUENCE_AXES for tensor in leaves(arguments)):
+            raise
+        try:
+            return graph(SEQUENCE_AXES)
+        except UnsupportedError:
+            raise error from None
 
 
 def frozen(module: Any) -> Any:
@@ -42,7 +59,9 @@ def frozen(module: Any) -> Any:
             raise UnsupportedError(f"tensor {name!r} is {'meta' if tensor.is_meta else 'quantized or sparse'}: it has "
                                    "no plain values")
     try:
-        return copy.deepcopy(module, _computed(module)).cpu().eval()
+        copied = copy.deepcopy(module, _computed(module)).cpu().eval()
+        without_parametrizations(copied)
+        return copied
     except Exception as error:      # whatever the module's own classes raise
         raise UnsupportedError(f"{type(module).__qualname__} cannot be copied ({reason(error)}), so it would not stay "
                                "as it is while it is traced") from error
@@ -80,7 +99,7 @@ def tensors(example_inputs: Any) -> tuple[Any, ...]:
                 raise ArgumentError(f"example_inputs must not be empty, got a tensor {list(value.shape)}")
             return value.detach().cpu().clone()
         if isinstance(value, (tuple, list)):
-            return type(value)(map(taken, value))
+            return rebuilt(value, [taken(item) for item in value])
         if isinstance(value, dict):
             return {key: taken(item) for key, item in value.items()}
         if value is None or isinstance(value, (bool, int, float, str)):
@@ -102,13 +121,14 @@ def leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _exported(module: Any, arguments: tuple[Any, ...]) -> io.BytesIO:
+def _exported(module: Any, arguments: tuple[Any, ...], axes: int) -> io.BytesIO:
+    """The archive of a module; the first `axes` axes of each input are open where torch can leave them so."""
     import torch
 
     shapes: Any = torch.export.ShapesCollection()          # type: ignore[no-untyped-call]
     for tensor in leaves(arguments):
         if tensor.dim():
-            shapes[tensor] = {axis: torch.export.Dim.AUTO for axis in range(tensor.dim())}
+            shapes[tensor] = dict.fromkeys(range(min(tensor.dim(), axes)), torch.export.Dim.AUTO)
     file = io.BytesIO()
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]), _quiet(), whole_layers():
@@ -152,7 +172,8 @@ def whole_layers() -> Iterator[None]:
     import torch
     from torch.overrides import TorchFunctionMode
 
-    own = _own_operators()
+    own = own_operators()
+    packing: dict[Any, Any] = {torch._pack_padded_sequence: pack, torch._pad_packed_sequence: pad}
     pools = (torch.max_pool1d, torch.nn.functional.max_pool1d)
 
     class Whole(TorchFunctionMode):
@@ -160,6 +181,8 @@ def whole_layers() -> Iterator[None]:
                                kwargs: dict[str, Any] | None = None) -> Any:
             if function in pools and not (kwargs or {}).get("return_indices") and len(args) < 7:
                 return _max_pool1d(*args, **(kwargs or {}))
+            if function in packing and not kwargs:
+                return packing[function](*args)
             replaced = own.get(function)
             if replaced is None or kwargs or len(args) != 9 or not isinstance(args[3], bool):
                 return function(*args, **(kwargs or {}))
@@ -182,57 +205,3 @@ def _max_pool1d(input: Any, kernel_size: Any, stride: Any = None, padding: Any =
     pooled = torch.max_pool2d(input.unsqueeze(-2), both(kernel_size, 1), strides, both(padding, 0), both(dilation, 1),
                               ceil_mode)
     return pooled.squeeze(-2)
-
-
-@lru_cache(maxsize=1)
-def _own_operators() -> dict[Any, Any]:
-    """torch.lstm, gru, rnn_tanh and rnn_relu -> operators of ours that torch does not look into."""
-    import torch
-    from torch import Tensor
-
-    def size(x: Tensor, h: Tensor, bidirectional: bool) -> Tensor:
-        return x.new_empty((x.shape[0], x.shape[1], h.shape[2] * (2 if bidirectional else 1)))
-
-    def lstm(input: Tensor, hx: list[Tensor], params: list[Tensor], has_biases: bool, num_layers: int, dropout: float,
-             train: bool, bidirectional: bool, batch_first: bool) -> tuple[Tensor, Tensor, Tensor]:
-        return torch.lstm(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
-
-    def lstm_shapes(input: Tensor, hx: list[Tensor], params: list[Tensor], has_biases: bool, num_layers: int,
-                    dropout: float, train: bool, bidirectional: bool, batch_first: bool
-                    ) -> tuple[Tensor, Tensor, Tensor]:
-        return size(input, hx[0], bidirectional), torch.empty_like(hx[0]), torch.empty_like(hx[1])
-
-    def one_state(name: str) -> Any:
-        function: Callable[..., tuple[Tensor, Tensor]] = getattr(torch, name)
-
-        def run(input: Tensor, hx: Tensor, params: list[Tensor], has_biases: bool, num_layers: int, dropout: float,
-                train: bool, bidirectional: bool, batch_first: bool) -> tuple[Tensor, Tensor]:
-            return function(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
-
-        def shapes(input: Tensor, hx: Tensor, params: list[Tensor], has_biases: bool, num_layers: int, dropout: float,
-                   train: bool, bidirectional: bool, batch_first: bool) -> tuple[Tensor, Tensor]:
-            return size(input, hx, bidirectional), torch.empty_like(hx)
-
-        return _operator(name, run, shapes)
-
-    return {torch.lstm: _operator("lstm", lstm, lstm_shapes),
-            **{getattr(torch, name): one_state(name) for name in ("gru", "rnn_tanh", "rnn_relu")}}
-
-
-def _operator(name: str, run: Any, shapes: Any) -> Any:
-    import torch
-
-    run.__annotations__ = _resolved(run.__annotations__)
-    made = torch.library.custom_op(f"lstm_engine::{name}", run, mutates_args=())
-    made.register_fake(shapes)
-    return made
-
-
-def _resolved(annotations: dict[str, Any]) -> dict[str, Any]:
-    """Annotations that stand as text in this file, as the types that torch reads a schema from."""
-    import torch
-
-    names = {"Tensor": torch.Tensor, "list[Tensor]": list[torch.Tensor], "bool": bool, "int": int, "float": float,
-             "tuple[Tensor, Tensor]": tuple[torch.Tensor, torch.Tensor],
-             "tuple[Tensor, Tensor, Tensor]": tuple[torch.Tensor, torch.Tensor, torch.Tensor]}
-    return {name: names[annotation] for name, annotation in annotations.items()}

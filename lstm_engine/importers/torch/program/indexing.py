@@ -30,6 +30,11 @@ def _index_select(e: Emitter, a: Arguments) -> Tensor:
     return e.op("Gather", x, a.tensor("index"), axis=a.axis("dim", x.rank))
 
 
+@new("take.default")
+def _take(e: Emitter, a: Arguments) -> Tensor:
+    return e.op("Gather", e.reshape(a.tensor("self"), [-1]), a.tensor("index"), axis=0)
+
+
 @new("gather.default")
 def _gather(e: Emitter, a: Arguments) -> Tensor:
     """torch lets the index be smaller than the data on the other axes, as ONNX does."""
@@ -48,31 +53,42 @@ def _gather(e: Emitter, a: Arguments) -> Tensor:
 
 @new("index.Tensor")
 def _index(e: Emitter, a: Arguments) -> Tensor:
-    """x[i, j, :, k]: the indices broadcast; their axes stand where the first was, or in front if they are apart."""
+    """x[i, j, :, k]: the indices broadcast; their axes stand where the first was, or in front if they are apart. By a
+    mask, x[mask]: what stands where it is true, in order."""
     x, given = a.tensor("self"), a.any("indices")
     if not isinstance(given, list) or not all(i is None or isinstance(i, Tensor) for i in given):
         a.wrong("indices must be tensors")
     places = [axis for axis, index in enumerate(given) if index is not None]
     indices = [index for index in given if index is not None]
+    if len(given) == 1 and indices and indices[0].dtype == "bool":
+        mask = indices[0]
+        if not 1 <= mask.rank <= x.rank:
+            a.wrong(f"a mask of {mask.rank} axes for {x.rank}")
+        return e.op("GatherND", x, e.transpose(e.op("NonZero", mask), (1, 0)))
     if not places or len(given) > x.rank or any(index.dtype not in ("int32", "int64") for index in indices):
-        a.refuse("indices that are truth values or bytes, whose results have sizes known only when the model runs, are "
-                 "not supported")
+        a.refuse("indices that are bytes, or truth values beside others, are not supported")
     rest = [axis for axis in range(x.rank) if axis not in places]
     at = places[0] if places == list(range(places[0], places[0] + len(places))) else 0
     if len(indices) == 1:
         made = e.op("Gather", x, indices[0], axis=places[0])
         return made
+    tuples = index_tuples(e, indices)
+    wide = tuples.rank - 1
+    made = e.op("GatherND", e.transpose(x, [*places, *rest]), tuples)
+    front, tail = list(range(wide)), list(range(wide, wide + len(rest)))
+    return e.transpose(made, tail[:at] + front + tail[at:])
+
+
+def index_tuples(e: Emitter, indices: Sequence[Tensor]) -> Tensor:
+    """Indices of several axes as tuples, [*what they broadcast to, axes]."""
     wide = max(index.rank for index in indices)
     zero = e.constant(0, "int64")
     total = e.cast(indices[0], "int64")
     for index in indices[1:]:
         total = e.op("Add", total, e.op("Mul", e.cast(index, "int64"), zero))
     total = e.op("Mul", total, zero)        # of the shape that all indices have together, and 0
-    tuples = e.op("Concat", *(e.unsqueeze(e.op("Add", e.cast(index, "int64"), total), wide) for index in indices),
-                  axis=wide)
-    made = e.op("GatherND", e.transpose(x, [*places, *rest]), tuples)
-    front, tail = list(range(wide)), list(range(wide, wide + len(rest)))
-    return e.transpose(made, tail[:at] + front + tail[at:])
+    return e.op("Concat", *(e.unsqueeze(e.op("Add", e.cast(index, "int64"), total), wide) for index in indices),
+                axis=wide)
 
 
 @new("argmax.default argmin.default")
@@ -105,11 +121,38 @@ def _sort(e: Emitter, a: Arguments) -> list[Tensor]:
                      largest=int(a.flag("descending", False)))
 
 
-@new("cumsum.default")
-def _cumsum(e: Emitter, a: Arguments) -> Tensor:
+@new("argsort.default argsort.stable")
+def _argsort(e: Emitter, a: Arguments) -> Tensor:
+    x = a.tensor("self")
+    axis = a.axis("dim", x.rank, -1)
+    a.ignore("stable")
+    return e.several("TopK", 2, x, e.as_tensor(e.size(x, axis)), axis=axis,
+                     largest=int(a.flag("descending", False)))[1]
+
+
+@new("msort.default")
+def _msort(e: Emitter, a: Arguments) -> Tensor:
+    x = a.tensor("self")
+    return e.several("TopK", 2, x, e.as_tensor(e.size(x, 0)), axis=0, largest=0)[0] if x.rank else x
+
+
+@new("take_along_dim.default")
+def _take_along_dim(e: Emitter, a: Arguments) -> Tensor:
+    x, index = a.tensor("self"), a.tensor("indices")
+    if a.any("dim", None) is None or x.rank != index.rank:
+        a.refuse("without dim, or of other numbers of axes, is not supported")
+    axis = a.axis("dim", x.rank)
+    for i in range(x.rank):
+        if i != axis and x.shape[i] != index.shape[i]:
+            a.refuse(f"data {list(x.shape)} and indices {list(index.shape)} that must be broadcast are not supported")
+    return e.op("GatherElements", x, index, axis=axis)
+
+
+@new("cumsum.default cumprod.default")
+def _cumulated(e: Emitter, a: Arguments) -> Tensor:
     x = a.tensor("self")
     x = e.cast(x, a.dtype("dtype", x.dtype if x.is_float else "int64"))
-    return e.op("CumSum", x, e.constant(a.axis("dim", x.rank), "int64"))
+    return e.op("CumSum" if a.op.startswith("cumsum") else "CumProd", x, e.constant(a.axis("dim", x.rank), "int64"))
 
 
 @new("tril.default triu.default")
@@ -126,18 +169,20 @@ def _one_hot(e: Emitter, a: Arguments) -> Tensor:
     return e.op("OneHot", ids, e.constant(classes, "int64"), e.constant([0, 1], "int64"))
 
 
-@new("zeros.default ones.default full.default")
+# What `empty` makes torch leaves undefined until it is written: any number is right there, and zeros are the same in
+# every run.
+@new("zeros.default ones.default full.default empty.memory_format")
 def _filled(e: Emitter, a: Arguments) -> Tensor:
     return _full(e, a, a.sizes("size"), "float32")
 
 
-@new("zeros_like.default ones_like.default full_like.default")
+@new("zeros_like.default ones_like.default full_like.default empty_like.default")
 def _filled_like(e: Emitter, a: Arguments) -> Tensor:
     x = a.tensor("self")
     return _full(e, a, [e.size(x, axis) for axis in range(x.rank)], x.dtype)
 
 
-@new("new_zeros.default new_ones.default new_full.default")
+@new("new_zeros.default new_ones.default new_full.default new_empty.default")
 def _new_filled(e: Emitter, a: Arguments) -> Tensor:
     return _full(e, a, a.sizes("size"), a.tensor("self").dtype)
 

@@ -1,4 +1,4 @@
-"""Layers: matrix products, convolutions, pooling, normalizations, dropout."""
+"""Layers: matrix products, convolutions, normalizations, dropout."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import Arguments
+from .arguments import Arguments, Opaque
 from .emit import Emitter, Tensor
+from .promotion import promoted
 from .reductions import reduced
 from .registry import aten
 
@@ -32,6 +33,8 @@ def _product(e: Emitter, a: Arguments, x: Tensor, y: Tensor) -> Tensor:
 @new("linear.default")
 def _linear(e: Emitter, a: Arguments) -> Tensor:
     x, weight, bias = a.tensor("input"), a.tensor("weight"), a.optional("bias")
+    if weight.rank == 1 and bias is None:
+        return _product(e, a, x, weight)
     if weight.rank != 2:
         a.refuse("a weight that is no matrix is not supported")
     y = _product(e, a, x, _turned(e, weight))
@@ -40,9 +43,20 @@ def _linear(e: Emitter, a: Arguments) -> Tensor:
 
 @new("addmm.default")
 def _addmm(e: Emitter, a: Arguments) -> Tensor:
-    y = _product(e, a, a.tensor("mat1"), a.tensor("mat2"))
+    return _weighted(e, a, _product(e, a, a.tensor("mat1"), a.tensor("mat2")))
+
+
+@new("addmv.default")
+def _addmv(e: Emitter, a: Arguments) -> Tensor:
+    return _weighted(e, a, _product(e, a, a.tensor("mat"), a.tensor("vec")))
+
+
+def _weighted(e: Emitter, a: Arguments, y: Tensor) -> Tensor:
+    """beta self + alpha y; with beta 0 torch does not look at self, NaN though it be."""
     alpha, beta, bias = a.number("alpha", 1), a.number("beta", 1), a.tensor("self")
     y = y if alpha == 1 else e.op("Mul", y, e.constant(alpha, y.dtype))
+    if beta == 0:
+        return y
     bias = bias if beta == 1 else e.op("Mul", bias, e.constant(beta, y.dtype))
     return e.op("Add", y, bias)
 
@@ -52,16 +66,40 @@ def _mm(e: Emitter, a: Arguments) -> Tensor:
     return _product(e, a, a.tensor("self"), a.tensor("vec" if a.has("vec") else "mat2"))
 
 
-@new("matmul.default dot.default")
+@new("matmul.default dot.default vdot.default linalg_matmul.default")
 def _matmul(e: Emitter, a: Arguments) -> Tensor:
     return _product(e, a, a.tensor("self"), a.tensor("tensor" if a.has("tensor") else "other"))
 
 
+@new("inner.default")
+def _inner(e: Emitter, a: Arguments) -> Tensor:
+    x, y = a.tensor("self"), a.tensor("other")
+    if x.rank != 1 or y.rank not in (1, 2):
+        if y.rank > 2 or not (x.rank and y.rank):
+            a.refuse(f"of {x.rank} and {y.rank} axes is not supported")
+    return _product(e, a, x, e.swap(y, 0, 1) if y.rank == 2 else y)
+
+
+@new("outer.default ger.default")
+def _outer(e: Emitter, a: Arguments) -> Tensor:
+    x, y = promoted(e, a.tensor("self"), a.tensor("vec2"))
+    if x.rank != 1 or y.rank != 1:
+        a.wrong(f"vectors of {x.rank} and {y.rank} axes")
+    return e.op("Mul", e.unsqueeze(x, 1), e.unsqueeze(y, 0))
+
+
+@new("bilinear.default")
+def _bilinear(e: Emitter, a: Arguments) -> Tensor:
+    """nn.Bilinear: x1 W_o x2 for each output o."""
+    x, y, weight, bias = a.tensor("input1"), a.tensor("input2"), a.tensor("weight"), a.optional("bias")
+    made = e.op("Einsum", x, weight, y, equation="...i,oij,...j->...o")
+    return made if bias is None else e.op("Add", made, bias)
+
+
 @new("baddbmm.default")
 def _baddbmm(e: Emitter, a: Arguments) -> Tensor:
-    if a.number("alpha", 1) != 1 or a.number("beta", 1) != 1:
-        a.refuse("alpha and beta are not supported")
-    return e.op("Add", _product(e, a, a.tensor("batch1"), a.tensor("batch2")), a.tensor("self"))
+    y = _product(e, a, a.tensor("batch1"), a.tensor("batch2"))
+    return _weighted(e, a, y)
 
 
 @new("einsum.default")
@@ -74,8 +112,9 @@ def _einsum(e: Emitter, a: Arguments) -> Tensor:
 
 @aten("dropout.default feature_dropout.default alpha_dropout.default feature_alpha_dropout.default"
       " native_dropout.default")
-def _dropout(e: Emitter, a: Arguments) -> Tensor | list[Tensor | None]:
-    x = a.tensor("input")
+def _dropout(e: Emitter, a: Arguments) -> Any:
+    x = a.any("input")
+    x = x if isinstance(x, Opaque) else a.tensor("input")
     a.ignore("p")
     if a.any("train", True):
         a.refuse("dropout as in training is random; export the module after module.eval()")
@@ -104,6 +143,24 @@ def _batch_norm(e: Emitter, a: Arguments) -> Tensor | list[Tensor | None]:
     y = e.op("BatchNormalization", x, _channels(e, a, "weight", mean, 1), _channels(e, a, "bias", mean, 0), mean, var,
              epsilon=float(a.number("eps", 1e-5)))
     return [y, None, None] if "_native" in a.op else y
+
+
+@new("instance_norm.default")
+def _instance_norm(e: Emitter, a: Arguments) -> Tensor:
+    """Each row and channel by its own mean and variance; by the layer's, where it has kept them and is not training."""
+    x, mean, var = a.tensor("input"), a.optional("running_mean"), a.optional("running_var")
+    a.ignore("momentum", "cudnn_enabled")
+    channels = x.shape[1] if x.rank >= 3 else None
+    if not isinstance(channels, int):
+        a.refuse("without channels, or over channels whose number is open, is not supported")
+    like = Tensor("", (channels,), x.dtype)
+    scale, bias = _channels(e, a, "weight", like, 1), _channels(e, a, "bias", like, 0)
+    eps = float(a.number("eps", 1e-5))
+    if a.flag("use_input_stats", True):
+        return e.op("InstanceNormalization", x, scale, bias, epsilon=eps)
+    if mean is None or var is None:
+        a.wrong("needs running_mean and running_var")
+    return e.op("BatchNormalization", x, scale, bias, mean, var, epsilon=eps)
 
 
 @new("layer_norm.default native_layer_norm.default")
@@ -142,7 +199,7 @@ def _group_norm(e: Emitter, a: Arguments) -> Tensor:
                 num_groups=a.whole("num_groups"), epsilon=float(a.number("eps", 1e-5)))
 
 
-def _per_axis(a: Arguments, name: str, count: int, default: int) -> list[int]:
+def per_axis(a: Arguments, name: str, count: int, default: int) -> list[int]:
     """One number for each spatial axis; a single one is for all of them, none is the default."""
     value = a.any(name, None)
     value = [value] if type(value) is int else [] if value is None else value
@@ -151,66 +208,42 @@ def _per_axis(a: Arguments, name: str, count: int, default: int) -> list[int]:
     return [default] * count if not value else value * count if len(value) == 1 else value
 
 
-@new("conv1d.default conv1d.padding conv2d.default conv2d.padding convolution.default")
+@new("conv1d.default conv1d.padding conv2d.default conv2d.padding convolution.default conv_transpose1d.default"
+     " conv_transpose2d.input")
 def _conv(e: Emitter, a: Arguments) -> Tensor:
     x, weight, bias = a.tensor("input"), a.tensor("weight"), a.optional("bias")
-    count = weight.rank - 2
-    if count not in (1, 2) or x.rank != weight.rank:
-        a.refuse("without a batch axis, or over other than 1 or 2 axes, is not supported")
-    if a.flag("transposed", False) or any(_per_axis(a, "output_padding", count, 0)):
-        a.refuse("transposed convolutions are not supported")
+    count, alone = weight.rank - 2, x.rank == weight.rank - 1
+    if count not in (1, 2) or not (x.rank == weight.rank or alone):
+        a.refuse("over other than 1 or 2 axes is not supported")
+    x = e.unsqueeze(x, 0) if alone else x
+    y = _transposed(e, a, x, weight, bias, count) if a.flag("transposed", False) or a.op.startswith("conv_tr") else \
+        _convolved(e, a, x, weight, bias, count)
+    return e.squeeze(y, 0) if alone else y
+
+
+def _transposed(e: Emitter, a: Arguments, x: Tensor, weight: Tensor, bias: Tensor | None, count: int) -> Tensor:
+    return e.op("ConvTranspose", x, weight, bias, group=a.whole("groups", 1),
+                strides=tuple(per_axis(a, "stride", count, 1)), dilations=tuple(per_axis(a, "dilation", count, 1)),
+                pads=tuple(per_axis(a, "padding", count, 0) * 2),
+                output_padding=tuple(per_axis(a, "output_padding", count, 0)))
+
+
+def _convolved(e: Emitter, a: Arguments, x: Tensor, weight: Tensor, bias: Tensor | None, count: int) -> Tensor:
+    if any(per_axis(a, "output_padding", count, 0)):
+        a.wrong("output_padding is for transposed convolutions")
     kernel = tuple(size for size in weight.shape[2:] if isinstance(size, int))
     if len(kernel) != count:
         a.refuse("a kernel whose size is open is not supported")
-    padding, dilation = a.any("padding", None), _per_axis(a, "dilation", count, 1)
+    padding, dilation = a.any("padding", None), per_axis(a, "dilation", count, 1)
     if isinstance(padding, str):
         if padding not in ("valid", "same"):
             a.wrong(f"padding {padding!r}")
         total = [d * (k - 1) if padding == "same" else 0 for d, k in zip(dilation, kernel)]
         pads = [t // 2 for t in total] + [t - t // 2 for t in total]
     else:
-        pads = _per_axis(a, "padding", count, 0) * 2
-    return e.op("Conv", x, weight, bias, group=a.whole("groups", 1), strides=tuple(_per_axis(a, "stride", count, 1)),
+        pads = per_axis(a, "padding", count, 0) * 2
+    return e.op("Conv", x, weight, bias, group=a.whole("groups", 1), strides=tuple(per_axis(a, "stride", count, 1)),
                 dilations=tuple(dilation), pads=tuple(pads), kernel_shape=kernel)
-
-
-def _pool(e: Emitter, a: Arguments, op_type: str, count: int, **more: Any) -> Tensor:
-    x = a.tensor("self")
-    if x.rank != count + 2:
-        a.refuse("without a batch axis is not supported")
-    if a.flag("ceil_mode", False):
-        a.refuse("ceil_mode is not supported")
-    kernel = _per_axis(a, "kernel_size", count, 1)
-    strides = _per_axis(a, "stride", count, 0)
-    return e.op(op_type, x, kernel_shape=tuple(kernel), strides=tuple(strides if any(strides) else kernel),
-                pads=tuple(_per_axis(a, "padding", count, 0) * 2), **more)
-
-
-@new("max_pool1d.default max_pool2d.default")
-def _max_pool(e: Emitter, a: Arguments) -> Tensor:
-    if set(_per_axis(a, "dilation", 1 if "1d" in a.op else 2, 1)) != {1}:
-        a.refuse("dilation is not supported")
-    return _pool(e, a, "MaxPool", 1 if "1d" in a.op else 2)
-
-
-@new("avg_pool1d.default avg_pool2d.default")
-def _avg_pool(e: Emitter, a: Arguments) -> Tensor:
-    if a.any("divisor_override", None) is not None:
-        a.refuse("divisor_override is not supported")
-    return _pool(e, a, "AveragePool", 1 if "1d" in a.op else 2,
-                 count_include_pad=int(a.flag("count_include_pad", True)))
-
-
-@new("adaptive_avg_pool1d.default adaptive_avg_pool2d.default adaptive_max_pool1d.default adaptive_max_pool2d.default")
-def _adaptive_pool(e: Emitter, a: Arguments) -> Tensor | list[Tensor | None]:
-    """To a size of 1 alone: the whole axis."""
-    x, sizes = a.tensor("self"), a.ints("output_size")
-    if set(sizes) != {1} or x.rank != len(sizes) + 2:
-        a.refuse(f"to a size of {sizes} is not supported; a size of 1 is")
-    axes = list(range(2, x.rank))
-    if "_max_" in a.op:
-        return [reduced(e, "ReduceMax", x, axes, True), None]
-    return reduced(e, "ReduceMean", x, axes, True)
 
 
 @new("_weight_norm.default")

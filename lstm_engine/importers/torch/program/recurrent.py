@@ -18,7 +18,7 @@ from .registry import TABLE, aten
 
 new = partial(aten, fresh=True)
 _ORDERS = {"LSTM": TORCH_LSTM, "GRU": TORCH_GRU, "RNN": ONNX_RNN}
-OWN = "lstm_engine."        # what `live` puts in place of torch's layers, so that the number of steps stays open
+OWN = "lstm_engine."        # what `own` puts in place of torch's layers, so that the number of steps stays open
 
 
 @new("lstm.input")
@@ -48,7 +48,8 @@ for _name in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
 
 @new("lstm.data gru.data rnn_tanh.data rnn_relu.data _pack_padded_sequence.default _pad_packed_sequence.default")
 def _packed(e: Emitter, a: Arguments) -> list[Tensor]:
-    a.refuse("packed sequences are not supported; give padded ones to the layer, and `lengths` to predict")
+    a.refuse("packed sequences in a file are not supported; convert the live module, le.convert(module, "
+             "example_inputs=...), or give padded ones to the layer, and `lengths` to predict")
 
 
 @new("lstm_cell.default")
@@ -81,8 +82,17 @@ def _two(a: Arguments) -> list[Tensor]:
 
 def _layers(e: Emitter, a: Arguments, op: str, h: Tensor, c: Tensor | None = None, activation: str = ""
             ) -> list[Tensor]:
-    """(output, h_n[, c_n]) of a stack of layers."""
-    x, params = a.tensor("input"), a.tensors("params")
+    """(output, h_n[, c_n]) of a stack of layers over padded sequences."""
+    x, first = a.tensor("input"), a.flag("batch_first")
+    states = [h] if c is None else [h, c]
+    y, *ends = stack(e, a, op, e.swap(x, 0, 1) if first and x.rank == 3 else x, states, activation)
+    return [e.swap(y, 0, 1) if first else y, *ends]
+
+
+def stack(e: Emitter, a: Arguments, op: str, x: Tensor, states: Sequence[Tensor], activation: str = "",
+          lengths: Tensor | None = None) -> list[Tensor]:
+    """(output, h_n[, c_n]) of a stack of layers over x [time, batch, features]; lengths, int32 [batch], of its rows."""
+    params, h, c = a.tensors("params"), states[0], states[1] if len(states) > 1 else None
     biased, layers, dirs = a.flag("has_biases"), a.whole("num_layers"), 1 + a.flag("bidirectional")
     if a.flag("train") and a.number("dropout") != 0 and layers > 1:
         a.refuse("dropout between the layers, as in training, is random; export the module after module.eval()")
@@ -94,22 +104,21 @@ def _layers(e: Emitter, a: Arguments, op: str, h: Tensor, c: Tensor | None = Non
     each, odd = divmod(len(params), layers * dirs)
     if odd or each not in ((plain, plain + 1) if op == "LSTM" else (plain,)):
         a.wrong(f"{len(params)} weights for {layers} layers in {dirs} directions")
-    first = a.flag("batch_first")
-    x = e.swap(x, 0, 1) if first else x
     finals: list[list[Tensor]] = [[], []]
     for layer in range(layers):
         sets = [params[(layer * dirs + d) * each:(layer * dirs + d + 1) * each] for d in range(dirs)]
         at = slice(layer * dirs, (layer + 1) * dirs)
-        states = [None if s is None else s if layers == 1 else e.slice(s, 0, at.start, at.stop) for s in (h, c)]
-        x, *ends = _layer(e, a, op, x, sets, states, biased, activation)
+        begin = [None if s is None else s if layers == 1 else e.slice(s, 0, at.start, at.stop) for s in (h, c)]
+        x, *ends = _layer(e, a, op, x, sets, begin, biased, activation, lengths)
         for kept, end in zip(finals, ends):
             kept.append(end)
     joined = [ends[0] if layers == 1 else e.op("Concat", *ends, axis=0) for ends in finals if ends]
-    return [e.swap(x, 0, 1) if first else x, *joined]
+    return [x, *joined]
 
 
 def _layer(e: Emitter, a: Arguments, op: str, x: Tensor, sets: Sequence[Sequence[Tensor]],
-           states: Sequence[Tensor | None], biased: bool, activation: str) -> list[Tensor]:
+           states: Sequence[Tensor | None], biased: bool, activation: str, lengths: Tensor | None = None
+           ) -> list[Tensor]:
     """(output [time, batch, dirs*H], Y_h, Y_c) of one layer; a set of weights for each direction."""
     arrays = [[_array(a, weight) for weight in weights] for weights in sets]
     hidden = _check(a, op, arrays, x, biased)
@@ -125,7 +134,7 @@ def _layer(e: Emitter, a: Arguments, op: str, x: Tensor, sets: Sequence[Sequence
         if state is not None and not all(isinstance(d, str) or isinstance(w, str) or d == w
                                          for d, w in zip(state.shape, shape)):
             a.wrong(f"a state {list(state.shape)} where {list(shape)} is needed")
-    inputs = [x, W, R, B, None, *(state for state in states if state is not None)]
+    inputs = [x, W, R, B, lengths, *(state for state in states if state is not None)]
     attributes: dict[str, Any] = {"hidden_size": hidden, "direction": "bidirectional" if dirs == 2 else "forward"}
     if op == "GRU":
         attributes["linear_before_reset"] = 1

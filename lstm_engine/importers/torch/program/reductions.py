@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from .arguments import Arguments
 from .elementwise import as_float
@@ -73,6 +74,32 @@ def _all(e: Emitter, a: Arguments) -> Tensor:
     return reduced(e, "ReduceMin", x, a.axes("dim", x.rank), a.flag("keepdim", False))
 
 
+@new("aminmax.default")
+def _aminmax(e: Emitter, a: Arguments) -> list[Tensor]:
+    x, keep = a.tensor("self"), a.flag("keepdim", False)
+    axes = a.axes("dim", x.rank)
+    return [reduced(e, f"Reduce{side}", x, axes, keep) for side in ("Min", "Max")]
+
+
+@new("count_nonzero.default count_nonzero.dim_IntList")
+def _count_nonzero(e: Emitter, a: Arguments) -> Tensor:
+    x = e.cast(e.cast(a.tensor("self"), "bool"), "int64")
+    return reduced(e, "ReduceSum", x, a.axes("dim", x.rank), False)
+
+
+@new("nansum.default nanmean.default")
+def _without_nan(e: Emitter, a: Arguments) -> Tensor:
+    x = a.tensor("self")
+    x = e.cast(x, a.dtype("dtype", x.dtype))
+    if not x.is_float:
+        a.refuse(f"of {x.dtype} is not supported")
+    axes, keep, odd = a.axes("dim", x.rank), a.flag("keepdim", False), e.op("IsNaN", x)
+    total = reduced(e, "ReduceSum", e.op("Where", odd, e.constant(0, x.dtype), x), axes, keep)
+    if a.op.startswith("nansum"):
+        return total
+    return e.op("Div", total, reduced(e, "ReduceSum", e.cast(e.op("Not", odd), x.dtype), axes, keep))
+
+
 @new("logsumexp.default")
 def _logsumexp(e: Emitter, a: Arguments) -> Tensor:
     x = as_float(e, a.tensor("self"))
@@ -134,15 +161,30 @@ def _std_mean(e: Emitter, a: Arguments) -> list[Tensor]:
     return [e.op("Sqrt", variance), mean]
 
 
+@new("linalg_norm.default")
+def _linalg_norm(e: Emitter, a: Arguments) -> Tensor:
+    """Of vectors along one axis, or (ord left out) of all elements along several; norms of matrices are others."""
+    x = a.tensor("self")
+    x = as_float(e, e.cast(x, a.dtype("dtype", x.dtype)))
+    power, axes = a.any("ord", None), a.axes("dim", x.rank)
+    if power is not None and len(axes) != 1:
+        a.refuse(f"the norm {power!r:.20} of matrices is not supported")
+    return vector_norm(e, a, x, power, axes, a.flag("keepdim", False))
+
+
 @new("linalg_vector_norm.default norm.ScalarOpt_dim norm.Scalar norm.ScalarOpt_dim_dtype frobenius_norm.dim")
 def _norm(e: Emitter, a: Arguments) -> Tensor:
     x = a.tensor("self")
     x = as_float(e, e.cast(x, a.dtype("dtype", x.dtype)))
     power = a.any("ord" if a.has("ord") else "p", None)
-    axes, keep = a.axes("dim", x.rank), a.flag("keepdim", False)
+    return vector_norm(e, a, x, power, a.axes("dim", x.rank), a.flag("keepdim", False))
+
+
+def vector_norm(e: Emitter, a: Arguments, x: Tensor, power: Any, axes: list[int], keep: bool) -> Tensor:
+    """The norm of an order over axes; None is the Euclidean one."""
     power = 2 if power is None else power
     if power in (1, 2):
-        return reduced(e, f"ReduceL{int(power)}", x, axes, keep)
+        return reduced(e, f"ReduceL{int(power)}", x, axes, keep) if axes else e.op("Abs", x)
     if power in (float("inf"), float("-inf")):
         return reduced(e, "ReduceMax" if power > 0 else "ReduceMin", e.op("Abs", x), axes, keep)
     if type(power) not in (int, float) or power <= 0:

@@ -17,6 +17,7 @@ from ....graph.nodes import Dim
 from ....strict_json import parse_value
 from ..checkpoints.exported import SCALARS
 from .paths import paths_of
+from .refusals import why
 
 MAJOR = 8
 MOST_NODES = 20_000
@@ -165,7 +166,8 @@ def _field(tree: Any, name: str, kind: type, where: str) -> Any:
 def _node(node: Any, known: _Names) -> Call:
     target = _field(node, "target", str, "a node")
     if target.startswith("torch.ops.higher_order."):
-        raise UnsupportedError(f"node {node.get('name')!r:.100} ({target:.100}): this operator is not supported")
+        raise UnsupportedError(f"node {node.get('name')!r:.100} ({target:.100}): this operator is not supported"
+                               f"{why(target)}")
     name = node.get("name") if isinstance(node.get("name"), str) else ""
     where = f"node {name!r:.100} ({target:.100})"
     arguments: dict[str, Argument] = {}

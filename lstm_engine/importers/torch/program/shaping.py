@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from math import prod
 
@@ -12,9 +13,14 @@ from .promotion import as_dtype, result_type
 from .registry import aten
 
 
-@aten("clone.default contiguous.default alias.default detach.default lift_fresh_copy.default lift_fresh.default"
-      " detach_copy.default alias_copy.default conj.default resolve_conj.default resolve_neg.default positive.default")
+@aten("contiguous.default alias.default detach.default detach_.default lift_fresh.default conj.default"
+      " resolve_conj.default resolve_neg.default positive.default")
 def _same(e: Emitter, a: Arguments) -> Tensor:
+    return a.tensor("self")
+
+
+@aten("clone.default lift_fresh_copy.default detach_copy.default alias_copy.default", fresh=True)
+def _copied(e: Emitter, a: Arguments) -> Tensor:
     return a.tensor("self")
 
 
@@ -31,15 +37,16 @@ def filled_in(e: Emitter, a: Arguments, x: Tensor, sizes: Sequence[Length]) -> l
     if sizes.count(-1) != 1:
         return list(sizes)
     given = [e.dims([size])[0] for size in sizes if size != -1]
-    left = [axis for axis, dim in enumerate(x.shape) if dim not in given or isinstance(dim, int)]
     known = prod(dim for dim in x.shape if isinstance(dim, int))
     wanted = prod(dim for dim in given if isinstance(dim, int))
-    symbols = [axis for axis in left if isinstance(x.shape[axis], str)]
-    if not symbols and wanted and known % wanted == 0 and len([d for d in given if isinstance(d, str)]) == \
-            len([d for d in x.shape if isinstance(d, str)]):
+    have, asked = (Counter(dim for dim in dims if isinstance(dim, str)) for dims in (x.shape, given))
+    if asked - have:
+        return list(sizes)          # a size that is none of x's: its relation to them is not known
+    left = list((have - asked).elements())
+    if not left and wanted and known % wanted == 0:
         return [known // wanted if size == -1 else size for size in sizes]
-    if len(symbols) == 1 and known == wanted:
-        return [e.size(x, symbols[0]) if size == -1 else size for size in sizes]
+    if len(left) == 1 and known == wanted:
+        return [e.size(x, x.shape.index(left[0])) if size == -1 else size for size in sizes]
     return list(sizes)
 
 
@@ -101,15 +108,15 @@ def _transpose(e: Emitter, a: Arguments) -> Tensor:
     return e.swap(x, *(a.axis(name, x.rank) for name in names)) if x.rank else x
 
 
-@aten("t.default numpy_T.default mT.default")
+@aten("t.default numpy_T.default mT.default mH.default")
 def _t(e: Emitter, a: Arguments) -> Tensor:
     x = a.tensor("self")
-    if a.op.startswith("mT."):
+    if a.op.startswith("m"):
         return e.swap(x, x.rank - 2, x.rank - 1) if x.rank >= 2 else a.wrong("needs two axes")
     return e.transpose(x, list(range(x.rank))[::-1])
 
 
-@aten("movedim.int")
+@aten("movedim.int moveaxis.int")
 def _movedim(e: Emitter, a: Arguments) -> Tensor:
     x = a.tensor("self")
     perm = list(range(x.rank))
@@ -126,14 +133,18 @@ def _unsqueeze(e: Emitter, a: Arguments) -> Tensor:
 
 @aten("squeeze.default squeeze.dim squeeze.dims")
 def _squeeze(e: Emitter, a: Arguments) -> Tensor:
-    """Axes of size 1 go, others stay: those of open sizes do on the condition that they are not 1 in a run."""
+    """Axes of size 1 go, others stay. Those of open sizes stay on the condition that they are not 1 in a run, or go, if
+    the program says so, on the condition that they are."""
     x = a.tensor("self")
     axes = a.axes("dim", x.rank)
-    for axis in axes:
-        if isinstance(x.shape[axis], str):
-            e.require(f"axis {axis} of what {a.label} drops axes of is not 1 (name the axis, as in squeeze(-1), to be "
-                      "free of this)", compared(e, "ne", e.size(x, axis), 1))
-    return e.squeeze(x, *(axis for axis in axes if x.shape[axis] == 1))
+    gone = [axis for axis in axes if x.shape[axis] == 1]
+    unsure = [axis for axis in axes if isinstance(x.shape[axis], str)]
+    drops = bool(unsure) and a.rank == x.rank - len(gone) - len(unsure)
+    for axis in unsure:
+        text = "1" if drops else "not 1 (name the axis, as in squeeze(-1), to be free of this)"
+        e.require(f"axis {axis} of what {a.label} drops axes of is {text}",
+                  compared(e, "eq" if drops else "ne", e.size(x, axis), 1))
+    return e.squeeze(x, *sorted(gone + unsure if drops else gone))
 
 
 @aten("expand.default")
@@ -216,10 +227,10 @@ def _narrow(e: Emitter, a: Arguments) -> Tensor:
     return e.slice(x, axis, start, start + length)
 
 
-@aten("flip.default", fresh=True)
+@aten("flip.default fliplr.default flipud.default", fresh=True)
 def _flip(e: Emitter, a: Arguments) -> Tensor:
     x = a.tensor("self")
-    axes = a.ints("dims")
+    axes = a.ints("dims") if a.op.startswith("flip.") else [int(a.op.startswith("fliplr"))]
     for axis in [a.positive(axis, x.rank) for axis in axes]:
         x = e.op("Slice", x, e.integers(-1), e.integers(-LARGE), e.integers(axis), e.integers(-1), shape=x.shape)
     return x
@@ -229,8 +240,14 @@ def _flip(e: Emitter, a: Arguments) -> Tensor:
 def _roll(e: Emitter, a: Arguments) -> Tensor:
     x, shifts = a.tensor("self"), a.ints("shifts")
     axes = [a.positive(axis, x.rank) for axis in a.ints("dims", [])]
-    if len(axes) != len(shifts):
-        a.refuse("without dims, over the flattened tensor, is not supported")
+    if not axes and len(shifts) == 1 and x.rank != 1:
+        sizes = [e.size(x, axis) for axis in range(x.rank)]
+        return e.reshape(_rolled(e, e.reshape(x, [-1]), [0], shifts), sizes)
+    return _rolled(e, x, axes or [0], shifts) if len(axes or [0]) == len(shifts) else \
+        a.wrong(f"{len(shifts)} shifts of {len(axes)} axes")
+
+
+def _rolled(e: Emitter, x: Tensor, axes: Sequence[int], shifts: Sequence[int]) -> Tensor:
     for axis, shift in zip(axes, shifts):
         dim = x.shape[axis]
         cut: Length = (-shift % dim if dim else 0) if isinstance(dim, int) else \
@@ -241,7 +258,7 @@ def _roll(e: Emitter, a: Arguments) -> Tensor:
     return x
 
 
-@aten("split.Tensor chunk.default split_with_sizes.default split.sizes")
+@aten("split.Tensor chunk.default split_with_sizes.default split.sizes unsafe_split.Tensor unsafe_chunk.default")
 def _split(e: Emitter, a: Arguments) -> list[Tensor]:
     x = a.tensor("self")
     axis = a.axis("dim", x.rank, 0)

@@ -6,9 +6,11 @@ from typing import Any
 
 from ....errors import UnsupportedError
 from ...reading.weights import Weights
+from .copies import copy_of
 from .layers import Layers, Matrix, find_layers
 from .propose import propose, write_spec
 from .readings import MAX_UNORDERED, Chain, Settled, Step, readings
+from .reparametrised import reparametrised
 
 
 def propose_or_draft(weights: Weights, program: str | None = None) -> dict[str, Any]:
@@ -26,6 +28,12 @@ def propose_or_draft(weights: Weights, program: str | None = None) -> dict[str, 
 
 
 def _draft(weights: Weights, reason: str) -> dict[str, Any]:
+    weights = weights.replaced(reparametrised(weights)[0])
+    copy = copy_of(weights)
+    if copy is not None:
+        spec = propose_or_draft(weights.without(copy.pattern))
+        return spec | {"ignore": [*spec.get("ignore", ()), copy.pattern],
+                       "notes": [f"a draft, to be corrected: {reason}", *spec["notes"]]}
     layers = find_layers(weights)
     notes = [f"a draft, to be corrected: {reason}",
              "the nodes are one chain, which may be another than the model's; check their order, \"inputs\", "

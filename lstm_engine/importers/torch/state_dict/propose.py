@@ -14,8 +14,11 @@ from ...arrays.torch_layers import names_of_layer
 from ...reading.weights import Weights
 from ..ways import HOW
 from .assumptions import assumptions
+from .copies import copy_of
 from .layers import Layers, Stack, find_layers
 from .readings import MAX_UNORDERED, RNN_ACTIVATIONS, SHOWN, Chain, Settled, Step, readings, typed
+from .reparametrised import reparametrised
+from .trainings import of_training, patterns
 
 LAST_STATE = ["", "state"]     # outputs of a recurrent node that is read at its last state
 _TWO_PARTS = re.compile(r"(?:^|[._])(enc|dec)", re.IGNORECASE)
@@ -30,10 +33,20 @@ def propose(weights: Weights, pool: str | None = None, nonlinearities: Mapping[s
     module is inconsistent, ArgumentError for an option that does not fit the layers.
     """
     settled = Settled.of(pool, activations, order)
+    made, said = reparametrised(weights)
+    weights = weights.replaced(made)
+    if (copy := copy_of(weights)) is not None:
+        raise UnsupportedError("every weight is there twice, as training left it and averaged, under "
+                               f"{copy.prefix!r:.100}: which are meant is not certain. To convert it, {HOW}: with "
+                               f"\"ignore\": [{copy.pattern!r:.100}] it takes the first, with nodes whose \"torch\" "
+                               f"begins with {copy.prefix!r:.100} the average")
     layers = find_layers(weights)
     if not layers.stacks:
         raise UnsupportedError(f"no recurrent layer was found among {weights.describe(weights.names)}; expected names "
                                "such as 'lstm.weight_ih_l0' or 'cell.weight_ih'")
+    aside = of_training(weights, layers.rest)
+    left = set(layers.rest).difference(aside)
+    layers.rest = [name for name in layers.rest if name in left]
     if layers.rest:
         raise UnsupportedError(f"{len(layers.rest)} tensor(s) belong to no recurrent, embedding or linear layer: "
                                f"{weights.describe(layers.rest)}. To convert it, {HOW}")
@@ -44,7 +57,12 @@ def propose(weights: Weights, pool: str | None = None, nonlinearities: Mapping[s
     settled = Settled(settled.pool, {**known, **(settled.activations or {})}, settled.order)
     _check_rnn(chain, settled)
     _ask(layers, chain, settled)
-    return write_spec(weights, chain, settled) | {"notes": assumptions(chain, settled)}
+    if aside:
+        said.append("weights of a loss and counts of metrics take no part: "
+                    f"{', '.join(f'{name!r:.100}' for name in aside[:8])}"
+                    f"{f' and {len(aside) - 8} more' if len(aside) > 8 else ''}")
+    return write_spec(weights, chain, settled) | ({"ignore": patterns(aside)} if aside else {}) | {
+        "notes": [*said, *assumptions(chain, settled)]}
 
 
 def _uncertain(layers: Layers, reason: str, line: str = "") -> NoReturn:

@@ -56,8 +56,8 @@ class Evil:
 
 def stack_of_lists(levels: int) -> bytes:
     """Ten references to the list before, again and again: 10^levels items for a reader that walks them."""
-    return b"]q\x00" + b"".join(b"]q" + bytes([level + 1]) + MARK + (b"h" + bytes([level])) * 10 + b"e"
-                                for level in range(levels))
+    return b"]q\x00" + tensor() + b"a" + b"".join(b"]q" + bytes([level + 1]) + MARK + (b"h" + bytes([level])) * 10
+                                                  + b"e" for level in range(levels))
 
 
 def colliding(count: int) -> bytes:
@@ -147,9 +147,9 @@ TABLE.refuse("a billion laughs by memo", "CVE-2003-1564 in pickle", lambda: chec
              FormatError, "more than 1500000 items or 300000 containers, counted as often as they are shared")
 TABLE.refuse("a billion laughs by DUP", "CVE-2003-1564 in pickle", lambda: checkpoint(b"(2222t"), FormatError,
              "opcode DUP is not allowed")
-TABLE.refuse("a list in itself", "CWE-674", lambda: checkpoint(b"]q\x07h\x07a"), FormatError,
-    "the container '0' holds itself")
-TABLE.refuse("tuples 100,000 deep", "CWE-674", lambda: checkpoint(b")" + b"\x85" * 100_000),
+TABLE.refuse("a list in itself", "CWE-674", lambda: checkpoint(b"]q\x07" + tensor() + b"ah\x07a"), FormatError,
+    "the container '1' holds itself")
+TABLE.refuse("tuples 100,000 deep", "CWE-674", lambda: checkpoint(tensor() + b"\x85" * 100_000),
     FormatError,
              "is nested more than 64 deep")
 TABLE.refuse("MARK a million times", "CWE-400", lambda: raw(b"\x80\x02" + MARK * 1_000_000 + b"."), FormatError,
@@ -167,5 +167,6 @@ TABLE.refuse("a whole number of 255 bytes", "CVE-2020-10735", lambda: raw(b"\x80
              FormatError, "an integer of 255 bytes; at most 16 are allowed")
 TABLE.refuse("100,000 dict keys of one hash", "hash flooding, CVE-2012-1150", lambda: checkpoint(mapping(
     {"a": colliding(100_000), "w": tensor()})), FormatError, "a dict key that is a whole number beyond 2^60")
-TABLE.refuse("a tuple as dict key, to be hashed", "CWE-407", lambda: checkpoint(b"}" + items() + b"Ns"), FormatError,
-             "a dict key that is a tuple")
+TABLE.refuse("a tuple as dict key, to be hashed", "CWE-407", lambda: checkpoint(
+    b"}" + items() + b"q\x00" + b"h\x00\x86q\x00" * 60 + b"Ns"), UnsupportedError,
+             "the file holds no tensors")

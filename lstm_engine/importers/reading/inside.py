@@ -1,4 +1,4 @@
-"""The folders that external data may be read from, and files in them opened without a way out.
+"""The folders that other files of a model may be read from, and files in them opened without a way out.
 
 They are: the folder of the model; the one that the caller names (`data_folder`); and where the model's own file is a
 link, as a cache lays it (Hugging Face: snapshots/<revision>/model.onnx -> ../../blobs/<hash>), the folder that it leads

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from ..arguments import shown
 from ..errors import GraphError
@@ -15,8 +16,26 @@ from .inference import infer_shapes
 MAX_BYTES = 2**62          # of one value, its symbols taken as 1: leaves room for sums of sizes in 64 bits
 
 
+class Checked(NamedTuple):
+    """A graph that has passed the check, and the shape and dtype of each of its values by name: found once, and handed
+    on with the graph to whoever makes a model of it."""
+
+    graph: Graph
+    values: dict[str, Value]
+
+    @classmethod
+    def made_of(cls, graph: Graph) -> Checked:
+        """A graph made of one that has passed."""
+        return cls(graph, infer_shapes(graph))
+
+
 def validate(graph: Graph) -> Graph:
-    """Check a graph and return it.
+    """Check a graph and return it. Raises as `checked`."""
+    return checked(graph).graph
+
+
+def checked(graph: Graph) -> Checked:
+    """Check a graph.
 
     Raises GraphError, naming the node, the argument, what was expected and what came, if a name is empty or
     used twice, a value is used before it is made, weights do not fit each other or their inputs, a size is not
@@ -37,7 +56,7 @@ def validate(graph: Graph) -> Graph:
     for name in graph.outputs:
         if name not in values:
             raise GraphError(f"output {name!r} is neither made by a node nor given to the graph")
-    return graph
+    return Checked(graph, values)
 
 
 def _check_members(graph: Graph) -> None:

@@ -1,0 +1,23 @@
+"""Modules of tutorials and papers by every way from torch, against torch: what opens is what docs/torch.md says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+from torch_ways import NAMES, WAYS, outcome  # noqa: E402
+
+PAGE = (Path(__file__).parents[2] / "docs" / "torch.md").read_text(encoding="utf-8")
+TABLE = {name: dict(zip(WAYS, cells.split(" | "))) for name, cells in re.findall(r"^\| (\w+) \| (.*) \|$", PAGE, re.M)}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_module_opens_as_the_page_says(tmp_path: Path, name: str, way: str) -> None:
+    assert outcome(way, name, tmp_path) == TABLE[name][way]

@@ -1,0 +1,224 @@
+"""Bodies that are nearly those of a cell: whatever is changed, they are refused, or give ONNX Runtime's numbers."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+from onnx_graphs import imported, node, runtime_outputs
+from onnx_loop_bodies import (
+    COUNT,
+    GRU,
+    GRU_WEIGHTS,
+    LSTM,
+    MASK,
+    MASKED,
+    READ,
+    RESET_BEFORE,
+    RESET_WEIGHTS,
+    RNN,
+    TOLERANCE,
+    H,
+    agrees,
+    changed,
+    kept,
+    looped,
+    normal,
+    some,
+    weights,
+)
+
+import lstm_engine as le
+from lstm_engine.errors import LstmEngineError, UnsupportedError
+
+ALIKE = (("Add", "Sub", "Mul", "Div", "Max", "Min"), ("Less", "LessOrEqual", "Greater", "GreaterOrEqual"),
+         ("Sigmoid", "Tanh", "Relu", "Softsign", "Neg", "Identity", "HardSigmoid", "Softmax"))
+
+
+def counted() -> Any:
+    """A loop that counts for itself, and ends by comparing."""
+    before = [*COUNT, node("Squeeze", "count", "limit"), node("Less", "zero limit", "begins")]
+    go = [node("Add", "k k_one", "t1"), node("Less", "t1 limit", "go")]
+    return looped(LSTM, read=[node("Gather", "x k", "x_t", axis=0)], go=go, before=before, names="- begins",
+                  tensors={"k_one": np.array(1), **weights(4)}, carried="k zero t1", outer={"zero": np.array(0)},
+                  outputs="h_last k_last all0")
+
+
+def masked(op: str) -> Any:
+    cell, states, tensors = MASKED[op]
+    nodes = [MASK, *cell, *(n for name in states.split() for n in kept(f"{name}1", f"{name}_new", name, "times")),
+             *kept("y", "h_new", "nil", "where")]
+    return looped(nodes, states, tensors={**tensors, "nil": np.zeros((1, H), np.float32)}, results="y",
+                  more={"mask": ("bool", ("time", "batch", 1))})
+
+
+def surrounded() -> Any:
+    """A GRU with a layer before it and one behind it, in its body."""
+    nodes = [node("MatMul", "x_t M", "xm"), node("Tanh", "xm", "xa"), node("MatMul", "xa K2", "xk"), *GRU[1:],
+             node("Gemm", "h1 V a", "v"), node("Softmax", "v", "s", axis=1), node("Mul", "s xa", "y")]
+    return looped(nodes, "h", results="y", tensors={**GRU_WEIGHTS, "M": normal(3, H), "K2": normal(H, 3 * H),
+                                                    "V": normal(H, H), "a": normal(H)})
+
+
+BASES = {
+    "LSTM": lambda: looped(LSTM, tensors=weights(4)), "GRU": lambda: looped(GRU, "h", tensors=GRU_WEIGHTS),
+    "GRU, reset before": lambda: looped(RESET_BEFORE, "h", tensors=RESET_WEIGHTS),
+    "RNN": lambda: looped(RNN, "h", tensors=weights(1)), "a loop that counts": counted,
+    "masked LSTM": lambda: masked("LSTM"), "masked GRU": lambda: masked("GRU"),
+    "layers around a GRU": surrounded}
+
+
+def mutate(source: Any, choose: random.Random) -> None:
+    """Change one thing in the loop: what a node reads, what it is, an output, a tensor, what the loop is given."""
+    loop = next(n for n in source.graph.node if n.op_type == "Loop")
+    inside = loop.attribute[0].g
+    at = choose.randrange(len(inside.node))
+    one = inside.node[at]
+    what = choose.choice(("read", "read", "read", "operator", "output", "swap", "tensor", "given"))
+    if what == "read":
+        there = [*(v.name for v in inside.input), *(t.name for t in inside.initializer), "x",
+                 *(name for n in inside.node[:at] for name in n.output)]
+        one.input[choose.randrange(len(one.input))] = choose.choice(there)
+    elif what == "operator":
+        one.op_type = choose.choice(next((ops for ops in ALIKE if one.op_type in ops), (one.op_type,)))
+    elif what == "output":
+        names = [*(v.name for v in inside.input), *(name for n in inside.node for name in n.output)]
+        inside.output[choose.randrange(len(inside.output))].name = choose.choice(names)
+    elif what == "swap":
+        a, b = choose.randrange(len(one.output)), choose.randrange(len(one.output))
+        one.output[a], one.output[b] = one.output[b], one.output[a]
+    elif what == "tensor":
+        tensor = choose.choice(list(inside.initializer))
+        array = onnx.numpy_helper.to_array(tensor)
+        other = choose.choice((array + 1, -array, np.zeros_like(array), array[::-1] if array.ndim else array * 2))
+        tensor.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(other.astype(array.dtype)), tensor.name))
+    else:
+        loop.input[choose.randrange(len(loop.input))] = choose.choice(("count", "on0", "h0", "c0", ""))
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_mutations(base: str) -> None:
+    choose, run = random.Random(base), 0
+    for _ in range(60):
+        source = BASES[base]()
+        for _ in range(choose.choice((1, 1, 2))):
+            mutate(source, choose)
+        feeds = {value.name: some(4, 2) if value.name == "mask" else normal(
+            *({"time": 4, "batch": 2}.get(dim.dim_param, dim.dim_value) for dim in value.type.tensor_type.shape.dim))
+            for value in source.graph.input}
+        try:
+            made = le.convert(source)
+            results = made.predict(feeds)
+        except LstmEngineError:
+            continue
+        try:
+            wanted = runtime_outputs(source, feeds, as_written=True)
+        except Exception:           # ONNX Runtime's errors have no type of their own
+            continue
+        run += 1
+        results = results if isinstance(results, dict) else {made.graph.outputs[0]: results}
+        for name, array in wanted.items():
+            # What a mutation makes grow is as far off as float32 is in its largest numbers.
+            np.testing.assert_allclose(results[name], array, rtol=0, atol=TOLERANCE * max(1, np.abs(array).max()),
+                                       err_msg=f"{name} of {onnx.printer.to_text(source)}")
+    assert run >= 5, "most of what is left unchanged in meaning is a layer"
+
+
+def said(source: Any, message: str) -> None:
+    with pytest.raises(UnsupportedError, match=message):
+        imported(source)
+
+
+@pytest.mark.parametrize(("nodes", "message"), [
+    (changed(LSTM, node("Tanh", "o_", "o")), "different activations"),
+    (changed(LSTM, node("Tanh", "fc", "tc")), r"not o \* H\(c\)"),
+    (changed(LSTM, node("Mul", "f f", "fc")), "no GRU: its state is not .*no RNN: a gate is taken of a product"),
+    (changed(LSTM, node("Softmax", "i_", "i", axis=1)), "mixes features"),
+    (changed(LSTM, node("Add", "tc o", "h1")), r"not o \* H\(c\)"),
+    ([*LSTM[:-1], node("Mul", "o tc", "h_"), node("Mul", "h_ half", "h1")], r"not o \* H\(c\)"),
+    ([node("Exp", "h", "eh"), *changed(LSTM, node("MatMul", "eh R", "hr"))], "something else than the step"),
+    (changed(LSTM, node("Mul", "c c", "fc")), "cell state is not"),
+])
+def test_what_is_no_lstm_is_refused_with_the_reason(nodes: list, message: str) -> None:
+    said(looped(nodes, tensors={**weights(4), "half": np.float32(0.5)}), message)
+
+
+@pytest.mark.parametrize(("nodes", "message"), [
+    (changed(GRU, node("Sub", "half z", "z1")), r"not z \* h"),
+    (changed(GRU, node("Mul", "z1 h", "new")), r"not z \* h"),
+    (changed(GRU, node("Tanh", "r_", "r")), "different activations"),
+    (changed(GRU, node("Add", "r hn", "rn")), "reset gate once"),
+])
+def test_what_is_no_gru_is_refused_with_the_reason(nodes: list, message: str) -> None:
+    said(looped(nodes, "h", tensors={**GRU_WEIGHTS, "half": np.float32(0.5)}), message)
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"read": [node("Add", "t k1", "at"), node("Gather", "x at", "x_t")]}, "another step than the next"),
+    ({"read": [node("Gather", "x t", "x_0"), node("Gather", "h0 t", "x_t")]}, "."),
+    ({"before": [node("Shape", "x", "size", start=0, end=1), node("Sub", "size k1", "count")], "outer": {
+        "k1": np.array(1)}}, "greatest number of turns|as many turns"),
+    ({"go": [node("ReduceMax", "h1", "m", keepdims=0), node("Less", "m k2", "go")]}, "only the run knows"),
+    ({"go": [node("Less", "t k1", "go")]}, "as many turns"),
+    ({"results": "c1"}, "between the cell and a result"),
+    ({"results": "i"}, "between the cell and a result"),
+    ({"results": "h"}, "not the cell's output"),
+    ({"x": ("time", 1, 3), "shapes": ("batch", H)}, "different rows|change their shape"),
+    ({"shapes": (1, H)}, "different rows|change their shape"),
+])
+def test_loops_that_do_otherwise_than_a_layer_are_refused(settings: dict[str, Any], message: str) -> None:
+    tensors = {**weights(4), **({} if "outer" in settings else {"k1": np.array(1)}), "k2": np.float32(2)}
+    said(looped(LSTM, tensors=tensors, **settings), message)
+
+
+def test_masks_that_are_not_keras_are_refused() -> None:
+    cell, states, tensors = MASKED["LSTM"]
+    more = {"mask": ("bool", ("time", "batch", 1))}
+    of_c = [MASK, *cell, *kept("c1", "c_new", "c", "where"), node("Identity", "h_new", "h1")]
+    said(looped(of_c, states, tensors=tensors, more=more), "mask")
+    both = [MASK, *cell, *(n for name in "hc" for n in kept(f"{name}1", f"{name}_new", name, "where"))]
+    said(looped(both, states, tensors=tensors, more=more, results="h_new"), "not the cell's output")
+    said(looped(both, states, tensors=tensors, more={"mask": ("bool", ("time", "batch", H))}), "for each feature")
+    # h itself at masked steps, which is 0 only where it begins so
+    said(looped(both, states, tensors=tensors, more=more), "where steps are masked")
+
+
+def test_two_sequences_of_rows_that_may_differ() -> None:
+    """Sizes that the file calls differently are checked when they come."""
+    source = looped(LSTM, tensors=weights(4), shapes=("rows", H))
+    agrees(source, "LSTM", {"h0": lambda time, batch: normal(batch, H), "c0": lambda time, batch: normal(batch, H)})
+    with pytest.raises(LstmEngineError, match="h0|c0|rows"):
+        le.convert(source).predict({"x": normal(4, 3, 3), "h0": normal(1, H), "c0": normal(1, H)})
+
+
+def test_no_matrix_is_made_that_is_much_larger_than_the_file() -> None:
+    """A state that is but scaled is one by a matrix, of a size that the file states freely."""
+    fades = [node("Mul", "h decay", "hd"), node("Add", "hd x_t", "h1")]
+    wide = 2**20
+    said(looped(fades, "h", tensors={"decay": np.float32(0.5)}, shapes=("batch", wide), x=("time", "batch", wide)),
+         "much larger than what the file has")
+    part = [node("Slice", "x_t zero two two_", "xs"), node("MatMul", "xs K", "xk"), node("Add", "xk h", "sum"),
+            node("Tanh", "sum", "h1")]
+    said(looped(part, "h", shapes=("batch", 2000), x=("time", "batch", wide), tensors={
+        "K": np.ones((2, 2000), np.float32), "zero": np.array([0]), "two": np.array([2]), "two_": np.array([1])}),
+        "much larger than what the file has")
+
+
+def test_a_body_is_put_together_within_bounds() -> None:
+    """Equations that grow are given up, whatever the number of nodes."""
+    sums = [READ, node("Add", "h x_t", "s0")]
+    sums += [node("Mul", f"s{k} s{k}", f"s{k + 1}") for k in range(200)] + [node("Identity", "s200", "h1")]
+    said(looped(sums, "h", read=[], shapes=("batch", 3)), "products")
+    wide = [node("MatMul", "x_t K", "s0")]
+    wide += [node("Add", f"s{k} p{k}", f"s{k + 1}") for k in range(100)]
+    made = [n for k, one in enumerate(wide)
+            for n in ([node("MatMul", f"x_t K{k % 3}", f"p{k - 1}"), one] if k else [one])]
+    said(looped([*made, node("Add", "s100 h", "h1")], "h", shapes=("batch", 1500), x=("time", "batch", 1500),
+                tensors={"K": np.ones((1500, 1500), np.float32),
+                         **{f"K{k}": np.ones((1500, 1500), np.float32) for k in range(3)}}), "MB to put together")
