@@ -176,6 +176,7 @@ class Spans:
                 raise Mixes(f"puts together steps of {name!r} and {other!r}, of which one comes for every {first.rate} "
                             f"and every {span.rate} of the inputs")
             if span.lag != first.lag:
+                need(not any(isinstance(one.place, Counts) for one in (span, first)), OF_THE_WHOLE)
                 (early, _), (late, _) = sorted([(name, first.lag), (other, span.lag)], key=lambda pair: pair[1])
                 by = abs(span.lag - first.lag)
                 raise Mixes(f"puts together steps of {early!r} and {late!r} that are {by} apart in time; crop the "
