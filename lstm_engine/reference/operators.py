@@ -19,7 +19,7 @@ from ..graph.nodes import Operator
 from ..operators import OPERATORS, operator_attributes
 from . import movement, pointwise, windows
 
-OPSET = 21              # or the version in which ONNX first had the operator, where that is later
+OPSET = 21              # or the version in which ONNX first had the operator or attribute, where that is later
 IR_VERSION = 10
 
 # Operator -> its own float64 form here, a function of the attributes and the inputs.
@@ -113,8 +113,11 @@ def _evaluator(op_type: str, attributes: tuple[tuple[str, Any], ...], types: tup
     node = helper.make_node(op_type, ["" if kind is None else f"x{i}" for i, kind in enumerate(types)], list(outputs),
                             **values)
     graph = helper.make_graph([node], "operator", inputs, made)
-    newer = defs.has(op_type) and not defs.has(op_type, OPSET)
-    opset = defs.get_schema(op_type).since_version if newer else OPSET
+    newest = defs.get_schema(op_type) if defs.has(op_type) else None
+    opset = OPSET
+    if newest is not None and not (defs.has(op_type, OPSET)
+                                   and values.keys() <= defs.get_schema(op_type, OPSET).attributes.keys()):
+        opset = newest.since_version
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR_VERSION)
     evaluator = ReferenceEvaluator(model)
     for name, value in attributes:

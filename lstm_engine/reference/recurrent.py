@@ -62,19 +62,20 @@ def lstm(X: np.ndarray, W: np.ndarray, R: np.ndarray, B: np.ndarray | None = Non
         W_i, W_o, W_f, W_c = np.split(W[d], 4)
         R_i, R_o, R_f, R_c = np.split(R[d], 4)
         b_i, b_o, b_f, b_c = _bias(B, d, 4, hidden).sum(axis=0)
-        P_i, P_o, P_f = np.zeros((3, hidden)) if P is None else np.split(P[d], 3)
+        # Without peepholes nothing looks at c: 0 * c is no 0 where c is infinite.
+        P_i, P_o, P_f = (None, None, None) if P is None else np.split(P[d], 3)
 
         def step(x: np.ndarray, state: State) -> State:
             h_t1, c_t1 = state
-            i_t = activate(f, clipped(x @ W_i.T + h_t1 @ R_i.T + P_i * c_t1 + b_i, clip))
+            i_t = activate(f, clipped(x @ W_i.T + h_t1 @ R_i.T + seen_by(P_i, c_t1) + b_i, clip))
             if input_forget:
                 f_t = 1.0 - i_t
             else:
-                f_t = activate(f, clipped(x @ W_f.T + h_t1 @ R_f.T + P_f * c_t1 + b_f, clip))
+                f_t = activate(f, clipped(x @ W_f.T + h_t1 @ R_f.T + seen_by(P_f, c_t1) + b_f, clip))
             candidate = activate(g, clipped(x @ W_c.T + h_t1 @ R_c.T + b_c, clip))
             c_t = clipped(f_t * c_t1 + i_t * candidate, cell_clip)
             seen = c_t if peephole_output == "current" else c_t1
-            o_t = activate(f, clipped(x @ W_o.T + h_t1 @ R_o.T + P_o * seen + b_o, clip))
+            o_t = activate(f, clipped(x @ W_o.T + h_t1 @ R_o.T + seen_by(P_o, seen) + b_o, clip))
             h_t = o_t * activate(h, c_t)
             return (h_t if projection is None else h_t @ projection[d].T, c_t)
 
@@ -147,6 +148,11 @@ def rnn(X: np.ndarray, W: np.ndarray, R: np.ndarray, B: np.ndarray | None = None
     Y, (Y_h,) = _directions(steps, X, (("initial_h", initial_h, hidden),), direction,
                             Steps(sequence_lens, mask, zero_masked, empty, rounded))
     return Y, Y_h
+
+
+def seen_by(peephole: np.ndarray | None, c: np.ndarray) -> np.ndarray | float:
+    """What a gate sees of the cell state."""
+    return 0.0 if peephole is None else peephole * c
 
 
 def clipped(x: np.ndarray, bound: float | None) -> np.ndarray:

@@ -81,6 +81,7 @@ def refused(model: le.Model, x, limit: str = "memory|work", **options) -> str:
     return str(caught.value)
 
 
+@pytest.mark.unchecked("the reference needs memory of its own")
 @pytest.mark.parametrize("name", GREEDY)
 def test_refused_before_it_is_taken(name):
     made, x = GREEDY[name]
@@ -200,6 +201,7 @@ def test_a_slice_as_long_as_a_number_says():
         assert "node 'm' (Mul)" in refused(model, {"x": x, "s": ints(50_000)}, "memory")
 
 
+@pytest.mark.unchecked("the reference needs memory of its own")
 def test_work_is_bounded_where_memory_is_not_taken():
     """Views of one number, looked at again and again; and values of few megabytes, thousands of times."""
     many = [op("ReduceMax", "v1", f"r{i}", keepdims=1) for i in range(1, 2001)]
