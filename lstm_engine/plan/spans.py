@@ -55,6 +55,7 @@ class Span:
 
 ALWAYS = Span()
 OF_THE_WHOLE = "works with the number of steps of the whole sequence, which a stream does not know"
+MOST_MEMORY = 1 << 40       # steps of a past, far more than memory holds; an index for them is an int64
 MOST_AT_ONCE = 1 << 20      # steps of the inputs for one of a value
 
 
@@ -175,6 +176,7 @@ class Spans:
                 raise Mixes(f"puts together steps of {name!r} and {other!r}, of which one comes for every {first.rate} "
                             f"and every {span.rate} of the inputs")
             if span.lag != first.lag:
+                need(not any(isinstance(one.place, Counts) for one in (span, first)), OF_THE_WHOLE)
                 (early, _), (late, _) = sorted([(name, first.lag), (other, span.lag)], key=lambda pair: pair[1])
                 by = abs(span.lag - first.lag)
                 raise Mixes(f"puts together steps of {early!r} and {late!r} that are {by} apart in time; crop the "
@@ -183,9 +185,7 @@ class Spans:
             if span.behind != first.behind:
                 raise Mixes(f"puts steps of {name!r} and {other!r} together, of which one has padding at its end; "
                             f"{span.padded or first.padded}")
-        moves = isinstance(node, Operator) and len(timed) == 1 and OPERATORS[node.op_type].moves_only(
-            node.inputs.index(name))
-        if any(span.before for _, span in timed) and not moves:
+        if any(span.before for _, span in timed) and not (len(timed) == 1 and _moves_alone(node, name)):
             raise Mixes(f"takes padding that stands in front of {name!r}; in a stream a convolution or pool must read "
                         "it next")
         if plain and first.behind:
@@ -213,6 +213,8 @@ class Spans:
             raise Mixes(f"has {count(before)} steps of padding in front of the first, and windows of {reach}; pad by "
                         f"{reach - 1} at most")
         rate = x.rate * work.stride
+        if memory > MOST_MEMORY:
+            raise Mixes(f"keeps more than {MOST_MEMORY} steps of the past")
         if rate > MOST_AT_ONCE:
             raise Mixes(f"gives one step for {rate} of the inputs; at most {MOST_AT_ONCE} are supported in a stream")
         self.slides[id(node)] = Slide(x.place, memory, before if work.reads else (), work.again(first, last))
@@ -226,6 +228,15 @@ def _counts_steps(node: Operator, x: Span, values: Mapping[str, Value]) -> bool:
     rank = len(values[node.inputs[0]].shape)
     end = node.attributes.get("end", rank)
     return list(range(rank))[node.attributes.get("start", 0):end] == [x.place]
+
+
+def _moves_alone(node: Node, name: str) -> bool:
+    """Whether all that a node makes are elements of this input, none of another, as Where takes some of."""
+    if not isinstance(node, Operator):
+        return False
+    spec, own = OPERATORS[node.op_type], node.inputs.index(name)
+    return spec.moves_only(own) and not any(
+        spec.moves_only(at) and (given or at in node.constants) for at, given in enumerate(node.inputs) if at != own)
 
 
 def _dropped(before: Fills, steps: int) -> tuple[int, Fills]:

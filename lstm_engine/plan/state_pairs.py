@@ -8,7 +8,7 @@ of an input, element by element, the two are a pair. Names that happen to match 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import prod
 
 import numpy as np
@@ -52,6 +52,8 @@ def state_pairs(plan: Plan) -> dict[str, str]:
             left -= _move(node, marks, read, last, left)
     except LstmEngineError:
         return {}                           # sizes that do not fit: a run says so
+    # An output that is a first state would be that of each call.
+    read.update(marks.keys() & plan.outputs)
     return {} if read - last else _paired(plan, layers, given, {name: marks[name] for name in last}, [
         marks[name].reshape(-1) for node in layers for name in _first_states(node) if name in marks.keys() - last])
 
@@ -124,17 +126,18 @@ def _paired(plan: Plan, layers: list[Recurrent], given: Mapping[str, np.ndarray]
     return pairs if np.array_equal(np.sort(taken), np.sort(begun)) else {}
 
 
-def advice(plan: Plan) -> str:
-    """What to write for a model whose states come as inputs, as far as shapes leave one choice."""
+def advice(plan: Plan, inputs: Collection[str], outputs: Collection[str]) -> str:
+    """What to write for a model whose states come as inputs, as far as shapes leave one choice. inputs, outputs: those
+    that are the model's own."""
     axes = plan.axes
-    starts = _by_shape(plan, [value.name for value in plan.inputs if axes.time_axis(value.name) is None])
-    ends = _by_shape(plan, [name for name in plan.outputs if axes.time_axis(name) is None])
+    starts = _by_shape(plan, [name for name in inputs if axes.time_axis(name) is None])
+    ends = _by_shape(plan, [name for name in outputs if axes.time_axis(name) is None])
     if starts.keys() <= ends.keys() and starts and all(len(starts[shape]) == len(ends[shape]) == 1 for shape in starts):
         pairs = ", ".join(f"{names[0]!r}: {ends[shape][0]!r}" for shape, names in starts.items())
         return f"if these are its states, stream(states={{{pairs}}})"
-    inputs, outputs = (", ".join(f"{name!r} {list(plan.values[name].shape)}" for names in found.values()
-                                 for name in names) for found in (starts, ends))
-    return f"stream(states={{input: output, ...}}), of inputs {inputs or 'none'} and outputs {outputs or 'none'}"
+    given, made = (", ".join(f"{name!r} {list(plan.values[name].shape)}" for names in found.values()
+                             for name in names) for found in (starts, ends))
+    return f"stream(states={{input: output, ...}}), of inputs {given or 'none'} and outputs {made or 'none'}"
 
 
 def _by_shape(plan: Plan, names: list[str]) -> dict[tuple[object, ...], list[str]]:

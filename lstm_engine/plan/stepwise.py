@@ -67,8 +67,17 @@ def fed_inputs(plan: Plan, batch: int, pairs: Mapping[str, str], streaming: Stre
                                    f"({node.kind})")
         if isinstance(node, Recurrent) and any(node.inputs[1:2 if proven else 4]):
             raise UnsupportedError(f"this model cannot run step by step: layer {node.name!r} takes its lengths or "
-                                   f"initial state from another value; pair explicit states: {advice(plan)}")
+                                   "initial state from another value; pair explicit states: "
+                                   f"{_advice(plan, streaming)}")
     return _of_any_steps(plan, inputs) if streaming is None and not pairs else (inputs, plan.axes)
+
+
+def _advice(plan: Plan, streaming: Streaming | None) -> str:
+    """What pairs of states may be given, of inputs and outputs that are the model's own."""
+    pasts = streaming.pasts if streaming else ()
+    inner = {past.value for past in pasts} | {past.after for past in pasts}
+    return advice(plan, [value.name for value in plan.inputs if value.name not in inner],
+                  [name for name in plan.outputs if name not in inner])
 
 
 def _of_any_steps(plan: Plan, inputs: tuple[Value, ...]) -> tuple[tuple[Value, ...], Axes]:

@@ -53,7 +53,13 @@ class Stream:
         self._runner, streaming = found or (runner, None)
         self._plan = self._runner.plan
         self._axes = self._plan.axes
-        self._inputs, fed_axes = fed_inputs(self._plan, self._batch, self._pairs, streaming, bool(proven))
+        try:
+            self._inputs, fed_axes = fed_inputs(self._plan, self._batch, self._pairs, streaming, bool(proven))
+        except UnsupportedError as error:
+            if not proven:
+                raise
+            raise UnsupportedError(f"{error}. Its layers pair its states, so that each call may be a predict that goes "
+                                   f"on from those, with nothing else carried: stream(states={proven})") from None
         self._pasts = None if streaming is None else Pasts(streaming, self._batch)
         # What goes out of one call and into the next as values, beside the states of layers.
         self._kept = self._pasts or Explicit(self._pairs, self._plan, self._batch, self._inputs)

@@ -199,6 +199,9 @@ UNPROVEN = {
         operator("Mul", "h", "h_out", by=np.asarray(0.5, np.float32))]), r"of inputs 'h_in' .*outputs 'h_out'"),
     "one of two comes out": (lambda: recurrent("h_in", "c_in", "h_out", "c_out", outputs=("y", "h_out")),
                              r"stream\(states=\{input: output, \.\.\.\}\), of inputs 'h_in'.*'c_in'.* 'h_out'"),
+    "what it begins with is an output too": (lambda: recurrent("h_in", "c_in", "h_out", "c_out", [
+        Operator(name="same", inputs=("h_in",), outputs=("z",), op_type="Identity")], ("y", "h_out", "c_out", "z")),
+        r"of inputs 'h_in' .*outputs 'h_out'.*'z'"),
     "both begin with one": (lambda: recurrent("h_in", "h_in", "h_out", "c_out"), r"of inputs 'h_in'"),
 }
 
@@ -209,6 +212,21 @@ def test_pairs_that_nothing_proves_are_asked_for(case):
     with pytest.raises(le.UnsupportedError, match="initial state from another value; pair explicit "
                                                   "states: .*" + message):
         make().stream(B)
+
+
+def test_proven_pairs_of_what_is_no_sequence_are_spelled_out():
+    """Shapes made for one step say nothing about several; with states= each call is one."""
+    def one_step(x):
+        return Operator(name=x, inputs=(x, ""), outputs=("z",), op_type="Reshape", constants={1: np.array([B, 1, H])})
+    cell = LSTM(name="lstm", inputs=("x", "", "h_in", "c_in"), outputs=("y", "h_out", "c_out"), W=normal(1, 4 * H, I),
+                R=normal(1, 4 * H, H), B=normal(1, 8 * H))
+    model = le.Model(Graph((Value("x", (B, "time", I)), Value("h_in", (B, H)), Value("c_in", (B, H))),
+                           (cell, one_step("y")), ("z", "h_out", "c_out")))
+    with pytest.raises(le.UnsupportedError, match=rf"works across time.*stream\(states={PAIRS}\)"):
+        model.stream(B)
+    stream = model.stream(B, states=PAIRS)
+    for t in range(T):
+        np.testing.assert_array_equal(stream.step(X[:, t:t + 1])[:, 0], plain_lstm().predict(X)[:, t])
 
 
 def test_what_shapes_leave_one_choice_for_is_spelled_out():

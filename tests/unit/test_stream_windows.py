@@ -31,7 +31,8 @@ TENSORS: dict[str, Any] = {
     "both": np.array([0, 0, 1, 0, 0, 1]), "edge": np.array([0, 0, 2, 0, 0, 0]),
     "W": weights(1, 4 * HIDDEN, CHANNELS), "R": weights(1, 4 * HIDDEN, HIDDEN), "B": weights(1, 8 * HIDDEN),
     "zero": np.array([0]), "one": np.array([1]), "two": np.array([2]), "ends": np.array([-2]), "last": np.array([-1]),
-    "far": np.array([2**63 - 1]), "step": np.array([1]), "half": np.float32(0.5)}
+    "some": np.array([[[True], [False], [True], [False]]]), "far": np.array([2**63 - 1]),
+    "least": np.array([-2**63]), "five": np.array([HIDDEN]), "step": np.array([1]), "half": np.float32(0.5)}
 X = RNG.standard_normal((BATCH, CHANNELS, STEPS)).astype(np.float32)
 # An LSTM behind channels-first "c", its output [batch, time, hidden] "y".
 RECURRENT = [node("Transpose", "c", "t", perm=[2, 0, 1]), node("LSTM", "t W R B", "Y", hidden_size=HIDDEN),
@@ -294,6 +295,18 @@ REFUSED: dict[str, tuple[list[Any], str]] = {
                          r"'pad_p' \(Pad\) pads the steps by 2 and 0 in mode 'edge'"),
     "from the middle": ([node("Slice", "x one two two", "v"), node("Conv", "v k", "c", pads=[2, 0])],
                         r"\(Slice\) picks steps by where they stand"),
+    "from far on": ([node("Slice", "x far least two", "c")], r"\(Slice\) keeps more than 1099511627776 steps"),
+    "a first state, which is no state of windows": (
+        [node("Conv", "x k b", "c0", pads=[2, 0]), node("Transpose", "c0", "t", perm=[2, 0, 1]),
+         node("Shape", "x", "rows", start=0, end=1), node("Concat", "one rows five", "size", axis=0),
+         node("Expand", "half size", "h0"), node("LSTM", "t W R B - h0 h0", "c", hidden_size=HIDDEN)],
+        r"pair explicit states: stream\(states=.*, of inputs none and outputs none"),
+    "shares of the number of steps": ([node("Conv", "x k", "w"), node("Shape", "x", "n", start=2, end=3),
+                                       node("Cast", "n", "f", to=1), node("Div", "w f", "c")],
+                                      r"'div_c' \(Div\) works with the number of steps of the whole sequence"),
+    "shares of them at once": ([node("Conv", "x k", "w", pads=[2, 0]), node("Shape", "x", "n", start=2, end=3),
+                                node("Cast", "n", "f", to=1), node("Div", "w f", "c")],
+                               r"'div_c' \(Div\) works with the number of steps of the whole sequence"),
     "every second": ([node("Slice", "x zero far two two", "v"), node("Conv", "v k", "c")], "picks steps by where"),
     "apart in time": ([node("Conv", "x k", "w"), node("Conv", "x k2", "v"), node("Slice", "v zero last two", "u"),
                        node("Add", "w x", "q"), node("Add", "u q", "c")],
@@ -301,6 +314,9 @@ REFUSED: dict[str, tuple[list[Any], str]] = {
                       "steps of 'x'"),
     "another number in front": ([node("Pad", "x front2", "p"), node("Relu", "p", "r"), node("Conv", "r k", "c")],
                                 r"'relu_r' \(Relu\) takes padding that stands in front of 'p'"),
+    "others in front of some channels": ([node("Pad", "x front2", "p"), node("Where", "some p half", "r"),
+                                          node("Conv", "r k", "c")],
+                                         r"'where_r' \(Where\) takes padding that stands in front of 'p'"),
     "strides behind": ([node("Conv", "x k", "c", strides=[2], pads=[0, 1])], "takes windows every 2 steps and pads"),
 }
 
