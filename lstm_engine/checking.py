@@ -189,10 +189,9 @@ def _check_host(node: Node, inputs: list[np.ndarray | None], made: list[np.ndarr
     what = f"node {node.name!r} ({getattr(node, 'op_type', node.op)})"
     constants = node.constants if isinstance(node, Operator) else {}
     given = [constants.get(position, array) for position, array in enumerate(inputs)]
-    floats = [array.dtype for array in (*(array for array in given if array is not None), *made)
-              if array.dtype.kind == "f"]
-    dtype = min(floats, key=lambda kind: kind.itemsize, default=np.dtype(np.float64))
     sizes = [array for array in given if array is not None]
+    floats = [array.dtype for array in (*sizes, *made) if array.dtype.kind == "f"]
+    dtype = min(floats, key=lambda kind: kind.itemsize, default=np.dtype(np.float64))
     terms = max([1, *(size for array in sizes for size in array.shape),
                  *(array.size // max(made[0].size, 1) for array in sizes)])
     if isinstance(node, Operator):
@@ -210,8 +209,7 @@ def _check_host(node: Node, inputs: list[np.ndarray | None], made: list[np.ndarr
         def run(change: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:
             return [run_layer(_with(node, change), change(_wide(given[0])), None)]     # type: ignore[arg-type]
     exact = isinstance(node, Operator) and OPERATORS[node.op_type].exact
-    # A window is a sum of cosines that are rounded beside 1: where no number comes in, those that go out say how large.
-    floor = 0.0 if any(array.dtype.kind == "f" for array in sizes) else 2 * _largest(made)
+    floor = 0.0 if any(array.dtype.kind == "f" for array in sizes) else 2 * _largest(made)     # windows add cosines
     try:
         compare(what, made, run, dtype, terms, exact, _largest(given) ** 2 * terms, floor)
     except MissingDependencyError:

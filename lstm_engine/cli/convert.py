@@ -66,7 +66,7 @@ def _beside(source: Path) -> Path:
     """The name of the source with the ending .lstm; of a folder, beside it."""
     from ..importers import weights_in
 
-    if source.is_dir() and weights_in(source) != source:
+    if os.path.isdir(source) and weights_in(source) != source:
         source = Path(os.path.abspath(source))
         return source.with_name(f"{source.name}.lstm")
     if not source.name:

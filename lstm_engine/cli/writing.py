@@ -30,7 +30,7 @@ def check_target(path: Path) -> None:
     """Refuse, before anything is computed, what could not be written after it."""
     if path.suffix.lower() not in KINDS:
         raise UsageError(f"--output {path}: the name must end in {', '.join(KINDS[:-1])} or {KINDS[-1]}")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise FileError(errno.ENOENT, f"cannot write {path}: there is no folder {path.parent}")
 
 

@@ -76,6 +76,13 @@ def test_paths_that_lead_nowhere(cli, here, source):
     refused(cli("convert", source), "cannot read", code=1)
 
 
+def test_names_too_long_for_what_stands_beside_them(cli, here):
+    model = str(save(here / "m.lstm"))
+    refused(cli("predict", model, "x.npy", "-o", f"{'a' * 5000}/y.npy"), "there is no folder aaa", code=1)
+    (here / ("b" * 248 + ".json")).write_text('{"class_name": "Sequential", "config": {"name": "s", "layers": []}}')
+    refused(cli("convert", "b" * 248 + ".json"), "weights", code=1)
+
+
 CSV = {"heading alone": ("a,b,c\n", "holds a heading (line 1) and no rows"),
        "semicolons": ("1;2\n", "type --sep ';'"),
        "a decimal comma": ('"1,5"\n', "type --decimal ,"),

@@ -113,6 +113,21 @@ def of_onnxruntime(file: bytes, given: tuple[Any, ...]) -> list[np.ndarray]:
     return made_by
 
 
+def sizes_that_only_we_refuse(way: str, name: str, folder: Path) -> list[tuple[int, int]]:
+    """Sizes that an ONNX file's model refuses, and ONNX Runtime does not."""
+    model, file = converted(way, name, folder)
+    found = []
+    for sizes in SIZES:
+        given = arguments(name, *sizes)
+        with contextlib.suppress(Exception):                    # ONNX Runtime raises classes of its own
+            try:
+                outputs(model, given)
+            except le.LstmEngineError:
+                of_onnxruntime(file or b"", given)
+                found.append(sizes)
+    return found
+
+
 def outcome(way: str, name: str, folder: Path) -> str:
     """What comes of a family by a way; every number made is looked at. Raises AssertionError for a wrong one."""
     try:

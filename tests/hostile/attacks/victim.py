@@ -58,6 +58,8 @@ def warm_up(good: dict) -> None:
             importlib.import_module(module.name)
     "".encode("cp437")                                   # as names in zip archives are
     importlib.import_module("numpy.ma")                  # which NumPy itself leaves for later
+    for op in importlib.import_module("lstm_engine.graph.nodes").NODE_TYPES:
+        importlib.import_module("lstm_engine.format.codec")._record(op)     # evaluates the annotations of its fields
     use = use_named(good["use"])
     use(Path(good["path"]))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from ....errors import ArgumentError, FormatError
@@ -52,7 +53,7 @@ def weights_of(path: ModelFile, given: ModelFile | None) -> ModelFile:
     if isinstance(path, Held):
         raise ArgumentError(f"{path}: this says what a model is; its arrays are in another file; {advice}")
     stem = path.name.removesuffix(".json")
-    found = [place for ending in _ENDINGS if (place := path.with_name(stem + ending)).is_file()]
+    found = [place for ending in _ENDINGS if os.path.isfile(place := path.with_name(stem + ending))]
     if len(found) == 1:
         return found[0]
     if found:
