@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,28 @@ SETUP = setup_module()
 # valgrind is a CPU without AVX-512: it also shows that an instruction set which is not there is refused, and never run.
 VALGRIND = ["valgrind", "--quiet", "--error-exitcode=9", "--leak-check=full",
             "--errors-for-leak-kinds=definite"]     # threads that sleep until the process ends keep memory of their own
+
+
+def after_return() -> str:
+    """AddressSanitizer's setting for uses of a stack frame that has been left.
+
+    gcc up to 13.2 may put vectors of 64 bytes where they are not aligned in the frames that this needs, on which
+    AVX-512 ends the process (gcc's bug 110027): there it is off, which is printed.
+    """
+    if shutil.which("gcc") is None:
+        return ""                       # and nothing is built, which is said there
+    asked = subprocess.run(["gcc", "-dumpfullversion"], capture_output=True, text=True)
+    version = tuple(map(int, re.findall(r"\d+", asked.stdout)))
+    mended = version >= (13, 3) or (12, 4) <= version < (13,) or (11, 5) <= version < (12,)
+    cpu = Path("/proc/cpuinfo")
+    if mended or not cpu.is_file() or "avx512f" not in cpu.read_text():
+        return "detect_stack_use_after_return=1"
+    print(f"uses of a stack frame after its return are not looked for: gcc {asked.stdout.strip()} misplaces AVX-512's "
+          "vectors in such frames (its bug 110027)", flush=True)
+    return "detect_stack_use_after_return=0"
+
+
+AFTER_RETURN = after_return()
 
 
 @dataclass
@@ -44,7 +67,7 @@ CONFIGURATIONS = [
     Configuration(Build("clang", compiler=["clang"])),
     Configuration(
         Build("asan", extra=["-fopenmp", *SETUP.sanitizer_flags("address,undefined")]),
-        {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1", "UBSAN_OPTIONS": "print_stacktrace=1"}),
+        {"ASAN_OPTIONS": f"detect_leaks=1:{AFTER_RETURN}", "UBSAN_OPTIONS": "print_stacktrace=1"}),
     Configuration(Build("tsan", extra=SETUP.sanitizer_flags("thread")),
                   {"TSAN_OPTIONS": "halt_on_error=1"}, options=["--isa", "scalar"],
                   tests=["weights", "shared", "bits", "threads"]),

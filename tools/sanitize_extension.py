@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 
 from cbuild import ROOT
-from sanitize import without_random_addresses
+from sanitize import AFTER_RETURN, without_random_addresses
 
 PATHS = ["tests/unit", "tests/hostile", "tests/property", "tests/threads", "tests/differential/test_rows.py"]
 NOT_COPIED = shutil.ignore_patterns("build", "dist", "*.so", "*.pyd", ".git", ".*cache*", "__pycache__", "*.egg-info",
@@ -35,7 +35,7 @@ NOT_COPIED = shutil.ignore_patterns("build", "dist", "*.so", "*.pyd", ".git", ".
 # interceptors' reads and writes are not looked at, their locks are. A child of a fork may start threads again.
 OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:handle_segv=2:handle_sigbus=2:handle_sigfpe=2:"
-                    "allocator_may_return_null=1:detect_stack_use_after_return=1",
+                    "allocator_may_return_null=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:abort_on_error=1",
     "TSAN_OPTIONS": "halt_on_error=1:abort_on_error=1:ignore_noninstrumented_modules=1:die_after_fork=0",
 }
@@ -79,10 +79,11 @@ def runtimes(sanitizer: str) -> list[str]:
 
 def environment(folder: Path, preloaded: list[str], reports: Path) -> dict[str, str]:
     """That of a Python whose extension modules may be instrumented."""
+    options = {**OPTIONS, "ASAN_OPTIONS": f"{OPTIONS['ASAN_OPTIONS']}:{AFTER_RETURN}"}
     return {**os.environ, "LD_PRELOAD": ":".join(preloaded), "PYTHONMALLOC": "malloc",
             "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT / "tools" / "sanitized")]),
             "LSTM_ENGINE_SANITIZED": str(folder), "LSTM_ENGINE_SANITIZER_REPORTS": str(reports / "report"),
-            **{name: f"{value}:log_path={reports / 'report'}" for name, value in OPTIONS.items()}}
+            **{name: f"{value}:log_path={reports / 'report'}" for name, value in options.items()}}
 
 
 def report_text(report: Path) -> str:
