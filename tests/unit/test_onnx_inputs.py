@@ -84,6 +84,17 @@ def test_inputs_without_a_shape_that_the_caller_gives() -> None:
 STATES = {"h0": (1, "N", 3), "c0": (1, "N", 3)}
 
 
+@pytest.mark.parametrize("op, inputs", [("Gather", "table"), ("Gather", ""), ("Transpose", ""), ("LSTM", "x"),
+                                        ("LSTM", ""), ("Relu", "")])
+def test_nodes_with_too_few_inputs_before_inputs_without_a_shape(op: str, inputs: str) -> None:
+    """What an input's rank is told by is looked at before nodes are checked."""
+    source = shapeless(model([node(op, inputs, "v"), node("Relu", "v", "u"), lstm("u W R")], {"x": (5, 2, 4)}, "Y",
+                             {**WEIGHTS, "table": TABLE}))
+    with pytest.raises(le.UnsupportedError if op != "LSTM" or not inputs else le.FormatError,
+                       match=f"input 'x' .*no shape|{op}"):
+        le.convert(source)
+
+
 @pytest.mark.parametrize(("inputs", "more"), [("x W R", {}), ("x W R - - h0 c0", STATES)])
 def test_one_symbol_for_two_axes_says_nothing(inputs: str, more: dict[str, tuple]) -> None:
     source = model([lstm(inputs)], {"x": ("N", "N", 4), **more}, "Y h", WEIGHTS)

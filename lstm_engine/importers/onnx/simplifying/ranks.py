@@ -40,7 +40,7 @@ def _with_ranks(graph: OnnxGraph) -> OnnxGraph:
             ranks.update(zip(given[4:7], (1, 3, 3)))
         elif out is None:
             continue
-        elif node.op == "Gather" and given[0] in graph.tensors:
+        elif node.op == "Gather" and len(given) > 1 and given[0] in graph.tensors:
             ranks[given[1]] = out - graph.tensors[given[0]].ndim + 1
         elif node.op == "Transpose" or (node.op in OPERATORS and OPERATORS[node.op].elementwise and len(given) == 1):
             ranks[given[0]] = out
