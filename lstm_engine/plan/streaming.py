@@ -33,8 +33,7 @@ class Past:
     """The past of a node that works along time: the input `value` of the plan that brings it, the output `after` that
     gives it behind the steps of a call. At most `memory` steps stand along `axis`; at the beginning those of `start`.
 
-    lag, rate: of the node's input, see `Span`. rows: the axis of the sequences, None if none is
-    known.
+    lag, rate: of the node's input, see `Span`. rows: the axis of the sequences, None if none is known.
     """
 
     node: str
