@@ -82,8 +82,7 @@ class Streaming:
     """What a stream of a model with windows over time runs: a plan in which they have a past.
 
     waits: each value is there once more steps of the inputs than this have come; -1: from the beginning. at_once: steps
-    come in multiples of this number, for `strided`, a node, gives one for several. graph: that of the plan, with its
-    weights, for whoever checks the plan.
+    come in multiples of this number, for `strided`, a node, gives one for several.
     """
 
     plan: Plan
@@ -91,11 +90,11 @@ class Streaming:
     waits: Mapping[str, int]
     at_once: int
     strided: str
-    graph: Graph
 
 
-def streaming(plan: Plan, threads: int) -> Streaming | None:
-    """The plan with windows along time in the form that they have in a stream; None if it has none.
+def streaming(plan: Plan, threads: int) -> tuple[Streaming, Graph] | None:
+    """The plan with windows along time in the form that they have in a stream; None if it has none. Beside it its graph
+    with all weights, for whoever checks the plan: not to be kept, for the plan has packed them.
 
     Raises UnsupportedError, with the reason, for a model whose windows cannot run step by step.
     """
@@ -111,8 +110,8 @@ def streaming(plan: Plan, threads: int) -> Streaming | None:
         raise refusal(f"its steps come in pieces of {at_once} at least; at most {MOST_AT_ONCE} are supported")
     made = lower(graph, isa=plan.isa, gemm=plan.gemm, threads=threads, limits=plan.bounds.limits)
     axes = made.axes.followed({name: span.place for name, span in found.spans.spans.items()})
-    return Streaming(replace(made, axes=axes), pasts, waits, at_once,
-                     next((name for name, rate in rates.items() if rate > 1), ""), graph)
+    strided = next((name for name, rate in rates.items() if rate > 1), "")
+    return Streaming(replace(made, axes=axes), pasts, waits, at_once, strided), graph
 
 
 # ---- which axis is time ---------------------------------------------------------------------------------------------

@@ -118,7 +118,8 @@ def long(written: bytes, count: int, last: int) -> bytes:
 @pytest.mark.parametrize("depth", [0, 1, 2])
 def test_keys_and_lengths_that_no_writer_writes_are_the_parsers(depth, part, last, monkeypatch):
     """One parser takes such a number, one drops some of its bits, one refuses the file: nothing of it is guessed."""
-    taken = TensorProto(name="odd", data_type=TensorProto.UINT8, dims=[80]).SerializeToString() + field(9, RNG.bytes(80))
+    taken = TensorProto(name="odd", data_type=TensorProto.UINT8, dims=[80]).SerializeToString()
+    taken += field(9, RNG.bytes(80))
     files = []
     for count in range(1, 10):
         body = RNG.bytes(80)
