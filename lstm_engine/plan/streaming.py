@@ -108,6 +108,7 @@ def streaming(plan: Plan, threads: int) -> tuple[Streaming, Graph] | None:
     at_once = lcm(*rates.values())
     if at_once > MOST_AT_ONCE:
         raise refusal(f"its steps come in pieces of {at_once} at least; at most {MOST_AT_ONCE} are supported")
+    graph = restore(graph)
     made = lower(graph, isa=plan.isa, gemm=plan.gemm, threads=threads, limits=plan.bounds.limits)
     axes = made.axes.followed({name: span.place for name, span in found.spans.spans.items()})
     strided = next((name for name, rate in rates.items() if rate > 1), "")
@@ -137,10 +138,9 @@ def _chosen(plan: Plan) -> _Found | None:
     starts = _starts(plan)
     if not starts:
         return None
-    whole = restore(plan.skeleton)
-    followed = [found for start in starts if (found := _followed(whole, start)) is not None]
+    followed = [found for start in starts if (found := _followed(plan.skeleton, start)) is not None]
     tried = [found for found in followed if found.reaches] or [found for found in followed if found.named]
-    layers = any(isinstance(node, (Recurrent, Pool)) for node in whole.nodes)
+    layers = any(isinstance(node, (Recurrent, Pool)) for node in plan.skeleton.nodes)
     right = [found for found in tried if found.spans.failure is None and found.reaches
              and (found.spans.layers or not layers)]
     if len(right) > 1:
