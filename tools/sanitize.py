@@ -11,6 +11,7 @@ gcc is needed; nothing of Python's but its standard library.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import re
 import shutil
@@ -29,6 +30,7 @@ VALGRIND = ["valgrind", "--quiet", "--error-exitcode=9", "--leak-check=full",
             "--errors-for-leak-kinds=definite"]     # threads that sleep until the process ends keep memory of their own
 
 
+@functools.cache
 def after_return() -> str:
     """AddressSanitizer's setting for uses of a stack frame that has been left.
 
@@ -48,9 +50,6 @@ def after_return() -> str:
     return "detect_stack_use_after_return=0"
 
 
-AFTER_RETURN = after_return()
-
-
 @dataclass
 class Configuration:
     build: Build
@@ -67,7 +66,7 @@ CONFIGURATIONS = [
     Configuration(Build("clang", compiler=["clang"])),
     Configuration(
         Build("asan", extra=["-fopenmp", *SETUP.sanitizer_flags("address,undefined")]),
-        {"ASAN_OPTIONS": f"detect_leaks=1:{AFTER_RETURN}", "UBSAN_OPTIONS": "print_stacktrace=1"}),
+        {"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}),
     Configuration(Build("tsan", extra=SETUP.sanitizer_flags("thread")),
                   {"TSAN_OPTIONS": "halt_on_error=1"}, options=["--isa", "scalar"],
                   tests=["weights", "shared", "bits", "threads"]),
@@ -97,8 +96,11 @@ def run(configuration: Configuration, tests: list[str], folder: Path) -> bool:
         print(f"{name:9} FAILED to build\n{error}")
         return False
     runner = configuration.runner + (without_random_addresses() if name == "tsan" else [])
+    environment = {**os.environ, **configuration.environment}
+    if "ASAN_OPTIONS" in configuration.environment:
+        environment["ASAN_OPTIONS"] += f":{after_return()}"
     done = subprocess.run([*runner, str(program), *configuration.options, *(tests or configuration.tests)],
-                          capture_output=True, text=True, env={**os.environ, **configuration.environment})
+                          capture_output=True, text=True, env=environment)
     seconds = time.monotonic() - started
     closing = (done.stdout.strip().splitlines() or ["no output"])[-1]
     verdict = "ok" if done.returncode == 0 else f"FAILED, exit code {done.returncode}"

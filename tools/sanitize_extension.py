@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 
 from cbuild import ROOT
-from sanitize import AFTER_RETURN, without_random_addresses
+from sanitize import after_return, without_random_addresses
 
 PATHS = ["tests/unit", "tests/hostile", "tests/property", "tests/threads", "tests/differential/test_rows.py"]
 NOT_COPIED = shutil.ignore_patterns("build", "dist", "*.so", "*.pyd", ".git", ".*cache*", "__pycache__", "*.egg-info",
@@ -79,7 +79,9 @@ def runtimes(sanitizer: str) -> list[str]:
 
 def environment(folder: Path, preloaded: list[str], reports: Path) -> dict[str, str]:
     """That of a Python whose extension modules may be instrumented."""
-    options = {**OPTIONS, "ASAN_OPTIONS": f"{OPTIONS['ASAN_OPTIONS']}:{AFTER_RETURN}"}
+    options = dict(OPTIONS)
+    if any("asan" in library for library in preloaded):
+        options["ASAN_OPTIONS"] += f":{after_return()}"
     return {**os.environ, "LD_PRELOAD": ":".join(preloaded), "PYTHONMALLOC": "malloc",
             "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT / "tools" / "sanitized")]),
             "LSTM_ENGINE_SANITIZED": str(folder), "LSTM_ENGINE_SANITIZER_REPORTS": str(reports / "report"),

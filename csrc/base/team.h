@@ -11,9 +11,9 @@
 
 #include "le.h"
 
-/* What a member does: `member` is 0 (the caller) .. members-1, and `members` is how many were had, no more than were asked
- * for. Any but the caller may arrive when work has begun, or never: work is
- * claimed, or begun after a rendezvous, never taken for granted. */
+/* What a member does: `member` is 0 (the caller) .. members-1, and `members` is how many were had, no more than were
+ * asked for. Any but the caller may arrive when work has begun, or never: work is claimed, or begun after a rendezvous,
+ * never taken for granted. */
 typedef void (*le_team_work)(int member, int members, void *context);
 
 /* What the caller does about every 20 ms while it waits for others. */

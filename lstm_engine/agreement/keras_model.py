@@ -118,11 +118,11 @@ def _run(source: Any, arrays: list[np.ndarray]) -> tuple[list[np.ndarray], bool]
     structure = getattr(source, "_inputs_struct", getattr(source, "_nested_inputs", None))
     given: Any = dict(zip(sorted(structure), arrays)) if isinstance(structure, dict) else (
         arrays[0] if len(arrays) == 1 else arrays)
-    with _states_kept(source), _torch_watched() as seen:
+    with _states_kept(source), _watched() as coarse:
         outputs = [as_array(output) for output in flatten(source(given, training=False))]
     backend = keras_of(source).backend
     if getattr(backend, "backend", lambda: "tensorflow")() == "torch":
-        return outputs, bool(seen)
+        return outputs, bool(coarse)
     promoted = getattr(backend, "result_type", None)
     return outputs, promoted is not None and promoted("float64", "float64") != "float64"
 
@@ -143,8 +143,8 @@ def _states_kept(source: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _torch_watched() -> Iterator[set[str]]:
-    """No gradients are kept; the dtypes short of float64 of whatever PyTorch computes are added to the set."""
+def _watched() -> Iterator[set[str]]:
+    """Without gradients; the dtypes short of float64 of what PyTorch computes meanwhile are added to the set."""
     import sys
 
     torch: Any = sys.modules.get("torch")
@@ -153,12 +153,12 @@ def _torch_watched() -> Iterator[set[str]]:
         yield seen
         return
 
-    class Watch(torch.overrides.TorchFunctionMode):                             # type: ignore[misc]
+    class Watch(torch.overrides.TorchFunctionMode):  # type: ignore[misc]
         def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             made = function(*args, **(kwargs or {}))
             for tensor in made if isinstance(made, (tuple, list)) else (made,):
                 if isinstance(tensor, torch.Tensor) and tensor.ndim and tensor.is_floating_point() \
-                        and tensor.dtype != torch.float64:                      # one number alone is a constant
+                        and tensor.dtype != torch.float64:                  # a number alone is a constant
                     seen.add(str(tensor.dtype))
             return made
 
