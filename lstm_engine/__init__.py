@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .loading import convert, load
     from .model import Model
     from .padding import pad_sequences
-    from .running import Stream, StreamError
+    from .running.stream import Stream, StreamError
     from .runtime import info, set_isa, set_num_threads
     from .verifying import verify
 
@@ -40,7 +40,7 @@ _HOMES = {"layers": ("GRU", "LSTM", "RNN", "Activate", "Dense", "Embedding", "Po
           "loading": ("convert", "load"),
           "model": ("Model",),
           "padding": ("pad_sequences",),
-          "running": ("Stream", "StreamError"),
+          "running.stream": ("Stream", "StreamError"),
           "runtime": ("info", "set_isa", "set_num_threads"),
           "verifying": ("verify",)}
 

@@ -29,8 +29,7 @@ from .operators.guards import chooses
 from .plan import HostStep, Plan, Segment
 from .reference.operators import run_operator
 from .reference.runner import run_layer, run_recurrent
-from .running import Runner
-from .running.bound import BoundRun
+from .running.bound import BoundRun, Runner
 from .running.execute import execute
 
 MARGIN = 32          # from the typical to the worst case; kernels approximate exp and tanh to a few roundings more

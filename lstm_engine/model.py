@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack  # typing's own from Python 3.11 on
 
     from .layers import Layer
-    from .running import Predictor, Runner, Stream
+    from .running.bound import Runner
+    from .running.predict import Predictor
+    from .running.stream import Stream
 
 GEMMS: tuple[Gemm, ...] = get_args(Gemm)
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
@@ -90,14 +92,14 @@ class Model:
 
     @cached_property
     def _runner(self) -> Runner:
-        from .running import Runner
+        from .running.bound import Runner
 
         runner: Runner = self.__dict__.setdefault("_runner", Runner(self._plan))     # one, whichever thread comes first
         return runner
 
     @cached_property
     def _predictor(self) -> Predictor:
-        from .running import Predictor
+        from .running.predict import Predictor
 
         predictor: Predictor = self.__dict__.setdefault("_predictor", Predictor(self._runner))
         return predictor
@@ -192,7 +194,7 @@ class Model:
         output name}; those that its layers prove are found without. Raises UnsupportedError, with the reason, for a
         model that cannot run step by step.
         """
-        from .running import Stream
+        from .running.stream import Stream
 
         return Stream(self._runner, batch, states, threads)
 

@@ -24,7 +24,7 @@ from .errors import ArgumentError, ArgumentTypeError
 from .graph.activations import from_onnx
 from .operators import validate
 from .plan import lower
-from .running import Runner
+from .running.bound import Runner
 from .running.execute import execute
 from .types import Array, Direction, Input, Layout, Switch
 

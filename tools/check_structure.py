@@ -50,7 +50,7 @@ PY_ARROWS: dict[str, set[str]] = {
     "reference": {"data_types", "graph", "operators", "errors"},
     "importers": {"data_types", "graph", "operators", "format", "errors", "arguments", "files", "limits", "pages",
                   "strict_json"},
-    "layers": {"graph", "operators", "errors", "arrays", "arguments"},
+    "layers": {"graph", "errors", "arrays", "arguments"},
     "plan": {"graph", "operators", "errors", "limits", "pages", "_core"},
     "running": {"graph", "operators", "errors", "arrays", "arguments", "limits", "entry", "plan", "runtime", "_core"},
     "padding": {"errors", "arrays", "arguments", "entry"},

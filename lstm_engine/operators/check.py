@@ -23,11 +23,6 @@ class Checked(NamedTuple):
     graph: Graph
     values: dict[str, Value]
 
-    @classmethod
-    def made_of(cls, graph: Graph) -> Checked:
-        """A graph made of one that has passed."""
-        return cls(graph, infer_shapes(graph))
-
 
 def validate(graph: Graph) -> Graph:
     """Check a graph and return it. Raises as `checked`."""

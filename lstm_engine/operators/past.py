@@ -23,7 +23,7 @@ class Work:
     `stride`, then drops the first and last of what it made. reads: it makes other numbers of its steps.
 
     again: the operator that does the rest of it, of how many steps it is left to drop at each end.
-    same: what would keep it from reading steps to come, for messages.
+    instead: what would keep it from reading steps to come, for messages.
     """
 
     again: Callable[[int, int], Operator]

@@ -23,8 +23,8 @@ def fed_inputs(plan: Plan, batch: int, pairs: Mapping[str, str], streaming: Stre
 
     pairs: explicit states, {input: output}; such inputs feed themselves. streaming: what made the plan of another,
     where windows slide along time. proven: the pairs are those of `state_pairs`, so the model is a sequence all the
-    same. Raises UnsupportedError if the model cannot
-    run step by step, ArgumentError for names or a batch that are not the model's.
+    same. Raises UnsupportedError if the model cannot run step by step, ArgumentError for names or a batch that are not
+    the model's.
     """
     names = {value.name for value in plan.inputs}
     for name, source in pairs.items():

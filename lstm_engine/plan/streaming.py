@@ -33,8 +33,7 @@ class Past:
     """The past of a node that works along time: the input `value` of the plan that brings it, the output `after` that
     gives it behind the steps of a call. At most `memory` steps stand along `axis`; at the beginning those of `start`.
 
-    lag, rate: of the node's input, see `Span`. rows: the axis of the sequences, None if none is
-    known.
+    lag, rate: of the node's input, see `Span`. rows: the axis of the sequences, None if none is known.
     """
 
     node: str
@@ -83,8 +82,7 @@ class Streaming:
     """What a stream of a model with windows over time runs: a plan in which they have a past.
 
     waits: each value is there once more steps of the inputs than this have come; -1: from the beginning. at_once: steps
-    come in multiples of this number, for `strided`, a node, gives one for several. graph: that of the plan, with its
-    weights, for whoever checks the plan.
+    come in multiples of this number, for `strided`, a node, gives one for several.
     """
 
     plan: Plan
@@ -92,11 +90,11 @@ class Streaming:
     waits: Mapping[str, int]
     at_once: int
     strided: str
-    graph: Graph
 
 
-def streaming(plan: Plan, threads: int) -> Streaming | None:
-    """The plan with windows along time in the form that they have in a stream; None if it has none.
+def streaming(plan: Plan, threads: int) -> tuple[Streaming, Graph] | None:
+    """The plan with windows along time in the form that they have in a stream; None if it has none. Beside it its graph
+    with all weights, for whoever checks the plan: not to be kept, for the plan has packed them.
 
     Raises UnsupportedError, with the reason, for a model whose windows cannot run step by step.
     """
@@ -110,10 +108,11 @@ def streaming(plan: Plan, threads: int) -> Streaming | None:
     at_once = lcm(*rates.values())
     if at_once > MOST_AT_ONCE:
         raise refusal(f"its steps come in pieces of {at_once} at least; at most {MOST_AT_ONCE} are supported")
+    graph = restore(graph)
     made = lower(graph, isa=plan.isa, gemm=plan.gemm, threads=threads, limits=plan.bounds.limits)
     axes = made.axes.followed({name: span.place for name, span in found.spans.spans.items()})
-    return Streaming(replace(made, axes=axes), pasts, waits, at_once,
-                     next((name for name, rate in rates.items() if rate > 1), ""), graph)
+    strided = next((name for name, rate in rates.items() if rate > 1), "")
+    return Streaming(replace(made, axes=axes), pasts, waits, at_once, strided), graph
 
 
 # ---- which axis is time ---------------------------------------------------------------------------------------------
@@ -139,10 +138,9 @@ def _chosen(plan: Plan) -> _Found | None:
     starts = _starts(plan)
     if not starts:
         return None
-    whole = restore(plan.skeleton)
-    followed = [found for start in starts if (found := _followed(whole, start)) is not None]
+    followed = [found for start in starts if (found := _followed(plan.skeleton, start)) is not None]
     tried = [found for found in followed if found.reaches] or [found for found in followed if found.named]
-    layers = any(isinstance(node, (Recurrent, Pool)) for node in whole.nodes)
+    layers = any(isinstance(node, (Recurrent, Pool)) for node in plan.skeleton.nodes)
     right = [found for found in tried if found.spans.failure is None and found.reaches
              and (found.spans.layers or not layers)]
     if len(right) > 1:

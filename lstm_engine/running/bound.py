@@ -83,8 +83,8 @@ class Runner:
         Raises UnsupportedError, with the reason, where they cannot run step by step.
         """
         if self._streaming is False:
-            made = streaming(self.plan, threads)
-            self._streaming = None if made is None else (self._beside(made.plan, made.graph), made)
+            found = streaming(self.plan, threads)
+            self._streaming = None if found is None else (self._beside(found[0].plan, found[1]), found[0])
         return self._streaming      # type: ignore[return-value]
 
     def plans(self) -> list[Plan]:

@@ -64,6 +64,9 @@ class Stream:
         # What goes out of one call and into the next as values, beside the states of layers.
         self._kept = self._pasts or Explicit(self._pairs, self._plan, self._batch, self._inputs)
         self._carried = self._kept.after
+        carried = set(self._carried.values())
+        self._own_outputs = [name for name in self._plan.outputs if name not in carried]
+        self._copied = carried.intersection(self._runner.outputs.may_alias)
         self._check = InputCheck(self._inputs, fed_axes)
         self._one = TryLock(StreamError, "the stream is in use by another thread")
         self._closed = False
@@ -137,7 +140,7 @@ class Stream:
                                     "use run for more than one")
         if self._pasts and self._pasts.at_once > 1:
             raise ArgumentError(f"stream.step: {self._in_pieces()}; give them to run")
-        if self._pasts and (late := self._pasts.first_missing(self._own_outputs(), self._pasts.come(self._fed))):
+        if self._pasts and (late := self._pasts.first_missing(self._own_outputs, self._pasts.come(self._fed))):
             raise ArgumentError(f"stream.step: output {late[0]!r} has its first step after {late[1] + 1} of the "
                                 "inputs, as its windows are not padded in front, and "
                                 f"{self._pasts.come(self._fed)} have come; give the first ones to run, which answers "
@@ -177,15 +180,15 @@ class Stream:
         arrays = self._checked(x)
         if self._pasts and (steps := self._steps(arrays)) % self._pasts.at_once:
             raise ArgumentError(f"stream.run: {self._in_pieces()}, got {steps}")
-        if self._a_step_each or not all(self._sequence(name) for name in self._own_outputs()):
+        if self._a_step_each or not all(self._sequence(name) for name in self._own_outputs):
             return self._step_by_step(arrays)
         # A window that is full but for the step to come has nothing to slide over.
         results, rows, fed = ({}, self._rows, self._fed) if self._pasts and not self._steps(arrays) else \
             self._run(arrays, self._rows, self._kept.begun(self._fed, arrays))
-        for name in self._own_outputs():
+        for name in self._own_outputs:
             if name not in results:                      # its first step is still to come
                 results[name] = self._no_steps(name)
-        return self._answer({name: results[name] for name in self._own_outputs()}), rows, fed
+        return self._answer({name: results[name] for name in self._own_outputs}), rows, fed
 
     def _step_by_step(self, arrays: dict[str, np.ndarray]) -> tuple[Any, _Rows, dict[str, np.ndarray]]:
         """Run each step on its own, because an output is not a sequence: the answer, and what `_keep` takes."""
@@ -196,7 +199,7 @@ class Stream:
         if len(steps) != 1:
             raise ArgumentError(f"stream.run: the inputs have different numbers of steps ({sorted(steps)})")
         along = next(iter(timed.values()))               # where outputs that are no sequences get their steps
-        made: dict[str, list[np.ndarray]] = {name: [] for name in self._own_outputs()}
+        made: dict[str, list[np.ndarray]] = {name: [] for name in self._own_outputs}
         rows, fed = self._rows, self._kept.begun(self._fed, arrays)
         once = self._pasts.at_once if self._pasts else 1
         for t in range(0, steps.pop(), once):
@@ -233,20 +236,18 @@ class Stream:
         results = execute(self._runner, {**stand_ins, **arrays, **fed}, self.batch, lengths={}, state_in=rows,
                           state_out=made, threads=runtime.num_threads(self._threads), carry=not self._pairs, skip=skip)
         # What a host operator passes on may be the caller's array, a constant of the model, or a state.
-        outputs = self._runner.outputs
-        for name in outputs.may_alias:
-            if name in results and name in self._carried.values():
-                results[name] = results[name].copy()
+        for name in self._copied.intersection(results):
+            results[name] = results[name].copy()
         after = {name: results.get(source, fed[name]) for name, source in self._carried.items()}
         answer = {name: results[name] for name in here}
-        outputs.owned(answer, [*arrays.values(), *fed.values(), *after.values()])
+        self._runner.outputs.owned(answer, [*arrays.values(), *fed.values(), *after.values()])
         return answer, made, after
 
     def _waiting(self, arrays: dict[str, np.ndarray], fed: dict[str, np.ndarray]
                  ) -> tuple[Collection[int], dict[str, np.ndarray], list[str]]:
         """What of the plan has nothing to do yet in a call, what stands for its values, and the outputs that are
         there."""
-        own = self._own_outputs()
+        own = self._own_outputs
         if self._pasts is None or not self._pasts.longest:
             return (), {}, own
         come, steps = self._pasts.come(fed), self._steps(arrays)
@@ -335,9 +336,6 @@ class Stream:
             return None
         rows = self._rows.get(0)
         return segment.core.stream(self.batch, rows, self._threads or 0, self._one)
-
-    def _own_outputs(self) -> list[str]:
-        return [name for name in self._plan.outputs if name not in self._carried.values()]
 
     def _sequence(self, name: str) -> bool:
         return self._axes.time_axis(name) is not None

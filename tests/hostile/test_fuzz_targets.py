@@ -99,7 +99,7 @@ def test_a_reader_that_raises_at_a_byte_is_found(tmp_path, monkeypatch):
 
 def test_a_wrong_bit_of_an_answer_is_found(tmp_path, monkeypatch):
     """Lengths that change the last bit of one element."""
-    from lstm_engine.running import Predictor
+    from lstm_engine.running.predict import Predictor
 
     right = Predictor.__call__
 

@@ -15,7 +15,7 @@ import lstm_engine as le
 from lstm_engine import _core, runtime
 from lstm_engine.graph import LINEAR, RNN, TANH, Graph, Operator, Value
 from lstm_engine.plan import lower
-from lstm_engine.running import Runner
+from lstm_engine.running.bound import Runner
 from lstm_engine.running.execute import execute
 
 pytest.importorskip("onnxruntime")

@@ -9,7 +9,7 @@ import lstm_engine as le
 from lstm_engine import runtime
 from lstm_engine.graph import RNN, Graph, Operator, Value
 from lstm_engine.plan import lower
-from lstm_engine.running import Runner
+from lstm_engine.running.bound import Runner
 from lstm_engine.running.execute import execute
 
 EYE = np.eye(3, dtype=np.float32)[None]

@@ -133,7 +133,7 @@ def test_a_wrong_packed_weight_is_named(check: None, way: str) -> None:
     from lstm_engine.layers import chain
     from lstm_engine.operators import validate
     from lstm_engine.plan import lower
-    from lstm_engine.running import Predictor
+    from lstm_engine.running.predict import Predictor
 
     graph = validate(graph_with_operators()) if way == "operators" else chain(layers())
     model = le.Model(graph)

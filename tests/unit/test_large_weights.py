@@ -1,16 +1,19 @@
 """Large weights through load, save, pickles and convert: never held twice, and the bits that went in come out."""
 
 import copy
+import gc
 import io
 import pickle
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
 
 import lstm_engine as le
 from lstm_engine import pages
+from lstm_engine.graph import LSTM, Graph, Operator, Value
 from lstm_engine.graph.rows import blocks
 
 ROWS, COLUMNS = 100_000, 300
@@ -146,6 +149,33 @@ def test_arrays_that_overlap_are_nobodys_alone():
     assert pages.lone([parts[0], parts[0]]) == set()
     assert pages.lone([np.zeros(10)]) == set()
     assert pages.lone([pages.empty((1 << 24,), np.float32)]) == set(), "not given up"
+
+
+# ---- streams, which have a plan of their own where windows slide along time -------------------------------------
+
+def windows_and_cell(hidden):
+    """A convolution that is padded in front, then an LSTM."""
+    front = Operator(name="conv", inputs=("x", ""), outputs=("c",), op_type="Conv", attributes={"pads": (2, 0)},
+                     constants={1: np.ones((4, 4, 3), np.float32)})
+    turned = Operator(name="turn", inputs=("c",), outputs=("t",), op_type="Transpose", attributes={"perm": (0, 2, 1)})
+    cell = LSTM(name="lstm", inputs=("t",), outputs=("y",), W=np.ones((1, 4 * hidden, 4), np.float32),
+                R=np.ones((1, 4 * hidden, hidden), np.float32))
+    return le.Model(Graph((Value("x", ("batch", 4, "time")),), (front, turned, cell), ("y",)))
+
+
+@pytest.mark.unchecked("the check keeps the whole weights beside the packed ones")
+def test_a_stream_keeps_no_weights_but_packed_ones():
+    windows_and_cell(4).stream()                            # all parts are there from here on
+    model = windows_and_cell(200)
+    tracemalloc.start()
+    try:
+        stream = model.stream()
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()           # by Python and NumPy: packed weights are the core's
+    finally:
+        tracemalloc.stop()
+    assert stream.run(np.ones((1, 4, 3), np.float32)).shape == (1, 3, 200)
+    assert held < 4 * 200 * 200 * 4 / 2
 
 
 # ---- how much a process takes: one child each, for a peak is never taken back ----------------------------------

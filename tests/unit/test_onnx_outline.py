@@ -108,6 +108,32 @@ def test_damaged_files_have_the_same_outcome(monkeypatch):
     assert sum(isinstance(one, str) for one in found) > 500 and sum(isinstance(one, tuple) for one in found) > 500
 
 
+def long(written: bytes, count: int, last: int) -> bytes:
+    """A number in so many bytes more than it takes, the last of which may hold bits beyond those that count."""
+    return written[:-1] + bytes([written[-1] | 128]) + b"\x80" * (count - 1) + bytes([last])
+
+
+@pytest.mark.parametrize("last", [0, 1, 16, 127])
+@pytest.mark.parametrize("part", ["key", "length"])
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_keys_and_lengths_that_no_writer_writes_are_the_parsers(depth, part, last, monkeypatch):
+    """One parser takes such a number, one drops some of its bits, one refuses the file: nothing of it is guessed."""
+    taken = TensorProto(name="odd", data_type=TensorProto.UINT8, dims=[80]).SerializeToString()
+    taken += field(9, RNG.bytes(80))
+    files = []
+    for count in range(1, 10):
+        body = RNG.bytes(80)
+        for level, number in enumerate((9, 5, 7)):
+            key, length = encoded(number << 3 | 2), encoded(len(body))
+            if level == depth:
+                key, length = (long(key, count, last), length) if part == "key" else (key, long(length, count, last))
+            body = (taken if level == 1 else b"") + key + length + body
+        files += [body + model().SerializeToString(), model().SerializeToString() + body]
+    found = [told(lambda: proto.parse(io.BytesIO(one))) for one in files]  # noqa: B023  (called at once)
+    monkeypatch.setattr(module, "FROM", 1 << 40)
+    assert found == [told(lambda: proto.parse(io.BytesIO(one))) for one in files]  # noqa: B023
+
+
 @pytest.mark.parametrize("largest", [1, 100, 1 << 40])
 def test_what_is_too_large_or_too_small_or_of_too_many_fields_is_parsed_whole(largest, monkeypatch):
     data = model().SerializeToString()

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import lstm_engine as le
-from lstm_engine.running import Runner, bound
+from lstm_engine.running import bound
+from lstm_engine.running.bound import Runner
 from lstm_engine.running.execute import execute
 
 onnx = pytest.importorskip("onnx")

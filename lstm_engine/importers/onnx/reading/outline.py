@@ -74,7 +74,7 @@ class _Reader:
             self.fields += 1
             if self.fields > MAX_FIELDS:
                 raise self._not_plain()
-            key, written = self._number()
+            key, written = self._plain_number()
             made.append(written)
             kind = key & 7
             if kind == 0:
@@ -91,7 +91,7 @@ class _Reader:
 
     def _sized(self, number: int, end: int, path: Sequence[int]) -> list[bytes]:
         """A field that says how long it is."""
-        size, length = self._number()
+        size, length = self._plain_number()
         stop = self.at + size
         if stop > end:
             raise self._not_plain()
@@ -108,6 +108,14 @@ class _Reader:
             return [length, self._bytes(size, end)]
         self.at = self.file.seek(stop)
         return [encoded(0)]
+
+    def _plain_number(self) -> tuple[int, bytes]:
+        """A key or a length, as every writer writes it. Of more bytes than it takes, or of more than 32 bits, parsers
+        think differently: some take it, some drop bits, some refuse it."""
+        number, written = self._number()
+        if number >> 32 or written != encoded(number):
+            raise self._not_plain()
+        return number, written
 
     def _number(self) -> tuple[int, bytes]:
         """A number, and the bytes that it is written with."""
