@@ -38,11 +38,13 @@ def add_readings(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--order", type=names, metavar="A,B,C", help="the layers from the input to the output")
 
 
-def add_spec(parser: argparse.ArgumentParser) -> None:
+def add_spec(parser: argparse.ArgumentParser, also: str = "") -> None:
+    """also: what else --weights is for."""
     parser.add_argument("--spec", type=path, metavar="JSON",
                         help="the layers of a file of weights alone (docs/spec.md)")
-    parser.add_argument("--weights", type=path, metavar="H5",
-                        help="the arrays of a Keras model whose own file is JSON (default: the file called like it)")
+    parser.add_argument("--weights", type=path, metavar="FILE",
+                        help="the arrays of a Keras model whose own file is JSON (default: the file called like it)"
+                             f"{also}")
     add_data_folder(parser)
 
 

@@ -15,7 +15,7 @@ from lstm_engine.importers.base import ImportOptions  # noqa: E402
 from lstm_engine.operators import validate  # noqa: E402
 
 nn = torch.nn
-EXPORT = "Where its Python class is, export what it computes: program = torch.export.export(model.eval(), (example,)"
+EXPORT = "Where its Python class is, a function that builds it is enough: `lstm-engine convert model.py:build"
 
 
 def saved(tmp_path, value, **options):

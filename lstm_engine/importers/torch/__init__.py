@@ -2,7 +2,7 @@
 
     checkpoints     files of every kind -> tensors by name, and records of classes; how they begin
     state_dict      weights alone -> the layers that they are, and the one chain that these make
-    modules         whole modules, pickled or live
+    modules         whole modules, pickled or live, and a checkpoint's weights loaded into a live one
     program         programs of torch.export, in files or traced from live modules
     sources         which of these a file or a live module takes
 
@@ -17,10 +17,11 @@ from typing import Any
 
 from ...files import ModelFile
 from ...graph import Graph
+from ...limits import Limits
 from ..base import ImportOptions
 from .checkpoints.begins import is_torch, knows
 
-__all__ = ["claims_live", "knows", "name", "own_options", "propose_spec", "read", "read_live", "suffixes"]
+__all__ = ["claims_live", "fill", "knows", "name", "own_options", "propose_spec", "read", "read_live", "suffixes"]
 
 name = "torch"
 suffixes = (".pt", ".pth", ".pt2", ".safetensors")
@@ -46,6 +47,13 @@ def read_live(source: object, options: ImportOptions = DEFAULT) -> Graph:
     from . import sources
 
     return sources.read_live(source, options)
+
+
+def fill(module: Any, path: ModelFile, limits: Limits = DEFAULT.limits) -> str | None:
+    """Load a checkpoint's weights, read as data, into a live module; see `modules.filled.fill`."""
+    from .modules import filled
+
+    return filled.fill(module, path, limits)
 
 
 def propose_spec(path: Path | str) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def examples_of(module: Any, given: Any) -> Any:
         return (_zeros(module, *((3, 5) if sequence else (3,)), first.in_features),)
     raise ArgumentError(f"what {type(module).__qualname__}.forward takes cannot be told from outside; say it with an "
                         "example of at least 2 rows and 2 steps: "
-                        f"le.convert(module, example_inputs=({_suggested(module)},))")
+                        f"le.convert(module, example_inputs=({suggested_example(module)},))")
 
 
 def _zeros(module: Any, *shape: int) -> Any:
@@ -84,7 +84,7 @@ def _zeros(module: Any, *shape: int) -> Any:
     return next(module.parameters()).new_zeros(shape)
 
 
-def _suggested(module: Any) -> str:
+def suggested_example(module: Any) -> str:
     """An example that fits the first layer inside a module, for a message."""
     for part in module.modules():
         if _kind(part) in RECURRENT:

@@ -8,7 +8,7 @@ _SIZES = "the size of its result is known only when the model runs; use torch.wh
 _COMPLEX = ("complex numbers are not supported; transform the signal before the model, or by products with cosines and "
             "sines")
 _SPARSE = "sparse tensors are not supported; use dense ones"
-_QUANTISED = "quantised tensors are not supported; convert the module as it was trained, then le.quantize the model"
+_QUANTISED = "quantised tensors are not supported; convert the module as it was before they were made"
 _MEMORY = "it reads the memory of a tensor in another layout; use view, permute and slices"
 _VALUE = "a number taken out of a tensor is known only when the model runs; keep it in a tensor"
 _WEIGHTS = ("it makes a weight of parameters; before the export, torch.nn.utils.parametrize.remove_parametrizations("

@@ -1,0 +1,107 @@
+"""What runs in the process of its own: the user's function, the weights into its module, the conversion."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import json
+import os
+import sys
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any
+
+from ..errors import ArgumentError, ArgumentTypeError, FileError, LstmEngineError, UnsupportedError
+from ..importers import live_importer
+from ..importers.torch import fill
+from ..importers.torch.modules.live import examples_of, suggested_example
+from ..limits import Limits
+from ..loading import convert
+
+
+def main(request: dict[str, Any]) -> None:
+    """Write the model that the request asks for, and the answer; an error is an answer too."""
+    with contextlib.suppress(OSError):      # what the user's code prints goes where messages go
+        os.dup2(2, 1)
+    try:
+        answer: dict[str, Any] = {"said": _build(request)}
+    except LstmEngineError as error:
+        kind = next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == LstmEngineError.__module__)
+        answer = {"error": str(error.args[-1] if isinstance(error, FileError) else error), "kind": kind}
+    with open(request["answer.json"], "w", encoding="utf-8") as file:
+        json.dump(answer, file)
+
+
+def _build(request: dict[str, Any]) -> list[str]:
+    where = f"{request['file']}:{request['function']}"
+    limits = Limits(**request["limits"])
+    made = _call(_function(Path(request["file"]), request["function"]), where, request["file"])
+    module, examples = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    importer = live_importer(module)
+    if importer is None or importer.name != "torch":
+        raise ArgumentTypeError(f"{where}: expected a torch.nn.Module, or (module, example_inputs), got "
+                                f"{type(made).__qualname__}")
+    said = []
+    if request["weights"] is None:
+        said.append(f"no --weights: the model has those that {request['function']} gives it")
+    elif taken_off := fill(module, Path(request["weights"]), limits):
+        said.append(taken_off)
+    try:
+        examples_of(module, examples)
+    except ArgumentError:
+        example = suggested_example(module)
+        raise ArgumentError(f"{where}: what {type(module).__qualname__}.forward takes cannot be told from outside; "
+                            "return an example of at least 2 rows and 2 steps with it: "
+                            f"return module, ({example},)") from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)         # the model's metadata has what they say
+        model = convert(module, example_inputs=examples, limits=limits)
+    model.save(request["model.lstm"])
+    return said
+
+
+def _function(file: Path, name: str) -> Any:
+    """What `name` is in a file of Python, which is run as a module is. Raises FileError, ArgumentError, and
+    UnsupportedError for what it raises."""
+    if not file.is_file():
+        raise FileError(f"{file}: there is no such file")
+    module: Any = _call(lambda: _module(file.resolve()), str(file), str(file))
+    value = module
+    for part in name.split("."):
+        value = getattr(value, part, None)
+    if not callable(value):
+        functions = [own for own, held in vars(module).items() if callable(held)
+                     and getattr(held, "__module__", None) == module.__name__]
+        raise ArgumentError(f"{file}: it has no function {name!r}; it has "
+                            f"{', '.join(functions[:12]) or 'none of its own'}")
+    return value
+
+
+def _module(file: Path) -> Any:
+    """A file as the module that it is: of its package, where its folder is one; else with its folder to import from."""
+    folder, names = file.parent, [file.stem]
+    while (folder / "__init__.py").is_file():
+        names.insert(0, folder.name)
+        folder = folder.parent
+    sys.path.insert(0, str(folder))
+    if len(names) > 1:
+        return importlib.import_module(".".join(names))
+    name = file.stem if file.stem not in sys.modules else f"_{file.stem}"      # torch.py of the user's own
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _call(function: Any, where: str, file: str) -> Any:
+    """What the user's code gives. Raises UnsupportedError with what it raises, and on which of its lines."""
+    try:
+        return function()
+    except (Exception, SystemExit) as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
+                 if os.path.realpath(frame.filename) == os.path.realpath(file)]
+        at = f" in line {lines[-1]}" if lines else ""
+        raise UnsupportedError(f"{where} raised {type(error).__name__}{at}: {error}") from error

@@ -1,0 +1,138 @@
+"""lstm-engine convert model.py:build: what the user's own code builds, with the weights of a file."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+import lstm_engine as le
+
+torch = pytest.importorskip("torch", reason="builds modules with PyTorch, which is not installed")
+
+MODEL = '''
+import sys
+
+import torch
+from torch import nn
+
+from sizes import CLASSES          # beside it, as in a folder of one's own
+
+print("said by model.py")
+
+
+class Tagger(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.lstm = nn.Embedding(50, 8), nn.LSTM(8, 16, bidirectional=True, batch_first=True)
+        self.fc = nn.Linear(32, CLASSES)
+
+    def forward(self, ids):
+        return self.fc(self.lstm(self.embedding(ids))[0].mean(1)).softmax(-1)
+
+
+def build():
+    return Tagger(), (torch.ones(2, 10, dtype=torch.int64),)
+
+
+class Makers:
+    @staticmethod
+    def layer():
+        return nn.LSTM(3, 4, batch_first=True)
+
+
+def number():
+    return 3
+
+
+def broken():
+    raise KeyError("size")
+
+
+def leaves():
+    sys.exit(7)
+
+
+def dies():
+    import os
+    os._exit(9)
+'''
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "model.py").write_text(MODEL)
+    (tmp_path / "sizes.py").write_text("CLASSES = 3\n")
+    return tmp_path
+
+
+def built(folder):
+    """The module that build() gives, made here."""
+    scope: dict = {"__name__": "model"}
+    sys.path.insert(0, str(folder))
+    try:
+        exec(compile(MODEL, "model.py", "exec"), scope)
+    finally:
+        sys.path.remove(str(folder))
+        sys.modules.pop("sizes", None)
+    return scope["build"]()[0].eval()
+
+
+def test_the_model_is_the_module_with_the_weights_of_the_file(cli, folder):
+    module = built(folder)
+    torch.save({"state_dict": {f"net.{name}": tensor for name, tensor in module.state_dict().items()}, "epoch": 3},
+               folder / "w.ckpt")
+    ended = cli("convert", f"{folder / 'model.py'}:build", "--weights", folder / "w.ckpt")
+    assert ended.code == 0 and ended.out == "", ended.err
+    assert f"running {folder / 'model.py'}:build, your own code, in a process of its own" in ended.err
+    assert "the file's names begin with 'net.', which was taken off" in ended.err
+    model = le.load(folder / "model.lstm")
+    ids = np.random.default_rng(0).integers(0, 50, (3, 7))
+    with torch.no_grad():
+        expected = module(torch.from_numpy(ids)).numpy()
+    # Probabilities, of sums of some hundred float32 products: a few units in the last place of 1.
+    np.testing.assert_allclose(model.predict(ids), expected, rtol=0, atol=1e-6)
+    assert model.graph.metadata["source"] == "model.py:build with w.ckpt"
+
+
+def test_a_torchscript_archive_holds_weights_for_it(cli, folder):
+    module = built(folder)
+    torch.jit.trace(module, torch.ones(2, 10, dtype=torch.int64)).save(folder / "scripted.pt")
+    refused = cli("convert", folder / "scripted.pt")
+    assert refused.code == 1 and "lstm-engine convert model.py:build --weights FILE" in refused.err
+    ended = cli("convert", f"{folder / 'model.py'}:build", "--weights", folder / "scripted.pt", "--dtype", "float64",
+                "-o", folder / "wide.lstm")
+    assert ended.code == 0, ended.err
+    ids = np.arange(8).reshape(2, 4)
+    with torch.no_grad():
+        expected = module.double()(torch.from_numpy(ids)).numpy()
+    np.testing.assert_allclose(le.load(folder / "wide.lstm").predict(ids), expected, rtol=0, atol=1e-14)
+
+
+def test_a_method_that_needs_no_example_and_gives_weights_of_its_own(cli, folder):
+    ended = cli("convert", f"{folder / 'model.py'}:Makers.layer", "-o", folder / "layer.lstm")
+    assert ended.code == 0 and "no --weights: the model has those that Makers.layer gives it" in ended.err
+    answers = le.load(folder / "layer.lstm").predict(np.ones((2, 5, 3), np.float32))
+    assert [answer.shape for answer in answers.values()] == [(2, 5, 4), (1, 2, 4), (1, 2, 4)]
+
+
+@pytest.mark.parametrize("function, message", [
+    ("number", "expected a torch.nn.Module, or (module, example_inputs), got int"),
+    ("broken", "model.py:broken raised KeyError in line 37: 'size'"),
+    ("leaves", "model.py:leaves raised SystemExit in line 41: 7"),
+    ("dies", "model.py:dies: its process ended with code 9, and gave no model"),
+    ("Tagger", "what Tagger.forward takes cannot be told from outside; return an example of at least 2 rows and 2 "
+               "steps with it: return module, (torch.zeros(2, 10, dtype=torch.int64),)"),
+    ("nothing", "it has no function 'nothing'; it has Tagger, build, Makers, number, broken, leaves, dies")])
+def test_what_it_does_not_build_is_one_line(cli, folder, function, message):
+    ended = cli("convert", f"{folder / 'model.py'}:{function}")
+    assert ended.code == 1 and message in ended.err and not list(folder.glob("*.lstm"))
+    assert len(ended.err.splitlines()) == 2, ended.err        # what is run, and the error
+
+
+def test_a_file_that_is_not_there_and_options_for_checkpoints(cli, folder):
+    ended = cli("convert", f"{folder / 'other.py'}:build")
+    assert ended.code == 1 and f"{folder / 'other.py'}: there is no such file" in ended.err
+    ended = cli("convert", f"{folder / 'model.py'}:build", "--pool", "last")
+    assert ended.code == 2 and "--pool is for checkpoints" in ended.err
