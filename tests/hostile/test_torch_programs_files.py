@@ -55,7 +55,7 @@ def test_the_program_that_the_lies_are_made_of_is_right(tmp_path):
      "transform the signal before the model, or by products with cosines and sines"),
     ((*NODES, 1, "target"), "torch.ops.quantized_decomposed.quantize_per_tensor.default",
      "node 'z' (torch.ops.quantized_decomposed.quantize_per_tensor.default): this operator is not supported: quantised "
-     "tensors are not supported; convert the module as it was trained, then le.quantize the model"),
+     "tensors are not supported; convert the module as it was before they were made"),
     ((*NODES, 1, "target"), "torch.ops.aten.to_sparse.default",
      "node 'z' (torch.ops.aten.to_sparse.default): this operator is not supported: sparse tensors are not supported; "
      "use dense ones"),
