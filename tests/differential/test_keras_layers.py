@@ -257,7 +257,6 @@ REFUSED = [
     ("StringLookup", {}, r"its inputs are texts.*model.get_layer\('odd'\)\(texts\); get_vocabulary\(\)"),
     ("TextVectorization", {}, r"its inputs are texts.*keras.Model\(the input of the layer that follows"),
     ("IntegerLookup", {}, r"ids = model.get_layer\('odd'\)\(values\)"), ("Hashing", {}, "hashes are TensorFlow's own"),
-    ("ConvLSTM2D", {}, "states are images.*export"),
     ("Discretization", {"num_bins": 3}, "without bin_boundaries is not supported: it was not adapted"),
     ("Discretization", {"bin_boundaries": [1.0, 0.0]}, "supported: sorted ones"),
     ("Discretization", {"bin_boundaries": [0.0], "output_mode": "count", "sparse": True}, "sparse True is not supp"),

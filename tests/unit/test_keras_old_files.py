@@ -346,7 +346,6 @@ def test_what_a_bidirectional_returned_at_masked_steps(tmp_path):
     (lstm(time_major=True), r"layer 'lstm' \(LSTM\): time_major is not supported"),
     (lstm(activation="my_function"), r"layer 'lstm' \(LSTM\): activation 'my_function' is not supported; supported: "),
     (lstm(activation="softmax"), "activation 'softmax' inside a recurrent cell is not supported"),
-    (layer("ConvLSTM2D", "conv", batch_input_shape=SHAPE), r"layer 'conv' \(ConvLSTM2D\) is refused: .*export"),
 ])
 def test_what_is_not_supported_is_named(entry, message, tmp_path):
     with pytest.raises(UnsupportedError, match=message):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,9 +14,19 @@ from ....graph.activations import SIGMOID, TANH, Activation
 from ..reading.config import Layer, Version
 from ..reading.owners import KINDS
 from .activations import activation
+from .builder import Tensor
 from .weights import Weights, check_shape
 
 _ORDERS = {LSTM: orders.KERAS_LSTM, GRU: orders.KERAS_GRU, RNN: orders.ONNX_RNN}
+
+
+@dataclass
+class Made:
+    """What one direction gives: Y [batch, time, H] aligned with the input, the last output [batch, H], states."""
+
+    sequence: Tensor
+    last: Tensor
+    states: list[Tensor] = field(default_factory=list)
 
 
 @dataclass(eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,20 +13,12 @@ from ..reading.config import Layer
 from ..reading.owners import KINDS
 from ..reading.parts import cell_entry, stacked_roles
 from ..reading.settings import Settings
+from . import images_over_time
 from .builder import Builder, Tensor
-from .cells import Cell, cell_of, stacked
+from .cells import Cell, Made, cell_of, stacked
 from .registry import OWN, Arguments, Context, floats, maps, show
 
 _MERGE = {"sum": "Add", "mul": "Mul", "ave": "Add"}
-
-
-@dataclass
-class Made:
-    """What a stack of cells gives: Y [batch, time, H] aligned with the input, the last output [batch, H], states."""
-
-    sequence: Tensor
-    last: Tensor
-    states: list[Tensor] = field(default_factory=list)
 
 
 @maps("LSTM", "GRU", "SimpleRNN", "CuDNNLSTM", "CuDNNGRU", "RNN", mask=OWN)
@@ -52,9 +44,10 @@ def recurrent(context: Context, layer: Layer, arguments: Arguments) -> list[Tens
 def bidirectional(context: Context, layer: Layer, arguments: Arguments) -> list[Tensor]:
     """Two directions and their merge: concat, sum, mul, ave, or None (two outputs)."""
     builder, name = context.builder, layer.where
-    x = _input(context, layer, arguments)
     forward, backward = directions(context, layer)
-    cells = [_stack(context, one_way) for one_way in (forward, backward)]
+    of_images = forward.kind in images_over_time.KINDS
+    x = images_over_time.images(context, layer, forward, arguments) if of_images else _input(context, layer, arguments)
+    cells = [] if of_images else [_stack(context, one_way) for one_way in (forward, backward)]
     turned = [one_way.get("go_backwards", bool, False) for one_way in (forward, backward)]
     if turned[0] == turned[1]:
         raise FormatError(f"{layer}: both of its directions have go_backwards {turned[0]}; expected one of each")
@@ -67,7 +60,11 @@ def bidirectional(context: Context, layer: Layer, arguments: Arguments) -> list[
     # TensorFlow's Keras, and Keras 3, zero what Bidirectional returns at masked steps; Keras 2.3 repeated it.
     zero = sequences and context.version.tensorflow
     last = _last_output(forward, arguments.mask, arguments.states, zero)
-    if len(cells[0]) == len(cells[1]) == 1 and cells[0][0].fits(cells[1][0]) and not turned[0]:
+    if of_images:
+        made = [images_over_time.run(context, one_way, f"{name}/{side}", x, state, back)
+                for side, one_way, state, back in zip(("forward", "backward"), (forward, backward), states, turned)]
+        both = None
+    elif len(cells[0]) == len(cells[1]) == 1 and cells[0][0].fits(cells[1][0]) and not turned[0]:
         concat = layer.config.get("merge_mode", "concat") == "concat"
         main = "" if not concat else "sequence" if sequences else "last"
         made, both = _run_both(builder, layer, name, cells, x, states, arguments.mask, zero, last, main)
@@ -90,8 +87,12 @@ def directions(context: Context, layer: Layer) -> tuple[Layer, Layer]:
         backward.config = Settings({**backward.config, "go_backwards": turned})
     for one_way in (forward, backward):
         one_way.config.read.add("zero_output_for_mask")      # Bidirectional sets it itself, to return_sequences
-        if one_way.kind not in KINDS and one_way.kind != "RNN" or one_way.kind.endswith("Cell"):
-            raise UnsupportedError(f"{layer} around {one_way} is not supported; supported: LSTM, GRU, SimpleRNN, RNN")
+        if one_way.kind not in (*KINDS, *images_over_time.KINDS, "RNN") or one_way.kind.endswith("Cell"):
+            raise UnsupportedError(f"{layer} around {one_way} is not supported; supported: LSTM, GRU, SimpleRNN, RNN, "
+                                   f"{', '.join(images_over_time.KINDS)}")
+    if (forward.kind in images_over_time.KINDS or backward.kind in images_over_time.KINDS) and (
+            forward.kind != backward.kind):
+        raise UnsupportedError(f"{layer} around {forward} and {backward} is not supported; supported: two of one kind")
     return forward, backward
 
 

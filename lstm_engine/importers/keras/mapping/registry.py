@@ -133,7 +133,8 @@ def known_layers(kind: str = "") -> str:
 
 _FIRST = ("inputs", "sequences", "query")        # what Keras calls the first argument of a layer's `call`
 # Only these take initial states.
-RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "CuDNNLSTM", "CuDNNGRU", "Bidirectional")
+RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "CuDNNLSTM", "CuDNNGRU", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D",
+             "ConvLSTM3D")
 # The layers whose own `call` has an argument "mask".
 TAKE_MASKS = (*RECURRENT, "Softmax", "TimeDistributed", "GlobalAveragePooling1D", "GlobalAvgPool1D", "Sequential",
               "Functional", "BatchNormalization", "Attention", "AdditiveAttention")

@@ -34,12 +34,8 @@ _TEXTS = (f"its inputs are texts, and a model here takes numbers: {_BEHIND}ids =
 _LOOKED_UP = (f"where its categories stand is not in the graph: {_BEHIND}ids = model.get_layer({{name!r}})(values)"
               f"{_VOCABULARY}")
 _HASHED = f"its hashes are TensorFlow's own: {_BEHIND}bins = model.get_layer({{name!r}})(values)"
-_IMAGES_OVER_TIME = (
-    "a recurrent layer whose states are images is not computed here; Keras on PyTorch writes the steps out where their "
-    "number is fixed: call the model once, model.export('m.onnx', format='onnx'), and convert that")
 _REFUSED = {"StringLookup": _TEXTS, "TextVectorization": _TEXTS, "IntegerLookup": _LOOKED_UP, "Hashing": _HASHED,
-            "HashedCrossing": _HASHED, "ConvLSTM1D": _IMAGES_OVER_TIME, "ConvLSTM2D": _IMAGES_OVER_TIME,
-            "ConvLSTM3D": _IMAGES_OVER_TIME}
+            "HashedCrossing": _HASHED}
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def _owners(tree: Tree, layer: Layer, anchor: str, inside: tuple[str, ...], arou
 
 def _variables(kind: str, config: Mapping[str, Any]) -> list[str]:
     bias = ["bias"] if config.get("use_bias", "bias_axes" not in config or config["bias_axes"] is not None) else []
-    if kind in KINDS:
+    if kind in KINDS or kind.startswith("ConvLSTM"):
         return ["kernel", "recurrent_kernel", *bias]
     if kind in _KERNELS:
         return [*_KERNELS[kind], *bias]
