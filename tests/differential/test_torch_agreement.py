@@ -138,7 +138,21 @@ def seen_through(s, x):
     y = x * 2
     first = y[:, 0]
     y[:, 0] = 3
-    return y, first
+    return torch.cat([y[:, 0], first], -1)
+
+
+def smeared(s, x):
+    """Each step is copied from the one before while that changes, too."""
+    y = x * 2
+    y[:, 1:] = y[:, :-1]
+    return y
+
+
+def spread_out(s, x):
+    """A change of one row, which is all of them."""
+    y = (x * 2)[:, :1].expand(-1, 3, -1)
+    y[:, 0] = 1
+    return y
 
 
 def drawn(s, x):
@@ -148,6 +162,7 @@ def drawn(s, x):
 @pytest.mark.parametrize("module, given", [
     (Own(packed, rnn=nn.LSTM(4, 3, batch_first=True)), (X, torch.tensor([1, 2, 5]))),
     (Own(lambda s, x: x[x > 0]), (X,)), (Own(assigned), (X,)), (Own(lambda s, x: x.sum()), (X,)),
+    (Own(seen_through), (X,)),
     (Own(lambda s, x: nn.functional.interpolate(x.mT, scale_factor=1.5, mode="linear", align_corners=True)), (X,)),
 ])
 def test_what_sizes_or_writes_make_is_torchs_own(module, given):
@@ -194,8 +209,10 @@ def test_parametrized_weights_stay_parametrized():
      "node 'dropout' (torch.ops.aten.dropout.default): dropout as in training is random"),
     (Own(counting, count=nn.Buffer(torch.zeros(1))), (X,), "node 'add_' (torch.ops.aten.add_.Tensor): it changes a "
      "tensor in place that is seen through an input or a weight"),
-    (Own(seen_through), (X,), "node 'fill_' (torch.ops.aten.fill_.Tensor): it changes a tensor in place that is seen "
-     "through 'select', which may share its memory"),
+    (Own(smeared), (X,), "node 'copy_' (torch.ops.aten.copy_.default): it changes a tensor in place and reads it "
+     "through 'slice_"),
+    (Own(spread_out), (X,), "node 'expand' (torch.ops.aten.expand.default): a write through a tensor that is spread "
+     "out is not supported; clone() it before"),
     (Own(under_autocast), (X,), "node 'mul' (torch.ops.higher_order.wrap_with_autocast): this operator is not"),
     (nn.LSTM(4, 3, device="meta"), (X,), "tensor 'weight_ih_l0' is meta: it has no plain values"),
 ])

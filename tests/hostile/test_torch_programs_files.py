@@ -177,7 +177,7 @@ def in_place(view, reader):
 
 
 @pytest.mark.parametrize("view, reader, right", [("view", "changed", True), ("view", "view", True),
-                                                 ("view", "fresh", False), ("fresh", "view", False),
+                                                 ("view", "fresh", True), ("fresh", "view", True),
                                                  ("x", "x", False)])
 def test_changes_in_place(tmp_path, view, reader, right):
     tree = in_place(view, reader)

@@ -50,6 +50,14 @@ class Arguments:
     def has(self, name: str) -> bool:
         return self._values.get(name) is not None
 
+    def with_value(self, name: str, value: Any) -> Arguments:
+        """The same call with another value of one argument."""
+        return Arguments(self.label, self.op, {**self._values, name: value}, self.outputs, self.rank)
+
+    def same_as(self, other: Arguments) -> bool:
+        """Whether another call has the same operator and the same arguments, but for the numbers in its tensors."""
+        return self.op == other.op and _plain(self._values) == _plain(other._values)
+
     def any(self, name: str, default: Any = MISSING) -> Any:
         """An argument of any kind; `default` where it is left out."""
         self._taken.add(name)
@@ -142,6 +150,17 @@ class Arguments:
         for name, value in self._values.items():
             if name not in self._taken and name not in _KEEPING and value is not None and not isinstance(value, Inert):
                 self.refuse(f"argument {name!r} = {kind(value)} is not supported")
+
+
+def _plain(value: Any) -> Any:
+    """A value to be compared: of a tensor its shape, of a size its symbol."""
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, Tensor):
+        return value.shape
+    return (value.symbol or value.name) if isinstance(value, Size) else (type(value), value)
 
 
 def _is_tensor(value: Any) -> TypeGuard[Tensor]:

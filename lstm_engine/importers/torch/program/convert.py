@@ -2,7 +2,7 @@
 
 Results are compared with what the program says of them (dtype, number of axes, known sizes): where the two differ,
 the file contradicts itself, or this reading does, and nothing is converted. Operators that change a tensor in place
-are taken where nothing but the result is read afterwards.
+are followed through the views that share its memory (`memory`).
 """
 
 from __future__ import annotations
@@ -36,14 +36,20 @@ from . import (  # noqa: F401
 from .arguments import HALF, Arguments
 from .emit import Emitter, Size, Tensor
 from .guards import Guards, compared
+from .memory import Memory, View
 from .promotion import as_dtype
 from .refusals import why
-from .registry import TABLE
-from .scattering import put_view
+from .registry import TABLE, Known
 from .schema import Call, Program, Ref
 
 PREFIXES = ("torch.ops.aten.", "torch.ops.")
-VIEWS = ("select.int", "slice.Tensor", "transpose.int", "unsqueeze.default")
+# In place, these change the axes of the tensor and none of its numbers. Not all have the overload of what they do.
+AXES_IN_PLACE = {"transpose_.default": "transpose.int", "swapaxes_.default": "swapaxes.default",
+                 "swapdims_.default": "swapdims.default", "t_.default": "t.default",
+                 "unsqueeze_.default": "unsqueeze.default", "squeeze_.default": "squeeze.default",
+                 "squeeze_.dim": "squeeze.dim", "squeeze_.dims": "squeeze.dims"}
+# What reads all of its tensors for each element that it writes.
+_PRODUCTS = frozenset({"addmm.default", "addmv.default", "baddbmm.default"})
 NEVER = 1 << 60                 # when an output of the program is read: after every node
 # Nodes that make nothing: they repeat what tracing has found of dtypes, which is checked here for every value.
 _SAYING_NOTHING = frozenset({"_assert_tensor_metadata.default", "sym_constrain_range.default",
@@ -64,12 +70,8 @@ class _Writer:
         self.e = Emitter()
         self.guards = Guards(self.e)
         self.values: dict[str, Any] = {}
-        self.owner: dict[str, int] = {}             # the memory that a tensor may share, by a number
-        self.sharing: dict[int, set[str]] = {}
-        self.first: dict[str, str] = {}             # the first name of a tensor that a change in place has named again
-        self.views: dict[str, tuple[str, Arguments]] = {}       # views that can be written through: of what, and how
-        self.given: set[int] = set()                # memory of inputs and weights
         self.last_use = _last_uses(program)
+        self.memory = Memory(self.e, self.last_use)
 
     def run(self) -> OnnxModel:
         program = self.program
@@ -79,7 +81,7 @@ class _Writer:
                 self._weight(name, weight)
         for name in program.inputs:
             self._input(name)
-        given = {name: self.values[name] for name in program.inputs}
+        given = {name: self._value(Ref(name)) for name in program.inputs}
         self.e.hint = "sizes"
         self.guards.ranges(program, given)
         self.guards.code(program, given)
@@ -93,7 +95,7 @@ class _Writer:
     def _weight(self, name: str, weight: str) -> None:
         array = self.load(weight)
         self.e.allow(array.nbytes)
-        self._put(name, self.e.constant(array, name=weight), own=True)
+        self._put(name, self.e.constant(array, name=weight), given=True)
         self._check(name, f"tensor {weight!r:.100}")
 
     def _input(self, name: str) -> None:
@@ -102,16 +104,14 @@ class _Writer:
         if dtype not in DTYPES:
             raise UnsupportedError(f"input {name!r:.100} is of {meta.dtype}; supported: {', '.join(DTYPES)}")
         shape = tuple(f"{name}_{axis}" if dim is None else dim for axis, dim in enumerate(meta.shape))
-        self._put(name, self.e.given(Value(name, shape, dtype)), own=True)
+        self._put(name, self.e.given(Value(name, shape, dtype)), given=True)
 
-    def _put(self, name: str, value: Any, own: bool = False, shares: int | None = None) -> None:
-        self.values[name] = value
+    def _put(self, name: str, value: Any, given: bool = False) -> None:
+        """A value that shares no memory with others; given: of an input or a weight."""
         if isinstance(value, Tensor):
-            memory = len(self.owner) if shares is None else shares
-            self.owner[name] = memory
-            self.sharing.setdefault(memory, set()).add(name)
-            if own:
-                self.given.add(memory)
+            self.memory.own(name, value, given)
+        else:
+            self.values[name] = value
 
     # Nodes.
 
@@ -123,9 +123,11 @@ class _Writer:
             self._assert(call)
             return
         name, _, overload = op.rpartition(".")
-        in_place = op not in TABLE and name.endswith("_") and f"{name[:-1]}.{overload}" in TABLE
-        if in_place:
-            op = f"{name[:-1]}.{overload}"
+        turns, in_place = op in AXES_IN_PLACE, False
+        if turns:
+            op = AXES_IN_PLACE[op]
+        elif op not in TABLE and name.endswith("_") and f"{name[:-1]}.{overload}" in TABLE:
+            op, in_place = f"{name[:-1]}.{overload}", True
         if op not in TABLE:
             raise UnsupportedError(f"{call.label}: this operator is not supported{why(call.target)}")
         self.e.hint = call.name or "v"
@@ -135,20 +137,17 @@ class _Writer:
         arguments = Arguments(call.label, op, values, len(outputs), None if said is None else len(said.shape))
         try:
             result = TABLE[op].write(self.e, arguments)
+            arguments.check_all_taken()
+            if in_place:
+                self._changed(at, call, op, result)
+                return
+            if turns:
+                self.memory.turned(call.label, at, self._target(call))
+            self._bind(call, result, TABLE[op], arguments)
         except (GraphError, OverflowError) as error:        # shapes or numbers that do not fit each other
             raise FormatError(f"{call.label}: {error}") from error
         except UnsupportedError as error:
-            raise error if str(error).startswith(call.label) else UnsupportedError(f"{call.label}: {error}") from error
-        arguments.check_all_taken()
-        if in_place:
-            result = self._changed(at, call, result)
-        shares = self._memory(call) if in_place or not TABLE[op].fresh else None
-        self._bind(call, result, shares)
-        target = next(iter(call.arguments.values()), None)
-        if in_place and isinstance(target, Ref) and outputs and isinstance(outputs[0], Ref):
-            self.first[outputs[0].name] = self.first.get(target.name, target.name)
-        if op in VIEWS and isinstance(target, Ref) and outputs and isinstance(outputs[0], Ref):
-            self.views[outputs[0].name] = target.name, arguments
+            raise error if str(error).startswith("node ") else UnsupportedError(f"{call.label}: {error}") from error
 
     def _assert(self, call: Call) -> None:
         """A condition that the program checks when it runs."""
@@ -162,63 +161,83 @@ class _Writer:
         if isinstance(value, list):
             return [self._value(item) for item in value]
         if isinstance(value, Ref):
+            if value.name in self.memory.held:
+                return self.memory.read(self.memory.held[value.name])
             if value.name not in self.values:
                 raise FormatError(f"value {value.name!r:.100} has no meaning here")
             return self.values[value.name]
         return value
 
-    def _memory(self, call: Call) -> int | None:
-        """The memory of a call's first tensor, which its results may share."""
-        names = (ref.name for ref in _refs(list(call.arguments.values())))
-        return next((self.owner[name] for name in names if name in self.owner), None)
-
-    def _changed(self, at: int, call: Call, result: Any) -> Tensor:
-        """What a tensor is after a change in place, which is put into the tensors that it is a part of. Raises
-        UnsupportedError if anything else would see the change."""
+    def _target(self, call: Call) -> str:
+        """The tensor that a call in place changes, its first argument."""
         target = next(iter(call.arguments.values()), None)
-        before = self.values.get(target.name) if isinstance(target, Ref) else None
-        if not isinstance(target, Ref) or not isinstance(before, Tensor) or not isinstance(result, Tensor):
+        if not isinstance(target, Ref) or target.name not in self.memory.held:
             raise UnsupportedError(f"{call.label}: a change in place of something else than a tensor is not supported")
-        if result.rank != before.rank:
-            raise FormatError(f"{call.label}: a result of {result.rank} axes in place of {before.rank}")
+        return target.name
+
+    def _changed(self, at: int, call: Call, op: str, result: Any) -> None:
+        """A tensor after a change in place, which its views and what it is a view of see; the call's output is another
+        name of it. Raises UnsupportedError if that cannot be followed."""
+        target = self._target(call)
+        before = self.memory.read(self.memory.held[target])
+        if not isinstance(result, Tensor):
+            raise UnsupportedError(f"{call.label}: a change in place of several tensors is not supported")
+        if result.rank != before.rank or any(isinstance(new, int) and isinstance(old, int) and new != old
+                                             for new, old in zip(result.shape, before.shape)):
+            raise FormatError(f"{call.label}: a result {list(result.shape)} in place of {list(before.shape)}")
         changed = as_dtype(self.e, result, before.dtype)
-        after = self._put_back(target.name, changed)
-        memory = self.owner[target.name]
-        others = [name for name in self.sharing[memory] - set(after) if self.last_use.get(name, -1) > at]
-        if memory in self.given or others:
-            seen = "an input or a weight" if memory in self.given else f"{others[0]!r:.100}, which may share its memory"
-            raise UnsupportedError(f"{call.label}: it changes a tensor in place that is seen through {seen}; write it "
-                                   "without a change in place (y = torch.where(...), y = torch.cat(...))")
-        self.values.update(after)
-        return changed
+        changed = Tensor(changed.name, before.shape, changed.dtype, changed.array)
+        sources = [ref.name for ref in _refs(list(call.arguments.values())[1:]) if ref.name in self.memory.held]
+        self.memory.write(call.label, at, target, changed, sources, op not in _PRODUCTS)
+        for output in _named(call):
+            if isinstance(output, Ref):
+                self.memory.again(output.name, target)
+                self._check(output.name, call.label)
 
-    def _put_back(self, name: str, changed: Tensor) -> dict[str, Tensor]:
-        """A changed tensor and all those that it is a view of, each with the change, by all names that they have."""
-        after: dict[str, Tensor] = {}
-        made: Tensor | None = changed
-        while made is not None:
-            name = self.first.get(name, name)
-            after.update(dict.fromkeys((name, *(n for n, first in self.first.items() if first == name)), made))
-            if name not in self.views:
-                break
-            name, arguments = self.views[name]
-            made = put_view(self.e, arguments, self.values[name], made)
-        return after
-
-    def _bind(self, call: Call, result: Any, shares: int | None) -> None:
+    def _bind(self, call: Call, result: Any, known: Known, arguments: Arguments) -> None:
         outputs = _named(call)
         made = list(result) if isinstance(result, (list, tuple)) else [result]
         if len(outputs) != len(made):
             raise FormatError(f"{call.label}: makes {len(made)} values, {len(outputs)} are named")
-        for output, value in zip(outputs, made):
+        for at, (output, value) in enumerate(zip(outputs, made)):
             if not isinstance(output, Ref):
                 continue
             if value is None:
                 if output.name in self.last_use:
                     raise UnsupportedError(f"{call.label}: its output {output.name!r:.100} is not supported")
                 continue
-            self._put(output.name, self._settled(output.name, value), shares=shares)
+            self._remember(call, output.name, self._settled(output.name, value), known, arguments, at)
             self._check(output.name, call.label)
+
+    def _remember(self, call: Call, name: str, value: Any, known: Known, arguments: Arguments, at: int) -> None:
+        """Put a result by, as memory of its own or as a view of an argument."""
+        shared = [(argument, [ref.name for ref in _refs([given]) if ref.name in self.memory.held])
+                  for argument, given in call.arguments.items()]
+        argument, names = next(((argument, names) for argument, names in shared if names), ("", []))
+        if known.fresh or not isinstance(value, Tensor) or not names:
+            self._put(name, value)
+            return
+        of = names[at] if known.each and len(names) > at else names[0]
+        shares, view = not known.copies or self._is_view(of, name, arguments), View(known, arguments, argument, at)
+        if shares is None:
+            self.memory.beside(name, value, of, view)
+        elif shares:
+            self.memory.part(name, value, of, view)
+        else:
+            self._put(name, value)
+
+    def _is_view(self, of: str, name: str, arguments: Arguments) -> bool | None:
+        """Whether an operator that gives a view or a copy has given a view; None where that cannot be told."""
+        before, after = self.program.metas.get(of), self.program.metas.get(name)
+        if before is None or after is None or arguments.op.startswith("einsum") or before.dtype != after.dtype:
+            return None if before is None or after is None or before.dtype == after.dtype else False
+        if arguments.op.startswith(("to.", "type_as.")):
+            told = not any(arguments.has(option) for option in ("device", "layout", "memory_format", "pin_memory"))
+            return None if not told or not isinstance(arguments.any("copy", False), bool) else \
+                not arguments.any("copy", False)
+        if not after.contiguous or before.contiguous is None:
+            return None
+        return before.contiguous
 
     def _settled(self, name: str, value: Any) -> Any:
         """A tensor with sizes that the program says and that cannot be told here, each on the condition that it is so:
@@ -236,7 +255,7 @@ class _Writer:
 
     def _check(self, name: str, who: str) -> None:
         """Compare a value with what the program says of it. Raises FormatError."""
-        value, meta = self.values[name], self.program.metas.get(name)
+        value, meta = self._value(Ref(name)), self.program.metas.get(name)
         if isinstance(value, Size) or type(value) is int:
             said = self.program.sizes.get(name)
             if type(value) is int and type(said) is int and value != said:

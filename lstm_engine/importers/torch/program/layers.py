@@ -12,6 +12,7 @@ from .emit import Emitter, Tensor
 from .promotion import promoted
 from .reductions import reduced
 from .registry import aten
+from .views import put_same
 
 new = partial(aten, fresh=True)
 
@@ -102,7 +103,7 @@ def _baddbmm(e: Emitter, a: Arguments) -> Tensor:
     return _weighted(e, a, y)
 
 
-@new("einsum.default")
+@aten("einsum.default", copies=True)         # of one tensor, with no sum: a view of it
 def _einsum(e: Emitter, a: Arguments) -> Tensor:
     equation = a.text("equation")
     if a.any("path", None) is not None:
@@ -111,7 +112,7 @@ def _einsum(e: Emitter, a: Arguments) -> Tensor:
 
 
 @aten("dropout.default feature_dropout.default alpha_dropout.default feature_alpha_dropout.default"
-      " native_dropout.default")
+      " native_dropout.default", put=put_same)
 def _dropout(e: Emitter, a: Arguments) -> Any:
     x = a.any("input")
     x = x if isinstance(x, Opaque) else a.tensor("input")

@@ -11,46 +11,49 @@ from .arguments import Arguments
 from .emit import LARGE, Emitter, Length, Tensor
 from .guards import combined
 from .promotion import as_dtype, dtype_of, promoted, result_type
-from .registry import aten
+from .registry import Cut, aten
+from .views import MOST_PLACES, cutting, put_reshaped, put_same, reordering
 
 new = partial(aten, fresh=True)
 
 
-@aten("movedim.intlist moveaxis.intlist")
-def _movedims(e: Emitter, a: Arguments) -> Tensor:
-    x = a.tensor("self")
-    sources, targets = ([a.positive(axis, x.rank) for axis in a.ints(name)] for name in ("source", "destination"))
+def _moved(a: Arguments, rank: int) -> list[int]:
+    sources, targets = ([a.positive(axis, rank) for axis in a.ints(name)] for name in ("source", "destination"))
     if len(sources) != len(targets) or len(set(sources)) != len(sources) or len(set(targets)) != len(targets):
         a.wrong(f"axes {sources} to {targets}")
-    rest = iter(axis for axis in range(x.rank) if axis not in sources)
+    rest = iter(axis for axis in range(rank) if axis not in sources)
     where = dict(zip(targets, sources))
-    return e.transpose(x, [where[axis] if axis in where else next(rest) for axis in range(x.rank)])
+    return [where[axis] if axis in where else next(rest) for axis in range(rank)]
 
 
-@aten("ravel.default")
+reordering("movedim.intlist moveaxis.intlist", _moved)
+
+
+@aten("ravel.default", put=put_reshaped, copies=True)
 def _ravel(e: Emitter, a: Arguments) -> Tensor:
     return e.reshape(a.tensor("self"), [-1])
 
 
-@aten("adjoint.default matrix_H.default")
-def _adjoint(e: Emitter, a: Arguments) -> Tensor:
-    x = a.tensor("self")
-    return e.swap(x, x.rank - 2, x.rank - 1) if x.rank >= 2 else a.wrong("needs two axes")
-
-
-@aten("tensor_split.sections tensor_split.indices")
-def _tensor_split(e: Emitter, a: Arguments) -> list[Tensor]:
+def _tensor_cuts(a: Arguments, x: Tensor) -> list[Length]:
     """In so many parts, the first ones a step longer; or at the places named."""
-    x = a.tensor("self")
-    axis = a.axis("dim", x.rank, 0)
-    dim = x.shape[axis]
+    dim = x.shape[a.axis("dim", x.rank, 0)]
     if a.has("indices"):
-        cuts: list[Length] = [0, *a.sizes("indices"), LARGE]
-    else:
-        parts = a.whole("sections")
-        if not isinstance(dim, int) or parts < 1 or parts > max(a.outputs, 1):
-            a.refuse(f"in {parts} parts of an axis of {dim!r:.40} is not supported")
-        cuts = [i * (dim // parts) + min(i, dim % parts) for i in range(parts + 1)]
+        return [0, *a.sizes("indices"), LARGE]
+    parts = a.whole("sections")
+    if not isinstance(dim, int) or parts < 1 or parts > max(a.outputs, 1):
+        a.refuse(f"in {parts} parts of an axis of {dim!r:.40} is not supported")
+    return [i * (dim // parts) + min(i, dim % parts) for i in range(parts + 1)]
+
+
+def _tensor_cut(a: Arguments, x: Tensor, at: int) -> Cut:
+    cuts = _tensor_cuts(a, x)
+    return Cut(a.axis("dim", x.rank, 0), cuts[at], cuts[at + 1])
+
+
+@cutting("tensor_split.sections tensor_split.indices", _tensor_cut)
+def _tensor_split(e: Emitter, a: Arguments) -> list[Tensor]:
+    x = a.tensor("self")
+    axis, cuts = a.axis("dim", x.rank, 0), _tensor_cuts(a, x)
     return [e.slice(x, axis, low, high) for low, high in zip(cuts, cuts[1:])]
 
 
@@ -93,19 +96,19 @@ def _common(a: Arguments, e: Emitter, tensors: Sequence[Tensor]) -> list[Length]
     return sizes
 
 
-@aten("broadcast_tensors.default")
+@aten("broadcast_tensors.default", put=put_same, each=True)
 def _broadcast_tensors(e: Emitter, a: Arguments) -> list[Tensor]:
     tensors = a.tensors("tensors")
     sizes = _common(a, e, tensors)
     return [x if x.shape == e.dims(sizes) else e.expand(x, sizes) for x in tensors]
 
 
-@aten("broadcast_to.default")
+@aten("broadcast_to.default", put=put_same)
 def _broadcast_to(e: Emitter, a: Arguments) -> Tensor:
     return e.expand(a.tensor("self"), [1 if size == -1 else size for size in a.sizes("size")])
 
 
-@aten("meshgrid.default meshgrid.indexing")
+@aten("meshgrid.default meshgrid.indexing", each=True)
 def _meshgrid(e: Emitter, a: Arguments) -> list[Tensor]:
     tensors = a.tensors("tensors")
     indexing, count = a.text("indexing", "ij"), len(tensors)
@@ -143,9 +146,6 @@ def _repeat_interleave(e: Emitter, a: Arguments) -> Tensor:
     sizes = [e.size(x, i) for i in range(x.rank)]
     wide = e.expand(e.unsqueeze(x, axis + 1), [*sizes[:axis + 1], count, *sizes[axis + 1:]])
     return e.reshape(wide, [*sizes[:axis], combined(e, "Mul", sizes[axis], count), *sizes[axis + 1:]])
-
-
-MOST_PLACES = 1 << 20       # what repeats known before may make of an axis
 
 
 @new("hstack.default vstack.default dstack.default column_stack.default")
@@ -196,10 +196,9 @@ def _channel_shuffle(e: Emitter, a: Arguments) -> Tensor:
     return e.reshape(apart, sizes)
 
 
-@new("diagonal.default")
-def _diagonal(e: Emitter, a: Arguments) -> Tensor:
-    """The elements whose indices on two axes are the same but for an offset, on a new last axis."""
-    x, offset = a.tensor("self"), a.whole("offset", 0)
+def _along_diagonal(e: Emitter, a: Arguments, x: Tensor) -> tuple[list[int], Tensor]:
+    """The axes with those of the diagonal first, and the places on it, [count, 2]."""
+    offset = a.whole("offset", 0)
     first, second = a.axis("dim1", x.rank, 0), a.axis("dim2", x.rank, 1)
     dims = x.shape[first], x.shape[second]
     if first == second or not isinstance(dims[0], int) or not isinstance(dims[1], int):
@@ -210,8 +209,22 @@ def _diagonal(e: Emitter, a: Arguments) -> Tensor:
     at = np.arange(count)
     places, = e.derived(("diagonal", count, offset),
                         lambda: [np.stack([at - min(offset, 0), at + max(offset, 0)], axis=1)])
-    rest = [axis for axis in range(x.rank) if axis not in (first, second)]
-    made = e.op("GatherND", e.transpose(x, [first, second, *rest]), places)
+    return [first, second, *(axis for axis in range(x.rank) if axis not in (first, second))], places
+
+
+def _put_diagonal(e: Emitter, a: Arguments, whole: Tensor, part: Tensor, at: int) -> Tensor:
+    order, places = _along_diagonal(e, a, whole)
+    last_first = e.transpose(part, [part.rank - 1, *range(part.rank - 1)])
+    made = e.op("ScatterND", e.transpose(whole, order), places, last_first)
+    return e.transpose(made, [order.index(axis) for axis in range(whole.rank)])
+
+
+@aten("diagonal.default", put=_put_diagonal)
+def _diagonal(e: Emitter, a: Arguments) -> Tensor:
+    """The elements whose indices on two axes are the same but for an offset, on a new last axis."""
+    x = a.tensor("self")
+    order, places = _along_diagonal(e, a, x)
+    made = e.op("GatherND", e.transpose(x, order), places)
     return e.transpose(made, [*range(1, made.rank), 0])
 
 

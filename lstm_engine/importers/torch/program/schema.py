@@ -18,6 +18,7 @@ from ....strict_json import parse_value
 from ..checkpoints.exported import SCALARS
 from .paths import paths_of
 from .refusals import why
+from .strides import contiguous
 
 MAJOR = 8
 MOST_NODES = 20_000
@@ -53,10 +54,14 @@ Argument = Any
 
 @dataclass(frozen=True)
 class Meta:
-    """What the program says of a tensor; a size that is no plain number or symbol is None."""
+    """What the program says of a tensor; a size that is no plain number or symbol is None.
+
+    contiguous: whether its elements stand in memory in their order, with no gaps; None where that cannot be told.
+    """
 
     dtype: str
     shape: tuple[Dim | None, ...]
+    contiguous: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -349,4 +354,4 @@ def _meta(name: str, item: Any) -> Meta:
     shape = tuple(_size(size, name) for size in sizes)
     if any(isinstance(dim, int) and dim < 0 for dim in shape):
         _fail(f"tensor {name!r:.100} has a negative size")
-    return Meta(dtype, shape)
+    return Meta(dtype, shape, contiguous(sizes, item.get("strides")))

@@ -10,12 +10,18 @@ from .arguments import Arguments
 from .emit import LARGE, Emitter, Length, Size, Tensor
 from .guards import combined, compared
 from .promotion import as_dtype, result_type
-from .registry import aten
+from .registry import Cut, aten
+from .views import cutting, put_reshaped, put_same, reordering
 
 
-@aten("contiguous.default alias.default detach.default detach_.default lift_fresh.default conj.default"
-      " resolve_conj.default resolve_neg.default positive.default")
+@aten("alias.default detach.default detach_.default lift_fresh.default conj.default resolve_conj.default"
+      " resolve_neg.default positive.default", put=put_same)
 def _same(e: Emitter, a: Arguments) -> Tensor:
+    return a.tensor("self")
+
+
+@aten("contiguous.default", put=put_same, copies=True)
+def _contiguous(e: Emitter, a: Arguments) -> Tensor:
     return a.tensor("self")
 
 
@@ -24,7 +30,8 @@ def _copied(e: Emitter, a: Arguments) -> Tensor:
     return a.tensor("self")
 
 
-@aten("_to_copy.default to.dtype to.dtype_layout to.device type_as.default to.other")
+@aten("_to_copy.default", fresh=True)
+@aten("to.dtype to.dtype_layout to.device type_as.default to.other", put=put_same, copies=True)
 def _to(e: Emitter, a: Arguments) -> Tensor:
     x = a.tensor("self")
     if a.has("other"):
@@ -50,19 +57,21 @@ def filled_in(e: Emitter, a: Arguments, x: Tensor, sizes: Sequence[Length]) -> l
     return list(sizes)
 
 
-@aten("view.default _unsafe_view.default reshape.default")
+@aten("view.default _unsafe_view.default", put=put_reshaped)
+@aten("reshape.default", put=put_reshaped, copies=True)
 def _view(e: Emitter, a: Arguments) -> Tensor:
     x = a.tensor("self")
     return e.reshape(x, filled_in(e, a, x, a.sizes("size" if a.has("size") or not a.has("shape") else "shape")))
 
 
-@aten("view_as.default reshape_as.default")
+@aten("view_as.default", put=put_reshaped)
+@aten("reshape_as.default", put=put_reshaped, copies=True)
 def _view_as(e: Emitter, a: Arguments) -> Tensor:
     other = a.tensor("other")
     return e.reshape(a.tensor("self"), [e.size(other, axis) for axis in range(other.rank)])
 
 
-@aten("flatten.using_ints")
+@aten("flatten.using_ints", put=put_reshaped, copies=True)
 def _flatten(e: Emitter, a: Arguments) -> Tensor:
     x = a.tensor("self")
     if not x.rank:
@@ -77,7 +86,7 @@ def _flatten(e: Emitter, a: Arguments) -> Tensor:
     return e.reshape(x, [*sizes[:first], middle, *sizes[last + 1:]])
 
 
-@aten("unflatten.int")
+@aten("unflatten.int", put=put_reshaped)
 def _unflatten(e: Emitter, a: Arguments) -> Tensor:
     x, sizes = a.tensor("self"), a.sizes("sizes")
     axis = a.axis("dim", x.rank)
@@ -92,46 +101,49 @@ def _unflatten(e: Emitter, a: Arguments) -> Tensor:
     return e.reshape(x, [*around[:axis], *sizes, *around[axis + 1:]])
 
 
-@aten("permute.default")
-def _permute(e: Emitter, a: Arguments) -> Tensor:
-    x = a.tensor("self")
-    perm = [a.positive(axis, x.rank) for axis in a.ints("dims")]
-    if sorted(perm) != list(range(x.rank)):
-        a.wrong(f"{perm} is no order of {x.rank} axes")
-    return e.transpose(x, perm)
+def _permuted(a: Arguments, rank: int) -> list[int]:
+    perm = [a.positive(axis, rank) for axis in a.ints("dims")]
+    return perm if sorted(perm) == list(range(rank)) else a.wrong(f"{perm} is no order of {rank} axes")
 
 
-@aten("transpose.int swapaxes.default swapdims.default")
-def _transpose(e: Emitter, a: Arguments) -> Tensor:
-    x = a.tensor("self")
+def _swapped(a: Arguments, rank: int) -> list[int]:
     names = ("dim0", "dim1") if a.has("dim0") else ("axis0", "axis1")
-    return e.swap(x, *(a.axis(name, x.rank) for name in names)) if x.rank else x
+    first, second = (a.axis(name, rank) for name in names)
+    perm = list(range(rank))
+    if rank:
+        perm[first], perm[second] = second, first
+    return perm
 
 
-@aten("t.default numpy_T.default mT.default mH.default")
-def _t(e: Emitter, a: Arguments) -> Tensor:
-    x = a.tensor("self")
-    if a.op.startswith("m"):
-        return e.swap(x, x.rank - 2, x.rank - 1) if x.rank >= 2 else a.wrong("needs two axes")
-    return e.transpose(x, list(range(x.rank))[::-1])
+def _turned(a: Arguments, rank: int) -> list[int]:
+    return list(range(rank))[::-1]
 
 
-@aten("movedim.int moveaxis.int")
-def _movedim(e: Emitter, a: Arguments) -> Tensor:
-    x = a.tensor("self")
-    perm = list(range(x.rank))
-    source = perm.pop(a.axis("source", x.rank))
-    perm.insert(a.axis("destination", x.rank), source)
-    return e.transpose(x, perm)
+def _matrix_turned(a: Arguments, rank: int) -> list[int]:
+    return [*range(rank - 2), rank - 1, rank - 2] if rank >= 2 else a.wrong("needs two axes")
 
 
-@aten("unsqueeze.default")
+def _moved(a: Arguments, rank: int) -> list[int]:
+    perm = list(range(rank))
+    source = perm.pop(a.axis("source", rank))
+    perm.insert(a.axis("destination", rank), source)
+    return perm
+
+
+reordering("permute.default", _permuted)
+reordering("transpose.int swapaxes.default swapdims.default", _swapped)
+reordering("t.default numpy_T.default", _turned)
+reordering("mT.default mH.default adjoint.default matrix_H.default", _matrix_turned)
+reordering("movedim.int moveaxis.int", _moved)
+
+
+@aten("unsqueeze.default", put=put_reshaped)
 def _unsqueeze(e: Emitter, a: Arguments) -> Tensor:
     x = a.tensor("self")
     return e.unsqueeze(x, a.axis("dim", x.rank + 1))
 
 
-@aten("squeeze.default squeeze.dim squeeze.dims")
+@aten("squeeze.default squeeze.dim squeeze.dims", put=put_reshaped)
 def _squeeze(e: Emitter, a: Arguments) -> Tensor:
     """Axes of size 1 go, others stay. Those of open sizes stay on the condition that they are not 1 in a run, or go, if
     the program says so, on the condition that they are."""
@@ -147,7 +159,7 @@ def _squeeze(e: Emitter, a: Arguments) -> Tensor:
     return e.squeeze(x, *sorted(gone + unsure if drops else gone))
 
 
-@aten("expand.default")
+@aten("expand.default", put=put_same)
 def _expand(e: Emitter, a: Arguments) -> Tensor:
     x, sizes = a.tensor("self"), a.sizes("size")
     a.ignore("implicit")
@@ -156,7 +168,7 @@ def _expand(e: Emitter, a: Arguments) -> Tensor:
     return e.expand(x, [1 if size == -1 else size for size in sizes])
 
 
-@aten("expand_as.default")
+@aten("expand_as.default", put=put_same)
 def _expand_as(e: Emitter, a: Arguments) -> Tensor:
     other = a.tensor("other")
     return e.expand(a.tensor("self"), [e.size(other, axis) for axis in range(other.rank)])
@@ -194,21 +206,31 @@ def _stack(e: Emitter, a: Arguments) -> Tensor:
     return e.op("Concat", *(e.unsqueeze(as_dtype(e, part, dtype), axis) for part in parts), axis=axis)
 
 
-@aten("select.int")
+def _selected(a: Arguments, x: Tensor, at: int) -> Cut:
+    return Cut(a.axis("dim", x.rank), a.size("index"), None)
+
+
+@cutting("select.int", _selected, drops=True)
 def _select(e: Emitter, a: Arguments) -> Tensor:
     x = a.tensor("self")
     axis, index = a.axis("dim", x.rank), a.size("index")
     return e.op("Gather", x, e.scalar(index), axis=axis)
 
 
-@aten("slice.Tensor")
+def _sliced(a: Arguments, x: Tensor, at: int) -> Cut:
+    start, end = a.size("start", None), a.size("end", None)
+    return Cut(a.axis("dim", x.rank, 0), 0 if start is None else start, LARGE if end is None else end,
+               a.whole("step", 1))
+
+
+@cutting("slice.Tensor", _sliced)
 def _slice(e: Emitter, a: Arguments) -> Tensor:
     x = a.tensor("self")
-    start, end, step = a.size("start", None), a.size("end", None), a.whole("step", 1)
-    axis = a.axis("dim", x.rank, 0)
-    if step < 1:
-        a.wrong(f"a step of {step}")
-    start, end = 0 if start is None else start, LARGE if end is None else end
+    cut = _sliced(a, x, 0)
+    if cut.step < 1:
+        a.wrong(f"a step of {cut.step}")
+    axis, start, end, step = cut.axis, cut.start, cut.end, cut.step
+    assert end is not None
     if start == 0 and end == LARGE and step == 1:
         return x
     made = e.slice(x, axis, start, end, step)
@@ -217,14 +239,21 @@ def _slice(e: Emitter, a: Arguments) -> Tensor:
     return made
 
 
-@aten("narrow.default")
-def _narrow(e: Emitter, a: Arguments) -> Tensor:
-    x, start, length = a.tensor("self"), a.whole("start"), a.whole("length")
+def _narrowed(a: Arguments, x: Tensor, at: int) -> Cut:
+    start, length = a.whole("start"), a.whole("length")
     axis = a.axis("dim", x.rank)
     dim = x.shape[axis]
     if start < 0:
         start = start + dim if isinstance(dim, int) else a.refuse("a start counted from an end that is open")
-    return e.slice(x, axis, start, start + length)
+    return Cut(axis, start, start + length)
+
+
+@cutting("narrow.default", _narrowed)
+def _narrow(e: Emitter, a: Arguments) -> Tensor:
+    x = a.tensor("self")
+    cut = _narrowed(a, x, 0)
+    assert cut.end is not None
+    return e.slice(x, cut.axis, cut.start, cut.end)
 
 
 @aten("flip.default fliplr.default flipud.default", fresh=True)
@@ -258,11 +287,9 @@ def _rolled(e: Emitter, x: Tensor, axes: Sequence[int], shifts: Sequence[int]) -
     return x
 
 
-@aten("split.Tensor chunk.default split_with_sizes.default split.sizes unsafe_split.Tensor unsafe_chunk.default")
-def _split(e: Emitter, a: Arguments) -> list[Tensor]:
-    x = a.tensor("self")
-    axis = a.axis("dim", x.rank, 0)
-    dim = x.shape[axis]
+def _parts(a: Arguments, x: Tensor) -> list[int]:
+    """The sizes of the parts of an axis."""
+    dim = x.shape[a.axis("dim", x.rank, 0)]
     if a.has("split_sizes") or isinstance(a.any("split_size", None), list):
         sizes = a.ints("split_sizes") if a.has("split_sizes") else a.ints("split_size")
     elif not isinstance(dim, int):
@@ -274,10 +301,27 @@ def _split(e: Emitter, a: Arguments) -> list[Tensor]:
         sizes = [min(size, dim - start) for start in range(0, dim, size)] or [0]
     if sizes and isinstance(dim, int) and sum(sizes) != dim:
         a.wrong(f"parts of {sizes} for {dim}")
+    return sizes
+
+
+def _part(a: Arguments, x: Tensor, at: int) -> Cut:
+    sizes = _parts(a, x)
+    return Cut(a.axis("dim", x.rank, 0), sum(sizes[:at]), sum(sizes[:at + 1]))
+
+
+@cutting("split.Tensor chunk.default split_with_sizes.default split.sizes unsafe_split.Tensor unsafe_chunk.default",
+         _part)
+def _split(e: Emitter, a: Arguments) -> list[Tensor]:
+    x = a.tensor("self")
+    axis, sizes = a.axis("dim", x.rank, 0), _parts(a, x)
     return e.several("Split", len(sizes), x, e.integers(*sizes), axis=axis) if len(sizes) > 1 else [x]
 
 
-@aten("unbind.int")
+def _unbound(a: Arguments, x: Tensor, at: int) -> Cut:
+    return Cut(a.axis("dim", x.rank, 0), at, None)
+
+
+@cutting("unbind.int", _unbound, drops=True)
 def _unbind(e: Emitter, a: Arguments) -> list[Tensor]:
     x = a.tensor("self")
     axis = a.axis("dim", x.rank, 0)
