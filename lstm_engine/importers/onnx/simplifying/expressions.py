@@ -89,6 +89,11 @@ def multiplied(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return total
 
 
+def times_number(array: np.ndarray, factor: float) -> np.ndarray:
+    """A constant times a number, in the constant's type. Raises NotACell where that may not have it."""
+    return array if factor == 1 else multiplied(array, np.array(factor)).astype(array.dtype)
+
+
 def check_range(product: np.ndarray) -> None:
     """Raise NotACell for a product of constants near the ends of what floats have, or beyond."""
     largest = max(product.max(), -product.min()) if product.size else 0.0

@@ -211,7 +211,7 @@ def _gemm(body: Body, step: Operator) -> Expression:
     total = _product(body, step.inputs[0], matrix)
     if given["alpha"] != 1:
         total = ex.scaled(total, np.array(given["alpha"]))
-    if len(step.inputs) > 2 and (step.inputs[2] or 2 in step.constants):
+    if len(step.inputs) > 2 and (step.inputs[2] or 2 in step.constants) and given["beta"] != 0:
         shape = step.constants[2].shape if 2 in step.constants else body.facts.value(step.inputs[2]).shape
         if 2 not in step.constants and row_axis(shape) not in (0, 2):
             raise NotACell(f"node {step.name!r} (Gemm) brings different axes together")
