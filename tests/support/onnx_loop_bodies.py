@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx_graphs import check, graph, kinds, model, node, runtime_outputs
+import pytest
+from onnx_graphs import check, graph, imported, kinds, model, node, runtime_outputs
 
 import lstm_engine as le
+from lstm_engine.errors import UnsupportedError
 
 RNG = np.random.default_rng(0)
 # float32 sums of some ten terms near 1, over a few turns, against float64.
@@ -100,6 +102,12 @@ def agrees(source: Any, op: str, feeds: dict[str, Callable[[int, int], np.ndarra
         for name, array in runtime_outputs(source, given).items():
             np.testing.assert_allclose(results[name], array, rtol=0, atol=TOLERANCE, err_msg=name)
     return made
+
+
+def said(source: Any, message: str) -> None:
+    """That a loop is refused, with this reason."""
+    with pytest.raises(UnsupportedError, match=message):
+        imported(source)
 
 
 GRU_WEIGHTS = {**weights(3), "b2": normal(3 * H), **ONE}

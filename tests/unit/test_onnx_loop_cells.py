@@ -34,6 +34,7 @@ from onnx_loop_bodies import (
     kept,
     looped,
     normal,
+    renamed,
     scanned,
     some,
     weights,
@@ -183,6 +184,14 @@ def test_what_stands_behind_the_cell(way: str, axes: dict[str, Any]) -> None:
     tensors = {**GRU_WEIGHTS, "V": normal(H, 2), "U": normal(2, H), "a": normal(2), "M": normal(FEATURES, H)}
     tensors["a"] = tensors["a"] if way != "a softmax" else tensors["a"][None]
     agrees(scanned([*GRU, *BEHIND[way]], "h", tensors, ("time", "batch", FEATURES), True, **axes), "GRU")
+
+
+@pytest.mark.parametrize("name", ["Y", "h", "last", "same", "behind", "loop/Y", "loop/state", "loop/step", "loop/turn"])
+def test_a_step_may_be_called_as_anything_else_is(name: str) -> None:
+    """A result that is made of the step alone is not made of the cell's output, whatever the step is called."""
+    inside = [node("Identity", name, "x_t"), *renamed(RNN, h1="new", h="old"), node("Relu", name, "y")]
+    agrees(looped(renamed(inside, new="old1"), "old", results="y", tensors=weights(1),
+                  read=[node("Gather", "x t", name)]), "RNN")
 
 
 BEFORE = {

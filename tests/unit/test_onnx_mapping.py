@@ -108,6 +108,18 @@ def test_embedding(dtype: str) -> None:
     assert kinds(made) == ["Embedding", "Transpose"] and made.inputs[0].dtype == dtype
 
 
+@pytest.mark.parametrize(("alpha", "beta", "added", "kind"), [
+    (2.0, 0.5, 1.0, "Dense"), (1.0, 0.0, np.inf, "Dense"), (1e30, 1.0, 1.0, "Gemm"), (1.0, 1e30, 1e5, "Gemm")])
+def test_factors_that_weights_cannot_take_stay_with_the_operator(alpha: float, beta: float, added: float, kind: str
+                                                                 ) -> None:
+    """alpha * K is infinite where alpha * (x K) is not; what is added 0 times ONNX Runtime does not look at."""
+    source = model([node("Gemm", "x K C", "y", alpha=alpha, beta=beta)], {"x": ("rows", 4)}, "y",
+                   {"K": f(4, 3) * np.float32(1e10), "C": np.full(3, added, np.float32)})
+    size = 1e-10 / max(1, alpha)
+    made = check(source, {"x": f(2, 4) * np.float32(size)}, TOLERANCE * max(1.0, abs(beta * added) if beta else 0))
+    assert kinds(made) == [kind]
+
+
 def test_activations_along_time_stay_operators() -> None:
     """Values of a convolution over time have no rows of a known size."""
     nodes = [node("Transpose", "x", "xt", perm=[0, 2, 1]), node("Conv", "xt k", "c"), node("Relu", "c", "y")]

@@ -13,6 +13,7 @@ import numpy as np
 
 from ....graph import Activate, Dense, Embedding, Node, Operator, Value
 from ....operators import OPERATORS, operator_attributes
+from ..simplifying.expressions import NotACell, times_number
 from ..simplifying.shortcuts import activation_of
 from .mapper import Mapper
 from .views import View
@@ -155,18 +156,20 @@ def _gemm(mapper: Mapper, step: Operator) -> bool:
     if not step.inputs[0] or kernel is None or given["transA"] or any(step.inputs[1:]):
         return False
     kernel = kernel.T if given["transB"] else kernel
-    kernel = mapper.derived.get(("times", given["alpha"]), lambda array: _times(array, given["alpha"]), kernel)
-    if bias is not None:
-        if bias.ndim == 2 and bias.shape[0] != 1:
-            return False
-        units = kernel.shape[1]
-        bias = mapper.derived.get(("bias", units, given["beta"]), lambda array: _times(
-            np.broadcast_to(array.reshape(-1), units).astype(array.dtype), given["beta"]), bias)
+    if bias is not None and bias.ndim == 2 and bias.shape[0] != 1:
+        return False
+    if given["beta"] == 0:                              # nothing is added, whatever it is
+        bias = None
+    try:
+        kernel = mapper.derived.get(("times", given["alpha"]), lambda array: times_number(array, given["alpha"]),
+                                    kernel)
+        if bias is not None:
+            units = kernel.shape[1]
+            bias = mapper.derived.get(("bias", units, given["beta"]), lambda array: times_number(
+                np.broadcast_to(array.reshape(-1), units).astype(array.dtype), given["beta"]), bias)
+    except NotACell:                                    # the products as they stand, one after the other
+        return False
     return _dense(mapper, step, kernel, bias)
-
-
-def _times(array: np.ndarray, factor: float) -> np.ndarray:
-    return array if factor == 1.0 else (array * factor).astype(array.dtype)
 
 
 @_becomes_layer("Gather")

@@ -154,8 +154,10 @@ class Body:
 
     def plain(self, name: str, expression: Expression) -> Expression:
         """An expression that products can be written out with: what has matrices in it is taken as it is."""
-        if ex.simple(expression):
-            return expression
+        return expression if ex.simple(expression) else self.apart(name, expression)
+
+    def apart(self, name: str, expression: Expression) -> Expression:
+        """A value taken as it is: it is computed, and rounded, before what is made of it."""
         self.squashed.setdefault(name, (LINEAR, expression))
         return ex.atom(name, ex.width_of(expression))
 
@@ -208,8 +210,7 @@ class Body:
         return Number.of(element if isinstance(element, str) else int(element))
 
     def note_number(self, step: Operator) -> None:
-        """Note the result of an operator on whole numbers. A Cast to floats keeps them: of so many steps none has an
-        end that a float32 does not tell from the next."""
+        """Note the result of an operator on whole numbers, with how far its type has them all."""
         if len(step.outputs) != 1 or not step.inputs:
             return
         parts = [self.number(name) if name else _whole(step.constants.get(i)) for i, name in enumerate(step.inputs)]
@@ -218,8 +219,9 @@ class Body:
             made = None if parts[1] is None else _ARITHMETIC[step.op_type](made, parts[1])
         elif step.op_type != "Cast" and not OPERATORS[step.op_type].in_order and step.op_type not in _WHOLE_ALREADY:
             made = None
-        if made is not None and self.facts.value(step.outputs[0]).dtype in ("int32", "int64", "float32", "float64"):
-            self.numbers[step.outputs[0]] = made
+        kept = None if made is None else made.kept_in(self.facts.value(step.outputs[0]).dtype)
+        if kept is not None:
+            self.numbers[step.outputs[0]] = kept
 
 
 def _times(one: Number, other: Number) -> Number | None:
@@ -238,7 +240,8 @@ _WHOLE_ALREADY = ("Ceil", "Floor")
 
 
 def _whole(array: np.ndarray | None) -> Number | None:
-    if array is None or array.size != 1 or array.dtype.kind not in "iuf" or array.item() != int(array.item()):
+    if array is None or array.size != 1 or array.dtype.kind not in "iuf" or not np.isfinite(array.item()) \
+            or array.item() != int(array.item()):
         return None
     return Number(int(array.item()))
 

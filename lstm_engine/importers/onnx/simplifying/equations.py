@@ -309,8 +309,11 @@ class _Finder:
         return made
 
     def _typed(self, array: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore"):                    # beyond the largest float32 is infinite, as IEEE has it
-            return np.ascontiguousarray(array, self.dtype)
+        with np.errstate(over="ignore"):
+            typed = np.ascontiguousarray(array, self.dtype)
+        if array.dtype != typed.dtype and not np.array_equal(np.isinf(typed), np.isinf(array)):
+            raise NotACell(f"constants of it add up to more than the largest {self.dtype}")
+        return typed
 
     def _made(self, op: str, gates: Sequence[_Gate], Wb: np.ndarray, Rb: np.ndarray | None,
               activations: tuple[Activation, ...], P: np.ndarray | None = None, projection: np.ndarray | None = None,

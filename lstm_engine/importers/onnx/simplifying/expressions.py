@@ -4,6 +4,10 @@ A value [rows, width] is a row of blocks side by side, each a sum of terms `coef
 elements of a value that is taken as it is: a state, the step of a sequence, the result of an activation, or a truth
 value of the whole row. A coefficient is a number for all elements, one for each, or a matrix that the product is
 multiplied by.
+
+Constants are put together as real numbers, where the file's own arithmetic rounds, overflows and loses what is small at
+every step. So they are put together only where the two cannot differ by more than sums of floats always do: see
+`multiplied` and `_together`.
 """
 
 from __future__ import annotations
@@ -15,6 +19,8 @@ import numpy as np
 
 MOST_TERMS = 16             # of one block; an LSTM's cell state has two, that of masked steps six
 MOST_BLOCKS = 64            # of one value; gates side by side have three or four
+FARTHEST = 2.0**64          # from 1 that products of constants may be; float32 ends at 2**128
+LARGE = 64                  # a constant beyond this rounds away what is added to it before most of it is taken off
 
 
 class NotACell(Exception):
@@ -74,6 +80,32 @@ class Block:
 Expression = tuple[Block, ...]
 
 
+def multiplied(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The product of two constants, element by element, in float64. Raises NotACell where floats may not have it."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        total: np.ndarray = np.asarray(np.multiply(one, other, dtype=np.float64))
+    if not any(c.size == 1 and abs(c.item()) == 1 for c in (one, other)):
+        check_range(total)
+    return total
+
+
+def times_number(array: np.ndarray, factor: float) -> np.ndarray:
+    """A constant times a number, in the constant's type. Raises NotACell where that may not have it."""
+    return array if factor == 1 else multiplied(array, np.array(factor)).astype(array.dtype)
+
+
+def check_range(product: np.ndarray) -> None:
+    """Raise NotACell for a product of constants near the ends of what floats have, or beyond."""
+    largest = max(product.max(), -product.min()) if product.size else 0.0
+    if not (largest == 0 or 1 / FARTHEST <= largest <= FARTHEST):         # of a NaN neither is true
+        raise NotACell(f"constants multiplied with each other give {largest:.3g}, which rounds otherwise step by step")
+
+
+def is_large(constant: np.ndarray) -> bool:
+    """Whether a constant is so far from 0 that what is near it is rounded by as much as results may be off."""
+    return bool(np.abs(constant).max() > LARGE)
+
+
 def is_one(coefficient: np.ndarray) -> bool:
     return not coefficient.ndim and coefficient == 1
 
@@ -130,10 +162,11 @@ def plus(one: Expression, other: Expression) -> Expression:
 
 def scaled(expression: Expression, factor: np.ndarray) -> Expression:
     """Multiplied by a number, or by one for each element."""
+    check_range(factor)
     made, at = [], 0
     for block in expression:
         by = factor.reshape(-1)[at:at + block.width] if factor.size > 1 else factor.reshape(())
-        made.append(_block(block.width, {product: c * by for product, c in block.terms.items()}))
+        made.append(_block(block.width, {product: multiplied(c, by) for product, c in block.terms.items()}))
         at += block.width
     return tuple(made)
 
@@ -158,11 +191,12 @@ def times_matrix(expression: Expression, matrix: np.ndarray) -> Expression:
         made: Terms = {}
         for product, c in block.terms.items():
             if not product:
-                made[()] = rows.sum(axis=0, dtype=np.float64) * c if not c.ndim else c @ rows
+                made[()] = np.matmul(np.broadcast_to(c, block.width), rows, dtype=np.float64)
+                check_range(made[()])
             elif all(item.of_row for item in product):
                 raise NotACell("a truth value is multiplied by a matrix")
             else:
-                made[product] = rows if is_one(c) else rows * (c if not c.ndim else c[:, None])
+                made[product] = rows if is_one(c) else multiplied(rows, c if not c.ndim else c[:, None])
         total = _sum(total, _block(width, made))
     return (total,)
 
@@ -232,7 +266,11 @@ def _together(one: np.ndarray, other: np.ndarray, product: Product, width: int) 
         one, other = (c if c.ndim == 2 else np.diag(np.broadcast_to(c, width)) for c in (one, other))
         if one.shape != other.shape:
             raise NotACell("products of different widths meet")
-    total: np.ndarray = np.add(one, other, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        total: np.ndarray = np.asarray(np.add(one, other, dtype=np.float64))
+    most = np.maximum(np.abs(one), np.abs(other))
+    if np.any((most > LARGE) & ~(np.abs(total) >= most / LARGE)):
+        raise NotACell("large constants that nearly cancel each other are added, which rounds otherwise step by step")
     return total
 
 
@@ -243,5 +281,5 @@ def _multiplied(one: Block, other: Block) -> Block:
     for a, c in one.terms.items():
         for b, d in other.terms.items():
             product = [*a, *(item for item in b if not (item.of_row and item in a))]    # truth values: their own square
-            total = _sum(total, Block(one.width, {tuple(sorted(product)): np.multiply(c, d, dtype=np.float64)}))
+            total = _sum(total, Block(one.width, {tuple(sorted(product)): multiplied(c, d)}))
     return total

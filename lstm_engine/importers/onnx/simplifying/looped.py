@@ -57,7 +57,7 @@ class Read:
     """What was found.
 
     after: for each output of the node what it is: "h", "c", "Y", "last", a counter, the same, or "behind" the cell:
-    then behind has the operators that make it, and what these read ("Y", or the name of a sequence).
+    then behind has the operators that make it, and what these read (`new`, or the name of a sequence).
     """
 
     equations: Equations
@@ -68,6 +68,7 @@ class Read:
     zero_masked: bool
     after: list[str | Number]
     made: list[str]                         # what the body makes, by name and shape, for a scan output of one turn
+    new: str                                # of these the cell's output
     shapes: list[Shape]
     output: Shape                           # of the cell's output at one turn
     behind: dict[int, tuple[list[Operator], dict[str, str]]]
@@ -145,7 +146,9 @@ class Reader:
                 continue
             by, = step.constants.values()
             if by.size == 1 and not (step.op_type == "Sub" and step.inputs[0] != name):
-                found[name] = start + Number(0, int(by.item()) * (-1 if step.op_type == "Sub" else 1))
+                moves = Number(0, int(by.item()) * (-1 if step.op_type == "Sub" else 1))
+                if (counter := (start + moves).kept_in(self.walk.value(name).dtype)) is not None:
+                    found[name] = counter
         return found
 
     # ---- how many turns ---------------------------------------------------------------------------------------------
@@ -169,6 +172,9 @@ class Reader:
         for difference in self._below(self.turning.goes_on, self._around()) if self.turning.goes_on else ():
             if not begins(difference, steps):
                 raise NotACell("whether it has a first turn does not follow from the sequence")
+            bounds.append(difference)
+        if not all(bound.holds_for(steps) for bound in bounds):
+            raise NotACell("its turns are counted in a type that rounds or wraps before it has that many")
 
     def _around(self) -> dict[str, Operator]:
         return {name: step for step in self.walk.makers_of((self.turning.goes_on,)) for name in step.outputs}
@@ -198,23 +204,19 @@ class Reader:
             op = step.op_type
         if op not in _COMPARED:
             raise NotACell(f"whether it goes on is told by node {step.name!r} ({op})")
-        first, second = (self._number(step, i, maker) for i in (0, 1))
+        first, second = (self._number(step, i) for i in (0, 1))
         greater, equal = _COMPARED[op]
         if turned:
             greater, equal = not greater, not equal
         return (second - first if greater else first - second) + Number(-1 if equal else 0)
 
-    def _number(self, step: Operator, position: int, maker: dict[str, Operator]) -> Number:
-        name = step.inputs[position]
+    def _number(self, step: Operator, position: int) -> Number:
         constant = step.constants.get(position)
         if constant is not None:
             if constant.size == 1 and float(constant.item()).is_integer():
                 return Number(int(constant.item()))
             raise NotACell("whether it goes on is told by a number that is not whole")
-        found = self.body.number(name)
-        while found is None and name in maker and maker[name].op_type in ("Cast", *_MOVED) and maker[name].inputs[0]:
-            name = maker[name].inputs[0]
-            found = self.body.number(name)
+        found = self.body.number(step.inputs[position])
         if found is None:
             raise NotACell("whether it goes on is told by a number that only the run knows")
         return found
@@ -317,17 +319,19 @@ class Reader:
             raise NotACell("its outputs are different things where steps are masked")
         mask = None if truth is None else body.sequences[truth.value]
         return Read(equations, body, self.before[h], "" if c is None else self.before[c], mask, True in zero, after,
-                    self.made, [() if i in kept else walk.value(name).shape for i, name in enumerate(self.made)],
+                    self.made, self.made[h],
+                    [() if i in kept else walk.value(name).shape for i, name in enumerate(self.made)],
                     walk.value(self.made[h]).shape, behind)
 
     def _what(self, name: str, new_h: Expression, h: int) -> str:
-        """"Y" for a value that is the cell's output, the name of the sequence for its step, "" for any other."""
+        """The name of the new state for a value that is the cell's output, of the sequence for its step, "" for any
+        other."""
         expression = self.body.known.get(name)
         if expression is None:
             return ""
         shape = self.walk.value(name).shape
         if ex.is_same(expression, new_h) and shape == self.walk.value(self.made[h]).shape:
-            return "Y"
+            return self.made[h]
         return next((step for step, sequence in self.body.sequences.items() if shape == sequence.shape
                      and step in self.body.known and ex.is_same(expression, self.body.expression(step))), "")
 

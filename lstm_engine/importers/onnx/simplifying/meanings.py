@@ -108,6 +108,8 @@ def _add(body: Body, step: Operator) -> Expression:
         name = next(filter(None, step.inputs))
         alpha, beta, inner = body.scaled_of.get(name, (1.0, 0.0, name))
         body.scaled_of[step.outputs[0]] = alpha, beta + float(constants[0].item()), inner
+    if any(map(ex.is_large, step.constants.values())) and ex.simple(total):
+        return body.apart(step.outputs[0], total)
     return total
 
 
@@ -192,8 +194,8 @@ def _matmul(body: Body, step: Operator) -> Expression:
 def _product(body: Body, name: str, matrix: np.ndarray) -> Expression:
     """A value times a matrix; one that has a matrix in it is taken as it is."""
     inner = body.expression(name)
-    if any(c.ndim == 2 for block in inner for c in block.terms.values()):
-        inner = body.plain(name, inner)
+    if any(c.ndim == 2 or (not product and ex.is_large(c)) for block in inner for product, c in block.terms.items()):
+        inner = body.apart(name, inner)
     if any(not product or not is_one(c) for block in inner for product, c in block.terms.items()):
         body.spend(matrix.nbytes)
     return ex.times_matrix(inner, matrix)
@@ -209,7 +211,7 @@ def _gemm(body: Body, step: Operator) -> Expression:
     total = _product(body, step.inputs[0], matrix)
     if given["alpha"] != 1:
         total = ex.scaled(total, np.array(given["alpha"]))
-    if len(step.inputs) > 2 and (step.inputs[2] or 2 in step.constants):
+    if len(step.inputs) > 2 and (step.inputs[2] or 2 in step.constants) and given["beta"] != 0:
         shape = step.constants[2].shape if 2 in step.constants else body.facts.value(step.inputs[2]).shape
         if 2 not in step.constants and row_axis(shape) not in (0, 2):
             raise NotACell(f"node {step.name!r} (Gemm) brings different axes together")
@@ -290,6 +292,8 @@ def _clip(body: Body, step: Operator) -> Expression:
         raise NotACell(f"node {step.name!r} ({step.op_type}) has bounds that are computed")
     low, high, inner = body.between.get(name, (-math.inf, math.inf, name))
     numbers = [float(array.item()) for array in bounds.values()]
+    if any(map(math.isnan, numbers)):
+        raise NotACell(f"node {step.name!r} ({step.op_type}) has a bound that is no number")
     if step.op_type != "Min":
         low = max([low, *(numbers if step.op_type == "Max" else [float(bounds[1].item())] if 1 in bounds else [])])
     if step.op_type != "Max":
@@ -328,6 +332,8 @@ def _gather(body: Body, step: Operator) -> Expression:
     backwards = goes_to(index, Number.of(size))
     if backwards is None:
         raise NotACell(f"node {step.name!r} (Gather) reads another step than the next")
+    if not index.holds_for(Number.of(size)):
+        raise NotACell(f"node {step.name!r} (Gather) is told its step by numbers of a type that rounds or wraps")
     shape = value.shape[:axis] + value.shape[axis + 1:]
     body.given(step.outputs[0], Scanned(name, axis, backwards, shape), Number.of(size))
     return body.expression(step.outputs[0])

@@ -85,7 +85,8 @@ class _Writer:
     def _behind(self, i: int, turns: str) -> str:
         """What operators behind the cell make of its outputs [time, rows, features], at all steps."""
         steps, read = self.read.behind[i]
-        whole = {"Y": self._shaped(turns, self.read.output, 1)} if "Y" in read.values() else {}
+        new = self.read.new
+        whole = {new: self._shaped(turns, self.read.output, 1)} if new in read.values() else {}
         return self._replayed(steps, read, whole, self.read.made[i])
 
     def _counted(self, i: int, counter: Number) -> str:

@@ -15,7 +15,7 @@ from ....graph.nodes import Operator
 from ....operators import OPERATORS, operator_attributes
 from ..model import OnnxNode
 from .body import Body, Scanned
-from .expressions import NotACell
+from .expressions import NotACell, times_number
 from .scopes import Walk
 
 MOST_OPERATORS = 64         # behind one cell
@@ -80,11 +80,11 @@ def replay(walk: Walk, hint: str, steps: list[Operator], given: Mapping[str, str
 def _gemm(walk: Walk, step: Operator, inputs: list[str], add: Any) -> str:
     """alpha * x K + beta * b, of x with another axis in front."""
     attributes, kernel = operator_attributes(step), step.constants[1]
-    kernel = (kernel.T if attributes["transB"] else kernel) * kernel.dtype.type(attributes["alpha"])
+    kernel = times_number(kernel.T if attributes["transB"] else kernel, attributes["alpha"])
     product: str = add("MatMul", inputs[0], walk.add_constant("kernel", np.ascontiguousarray(kernel)))
-    if 2 not in step.constants:
+    if 2 not in step.constants or not attributes["beta"]:
         return product
-    bias = step.constants[2] * kernel.dtype.type(attributes["beta"])
+    bias = times_number(step.constants[2], attributes["beta"])
     result: str = add("Add", product, walk.add_constant("bias", bias))
     return result
 
