@@ -115,6 +115,7 @@ FILES = {
     "group1-shard1of1.bin": (bytes(64), "a shard of a model of TensorFlow.js; .*model.json"),
     "m.ipynb": (b'{"cells": [{"cell_type": "code"}], "nbformat": 4}', 'a notebook; run it.*model.save'),
     "config.json": (b'{"architectures": ["A"], "model_type": "b"}', "a configuration of Hugging Face's transformers"),
+    "array.npy": (b"\x93NUMPY\x01\0v\0{'descr': '<f4'", "one array of NumPy alone .*; put all arrays .* numpy.savez"),
     "m.pkl": (of_sklearn(4), "a pickle of scikit-learn, which is never unpickled here; .*skl2onnx"),
     "m2.pkl": (of_sklearn(2), "a pickle of scikit-learn"),
     "m.joblib": (zlib.compress(of_sklearn(4)), "a pickle packed by zlib, as joblib.dump.*skl2onnx"),

@@ -139,7 +139,7 @@ def test_knots_without_tensors_are_nobodys_concern(tmp_path, kind):
     assert [node.op for node in importer.read(path).nodes] == ["GRU"]
 
 
-@pytest.mark.parametrize("value", [tensor() + b"\x85" * 100_000, b"]" * 70 + tensor() + b"a" * 70],
+@pytest.mark.parametrize("value", [tensor() + b"\x85" * 5000, b"]" * 70 + tensor() + b"a" * 70],
                          ids=["tuples", "lists"])
 def test_pickles_that_recurse(tmp_path, value):
     message = refused(tmp_path, checkpoint(value))
@@ -173,7 +173,8 @@ def test_a_billion_laughs(tmp_path):
     (storage(kind=symbol("torch", "DoubleStorage")),
      "BINPERSID: storage '0' is said to have 12 items of 8 bytes, its record has 48 bytes"),
     (storage(kind=symbol("torch", "QInt8Storage")),
-     "BINPERSID: a storage of the type 'torch.QInt8Storage' is not supported"),
+     "BINPERSID: a storage of the type 'torch.QInt8Storage' is not supported; it holds quantized numbers: save the "
+     "state_dict of the model as it was before it was quantized"),
     (storage(kind=symbol("os", "FloatStorage")), "BINPERSID: a storage of the type 'os.FloatStorage' is not supported"),
     (storage(kind=text("FloatStorage")), "BINPERSID: a storage of the type str"),
     (text("0"), "REDUCE: a tensor over a str instead of a storage"),

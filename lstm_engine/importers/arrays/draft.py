@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from ...graph.gates import KERAS_GRU, KERAS_LSTM, ONNX_RNN
-from ..reading.weights import FLOATS, Weights
+from ..reading.weights import FLOATS, Weights, by_number
 
 MAX_NODES = 256
 _FIRST = {"Embedding": 0, "Dense": 2}
@@ -21,7 +21,7 @@ _KINDS = {4: ("LSTM", KERAS_LSTM), 3: ("GRU", KERAS_GRU), 1: ("RNN", ONNX_RNN)}
 def draft_spec(weights: Weights) -> dict[str, Any]:
     """A draft for arrays of any origin; its "notes" say what is not certain. It may have no node at all."""
     groups: dict[str, list[str]] = {}
-    for name in sorted(weights.names, key=_by_number):
+    for name in sorted(weights.names, key=by_number):
         groups.setdefault(_path(name), []).append(name)
     nodes: list[dict[str, Any]] = []
     rest: list[str] = []
@@ -48,11 +48,6 @@ def _path(name: str) -> str:
         return head
     # Names without a path: lstm_kernel, lstm_bias.
     return re.sub(r"_?(recurrent_kernel|recurrent|kernel|embeddings|weights?|bias|[WRUb])$", "", tail)
-
-
-def _by_number(name: str) -> list[tuple[int, str]]:
-    parts = re.split(r"([0-9]+)", name)
-    return [(len(part.lstrip("0")), part.lstrip("0")) if place % 2 else (0, part) for place, part in enumerate(parts)]
 
 
 def _node(weights: Weights, path: str, names: list[str]) -> dict[str, Any] | None:

@@ -241,6 +241,9 @@ KINDS = (
     Kind("a configuration of Hugging Face's transformers", _json_with(b'"model_type"', b'"architectures"'),
          "give the folder that it is in, or the file of weights beside it (model.safetensors, pytorch_model.bin)"),
     Kind("a notebook", _json_with(b'"nbformat"', b'"cell_type"'), "run it, and in it " + _SAVE_AGAIN),
+    Kind("one array of NumPy alone (.npy)", _starts(b"\x93NUMPY"),
+         "put all arrays of the model into one file, numpy.savez('m.npz', kernel=..., bias=...), and give a spec "
+         "(docs/spec.md)"),
     Kind("a pickle of scikit-learn, which is never unpickled here", _pickle_of(b"sklearn", b"joblib"), _SKLEARN,
          other=True),
     Kind("a pickle of Keras, which is never unpickled here", _pickle_of(b"keras"),

@@ -14,12 +14,14 @@ import numpy as np
 
 from ...errors import CUT, FormatError
 from ...strict_json import parse_object
-from .weights import MAX_RANK, Entry
+from .text_file import without_mark
+from .weights import MAX_NAMES, MAX_RANK, Entry, check_name
 
 MAX_BYTES = 32 << 20           # of text
 MAX_MEMORY = 192 << 20         # of what Python makes of it: the sizes of an empty list or dict, a number, a short text
 _MEMORY = ((b"[", 72), (b"{", 72), (b",", 40), (b'"', 72))
 MAX_DEPTH = 16                 # of objects
+MAX_ARRAYS = 65_536
 
 
 def read_json(file: BinaryIO, size: int) -> dict[str, Any]:
@@ -27,7 +29,7 @@ def read_json(file: BinaryIO, size: int) -> dict[str, Any]:
     if size > MAX_BYTES:
         raise FormatError(f"JSON of {size:,} bytes; at most {MAX_BYTES:,} are read. Save the weights as .safetensors "
                           "or with torch.save")
-    text = file.read(size)
+    text = without_mark(file.read(size))
     needed = sum(text.count(mark) * each for mark, each in _MEMORY)
     if needed > MAX_MEMORY:
         raise FormatError(f"JSON of so many values that they would take some {needed >> 20} MB; at most "
@@ -42,7 +44,8 @@ class JsonArrays:
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
-        self.others: list[str] = []            # names of what is no array: texts, single numbers
+        self.others: dict[str, Any] = {}       # by name what is no array: texts, single numbers
+        self._letters = 0
         self.rounded = False                   # whether a number was no float32
 
     def add(self, tree: Mapping[str, Any], prefix: str = "", depth: int = 0) -> None:
@@ -51,17 +54,32 @@ class JsonArrays:
             raise FormatError(f"{prefix!r:.100}: objects nested more than {MAX_DEPTH} deep")
         for key, value in tree.items():
             name = prefix + key
+            check_name(name)
+            self._letters += len(name)                 # a key above others is in the names of all of them
+            if self._letters > MAX_NAMES:
+                raise FormatError(f"names of more than {MAX_NAMES} characters in all")
             if isinstance(value, dict):
                 self.add(value, f"{name}.", depth + 1)
             elif isinstance(value, list) and not _is_text(value):
                 self.take(name, value)
             else:
-                self.others.append(name)
+                self.others[name] = value
+
+    def take_numbers(self, anywhere: bool = False) -> None:
+        """Single numbers among the others that are tensors without axes, such as the scale of quantised weights, and no
+        count of a training: those on a path that has arrays, or all."""
+        paths = {name.rpartition(".")[0] for name in self.entries} - {""}
+        for name, value in list(self.others.items()):
+            if type(value) in (int, float) and (anywhere or name.rpartition(".")[0] in paths):
+                del self.others[name]
+                self.take(name, value)
 
     def take(self, name: str, value: Any) -> None:
         """One array. Raises FormatError for lists that are not rectangular or hold anything but numbers."""
         if name in self.entries:
             raise FormatError(f"two arrays are named {name!r:.100}")
+        if len(self.entries) == MAX_ARRAYS:
+            raise FormatError(f"more than {MAX_ARRAYS} arrays")
         array = self._array(name, value)
         self.entries[name] = Entry(array.shape, "float32", lambda: array)
 

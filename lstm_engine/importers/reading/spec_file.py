@@ -6,11 +6,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ...errors import ArgumentTypeError
+from ...errors import ArgumentTypeError, FormatError
 from ...strict_json import parse_object
-from .text_file import read_text
+from .text_file import read_text, without_mark
 
 MAX_BYTES = 8 << 20
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def load_spec(source: Mapping[str, Any] | str | os.PathLike[str]) -> Mapping[str, Any]:
@@ -19,4 +20,11 @@ def load_spec(source: Mapping[str, Any] | str | os.PathLike[str]) -> Mapping[str
         return source
     if not isinstance(source, (str, os.PathLike)):
         raise ArgumentTypeError(f"a spec is a mapping or the path of a JSON file, not {type(source).__name__}")
-    return parse_object(read_text(source, MAX_BYTES, f"spec {source}"), f"spec {source}")
+    text = without_mark(read_text(source, MAX_BYTES, f"spec {source}"))
+    if text.startswith(_UTF16):
+        raise FormatError(f"spec {source}: it is UTF-16, as PowerShell's > writes; write it as UTF-8: "
+                          "lstm-engine inspect FILE --spec | Out-File -Encoding utf8 net.json")
+    if any(byte < 9 for byte in text[:64]):
+        raise FormatError(f"spec {source}: must be a JSON object, and is no text, beginning with {text[:8]!r}; the "
+                          "spec is what follows --spec (in Python spec=), the model what stands before it")
+    return parse_object(text, f"spec {source}")

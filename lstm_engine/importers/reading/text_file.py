@@ -7,6 +7,13 @@ import os
 from ...errors import FormatError
 from ...files import Held, cannot_read, open_regular
 
+_MARK = b"\xef\xbb\xbf"
+
+
+def without_mark(text: bytes) -> bytes:
+    """Text without the byte order mark that editors of Windows put before UTF-8, which readers may skip (RFC 8259)."""
+    return text.removeprefix(_MARK)
+
 
 def read_text(path: str | os.PathLike[str] | Held, most: int, part: str) -> bytes:
     """The bytes of a regular file of at most `most`. part: what messages call it. Raises FileError, FormatError."""

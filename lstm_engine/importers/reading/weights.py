@@ -5,23 +5,44 @@ from __future__ import annotations
 import fnmatch
 import glob
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...errors import FormatError, UnsupportedError
+from .altering import altering
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 NUMBERS = ("int64", "int32", "int16", "int8", "uint8", "bool")
 MAX_RANK = 16
 MAX_ELEMENTS = 2**58               # leaves room for byte counts in 64 bits
+MAX_NAME = 1024                    # characters of an array's name: names are sorted, matched and taken apart
+MAX_NAMES = 32 << 20               # of all names of a file that makes them up from nested keys
+_DIGITS = re.compile(r"[0-9]+")
 
 
 def check_shape(shape: Sequence[int], what: str) -> None:
     """Raise FormatError, naming `what`, if NumPy could not hold an array of `shape` even with its zeros as ones."""
     if len(shape) > MAX_RANK or min(shape, default=1) < 0 or math.prod(size or 1 for size in shape) > MAX_ELEMENTS:
         raise FormatError(f"{what}: the shape {str(list(shape)):.100} is out of range")
+
+
+def check_name(name: str) -> None:
+    """Raise FormatError for a name that is longer than any that a framework gives."""
+    if len(name) > MAX_NAME:
+        raise FormatError(f"a name of {len(name)} characters, at most {MAX_NAME} are allowed: {name[:60]!r}...")
+
+
+def by_number(name: str) -> tuple[str, str]:
+    """A key that sorts names with their numbers by value: layers.2 before layers.10."""
+    return _DIGITS.sub(_weighed, name), name
+
+
+def _weighed(number: re.Match[str]) -> str:
+    digits = number[0].lstrip("0")
+    return chr(len(digits)) + digits
 
 
 @dataclass(frozen=True)
@@ -48,6 +69,8 @@ class Weights:
     """
 
     def __init__(self, entries: Mapping[str, Entry], derived: Mapping[str, Derived] | None = None) -> None:
+        for name in entries:
+            check_name(name)
         self._entries = dict(entries)
         self._derived = dict(derived or {})
         self._used: set[str] = set()
@@ -142,8 +165,8 @@ class Weights:
         """Raise UnsupportedError naming the arrays that were left over: a model that drops some is a wrong model."""
         left = self.unused(ignore)
         if left:
-            raise UnsupportedError(f"{len(left)} tensor(s) belong to no layer: {self.describe(left)}; "
-                                   "a spec can place them, or name them under \"ignore\"")
+            raise UnsupportedError(f"{len(left)} tensor(s) belong to no layer: {self.describe(left)}; " + (
+                altering(left) or "a spec can place them, or name them under \"ignore\""))
 
     def _entry(self, name: str) -> Entry:
         if name in self._derived:

@@ -7,11 +7,12 @@ sight; those known to be no weights (optimizer state, counters) are left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ....errors import FormatError, UnsupportedError
+from ...reading.weights import MAX_NAMES, check_name
 from .holders import holders
 from .symbols import Instance, Opaque, Tensor
 
@@ -24,6 +25,7 @@ MODEL_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "net", "
               "params")
 # Compared word by word: a pattern over a stranger's text could take for ever.
 NO_WEIGHTS = frozenset(("amp", "callbacks", "loops", "history", "metric", "metrics", "epoch"))
+NO_MODEL = frozenset(("amp", "callbacks", "loops", "epoch"))           # of these the ones that are never a part of it
 NO_WEIGHTS_WORD = frozenset(("opt", "optim", "optims", "optimizer", "optimizers", "sched", "scheds", "scheduler",
                              "schedulers", "rng"))
 NO_WEIGHTS_END = ("random_state", "loss", "losses", "step")
@@ -35,6 +37,7 @@ WRAPPERS = ("module.", "_orig_mod.")           # DataParallel, torch.compile
 COUNTERS = ("n_averaged",)                     # of torch.optim.swa_utils.AveragedModel, beside a prefix on all others
 IGNORED = ("*num_batches_tracked", "*total_ops", "*total_params", *COUNTERS)
 
+EXTRA_STATE = "_extra_state"
 _MODULE_PARTS = ("_parameters", "_buffers", "_modules")
 _REPEATED = "_flat_weights"                    # nn.LSTM's own list of the weights it also has by name
 _Item = TypeVar("_Item")
@@ -43,15 +46,17 @@ _Item = TypeVar("_Item")
 @dataclass(frozen=True)
 class Found:
     """The weights of a checkpoint by name, in the file's order; `module` if a whole pickled module holds them,
-    `inner` if whole modules, or calls over tensors, lie among them: what, where one is, and its class. Left out:
-    `aside`, tensors without axes beside the model, such as the best score of a training; `settings`, tensors in what
-    the training was told."""
+    `inner` if what lies among them may say that something else is computed of them (whole modules, calls over tensors,
+    tensors of other classes, extra state): what, and where one is. Left out: `aside`, tensors without axes beside the
+    model, such as the best score of a training; `settings`, tensors in what the training was told; `training`, what
+    stands under names of a training's own, and is called as a layer's weights are."""
 
     tensors: dict[str, Tensor]
     module: Instance | None = None
     inner: str | None = None
     aside: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
+    training: tuple[str, ...] = ()
 
 
 def find_weights(root: Any) -> Found:
@@ -63,26 +68,48 @@ def find_weights(root: Any) -> Found:
     model, beside = _find_model(root, "", walk, 0)
     walk.arrays.clear()
     walk.modules.clear()
-    tensors = without_wrappers(dict(walk.tensors(model, "", 0)))
+    walk.states.clear()
+    tensors = without_wrappers(_by_name(walk.tensors(model, "", 0)))
     if walk.arrays:
         raise UnsupportedError(f"{walk.arrays[0]!r:.100} is a pickled NumPy array; save the model's state_dict with "
                                "torch.save, or the arrays with numpy.savez")
     if not tensors:
         raise UnsupportedError("the file holds no tensors; expected a state dict, or a checkpoint with one in it")
-    for name in beside:
-        if name in tensors:
-            raise FormatError(f"two tensors are named {name!r:.100}")
+    if twice := next((name for name in beside if name in tensors), None):
+        raise FormatError(f"two tensors are named {twice!r:.100}")
+    found = tensors | beside
     _check_entries(model, walk)
-    aside, settings = tuple(walk.aside), tuple(walk.settings)
+    left = tuple(walk.aside), tuple(walk.settings), tuple(walk.training)
     if is_module(model):
-        return Found(tensors | beside, module=model, aside=aside, settings=settings)
-    return Found(tensors | beside, inner=walk.modules[0] if walk.modules else None, aside=aside, settings=settings)
+        return Found(found, model, None, *left)
+    odd = [f"tensors of a class of their own, such as {name!r:.100} ({tensor.kind!r:.100}), which may compute "
+           "something else of their numbers" for name, tensor in tensors.items() if tensor.kind]
+    return Found(found, None, next(iter([*walk.modules, *odd, *walk.states]), None), *left)
+
+
+def _by_name(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    """Tensors as a dict. Raises FormatError for two of one name, which nested keys, numbers and texts can make: a dict
+    would keep the last. One tensor that is met twice is one."""
+    made: dict[str, Tensor] = {}
+    for name, tensor in tensors:
+        if made.setdefault(name, tensor) != tensor:
+            raise FormatError(f"two tensors are named {name!r:.100}")
+    return made
 
 
 def is_weight_name(name: Any) -> bool:
     """Whether a layer of torch.nn would call a tensor so: under such a name nothing else may stand."""
     last = name.rpartition(".")[2] if isinstance(name, str) else ""
     return last in ("weight", "bias") or last.startswith(("weight_ih", "weight_hh", "weight_hr", "bias_ih", "bias_hh"))
+
+
+def is_extra_state(name: Any) -> bool:
+    """Whether a name is that of what a module keeps beside its tensors (nn.Module.get_extra_state)."""
+    return isinstance(name, str) and name.endswith(EXTRA_STATE) and name.rpartition(".")[2] == EXTRA_STATE
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or isinstance(value, (str, bytes, list, tuple, dict)) and not value
 
 
 def _check_entries(model: Any, walk: _Walk) -> None:
@@ -110,26 +137,29 @@ def _find_model(root: Any, path: str, walk: _Walk, depth: int) -> tuple[Any, dic
     """
     if not isinstance(root, dict) or depth > MAX_DEPTH:
         return root, {}
-    inside = {key: dict(walk.tensors(value, "", depth)) for key, value in root.items()
+    check_name(path)
+    inside = {key: list(walk.tensors(value, "", depth)) for key, value in root.items()
               if not isinstance(value, Tensor) and not _is_no_weight(key)}
     boxes = [key for key, tensors in inside.items() if tensors]
+    doubtful = {key: layers for key, value in root.items() if _could_be_a_model(key)
+                if (layers := [name for name, tensor in walk.tensors(value, "", depth)
+                               if len(tensor.shape) > 1 and is_weight_name(name)])}
     single = {f"{path}{key}": value for key, value in root.items()
               if isinstance(value, Tensor) and value.shape and not _is_no_weight(key)}
     known = [key for key in boxes if key in MODEL_KEYS]
-    others = [key for key in boxes if key not in SETTINGS] or boxes
-    if len(known) != 1 and (single or len(others) != 1):
+    others = ([key for key in boxes if key not in SETTINGS] or boxes) + list(doubtful)
+    if len(known) != 1 and (single or len(others) != 1 or others[0] in doubtful):
         return root, {}
     chosen = known[0] if len(known) == 1 else others[0]
     told = [key for key in boxes if key in SETTINGS and key != chosen]
     boxes = [key for key in boxes if key not in told]
-    walk.settings += [f"{path}{key}.{name}" for key in told for name in inside[key]]
+    walk.settings += [f"{path}{key}.{name}" for key in told for name, _ in inside[key]]
+    walk.training += [f"{path}{key}.{name}" for key in doubtful if key != chosen for name in doubtful[key]]
     walk.aside += [f"{path}{key}" for key, value in root.items()
                    if isinstance(value, Tensor) and not value.shape and not _is_no_weight(key)]
-    for key in boxes:
-        if key != chosen:
-            single.update((f"{path}{key}.{name}", tensor) for name, tensor in inside[key].items())
+    more = [(f"{path}{key}.{name}", tensor) for key in boxes if key != chosen for name, tensor in inside[key]]
     model, beside = _find_model(root[chosen], f"{path}{chosen}.", walk, depth + 1)
-    return model, single | beside
+    return model, _by_name([*single.items(), *more, *beside.items()])
 
 
 def _is_no_weight(key: Any) -> bool:
@@ -141,6 +171,12 @@ def _is_no_weight(key: Any) -> bool:
         or f"_{lower}".endswith(tuple(f"_{end}" for end in NO_WEIGHTS_END))
 
 
+def _could_be_a_model(key: Any) -> bool:
+    """Whether a key is called as what training keeps, and could be a part of the model as well: `history`, `step`."""
+    return _is_no_weight(key) and key.lower() not in NO_MODEL and NO_WEIGHTS_WORD.isdisjoint(key.lower().split("_")) \
+        and not key.lower().endswith("random_state")
+
+
 def without_wrappers(tensors: Mapping[str, _Item]) -> dict[str, _Item]:
     """What is named, without the prefixes that wrappers put before every name."""
     while tensors:
@@ -148,7 +184,12 @@ def without_wrappers(tensors: Mapping[str, _Item]) -> dict[str, _Item]:
         prefix = next((wrapper for wrapper in WRAPPERS if named and all(map(_begins(wrapper), named))), None)
         if prefix is None:
             break
-        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+        bare = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+        if len(bare) != len(tensors):
+            twice = next(name for name in tensors if not name.startswith(prefix) and f"{prefix}{name}" in tensors)
+            raise FormatError(f"{twice!r:.100} and {f'{prefix}{twice}'!r:.100} are one name without the prefix of a "
+                              "wrapper; save one of them alone")
+        tensors = bare
     return dict(tensors)
 
 
@@ -170,12 +211,19 @@ class _Walk:
         self.modules: list[str] = []           # whole modules and calls over tensors that were met: where, and of what
         self.aside: list[str] = []             # names of tensors without axes beside the model
         self.settings: list[str] = []          # names of tensors in what a training was told
+        self.training: list[str] = []          # names of weights under what is called as a training's own
+        self.states: list[str] = []            # modules' extra state that is no tensor: what, where one is
         self.bearing = holders(root, _inside, _matters)
         self._items = 0
         self._containers = 0
+        self._letters = 0
         self._open: set[int] = set()           # containers that are being walked through
 
     def tensors(self, value: Any, path: str, depth: int) -> Iterator[tuple[str, Tensor]]:
+        check_name(path)
+        self._letters += len(path)
+        if self._letters > MAX_NAMES:
+            raise FormatError(f"names of more than {MAX_NAMES} characters in all, counted as often as they are shared")
         if isinstance(value, Tensor):
             yield path, value
             return
@@ -199,6 +247,9 @@ class _Walk:
             if self._items > MAX_ITEMS or self._containers > MAX_CONTAINERS:
                 raise FormatError(f"more than {MAX_ITEMS} items or {MAX_CONTAINERS} containers, counted as often as "
                                   "they are shared")
+            if is_extra_state(key) and not isinstance(item, Tensor) and not _is_nothing(item):
+                self.states.append(f"extra state of a module, {f'{path}.{key}' if path else key!r:.100}, which may "
+                                   "change what it computes")
             if isinstance(item, _WALKED):
                 yield from self.tensors(item, f"{path}.{key}" if path else str(key), depth + 1)
         self._open.discard(id(value))

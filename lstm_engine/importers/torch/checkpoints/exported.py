@@ -32,8 +32,14 @@ SCALARS = {1: ("uint8", 1), 2: ("int8", 1), 3: ("int16", 2), 4: ("int32", 4), 5:
 
 
 def exported_stem(archive: Archive) -> str | None:
-    """The folder of the list of weights, or None if the archive is no `.pt2` of this layout."""
-    return next((name.removesuffix(LIST) for name in archive.records if name.endswith(LIST)), None)
+    """The folder of the list of weights, or None if the archive is no `.pt2` of this layout.
+
+    Raises FormatError if there are two.
+    """
+    found = [name.removesuffix(LIST) for name in archive.records if name.endswith(LIST)]
+    if len(found) > 1:
+        raise FormatError(f"two folders hold a list of weights: {found[0]!r} and {found[1]!r}")
+    return found[0] if found else None
 
 
 def read_exported(archive: Archive, stem: str) -> tuple[dict[str, Tensor], Storages]:

@@ -34,6 +34,7 @@ class Contents:
     program: str | None = None         # a program that is not read, in the words of a message
     aside: tuple[str, ...] = ()        # names of tensors without axes beside the weights, which are left out
     settings: tuple[str, ...] = ()     # and of those in what a training was told, which are too
+    training: tuple[str, ...] = ()     # and of weights under names of a training's own
     described: Mapping[str, Any] | None = None    # what JSON says beside the weights of the network
     notes: tuple[str, ...] = ()        # what else is to be said of how the weights were read
 
@@ -98,7 +99,9 @@ def _in_json(state: JsonState) -> Contents:
                      f"{f' and {len(state.others) - 8} more' if len(state.others) > 8 else ''}")
     if state.rounded:
         notes.append("the decimals of the file are rounded to float32")
-    return Contents(Weights(without_wrappers(state.entries)), described=state.data, notes=tuple(notes))
+    program = f"it holds extra state of a module, {state.states[0]!r:.100}, which may change what it computes" \
+        if state.states else None
+    return Contents(Weights(without_wrappers(state.entries)), program=program, described=state.data, notes=tuple(notes))
 
 
 def _shard(file: BinaryIO, size: int) -> dict[str, Entry]:
@@ -142,4 +145,4 @@ def _pickled(tree: Any, storages: Storages, scripted: bool = False) -> Contents:
     if scripted or (found.module is not None and found.module.symbol.module.partition(".")[0] == "__torch__"):
         return Contents(weights, program="a TorchScript archive, whose code is not read")
     program = f"it holds {found.inner}" if found.inner else None
-    return Contents(weights, found.module, program, found.aside, found.settings)
+    return Contents(weights, found.module, program, found.aside, found.settings, found.training)

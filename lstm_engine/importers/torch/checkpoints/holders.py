@@ -11,12 +11,16 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
+from ....errors import FormatError
+
+MAX_NESTED = 10_000            # Python's own pickler gives up near 1,000
+
 
 def holders(root: Any, inside: Callable[[Any], Iterator[tuple[Any, Any]] | None],
             matters: Callable[[Any], bool]) -> set[int]:
     """The ids of the containers in `root` (itself among them) that are or hold, however deep, what `matters`.
 
-    inside: the items of a container by key, None for what is none.
+    inside: the items of a container by key, None for what is none. Raises FormatError for what no pickler can write.
     """
     held_by: dict[int, list[int]] = {}
     empty: set[int] = set()                  # containers of nothing that could matter: most of those in a large file
@@ -42,6 +46,8 @@ def holders(root: Any, inside: Callable[[Any], Iterator[tuple[Any, Any]] | None]
                 empty.add(id(value))
                 continue
             held_by[id(value)] = [holder]
+            if len(todo) == MAX_NESTED:
+                raise FormatError(f"containers are nested more than {MAX_NESTED} deep")
             todo.append((chain((first,), inner), id(value)))
             break
         else:

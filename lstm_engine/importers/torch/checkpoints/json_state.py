@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from ....errors import FormatError, UnsupportedError
 from ...reading.json_arrays import JsonArrays, read_json
 from ...reading.weights import Entry
-from .checkpoint import is_weight_name
+from .checkpoint import is_extra_state, is_weight_name
 
 _STATE, _DATA = "state_dict", "model_data"
 # A name as PyTorch's modules have, and behind it a list of numbers, or of such lists.
@@ -25,12 +25,13 @@ _WEIGHT = re.compile(rb'"(?:[^"\\]{0,200}\.)?(?:weight|bias)(?:_[ih]h(?:_l[0-9]{
 
 @dataclass(frozen=True)
 class JsonState:
-    """What such a file holds. data: its description of the network, if there is one; others: names of what is no array;
-    rounded: whether decimals were no float32."""
+    """What such a file holds. data: its description of the network, if there is one; others: names of what is no array,
+    and states: of modules' extra state among it; rounded: whether decimals were no float32."""
 
     entries: dict[str, Entry]
     data: Mapping[str, Any] | None
     others: tuple[str, ...]
+    states: tuple[str, ...]
     rounded: bool
 
 
@@ -53,9 +54,12 @@ def read_json_state(file: BinaryIO, size: int) -> JsonState:
         if not isinstance(state, dict):
             raise FormatError(f"{_STATE!r} must be an object, got a {type(state).__name__}")
         arrays.add(state)
+        arrays.take_numbers(anywhere=True)             # all that stands in a state dict is a tensor
     arrays.add(tree)
+    arrays.take_numbers()
     if odd := [name for name in arrays.others if is_weight_name(name)]:
         raise FormatError(f"{odd[0]!r:.100} must be a list of numbers")
     if not arrays.entries:
         raise UnsupportedError("the file holds no arrays; expected lists of numbers under the names of a state dict")
-    return JsonState(arrays.entries, data, tuple(arrays.others), arrays.rounded)
+    states = tuple(name for name, value in arrays.others.items() if is_extra_state(name) and value not in (None, ""))
+    return JsonState(arrays.entries, data, tuple(arrays.others), states, arrays.rounded)

@@ -7,11 +7,14 @@ Source of the arguments: torch/_utils.py, torch/_tensor.py, torch/jit/_pickle.py
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ....errors import FormatError, UnsupportedError
 from .company import INERT, is_record
 from .symbols import DTYPES, Instance, Opaque, Storage, Symbol, Tensor, view
+
+MAX_SIZES = 64                 # of a shape that is looked at; torch has no tensors of more axes
 
 
 def rebuild(target: Any, arguments: Any) -> Any:
@@ -25,6 +28,8 @@ def rebuild(target: Any, arguments: Any) -> Any:
         return Opaque(target)
     if is_record(target):
         return _record(target, arguments)
+    if name in _OTHER_TENSORS:
+        raise UnsupportedError(f"{name!r}: {_OTHER_TENSORS[name]}")
     raise FormatError(f"calls {name[:120]!r}, which is not among what a checkpoint may rebuild")
 
 
@@ -47,6 +52,8 @@ def new_object(target: Any, arguments: Any) -> Instance:
 def build(target: Any, state: Any) -> Any:
     """`target` with its state. The attributes of an OrderedDict (torch keeps versions there) are not needed."""
     if isinstance(target, Instance):
+        if target.state is not None:
+            raise FormatError(f"sets the state of one {str(target.symbol)!r:.100} twice")
         target.state = state
     elif not isinstance(target, (dict, Opaque)):
         raise FormatError(f"sets the state of a {type(target).__name__}")
@@ -58,7 +65,8 @@ def storage_type(symbol: Any) -> tuple[str, int]:
     if not isinstance(symbol, Symbol):
         raise FormatError(f"a storage of the type {type(symbol).__name__}")
     if symbol.module not in ("torch", "torch.cuda", "torch.storage") or symbol.name not in DTYPES:
-        raise UnsupportedError(f"a storage of the type {str(symbol)[:120]!r} is not supported")
+        quantized = f"; it holds quantized numbers: {_BEFORE}" if symbol.name.startswith(("QInt", "QUInt")) else ""
+        raise UnsupportedError(f"a storage of the type {str(symbol)[:120]!r} is not supported{quantized}")
     return DTYPES[symbol.name]
 
 
@@ -69,6 +77,8 @@ def _expect(arguments: tuple[Any, ...], least: int, function: str) -> None:
 
 def sizes(value: Any, what: str) -> tuple[int, ...]:
     items = value if isinstance(value, (tuple, list)) else None
+    if items is not None and len(items) > MAX_SIZES:         # one list in the memo can be that of all tensors
+        raise FormatError(f"{what} of a tensor must be at most {MAX_SIZES} numbers, got {len(items)}")
     if items is None or not all(type(item) is int and 0 <= item < 2**48 for item in items):
         raise FormatError(f"{what} of a tensor must be numbers from 0 to 2^48")
     return tuple(items)
@@ -106,7 +116,7 @@ def _view(storage: Storage, dtype: str, itemsize: int, arguments: tuple[Any, ...
 
 def _check_metadata(metadata: Any) -> None:
     """Refuse the conjugate and negative bits: such a tensor's numbers are not the ones stored."""
-    if metadata is not None and (not isinstance(metadata, dict) or any(metadata.values())):
+    if metadata is not None and (not isinstance(metadata, dict) or len(metadata) > 2 or any(metadata.values())):
         raise UnsupportedError("a tensor with conjugate or negative bits is not supported")
 
 
@@ -121,10 +131,13 @@ def _parameter(arguments: tuple[Any, ...]) -> Tensor:
 def _from_type(arguments: tuple[Any, ...]) -> Tensor:
     """_rebuild_from_type_v2(function, type, arguments, state): a tensor with attributes of its own."""
     _expect(arguments, 4, "_rebuild_from_type_v2")
-    function, _, inner, _ = arguments[:4]
+    function, kind, inner, _ = arguments[:4]
     if not isinstance(function, Symbol) or str(function) not in _TENSORS or not isinstance(inner, tuple):
         raise FormatError("_rebuild_from_type_v2 of something that rebuilds no tensor")
-    return _TENSORS[str(function)](inner)
+    made = _TENSORS[str(function)](inner)
+    if isinstance(kind, Symbol) and kind.module.partition(".")[0] == "torch":
+        return made
+    return replace(made, kind=str(kind) if isinstance(kind, Symbol) else type(kind).__name__)
 
 
 def _dict(arguments: tuple[Any, ...]) -> dict[Any, Any]:
@@ -136,6 +149,8 @@ def _dict(arguments: tuple[Any, ...]) -> dict[Any, Any]:
         for pair in arguments[0]:
             if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not isinstance(pair[0], (str, int)):
                 raise FormatError("an OrderedDict of something else than pairs of a name and a value")
+            if pair[0] in made:
+                raise FormatError(f"the key {pair[0]!r:.100} stands twice in an OrderedDict")
             made[pair[0]] = pair[1]
     return made
 
@@ -145,6 +160,18 @@ def _first(arguments: tuple[Any, ...]) -> Any:
     _expect(arguments, 1, "a container")
     return arguments[0]
 
+
+_BEFORE = "save the state_dict of the model as it was before it was quantized"
+_PLAIN = "save plain tensors: torch.save({name: value.%s for name, value in model.state_dict().items()}, 'm.pt')"
+_OTHER_TENSORS = {f"torch._utils.{function}": said for function, said in {
+    "_rebuild_qtensor": f"a quantized tensor, whose layer computes in whole numbers; {_BEFORE}",
+    "_rebuild_sparse_tensor": "a sparse tensor; " + _PLAIN % "to_dense()",
+    "_rebuild_meta_tensor_no_storage": "a tensor on torch's device meta, which has no numbers; save the model that has "
+                                       "them",
+    "_rebuild_nested_tensor": "a nested tensor, which has no shape; " + _PLAIN % "to_padded_tensor(0.0)",
+    "_rebuild_wrapper_subclass": "a tensor of a class of its own, which may compute something else of its numbers; "
+                                 "save what it stands for (its dequantize(), full_tensor() or the like)",
+}.items()}
 
 _TENSORS: dict[str, Callable[[tuple[Any, ...]], Tensor]] = {
     "torch._utils._rebuild_tensor": _tensor,

@@ -48,7 +48,8 @@ class Storage:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A view of a storage; `offset` and `strides` count items of `dtype`."""
+    """A view of a storage; `offset` and `strides` count items of `dtype`. kind: its class, if that is not torch's and
+    so may make something else of the numbers."""
 
     storage: Storage
     dtype: str
@@ -56,6 +57,7 @@ class Tensor:
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+    kind: str = ""
 
     @property
     def count(self) -> int:

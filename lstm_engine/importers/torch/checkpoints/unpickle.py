@@ -46,6 +46,7 @@ class _Machine:
         self.at = start                     # of the opcode being run
         self.stack: list[Any] = []
         self.marks = 0
+        self.copied = 0
         self.memo: dict[int, Any] = {}
 
     def run(self) -> tuple[Any, int]:
@@ -139,6 +140,8 @@ class _Machine:
                 key = Key(_kind(key))
             if type(key) is int and not -MAX_KEY < key < MAX_KEY:
                 self.fail("a dict key that is a whole number beyond 2^60")
+            if key in target:
+                self.fail(f"the key {key!r:.100} stands twice in one dict")
             target[key] = value
 
     def append_items(self, items: list[Any]) -> None:
@@ -178,6 +181,10 @@ class _Machine:
     def call(self, apply: Callable[[Any, Any], Any], opcode: str) -> None:
         """REDUCE, NEWOBJ and BUILD: what they mean is decided by the table in `rebuild`, never by the file."""
         argument, target = self.pop(), self.pop()
+        if isinstance(argument, tuple) and argument and isinstance(argument[0], (dict, list)):
+            self.copied += len(argument[0])          # a dict made of another; one in the memo can be the other often
+            if self.copied > MAX_OPCODES:
+                self.fail(f"opcode {opcode}: more than {MAX_OPCODES} items are copied")
         try:
             self.push(apply(target, argument))
         except (FormatError, UnsupportedError) as error:

@@ -28,6 +28,7 @@ def stem_of(archive: Archive) -> str | None:
 
 def read_zip(archive: Archive, stem: str) -> tuple[Any, Storages]:
     """The object in the archive as data, and the reader of its storages. Raises FormatError, UnsupportedError."""
+    types: dict[str, str] = {}
 
     def persistent(identity: Any) -> Storage:
         if not isinstance(identity, tuple) or len(identity) != 5 or identity[0] != "storage" \
@@ -35,6 +36,8 @@ def read_zip(archive: Archive, stem: str) -> tuple[Any, Storages]:
             raise FormatError("a persistent id that is not (storage, type, key, location, size)")
         _, kind, key, _, count = identity
         dtype, itemsize = storage_type(kind)
+        if types.setdefault(key, dtype) != dtype:          # torch would take the first for both
+            raise FormatError(f"storage {key[:60]!r} is declared as {types[key]} and as {dtype}")
         return storage(key, dtype, itemsize, count, archive.record(f"{stem}/data/{key}").size)
 
     part = stem + PICKLE

@@ -1,4 +1,4 @@
-"""Averages of weights that a training keeps beside them: which of two is meant, the file does not say."""
+"""Weights that are there twice, averaged by a training or as a wrapper names them: which are meant, no file says."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...reading.weights import Weights
-from ..checkpoints.checkpoint import COUNTERS, IGNORED
+from ..checkpoints.checkpoint import COUNTERS, IGNORED, WRAPPERS
 
 # Words in the name of what holds a second set of weights: compared part by part of a path.
 _WORDS = frozenset(("ema", "emas", "ewma", "swa", "shadow", "average", "averaged", "avg", "teacher", "polyak"))
@@ -38,6 +38,12 @@ def copy_of(weights: Weights) -> Copy | None:
             if first and len(_counted(first)) == len(_counted(outside)) and _same(_counted(first), _counted(inside)):
                 return Copy(prefix, other)
     return None
+
+
+def wrapped_twice(weights: Weights) -> tuple[str, str] | None:
+    """A name that is there as it is and with the prefix of a wrapper, and that prefix; None if none is."""
+    return next(((name.removeprefix(prefix), prefix) for prefix in WRAPPERS for name in weights.names
+                 if name.startswith(prefix) and name.removeprefix(prefix) in weights), None)
 
 
 def _prefixes(weights: Weights) -> Iterator[str]:

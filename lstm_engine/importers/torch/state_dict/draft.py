@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ....errors import UnsupportedError
+from ....errors import FormatError, UnsupportedError
 from ...reading.weights import Weights
 from .copies import copy_of
 from .layers import Layers, Matrix, find_layers
@@ -34,7 +34,10 @@ def _draft(weights: Weights, reason: str) -> dict[str, Any]:
         spec = propose_or_draft(weights.without(copy.pattern))
         return spec | {"ignore": [*spec.get("ignore", ()), copy.pattern],
                        "notes": [f"a draft, to be corrected: {reason}", *spec["notes"]]}
-    layers = find_layers(weights)
+    try:
+        layers = find_layers(weights)
+    except FormatError as error:
+        raise UnsupportedError(reason) from error
     notes = [f"a draft, to be corrected: {reason}",
              "the nodes are one chain, which may be another than the model's; check their order, \"inputs\", "
              "\"outputs\" and each \"activation\", and add what has no weights (Pool, Activate)"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ....errors import FormatError
 from ...arrays.recurrent import Sizes, sizes_of
 from ...arrays.torch_layers import names_of_layer
-from ...reading.weights import Weights
+from ...reading.weights import Weights, by_number
 from ..checkpoints.checkpoint import IGNORED
 
 MAX_SHOWN = 12             # layers that a message lists
@@ -81,7 +81,7 @@ class Layers:
 def find_layers(weights: Weights) -> Layers:
     """Group the tensors of a state dict into modules. Raises FormatError if a recurrent module is inconsistent."""
     names = sorted((name for name in weights.names
-                    if not any(fnmatch.fnmatchcase(name, pattern) for pattern in IGNORED)), key=_by_name)
+                    if not any(fnmatch.fnmatchcase(name, pattern) for pattern in IGNORED)), key=by_number)
     layers = Layers()
     claimed: set[str] = set()
     counts: dict[str, int] = {}
@@ -104,12 +104,6 @@ def find_layers(weights: Weights) -> Layers:
             layers.matrices.append(Matrix(match["path"] or "", (rows, columns), has_bias))
     layers.rest = [name for name in names if name not in claimed]
     return layers
-
-
-def _by_name(name: str) -> list[tuple[int, str]]:
-    """A key that puts layers.2 before layers.10."""
-    parts = re.split(r"([0-9]+)", name)
-    return [(len(part.lstrip("0")), part.lstrip("0")) if place % 2 else (0, part) for place, part in enumerate(parts)]
 
 
 def _stack(weights: Weights, path: str, count: int, claimed: set[str]) -> Stack:

@@ -11,10 +11,11 @@ from typing import Any, NoReturn
 
 from ....errors import ArgumentError, UnsupportedError
 from ...arrays.torch_layers import names_of_layer
+from ...reading.altering import altering
 from ...reading.weights import Weights
 from ..ways import HOW
 from .assumptions import assumptions
-from .copies import copy_of
+from .copies import copy_of, wrapped_twice
 from .layers import Layers, Stack, find_layers
 from .readings import MAX_UNORDERED, RNN_ACTIVATIONS, SHOWN, Chain, Settled, Step, readings, typed
 from .reparametrised import reparametrised
@@ -40,6 +41,13 @@ def propose(weights: Weights, pool: str | None = None, nonlinearities: Mapping[s
                                f"{copy.prefix!r:.100}: which are meant is not certain. To convert it, {HOW}: with "
                                f"\"ignore\": [{copy.pattern!r:.100}] it takes the first, with nodes whose \"torch\" "
                                f"begins with {copy.prefix!r:.100} the average")
+    if (changed := altering(name for name in weights.names if 0 not in weights.shape(name))) is not None:
+        raise UnsupportedError(changed)
+    if (twice := wrapped_twice(weights)) is not None:
+        name, prefix = twice
+        raise UnsupportedError(f"{name!r:.100} is there twice, as it is and under the prefix of a wrapper, "
+                               f"{prefix + name!r:.100}: which is meant is not certain. To convert it, {HOW}: with "
+                               f"\"ignore\": [{prefix + '*'!r}] it takes the first")
     layers = find_layers(weights)
     if not layers.stacks:
         raise UnsupportedError(f"no recurrent layer was found among {weights.describe(weights.names)}; expected names "

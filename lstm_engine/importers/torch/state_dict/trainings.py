@@ -11,6 +11,7 @@ from ...reading.weights import Weights
 # What attributes that hold a loss of torch.nn are called, and what such a loss calls the weights that it has.
 _LOSSES = frozenset(("criterion", "loss", "losses", "loss_fn", "loss_func", "loss_function"))
 _OF_LOSS = ("weight", "pos_weight")
+_CHANGES = frozenset(("weight", "bias", "scale", "gain", "temperature", "alpha", "beta", "gamma"))     # what they feed
 _METRICS = frozenset(("metric", "metrics", "acc", "accuracy"))
 
 
@@ -27,8 +28,9 @@ def _is_of_loss(weights: Weights, name: str) -> bool:
 
 
 def _is_of_metric(weights: Weights, name: str) -> bool:
-    return weights.shape(name) == () and any(not _METRICS.isdisjoint(part.lower().split("_"))
-                                             for part in name.split(".")[:-1])
+    *path, last = name.split(".")
+    return weights.shape(name) == () and last not in _CHANGES and any(
+        not _METRICS.isdisjoint(part.lower().split("_")) for part in path)
 
 
 def patterns(names: Sequence[str]) -> list[str]:
