@@ -90,6 +90,7 @@ IMPORTER_ARROWS = {
     "torch/state_dict": {"reading", "arrays", "torch.checkpoints", "torch.ways"},
     "torch/modules": {"reading", "arrays", "torch.checkpoints", "torch.state_dict", "torch.ways"},
     "torch/program": {"base", "reading", "torch.checkpoints", "onnx"},
+    "torch/script": {"base", "reading", "torch.checkpoints", "torch.program", "onnx"},
 }
 CORE_USERS = {"plan", "running", "runtime", "blas", "checking", "entry"}
 

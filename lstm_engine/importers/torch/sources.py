@@ -17,6 +17,7 @@ from ..base import ImportOptions, are
 from ..folders import CONFIG, HUGGING_FACE
 from ..reading.foreign import refuse_foreign
 from ..reading.spec_file import load_spec
+from . import script
 from .checkpoints.begins import knows
 from .checkpoints.checkpoint import IGNORED
 from .checkpoints.files import Contents, open_contents
@@ -38,13 +39,13 @@ def read(path: ModelFile, options: ImportOptions) -> Graph:
 
     Raises FileError, FormatError, UnsupportedError, ArgumentError; the message begins with the path.
     """
-    program = read_program(path, options) if options.spec is None else None
+    program = script.read_program(path, options) if options.spec is not None else read_program(path, options)
     if program is not None:
         return _sourced(program, path.name, {})
     spec = _given(options)
     with open_contents(path, options.limits) as contents:
         if spec is None:
-            spec = _spec_of(contents, options)
+            spec = _spec_of(path, contents, options)
             if isinstance(path, Path) and path.name in HUGGING_FACE and os.path.lexists(path.with_name(CONFIG)):
                 spec.setdefault("notes", []).append(f"{CONFIG!r} beside the weights, which may say more of their "
                                                     "program, is not read")
@@ -96,8 +97,12 @@ def propose_spec(path: Path | str) -> dict[str, Any]:
         return propose_or_draft(contents.weights, program)
 
 
-def _spec_of(contents: Contents, options: ImportOptions) -> dict[str, Any]:
+def _spec_of(path: ModelFile, contents: Contents, options: ImportOptions) -> dict[str, Any]:
     """The spec of a file that is given none."""
+    if contents.scripted and (wanted := script.inputs_wanted(path)):
+        raise UnsupportedError("a TorchScript archive, which does not say the shapes of its inputs. Say them, with a "
+                               f"name for each open size and \"dtypes\" of those that are no float32: {wanted} (--spec, "
+                               f"docs/torch.md). {EXPORT}")
     if contents.program is not None:
         raise UnsupportedError(f"{contents.program}, so what it computes is not known. {EXPORT}")
     if contents.described is not None:

@@ -36,6 +36,7 @@ class Contents:
     settings: tuple[str, ...] = ()     # and of those in what a training was told, which are too
     training: tuple[str, ...] = ()     # and of weights under names of a training's own
     described: Mapping[str, Any] | None = None    # what JSON says beside the weights of the network
+    scripted: bool = False             # a TorchScript archive, whose program importers.torch.script reads
     notes: tuple[str, ...] = ()        # what else is to be said of how the weights were read
 
 
@@ -143,6 +144,6 @@ def _pickled(tree: Any, storages: Storages, scripted: bool = False) -> Contents:
     found = find_weights(tree)
     weights = Weights(storages.entries(found.tensors))
     if scripted or (found.module is not None and found.module.symbol.module.partition(".")[0] == "__torch__"):
-        return Contents(weights, program="a TorchScript archive, whose code is not read")
+        return Contents(weights, program="a TorchScript archive, whose code is not read", scripted=True)
     program = f"it holds {found.inner}" if found.inner else None
     return Contents(weights, found.module, program, found.aside, found.settings, found.training)

@@ -1,6 +1,6 @@
 """`.pt` zip archives: `<stem>/data.pkl` over `<stem>/data/<key>`; TorchScript archives have the same two parts.
 
-The code that a TorchScript archive carries is never looked at.
+The code that a TorchScript archive carries is read by importers.torch.script.
 Source of the layout: torch/serialization.py (_save), caffe2/serialize/inline_container.h.
 """
 
@@ -26,8 +26,11 @@ def stem_of(archive: Archive) -> str | None:
     return found[0] if found else None
 
 
-def read_zip(archive: Archive, stem: str) -> tuple[Any, Storages]:
-    """The object in the archive as data, and the reader of its storages. Raises FormatError, UnsupportedError."""
+def read_zip(archive: Archive, stem: str, what: str = "data") -> tuple[Any, Storages]:
+    """The object in the archive as data, and the reader of its storages. Raises FormatError, UnsupportedError.
+
+    what: the name of the pickle and of the folder of its storages; a TorchScript archive has "constants", too.
+    """
     types: dict[str, str] = {}
 
     def persistent(identity: Any) -> Storage:
@@ -38,14 +41,14 @@ def read_zip(archive: Archive, stem: str) -> tuple[Any, Storages]:
         dtype, itemsize = storage_type(kind)
         if types.setdefault(key, dtype) != dtype:          # torch would take the first for both
             raise FormatError(f"storage {key[:60]!r} is declared as {types[key]} and as {dtype}")
-        return storage(key, dtype, itemsize, count, archive.record(f"{stem}/data/{key}").size)
+        return storage(key, dtype, itemsize, count, archive.record(f"{stem}/{what}/{key}").size)
 
-    part = stem + PICKLE
+    part = f"{stem}/{what}.pkl"
     data = archive.read(part, MAX_BYTES)
     result, end = unpickle(data, part, persistent)
     if end != len(data):
         raise FormatError(f"{part}: {len(data) - end} bytes follow the pickle")
-    return result, Storages(lambda key: archive.read(f"{stem}/data/{key}"), is_big_endian(archive, stem))
+    return result, Storages(lambda key: archive.read(f"{stem}/{what}/{key}"), is_big_endian(archive, stem))
 
 
 def is_big_endian(archive: Archive, stem: str) -> bool:

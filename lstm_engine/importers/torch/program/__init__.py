@@ -105,7 +105,11 @@ def _array(entries: Mapping[str, Entry], name: str) -> np.ndarray:
     """A weight or constant in the dtype that it is computed in."""
     if name not in entries:
         raise FormatError(f"the program names the tensor {name!r:.100}, which the archive does not hold")
-    entry = entries[name]
+    return weight_array(entries[name])
+
+
+def weight_array(entry: Entry) -> np.ndarray:
+    """A tensor of a file in the dtype that it is computed in."""
     array = entry.load()
     if entry.dtype == "bfloat16":           # the upper half of a float32
         wide: np.ndarray = array.astype(np.uint32) << np.uint32(16)

@@ -61,10 +61,15 @@ def written(program: Program, load: Callable[[str], np.ndarray]) -> OnnxModel:
 
     Raises FormatError for a program that contradicts itself, UnsupportedError naming the node that cannot be run.
     """
-    return _Writer(program, load).run()
+    return Writer(program, load).run()
 
 
-class _Writer:
+class Writer:
+    """Writes a program that is whole, by `run`; or one that is found out as it is written, value by value, for its
+    shapes (`importers.torch.script`): what is read later is not known then, and changes in place are
+    looked at by `run`.
+    """
+
     def __init__(self, program: Program, load: Callable[[str], np.ndarray]) -> None:
         self.program, self.load = program, load
         self.e = Emitter()
@@ -78,27 +83,27 @@ class _Writer:
         reads = {name for name in self.last_use}
         for name, weight in program.weights.items():
             if name in reads:
-                self._weight(name, weight)
+                self.weight(name, weight)
         for name in program.inputs:
-            self._input(name)
-        given = {name: self._value(Ref(name)) for name in program.inputs}
+            self.input(name)
+        given = {name: self.value(Ref(name)) for name in program.inputs}
         self.e.hint = "sizes"
         self.guards.ranges(program, given)
         self.guards.code(program, given)
         for at, call in enumerate(program.nodes):
-            self._node(at, call)
+            self.node(at, call)
         outputs = list(self._outputs())
         if outputs:
             outputs[0] = outputs[0][0], self.guards.tie(outputs[0][1])
         return self.e.model(outputs, f"torch {program.torch_version}")
 
-    def _weight(self, name: str, weight: str) -> None:
+    def weight(self, name: str, weight: str) -> None:
         array = self.load(weight)
         self.e.allow(array.nbytes)
         self._put(name, self.e.constant(array, name=weight), given=True)
         self._check(name, f"tensor {weight!r:.100}")
 
-    def _input(self, name: str) -> None:
+    def input(self, name: str) -> None:
         meta = self.program.metas[name]
         dtype = HALF.get(meta.dtype, meta.dtype)
         if dtype not in DTYPES:
@@ -115,7 +120,7 @@ class _Writer:
 
     # Nodes.
 
-    def _node(self, at: int, call: Call) -> None:
+    def node(self, at: int, call: Call) -> None:
         op = next((call.target.removeprefix(p) for p in PREFIXES if call.target.startswith(p)), call.target)
         if op in _SAYING_NOTHING:
             return
@@ -131,7 +136,7 @@ class _Writer:
         if op not in TABLE:
             raise UnsupportedError(f"{call.label}: this operator is not supported{why(call.target)}")
         self.e.hint = call.name or "v"
-        values = {name: self._value(value) for name, value in call.arguments.items()}
+        values = {name: self.value(value) for name, value in call.arguments.items()}
         outputs = _named(call)
         said = self.program.metas.get(outputs[0].name) if outputs and isinstance(outputs[0], Ref) else None
         arguments = Arguments(call.label, op, values, len(outputs), None if said is None else len(said.shape))
@@ -151,15 +156,15 @@ class _Writer:
 
     def _assert(self, call: Call) -> None:
         """A condition that the program checks when it runs."""
-        condition = self._value(call.arguments.get("self"))
-        message = self._value(call.arguments.get("assert_msg", ""))
+        condition = self.value(call.arguments.get("self"))
+        message = self.value(call.arguments.get("assert_msg", ""))
         if not isinstance(condition, Tensor) or condition.rank or condition.dtype != "bool":
             raise UnsupportedError(f"{call.label}: a condition on values is not supported")
         self.e.require(str(message), condition)
 
-    def _value(self, value: Any) -> Any:
+    def value(self, value: Any) -> Any:
         if isinstance(value, list):
-            return [self._value(item) for item in value]
+            return [self.value(item) for item in value]
         if isinstance(value, Ref):
             if value.name in self.memory.held:
                 return self.memory.read(self.memory.held[value.name])
@@ -255,7 +260,7 @@ class _Writer:
 
     def _check(self, name: str, who: str) -> None:
         """Compare a value with what the program says of it. Raises FormatError."""
-        value, meta = self._value(Ref(name)), self.program.metas.get(name)
+        value, meta = self.value(Ref(name)), self.program.metas.get(name)
         if isinstance(value, Size) or type(value) is int:
             said = self.program.sizes.get(name)
             if type(value) is int and type(said) is int and value != said:
@@ -272,7 +277,7 @@ class _Writer:
     def _outputs(self) -> Iterator[tuple[str, Tensor]]:
         self.e.hint = "output"
         for value in self.program.outputs:
-            known = self._value(value)
+            known = self.value(value)
             if not isinstance(value, Ref) or not isinstance(known, Tensor):
                 if value is None:
                     continue

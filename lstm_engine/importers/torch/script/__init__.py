@@ -1,0 +1,248 @@
+"""TorchScript archives as programs: their code is read as data, written out, and goes the way of exported programs.
+
+    language    the text -> classes and functions, checked
+    archive     an archive -> its object, constants and code
+    schemas     which operator a call means, and its arguments by name (operators.txt: make_torch_schemas.py)
+    plain       what is made of numbers, texts and lists
+    interpret   once through the code -> a `Program`
+    then        importers.torch.program
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ....errors import ArgumentError, ArgumentTypeError, FormatError, UnsupportedError
+from ....files import ModelFile, cannot_read, open_regular, size_of
+from ....graph import DTYPES, Graph
+from ...base import ImportOptions, are
+from ...onnx.mapping.to_graph import to_graph
+from ...reading.spec_file import load_spec
+from ...reading.zip_archive import Archive
+from ..checkpoints.zipped import stem_of
+from ..program import weight_array
+from ..program.convert import Writer, written
+from ..program.schema import Call, Meta, Program, Ref
+from .archive import Script, read_script
+from .interpret import Interpreter
+from .tree import Index, Name, Parameter
+from .values import Changes, Object, Record, Unknown
+
+KEYS = ("shapes", "dtypes", "fixed", "method")
+MAX_STATES = 64
+
+
+def is_script(archive: Archive, stem: str) -> bool:
+    return any(name.startswith(f"{stem}/code/") for name in archive.records)
+
+
+def speaks_of_programs(spec: Any) -> bool:
+    """Whether a spec says what goes into a program, and not what layers there are."""
+    return isinstance(spec, Mapping) and bool(spec) and set(spec) <= set(KEYS)
+
+
+def read_program(path: ModelFile, options: ImportOptions) -> Graph | None:
+    """The graph of a TorchScript archive whose inputs the spec describes; None for any other file or spec.
+
+    spec: {"shapes": {input: [sizes]}}, a name for each open size, of all tensors that forward takes; "dtypes":
+    {input: dtype} of those that are no float32; "fixed": {input: number} of inputs that are no tensors; "method": in
+    place of forward, or "part.forward" of a module in it. Raises FileError, FormatError, UnsupportedError naming the
+    line of the code, ArgumentError.
+    """
+    spec = None if options.spec is None else load_spec(options.spec)
+    if not speaks_of_programs(spec):
+        return None
+    assert isinstance(spec, Mapping)
+    if given := options.readings():
+        raise ArgumentError(f"{are(given)} for sources that hold weights alone; a program says itself what it computes")
+    try:
+        with open_regular(path) as file:
+            if file.read(4) != b"PK\x03\x04":
+                return None
+            archive = Archive(file, size_of(file))
+            stem = stem_of(archive)
+            return _graph(read_script(archive, stem), spec) if stem is not None and is_script(archive, stem) else None
+    except OSError as error:
+        cannot_read(path, error)
+    except RecursionError as error:
+        raise FormatError(f"{path}: its code is nested too deeply") from error
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def inputs_wanted(path: ModelFile) -> str:
+    """The spec that a TorchScript archive wants, to be filled in; "" where its code cannot be read."""
+    try:
+        with open_regular(path) as file:
+            archive = Archive(file, size_of(file))
+            stem = stem_of(archive)
+            assert stem is not None
+            script = read_script(archive, stem)
+            method = script.class_of(script.root).methods.get("forward")
+            names = [name for parameter in (method.parameters[1:] if method is not None else ())
+                     for name, _ in _tensors_of(parameter)]
+    except (OSError, FormatError, UnsupportedError, AssertionError):
+        return ""
+    shapes = ", ".join(f"{name!r}: ['batch', 'time', 8]" for name in names)
+    return f"spec={{'shapes': {{{shapes}}}}}"
+
+
+def _graph(script: Script, spec: Mapping[str, Any]) -> Graph:
+    states: list[str] = []
+    while True:
+        try:
+            program = _program(script, spec, states)
+            break
+        except Changes as changed:
+            if changed.path in states or len(states) >= MAX_STATES:
+                raise UnsupportedError(f"what calls change of {changed.path!r:.100} is not followed") from changed
+            states.append(changed.path)
+    graph = to_graph(written(program, lambda name: weight_array(script.entries[int(name)])), ImportOptions())
+    metadata = {name: text for name, text in graph.metadata.items() if name != "source"}
+    return replace(graph, metadata=metadata | {"program": "TorchScript"})
+
+
+def _program(script: Script, spec: Mapping[str, Any], states: list[str]) -> Program:
+    """The program that one run through the code writes; states: paths of tensors that it changes, which become inputs
+    and outputs."""
+    program = Program()
+    writer = Writer(program, lambda name: weight_array(script.entries[int(name)]))
+    held: dict[str, Ref] = {}
+    run = Interpreter(script, writer, program, held)
+    root = Object("", script.root, script.class_of(script.root), str(script.root.symbol))
+    root, name = _method(run, root, spec.get("method", "forward"))
+    arguments = _arguments(run, root.kind.methods[name].parameters[1:], spec)
+    for path in states:
+        held[path] = _state(run, path)
+    made = list(_leaves(run, run.method(root, name, arguments, {})))
+    names = ["output"] if len(made) == 1 else [f"output_{at}" for at in range(len(made))]
+    for path in states:
+        made.append(run.state(path))
+        names.append(f"{path}_out")
+    program.outputs = [_output(run, value, run.names.unused(called)) for value, called in zip(made, names, strict=True)]
+    return program
+
+
+def _method(run: Interpreter, owner: Object, path: Any) -> tuple[Object, str]:
+    """The module and the name of a method by its path: "forward", "encoder.forward"."""
+    *parts, name = str(path).split(".")
+    for part in parts:
+        inner = run.held(owner, part)
+        if not isinstance(inner, Object):
+            raise ArgumentError(f"spec method {path!r:.60}: {part!r:.60} is no module")
+        owner = inner
+    if name not in owner.kind.methods:
+        raise ArgumentError(f"spec method {path!r:.60}: the module has {', '.join(owner.kind.methods) or 'none'}")
+    return owner, name
+
+
+def _arguments(run: Interpreter, parameters: tuple[Parameter, ...], spec: Mapping[str, Any]) -> list[Any]:
+    for key in ("shapes", "dtypes", "fixed"):
+        if not isinstance(spec.get(key, {}), Mapping):
+            raise ArgumentTypeError(f"spec {key!r} must be a mapping by the names of inputs")
+    shapes, dtypes, fixed = (dict(spec.get(key, {})) for key in ("shapes", "dtypes", "fixed"))
+    known = [name for parameter in parameters for name, _ in _tensors_of(parameter)]
+    if unknown := [*(set(shapes) | set(dtypes)) - set(known), *set(fixed) - {p.name for p in parameters}]:
+        raise ArgumentError(f"spec names {min(map(str, unknown))!r:.60}; the inputs are "
+                            f"{', '.join(p.name for p in parameters) or 'none'}")
+    made = []
+    for parameter in parameters:
+        names = [name for name, _ in _tensors_of(parameter)]
+        if parameter.name in fixed:
+            made.append(_number(parameter, fixed[parameter.name]))
+        elif names and all(name in shapes for name in names):
+            values = [_input(run, name, shapes[name], dtypes.get(name, "float32")) for name in names]
+            made.append(values[0] if names == [parameter.name] else tuple(values))
+        elif parameter.default is not None and not any(name in shapes for name in names):
+            made.append(run.value(parameter.default, {}))
+        else:
+            _missing(parameter, [name for name in names if name not in shapes])
+    return made
+
+
+def _missing(parameter: Parameter, names: list[str]) -> NoReturn:
+    if names:
+        raise ArgumentError("TorchScript does not say the shapes of its inputs; say them, with a name for each open "
+                            f"size: spec={{'shapes': {{{names[0]!r}: ['batch', 'time', 8], ...}}}}, and 'dtypes' "
+                            f"{{{names[0]!r}: 'int64'}} where they are no float32")
+    raise ArgumentError(f"the input {parameter.name!r:.60} is no tensor; give it a value: "
+                        f"spec={{'fixed': {{{parameter.name!r:.60}: ...}}}}")
+
+
+def _number(parameter: Parameter, value: Any) -> Any:
+    if value is not None and type(value) not in (bool, int, float, str):
+        raise ArgumentTypeError(f"spec fixed {parameter.name!r:.60} must be a number, text or None, got {value!r:.60}")
+    return float(value) if isinstance(parameter.type, Name) and parameter.type.id == "float" and type(value) is int \
+        else value
+
+
+def _tensors_of(parameter: Parameter) -> Iterator[tuple[str, Any]]:
+    """The tensors in a parameter, by name: of a tuple name_0, name_1, ..."""
+    def leaves(name: str, type_: Any) -> Iterator[tuple[str, Any]]:
+        if isinstance(type_, Name) and type_.id == "Tensor":
+            yield name, type_
+        elif isinstance(type_, Index) and isinstance(type_.value, Name):
+            if type_.value.id == "Optional":
+                yield from leaves(name, type_.items[0])
+            elif type_.value.id == "Tuple":
+                for at, item in enumerate(type_.items):
+                    yield from leaves(f"{name}_{at}", item)
+    return leaves(parameter.name, parameter.type)
+
+
+def _input(run: Interpreter, name: str, shape: Any, dtype: Any) -> Ref:
+    if not isinstance(shape, (list, tuple)) or not all(type(size) is int and size >= 0 or isinstance(size, str) and size
+                                                       for size in shape):
+        raise ArgumentError(f"spec shapes of {name!r:.60} must be sizes, numbers or names, got {shape!r:.80}")
+    if dtype not in DTYPES:
+        raise ArgumentError(f"spec dtypes of {name!r:.60} must be one of {', '.join(DTYPES)}, got {dtype!r:.60}")
+    run.names.reserve(name)
+    run.program.metas[name] = Meta(dtype, tuple(shape))
+    run.program.inputs.append(name)
+    run.writer.input(name)
+    return Ref(name)
+
+
+def _state(run: Interpreter, path: str) -> Ref:
+    """A tensor that calls change, as an input; what is changed is a copy of it."""
+    stored = run.stored(path)
+    array = weight_array(run.script.entries[id(stored)])
+    if np.any(array):
+        raise UnsupportedError(f"the state {path!r:.100}, which calls change, begins with other numbers than zeros")
+    name = path.replace(".", "_")
+    given = _input(run, run.names.unused(name), list(array.shape), array.dtype.name)
+    run.hint = f"{name}_before"
+    made: Ref = run.emit("clone.default", {"self": given}, ("Tensor",), name)
+    return made
+
+
+def _leaves(run: Interpreter, value: Any) -> Iterator[Any]:
+    run.count()
+    if isinstance(value, Record):
+        value = value.values
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _leaves(run, item)
+    elif value is not None:
+        yield value
+
+
+def _output(run: Interpreter, value: Any, name: str) -> Ref:
+    if isinstance(value, Unknown):
+        raise UnsupportedError(value.message)
+    if not run.is_tensor(value):
+        raise UnsupportedError("an output that is no tensor is not supported")
+    run.hint = name
+    call = Call(name, "torch.ops.aten.alias.default", {"self": value}, (Ref(name),))
+    run.program.nodes.append(call)
+    run.writer.node(len(run.program.nodes) - 1, call)
+    return Ref(name)
+
+
+__all__ = ["inputs_wanted", "is_script", "read_program", "speaks_of_programs"]

@@ -1,0 +1,398 @@
+"""Goes through a script's code once, as data, and writes down the operators that it comes by: a `Program`.
+
+What it decides by (ranks, sizes, None, settings) is known here; a tensor's numbers are not, and what would depend on
+them is refused. Sizes of the inputs that are open stay open: where one decides, the way that raises an error is not
+taken and its opposite becomes a condition of the program. Loops over constants are written out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ....errors import FormatError, UnsupportedError
+from ..checkpoints.symbols import Instance
+from ..checkpoints.symbols import Tensor as Stored
+from ..program.schema import Inert, Ref
+from .archive import ROOT
+from .operators import Operators
+from .plain import Condition, HeldDict, HeldList
+from .tree import (
+    Assign,
+    Attribute,
+    CallOf,
+    Class,
+    Constant,
+    Function,
+    If,
+    Index,
+    Loop,
+    Name,
+    Return,
+    Run,
+    Several,
+    With,
+)
+from .values import AS_NUMBERS, Changes, Number, Object, Path, Record, Unknown, changes, shown, unknown
+
+MAX_CALLS, MAX_TURNS = 48, 10_000
+_UNSET = object()               # a variable that one branch leaves without a value
+
+
+@dataclass(eq=False)
+class Interpreter(Operators):
+    """One run through the code of a module."""
+
+    depth: int = 0
+    weights: dict[int, Ref] = field(default_factory=dict)           # by the id of a tensor of the archive
+    changed: dict[tuple[int, str], Any] = field(default_factory=dict)       # attributes that were set
+
+    # Functions and statements.
+
+    def method(self, owner: Object, name: str, arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
+        if name not in owner.kind.methods:
+            self.fail(f"{owner.kind.name:.60} has no method {name!r:.60}")
+        before, self.part = self.part, owner.path
+        made = self.function(owner.kind.methods[name], (owner, *arguments), named, f"{owner.module}.{name}")
+        self.part = before
+        return made
+
+    def function(self, function: Function, arguments: Sequence[Any], named: Mapping[str, Any], where: str) -> Any:
+        parameters = function.parameters
+        if len(arguments) > len(parameters) or set(named) - {parameter.name for parameter in parameters}:
+            self.fail(f"{where:.100} is called with arguments that it does not have")
+        values = dict(zip((parameter.name for parameter in parameters), arguments)) | dict(named)      # noqa: B905
+        for parameter in parameters:
+            if parameter.name not in values:
+                if parameter.default is None:
+                    self.fail(f"{where:.100} is called without {parameter.name!r:.60}")
+                values[parameter.name] = self.value(parameter.default, {})
+        self.depth += 1
+        if self.depth > MAX_CALLS:
+            self.fail(f"functions call each other more than {MAX_CALLS} deep")
+        before, self.at = self.at, where.removeprefix(f"{ROOT}.")
+        made = self.block(function.body, values)
+        self.at = before
+        self.depth -= 1
+        return None if made is None else made[0]
+
+    def block(self, body: Sequence[Any], scope: dict[str, Any]) -> tuple[Any] | None:
+        """Run statements; (value,) of a return, None if there was none."""
+        for statement in body:
+            self.count()
+            if isinstance(statement, Return):
+                return (self.value(statement.value, scope),)
+            done = self._statement(statement, scope)
+            if done is not None:
+                return done
+        return None
+
+    def _statement(self, statement: Any, scope: dict[str, Any]) -> tuple[Any] | None:
+        if isinstance(statement, Assign):
+            self._assign(statement, scope)
+        elif isinstance(statement, Run):
+            self.value(statement.value, scope)
+        elif isinstance(statement, If):
+            return self.block(self._branch(statement, scope), scope)
+        elif isinstance(statement, Loop):
+            return self._loop(statement, scope)
+        elif isinstance(statement, With):
+            return self.block(statement.body, scope)        # of gradients alone, which there are none of
+        return None
+
+    def _assign(self, statement: Assign, scope: dict[str, Any]) -> None:
+        first = statement.targets[0]
+        self.hint = first.id if isinstance(first, Name) else first.name
+        value = self.value(statement.value, scope)
+        if isinstance(first, Attribute):
+            owner = self.value(first.value, scope)
+            if not isinstance(owner, Object):
+                self.fail(f"an attribute {first.name!r:.60} of what is no module is assigned to")
+            self._set(owner, first.name, value)
+            return
+        if not statement.many:
+            scope[first.id] = value
+            return
+        if isinstance(value, Unknown):
+            scope.update(dict.fromkeys((target.id for target in statement.targets), value))
+            return
+        values = list(self._items(value))
+        if len(values) != len(statement.targets):
+            raise FormatError(f"{self.at}, line {statement.line}: {len(values)} values for {len(statement.targets)} "
+                              "names")
+        scope.update(zip((target.id for target in statement.targets), values))      # noqa: B905
+
+    def _set(self, owner: Object, name: str, value: Any) -> None:
+        path = f"{owner.path}.{name}" if owner.path else name
+        held = owner.instance.state.get(name) if isinstance(owner.instance.state, dict) else None
+        if isinstance(held, Stored) and path not in self.states:
+            raise Changes(path)
+        if not isinstance(held, Stored):
+            self.fail(f"it changes its own attribute {path!r:.100}, which the next call would read; supported: tensors "
+                      "that it keeps from call to call")
+        self.changed[id(owner.instance), name] = value
+
+    def _branch(self, statement: If, scope: dict[str, Any]) -> Sequence[Any]:
+        test = self.value(statement.test, scope)
+        if isinstance(test, bool):
+            return statement.then if test else statement.otherwise
+        if isinstance(test, Unknown):
+            raise UnsupportedError(test.message)
+        if not isinstance(test, Condition):
+            self.fail(f"a branch in line {statement.line} depends on the numbers of a tensor, which a program as data "
+                      "does not know; torch.where takes both sides")
+        raises = [_raises(body) for body in (statement.then, statement.otherwise)]
+        if raises[0] == raises[1]:
+            self.fail(f"a branch in line {statement.line} depends on a size of the inputs; {AS_NUMBERS}")
+        self._hold(test if raises[1] else test.opposite(), statement.line)
+        return statement.then if raises[1] else statement.otherwise
+
+    def _hold(self, condition: Condition, line: int) -> None:
+        """Make a condition on sizes one of the program."""
+        if condition.negated:
+            self.fail(f"a condition on several sizes in line {line} is not supported; {AS_NUMBERS}")
+        for name, left, right in condition.parts:
+            made = self.emit(f"_operator.{name}", {"a": left, "b": right}, ("Tensor",), "holds")
+            text = f"line {line} of {self.at} does not raise an error"
+            self.emit("_assert_scalar.default", {"self": made, "assert_msg": text}, (), "holds")
+
+    def _loop(self, loop: Loop, scope: dict[str, Any]) -> tuple[Any] | None:
+        for count, item in enumerate(self._turns(loop, scope)):
+            if count >= MAX_TURNS:
+                self.fail(f"the loop in line {loop.line} has more than {MAX_TURNS} turns")
+            if loop.target is not None:
+                scope[loop.target] = item
+            done = self.block(loop.body, scope)
+            if done is not None:
+                return done
+        return None
+
+    def _turns(self, loop: Loop, scope: dict[str, Any]) -> Iterator[Any]:
+        if loop.target is not None:
+            items = self.value(loop.value, scope)
+            if isinstance(items, Ref):
+                self.fail(f"the loop in line {loop.line} has as many turns as a size of the inputs; {AS_NUMBERS}")
+            yield from items if isinstance(items, range) else self._items(items)
+            return
+        while True:
+            test = self.value(loop.value, scope)
+            if not isinstance(test, bool):
+                self.fail(f"whether the loop in line {loop.line} goes on depends on the inputs, which is not supported")
+            if not test:
+                return
+            yield None
+
+    def _items(self, value: Any) -> Sequence[Any]:
+        if isinstance(value, Unknown):
+            raise UnsupportedError(value.message)
+        if isinstance(value, Record):
+            return value.values
+        if isinstance(value, (tuple, list)):
+            return value
+        if isinstance(value, dict):
+            return list(value)
+        self.fail(f"{shown(value)} is no tuple or list")
+
+    # Expressions.
+
+    def value(self, tree: Any, scope: Mapping[str, Any]) -> Any:
+        self.count()
+        if isinstance(tree, Constant):
+            return tree.value
+        if isinstance(tree, Name):
+            if tree.id in scope:
+                if scope[tree.id] is _UNSET:
+                    self.fail(f"{tree.id!r:.60} has no value")
+                return scope[tree.id]
+            return Path(tree.id)
+        if isinstance(tree, Several):
+            items = [self.value(item, scope) for item in tree.items]
+            if tree.kind == "{}":
+                return dict(zip(items[::2], items[1::2], strict=True))
+            return tuple(items) if tree.kind == "()" else items
+        if isinstance(tree, Attribute):
+            return self._attribute(self.value(tree.value, scope), tree.name)
+        if isinstance(tree, Index):
+            if isinstance(tree.value, Name) and tree.value.id not in scope:
+                return Path(tree.value.id)                  # Optional[Tensor], a type
+            held: Any = self.value(tree.value, scope)
+            at = [self.value(item, scope) for item in tree.items]
+            if len(at) != 1:
+                self.fail("an index of several numbers is not supported")
+            if isinstance(held, Unknown):
+                return held
+            return self.plain.call("__getitem__", [held if isinstance(held, dict) else self._items(held), at[0]])
+        if isinstance(tree, CallOf):
+            return self._call(tree, scope)
+        self.fail(f"{type(tree).__name__} is not supported here")
+
+    def _attribute(self, owner: Any, name: str) -> Any:
+        if isinstance(owner, Path):
+            if owner.name == "CONSTANTS":
+                return self._constant(name)
+            return Path(f"{owner.name}.{name}")
+        if isinstance(owner, Record) and name in owner.names:
+            return owner.values[owner.names.index(name)]
+        if isinstance(owner, Object):
+            return self.held(owner, name)
+        if isinstance(owner, Unknown):
+            return owner
+        if isinstance(owner, Ref) and name in ("shape", "dtype", "device"):
+            return self.asked(name, owner)
+        self.fail(f"{shown(owner)} has no attribute {name!r:.60}")
+
+    def held(self, owner: Object, name: str) -> Any:
+        """An attribute of a module: what the archive holds, or what its class says it is."""
+        key = id(owner.instance), name
+        if key in self.changed:
+            return self.changed[key]
+        state = owner.instance.state
+        if not isinstance(state, dict):
+            raise FormatError(f"the module {owner.path!r:.100} has no attributes")
+        if name in state:
+            return self._taken(state[name], f"{owner.path}.{name}" if owner.path else name)
+        _, value = owner.kind.fields.get(name, (None, None))
+        if value is not None:
+            return self.value(value, {})
+        self.fail(f"the module {owner.path or owner.kind.name!r:.100} has no attribute {name!r:.60}")
+
+    def _taken(self, value: Any, path: str) -> Any:
+        """A value of the archive as one of the program."""
+        self.count()
+        if isinstance(value, Stored):
+            return self._weight(value, path)
+        if isinstance(value, Instance):
+            return Object(path, value, self.script.class_of(value), str(value.symbol))
+        if isinstance(value, (list, tuple)):
+            made = [self._taken(item, f"{path}.{at}") for at, item in enumerate(value)]
+            return HeldList(made) if isinstance(value, list) else tuple(made)
+        if isinstance(value, dict):
+            return HeldDict((key, self._taken(item, f"{path}.{key}")) for key, item in value.items())
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return value
+        self.fail(f"the attribute {path!r:.100} is {shown(value)}, which is not supported")
+
+    def _weight(self, stored: Stored, path: str) -> Ref:
+        if path in self.states:
+            return self.states[path]
+        if id(stored) not in self.weights:
+            ref = Ref(self.names.unused(path))
+            self.weights[id(stored)] = ref
+            self.paths[ref.name] = path
+            self.program.weights[ref.name] = str(id(stored))
+            self.writer.weight(ref.name, str(id(stored)))
+        return self.weights[id(stored)]
+
+    def stored(self, path: str) -> Stored:
+        """The tensor that the archive holds at a path."""
+        value: Any = self.script.root
+        for part in path.split("."):
+            value = value.state[part]
+        assert isinstance(value, Stored)
+        return value
+
+    def state(self, path: str) -> Any:
+        """What a state is in the end: what was assigned, or what became of its copy."""
+        owner: Any = self.script.root
+        *parts, name = path.split(".")
+        for part in parts:
+            owner = owner.state[part]
+        return self.changed.get((id(owner), name), self.states[path])
+
+    def _constant(self, name: str) -> Any:
+        if not name.startswith("c") or not name[1:].isdigit() or int(name[1:]) >= len(self.script.constants):
+            raise FormatError(f"the archive has no constant {name!r:.40}")
+        return self._taken(self.script.constants[int(name[1:])], f"constant_{name[1:]}")
+
+    # Calls.
+
+    def _call(self, tree: CallOf, scope: Mapping[str, Any]) -> Any:
+        hint = self.hint
+        if isinstance(tree.function, Name) and tree.function.id not in scope:
+            word = tree.function.id
+            if word in ("unchecked_cast", "annotate"):
+                return self._unwrapped(self.value(tree.arguments[1], scope), tree.arguments[0])
+            if word == "uninitialized":
+                return _UNSET
+        if isinstance(tree.function, Attribute):
+            owner = self.value(tree.function.value, scope)
+            if isinstance(owner, Object):
+                return self.method(owner, tree.function.name, [self.value(item, scope) for item in tree.arguments],
+                                   {name: self.value(item, scope) for name, item in tree.named.items()})
+            function = self._attribute(owner, tree.function.name)
+        else:
+            function = self.value(tree.function, scope)
+        arguments = [self.value(item, scope) for item in tree.arguments]
+        named = {name: self.value(item, scope) for name, item in tree.named.items()}
+        if not isinstance(function, Path):
+            self.fail(f"{shown(function)} is called, which is no function")
+        self.hint = hint
+        if not function.name.startswith(f"{ROOT}."):
+            odd = next(unknown([*arguments, *named.values()], self.count), None)
+            if odd is not None and not changes(function.name) and not function.name.endswith("RaiseException"):
+                return odd
+        return self._named(function.name, arguments, named, tree.line)
+
+    def _named(self, name: str, arguments: list[Any], named: dict[str, Any], line: int) -> Any:
+        if name.startswith(f"{ROOT}."):
+            if name in self.script.functions:
+                return self.function(self.script.functions[name], arguments, named, name)
+            if name in self.script.classes:
+                return self._record(self.script.classes[name], arguments, named)
+            self.fail(f"{name:.100} is not written in the archive")
+        if name == "ops.prim.RaiseException":
+            self.fail(f"it raises an error: {arguments[0] if arguments else ''!s:.200}")
+        if name in ("int", "float", "bool", "range", "getattr", "str"):
+            return self._python(name, arguments)
+        space, _, word = name.rpartition(".")
+        if space == "ops.prim" and not named:
+            return self.asked(word, *arguments)
+        if space != "torch":
+            self.fail(f"{name:.100} is not supported")
+        if word == "device":
+            return Inert("device")
+        return self.torch(word, arguments, named, line)
+
+    def _record(self, kind: Class, arguments: list[Any], named: dict[str, Any]) -> Any:
+        if kind.base != "NamedTuple":
+            self.fail(f"an object of {kind.name:.60} is made, which is not supported")
+        names = tuple(kind.fields)
+        values = dict(zip(names, arguments)) | named        # noqa: B905
+        if set(values) != set(names):
+            self.fail(f"{kind.name:.60} is made without all of its fields")
+        return Record(names, tuple(values[one] for one in names))
+
+    def _python(self, word: str, arguments: list[Any]) -> Any:
+        if word == "getattr" and len(arguments) == 2 and isinstance(arguments[1], str):
+            return self._attribute(arguments[0], arguments[1])
+        if word == "range":
+            if not 1 <= len(arguments) <= 3 or not all(type(one) is int for one in arguments):
+                return next((one for one in arguments if isinstance(one, Ref)), None) or self.fail(
+                    "a range of what are no numbers")
+            return range(*arguments)
+        if len(arguments) != 1:
+            self.fail(f"{word} of {len(arguments)} values")
+        value = self.number(arguments[0])
+        if isinstance(value, Ref) and word == "int" and self.is_size(value):
+            return value
+        if isinstance(value, (Ref, Condition)):
+            if word == "bool" and isinstance(value, Condition):
+                return value
+            self.fail(f"{word}() of a tensor whose numbers are not known is not supported")
+        if isinstance(value, str) and word == "float" and value.strip("+-") in ("inf", "nan"):
+            return float(value)
+        if type(value) not in (bool, int, float):
+            self.fail(f"{word}() of {shown(value)} is not supported")
+        return {"int": int, "float": float, "bool": bool, "str": str}[word](value)
+
+    def _unwrapped(self, value: Any, type_: Any) -> Any:
+        if isinstance(value, Number) and isinstance(type_, Name) and type_.id in ("int", "number", "Scalar", "float"):
+            return value.value
+        return value
+
+
+def _raises(body: Sequence[Any]) -> bool:
+    """Whether statements raise an error, whatever else they do."""
+    return any(isinstance(one, Run) and isinstance(one.value, CallOf) and isinstance(one.value.function, Attribute)
+               and one.value.function.name == "RaiseException" for one in body)
