@@ -235,6 +235,18 @@ def _deflated(data: bytes) -> bytes:
     return archive(records(data) or {}, zipfile.ZIP_DEFLATED)
 
 
+def script() -> Files:
+    """What torch writes of small modules; torch is needed to make these alone."""
+    from typing import Any
+
+    import script_modules as m
+
+    made: dict[str, Any] = {"choices": m.Choices(), "layers": m.Layers(), "states": m.States()}
+    for name, module in made.items():
+        yield f"{name}.pt", m.scripted(module)
+    yield "traced.pt", m.traced(m.Layers())
+
+
 def pt2() -> Files:
     import torch_pt2 as p
 
@@ -363,7 +375,7 @@ def api() -> Files:
 MAKERS: dict[str, Callable[[], Files]] = {
     "lstm": lstm, "onnx": onnx, "onnx-answer": onnx_answer, "onnx-run": onnx_run, "onnx-whole": onnx_whole,
     "keras": keras, "keras-whole": keras_whole, "h5": h5, "h5-whole": h5_whole, "answer": answer, "torch": torch,
-    "pt2": pt2, "safetensors": safetensors, "json": json_weights,
+    "script": script, "pt2": pt2, "safetensors": safetensors, "json": json_weights,
     "npz": npz, "spec": spec, "csv": csv, "graph": graph, "api": api,
 }
 

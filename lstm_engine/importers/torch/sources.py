@@ -101,8 +101,8 @@ def _spec_of(path: ModelFile, contents: Contents, options: ImportOptions) -> dic
     """The spec of a file that is given none."""
     if contents.scripted and (wanted := script.inputs_wanted(path)):
         raise UnsupportedError("a TorchScript archive, which does not say the shapes of its inputs. Say them, with a "
-                               f"name for each open size and \"dtypes\" of those that are no float32: {wanted} (--spec, "
-                               f"docs/torch.md). {EXPORT}")
+                               "name for each open size, and \"dtypes\" of those that are no float32: "
+                               f"{wanted} (--spec, docs/torch.md). {EXPORT}")
     if contents.program is not None:
         raise UnsupportedError(f"{contents.program}, so what it computes is not known. {EXPORT}")
     if contents.described is not None:

@@ -25,6 +25,7 @@ FILES: dict[str, tuple[str, tuple[str, ...]]] = {
     "h5-whole": ("keras_files", ("importers.keras",)),
     "answer": ("child_answers", ("importers.reading",)),
     "torch": ("torch_files", _TORCH),
+    "script": ("torch_files", (*_TORCH, "importers.onnx")),
     "pt2": ("torch_files", (*_TORCH, "importers.onnx")),
     "safetensors": ("torch_files", _TORCH),
     "json": ("json_weights", _TORCH),

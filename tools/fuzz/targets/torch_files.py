@@ -1,4 +1,5 @@
-"""PyTorch's files: `.pt` and `.pth` (zip or legacy, with a pickle), `.pt2` programs, `.safetensors`."""
+"""PyTorch's files: `.pt` and `.pth` (zip or legacy, with a pickle; TorchScript with its code), `.pt2` programs,
+`.safetensors`."""
 
 from __future__ import annotations
 
@@ -7,11 +8,12 @@ import random
 import struct
 from collections.abc import Callable
 
+from lstm_engine.importers import ImportOptions
 from lstm_engine.importers import torch as importer
 
 from ..mutate import pickles, raw, text, zips
 from ..target import Folder, Target
-from .reading import shown, through
+from .reading import PLAIN, shown, through
 
 WORDS = tuple(word.encode() for word in (
     "weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "weight_ih_l0_reverse", "fc.weight", "state_dict", "module.",
@@ -24,16 +26,23 @@ PROGRAM_WORDS = tuple(word.encode() for word in (
     "torch.ops.aten.sym_size.int", "_operator.mul", "as_tensor", "as_int", "as_ints", "as_expr", "as_sym_int",
     "as_none", "as_bool", "as_float", "as_tensors", "as_string", "s0", "s1", "parameter", "user_input", "buffer",
     "Symbol('s0', positive=True, integer=True)"))
+SCRIPT_WORDS = tuple(word.encode() for word in (
+    "torch.add", "torch.size", "torch.lstm", "torch.append", "torch.mul", "torch.slice", "torch.cat", "torch.split",
+    "torch.copy_", "torch.__getitem__", "torch.__is__", "ops.prim.NumToTensor", "ops.prim.RaiseException", "self.",
+    "CONSTANTS.c0", "annotate(List[int], [])", "unchecked_cast(Tensor, x)", "uninitialized(Tensor)", "range(3)", "int(",
+    "    for i in range(9):\n", "    while True:\n", "    if torch.eq(torch.size(x, 1), 3):\n", "    else:\n      pass\n",
+    "(self).forward(x, )", "inf", "None", "True", "x"))
+SCRIPT_SHAPES = ImportOptions(spec={"shapes": {"x": ["batch", "time", 3]}})
 SAFE_WORDS = tuple(word.encode() for word in ("F64", "F32", "F16", "BF16", "I64", "I8", "BOOL", "dtype", "shape",
                                                "data_offsets", "__metadata__", "weight_ih_l0", "weight_hh_l0"))
 
 
-def reading(suffix: str) -> Callable[[bytes], str]:
+def reading(suffix: str, options: ImportOptions = PLAIN) -> Callable[[bytes], str]:
     folder = Folder()
 
     def execute(data: bytes) -> str:
         with folder.file(data, f"input{suffix}") as path:
-            return shown(through(importer.read, path))
+            return shown(through(importer.read, path, options))
     return execute
 
 
@@ -42,6 +51,13 @@ def mutate_pickled(data: bytes, rng: random.Random) -> bytes:
     def change(name: str, record: bytes, rng: random.Random) -> bytes:
         return pickles.damaged(record, rng, WORDS) if name.endswith(".pkl") else raw.damaged(record, rng, WORDS)
     return zips.changed(data, rng, change, WORDS) if data[:2] == b"PK" else pickles.damaged(data, rng, WORDS)
+
+
+def mutate_script(data: bytes, rng: random.Random) -> bytes:
+    """The records of a TorchScript archive: its pickles by their opcodes, its code by words of the language."""
+    def change(name: str, record: bytes, rng: random.Random) -> bytes:
+        return pickles.damaged(record, rng, WORDS) if name.endswith(".pkl") else raw.damaged(record, rng, SCRIPT_WORDS)
+    return zips.changed(data, rng, change, SCRIPT_WORDS)
 
 
 def mutate_program(data: bytes, rng: random.Random) -> bytes:
@@ -74,6 +90,8 @@ def _as_long_as_said(header: bytes, rest: bytes) -> bytes:
 def targets() -> dict[str, Target]:
     made = [
         Target("torch", ".pt and .pth files: zip and legacy, with a pickle", reading(".pt"), mutate_pickled, WORDS),
+        Target("script", "TorchScript archives as programs", reading(".pt", SCRIPT_SHAPES), mutate_script, SCRIPT_WORDS,
+               64 << 10),
         Target("pt2", ".pt2 programs of torch.export", reading(".pt2"), mutate_program, PROGRAM_WORDS, 64 << 10),
         Target("safetensors", ".safetensors files", reading(".safetensors"), mutate_safetensors, SAFE_WORDS),
     ]

@@ -44,8 +44,11 @@ class Operators:
     paths: dict[str, str] = field(default_factory=dict)             # of weights, by the name of their value
 
     def __post_init__(self) -> None:
-        self.plain = Plain(lambda name, left, right: self.emit(
-            f"_operator.{ {'remainder': 'mod'}.get(name, name)}", {"a": left, "b": right}, ("Tensor",), "size"), self.count)
+        def of_sizes(name: str, left: Any, right: Any) -> Any:
+            called = "mod" if name == "remainder" else name
+            return self.emit(f"_operator.{called}", {"a": left, "b": right}, ("Tensor",), "size")
+
+        self.plain = Plain(of_sizes, self.count)
 
     def count(self) -> None:
         """One more step: what a script may have written out has a bound, however its loops and lists nest."""
@@ -233,11 +236,25 @@ class Operators:
             path = self.paths.get(self.writer.memory.held[first.name].block.area.blocks[0].name)
             if path is not None and path not in self.states:
                 raise Changes(path)
-        results = schema.results
-        if results == ("Tensor[]",):
-            count = self._parts(schema, arguments, line)
-            return self.emit(schema.key, arguments, ("Tensor",) * count, schema.name, as_list=True)
-        return self.emit(schema.key, arguments, results, schema.name)
+        if schema.name in ("squeeze", "squeeze_"):
+            self._check_squeeze(arguments, line)
+        results, as_list = schema.results, schema.results == ("Tensor[]",)
+        if as_list:
+            results = ("Tensor",) * self._parts(schema, arguments, line)
+        try:
+            return self.emit(schema.key, arguments, results, schema.name, as_list)
+        except FormatError as error:
+            if not any(self.is_size(one) for value in arguments.values()
+                       for one in (value if isinstance(value, list) else [value])):
+                raise
+            raise UnsupportedError(f"{error}, a size of the inputs; {AS_NUMBERS}") from error
+
+    def _check_squeeze(self, arguments: Mapping[str, Any], line: int) -> None:
+        """Refuse an axis that may go or stay: how many axes there are is known of every tensor."""
+        shape, axes = self.writer.value(arguments["self"]).shape, arguments.get("dim")
+        axes = range(len(shape)) if axes is None else axes if isinstance(axes, list) else [axes]
+        if any(-len(shape) <= axis < len(shape) and not isinstance(shape[axis], int) for axis in axes):
+            self.fail(f"torch.squeeze in line {line} drops an axis if it is 1, and its size is open; {AS_NUMBERS}")
 
     def _check_version(self, schema: Schema, bound: Mapping[str, Any]) -> None:
         """Refuse operators that meant something else in the version of the archive."""

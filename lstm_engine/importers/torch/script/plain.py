@@ -58,8 +58,8 @@ class Plain:
 
     def _called(self, name: str, arguments: list[Any]) -> Any:
         if name in _CHANGING and isinstance(arguments[0], (HeldList, HeldDict)):
-            raise UnsupportedError("it changes a list or dict that it keeps, which the next call would read; supported: "
-                                   "tensors that it keeps from call to call")
+            raise UnsupportedError("it changes a list or dict that it keeps, which the next call would read; "
+                                   "supported: tensors that it keeps from call to call")
         try:
             if name in _COMPARE:
                 return self.compare(name, *arguments)
