@@ -173,7 +173,7 @@ class Reader:
             if not begins(difference, steps):
                 raise NotACell("whether it has a first turn does not follow from the sequence")
             bounds.append(difference)
-        if not all(bound.holds_for(steps) for bound in bounds):
+        if not all(self.body.counts(bound, steps) for bound in bounds):
             raise NotACell("its turns are counted in a type that rounds or wraps before it has that many")
 
     def _around(self) -> dict[str, Operator]:
