@@ -123,7 +123,8 @@ def mutate(source: Any, choose: random.Random) -> None:
     elif what == "tensor":
         tensor = choose.choice(list(inside.initializer))
         array = onnx.numpy_helper.to_array(tensor)
-        other = choose.choice((array + 1, -array, np.zeros_like(array), array[::-1] if array.ndim else array * 2))
+        other = choose.choice((array + 1, -array, np.zeros_like(array), array[::-1] if array.ndim else array * 2,
+                               array[None]))
         tensor.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(other.astype(array.dtype)), tensor.name))
     elif what == "given":
         loop.input[choose.randrange(len(loop.input))] = choose.choice(("count", "on0", "h0", "c0", ""))

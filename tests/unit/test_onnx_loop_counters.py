@@ -114,6 +114,18 @@ def test_counters_that_move_otherwise_than_by_one(by: int) -> None:
     said(source, "another step than the next")
 
 
+def test_a_counter_that_changes_its_shape() -> None:
+    """From () to [1]: from the second turn on, what is read at it has an axis more."""
+    for one, layer in ((np.array(1), True), (np.array([1]), False)):
+        source = looped(RNN, "h", read=[node("Gather", "x k", "x_t")], tensors={"one": one, **weights(1)},
+                        go=[node("Add", "k one", "t1"), node("Identity", "on", "go")], carried="k zero t1",
+                        outer={"zero": np.array(0)})
+        if layer:
+            agrees(source, "RNN")
+        else:
+            said(source, "something else than one step")
+
+
 def test_calls_of_more_steps_than_a_float32_counts() -> None:
     """In ONNX Runtime 2**24 turns are the last, for 2**24 and 2**24 + 1 are one float32."""
     model = le.convert(compared("float32"))

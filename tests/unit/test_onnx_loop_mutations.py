@@ -14,6 +14,7 @@ pytest.importorskip("onnxruntime")
 
 from onnx_graphs import node, runtime_outputs
 from onnx_loop_bodies import (
+    COUNT,
     GRU,
     GRU_WEIGHTS,
     LSTM,
@@ -28,6 +29,7 @@ from onnx_loop_bodies import (
     looped,
     normal,
     said,
+    some,
     weights,
 )
 from onnx_loop_mutations import BASES, MASKS, masked, mutate
@@ -137,6 +139,21 @@ def test_masks_that_are_not_keras_are_refused() -> None:
     said(looped(both, states, tensors=tensors, more={"mask": ("bool", ("time", "batch", H))}), "for each feature")
     # h itself at masked steps, which is 0 only where it begins so
     said(looped(both, states, tensors=tensors, more=more), "where steps are masked")
+
+
+def test_an_output_before_that_changes_its_shape() -> None:
+    """It has an axis more after every turn."""
+    cell, states, tensors = MASKED["GRU"]
+    nodes = [MASK, *cell, *kept("h1", "h_new", "h", "where"), *kept("q", "h_new", "p", "where")]
+    for last, message in ((node("Identity", "q", "p1"), ""), (node("Unsqueeze", "q first", "p1"), "steps are masked")):
+        source = looped([*nodes, last], f"{states} p", tensors={**tensors, "first": np.array([0])}, results="",
+                        before=[*COUNT, node("Shape", "h0", "size"), node("ConstantOfShape", "size", "p0")],
+                        more={"mask": ("bool", ("time", "batch", 1))})
+        del source.graph.input[[value.name for value in source.graph.input].index("p0")]
+        if message:
+            said(source, message)
+        else:
+            agrees(source, "GRU", {"mask": some})
 
 
 def test_two_sequences_of_rows_that_may_differ() -> None:
