@@ -238,7 +238,7 @@ class Graph:
     """A whole model. `nodes` are in an order in which every input is made before it is used.
 
     `outputs` are names of values. `metadata` holds strings about the origin: "source", "producer",
-    "keras_version", ...
+    "keras_version", ...; "most_steps", of a sequence, where a loop that became a layer counts no farther.
     """
 
     inputs: tuple[Value, ...]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ..errors import LimitError
 from ..graph import Dense, Graph, Node, Operator, Recurrent
 from ..graph.derived import place
 from ..limits import LEAST_WORK, Limits, over
@@ -49,12 +50,18 @@ class Bounds(NamedTuple):
     numbers: int                # of weights and nodes, which a call may take work for
     sized: frozenset[str]       # nodes that make sizes of numbers
     small: int                  # elements that do not matter
+    counted: int | None         # steps that the loops of the model's file count rightly; None for any
 
     @classmethod
     def of(cls, graph: Graph, limits: Limits) -> Bounds:
         weights = sum(_weights(graph).values())
         return cls(limits, weights, weights // 4 + len(graph.nodes), frozenset(sized_by_numbers(graph)),
-                   min(1 << 20, limits.most_memory(0, 0) // 64))
+                   min(1 << 20, limits.most_memory(0, 0) // 64), _counted(graph.metadata.get("most_steps", "")))
+
+    @property
+    def most_steps(self) -> int | None:
+        """Of a sequence in one call; None for any."""
+        return min((most for most in (self.limits.steps, self.counted) if most is not None), default=None)
 
     def limit_direct_calls(self, segment: Segment) -> None:
         """Let the core take calls that are far from the limits as they come, and leave the rest to an account."""
@@ -63,12 +70,16 @@ class Bounds(NamedTuple):
         # Of a row and step; 8 numbers of 8 bytes for each that a layer has: more than it keeps.
         numbers = sum(-(-_width(node) // 64) * 64 for node in segment.nodes)
         cells = min(memory / (64 * max(numbers, 64)), work / max(sum(map(work_of, segment.nodes)), 1.0))
-        segment.core.limit(self.limits.steps or 2**31 - 1, cells)
+        segment.core.limit(self.most_steps or 2**31 - 1, cells)
 
     def check_steps(self, name: str, steps: int) -> None:
         """Raise LimitError for more steps than a call may have. name: of the input."""
         if self.limits.steps is not None and steps > self.limits.steps:
             raise over(f"input {name!r} has", "steps", steps, self.limits.steps, "steps")
+        if self.counted is not None and steps > self.counted:
+            raise LimitError(f"input {name!r} has {steps:,} steps; a loop in the file that the model was made of "
+                             f"counts them in a type that rounds beyond {self.counted:,}, so it would leave off early. "
+                             "Give fewer, or the sequence in parts: model.stream()")
 
     def check_memory(self, what: str, needed: int, inputs: int = 0) -> None:
         """Raise LimitError for more bytes than a call may take; `what` needs them."""
@@ -92,6 +103,11 @@ class Bounds(NamedTuple):
             self.check_memory(f"the results of {label(node)}", count * itemsize, given)
             return kernel(*inputs)
         return look_first
+
+
+def _counted(text: str) -> int | None:
+    """What a model's metadata say, which may be anything."""
+    return int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 19 else None
 
 
 def label(node: Node) -> str:

@@ -112,7 +112,7 @@ class Runner:
     def check_steps(self, arrays: _Values) -> None:
         """Raise LimitError for a sequence of more steps than a call may have."""
         plan = self.plan
-        if plan.bounds.limits.steps is not None:
+        if plan.bounds.most_steps is not None:
             for name, array in arrays.items():
                 axis = plan.axes.time_axis(name)
                 if axis is not None:

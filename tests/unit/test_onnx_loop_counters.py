@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ pytest.importorskip("onnxruntime")
 from onnx_graphs import check, kinds, node
 from onnx_loop_bodies import COUNT, FEATURES, RNN, TOLERANCE, H, agrees, looped, normal, said, weights
 
+import lstm_engine as le
+from lstm_engine.errors import LimitError
 from lstm_engine.importers.onnx.simplifying.turns import MANY, Number
 
 # The types that a counter is kept in or cast to, and whether each has as many numbers as a layer may have steps.
@@ -108,6 +112,42 @@ def test_counters_that_move_otherwise_than_by_one(by: int) -> None:
                     go=[node("Add", "k by", "t1"), node("Identity", "on", "go")], carried="k zero t1",
                     outer={"zero": np.array(0)})
     said(source, "another step than the next")
+
+
+def test_a_counter_that_changes_its_shape() -> None:
+    """From () to [1]: from the second turn on, what is read at it has an axis more."""
+    for one, layer in ((np.array(1), True), (np.array([1]), False)):
+        source = looped(RNN, "h", read=[node("Gather", "x k", "x_t")], tensors={"one": one, **weights(1)},
+                        go=[node("Add", "k one", "t1"), node("Identity", "on", "go")], carried="k zero t1",
+                        outer={"zero": np.array(0)})
+        if layer:
+            agrees(source, "RNN")
+        else:
+            said(source, "something else than one step")
+
+
+def test_calls_of_more_steps_than_a_float32_counts() -> None:
+    """In ONNX Runtime 2**24 turns are the last, for 2**24 and 2**24 + 1 are one float32."""
+    model = le.convert(compared("float32"))
+    for made in (model, pickle.loads(pickle.dumps(model))):
+        long = np.broadcast_to(np.float32(0), (2**24 + 1, 1, FEATURES))
+        with pytest.raises(LimitError, match=r"input 'x' has 16,777,217 steps; a loop .* rounds beyond 16,777,215"):
+            made.predict({"x": long, "h0": normal(1, H)})
+    assert "most_steps" not in le.convert(compared("int64")).graph.metadata
+    assert "most_steps" not in le.convert(compared("float32", 5)).graph.metadata
+
+
+@pytest.mark.parametrize(("text", "most"), [("12", 12), ("", None), ("many", None), ("-1", None), ("9" * 5000, None)])
+def test_what_a_file_says_of_steps_may_be_anything(text: str, most: int | None) -> None:
+    graph = le.convert(compared("int64")).graph
+    made = le.Model(replace(graph, metadata={**graph.metadata, "most_steps": text}))
+    for steps in (12, 13):
+        given = {"x": normal(steps, 1, FEATURES), "h0": normal(1, H)}
+        if most is None or steps <= most:
+            made.predict(given)
+        else:
+            with pytest.raises(LimitError, match="13 steps"):
+                made.predict(given)
 
 
 def test_how_far_a_number_holds() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,6 @@ from onnx_loop_bodies import (
     MASK,
     MASKED,
     READ,
-    RESET_BEFORE,
-    RESET_WEIGHTS,
-    RNN,
     TOLERANCE,
     H,
     agrees,
@@ -34,101 +32,59 @@ from onnx_loop_bodies import (
     some,
     weights,
 )
+from onnx_loop_mutations import BASES, MASKS, masked, mutate
 
 import lstm_engine as le
 from lstm_engine.errors import LstmEngineError
 
-ALIKE = (("Add", "Sub", "Mul", "Div", "Max", "Min"), ("Less", "LessOrEqual", "Greater", "GreaterOrEqual"),
-         ("Sigmoid", "Tanh", "Relu", "Softsign", "Neg", "Identity", "HardSigmoid", "Softmax"))
 
-
-def counted() -> Any:
-    """A loop that counts for itself, and ends by comparing."""
-    before = [*COUNT, node("Squeeze", "count", "limit"), node("Less", "zero limit", "begins")]
-    go = [node("Add", "k k_one", "t1"), node("Less", "t1 limit", "go")]
-    return looped(LSTM, read=[node("Gather", "x k", "x_t", axis=0)], go=go, before=before, names="- begins",
-                  tensors={"k_one": np.array(1), **weights(4)}, carried="k zero t1", outer={"zero": np.array(0)},
-                  outputs="h_last k_last all0")
-
-
-def masked(op: str) -> Any:
-    cell, states, tensors = MASKED[op]
-    nodes = [MASK, *cell, *(n for name in states.split() for n in kept(f"{name}1", f"{name}_new", name, "times")),
-             *kept("y", "h_new", "nil", "where")]
-    return looped(nodes, states, tensors={**tensors, "nil": np.zeros((1, H), np.float32)}, results="y",
-                  more={"mask": ("bool", ("time", "batch", 1))})
-
-
-def surrounded() -> Any:
-    """A GRU with a layer before it and one behind it, in its body."""
-    nodes = [node("MatMul", "x_t M", "xm"), node("Tanh", "xm", "xa"), node("MatMul", "xa K2", "xk"), *GRU[1:],
-             node("Gemm", "h1 V a", "v"), node("Softmax", "v", "s", axis=1), node("Mul", "s xa", "y")]
-    return looped(nodes, "h", results="y", tensors={**GRU_WEIGHTS, "M": normal(3, H), "K2": normal(H, 3 * H),
-                                                    "V": normal(H, H), "a": normal(H)})
-
-
-BASES = {
-    "LSTM": lambda: looped(LSTM, tensors=weights(4)), "GRU": lambda: looped(GRU, "h", tensors=GRU_WEIGHTS),
-    "GRU, reset before": lambda: looped(RESET_BEFORE, "h", tensors=RESET_WEIGHTS),
-    "RNN": lambda: looped(RNN, "h", tensors=weights(1)), "a loop that counts": counted,
-    "masked LSTM": lambda: masked("LSTM"), "masked GRU": lambda: masked("GRU"),
-    "layers around a GRU": surrounded}
-
-
-def mutate(source: Any, choose: random.Random) -> None:
-    """Change one thing in the loop: what a node reads, what it is, an output, a tensor, what the loop is given."""
-    loop = next(n for n in source.graph.node if n.op_type == "Loop")
-    inside = loop.attribute[0].g
-    at = choose.randrange(len(inside.node))
-    one = inside.node[at]
-    what = choose.choice(("read", "read", "read", "operator", "output", "swap", "tensor", "given"))
-    if what == "read":
-        there = [*(v.name for v in inside.input), *(t.name for t in inside.initializer), "x",
-                 *(name for n in inside.node[:at] for name in n.output)]
-        one.input[choose.randrange(len(one.input))] = choose.choice(there)
-    elif what == "operator":
-        one.op_type = choose.choice(next((ops for ops in ALIKE if one.op_type in ops), (one.op_type,)))
-    elif what == "output":
-        names = [*(v.name for v in inside.input), *(name for n in inside.node for name in n.output)]
-        inside.output[choose.randrange(len(inside.output))].name = choose.choice(names)
-    elif what == "swap":
-        a, b = choose.randrange(len(one.output)), choose.randrange(len(one.output))
-        one.output[a], one.output[b] = one.output[b], one.output[a]
-    elif what == "tensor":
-        tensor = choose.choice(list(inside.initializer))
-        array = onnx.numpy_helper.to_array(tensor)
-        other = choose.choice((array + 1, -array, np.zeros_like(array), array[::-1] if array.ndim else array * 2))
-        tensor.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(other.astype(array.dtype)), tensor.name))
-    else:
-        loop.input[choose.randrange(len(loop.input))] = choose.choice(("count", "on0", "h0", "c0", ""))
+def same_or_refused(source: Any, rng: np.random.Generator) -> bool:
+    """That a loop gives ONNX Runtime's numbers, where it opens and both run; whether they do."""
+    feeds = {}
+    for value in source.graph.input:
+        shape = [{"time": 4, "batch": 2}.get(dim.dim_param, dim.dim_value) for dim in value.type.tensor_type.shape.dim]
+        feeds[value.name] = rng.random(shape) < 0.6 if value.name in MASKS else \
+            (rng.standard_normal(shape) / 2).astype(np.float32)
+    try:
+        made = le.convert(source)
+        results = made.predict(feeds)
+    except LstmEngineError:
+        return False
+    try:
+        wanted = runtime_outputs(source, feeds, as_written=True)
+    except Exception:           # ONNX Runtime's errors have no type of their own
+        return False
+    results = results if isinstance(results, dict) else {made.graph.outputs[0]: results}
+    for name, array in wanted.items():
+        # What a mutation makes grow is as far off as float32 is in its largest numbers.
+        largest = np.abs(array[np.isfinite(array)]).max(initial=1)
+        np.testing.assert_allclose(results[name], array, rtol=0, atol=TOLERANCE * largest,
+                                   err_msg=f"{name} of {onnx.printer.to_text(source)}")
+    return True
 
 
 @pytest.mark.parametrize("base", BASES)
-def test_mutations(base: str) -> None:
-    choose, run = random.Random(base), 0
+def test_mutations(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    choose, rng, run = random.Random(base), np.random.default_rng(0), 0
+    monkeypatch.setattr("onnx_loop_bodies.RNG", rng)            # the same weights whatever ran before
     for _ in range(60):
         source = BASES[base]()
         for _ in range(choose.choice((1, 1, 2))):
             mutate(source, choose)
-        feeds = {value.name: some(4, 2) if value.name == "mask" else normal(
-            *({"time": 4, "batch": 2}.get(dim.dim_param, dim.dim_value) for dim in value.type.tensor_type.shape.dim))
-            for value in source.graph.input}
-        try:
-            made = le.convert(source)
-            results = made.predict(feeds)
-        except LstmEngineError:
-            continue
-        try:
-            wanted = runtime_outputs(source, feeds, as_written=True)
-        except Exception:           # ONNX Runtime's errors have no type of their own
-            continue
-        run += 1
-        results = results if isinstance(results, dict) else {made.graph.outputs[0]: results}
-        for name, array in wanted.items():
-            # What a mutation makes grow is as far off as float32 is in its largest numbers.
-            np.testing.assert_allclose(results[name], array, rtol=0, atol=TOLERANCE * max(1, np.abs(array).max()),
-                                       err_msg=f"{name} of {onnx.printer.to_text(source)}")
+        run += same_or_refused(source, rng)
     assert run >= 5, "most of what is left unchanged in meaning is a layer"
+
+
+@pytest.mark.parametrize("op", MASKED)
+def test_masks_of_two(op: str) -> None:
+    """Each state, and the output, kept by one mask or the other, turned, or by none: one mask for all is a layer, and
+    none for the states; anything between is refused."""
+    rng = np.random.default_rng(0)
+    layers = {masks for masks in product(("m", "m2", "!m", "-"), repeat=3 if op == "LSTM" else 2)
+              if same_or_refused(masked(op, " ".join(masks), "where"), rng)}
+    states = 2 if op == "LSTM" else 1
+    assert layers == {(mask,) * (states + 1) for mask in ("m", "m2")} | {
+        ("-",) * states + (mask,) for mask in ("m", "m2", "!m", "-")}
 
 
 @pytest.mark.parametrize(("nodes", "message"), [
@@ -183,6 +139,21 @@ def test_masks_that_are_not_keras_are_refused() -> None:
     said(looped(both, states, tensors=tensors, more={"mask": ("bool", ("time", "batch", H))}), "for each feature")
     # h itself at masked steps, which is 0 only where it begins so
     said(looped(both, states, tensors=tensors, more=more), "where steps are masked")
+
+
+def test_an_output_before_that_changes_its_shape() -> None:
+    """It has an axis more after every turn."""
+    cell, states, tensors = MASKED["GRU"]
+    nodes = [MASK, *cell, *kept("h1", "h_new", "h", "where"), *kept("q", "h_new", "p", "where")]
+    for last, message in ((node("Identity", "q", "p1"), ""), (node("Unsqueeze", "q first", "p1"), "steps are masked")):
+        source = looped([*nodes, last], f"{states} p", tensors={**tensors, "first": np.array([0])}, results="",
+                        before=[*COUNT, node("Shape", "h0", "size"), node("ConstantOfShape", "size", "p0")],
+                        more={"mask": ("bool", ("time", "batch", 1))})
+        del source.graph.input[[value.name for value in source.graph.input].index("p0")]
+        if message:
+            said(source, message)
+        else:
+            agrees(source, "GRU", {"mask": some})
 
 
 def test_two_sequences_of_rows_that_may_differ() -> None:

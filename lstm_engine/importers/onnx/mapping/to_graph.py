@@ -61,5 +61,7 @@ def _mapped(folded: Folded) -> Graph:
         metadata["producer"] = folded.producer
     if folded.of_one_rank:
         metadata["of_one_rank"] = ", ".join(folded.of_one_rank)
+    if folded.most_steps is not None:
+        metadata["most_steps"] = str(folded.most_steps)
     made = Graph(tuple(folded.inputs), tuple(mapper.build.nodes), tuple(outputs), metadata)
     return fused(made, mapper.build.values, mapper.derived)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -71,6 +72,7 @@ class Body:
         self._own = {number, *states}
         self._tried: set[str] = set()
         self.steps: Number | None = None
+        self.most: float = math.inf                 # turns that the loop can count, as far as it was looked at
         self.reasons: dict[str, str] = {}
         self.between: dict[str, tuple[float, float, str]] = {}      # clipped values: lowest, highest, what is clipped
         self.scaled_of: dict[str, tuple[float, float, str]] = {}       # values that are alpha * another + beta
@@ -120,6 +122,11 @@ class Body:
         """Raise TooMuch unless so many bytes may still be made, or read, in putting equations together."""
         if not self.facts.budget.spend(count):
             raise TooMuch("the equations of the model's loops take too long to put together")
+
+    def counts(self, number: Number, steps: Number) -> bool:
+        """Whether a number is what it is at every turn of so many; noted where that is so of not too many alone."""
+        self.most = min(self.most, number.most)
+        return number.holds_for(steps)
 
     def room(self, count: int) -> None:
         """Raise TooMuch for an array of so many bytes, where that is much more than there is in the file."""

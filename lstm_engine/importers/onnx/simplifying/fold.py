@@ -44,6 +44,7 @@ class Folded:
     zeros: set[str] = field(default_factory=set)        # values that are 0 everywhere, whatever their size
     outputs: dict[str, str] = field(default_factory=dict)
     of_one_rank: dict[str, None] = field(default_factory=dict)  # each If of which one branch is there, once
+    most_steps: int | None = None                       # that loops of the model count rightly, where that is not any
     half_outputs: frozenset[str] = frozenset()          # outputs to be float16, after the pass of `half`
     opset: int = 0
     producer: str = ""
@@ -169,6 +170,9 @@ class _Walk:
 
     def note_one_rank(self, sentence: str) -> None:
         self.out.of_one_rank[sentence] = None
+
+    def note_most_steps(self, count: int) -> None:
+        self.out.most_steps = min(self.out.most_steps or count, count)
 
     # The walk.
 

@@ -142,7 +142,8 @@ class Reader:
         for i, (name, after) in enumerate(zip(self.names, self.made)):
             step, start = maker.get(after), outer.number(self.before[i])
             if i in kept | self.lists or start is None or step is None or step.op_type not in ("Add", "Sub") \
-                    or name not in step.inputs or not step.constants or self.walk.value(name).dtype not in _WHOLE:
+                    or name not in step.inputs or not step.constants or self.walk.value(name).dtype not in _WHOLE \
+                    or self.walk.value(name).shape != self.walk.value(after).shape:     # a step of it would be another
                 continue
             by, = step.constants.values()
             if by.size == 1 and not (step.op_type == "Sub" and step.inputs[0] != name):
@@ -173,7 +174,7 @@ class Reader:
             if not begins(difference, steps):
                 raise NotACell("whether it has a first turn does not follow from the sequence")
             bounds.append(difference)
-        if not all(bound.holds_for(steps) for bound in bounds):
+        if not all(self.body.counts(bound, steps) for bound in bounds):
             raise NotACell("its turns are counted in a type that rounds or wraps before it has that many")
 
     def _around(self) -> dict[str, Operator]:
@@ -352,7 +353,8 @@ class Reader:
         for k, name in enumerate(self.names):       # the output before, 0 at first, which is a state of its own
             if name in self.body.known and ex.is_same(old, self.body.expression(name)) \
                     and self.walk.is_zero(self.before[k]) and (self._of_all_turns(i) or i == k) \
-                    and ex.is_same(*(self.body.expression(self.made[j]) for j in (i, k))):
+                    and ex.is_same(*(self.body.expression(self.made[j]) for j in (i, k))) \
+                    and _same_form(*(self.walk.value(state).shape for state in (name, self.made[k]))):
                 return {False}
         raise NotACell("a result is not the cell's output where steps are masked")
 

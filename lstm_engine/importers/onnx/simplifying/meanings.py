@@ -332,7 +332,7 @@ def _gather(body: Body, step: Operator) -> Expression:
     backwards = goes_to(index, Number.of(size))
     if backwards is None:
         raise NotACell(f"node {step.name!r} (Gather) reads another step than the next")
-    if not index.holds_for(Number.of(size)):
+    if not body.counts(index, Number.of(size)):
         raise NotACell(f"node {step.name!r} (Gather) is told its step by numbers of a type that rounds or wraps")
     shape = value.shape[:axis] + value.shape[axis + 1:]
     body.given(step.outputs[0], Scanned(name, axis, backwards, shape), Number.of(size))

@@ -17,7 +17,7 @@ from .looped import Read, Reader, Turning
 from .recurrent import Cell
 from .replayed import replay
 from .scopes import Scope, Walk
-from .turns import Number
+from .turns import NO_LIMIT, Number
 
 
 def as_cell(walk: Walk, turning: Turning, scope: Scope, depth: int) -> list[str]:
@@ -46,6 +46,8 @@ class _Writer:
         names = tuple(self.walk.new_name(f"{node.name or node.op}/{part}") for part in ("Y", "Y_h", "Y_c"))
         if read.equations.op != "LSTM":
             names = names[:2]
+        if read.body.steps is not None and read.body.steps.known is None and read.body.most < NO_LIMIT:
+            self.walk.note_most_steps(int(read.body.most))
         equations = read.equations
         self.walk.cell(Cell(
             replace(node, inputs=(), outputs=names, attributes={}), equations.op, equations.W, equations.R,
