@@ -140,4 +140,25 @@ GRIDS: dict[str, Function] = {
     "instance_norm": lambda x: F.instance_norm(x.mT), "alone": lambda x: F.conv1d(x[0].mT, torch.ones(2, 4, 1)),
 }
 
+# Of numbers that are not finite, ties, halves and zeros of both signs, too.
+EDGES: dict[str, Function] = {
+    "floor of a quotient": lambda x: (x // 0.3, x // -0.7, x.div(x.flip(1), rounding_mode="floor"), 2 // x),
+    "floor by 0 and by infinity": lambda x: (x // 0.0, x // float("inf"), (x * 1e6) // 0.1),
+    "a quotient cut": lambda x: (x.div(0.1, rounding_mode="trunc"), (x.nan_to_num(0, 9, -9) * 3).long() // -2),
+    "remainders": lambda x: (x % 0.7, x % -2, x % float("inf"), x.fmod(-0.7), x.remainder(x.flip(1)), x % 0),
+    "signs": lambda x: (x.sign(), x.sgn(), x.round(), x.trunc(), x.frac()),
+    "the greatest and the least": lambda x: (*x.max(1), *x.min(-1, keepdim=True), x.argmax(), x.amin((0, -1))),
+    "clamp": lambda x: (x.clamp(1, -1), x.clamp(x.flip(1), x), x.nan_to_num(0, 3, -3).long().clamp(0.5, 1.5)),
+    "shrinks": lambda x: (F.hardshrink(x), F.softshrink(x), F.threshold(x, 0.5, 20), F.hardtanh(x, -0.5, 2)),
+    "moments": lambda x: (x.var((0, 1), correction=2), x.std(1, keepdim=True), x[:, :1].std(1), x.var(1, correction=9)),
+    "sorted": lambda x: (*x.sort(1), *torch.sort(x, stable=True, dim=-1, descending=True)),
+    "sums of other types": lambda x: (x.sum(1, dtype=torch.float64), (x > 0).cumsum(1), x.softmax(1, torch.float64)),
+    "truth values": lambda x: ((x > 0) + (x < 1), (x > 0) * 2.5, (x > 0) + 1, (x > 0) == 1, (x > 0) < (x > 1)),
+    "types": lambda x: (torch.where(x > 0, 1, 2.5), torch.where(x > 0, x.isnan(), 1.5), x + tensor(1.0).double(),
+                        (x > 0).int() * 2.5, (x > 0).int() + (x > 0).long(), torch.full_like((x > 0).long(), 2.7)),
+    "a trapezoid": lambda x: (torch.trapezoid(x, dim=1), torch.trapezoid(x, dx=0.5)),
+    "parts of a mean": lambda x: (F.adaptive_avg_pool1d(x.mT, 3), F.adaptive_avg_pool1d(x, 3)),
+    "powers": lambda x: (x ** 0.5, x ** -1, x ** x, 2 ** x, x.rsqrt(), x.pow(0)),
+}
+
 FUNCTIONS = {**SCATTERING, **ORDER, **SHAPES, **ARITHMETIC, **GRIDS}

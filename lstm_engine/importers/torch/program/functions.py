@@ -7,7 +7,7 @@ from functools import partial
 
 from .arguments import Arguments
 from .elementwise import as_float, operand
-from .emit import LARGE, Emitter, Tensor
+from .emit import Emitter, Tensor
 from .promotion import Operand, promoted
 from .reductions import reduced, vector_norm
 from .registry import aten
@@ -193,12 +193,6 @@ def _heaviside(e: Emitter, a: Arguments) -> Tensor:
     return e.op("Where", e.op("Equal", x, zero), at, e.cast(e.op("Less", zero, x), x.dtype))
 
 
-@new("sgn.default")
-def _sgn(e: Emitter, a: Arguments) -> Tensor:
-    x, = _in_floats(e, a, a.tensor("self"))
-    return e.op("Sign", x)
-
-
 @new("isclose.default")
 def _isclose(e: Emitter, a: Arguments) -> Tensor:
     """|x - y| <= atol + rtol |y|, or the same."""
@@ -252,6 +246,7 @@ def _multi_dot(e: Emitter, a: Arguments) -> Tensor:
 def _trapezoid(e: Emitter, a: Arguments) -> Tensor:
     y, = _in_floats(e, a, a.tensor("y"))
     axis = a.axis("dim", y.rank, -1)
-    both = e.op("Add", e.slice(y, axis, 1, LARGE), e.slice(y, axis, 0, -1))
-    half = e.constant(a.number("dx", 1) / 2, y.dtype)
-    return e.op("Mul", reduced(e, "ReduceSum", both, [axis], False), half)
+    # As torch has it: of all, half of the ends too much.
+    ends = e.op("Add", *(e.op("Gather", y, e.constant(end, "int64"), axis=axis) for end in (0, -1)))
+    inner = e.op("Sub", reduced(e, "ReduceSum", y, [axis], False), e.op("Mul", ends, e.constant(0.5, y.dtype)))
+    return e.op("Mul", inner, e.constant(a.number("dx", 1), y.dtype))

@@ -105,5 +105,14 @@ def _to_size(e: Emitter, x: Tensor, axis: int, made: int, most: bool) -> Tensor:
     if most:
         of_each = e.op("Where", inside, e.unsqueeze(x, x.rank), e.constant(-np.inf, x.dtype))
         return e.swap(reduced(e, "ReduceMax", of_each, [last], False), axis, last)
-    share = e.op("Div", e.cast(inside, x.dtype), e.cast(e.op("Sub", high, low), x.dtype))
-    return e.swap(e.op("MatMul", x, share), axis, last)
+    within = e.cast(inside, x.dtype)
+    share = e.op("Div", within, e.cast(e.op("Sub", high, low), x.dtype))
+    # A product with 0 would bring what is not finite into every part: which parts have it is told apart.
+    above, below, nothing = (e.constant(number, x.dtype) for number in (np.inf, -np.inf, 0))
+    under, over = e.op("Less", x, above), e.op("Greater", x, below)
+    mean = e.op("MatMul", e.op("Where", e.op("And", under, over), x, nothing), share)
+    most, least = (e.op("Greater", e.op("MatMul", e.cast(e.op("Not", fine), x.dtype), within), nothing)
+                   for fine in (under, over))
+    mean = e.op("Where", most, above, e.op("Where", least, below, mean))
+    mean = e.op("Where", e.op("And", most, least), e.constant(np.nan, x.dtype), mean)
+    return e.swap(mean, axis, last)
