@@ -104,7 +104,7 @@ ARITHMETIC: dict[str, Function] = {
     "huber": lambda x: F.huber_loss(x, x * 3), "smooth_l1": lambda x: F.smooth_l1_loss(x, x * 3, beta=0.5),
     "logaddexp": lambda x: torch.logaddexp(x, x * 2), "exp2": lambda x: torch.exp2(x), "frac": lambda x: (x * 3).frac(),
     "logit": lambda x: torch.logit(torch.sigmoid(x), eps=1e-3), "xlogy": lambda x: torch.xlogy(x, x.abs()),
-    "hypot": lambda x: torch.hypot(x, x + 1), "asinh": lambda x: torch.asinh(x),
+    "hypot of near ones": lambda x: torch.hypot(x, x + 1), "asinh": lambda x: torch.asinh(x),
     "isfinite": lambda x: (1 / x).isfinite(),
     "heaviside": lambda x: torch.heaviside(x.round(), tensor(0.5)), "float_power": lambda x: x.abs().float_power(2),
     "isclose": lambda x: torch.isclose(x, x * 1.000001), "entr": lambda x: torch.special.entr(x),
@@ -158,6 +158,7 @@ EDGES: dict[str, Function] = {
                         (x > 0).int() * 2.5, (x > 0).int() + (x > 0).long(), torch.full_like((x > 0).long(), 2.7)),
     "a trapezoid": lambda x: (torch.trapezoid(x, dim=1), torch.trapezoid(x, dx=0.5)),
     "parts of a mean": lambda x: (F.adaptive_avg_pool1d(x.mT, 3), F.adaptive_avg_pool1d(x, 3)),
+    "hypot": lambda x: (torch.hypot(x * 1e25, x), torch.hypot(x * 1e-25, x * 1e-25), torch.hypot(x, x.flip(1))),
     "powers": lambda x: (x ** 0.5, x ** -1, x ** x, 2 ** x, x.rsqrt(), x.pow(0)),
 }
 

@@ -165,7 +165,13 @@ def _isfinite(e: Emitter, a: Arguments) -> Tensor:
 @new("hypot.default")
 def _hypot(e: Emitter, a: Arguments) -> Tensor:
     x, y = _in_floats(e, a, a.tensor("self"), a.tensor("other"))
-    return e.op("Sqrt", e.op("Add", e.op("Mul", x, x), e.op("Mul", y, y)))
+    # In parts of the greater one: squares of large numbers are infinite, of small ones 0.
+    x, y, zero, one = e.op("Abs", x), e.op("Abs", y), e.constant(0, x.dtype), e.constant(1, x.dtype)
+    most, least = e.op("Max", x, y), e.op("Min", x, y)
+    share = e.op("Div", least, e.op("Where", e.op("Equal", most, zero), one, most))
+    made = e.op("Mul", most, e.op("Sqrt", e.op("Add", one, e.op("Mul", share, share))))
+    infinite = e.op("Or", e.op("IsInf", x), e.op("IsInf", y))       # beside NaN, too
+    return e.op("Where", infinite, e.constant(math.inf, x.dtype), made)
 
 
 @new("rad2deg.default deg2rad.default")
