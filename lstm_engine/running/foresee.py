@@ -35,9 +35,10 @@ class Foreseen:
 
     def __init__(self, values: Mapping[str, np.ndarray]) -> None:
         self.values = {name: stand_in(array.shape, array.dtype) for name, array in values.items()}
-        conditions = {name: array for name, array in values.items() if array.dtype == bool and array.size == 1}
-        self.values.update(conditions)
-        self.known = set(conditions)
+        # What is small may be a size of what comes: it is kept as it is.
+        small = {name: array for name, array in values.items() if array.size < SMALL}
+        self.values.update(small)
+        self.known = set(small)
 
     def tells(self, step: Step, guard: Guard) -> bool:
         """Whether it is known that a step is run, and on what."""
@@ -79,8 +80,9 @@ class Foreseen:
                 self.values[name] = stand_in(value.shape, value.dtype)      # type: ignore[arg-type]
 
     def _tells(self, node: Operator, made: Sequence[Value]) -> bool:
-        """Whether a node makes few whole numbers of shapes and constants alone."""
+        """Whether a node makes few numbers of shapes and constants alone, which may be sizes: an output's size is the
+        input's times a factor."""
         of_shapes = OPERATORS[node.op_type].of_shapes or all(name in self.known for name in node.inputs if name)
         told = [dim for dim in made[0].shape if isinstance(dim, int)]
-        return of_shapes and len(made) == 1 and made[0].dtype.startswith(("int", "bool")) \
+        return of_shapes and len(made) == 1 and made[0].dtype.startswith(("int", "bool", "float")) \
             and len(told) == len(made[0].shape) and prod(told) < SMALL

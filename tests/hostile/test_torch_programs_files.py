@@ -190,6 +190,35 @@ def test_changes_in_place(tmp_path, view, reader, right):
                                   "seen through ")
 
 
+def deep(count):
+    """A write through so many views, one of the other, of a fresh tensor that is read afterwards."""
+    names = [f"view{i}" for i in range(count)]
+    metas = {name: meta(["s0", 3]) for name in ("x", "fresh", *names, "changed", "z")}
+    views = [node("alias.default", name, self=tensor(of)) for name, of in zip(names, ["fresh", *names])]
+    return program([node("mul.Tensor", "fresh", self=tensor("x"), other={"as_int": 2}), *views,
+                    node("add_.Tensor", "changed", self=tensor(names[-1]), other={"as_int": 1}),
+                    node("neg.default", "z", self=tensor("fresh"))], metas, ["z"])
+
+
+def test_views_of_views(tmp_path):
+    x = np.array([[1.0, 2.0, 4.0]], np.float32)
+    np.testing.assert_array_equal(le.Model(read(tmp_path, deep(300))).predict(x), -(2 * x + 1))
+    message = refused(tmp_path, deep(3000), UnsupportedError)
+    assert message.startswith("node 'changed' (torch.ops.aten.add_.Tensor): it changes a view of more than ")
+
+
+@pytest.mark.parametrize("strides", [None, [], {}, ["1", "1"], [{"as_int": -1}, {"as_int": 1}], [{}, {}],
+                                     [{"as_expr": {"expr_str": "Mul(" * 1000}}, {"as_int": 1}],
+                                     [{"as_expr": {"expr_str": "Mul(Integer(3), f('x'))"}}, {"as_int": 1}]])
+def test_strides_that_tell_nothing(tmp_path, strides):
+    """What may be a copy or a view is neither: a write that is seen through it is refused."""
+    tree = in_place("view", "fresh")
+    graph = tree["graph_module"]["graph"]
+    graph["nodes"][1] = node("contiguous.default", "view", self=tensor("fresh"))
+    graph["tensor_values"]["view"]["strides"] = strides
+    assert "which may share its memory" in refused(tmp_path, tree, UnsupportedError)
+
+
 def looped(count):
     metas = {f"v{i}": meta(["s0", 3]) for i in range(count + 1)}
     return program([node("neg.default", f"v{i + 1}", self=tensor(f"v{i}")) for i in range(count)], metas,

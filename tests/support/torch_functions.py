@@ -104,7 +104,7 @@ ARITHMETIC: dict[str, Function] = {
     "huber": lambda x: F.huber_loss(x, x * 3), "smooth_l1": lambda x: F.smooth_l1_loss(x, x * 3, beta=0.5),
     "logaddexp": lambda x: torch.logaddexp(x, x * 2), "exp2": lambda x: torch.exp2(x), "frac": lambda x: (x * 3).frac(),
     "logit": lambda x: torch.logit(torch.sigmoid(x), eps=1e-3), "xlogy": lambda x: torch.xlogy(x, x.abs()),
-    "hypot": lambda x: torch.hypot(x, x + 1), "asinh": lambda x: torch.asinh(x),
+    "hypot of near ones": lambda x: torch.hypot(x, x + 1), "asinh": lambda x: torch.asinh(x),
     "isfinite": lambda x: (1 / x).isfinite(),
     "heaviside": lambda x: torch.heaviside(x.round(), tensor(0.5)), "float_power": lambda x: x.abs().float_power(2),
     "isclose": lambda x: torch.isclose(x, x * 1.000001), "entr": lambda x: torch.special.entr(x),
@@ -138,6 +138,28 @@ GRIDS: dict[str, Function] = {
     "adaptive_avg 2d": lambda x: F.adaptive_avg_pool2d(x.unsqueeze(1), (None, 3)),
     "transposed": lambda x: F.conv_transpose1d(x.mT, torch.ones(4, 3, 3), stride=2, padding=1, output_padding=1),
     "instance_norm": lambda x: F.instance_norm(x.mT), "alone": lambda x: F.conv1d(x[0].mT, torch.ones(2, 4, 1)),
+}
+
+# Of numbers that are not finite, ties, halves and zeros of both signs, too.
+EDGES: dict[str, Function] = {
+    "floor of a quotient": lambda x: (x // 0.3, x // -0.7, x.div(x.flip(1), rounding_mode="floor"), 2 // x),
+    "floor by 0 and by infinity": lambda x: (x // 0.0, x // float("inf"), (x * 1e6) // 0.1),
+    "a quotient cut": lambda x: (x.div(0.1, rounding_mode="trunc"), (x.nan_to_num(0, 9, -9) * 3).long() // -2),
+    "remainders": lambda x: (x % 0.7, x % -2, x % float("inf"), x.fmod(-0.7), x.remainder(x.flip(1)), x % 0),
+    "signs": lambda x: (x.sign(), x.sgn(), x.round(), x.trunc(), x.frac()),
+    "the greatest and the least": lambda x: (*x.max(1), *x.min(-1, keepdim=True), x.argmax(), x.amin((0, -1))),
+    "clamp": lambda x: (x.clamp(1, -1), x.clamp(x.flip(1), x), x.nan_to_num(0, 3, -3).long().clamp(0.5, 1.5)),
+    "shrinks": lambda x: (F.hardshrink(x), F.softshrink(x), F.threshold(x, 0.5, 20), F.hardtanh(x, -0.5, 2)),
+    "moments": lambda x: (x.var((0, 1), correction=2), x.std(1, keepdim=True), x[:, :1].std(1), x.var(1, correction=9)),
+    "sorted": lambda x: (*x.sort(1), *torch.sort(x, stable=True, dim=-1, descending=True)),
+    "sums of other types": lambda x: (x.sum(1, dtype=torch.float64), (x > 0).cumsum(1), x.softmax(1, torch.float64)),
+    "truth values": lambda x: ((x > 0) + (x < 1), (x > 0) * 2.5, (x > 0) + 1, (x > 0) == 1, (x > 0) < (x > 1)),
+    "types": lambda x: (torch.where(x > 0, 1, 2.5), torch.where(x > 0, x.isnan(), 1.5), x + tensor(1.0).double(),
+                        (x > 0).int() * 2.5, (x > 0).int() + (x > 0).long(), torch.full_like((x > 0).long(), 2.7)),
+    "a trapezoid": lambda x: (torch.trapezoid(x, dim=1), torch.trapezoid(x, dx=0.5)),
+    "parts of a mean": lambda x: (F.adaptive_avg_pool1d(x.mT, 3), F.adaptive_avg_pool1d(x, 3)),
+    "hypot": lambda x: (torch.hypot(x * 1e25, x), torch.hypot(x * 1e-25, x * 1e-25), torch.hypot(x, x.flip(1))),
+    "powers": lambda x: (x ** 0.5, x ** -1, x ** x, 2 ** x, x.rsqrt(), x.pow(0)),
 }
 
 FUNCTIONS = {**SCATTERING, **ORDER, **SHAPES, **ARITHMETIC, **GRIDS}

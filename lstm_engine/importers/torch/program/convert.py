@@ -28,6 +28,7 @@ from . import (  # noqa: F401
     rearranging,
     recurrent,
     reductions,
+    resizing,
     scattering,
     sequences,
     shaping,

@@ -69,16 +69,35 @@ def _div(e: Emitter, a: Arguments) -> Tensor:
 @new("div.Tensor_mode div.Scalar_mode floor_divide.default floor_divide.Scalar")
 def _rounded_div(e: Emitter, a: Arguments) -> Tensor:
     mode = a.any("rounding_mode", "floor")
-    x, y = promoted(e, a.tensor("self"), operand(a, "other"), floating=mode is None)
+    x, y = promoted(e, operand(a, "self"), operand(a, "other"), floating=mode is None)
     if x.dtype == "bool" or mode not in (None, "floor", "trunc"):
         a.refuse(f"rounding_mode {mode!r} of {x.dtype} is not supported")
     if mode is None:
         return e.op("Div", x, y)
     if mode == "trunc":
         return _truncated(e, e.op("Div", x, y))
-    rest = _remainder(e, x, y)
-    whole = e.op("Div", e.op("Sub", x, rest), y)        # all but exact: what is left over has been taken away
-    return e.op("Round", whole) if x.is_float else whole
+    if not x.is_float:
+        return e.op("Div", e.op("Sub", x, _remainder(e, x, y)), y)
+    return _floored(e, x, y)
+
+
+def _floored(e: Emitter, x: Tensor, y: Tensor) -> Tensor:
+    """The quotient rounded down, as torch counts it (c10::div_floor_floating): what is left over is taken away before
+    the division, so that it is all but exact. By 0 it is the quotient itself, infinite or NaN."""
+    zero, one, half = (e.constant(number, x.dtype) for number in (0, 1, 0.5))
+    rest = e.op("Mod", x, y, fmod=1)
+    whole = e.op("Div", e.op("Sub", x, rest), y)
+    whole = e.op("Where", _other_side(e, rest, y), e.op("Sub", whole, one), whole)
+    low = e.op("Floor", whole)
+    low = e.op("Where", e.op("Greater", e.op("Sub", whole, low), half), e.op("Add", low, one), low)
+    return e.op("Where", e.op("Equal", y, zero), e.op("Div", x, y), low)
+
+
+def _other_side(e: Emitter, rest: Tensor, y: Tensor) -> Tensor:
+    """Whether a remainder is not 0 and of another sign than its divisor."""
+    zero = e.constant(0, rest.dtype)
+    differs = e.op("Xor", e.op("Less", rest, zero), e.op("Less", y, zero))
+    return e.op("And", differs, e.op("Not", e.op("Equal", rest, zero)))
 
 
 def _truncated(e: Emitter, x: Tensor) -> Tensor:
@@ -89,10 +108,8 @@ def _remainder(e: Emitter, x: Tensor, y: Tensor) -> Tensor:
     """The remainder with the sign of the divisor."""
     if not x.is_float:
         return e.op("Mod", x, y)
-    rest, zero = e.op("Mod", x, y, fmod=1), e.constant(0, x.dtype)
-    differs = e.op("Xor", e.op("Less", rest, zero), e.op("Less", y, zero))
-    moved = e.op("And", differs, e.op("Not", e.op("Equal", rest, zero)))
-    return e.op("Where", moved, e.op("Add", rest, y), rest)
+    rest = e.op("Mod", x, y, fmod=1)
+    return e.op("Where", _other_side(e, rest, y), e.op("Add", rest, y), rest)
 
 
 @new("remainder.Tensor remainder.Scalar")
@@ -197,7 +214,7 @@ _FUNCTIONS = {"exp": "Exp", "log": "Log", "sqrt": "Sqrt", "erf": "Erf", "sin": "
               "asin": "Asin", "acos": "Acos", "atan": "Atan", "sinh": "Sinh", "cosh": "Cosh", "tanh": "Tanh",
               "asinh": "Asinh", "acosh": "Acosh", "atanh": "Atanh",
               "sigmoid": "Sigmoid", "reciprocal": "Reciprocal", "special_expit": "Sigmoid", "special_erf": "Erf"}
-_WHOLE = {"abs": "Abs", "neg": "Neg", "sign": "Sign", "floor": "Floor", "ceil": "Ceil", "round": "Round",
+_WHOLE = {"abs": "Abs", "neg": "Neg", "floor": "Floor", "ceil": "Ceil", "round": "Round",
           "relu": "Relu"}
 
 
@@ -223,6 +240,16 @@ for _name, _op in _FUNCTIONS.items():
     _function(_name, _op)
 for _name, _op in _WHOLE.items():
     _whole(_name, _op)
+
+
+@new("sign.default sgn.default")
+def _sign(e: Emitter, a: Arguments) -> Tensor:
+    """torch's sign of NaN is 0."""
+    x = a.tensor("self")
+    if x.dtype == "bool":
+        a.refuse("of truth values is not supported")
+    sign = e.op("Sign", x)
+    return e.op("Where", e.op("IsNaN", x), e.constant(0, x.dtype), sign) if x.is_float else sign
 
 
 @new("rsqrt.default")

@@ -7,7 +7,7 @@ from functools import partial
 
 from .arguments import Arguments
 from .elementwise import as_float, operand
-from .emit import LARGE, Emitter, Tensor
+from .emit import Emitter, Tensor
 from .promotion import Operand, promoted
 from .reductions import reduced, vector_norm
 from .registry import aten
@@ -165,7 +165,13 @@ def _isfinite(e: Emitter, a: Arguments) -> Tensor:
 @new("hypot.default")
 def _hypot(e: Emitter, a: Arguments) -> Tensor:
     x, y = _in_floats(e, a, a.tensor("self"), a.tensor("other"))
-    return e.op("Sqrt", e.op("Add", e.op("Mul", x, x), e.op("Mul", y, y)))
+    # In parts of the greater one: squares of large numbers are infinite, of small ones 0.
+    x, y, zero, one = e.op("Abs", x), e.op("Abs", y), e.constant(0, x.dtype), e.constant(1, x.dtype)
+    most, least = e.op("Max", x, y), e.op("Min", x, y)
+    share = e.op("Div", least, e.op("Where", e.op("Equal", most, zero), one, most))
+    made = e.op("Mul", most, e.op("Sqrt", e.op("Add", one, e.op("Mul", share, share))))
+    infinite = e.op("Or", e.op("IsInf", x), e.op("IsInf", y))       # beside NaN, too
+    return e.op("Where", infinite, e.constant(math.inf, x.dtype), made)
 
 
 @new("rad2deg.default deg2rad.default")
@@ -191,12 +197,6 @@ def _heaviside(e: Emitter, a: Arguments) -> Tensor:
         a.refuse("of truth values is not supported")
     zero = e.constant(0, x.dtype)
     return e.op("Where", e.op("Equal", x, zero), at, e.cast(e.op("Less", zero, x), x.dtype))
-
-
-@new("sgn.default")
-def _sgn(e: Emitter, a: Arguments) -> Tensor:
-    x, = _in_floats(e, a, a.tensor("self"))
-    return e.op("Sign", x)
 
 
 @new("isclose.default")
@@ -252,6 +252,7 @@ def _multi_dot(e: Emitter, a: Arguments) -> Tensor:
 def _trapezoid(e: Emitter, a: Arguments) -> Tensor:
     y, = _in_floats(e, a, a.tensor("y"))
     axis = a.axis("dim", y.rank, -1)
-    both = e.op("Add", e.slice(y, axis, 1, LARGE), e.slice(y, axis, 0, -1))
-    half = e.constant(a.number("dx", 1) / 2, y.dtype)
-    return e.op("Mul", reduced(e, "ReduceSum", both, [axis], False), half)
+    # As torch has it: of all, half of the ends too much.
+    ends = e.op("Add", *(e.op("Gather", y, e.constant(end, "int64"), axis=axis) for end in (0, -1)))
+    inner = e.op("Sub", reduced(e, "ReduceSum", y, [axis], False), e.op("Mul", ends, e.constant(0.5, y.dtype)))
+    return e.op("Mul", inner, e.constant(a.number("dx", 1), y.dtype))

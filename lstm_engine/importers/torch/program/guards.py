@@ -20,6 +20,7 @@ UNBOUNDED = 2**62           # bounds beyond it say nothing
 _ARITHMETIC = {ast.Add: "Add", ast.Sub: "Sub", ast.Mult: "Mul", ast.FloorDiv: "FloorDiv", ast.Mod: "Mod"}
 COMPARISONS = {"eq": "Equal", "ne": "NotEqual", "lt": "Less", "le": "LessOrEqual", "gt": "Greater",
                "ge": "GreaterOrEqual"}
+_REAL = {ast.Add: "Add", ast.Sub: "Sub", ast.Mult: "Mul", ast.Div: "Div"}
 _COMPARE = {ast.Eq: "eq", ast.NotEq: "ne", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge"}
 
 
@@ -88,6 +89,9 @@ class Guards:
             for other in others:
                 first = combined(self.e, tree.func.id.capitalize(), first, other)
             return first
+        if isinstance(tree, ast.Call) and ast.unparse(tree.func) in ("math.trunc", "math.floor", "math.ceil") \
+                and len(tree.args) == 1 and not tree.keywords:
+            return rounded(self.e, ast.unparse(tree.func).partition(".")[2], self._real(tree.args[0], program, inputs))
         if isinstance(tree, ast.Subscript) and isinstance(tree.value, ast.Call) \
                 and isinstance(tree.value.func, ast.Attribute) and tree.value.func.attr == "size" \
                 and not tree.value.args and not tree.value.keywords and isinstance(tree.slice, ast.Constant):
@@ -97,6 +101,17 @@ class Guards:
             if x is not None and type(axis) is int and 0 <= axis < x.rank:
                 return self.e.size(x, axis)
         raise SyntaxError
+
+    def _real(self, tree: ast.AST, program: Program, inputs: Mapping[str, Tensor]) -> Tensor:
+        """A number that need not be whole: products and sums of sizes and constants, in float64 as Python counts."""
+        if isinstance(tree, ast.BinOp) and type(tree.op) in _REAL:
+            return self.e.op(_REAL[type(tree.op)], self._real(tree.left, program, inputs),
+                             self._real(tree.right, program, inputs))
+        if isinstance(tree, ast.Constant) and type(tree.value) is float:
+            return self.e.constant(tree.value, "float64")
+        if isinstance(tree, ast.Call) and ast.unparse(tree.func) == "torch.sym_float" and len(tree.args) == 1:
+            tree = tree.args[0]
+        return self.e.cast(self.e.scalar(self._size(tree, program, inputs)), "float64")
 
     def tie(self, output: Tensor) -> Tensor:
         """An output that is made only where every condition holds: it is multiplied by a 1 that is looked up at index
@@ -136,3 +151,9 @@ def compared(e: Emitter, name: str, x: Length, y: Length) -> Tensor:
     op_type = COMPARISONS[name]
     made = e.op("Equal" if op_type == "NotEqual" else op_type, e.scalar(x), e.scalar(y))
     return e.op("Not", made) if op_type == "NotEqual" else made
+
+
+def rounded(e: Emitter, name: str, x: Tensor) -> Size:
+    """A number without axes as a size: math.trunc, floor or ceil of it."""
+    made = e.op({"floor": "Floor", "ceil": "Ceil"}[name], x) if name != "trunc" else x
+    return Size(e.unsqueeze(e.cast(made, "int64"), 0).name)         # a cast goes towards 0

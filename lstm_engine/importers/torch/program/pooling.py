@@ -1,11 +1,10 @@
-"""Pools over windows and to a given size, and what makes a signal longer again.
+"""Pools over windows and to a given size.
 
-Source: torch.nn.functional.max_pool1d, avg_pool1d, adaptive_avg_pool1d, interpolate and their kin.
+Source: torch.nn.functional.max_pool1d, avg_pool1d, adaptive_avg_pool1d and their kin.
 """
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from math import prod
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .arguments import Arguments
-from .emit import Emitter, Length, Size, Tensor
+from .emit import Emitter, Size, Tensor
 from .layers import per_axis
 from .rearranging import counted
 from .reductions import reduced
@@ -106,57 +105,14 @@ def _to_size(e: Emitter, x: Tensor, axis: int, made: int, most: bool) -> Tensor:
     if most:
         of_each = e.op("Where", inside, e.unsqueeze(x, x.rank), e.constant(-np.inf, x.dtype))
         return e.swap(reduced(e, "ReduceMax", of_each, [last], False), axis, last)
-    share = e.op("Div", e.cast(inside, x.dtype), e.cast(e.op("Sub", high, low), x.dtype))
-    return e.swap(e.op("MatMul", x, share), axis, last)
-
-
-_MODES: dict[str, dict[str, Any]] = {
-    "upsample_nearest": {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"},
-    "_upsample_nearest_exact": {"mode": "nearest", "nearest_mode": "round_prefer_ceil",
-                                "coordinate_transformation_mode": "half_pixel"},
-    "upsample_linear": {"mode": "linear"}, "upsample_bilinear": {"mode": "linear"},
-    "upsample_bicubic": {"mode": "cubic", "cubic_coeff_a": -0.75}}
-
-
-@new(" ".join(f"{name}{kind}" for name in ("upsample_nearest1d", "upsample_nearest2d", "_upsample_nearest_exact1d",
-                                           "_upsample_nearest_exact2d", "upsample_linear1d", "upsample_bilinear2d",
-                                           "upsample_bicubic2d") for kind in (".default", ".vec")))
-def _upsample(e: Emitter, a: Arguments) -> Tensor:
-    """The last axes of [batch, channels, ...] on another grid."""
-    x = a.tensor("input" if a.has("input") else "self")
-    name = a.op.partition(".")[0]
-    count = int(name[-2])
-    options = dict(_MODES[name[:-2]])
-    if "coordinate_transformation_mode" not in options:
-        corners = a.flag("align_corners", False)
-        options["coordinate_transformation_mode"] = "align_corners" if corners else "half_pixel"
-    if x.rank != count + 2 or not x.is_float:
-        a.wrong(f"{x.dtype} of {x.rank} axes")
-    scales = a.any("scale_factors", None)
-    if scales is None and count == 1:
-        scales = None if a.any("scales", None) is None else [a.number("scales")]
-    elif scales is None and a.any("scales_h", None) is not None:
-        scales = [a.number("scales_h"), a.number("scales_w")]
-    a.ignore("scales_w")
-    options["axes"] = tuple(range(2, x.rank))
-    sizes: list[Length] | None = a.sizes("output_size", None)
-    if not scales:
-        if sizes is None or len(sizes) != count:
-            a.wrong("needs output_size or scale_factors")
-        return e.op("Resize", x, None, None, e.lengths(sizes), **options)
-    if not isinstance(scales, list) or len(scales) != count or not all(type(s) in (int, float) for s in scales):
-        a.wrong(f"scale factors {scales!r:.60}")
-    if any(float(np.float32(scale)) != scale for scale in scales):
-        a.refuse(f"scale factors {scales} that float32 cannot hold are not supported; give size instead")
-    if options["coordinate_transformation_mode"] == "align_corners":        # torch takes the sizes alone here
-        return e.op("Resize", x, None, None, e.lengths([_times(e, e.size(x, 2 + i), s) for i, s in enumerate(scales)]),
-                    **options)
-    return e.op("Resize", x, None, e.constant(scales, "float32"), **options)
-
-
-def _times(e: Emitter, size: Length, scale: float) -> Length:
-    """A size times a number, rounded down."""
-    if isinstance(size, int):
-        return math.floor(size * scale)
-    grown = e.op("Mul", e.cast(e.as_tensor(size), "float64"), e.constant([scale], "float64"))
-    return Size(e.cast(e.op("Floor", grown), "int64").name)
+    within = e.cast(inside, x.dtype)
+    share = e.op("Div", within, e.cast(e.op("Sub", high, low), x.dtype))
+    # A product with 0 would bring what is not finite into every part: which parts have it is told apart.
+    above, below, nothing = (e.constant(number, x.dtype) for number in (np.inf, -np.inf, 0))
+    under, over = e.op("Less", x, above), e.op("Greater", x, below)
+    mean = e.op("MatMul", e.op("Where", e.op("And", under, over), x, nothing), share)
+    upward, downward = (e.op("Greater", e.op("MatMul", e.cast(e.op("Not", fine), x.dtype), within), nothing)
+                        for fine in (under, over))
+    mean = e.op("Where", upward, above, e.op("Where", downward, below, mean))
+    mean = e.op("Where", e.op("And", upward, downward), e.constant(np.nan, x.dtype), mean)
+    return e.swap(mean, axis, last)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .arguments import Arguments, Opaque
 from .emit import Emitter, Length, Size, Tensor
-from .guards import COMPARISONS, combined, compared
+from .guards import COMPARISONS, combined, compared, rounded
 from .promotion import as_dtype
 from .registry import TABLE, Known, aten
 
@@ -28,7 +28,9 @@ def _sym_numel(e: Emitter, a: Arguments) -> Length:
 
 
 def _arithmetic(name: str, op_type: str) -> None:
-    def write(e: Emitter, a: Arguments) -> Length:
+    def write(e: Emitter, a: Arguments) -> Length | Tensor:
+        if op_type in ("Add", "Sub", "Mul") and any(isinstance(a.any(side), (Tensor, float)) for side in ("a", "b")):
+            return e.op(op_type, _real(e, a, "a"), _real(e, a, "b"))
         return combined(e, op_type, a.size("a"), a.size("b"))
     TABLE[f"_operator.{name}"] = Known(write, True)
 
@@ -67,6 +69,11 @@ def _sym_float(e: Emitter, a: Arguments) -> Tensor:
 @aten("_operator.truediv", fresh=True)
 def _truediv(e: Emitter, a: Arguments) -> Tensor:
     return e.op("Div", _real(e, a, "a"), _real(e, a, "b"))
+
+
+@aten("math.trunc math.floor math.ceil", fresh=True)
+def _rounded(e: Emitter, a: Arguments) -> Size:
+    return rounded(e, a.op.partition(".")[2], _real(e, a, "x" if a.has("x") else "a"))
 
 
 @aten("_operator.pow", fresh=True)
