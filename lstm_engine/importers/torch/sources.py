@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ...errors import ArgumentError, UnsupportedError
-from ...files import HEAD_BYTES, ModelFile, first_bytes
+from ...files import HEAD_BYTES, ModelFile, first_bytes, telling_bytes
 from ...graph import Graph
 from ..arrays.spec import graph_from_spec
 from ..base import ImportOptions, are
@@ -79,7 +79,7 @@ def propose_spec(path: Path | str) -> dict[str, Any]:
     Raises FileError, FormatError, UnsupportedError (no layer was found).
     """
     head = first_bytes(path, HEAD_BYTES)
-    if not knows(head):
+    if not knows(head) and not knows(telling_bytes(path, head)):
         refuse_foreign(Path(path), head)
     with open_contents(Path(path)) as contents:
         module, program = contents.module, contents.program

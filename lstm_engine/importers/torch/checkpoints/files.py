@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ....errors import FormatError, UnsupportedError
-from ....files import HEAD_BYTES, ModelFile, cannot_read, open_regular, size_of
+from ....files import HEAD_BYTES, ModelFile, begins_json, cannot_read, open_regular, size_of, telling_bytes
 from ....limits import Limits
 from ...reading.safetensors import begins_safetensors, read_safetensors
 from ...reading.weights import Entry, Weights
@@ -17,7 +17,7 @@ from ...reading.zip_archive import Archive
 from .begins import MAGIC
 from .checkpoint import find_weights, without_wrappers
 from .exported import exported_stem, read_exported
-from .json_state import JsonState, begins_json_state, read_json_state
+from .json_state import JsonState, read_json_state
 from .legacy import read_legacy
 from .shards import begins_index, read_shards
 from .storages import Storages
@@ -49,12 +49,11 @@ def open_contents(path: ModelFile, limits: Limits = Limits()) -> Iterator[Conten
     """
     try:
         with open_regular(path) as file, ExitStack() as shards:
-            head = file.read(HEAD_BYTES)
-            file.seek(0)
-            if begins_json_state(head) and not begins_index(head) and not begins_safetensors(head):
-                yield _in_json(read_json_state(file, size_of(file)))
-            elif begins_safetensors(head) or not begins_index(head):
+            head = telling_bytes(path)
+            if not begins_json(head) or begins_safetensors(head):
                 yield _contents(file, size_of(file), path.suffix.lower())
+            elif not begins_index(head):
+                yield _in_json(read_json_state(file, size_of(file)))
             elif isinstance(path, Path):
                 yield Contents(Weights(without_wrappers(read_shards(path, shards, limits, _shard))))
             else:
