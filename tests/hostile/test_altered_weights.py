@@ -103,6 +103,13 @@ def test_tensors_of_other_classes(tmp_path):
         import_graph(write(tmp_path, checkpoint(mapping(R_GRU | {"r.weight_hh_l0": typed(module, name)}))))
 
 
+def test_tensors_of_other_classes_in_shards(tmp_path):
+    write(tmp_path, checkpoint(mapping({"weight_hh_l0": typed("scaled", "ScaledTensor")})), "b")
+    index = json.dumps({"weight_map": {"weight_hh_l0": "b"}}).encode()
+    assert refused(tmp_path, index, "pytorch_model.bin.index.json").startswith(
+        "shard 'b': 'weight_hh_l0' is a tensor of the class 'scaled.ScaledTensor', which may compute something else of")
+
+
 @pytest.mark.parametrize("function, message", [
     ("_rebuild_qtensor", "a quantized tensor, whose layer computes in whole numbers; save the state_dict of the mod"),
     ("_rebuild_sparse_tensor", "a sparse tensor; save plain tensors: torch.save({name: value.to_dense()"),

@@ -26,7 +26,8 @@ JSON = {
     "a state dict": GRU, "in objects": {"layers": {"0": GRU}}, "indented": GRU, "text first": {"notes": LONG} | GRU,
     "text first, said": {"notes": LONG, "state_dict": GRU},
     "numbers first": {"layers": {"0": {"first": [0.5] * 2000}}, "0": GRU},
-    "nam": {"version": "0.5.4"} | NAM, "nam, metadata first": {"version": "0.5.4", "metadata": {"layers": [LONG]}} | NAM,
+    "nam": {"version": "0.5.4"} | NAM,
+    "nam, metadata first": {"version": "0.5.4", "metadata": {"layers": [LONG]}} | NAM,
     "rtneural": {"in_shape": [None, 1], "layers": [DENSE]},
     "rtneural, sizes last": {"layers": [DENSE | {"name": LONG}], "in_shape": [None, 1]},
 }

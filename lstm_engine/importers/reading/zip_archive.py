@@ -63,7 +63,7 @@ def first_record(head: bytes) -> bytes:
 def first_records(head: bytes) -> list[bytes]:
     """The names of the records of a zip file that begins so, as far as their headers are in it and say how long they
     are: whoever packs a file again may put them in another order, and folders before them."""
-    names = []
+    names: list[bytes] = []
     at = 0
     while (name := first_record(head[at:])) and len(names) < _FEW:
         names.append(name)

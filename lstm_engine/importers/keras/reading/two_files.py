@@ -15,8 +15,6 @@ from .container import MAX_TEXT
 # The versions of Keras that write no version of theirs mean what this one means.
 NEWEST = "3.15"
 _ENDINGS = (".weights.h5", ".h5", ".hdf5", "_weights.h5", "_weights.hdf5")
-
-
 _LAYERS = re.compile(rb'"layers"\s{0,64}:\s{0,64}\[')
 
 

@@ -122,6 +122,9 @@ def _shard(file: BinaryIO, size: int) -> dict[str, Entry]:
     if not isinstance(tree, dict) or not all(isinstance(name, str) and isinstance(tensor, Tensor)
                                              for name, tensor in tree.items()):
         raise UnsupportedError("it holds more than tensors by name")
+    if odd := next((name for name, tensor in tree.items() if tensor.kind), None):
+        raise UnsupportedError(f"{odd!r:.100} is a tensor of the class {tree[odd].kind!r:.100}, which may compute "
+                               "something else of its numbers; save plain tensors")
     return storages.entries(tree)
 
 
