@@ -127,7 +127,7 @@ def first_bytes(path: str | os.PathLike[str] | Held, count: int) -> bytes:
     """The first bytes of a file, fewer of a shorter one. Raises FileError."""
     try:
         with open_regular(path) as file:
-            return file.read(count)
+            return file.read(min(count, max(HEAD_BYTES, size_of(file))))      # room is made for what is asked for
     except OSError as error:
         cannot_read(path, error)
 

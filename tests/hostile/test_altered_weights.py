@@ -144,8 +144,10 @@ def test_what_is_never_a_part_of_the_model(tmp_path, key):
     ({"state_dict": ARRAYS | {"weight_scale": 0.02}}, "'weight_scale' is the scale or zero of quantised numbers"),
     ({f"r.{name}": value for name, value in ARRAYS.items()} | {"r.gain": 0.02}, "'r.gain' []"),
     ({"r": ARRAYS | {"gain": 2}}, "'r.gain' []"),
+    ({f"r.{name}": value for name, value in ARRAYS.items()} | {"r._extra_state": {"scale": 2}},
+     "it holds extra state of a module, 'r._extra_state.scale'"),
     ({"state_dict": ARRAYS | {"_extra_state": "x"}}, "it holds extra state of a module, '_extra_state'"),
-], ids=["state_dict", "dotted", "nested", "extra"])
+], ids=["state_dict", "dotted", "nested", "inside", "extra"])
 def test_numbers_in_json_that_are_tensors_without_axes(tmp_path, content, message):
     assert message in refused(tmp_path, json.dumps(content).encode(), "a.json")
 

@@ -111,7 +111,8 @@ def _spec_of(contents: Contents, options: ImportOptions) -> dict[str, Any]:
         spec = propose(contents.weights, options.pool, None, options.activations, options.order)
         for what, names in (("tensors without axes beside the weights", contents.aside),
                             ("tensors in what the training was told", contents.settings),
-                            ("weights under what is called as a training's own", contents.training)):
+                            ("weights under what is called as a training's own", contents.training),
+                            ("arrays of NumPy beside the weights", contents.arrays)):
             if names:
                 spec["notes"].append(f"{what} take no part: {', '.join(f'{name!r:.100}' for name in names[:8])}"
                                      f"{f' and {len(names) - 8} more' if len(names) > 8 else ''}")

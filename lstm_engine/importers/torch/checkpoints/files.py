@@ -35,6 +35,7 @@ class Contents:
     aside: tuple[str, ...] = ()        # names of tensors without axes beside the weights, which are left out
     settings: tuple[str, ...] = ()     # and of those in what a training was told, which are too
     training: tuple[str, ...] = ()     # and of weights under names of a training's own
+    arrays: tuple[str, ...] = ()       # and of arrays of NumPy beside the weights
     described: Mapping[str, Any] | None = None    # what JSON says beside the weights of the network
     notes: tuple[str, ...] = ()        # what else is to be said of how the weights were read
 
@@ -147,4 +148,4 @@ def _pickled(tree: Any, storages: Storages, scripted: bool = False) -> Contents:
     if scripted or (found.module is not None and found.module.symbol.module.partition(".")[0] == "__torch__"):
         return Contents(weights, program="a TorchScript archive, whose code is not read")
     program = f"it holds {found.inner}" if found.inner else None
-    return Contents(weights, found.module, program, found.aside, found.settings, found.training)
+    return Contents(weights, found.module, program, found.aside, found.settings, found.training, found.arrays)
