@@ -24,6 +24,7 @@ _KINDS = {stat.S_IFDIR: (errno.EISDIR, "a folder"), stat.S_IFIFO: (errno.EINVAL,
 
 
 HEAD_BYTES = 4096           # of a file, by which its kind is told
+JSON_BYTES = 32 << 20       # of JSON, where the first do not tell it
 
 _Identities = set[tuple[int, int]]
 _noted: ContextVar[_Identities | None] = ContextVar("noted", default=None)
@@ -126,9 +127,26 @@ def first_bytes(path: str | os.PathLike[str] | Held, count: int) -> bytes:
     """The first bytes of a file, fewer of a shorter one. Raises FileError."""
     try:
         with open_regular(path) as file:
-            return file.read(count)
+            return file.read(min(count, max(HEAD_BYTES, size_of(file))))      # room is made for what is asked for
     except OSError as error:
         cannot_read(path, error)
+
+
+def telling_bytes(path: str | os.PathLike[str] | Held, head: bytes | None = None) -> bytes:
+    """The bytes by which a file's kind is told: the first, and of JSON, which may say it late, many more.
+
+    head: the first bytes, if they were read. Raises FileError.
+    """
+    if head is None:
+        head = first_bytes(path, HEAD_BYTES)
+    if len(head) < HEAD_BYTES or not begins_json(head):
+        return head
+    return first_bytes(path, JSON_BYTES)
+
+
+def begins_json(head: bytes) -> bool:
+    """Whether a file begins as a JSON object does."""
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
 
 
 def with_descriptor(file: BinaryIO) -> BinaryIO:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .arguments import path_text
 from .entry import entry
 from .errors import ArgumentError, ArgumentTypeError, AssumptionWarning, FileError
-from .files import HEAD_BYTES, Held, ModelFile, first_bytes
+from .files import HEAD_BYTES, Held, ModelFile, begins_json, first_bytes
 from .limits import Limits, check_size, checked_limits
 from .model import Model, handed_over
 from .notes import notes
@@ -145,7 +145,7 @@ def _opened(source: Any, limits: Limits, what: str) -> Any:
 
 def _check_begin(begin: Held) -> None:
     """Raise FormatError for the first bytes of a file that no reader knows."""
-    if not is_own(begin):
+    if not is_own(begin) and not begins_json(begin.data):           # JSON may say late what it is
         from .importers import importer_of
 
         importer_of(begin, begin.data)

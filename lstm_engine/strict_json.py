@@ -7,9 +7,12 @@ another to the engine. Here it is an error, as is everything else that the RFC d
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any, NoReturn
 
 from .errors import FormatError
+
+MAX_DIGITS = 4300              # of a whole number: Python's own limit, where it has one
 
 
 def parse_value(text: bytes | str, part: str, *, nonfinite: bool = False) -> Any:
@@ -34,10 +37,15 @@ def parse_value(text: bytes | str, part: str, *, nonfinite: bool = False) -> Any
     def no_number(name: str) -> NoReturn:
         raise FormatError(f"{part}: {name} is no JSON number")
 
+    def whole(text: str) -> int:
+        if len(text) > MAX_DIGITS:
+            raise FormatError(f"{part}: a whole number of {len(text)} digits; at most {MAX_DIGITS} are read")
+        return int(text)
+
     try:
         # Given bytes, json would look for other encodings than the one that the RFC allows.
         return json.loads(text.decode() if isinstance(text, bytes) else text, object_pairs_hook=unique,
-                          parse_constant=None if nonfinite else no_number)
+                          parse_constant=None if nonfinite else no_number, parse_int=None if _is_bounded() else whole)
     except FormatError:
         raise
     except UnicodeDecodeError as error:
@@ -46,6 +54,13 @@ def parse_value(text: bytes | str, part: str, *, nonfinite: bool = False) -> Any
         raise FormatError(f"{part}: nested too deeply") from None
     except ValueError as error:            # JSONDecodeError, and integers of thousands of digits
         raise FormatError(f"{part}: not JSON: {str(error):.100}") from None
+
+
+def _is_bounded() -> bool:
+    """Whether int() of this Python refuses long texts, for which it takes the square of their length: a process may
+    have turned that off."""
+    digits = getattr(sys, "get_int_max_str_digits", int)()
+    return 0 < digits <= MAX_DIGITS
 
 
 def parse_object(text: bytes | str, part: str, *, nonfinite: bool = False) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError, FormatError, LstmEngineError, UnsupportedError
-from ..files import HEAD_BYTES, first_bytes, open_regular, size_of
+from ..files import HEAD_BYTES, first_bytes, open_regular, size_of, telling_bytes
 from .arrays import says_itself
 from .folders import weights_in
 from .reading.weights import Weights
@@ -22,6 +22,7 @@ def propose_spec(source: Path) -> dict[str, Any]:
     path = weights_in(source)
     head = first_bytes(path, HEAD_BYTES)
     importer = importer_of(path, head)
+    head = telling_bytes(path, head)
     if importer.name == "torch":
         from .torch import propose_spec
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..arguments import path_text
 from ..errors import ArgumentError, ArgumentTypeError, FileError, FormatError, LstmEngineError, OutOfMemoryError
-from ..files import HEAD_BYTES, Held, ModelFile, first_bytes
+from ..files import HEAD_BYTES, Held, ModelFile, first_bytes, telling_bytes
 from ..graph import Graph
 from ..operators import Checked, checked
 from .base import OWN_OPTIONS, Importer, ImportOptions
@@ -87,7 +87,7 @@ def importer_of(path: ModelFile, head: bytes) -> Importer:
 
     Raises FormatError, with what to do, for what no importer reads.
     """
-    if (known := knows(head)) is not None:
+    if (known := knows(telling_bytes(path, head))) is not None:
         return known
     refuse_foreign(path, head)
     for importer in _importers():

@@ -103,6 +103,13 @@ def test_tensors_of_other_classes(tmp_path):
         import_graph(write(tmp_path, checkpoint(mapping(R_GRU | {"r.weight_hh_l0": typed(module, name)}))))
 
 
+def test_tensors_of_other_classes_in_shards(tmp_path):
+    write(tmp_path, checkpoint(mapping({"weight_hh_l0": typed("scaled", "ScaledTensor")})), "b")
+    index = json.dumps({"weight_map": {"weight_hh_l0": "b"}}).encode()
+    assert refused(tmp_path, index, "pytorch_model.bin.index.json").startswith(
+        "shard 'b': 'weight_hh_l0' is a tensor of the class 'scaled.ScaledTensor', which may compute something else of")
+
+
 @pytest.mark.parametrize("function, message", [
     ("_rebuild_qtensor", "a quantized tensor, whose layer computes in whole numbers; save the state_dict of the mod"),
     ("_rebuild_sparse_tensor", "a sparse tensor; save plain tensors: torch.save({name: value.to_dense()"),
@@ -137,8 +144,10 @@ def test_what_is_never_a_part_of_the_model(tmp_path, key):
     ({"state_dict": ARRAYS | {"weight_scale": 0.02}}, "'weight_scale' is the scale or zero of quantised numbers"),
     ({f"r.{name}": value for name, value in ARRAYS.items()} | {"r.gain": 0.02}, "'r.gain' []"),
     ({"r": ARRAYS | {"gain": 2}}, "'r.gain' []"),
+    ({f"r.{name}": value for name, value in ARRAYS.items()} | {"r._extra_state": {"scale": 2}},
+     "it holds extra state of a module, 'r._extra_state.scale'"),
     ({"state_dict": ARRAYS | {"_extra_state": "x"}}, "it holds extra state of a module, '_extra_state'"),
-], ids=["state_dict", "dotted", "nested", "extra"])
+], ids=["state_dict", "dotted", "nested", "inside", "extra"])
 def test_numbers_in_json_that_are_tensors_without_axes(tmp_path, content, message):
     assert message in refused(tmp_path, json.dumps(content).encode(), "a.json")
 

@@ -31,6 +31,8 @@ def refused(tmp_path, content, kind=FormatError):
 def test_the_good_one(tmp_path):
     assert import_graph(write(tmp_path, json.dumps(GRU).encode(), "a.json")).nodes[0].W.shape == (1, 3, 2)
     assert le.convert(json.dumps(GRU).encode(), pool="last")
+    marked = write(tmp_path, b"\xef\xbb\xbf" + json.dumps(GRU).encode(), "b.json")
+    assert import_graph(marked).nodes[0].W.shape == (1, 3, 2)
 
 
 BEGIN = b'{"weight_ih_l0": [[1.0, 2.0]], '

@@ -8,6 +8,7 @@ several times as long.
 from __future__ import annotations
 
 import json
+import sys
 import time
 import tracemalloc
 
@@ -129,6 +130,20 @@ def test_elsewhere(tmp_path, name):
     data, file, message = OTHERS[name]
     measured(data, file, tmp_path, message)
     measured(data, file, tmp_path, message, propose_spec)
+
+
+@pytest.mark.skipif(not hasattr(sys, "set_int_max_str_digits"), reason="this Python never has one")
+def test_digits_where_python_has_no_limit(tmp_path):
+    """It takes the square of their number: ten seconds and more for these."""
+    before = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        data = b'{"state_dict":{"w":[' + b"1" * 2_000_000 + b"]}}"
+        measured(data, "a.json", tmp_path, "JSON: a whole number of 2000000 digits; at most 4300 are read$")
+        path = write(tmp_path, b'{"state_dict":{"weight_ih_l0":[[1,2],[1,2],[1,2]],"weight_hh_l0":[[1],[1],[1]]}}', "b")
+        assert import_graph(path).nodes[0].W.sum() == 9
+    finally:
+        sys.set_int_max_str_digits(before)
 
 
 def test_names_of_usual_length_are_read(tmp_path):

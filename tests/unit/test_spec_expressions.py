@@ -7,6 +7,7 @@ import pytest
 
 from lstm_engine.errors import FormatError, UnsupportedError
 from lstm_engine.importers.arrays import expressions as limits
+from lstm_engine.importers.arrays.draft import draft_spec
 from lstm_engine.importers.arrays.expressions import Expressions
 from lstm_engine.importers.arrays.spec import graph_from_spec
 from lstm_engine.importers.reading.weights import Entry, Weights
@@ -15,7 +16,8 @@ from lstm_engine.reference import run
 
 RNG = np.random.default_rng(0)
 A, V, N = RNG.standard_normal((4, 6)).astype("f4"), RNG.standard_normal(6).astype("f4"), np.arange(6, dtype="i8")
-ARRAYS = {"a": A, "v": V, "i": N, "d": A.astype("f8"), "one": np.float32([2.0])}
+U, H = np.uint8([3, 15]), np.float16([60000])
+ARRAYS = {"a": A, "v": V, "i": N, "d": A.astype("f8"), "one": np.float32([2.0]), "u": U, "h": H, "t": np.array([True])}
 
 
 def weights(arrays=ARRAYS):
@@ -34,6 +36,9 @@ def evaluate(expression, **more):
                                               A.reshape(2, 2, 6).transpose(2, 0, 1)),
     ({"reshape": "a", "shape": [2, 12]}, A.reshape(2, 12)), ({"reshape": "one", "shape": []}, np.float32(2)),
     ({"flip": "a"}, A[::-1]), ({"flip": "a", "axis": 1}, A[:, ::-1]),
+    ({"add": ["i", {"value": [2**62], "dtype": "int64"}]}, N + 2**62), ({"multiply": ["u", "u"]}, U * U),
+    ({"add": ["one", {"value": [[1]]}]}, np.float32([[3]])), ({"multiply": ["one", {"value": []}]}, np.zeros(0, "f4")),
+    ({"add": ["h", "h"]}, H.astype("f4") * 2),
     ({"add": ["v", "v", {"value": 1}]}, V + V + 1), ({"multiply": ["a", "one"]}, A * np.float32(2)),
     ({"multiply": ["one", "a"]}, A * np.float32(2)), ({"add": ["a", "d"]}, A + A.astype("f8")),
     ({"concat": ["a", "a"], "axis": 1}, np.concatenate([A, A], 1)), (["v", "v"], np.stack([V, V])),
@@ -42,7 +47,7 @@ def evaluate(expression, **more):
     ({"tensor": {"slice": {"tensor": "a", "transpose": True}, "stop": 4}, "gates": "ifco"}, A.T[[0, 3, 1, 2]]),
 ], ids=str)
 def test_what_numpy_makes(expression, expected):
-    found = evaluate(expression)
+    found = evaluate(expression, numbers=any(f"'{name}'" in str(expression) for name in "iu"))
     np.testing.assert_array_equal(found, expected, strict=True)
     assert found.flags.c_contiguous
 
@@ -51,6 +56,44 @@ def test_integers_are_for_constants_alone():
     np.testing.assert_array_equal(evaluate({"slice": "i", "stop": 2}, numbers=True), N[:2], strict=True)
     with pytest.raises(UnsupportedError, match="tensor 'i' is int64; weights must be one of"):
         evaluate({"slice": "i", "stop": 2})
+    both = Expressions(weights())
+    both.evaluate("here", {"slice": "i"}, numbers=True)
+    with pytest.raises(UnsupportedError, match="tensor 'i' is int64; weights must be one of"):       # also if kept
+        both.evaluate("here", {"slice": "i"})
+
+
+@pytest.mark.parametrize("expression, message", [
+    ({"add": ["u", {"value": [250, 250], "dtype": "uint8"}]}, "add gives a number that is beyond uint8"),
+    ({"multiply": ["u", "u", "u"]}, "multiply gives a number that is beyond uint8"),
+    ({"add": [{"value": 2**62, "dtype": "int64"}] * 2}, "add gives a number that is beyond int64"),
+    ({"multiply": [{"value": -2**40, "dtype": "int64"}] * 2}, "multiply gives a number that is beyond int64"),
+    ({"multiply": [{"value": 3037000500, "dtype": "int64"}] * 2}, "multiply gives a number that is beyond int64"),
+    ({"add": [{"value": 2**31 - 1, "dtype": "int32"}, {"value": 1, "dtype": "int32"}]},
+     "add gives a number that is beyond int32"),
+    ({"add": ["t", "t"]}, "add of bool and bool"),
+    ({"add": ["i", {"value": 1, "dtype": "uint8"}]}, "add of int64 and uint8"),
+    ({"concat": ["i", "v"]}, "arrays of float32 and int64 cannot be joined"),
+    ({"concat": ["t", "u"]}, "arrays of bool and uint8 cannot be joined"),
+    (["i", {"slice": "v"}], "arrays of float32 and int64 cannot be joined"),
+])
+def test_whole_numbers_neither_wrap_nor_become_others(expression, message):
+    with pytest.raises(FormatError) as caught:
+        evaluate(expression, numbers=True)
+    assert str(caught.value) == f"spec: here: {message}"
+
+
+def test_the_largest_whole_numbers_are_right():
+    """Nearest to where they would wrap, but for the last 2^13, which float64 does not tell from beyond."""
+    value = {"value": [2**63 - 2**14], "dtype": "int64"}
+    found = evaluate({"add": [value, {"value": [2], "dtype": "int64"}]}, numbers=True)
+    assert found.tolist() == [2**63 - 2**14 + 2]
+
+
+def test_infinity_is_for_constants_alone():
+    assert evaluate({"value": float("-inf")}, numbers=True) == -np.inf
+    for number in ("inf", "nan"):
+        with pytest.raises(FormatError, match='"value" holds a number that is not finite, which no weight is'):
+            evaluate({"value": float(number)})
 
 
 @pytest.mark.parametrize("expression, message", [
@@ -69,6 +112,11 @@ def test_integers_are_for_constants_alone():
     ({"reshape": "a", "shape": [5, 5]}, '"shape" must be a list of sizes of 24 elements in all, got [5, 5]'),
     ({"reshape": "a", "shape": [-1]}, '"shape" must be a list of sizes of 24 elements in all, got [-1]'),
     ({"add": ["a", "v"]}, "add of [4, 6] and [6]"),
+    ({"add": ["v", {"value": [[1]]}]}, "add of [6] and [1, 1]"),
+    ({"multiply": [{"value": [[1]]}, "v"]}, "multiply of [1, 1] and [6]"),
+    ({"multiply": ["v", {"slice": "v", "stop": 0}]}, "multiply of [6] and [0]"),
+    ({"add": [{"value": 3e38}] * 2}, "add gives a number that is beyond float32"),
+    ({"multiply": ["v", {"value": 3e38}, {"value": 3e38}]}, "multiply gives a number that is beyond float32"),
     ({"add": [{"value": 1, "dtype": "int64"}, "v"]}, "add of int64 and float32"),
     ({"concat": ["a", "a"], "axis": 3}, "arrays of [[4, 6], [4, 6]] cannot be joined"),
     ({"value": [[1], [1, 2]]}, '"value" must be a number, or lists of numbers of one length on each level'),
@@ -157,6 +205,52 @@ def test_gru_of_tensorflow_1():
     assert np.abs(run(graph, {"x": x})["g"] - np.stack(outputs, 1)).max() <= 1e-12
 
 
+@pytest.mark.parametrize("op, gates", [("LSTM", "zrh"), ("LSTM", "h"), ("GRU", "ifco"), ("RNN", "rzh")])
+def test_an_order_of_gates_of_another_cell(op, gates):
+    """12 rows are four gates of three units and three gates of four."""
+    arrays = {"w": np.zeros((1, 12, 5)), "r": np.zeros((12, 3))}
+    with pytest.raises(FormatError) as caught:
+        graph_of(arrays, {"op": op, "name": "l", "W": "w",
+                          "R": [{"tensor": {"flip": {"tensor": "r", "gates": gates}}}]})
+    assert str(caught.value) == f"spec: nodes[0] ('l', {op}): R: \"gates\" of {op} are the letters " \
+                                f"{ {'LSTM': 'ifco', 'GRU': 'rzh', 'RNN': 'h'}[op]}, got {gates!r}"
+
+
+def test_every_layer_of_a_buffer_has_a_node():
+    buffer = {"w": np.zeros(2 * (16 * 9 + 32))}
+    said = {"buffer": "w", "features": 5, "hidden": 4, "layers": 2}
+    with pytest.raises(FormatError, match="^spec: nodes.0. .*need 336 numbers, 'w' has 352$"):
+        graph_of(buffer, {"op": "LSTM", "name": "l", "cudnn": said | {"layer": 0}})
+    buffer = {"w": np.zeros(336)}
+    for layers, left in (((0,), 1), ((1, 1), 0)):
+        with pytest.raises(FormatError, match=f"^spec: no node takes layer {left} of the 2 in cuDNN's buffer 'w'$"):
+            graph_of(buffer, *({"op": "LSTM", "name": f"l{layer}", "cudnn": said | {"layer": layer}}
+                               for layer in layers))
+    # One layer that reads 15 features has as many numbers.
+    other = {"buffer": "w", "features": 15, "hidden": 4, "layers": 1, "layer": 0, "bidirectional": False}
+    with pytest.raises(FormatError, match="another node says of the buffer 'w' that it is .'LSTM', 5, 4, 2, False"):
+        graph_of({"w": np.zeros(336)}, {"op": "LSTM", "name": "a", "cudnn": said | {"layer": 0}},
+                 {"op": "LSTM", "name": "b", "cudnn": other})
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_the_draft_of_keras_layers_for_cudnn(kind):
+    """Keras kept cuDNN's matrices, [units, in] of each gate, under the sizes [in, units], and two biases: told by the
+    length of these. Against torch, which runs what cuDNN runs."""
+    module, x, state = torch_layer(kind, 5, 4)
+    order = [0, 1, 2, 3] if kind == "LSTM" else [1, 0, 2]                    # Keras' z, r, h of torch's r, z, h
+    def laid(name):
+        gates = np.split(state[name], len(order))
+        return np.concatenate([gates[gate].reshape(gates[gate].shape[::-1]) for gate in order], 1)
+    def biases(name):
+        return np.concatenate([np.split(state[name], len(order))[gate] for gate in order])
+    arrays = {"l/kernel": laid("weight_ih_l0"), "l/recurrent_kernel": laid("weight_hh_l0"),
+              "l/bias": np.concatenate([biases("bias_ih_l0"), biases("bias_hh_l0")])}
+    spec = draft_spec(weights(arrays))
+    assert [node["op"] for node in spec["nodes"]] == [kind] and spec["inputs"][0]["shape"][-1] == 5
+    check(validate(graph_from_spec(spec, weights(arrays))), module, x)
+
+
 @pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
 @pytest.mark.parametrize("both", [False, True])
 def test_buffers_of_cudnn(kind, both):
@@ -218,7 +312,7 @@ def test_a_net_of_operators_with_several_inputs_and_outputs():
                  "constants": {"1": {"slice": "v", "stop": 3}}},
                 {"op": "Operator", "name": "pick", "op_type": "Gather", "attributes": {"axis": 2},
                  "inputs": ["t", ""], "outputs": ["u"], "constants": {"1": {"slice": "i", "stop": 2}}}],
-            "outputs": ["s", "u"], "ignore": ["a", "d", "one"]}
+            "outputs": ["s", "u"], "ignore": ["a", "d", "one", "u", "h", "t"]}
     graph = validate(graph_from_spec(spec, weights()))
     x, y = RNG.standard_normal((2, 2, 4, 6)).astype("f4")
     found = run(graph, {"x": x, "y": y})

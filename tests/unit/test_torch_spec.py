@@ -9,7 +9,9 @@ import pytest
 
 from lstm_engine.errors import ArgumentTypeError, FileError, FormatError, UnsupportedError
 from lstm_engine.graph.gates import reorder
+from lstm_engine.importers import import_graph
 from lstm_engine.importers.arrays.spec import graph_from_spec
+from lstm_engine.importers.base import ImportOptions
 from lstm_engine.importers.reading.spec_file import load_spec
 from lstm_engine.importers.reading.weights import Entry, Weights
 from lstm_engine.operators import validate
@@ -240,3 +242,56 @@ class TestLoading:
         with pytest.raises(FormatError) as caught:
             load_spec(tmp_path / "net.json")
         assert str(caught.value).startswith(f"spec {tmp_path / 'net.json'}: {message}")
+
+
+DENSE = {"inputs": [{"name": "x", "shape": ["batch", 3]}], "nodes": [{"op": "Dense", "name": "fc", "torch": "fc"}]}
+
+
+class TestHandedOver:
+    """Specs as they are given: text of editors, files in the wrong place, mappings that Python cannot print."""
+
+    @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+    def test_a_byte_order_mark(self, tmp_path, mark):
+        (tmp_path / "net.json").write_bytes(mark + json.dumps(DENSE).encode())
+        assert load_spec(tmp_path / "net.json") == DENSE
+
+    @pytest.mark.parametrize("data, message", [
+        (json.dumps(DENSE).encode("utf-16"), "it is UTF-16, as PowerShell's > writes; write it as UTF-8: lstm-engine "),
+        (b"PK\x03\x04\x14\0\0", "must be a JSON object, and is no text, beginning with b'PK"),
+        (b"\xef\xbb\xbf\xef\xbb\xbf{}", "not JSON: Unexpected UTF-8 BOM"),
+        (b'{"nodes": ' + b"[" * 300 + b"]" * 300 + b"}", "nested more than 64 deep"),
+    ])
+    def test_files_that_are_no_spec(self, tmp_path, data, message):
+        (tmp_path / "net.json").write_bytes(data)
+        with pytest.raises(FormatError) as caught:
+            load_spec(tmp_path / "net.json")
+        assert str(caught.value).startswith(f"spec {tmp_path / 'net.json'}: {message}")
+
+    @pytest.mark.parametrize("depth", [65, 100_000])
+    @pytest.mark.parametrize("wrap", [lambda inner: {"flip": inner}, lambda inner: [inner], lambda inner: (inner,)])
+    def test_nesting(self, depth, wrap):
+        inner = "fc.weight"
+        for _ in range(depth):
+            inner = wrap(inner)
+        with pytest.raises(FormatError, match="^spec: nested more than 64 deep$"):
+            load_spec(DENSE | {"notes": inner})
+        torch = pytest.importorskip("torch")
+        with pytest.raises(FormatError, match="^spec: nested more than 64 deep$"):
+            import_graph(torch.nn.Linear(3, 2), ImportOptions(spec=DENSE | {"nodes": [inner]}))
+
+    def test_a_circle_and_shared_parts(self):
+        circle = []
+        circle.append(circle)
+        with pytest.raises(FormatError, match="^spec: nested more than 64 deep$"):
+            load_spec(DENSE | {"notes": circle})
+        doubled = [0]
+        for _ in range(50):
+            doubled = [doubled, doubled]
+        with pytest.raises(FormatError, match="^spec: more than 8388608 items, counted as often as they are shared$"):
+            load_spec(DENSE | {"notes": doubled})
+
+    @pytest.mark.parametrize("place", [{"notes": 10**5000}, {"notes": [{"a": 10**5000}]}, {10**5000: 1},
+                                       {"inputs": [{"name": "x", "shape": ["batch", 10**5000]}]}])
+    def test_numbers_that_cannot_be_printed(self, place):
+        with pytest.raises(FormatError, match="^spec: a whole number of 16610 bits$"):
+            load_spec(DENSE | place)

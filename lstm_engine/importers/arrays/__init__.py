@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 
 from ...errors import ArgumentError, ArgumentTypeError, FormatError, UnsupportedError
-from ...files import HEAD_BYTES, ModelFile, cannot_read, first_bytes, open_regular, size_of
+from ...files import ModelFile, cannot_read, open_regular, size_of, telling_bytes
 from ...graph import Graph
 from ..base import ImportOptions, are
 from ..reading.json_arrays import read_json
@@ -51,7 +51,7 @@ def read(path: ModelFile, options: ImportOptions = DEFAULT) -> Graph:
     Raises FileError, FormatError, UnsupportedError with messages that begin with the path; ArgumentError
     without a spec, or with a pool.
     """
-    if (producer := says_itself(first_bytes(path, HEAD_BYTES))) is not None:
+    if (producer := says_itself(telling_bytes(path))) is not None:
         return _described(path, producer, options)
     if given := options.readings():
         raise ArgumentError(f"{are(given)} for weights whose layers are found by name; a spec says it in its nodes")

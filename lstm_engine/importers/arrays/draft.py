@@ -1,8 +1,8 @@
 """A draft of a spec for arrays whose names say nothing sure: layers as Keras keeps them, by sizes, and what to check.
 
 Arrays with one path but for its end belong together: a matrix [I, g u], a matrix [u, g u] and a bias are a recurrent
-layer (g of 4 is LSTM, of 3 GRU, of 1 RNN), a matrix [in, units] with a bias [units] or alone is Dense, and one alone
-whose name speaks of an embedding is that.
+layer (g of 4 is LSTM, of 3 GRU, of 1 RNN; a bias [2 g u] is CuDNNLSTM's or CuDNNGRU's), a matrix [in, units] with a
+bias [units] or alone is Dense, and one alone whose name speaks of an embedding is that.
 """
 
 from __future__ import annotations
@@ -84,12 +84,14 @@ def _recurrent(weights: Weights, named: str, matrices: list[str], vectors: list[
         return None
     kernels = [name for name in matrices if name not in (recurrent, bias)]
     if recurrent is None or len(kernels) != 1 or len(vectors) > 1 or vectors and (
-            bias or weights.shape(vectors[0]) != (wide,)):
+            bias or weights.shape(vectors[0]) not in ((wide,), (2 * wide,))):
         return None
     units = weights.shape(recurrent)[0]
     if wide // units not in _KINDS or bias is not None and wide // units != 3:
         return None
     op, gates = _KINDS[wide // units]
+    if vectors and weights.shape(vectors[0]) == (2 * wide,):
+        return None if op == "RNN" else _cudnn(weights, op, gates, named, (kernels[0], recurrent, vectors[0]))
     node: dict[str, Any] = {"op": op, "name": named}
     for field, name in (("W", kernels[0]), ("R", recurrent)):
         node[field] = [{"tensor": name, "transpose": True, "gates": gates}]
@@ -103,10 +105,36 @@ def _recurrent(weights: Weights, named: str, matrices: list[str], vectors: list[
     return node
 
 
+def _named(part: Any) -> str:
+    """The array that a part of a node's W is made of."""
+    while isinstance(part, dict):
+        part = next(part[key] for key in ("tensor", "concat", "reshape", "split") if key in part)
+        part = part[0] if isinstance(part, list) else part
+    return str(part)
+
+
+def _cudnn(weights: Weights, op: str, gates: str, named: str, names: tuple[str, str, str]) -> dict[str, Any]:
+    """A layer as Keras' CuDNNLSTM and CuDNNGRU keep it: two biases, one behind the other, by which it is told, and the
+    matrix of each gate as cuDNN has it, [units, in], under the sizes of the other, [in, units].
+
+    Source: `_convert_rnn_weights` of Keras 2's legacy HDF5 reader.
+    """
+    kernel, recurrent, bias = names
+    units, wide = weights.shape(recurrent)
+    node: dict[str, Any] = {"op": op, "name": named}
+    for field, name in (("W", kernel), ("R", recurrent)):
+        parts = [{"reshape": {"split": name, "axis": 1, "parts": len(gates), "part": part},
+                  "shape": [units, weights.shape(name)[0]]} for part in range(len(gates))]
+        node[field] = [{"tensor": {"concat": parts}, "gates": gates}]
+    node["B"] = [{"concat": [{"tensor": {"slice": bias, "start": half * wide, "stop": (half + 1) * wide},
+                              "gates": gates} for half in (0, 1)]}]
+    return node | ({"linear_before_reset": True} if op == "GRU" else {})
+
+
 def _input(weights: Weights, nodes: list[dict[str, Any]]) -> dict[str, Any]:
     first: dict[str, Any] = nodes[0] if nodes else {"op": ""}
     if first["op"] == "Embedding":
         return {"name": "ids", "shape": ["batch", "time"], "dtype": "int32"}
-    name = first.get("kernel") or next((part["tensor"] for part in first.get("W", ())), None)
+    name = first.get("kernel") or next(map(_named, first.get("W", ())), None)
     return {"name": "x", "shape": ["batch", "time", weights.shape(name)[0] if name else "features"],
             "dtype": weights.dtype(name) if name else "float32"}

@@ -8,6 +8,7 @@
     {"reshape": x, "shape": [3, 4]}                         its elements, row by row, in another shape
     {"flip": x, "axis": 0}                                  an axis backwards
     {"add": [x, y]}, {"multiply": [x, y]}                   element by element; a value of one element goes to all
+                                                            where it has no more axes than the other
     {"concat": [x, y], "axis": 0}, [x, y]                   one after the other; one beside the other (stacked)
     {"zeros": 12}, {"value": [[1.5]], "dtype": "float32"}   what the file does not have
 """
@@ -29,6 +30,7 @@ MAX_LITERAL = 1 << 16              # elements that a spec itself can hold
 MAX_DEPTH = 8                      # of an array's expression
 FREE_BYTES = 256 << 20             # what expressions may make, beyond 16 times the arrays of the file
 DTYPES = ("float32", "float64", "int64", "int32", "uint8", "bool")
+MOST_WHOLE = 2.0**63 * (1 - 2.0**-50)      # of int64: float64 rounds two factors and their product
 _EXPRESSION = {"tensor", "transpose", "gates"}
 _GATES = {frozenset(order) for order in (ONNX_LSTM, ONNX_GRU, ONNX_RNN)}
 _OTHERS = ("slice", "split", "permute", "reshape", "flip", "add", "multiply", "value")
@@ -41,7 +43,7 @@ class Expressions:
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
-        self._cut: dict[str, np.ndarray] = {}       # arrays that parts are taken of: loaded once for all of them
+        self._cut: dict[tuple[str, bool], np.ndarray] = {}      # arrays that parts are taken of: loaded once for all
         self._left = FREE_BYTES + 16 * weights.nbytes
 
     def evaluate(self, where: str, expression: Any, depth: int = 0, numbers: bool = False) -> np.ndarray:
@@ -66,7 +68,7 @@ class Expressions:
                 self.spend(where, 4 * count)
                 return np.zeros(count, np.float32)
             if "value" in keys and keys <= {"value", "dtype"}:
-                return self._literal(where, expression)
+                return self._literal(where, expression, numbers)
             if "tensor" in keys and keys <= _EXPRESSION:
                 return self._laid_out(where, expression, depth, numbers)
             for kind, options in _AXIS.items():
@@ -78,9 +80,9 @@ class Expressions:
 
     def whole(self, name: str, numbers: bool = False) -> np.ndarray:
         """An array of the file that parts are taken of: loaded once for all of them."""
-        if name not in self._cut:
-            self._cut[name] = self.weights.take_any(name) if numbers else self.weights.take(name)
-        return self._cut[name]
+        if (name, numbers) not in self._cut:
+            self._cut[name, numbers] = self.weights.take_any(name) if numbers else self.weights.take(name)
+        return self._cut[name, numbers]
 
     def spend(self, where: str, size: int) -> None:
         self._left -= size
@@ -97,17 +99,11 @@ class Expressions:
 
             return self._join(where, concatenated, parts, depth, numbers)
         made = self.evaluate(where, parts[0], depth + 1, numbers)
-        function = np.add if kind == "add" else np.multiply
         for part in parts[1:]:
             other = self.evaluate(where, part, depth + 1, numbers)
-            if other.shape != made.shape and other.size != 1 and made.size != 1:
-                fail(where, f"{kind} of {list(made.shape)} and {list(other.shape)}")
-            if {made.dtype.kind, other.dtype.kind} != {"f"} and made.dtype != other.dtype:
-                fail(where, f"{kind} of {made.dtype} and {other.dtype}")
-            self.spend(where, max(made.nbytes, other.nbytes))
-            with np.errstate(all="ignore"):
-                made = function(made, other.reshape(()) if other.shape != made.shape and other.size == 1 else other)
-        return np.asarray(made)
+            self.spend(where, 8 * max(made.size, other.size))
+            made = _element_by_element(where, kind, made, other)
+        return made
 
     def _laid_out(self, where: str, expression: Mapping[str, Any], depth: int, numbers: bool) -> np.ndarray:
         array = self.evaluate(where, expression["tensor"], depth + 1, numbers)
@@ -117,6 +113,7 @@ class Expressions:
         if transpose:
             if array.ndim != 2:
                 fail(where, f"only a matrix can be transposed, got {list(array.shape)}")
+            self.spend(where, array.nbytes)
             array = np.ascontiguousarray(array.T)
         if gates is None:
             return array
@@ -124,6 +121,7 @@ class Expressions:
             fail(where, f"\"gates\" must be an order of the letters iofc, zrh or h, got {gates!r:.50}")
         if not array.ndim or array.shape[0] % len(gates):
             fail(where, f"{list(array.shape)} has no {len(gates)} gates in its rows")
+        self.spend(where, array.nbytes)
         return reorder(array, gates)
 
     def _part(self, where: str, kind: str, expression: Mapping[str, Any], depth: int, numbers: bool) -> np.ndarray:
@@ -158,16 +156,16 @@ class Expressions:
         for part in expressions:
             parts.append(self.evaluate(where, part, depth + 1, numbers))
             self.spend(where, parts[-1].nbytes)
-        dtypes = {part.dtype for part in parts}
-        if "float64" in {dtype.name for dtype in dtypes} and len(dtypes) > 1:
-            parts = [part.astype(np.float64) for part in parts]
+        dtypes = sorted({part.dtype.name for part in parts})
+        if len(dtypes) > 1 and any(part.dtype.kind != "f" for part in parts):
+            fail(where, f"arrays of {' and '.join(dtypes)} cannot be joined")
         try:
             return join(parts)
         except ValueError:
             fail(where, f"arrays of {[list(part.shape) for part in parts]} cannot be joined")
 
-    def _literal(self, where: str, expression: Mapping[str, Any]) -> np.ndarray:
-        """Numbers that the spec itself holds."""
+    def _literal(self, where: str, expression: Mapping[str, Any], numbers: bool) -> np.ndarray:
+        """Numbers that the spec itself holds. Infinity (JSON's 1e999), which a mask may need, is for constants."""
         dtype = expression.get("dtype", "float32")
         if dtype not in DTYPES:
             fail(where, f"\"dtype\" must be one of {', '.join(DTYPES)}, got {dtype!r:.50}")
@@ -187,9 +185,39 @@ class Expressions:
         self.spend(where, 8 * len(level))
         try:
             with np.errstate(over="raise"):
-                return np.array(level, np.float64 if dtype == "float32" else dtype).astype(dtype).reshape(shape)
+                made = np.array(level, np.float64 if dtype == "float32" else dtype).astype(dtype).reshape(shape)
         except (OverflowError, FloatingPointError):
             fail(where, f"\"value\" holds a number that is beyond {dtype}")
+        if not numbers and made.dtype.kind == "f" and not np.isfinite(made).all():
+            fail(where, "\"value\" holds a number that is not finite, which no weight is")
+        return made
+
+
+def _element_by_element(where: str, kind: str, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The sum or product, as NumPy has it, of two arrays of one shape, or of one and a single element.
+
+    Floats of two types become float64; whole numbers have one type. Raises FormatError for anything else, and for what
+    is beyond the type, where NumPy wraps whole numbers and makes floats infinite.
+    """
+    if one.shape != other.shape:
+        few, many = sorted((one, other), key=lambda array: (array.size != 1, array.ndim))
+        if few.size != 1 or few.ndim > many.ndim:
+            fail(where, f"{kind} of {list(one.shape)} and {list(other.shape)}")
+    kinds = {one.dtype.kind, other.dtype.kind}
+    if kinds != {"f"} and (one.dtype != other.dtype or "b" in kinds):
+        fail(where, f"{kind} of {one.dtype} and {other.dtype}")
+    function = np.add if kind == "add" else np.multiply
+    with np.errstate(all="ignore"):
+        made = np.asarray(function(one, other))
+        if kinds == {"f"}:
+            beyond = np.isinf(made) & np.isfinite(one) & np.isfinite(other)
+        else:
+            near = np.asarray(function(one.astype(np.float64), other.astype(np.float64)))
+            limits = np.iinfo(made.dtype)
+            beyond = (near > limits.max) | (near < limits.min) | (np.abs(near) >= MOST_WHOLE)
+    if beyond.any():
+        fail(where, f"{kind} gives a number that is beyond {made.dtype}")
+    return made
 
 
 def _along(where: str, kind: str, expression: Mapping[str, Any], array: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from ...graph import NODE_TYPES, Graph
 from ..reading.weights import Weights
 from .expressions import Expressions, fail
 from .packed_layers import KEYS, packed_arrays
+from .recurrent import ORDERS
 from .torch_layers import torch_arrays
 
 _KEYS = {"inputs", "nodes", "outputs", "metadata", "ignore", "notes"}
@@ -39,6 +40,7 @@ def graph_from_spec(spec: Mapping[str, Any], weights: Weights, ignore: tuple[str
     expander = _Expander(weights)
     records = [expander.node(index, record) for index, record in enumerate(spec["nodes"])]
     config = {key: spec[key] for key in ("inputs", "outputs", "metadata") if key in spec}
+    expander.check_buffers()
     graph = decode({"outputs": _chain(records, spec.get("inputs")), **config, "nodes": records},
                    expander.arrays.__getitem__)
     weights.check_all_used((*patterns, *ignore))
@@ -60,6 +62,20 @@ def _chain(records: list[dict[str, Any]], inputs: Any) -> list[str]:
     return [] if last is None else [last]
 
 
+def _check_gates(where: str, op: str, expression: Any) -> None:
+    """Raise FormatError for an order of gates that is another cell's: 12 rows can be three gates and four."""
+    todo = [expression]
+    while todo and op in ORDERS:
+        one = todo.pop()
+        if isinstance(one, (list, tuple)):
+            todo += [part for part in one if isinstance(part, (list, tuple, Mapping))]
+        elif isinstance(one, Mapping):
+            gates = one.get("gates")
+            if isinstance(gates, str) and sorted(gates) in [sorted(ORDERS[other]) for other in ORDERS if other != op]:
+                fail(where, f"\"gates\" of {op} are the letters {ORDERS[op]}, got {gates!r:.50}")
+            todo += [part for part in one.values() if isinstance(part, (list, tuple, Mapping))]
+
+
 class _Expander:
     """Turns a spec's nodes into the codec's, and collects the arrays under names of its own."""
 
@@ -69,6 +85,8 @@ class _Expander:
         self._taken: dict[str, str] = {}       # expression -> name here: what is shared stays shared
         self._torch: dict[str, tuple[dict[str, str], dict[str, Any]]] = {}
         self._expressions = Expressions(weights)
+        self._buffers: dict[str, tuple[Any, ...]] = {}         # of cuDNN: what is said of each, all nodes the same
+        self._layers: dict[str, set[int]] = {}                 # and which of its layers have a node
 
     def node(self, index: int, record: Any) -> dict[str, Any]:
         if not isinstance(record, Mapping):
@@ -81,6 +99,7 @@ class _Expander:
         tensors = [f.name for f in dataclasses.fields(kind) if f.metadata.get("tensor")]
         for field in tensors:
             if made.get(field) is not None:
+                _check_gates(f"{where}: {field}", kind.op, made[field])
                 made[field] = self.array(f"{where}: {field}", made[field])
         if isinstance(made.get("constants"), Mapping):
             made["constants"] = {position: self.array(f"{where}: constants", value, numbers=True)
@@ -107,8 +126,25 @@ class _Expander:
                 arrays, settings = torch_arrays(self.weights, record, f"spec: {where}")
             else:
                 arrays, settings = packed_arrays(self._expressions, record, key, where)
+                if key == "cudnn":
+                    self._note_buffer(record["op"], record[key], where)
             self._torch[said] = {field: self._keep(array) for field, array in arrays.items()}, settings
         return self._torch[said]
+
+    def _note_buffer(self, op: str, said: Mapping[str, Any], where: str) -> None:
+        """Keep what a node says of cuDNN's buffer, the same as the nodes before it."""
+        name = said["buffer"]
+        whole = (op, *(said[key] for key in ("features", "hidden", "layers")), said.get("bidirectional", False))
+        if self._buffers.setdefault(name, whole) != whole:
+            fail(where, f"cudnn: another node says of the buffer {name!r:.100} that it is {self._buffers[name]} (op, "
+                        f"features, hidden, layers, bidirectional), this one {whole}")
+        self._layers.setdefault(name, set()).add(said["layer"])
+
+    def check_buffers(self) -> None:
+        """Raise FormatError for a layer of cuDNN's buffer that no node takes: it would drop out of sight."""
+        for name, (_, _, _, layers, _) in self._buffers.items():
+            if left := [layer for layer in range(layers) if layer not in self._layers[name]]:
+                fail("", f"no node takes layer {left[0]} of the {layers} in cuDNN's buffer {name!r:.100}")
 
     def array(self, where: str, expression: Any, numbers: bool = False) -> str:
         """The name of the array that an expression describes. numbers: whether it may be one of integers."""

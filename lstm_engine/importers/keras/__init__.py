@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArgumentError, FormatError, UnsupportedError
-from ...files import HEAD_BYTES, ModelFile, first_bytes
+from ...files import HEAD_BYTES, ModelFile, first_bytes, telling_bytes
 from ...graph import Graph
 from ...limits import check_size
 from ..base import ImportOptions, are
@@ -55,7 +55,7 @@ def read(path: ModelFile, options: ImportOptions = DEFAULT) -> Graph:
     """
     if given := options.readings():
         raise ArgumentError(f"{are(given)} for weights whose layers are found by name; a Keras file says how it pools")
-    head = first_bytes(path, HEAD_BYTES)
+    head = telling_bytes(path)
     if is_configuration(head) or path.suffix.lower() == ".json" and not knows(head):
         return _of_two_files(path, options)
     if options.weights is not None:

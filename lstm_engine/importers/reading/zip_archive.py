@@ -27,6 +27,7 @@ MAX_RATIO = 200            # of a deflated record above FREE_BYTES; real weights
 FREE_BYTES = 1 << 20
 STORED, DEFLATED = 0, 8
 _CHUNK = 1 << 20           # of what is summed up and not kept
+_FEW = 16                  # records that are looked at to tell what an archive is
 
 _END = struct.Struct("<4s4H2LH")
 _LOCATOR = struct.Struct("<4sLQL")
@@ -57,6 +58,21 @@ def first_record(head: bytes) -> bytes:
     if not head.startswith(MARK) or len(head) < _LOCAL.size:
         return b""
     return head[_LOCAL.size:_LOCAL.size + min(int.from_bytes(head[26:28], "little"), MAX_NAME_BYTES)]
+
+
+def first_records(head: bytes) -> list[bytes]:
+    """The names of the records of a zip file that begins so, as far as their headers are in it and say how long they
+    are: whoever packs a file again may put them in another order, and folders before them."""
+    names: list[bytes] = []
+    at = 0
+    while (name := first_record(head[at:])) and len(names) < _FEW:
+        names.append(name)
+        flags, packed = int.from_bytes(head[at + 6:at + 8], "little"), int.from_bytes(head[at + 18:at + 22], "little")
+        if flags & _SIZES_FOLLOW or packed == 0xFFFFFFFF:
+            break
+        lengths = int.from_bytes(head[at + 26:at + 28], "little") + int.from_bytes(head[at + 28:at + 30], "little")
+        at += _LOCAL.size + lengths + packed
+    return names
 
 
 class Archive:

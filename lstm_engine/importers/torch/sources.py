@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ...errors import ArgumentError, UnsupportedError
-from ...files import HEAD_BYTES, ModelFile, first_bytes
+from ...files import HEAD_BYTES, ModelFile, first_bytes, telling_bytes
 from ...graph import Graph
 from ..arrays.spec import graph_from_spec
 from ..base import ImportOptions, are
@@ -80,7 +80,7 @@ def propose_spec(path: Path | str) -> dict[str, Any]:
     Raises FileError, FormatError, UnsupportedError (no layer was found).
     """
     head = first_bytes(path, HEAD_BYTES)
-    if not knows(head):
+    if not knows(head) and not knows(telling_bytes(path, head)):
         refuse_foreign(Path(path), head)
     with open_contents(Path(path)) as contents:
         module, program = contents.module, contents.program
@@ -116,7 +116,8 @@ def _spec_of(path: ModelFile, contents: Contents, options: ImportOptions) -> dic
         spec = propose(contents.weights, options.pool, None, options.activations, options.order)
         for what, names in (("tensors without axes beside the weights", contents.aside),
                             ("tensors in what the training was told", contents.settings),
-                            ("weights under what is called as a training's own", contents.training)):
+                            ("weights under what is called as a training's own", contents.training),
+                            ("arrays of NumPy beside the weights", contents.arrays)):
             if names:
                 spec["notes"].append(f"{what} take no part: {', '.join(f'{name!r:.100}' for name in names[:8])}"
                                      f"{f' and {len(names) - 8} more' if len(names) > 8 else ''}")

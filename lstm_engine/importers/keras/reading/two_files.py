@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 from ....errors import ArgumentError, FormatError
@@ -14,14 +15,15 @@ from .container import MAX_TEXT
 # The versions of Keras that write no version of theirs mean what this one means.
 NEWEST = "3.15"
 _ENDINGS = (".weights.h5", ".h5", ".hdf5", "_weights.h5", "_weights.hdf5")
+_LAYERS = re.compile(rb'"layers"\s{0,64}:\s{0,64}\[')
 
 
 def is_configuration(head: bytes) -> bool:
     """Whether a file that begins so is JSON that may say what a model is."""
-    return head.lstrip().startswith(b"{") and any(
-        word in head for word in (b'"class_name"', b'"layers"', b'"input_layers"')) and not any(
+    return head.lstrip().startswith(b"{") and (_LAYERS.search(head) is not None or any(
+        word in head for word in (b'"class_name"', b'"input_layers"'))) and not any(
             word in head for word in (b'"modelTopology"', b'"weightsManifest"',       # TensorFlow.js has it inside
-                                      b'"in_shape"'))                                   # RTNeural
+                                      b'"in_shape"', b'"architecture"'))                # RTNeural, NAM
 
 
 def contents_of(path: ModelFile) -> dict[str, Any]:

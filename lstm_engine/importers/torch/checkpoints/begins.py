@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...reading.safetensors import begins_safetensors
-from ...reading.zip_archive import first_record
+from ...reading.zip_archive import first_records
 from .json_state import begins_json_state
 from .shards import begins_index
 
@@ -15,10 +15,10 @@ _FIRST = (b"/data.pkl", b"/data/0", b"/data/weights/weight_0", b"/data/weights/m
 
 
 def knows(head: bytes) -> bool:
-    """Whether a file that begins so is torch's: by the legacy magic number, the first record of a zip, or as
+    """Whether a file that begins so is torch's: by the legacy magic number, the first records of a zip, or as
     safetensors and the indices of weights in several files begin."""
-    return MAGIC in head[:32] or first_record(head).endswith(_FIRST) or begins_safetensors(head) or begins_index(head) \
-        or begins_json_state(head)
+    return MAGIC in head[:32] or any(name.endswith(_FIRST) for name in first_records(head)) \
+        or begins_safetensors(head) or begins_index(head) or begins_json_state(head)
 
 
 def is_torch(source: object, name: str) -> bool:

@@ -49,7 +49,7 @@ class Found:
     `inner` if what lies among them may say that something else is computed of them (whole modules, calls over tensors,
     tensors of other classes, extra state): what, and where one is. Left out: `aside`, tensors without axes beside the
     model, such as the best score of a training; `settings`, tensors in what the training was told; `training`, what
-    stands under names of a training's own, and is called as a layer's weights are."""
+    stands under names of a training's own, and is called as a layer's weights are; `arrays`, those of NumPy."""
 
     tensors: dict[str, Tensor]
     module: Instance | None = None
@@ -57,6 +57,7 @@ class Found:
     aside: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     training: tuple[str, ...] = ()
+    arrays: tuple[str, ...] = ()
 
 
 def find_weights(root: Any) -> Found:
@@ -79,7 +80,7 @@ def find_weights(root: Any) -> Found:
         raise FormatError(f"two tensors are named {twice!r:.100}")
     found = tensors | beside
     _check_entries(model, walk)
-    left = tuple(walk.aside), tuple(walk.settings), tuple(walk.training)
+    left = tuple(walk.aside), tuple(walk.settings), tuple(walk.training), tuple(walk.beside)
     if is_module(model):
         return Found(found, model, None, *left)
     odd = [f"tensors of a class of their own, such as {name!r:.100} ({tensor.kind!r:.100}), which may compute "
@@ -154,6 +155,7 @@ def _find_model(root: Any, path: str, walk: _Walk, depth: int) -> tuple[Any, dic
     told = [key for key in boxes if key in SETTINGS and key != chosen]
     boxes = [key for key in boxes if key not in told]
     walk.settings += [f"{path}{key}.{name}" for key in told for name, _ in inside[key]]
+    walk.beside += [f"{path}{key}" for key, value in root.items() if _is_array(value) and not _is_no_weight(key)]
     walk.training += [f"{path}{key}.{name}" for key in doubtful if key != chosen for name in doubtful[key]]
     walk.aside += [f"{path}{key}" for key, value in root.items()
                    if isinstance(value, Tensor) and not value.shape and not _is_no_weight(key)]
@@ -212,6 +214,7 @@ class _Walk:
         self.aside: list[str] = []             # names of tensors without axes beside the model
         self.settings: list[str] = []          # names of tensors in what a training was told
         self.training: list[str] = []          # names of weights under what is called as a training's own
+        self.beside: list[str] = []            # names of NumPy arrays beside the model
         self.states: list[str] = []            # modules' extra state that is no tensor: what, where one is
         self.bearing = holders(root, _inside, _matters)
         self._items = 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ....errors import FormatError, UnsupportedError
-from ....files import HEAD_BYTES, ModelFile, cannot_read, open_regular, size_of
+from ....files import HEAD_BYTES, ModelFile, begins_json, cannot_read, open_regular, size_of, telling_bytes
 from ....limits import Limits
 from ...reading.safetensors import begins_safetensors, read_safetensors
 from ...reading.weights import Entry, Weights
@@ -17,7 +17,7 @@ from ...reading.zip_archive import Archive
 from .begins import MAGIC
 from .checkpoint import find_weights, without_wrappers
 from .exported import exported_stem, read_exported
-from .json_state import JsonState, begins_json_state, read_json_state
+from .json_state import JsonState, read_json_state
 from .legacy import read_legacy
 from .shards import begins_index, read_shards
 from .storages import Storages
@@ -35,6 +35,7 @@ class Contents:
     aside: tuple[str, ...] = ()        # names of tensors without axes beside the weights, which are left out
     settings: tuple[str, ...] = ()     # and of those in what a training was told, which are too
     training: tuple[str, ...] = ()     # and of weights under names of a training's own
+    arrays: tuple[str, ...] = ()       # and of arrays of NumPy beside the weights
     described: Mapping[str, Any] | None = None    # what JSON says beside the weights of the network
     scripted: bool = False             # a TorchScript archive, whose program importers.torch.script reads
     notes: tuple[str, ...] = ()        # what else is to be said of how the weights were read
@@ -50,12 +51,11 @@ def open_contents(path: ModelFile, limits: Limits = Limits()) -> Iterator[Conten
     """
     try:
         with open_regular(path) as file, ExitStack() as shards:
-            head = file.read(HEAD_BYTES)
-            file.seek(0)
-            if begins_json_state(head) and not begins_index(head) and not begins_safetensors(head):
-                yield _in_json(read_json_state(file, size_of(file)))
-            elif begins_safetensors(head) or not begins_index(head):
+            head = telling_bytes(path)
+            if not begins_json(head) or begins_safetensors(head):
                 yield _contents(file, size_of(file), path.suffix.lower())
+            elif not begins_index(head):
+                yield _in_json(read_json_state(file, size_of(file)))
             elif isinstance(path, Path):
                 yield Contents(Weights(without_wrappers(read_shards(path, shards, limits, _shard))))
             else:
@@ -124,6 +124,9 @@ def _shard(file: BinaryIO, size: int) -> dict[str, Entry]:
     if not isinstance(tree, dict) or not all(isinstance(name, str) and isinstance(tensor, Tensor)
                                              for name, tensor in tree.items()):
         raise UnsupportedError("it holds more than tensors by name")
+    if odd := next((name for name, tensor in tree.items() if tensor.kind), None):
+        raise UnsupportedError(f"{odd!r:.100} is a tensor of the class {tree[odd].kind!r:.100}, which may compute "
+                               "something else of its numbers; save plain tensors")
     return storages.entries(tree)
 
 
@@ -146,4 +149,4 @@ def _pickled(tree: Any, storages: Storages, scripted: bool = False) -> Contents:
     if scripted or (found.module is not None and found.module.symbol.module.partition(".")[0] == "__torch__"):
         return Contents(weights, program="a TorchScript archive, whose code is not read", scripted=True)
     program = f"it holds {found.inner}" if found.inner else None
-    return Contents(weights, found.module, program, found.aside, found.settings, found.training)
+    return Contents(weights, found.module, program, found.aside, found.settings, found.training, found.arrays)

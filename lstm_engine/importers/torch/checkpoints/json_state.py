@@ -61,5 +61,6 @@ def read_json_state(file: BinaryIO, size: int) -> JsonState:
         raise FormatError(f"{odd[0]!r:.100} must be a list of numbers")
     if not arrays.entries:
         raise UnsupportedError("the file holds no arrays; expected lists of numbers under the names of a state dict")
-    states = tuple(name for name, value in arrays.others.items() if is_extra_state(name) and value not in (None, ""))
+    states = tuple(name for name, value in arrays.others.items()
+                   if any(map(is_extra_state, name.split("."))) and value not in (None, ""))
     return JsonState(arrays.entries, data, tuple(arrays.others), states, arrays.rounded)

@@ -79,9 +79,10 @@ refuse("a number beyond float64", "CWE-681", lambda: GOOD.replace("3]", "1e999]"
 refuse("nested 100,000 deep", "CWE-674", lambda: "[" * 100_000, "nested too deeply")
 refuse("a whole number of 5,000 digits", "CVE-2020-10735", lambda: GOOD.replace("3]", "9" * 5000 + "]"),
        "not JSON: Exceeds the limit")
-refuse("a byte order mark", "parser differentials", lambda: "\ufeff" + GOOD, "not JSON: Unexpected UTF-8 BOM")
+TABLE.right("a byte order mark", "no attack: editors of Windows write it", beside(lambda: "\ufeff" + GOOD), ANSWER,
+            "the spec behind it")
 refuse("bytes that are not UTF-8", "CWE-176", lambda: b'{"\xff": 1}', "not UTF-8")
-refuse("UTF-16", "CWE-176", lambda: GOOD.encode("utf-16"), "not UTF-8")
+refuse("UTF-16", "CWE-176", lambda: GOOD.encode("utf-16"), "it is UTF-16, as PowerShell's > writes")
 refuse("a lone surrogate", "CWE-176", lambda: GOOD.replace('"w"', '"\\ud800"'), "no tensor '\\ud800'")
 refuse("9 MB of spaces", "CWE-400", lambda: " " * (9 << 20), "more than 8388608 bytes")
 refuse("an unknown key", "CWE-20", whole(run="id"), "spec: unknown key 'run'")
@@ -89,7 +90,7 @@ refuse("an unknown layer", "CVE-2024-3660", node(op="Lambda"), "op is not known;
 refuse("a tensor that is not there", "CWE-476", node(kernel="v"), "no tensor 'v'")
 refuse("a path in place of a tensor", "CWE-22", node(kernel="../../etc/passwd"), "no tensor '../../etc/passwd'")
 refuse("zeros of 2^40", "CWE-789", node(bias={"zeros": 2**40}), "must be the name of an array")
-refuse("an expression 500 deep", "CWE-674", deep_expression, "nested more than 8 deep")
+refuse("an expression 500 deep", "CWE-674", deep_expression, "spec.json: nested more than 64 deep")
 refuse("an input of 2^63 features", "CWE-190", lambda: GOOD.replace("3]", f"{2**63}]"),
     "got [batch, 9223372036854775808]",
        GraphError)

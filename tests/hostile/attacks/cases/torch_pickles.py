@@ -151,7 +151,7 @@ TABLE.refuse("a list in itself", "CWE-674", lambda: checkpoint(b"]q\x07" + tenso
     "the container '1' holds itself")
 TABLE.refuse("tuples 100,000 deep", "CWE-674", lambda: checkpoint(tensor() + b"\x85" * 100_000),
     FormatError,
-             "is nested more than 64 deep")
+             "nested more than 10000 deep")
 TABLE.refuse("MARK a million times", "CWE-400", lambda: raw(b"\x80\x02" + MARK * 1_000_000 + b"."), FormatError,
              "more than 256 tuples or lists open at once")
 TABLE.refuse("two million opcodes", "CWE-400", lambda: raw(b"\x80\x02" + b"Nq\x00" * 1_000_000 + b"."), FormatError,
