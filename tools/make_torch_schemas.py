@@ -14,14 +14,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-FILE = Path(__file__).resolve().parents[1] / "lstm_engine" / "importers" / "torch" / "script" / "operators.txt"
+FILE = Path(__file__).resolve().parents[1] / "lstm_engine/importers/torch/script/operators.txt"
 # The type of an argument, in fewer words: symbolic sizes are ints, and what holds no number is "inert".
 TYPES = {"SymInt": "int", "Layout": "inert", "Device": "inert", "MemoryFormat": "inert", "Generator": "inert",
          "ScalarType": "dtype", "number": "Scalar", "Stream": "inert"}
 
 
 def lines() -> list[str]:
-    """One for each overload of an operator that has one in the importer's table, that changes nothing given as `out`."""
+    """One for each overload in the importer's table, and each in place of one; none that writes into `out`."""
     import torch
 
     from lstm_engine.importers.torch.program import convert  # noqa: F401  (fills the table)

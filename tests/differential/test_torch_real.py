@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from real_models import NOAA
+from real_models import NOAA, speech
 
+import lstm_engine as le
 from lstm_engine.errors import UnsupportedError
 from lstm_engine.importers import arrays
 from lstm_engine.importers import torch as importer
@@ -44,7 +45,7 @@ def test_noaa_against_torch_in_float64(real, golden, stem):
 def test_noaa_torchscript(real, golden):
     """Stepped by its own code, as it is used. 1e-6: its outputs are float32 and about 1.
 
-    What that code does is not read: a spec says it, and without one the file is refused.
+    Read as that code, for shapes that a spec gives; or as its weights, by a spec of layers. Without one it is refused.
     """
     torch = pytest.importorskip("torch")
     path = real / "noaa_lstm" / "ngen" / "sugar_creek_trained.pt"
@@ -54,13 +55,32 @@ def test_noaa_torchscript(real, golden):
     for step in torch.tensor(x[0]):
         y, h, c = module(step[None], h, c)
         expected.append(y.item())
-    with pytest.raises(UnsupportedError, match="a TorchScript archive, whose code is not read.*torch.export.export"):
+    with pytest.raises(UnsupportedError, match="does not say the shapes of its inputs.*'input_layer': .*'c_t': "):
         importer.read(path)
+    model = le.convert(path, spec={"shapes": {"input_layer": [1, 1, 11], "h_t": [1, 1, 64], "c_t": [1, 1, 64]}})
+    h = c = np.zeros((1, 1, 64), np.float32)
+    for step, wanted in zip(x[0], expected, strict=True):
+        y, h, c = model.predict({"input_layer": step[None, None], "h_t": h, "c_t": c}).values()
+        assert abs(y.item() - wanted) <= 1e-6
     spec = importer.propose_spec(path)
     assert spec["notes"][0] == ("a draft, to be corrected: a TorchScript archive, whose code is not read, so that this "
                                 "chain is a guess from its weights")
     found = run(validate(importer.read(path, ImportOptions(spec=spec))), {"input": x})["output"]
     assert np.abs(found.ravel() - expected).max() <= 1e-6
+
+
+@pytest.mark.parametrize("golden", ["openvino_16k", "op18_ifless"])
+def test_silero_torchscript(real, golden):
+    """The network inside the archive, from its code: chunk after chunk as its authors' ONNX files give it. 2e-6: what
+    these are held to (real/README.md)."""
+    model = le.convert(real / "silero_vad" / "v6_head" / "silero_vad.jit", spec={
+        "method": "_model.forward", "shapes": {"x": ["batch", 576], "state": [2, "batch", 128]}})
+    with np.load(real / "silero_vad" / f"golden_silero_vad_{golden}.npz") as file:
+        wanted = file["speech_prob"].ravel()
+    audio, state = speech(real), np.zeros((2, 1, 128), np.float32)
+    for number, probability in enumerate(wanted[:60]):
+        made, state = model.predict({"x": audio[None, 512 * number:512 * number + 576], "state": state}).values()
+        assert abs(made.item() - probability) <= 2e-6, number
 
 
 def test_silero_safetensors_has_layers_that_are_not_recurrent(real):

@@ -137,12 +137,17 @@ def _gtcrn(case: Case, real: Path, engine: Engine) -> Pairs:
     return [("enh", np.concatenate(made, axis=2), stored["y"])]
 
 
+def speech(real: Path) -> np.ndarray:
+    """The recording that Silero's outputs are of, 64 samples of silence before it: chunk i begins at 512 i."""
+    with wave.open(str(real / "silero_vad" / "audio" / "jfk.wav")) as audio:
+        samples = np.frombuffer(audio.readframes(-1), "<i2").astype(np.float32) / 32768
+    return np.concatenate([np.zeros(64, np.float32), samples, np.zeros(512, np.float32)])
+
+
 def _silero(case: Case, real: Path, engine: Engine) -> Pairs:
     """Voice activity of a whole recording, in chunks of 512 samples and the 64 before."""
     wanted = _stored(real / "silero_vad" / f"golden_{Path(case.file).stem}.npz")["speech_prob"].ravel()
-    with wave.open(str(real / "silero_vad" / "audio" / "jfk.wav")) as audio:
-        samples = np.frombuffer(audio.readframes(-1), "<i2").astype(np.float32) / 32768
-    samples = np.concatenate([np.zeros(64, np.float32), samples, np.zeros(512, np.float32)])
+    samples = speech(real)
     step, state, made = engine(case.graph(real)), np.zeros((2, 1, 128), np.float32), []
     for i in range(len(wanted)):
         results = step({"input": samples[None, 512 * i:512 * i + 576], "state": state})

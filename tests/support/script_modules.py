@@ -1,7 +1,6 @@
 """Small modules as TorchScript archives, without what makes them large: seeds of the fuzzers, and of tests."""
 
 import io
-from typing import List
 
 import torch
 from torch import nn
@@ -11,7 +10,7 @@ class Choices(nn.Module):
     """Constants, lists and sizes decide."""
 
     def forward(self, x):
-        parts: List[torch.Tensor] = []
+        parts: list[torch.Tensor] = []
         for at in range(2):
             parts.append(x * (at + 1))
         if x.dim() != 3:

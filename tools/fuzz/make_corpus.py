@@ -237,11 +237,9 @@ def _deflated(data: bytes) -> bytes:
 
 def script() -> Files:
     """What torch writes of small modules; torch is needed to make these alone."""
-    from typing import Any
-
     import script_modules as m
 
-    made: dict[str, Any] = {"choices": m.Choices(), "layers": m.Layers(), "states": m.States()}
+    made = {"choices": m.Choices(), "layers": m.Layers(), "states": m.States()}
     for name, module in made.items():
         yield f"{name}.pt", m.scripted(module)
     yield "traced.pt", m.traced(m.Layers())

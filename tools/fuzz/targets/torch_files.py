@@ -30,8 +30,8 @@ SCRIPT_WORDS = tuple(word.encode() for word in (
     "torch.add", "torch.size", "torch.lstm", "torch.append", "torch.mul", "torch.slice", "torch.cat", "torch.split",
     "torch.copy_", "torch.__getitem__", "torch.__is__", "ops.prim.NumToTensor", "ops.prim.RaiseException", "self.",
     "CONSTANTS.c0", "annotate(List[int], [])", "unchecked_cast(Tensor, x)", "uninitialized(Tensor)", "range(3)", "int(",
-    "    for i in range(9):\n", "    while True:\n", "    if torch.eq(torch.size(x, 1), 3):\n", "    else:\n      pass\n",
-    "(self).forward(x, )", "inf", "None", "True", "x"))
+    "    for i in range(9):\n", "    while True:\n", "    if torch.eq(torch.size(x, 1), 3):\n",
+    "    else:\n      pass\n", "(self).forward(x, )", "inf", "None", "True", "x"))
 SCRIPT_SHAPES = ImportOptions(spec={"shapes": {"x": ["batch", "time", 3]}})
 SAFE_WORDS = tuple(word.encode() for word in ("F64", "F32", "F16", "BF16", "I64", "I8", "BOOL", "dtype", "shape",
                                                "data_offsets", "__metadata__", "weight_ih_l0", "weight_hh_l0"))

@@ -8,16 +8,14 @@ taken and its opposite becomes a condition of the program. Loops over constants 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ....errors import FormatError, UnsupportedError
-from ..checkpoints.symbols import Instance
-from ..checkpoints.symbols import Tensor as Stored
 from ..program.schema import Inert, Ref
 from .archive import ROOT
-from .operators import Operators
-from .plain import Condition, HeldDict, HeldList
+from .attributes import Attributes
+from .plain import Condition
 from .tree import (
     Assign,
     Attribute,
@@ -34,19 +32,19 @@ from .tree import (
     Several,
     With,
 )
-from .values import AS_NUMBERS, Changes, Number, Object, Path, Record, Unknown, changes, shown, unknown
+from .values import AS_NUMBERS, Number, Object, Path, Record, Unknown, changes, shown, unknown
 
 MAX_CALLS, MAX_TURNS = 48, 10_000
+_TYPES: dict[str, Any] = {"Tensor": Ref, "List": list, "Tuple": tuple, "int": int, "float": float, "bool": bool,
+                          "str": str, "NoneType": type(None)}
 _UNSET = object()               # a variable that one branch leaves without a value
 
 
 @dataclass(eq=False)
-class Interpreter(Operators):
+class Interpreter(Attributes):
     """One run through the code of a module."""
 
     depth: int = 0
-    weights: dict[int, Ref] = field(default_factory=dict)           # by the id of a tensor of the archive
-    changed: dict[tuple[int, str], Any] = field(default_factory=dict)       # attributes that were set
 
     # Functions and statements.
 
@@ -109,7 +107,7 @@ class Interpreter(Operators):
             owner = self.value(first.value, scope)
             if not isinstance(owner, Object):
                 self.fail(f"an attribute {first.name!r:.60} of what is no module is assigned to")
-            self._set(owner, first.name, value)
+            self.set(owner, first.name, value)
             return
         if not statement.many:
             scope[first.id] = value
@@ -122,16 +120,6 @@ class Interpreter(Operators):
             raise FormatError(f"{self.at}, line {statement.line}: {len(values)} values for {len(statement.targets)} "
                               "names")
         scope.update(zip((target.id for target in statement.targets), values))      # noqa: B905
-
-    def _set(self, owner: Object, name: str, value: Any) -> None:
-        path = f"{owner.path}.{name}" if owner.path else name
-        held = owner.instance.state.get(name) if isinstance(owner.instance.state, dict) else None
-        if isinstance(held, Stored) and path not in self.states:
-            raise Changes(path)
-        if not isinstance(held, Stored):
-            self.fail(f"it changes its own attribute {path!r:.100}, which the next call would read; supported: tensors "
-                      "that it keeps from call to call")
-        self.changed[id(owner.instance), name] = value
 
     def _branch(self, statement: If, scope: dict[str, Any]) -> Sequence[Any]:
         test = self.value(statement.test, scope)
@@ -230,7 +218,7 @@ class Interpreter(Operators):
     def _attribute(self, owner: Any, name: str) -> Any:
         if isinstance(owner, Path):
             if owner.name == "CONSTANTS":
-                return self._constant(name)
+                return self.constant(name)
             return Path(f"{owner.name}.{name}")
         if isinstance(owner, Record) and name in owner.names:
             return owner.values[owner.names.index(name)]
@@ -242,69 +230,6 @@ class Interpreter(Operators):
             return self.asked(name, owner)
         self.fail(f"{shown(owner)} has no attribute {name!r:.60}")
 
-    def held(self, owner: Object, name: str) -> Any:
-        """An attribute of a module: what the archive holds, or what its class says it is."""
-        key = id(owner.instance), name
-        if key in self.changed:
-            return self.changed[key]
-        state = owner.instance.state
-        if not isinstance(state, dict):
-            raise FormatError(f"the module {owner.path!r:.100} has no attributes")
-        if name in state:
-            return self._taken(state[name], f"{owner.path}.{name}" if owner.path else name)
-        _, value = owner.kind.fields.get(name, (None, None))
-        if value is not None:
-            return self.value(value, {})
-        self.fail(f"the module {owner.path or owner.kind.name!r:.100} has no attribute {name!r:.60}")
-
-    def _taken(self, value: Any, path: str) -> Any:
-        """A value of the archive as one of the program."""
-        self.count()
-        if isinstance(value, Stored):
-            return self._weight(value, path)
-        if isinstance(value, Instance):
-            return Object(path, value, self.script.class_of(value), str(value.symbol))
-        if isinstance(value, (list, tuple)):
-            made = [self._taken(item, f"{path}.{at}") for at, item in enumerate(value)]
-            return HeldList(made) if isinstance(value, list) else tuple(made)
-        if isinstance(value, dict):
-            return HeldDict((key, self._taken(item, f"{path}.{key}")) for key, item in value.items())
-        if value is None or isinstance(value, (bool, int, float, str)):
-            return value
-        self.fail(f"the attribute {path!r:.100} is {shown(value)}, which is not supported")
-
-    def _weight(self, stored: Stored, path: str) -> Ref:
-        if path in self.states:
-            return self.states[path]
-        if id(stored) not in self.weights:
-            ref = Ref(self.names.unused(path))
-            self.weights[id(stored)] = ref
-            self.paths[ref.name] = path
-            self.program.weights[ref.name] = str(id(stored))
-            self.writer.weight(ref.name, str(id(stored)))
-        return self.weights[id(stored)]
-
-    def stored(self, path: str) -> Stored:
-        """The tensor that the archive holds at a path."""
-        value: Any = self.script.root
-        for part in path.split("."):
-            value = value.state[part]
-        assert isinstance(value, Stored)
-        return value
-
-    def state(self, path: str) -> Any:
-        """What a state is in the end: what was assigned, or what became of its copy."""
-        owner: Any = self.script.root
-        *parts, name = path.split(".")
-        for part in parts:
-            owner = owner.state[part]
-        return self.changed.get((id(owner), name), self.states[path])
-
-    def _constant(self, name: str) -> Any:
-        if not name.startswith("c") or not name[1:].isdigit() or int(name[1:]) >= len(self.script.constants):
-            raise FormatError(f"the archive has no constant {name!r:.40}")
-        return self._taken(self.script.constants[int(name[1:])], f"constant_{name[1:]}")
-
     # Calls.
 
     def _call(self, tree: CallOf, scope: Mapping[str, Any]) -> Any:
@@ -315,6 +240,8 @@ class Interpreter(Operators):
                 return self._unwrapped(self.value(tree.arguments[1], scope), tree.arguments[0])
             if word == "uninitialized":
                 return _UNSET
+            if word == "isinstance" and len(tree.arguments) == 2:
+                return self._is_of(self.value(tree.arguments[0], scope), tree.arguments[1])
         if isinstance(tree.function, Attribute):
             owner = self.value(tree.function.value, scope)
             if isinstance(owner, Object):
@@ -333,6 +260,13 @@ class Interpreter(Operators):
             if odd is not None and not changes(function.name) and not function.name.endswith("RaiseException"):
                 return odd
         return self._named(function.name, arguments, named, tree.line)
+
+    def _is_of(self, value: Any, type_: Any) -> bool:
+        """Whether a value is of a type: Tensor, or a list or a tuple of whatever."""
+        name = type_.value if isinstance(type_, Index) else type_
+        if not isinstance(name, Name) or name.id not in _TYPES:
+            self.fail("a type that is asked for is not supported")
+        return self.is_tensor(value) if name.id == "Tensor" else isinstance(value, _TYPES[name.id])
 
     def _named(self, name: str, arguments: list[Any], named: dict[str, Any], line: int) -> Any:
         if name.startswith(f"{ROOT}."):

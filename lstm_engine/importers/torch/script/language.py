@@ -56,8 +56,8 @@ class _Parser:
         self.at = self.depth = 0
 
     def _tokens(self, text: str) -> Iterator[tuple[str, str, int]]:
-        """(kind, text, line): names, numbers, texts, signs, and "<new>", "<in>", "<out>" where lines and blocks begin and
-        end."""
+        """(kind, text, line): names, numbers, texts, signs, and "<new>", "<in>", "<out>" where lines and blocks begin
+        and end."""
         at, line, open_, indents, last = 0, 1, 0, [0], "<new>"
         while at < len(text):
             match = _TOKEN.match(text, at)

@@ -15,6 +15,7 @@ from ....graph.names import Names
 from ..program.convert import Writer
 from ..program.emit import Size, Tensor
 from ..program.schema import Call, Inert, Program, Ref, Scalar
+from . import packed
 from .archive import CHANGED, Script
 from .plain import CONTAINERS, Plain
 from .schemas import Schema, bind, schemas
@@ -41,6 +42,7 @@ class Operators:
     part: str = ""                                      # the module whose code runs: its name from the root
     at: str = ""                                        # the function, for messages
     steps: int = 0
+    rows: dict[str, Any] = field(default_factory=dict)              # of packed sequences, by the name of batch_sizes
     paths: dict[str, str] = field(default_factory=dict)             # of weights, by the name of their value
 
     def __post_init__(self) -> None:
@@ -81,8 +83,8 @@ class Operators:
             return Number(value)
         if word in ("min", "max", "abs"):
             return self.plain.call(word, list(arguments[0] if isinstance(value, list) else arguments))
-        if word == "dtype" and self.is_tensor(value):
-            return _CODES[self.writer.value(value).dtype]
+        if word == "dtype" and isinstance(value, Ref) and (dtype := packed.dtype_of(self.writer.value(value))):
+            return _CODES[dtype]
         if word == "layout":
             return 0                        # strided
         if word in _INERT:
@@ -96,9 +98,9 @@ class Operators:
         self.fail(f"ops.prim.{word:.60} is not supported")
 
     def _sizes(self, value: Any) -> list[Any]:
-        return [self._size(value, axis) for axis in range(self.writer.value(value).rank)]
+        return [self.size(value, axis) for axis in range(self.writer.value(value).rank)]
 
-    def _size(self, value: Any, axis: Any) -> Any:
+    def size(self, value: Any, axis: Any) -> Any:
         tensor = self.writer.value(value)
         if type(axis) is not int or not -tensor.rank <= axis < tensor.rank:
             raise FormatError(f"{self.at}: axis {axis!r:.40} of a tensor of {tensor.rank} axes")
@@ -108,13 +110,15 @@ class Operators:
 
     def torch(self, word: str, arguments: list[Any], named: dict[str, Any], line: int) -> Any:
         first = arguments[0] if arguments else None
+        if not named and (of_packed := packed.call(self, word, arguments)) is not None:
+            return of_packed[0]
         if self.is_tensor(first) and not named:
             if word == "dim" and len(arguments) == 1:
                 return self.writer.value(first).rank
             if word == "size":
-                return self._sizes(first) if len(arguments) == 1 else self._size(first, self.number(arguments[1]))
+                return self._sizes(first) if len(arguments) == 1 else self.size(first, self.number(arguments[1]))
             if word == "len" and len(arguments) == 1:
-                return self._size(first, 0)
+                return self.size(first, 0)
             if word in ("is_floating_point", "is_complex") and len(arguments) == 1:
                 return word == "is_floating_point" and self.writer.value(first).is_float
             if word == "to" and len(arguments) > 1 and (arguments[1] is None or isinstance(arguments[1], Inert)):
@@ -294,13 +298,17 @@ class Operators:
             wanted = max(1, -(-size // wanted))
         return max(1, -(-size // wanted))
 
+    def in_tensor(self, value: Any) -> Number:
+        """A number or size as a tensor without axes."""
+        return Number(value)
+
     def emit(self, key: str, arguments: dict[str, Any], results: Sequence[str], hint: str,
              as_list: bool = False) -> Any:
         """Write one operator; its result, or the tuple or list of them."""
         name = self.names.unused(self.part or self.hint or hint)
         refs = [Ref(name if at == 0 else self.names.unused(f"{name}_{at}")) for at in range(len(results))]
-        target = key if key.startswith(("_operator.", "torch.")) else f"torch.ops.aten.{key}"
-        target = target.removeprefix("torch.ops.aten.") if key.startswith("_operator.") else target
+        spaces = {"_operator": "", "lstm_engine": "torch.ops."}
+        target = spaces.get(key.split(".")[0], "torch.ops.aten.") + key
         call = Call(name, target, arguments, ([*refs],) if as_list else tuple(refs))
         self.program.nodes.append(call)
         self.writer.node(len(self.program.nodes) - 1, call)
