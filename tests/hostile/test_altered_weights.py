@@ -97,7 +97,7 @@ def test_tensors_of_other_classes(tmp_path):
     data = checkpoint(mapping(R_GRU | {"r.weight_hh_l0": typed("scaled", "ScaledTensor")}))
     assert refused(tmp_path, data).startswith(
         "it holds tensors of a class of their own, such as 'r.weight_hh_l0' ('scaled.ScaledTensor'), which may compute "
-        "something else of their numbers, so what it computes is not known. Where its Python class is, export")
+        "something else of their numbers, so what it computes is not known. Where its Python class is, ")
     assert import_graph(write(tmp_path, data), ImportOptions(spec=SPEC))
     for module, name in (("torch", "Tensor"), ("torch.nn.parameter", "Buffer")):
         import_graph(write(tmp_path, checkpoint(mapping(R_GRU | {"r.weight_hh_l0": typed(module, name)}))))

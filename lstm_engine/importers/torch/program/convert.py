@@ -96,7 +96,7 @@ class Writer:
         outputs = list(self._outputs())
         if outputs:
             outputs[0] = outputs[0][0], self.guards.tie(outputs[0][1])
-        return self.e.model(outputs, f"torch {program.torch_version}")
+        return self.e.model(outputs, f"torch {program.torch_version}".strip())
 
     def weight(self, name: str, weight: str) -> None:
         array = self.load(weight)
