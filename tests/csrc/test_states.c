@@ -102,14 +102,15 @@ static void memory_is_foreseen(const net *n, const feed *f)
  */
 static void memory_is_kept(const net *n, le_model *model, const feed *f)
 {
-    const size_t before = le_model_workspace_bytes(model),
-                 one = measured(model, f, (way){1, LE_SPLIT_ROWS, 0}),
+    const size_t before = le_model_workspace_bytes(model), one = measured(model, f, (way){1, LE_SPLIT_ROWS, 0}),
                  two = measured(model, f, (way){2, LE_SPLIT_ROWS, 0});
     for (int i = 0; i < 8; i++) {
         results r = net_must_run(n, model, f, (way){2, LE_SPLIT_ROWS, 0});
         results_free(&r);
-        CHECK(le_model_workspace_bytes(model) <= before + one + two, "run %d: the workspaces grew from %zu to %zu bytes, "
-              "one for each number of threads is %zu + %zu", i, before, le_model_workspace_bytes(model), one, two);
+        CHECK(le_model_workspace_bytes(model) <= before + one + two,
+              "run %d: the workspaces grew from %zu to %zu bytes, "
+              "one for each number of threads is %zu + %zu",
+              i, before, le_model_workspace_bytes(model), one, two);
     }
 }
 
