@@ -70,10 +70,9 @@ def build(recipe: Recipe, weights: Path | None, limits: Limits) -> tuple[Graph, 
                    "function": recipe.function, "weights": None if weights is None else os.path.abspath(weights),
                    "limits": dataclasses.asdict(limits), **files}
         Path(files["request.json"]).write_text(json.dumps(request), encoding="utf-8")
-        ended = subprocess.run([sys.executable, "-c", _BOOTSTRAP, files["request.json"]], stdin=subprocess.DEVNULL,
-                               stdout=subprocess.DEVNULL)
+        ended = _run([sys.executable, "-c", _BOOTSTRAP, files["request.json"]])
         if not os.path.exists(files["answer.json"]):
-            raise LstmEngineError(f"{recipe}: its process {_ending(ended.returncode)}, and gave no model")
+            raise LstmEngineError(f"{recipe}: its process {_ending(ended)}, and gave no model")
         answer = json.loads(Path(files["answer.json"]).read_text(encoding="utf-8"))
         if "error" in answer:
             kind = getattr(errors, answer["kind"], LstmEngineError)
@@ -83,6 +82,17 @@ def build(recipe: Recipe, weights: Path | None, limits: Limits) -> tuple[Graph, 
     source = code if weights is None else f"{code} with {weights.name}"
     origin = {"source": source.encode("utf-8", "backslashreplace").decode()}
     return dataclasses.replace(graph, metadata={**graph.metadata, **origin}), answer["said"]
+
+
+def _run(command: list[str]) -> int:
+    """The code with which a process ended. Its stdin is a pipe that nothing is written to: where this process ends,
+    however it does, the pipe does too, and with it the other process (child.py)."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        try:
+            return process.wait()
+        except BaseException:
+            process.kill()
+            raise
 
 
 def _ending(code: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import numpy as np
@@ -234,3 +235,24 @@ def test_code_that_changes_the_working_folder_gets_the_weights_that_were_named(c
     # A product of two numbers and a sum, in float32.
     np.testing.assert_allclose(le.load("model.lstm").predict(x), named(torch.from_numpy(x)).detach().numpy(), rtol=0,
                                atol=1e-7)
+
+
+def test_weights_that_are_not_there_are_said_before_the_code_is_run(cli, folder):
+    ended = cli("convert", f"{folder / 'model.py'}:build", "--weights", folder / "w.pt")
+    assert ended.code == 1 and ended.err.startswith("lstm-engine: error:") and "w.pt" in ended.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_code_does_not_outlive_the_program(sent, start_program, tmp_path):
+    """Its stderr is the program's, and ends where the last of the two does."""
+    (tmp_path / "slow.py").write_text("import sys, time\n\n\ndef build():\n    print('begun')\n    sys.stdout.flush()\n"
+                                      "    time.sleep(3600)\n")
+    (tmp_path / "files").mkdir()
+    process = start_program("convert", f"{tmp_path / 'slow.py'}:build", env={"TMPDIR": str(tmp_path / "files")})
+    assert any(b"begun" in line for line in process.stderr)
+    process.send_signal(sent)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == (130 if sent == signal.SIGINT else -sent), err
+    assert b"Traceback" not in err
+    assert not list((tmp_path / "files").glob("lstm-engine-*"))
