@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import lstm_engine as le
 from lstm_engine.errors import FormatError, UnsupportedError
 from lstm_engine.importers.torch import fill
 from lstm_engine.limits import Limits
@@ -52,6 +53,13 @@ def test_a_module_may_be_wrapped(tmp_path):
     module, state = nn.ModuleDict({"net": Net()}), held(Net())
     assert "module's names begin with 'net.'" in filled(tmp_path, module, state)
     assert torch.equal(module["net"].rnn.weight_hh_l0, state["rnn.weight_hh_l0"])
+
+
+def test_an_average_of_weights_goes_into_one(tmp_path):
+    """What counts its updates has no prefix, and all else has one, which readers take off."""
+    module, one = (torch.optim.swa_utils.AveragedModel(nn.Linear(2, 3)) for _ in range(2))
+    assert "module's names begin with 'module.'" in filled(tmp_path, module, one.state_dict())
+    assert torch.equal(module.module.weight, one.module.weight)
 
 
 def test_two_parts_that_fit_are_not_chosen_from(tmp_path):
@@ -202,6 +210,15 @@ class Own(torch.Tensor):
 def test_a_file_that_says_more_than_numbers_is_refused(tmp_path, state, message):
     with pytest.raises(UnsupportedError, match=f"w.pt: it holds {message}.*leave --weights out"):
         filled(tmp_path, nn.Linear(2, 3), state())
+
+
+def test_a_whole_module_with_a_tensor_of_a_class_of_its_own_is_refused(tmp_path):
+    one = nn.Linear(2, 3)
+    one._parameters["weight"] = nn.Parameter(torch.ones(3, 2)).as_subclass(Own)
+    with pytest.raises(UnsupportedError, match="it holds tensors of a class of their own, such as 'weight'"):
+        filled(tmp_path, nn.Linear(2, 3), one)
+    with pytest.raises(UnsupportedError, match="it holds tensors of a class of their own"):
+        le.convert(tmp_path / "w.pt", pool="none")
 
 
 @pytest.mark.parametrize("stored, own", [

@@ -86,20 +86,21 @@ def _matched(stored: Collection[str], own: dict[str, Any],
              beside: dict[str, Any]) -> tuple[dict[str, str], str | None]:
     """The module's name of each tensor of a file, and what was taken off, in words."""
     known = own | beside
-    kept = [name for name in stored if name in known or not _ignored(name)]
+    kept = [name for name in stored if not _ignored(name)]
     if not kept:
         raise FormatError("it holds no weights")
+    counters = {name: name for name in stored if name in own and _ignored(name)}
     if set(kept) & set(own):
-        return {name: name for name in kept}, None
+        return counters | {name: name for name in kept}, None
     prefix, fits = _prefix(kept, known)
     prefixes = [name[:-len(kept[0])] for name in own if name.endswith(f".{kept[0]}")]
     fitting = [one for one in prefixes if all(one + name in known for name in kept)]
     if len(fitting) == 1 and not fits:
         only, = fitting
-        return ({name: only + name for name in kept},
+        return (counters | {name: only + name for name in kept},
                 f"the module's names begin with {only!r}, which the file's do not")
     if prefix:
-        return ({name: name[len(prefix):] for name in kept},
+        return (counters | {name: name[len(prefix):] for name in kept},
                 f"the file's names begin with {prefix!r}, which was taken off")
     raise FormatError(f"none of its tensors ({_some(kept)}) is called as one of the module's ({_some(own)}), with or "
                       f"without one prefix for all{_ALONE}")
