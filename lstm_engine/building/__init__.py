@@ -12,6 +12,7 @@ import dataclasses
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,8 +24,11 @@ from ..graph import Graph
 from ..limits import Limits
 
 _RECIPE = re.compile(r"(?P<file>.+\.py):(?P<function>[^\W\d]\w*(?:\.[^\W\d]\w*)*)", re.DOTALL)
+# The working folder, which `-c` looks in first, may have a json.py.
 _BOOTSTRAP = """
-import json, os, sys
+import sys
+sys.path[:] = [entry for entry in sys.path if entry]
+import json
 with open(sys.argv[1], encoding="utf-8") as file:
     request = json.load(file)
 sys.path[:] = request["sys_path"]
@@ -59,15 +63,16 @@ def build(recipe: Recipe, weights: Path | None, limits: Limits) -> tuple[Graph, 
     there; UnsupportedError for what the user's code raises.
     """
     with tempfile.TemporaryDirectory(prefix="lstm-engine-") as folder:
-        files = {name: str(Path(folder, name)) for name in ("request.json", "answer.json", "model.lstm")}
+        # Whole paths: the user's code may change the working folder.
+        files = {name: os.path.abspath(os.path.join(folder, name))
+                 for name in ("request.json", "answer.json", "model.lstm")}
         request = {"sys_path": [os.path.abspath(entry) for entry in sys.path], "file": str(recipe.file),
-                   "function": recipe.function, "weights": None if weights is None else str(weights),
+                   "function": recipe.function, "weights": None if weights is None else os.path.abspath(weights),
                    "limits": dataclasses.asdict(limits), **files}
         Path(files["request.json"]).write_text(json.dumps(request), encoding="utf-8")
-        ended = subprocess.run([sys.executable, "-c", _BOOTSTRAP, files["request.json"]], stdin=subprocess.DEVNULL,
-                               stdout=subprocess.DEVNULL)
+        ended = _run([sys.executable, "-c", _BOOTSTRAP, files["request.json"]])
         if not os.path.exists(files["answer.json"]):
-            raise LstmEngineError(f"{recipe}: its process ended with code {ended.returncode}, and gave no model")
+            raise LstmEngineError(f"{recipe}: its process {_ending(ended)}, and gave no model")
         answer = json.loads(Path(files["answer.json"]).read_text(encoding="utf-8"))
         if "error" in answer:
             kind = getattr(errors, answer["kind"], LstmEngineError)
@@ -77,3 +82,24 @@ def build(recipe: Recipe, weights: Path | None, limits: Limits) -> tuple[Graph, 
     source = code if weights is None else f"{code} with {weights.name}"
     origin = {"source": source.encode("utf-8", "backslashreplace").decode()}
     return dataclasses.replace(graph, metadata={**graph.metadata, **origin}), answer["said"]
+
+
+def _run(command: list[str]) -> int:
+    """The code with which a process ended. Its stdin is a pipe that nothing is written to: where this process ends,
+    however it does, the pipe does too, and with it the other process (child.py)."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        try:
+            return process.wait()
+        except BaseException:
+            process.kill()
+            raise
+
+
+def _ending(code: int) -> str:
+    """How a process ended, in words."""
+    if code >= 0:
+        return f"ended with code {code}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"

@@ -98,6 +98,8 @@ def _built(recipe: Recipe, arguments: argparse.Namespace, limits: Limits) -> Gra
         raise UsageError(f"{are(given)} for checkpoints; {recipe} says itself what it computes")
     weights = None if arguments.weights is None else weights_in(arguments.weights)
     if weights is not None:
+        with open_regular(weights):         # said before the code is run, which may take its time
+            pass
         check_size(str(weights), limits)
     note(f"running {recipe}, your own code, in a process of its own")
     graph, said = build(recipe, weights, limits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import numpy as np
@@ -57,6 +58,40 @@ def leaves():
 def dies():
     import os
     os._exit(9)
+
+
+def killed():
+    import os
+    import signal
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+
+def mute():
+    raise Mute
+
+
+def cancelled():
+    from asyncio import CancelledError
+    raise CancelledError("late")
+
+
+def asks():
+    return nn.LSTM(3, int(input()))
+
+
+def three():
+    return nn.LSTM(3, 4), 1, 2
+
+
+def moves():
+    import os
+    os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "elsewhere"))
+    return nn.Linear(2, 2)
 '''
 
 
@@ -122,9 +157,15 @@ def test_a_method_that_needs_no_example_and_gives_weights_of_its_own(cli, folder
     ("broken", "model.py:broken raised KeyError in line 37: 'size'"),
     ("leaves", "model.py:leaves raised SystemExit in line 41: 7"),
     ("dies", "model.py:dies: its process ended with code 9, and gave no model"),
+    ("killed", "model.py:killed: its process was ended by SIGKILL, and gave no model"),
+    ("mute", "model.py:mute raised Mute in line 61"),
+    ("cancelled", "model.py:cancelled raised CancelledError in line 66: late"),
+    ("asks", "model.py:asks raised EOFError in line 70"),
+    ("three", "expected a torch.nn.Module, or (module, example_inputs), got a tuple of 3"),
     ("Tagger", "what Tagger.forward takes cannot be told from outside; return an example of at least 2 rows and 2 "
                "steps with it: return module, (torch.zeros(2, 10, dtype=torch.int64),)"),
-    ("nothing", "it has no function 'nothing'; it has Tagger, build, Makers, number, broken, leaves, dies")])
+    ("nothing", "it has no function 'nothing'; it has Tagger, build, Makers, number, broken, leaves, "
+                "dies, killed, Mute, mute, cancelled, asks")])
 def test_what_it_does_not_build_is_one_line(cli, folder, function, message):
     ended = cli("convert", f"{folder / 'model.py'}:{function}")
     assert ended.code == 1 and message in ended.err and not list(folder.glob("*.lstm"))
@@ -136,3 +177,82 @@ def test_a_file_that_is_not_there_and_options_for_checkpoints(cli, folder):
     assert ended.code == 1 and f"{folder / 'other.py'}: there is no such file" in ended.err
     ended = cli("convert", f"{folder / 'model.py'}:build", "--pool", "last")
     assert ended.code == 2 and "--pool is for checkpoints" in ended.err
+
+
+LAYER = "from torch import nn\n\n\ndef build():\n    return nn.LSTM(3, SIZE, batch_first=True)\n"
+
+
+@pytest.mark.parametrize("name", ["json.py", "torch.py", "inspect.py", "my-model.py", "my model.py", "modèle.py",
+                                  "net.v2.py"])
+def test_a_file_may_be_called_as_others_are(name, cli, tmp_path, monkeypatch):
+    (tmp_path / name).write_text(LAYER.replace("SIZE", "4"))
+    monkeypatch.chdir(tmp_path)
+    ended = cli("convert", f"{name}:build", "-o", "layer.lstm")
+    assert ended.code == 0, ended.err
+    assert le.load("layer.lstm").graph.outputs
+
+
+@pytest.mark.parametrize("folder", ["package", "package/inner", "v1.0", "json"])
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_file_of_a_package(folder, relative, cli, tmp_path, monkeypatch):
+    """Its neighbours are found as those of a package, and as those of a program."""
+    place = tmp_path / folder
+    place.mkdir(parents=True)
+    for package in {place, *place.parents} & set(tmp_path.glob("**/")) - {tmp_path}:
+        (package / "__init__.py").write_text("")
+    (place / "sizes_of_it.py").write_text("SIZE = 5\n")
+    (place / "net.py").write_text(f"from {'.' if relative else ''}sizes_of_it import SIZE\n{LAYER}")
+    monkeypatch.chdir(tmp_path.parent)
+    ended = cli("convert", f"{place / 'net.py'}:build", "-o", tmp_path / "layer.lstm")
+    if relative and folder in ("v1.0", "json"):             # no name to import it by
+        assert ended.code == 1 and "net.py raised ImportError in line 1: attempted relative import" in ended.err
+        return
+    assert ended.code == 0, ended.err
+    assert "LSTM(5)" in le.load(tmp_path / "layer.lstm").summary()
+
+
+def test_a_package_itself_and_a_file_that_imports_from_the_working_folder(cli, tmp_path, monkeypatch):
+    for folder in ("zoo", "nets"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "zoo" / "__init__.py").write_text("from .layer import build\n")
+    (tmp_path / "zoo" / "layer.py").write_text(LAYER.replace("SIZE", "4"))
+    (tmp_path / "nets" / "top.py").write_text("from zoo.layer import build\n")
+    monkeypatch.chdir(tmp_path)
+    for source in ("zoo/__init__.py:build", "nets/top.py:build"):
+        ended = cli("convert", source, "-o", "layer.lstm")
+        assert ended.code == 0, ended.err
+
+
+def test_code_that_changes_the_working_folder_gets_the_weights_that_were_named(cli, folder, monkeypatch):
+    (folder / "elsewhere").mkdir()
+    named = torch.nn.Linear(2, 2)
+    torch.save(named.state_dict(), folder / "w.pt")
+    torch.save(torch.nn.Linear(2, 2).state_dict(), folder / "elsewhere" / "w.pt")
+    monkeypatch.chdir(folder)
+    ended = cli("convert", "model.py:moves", "--weights", "w.pt")
+    assert ended.code == 0, ended.err
+    x = np.eye(2, dtype=np.float32)
+    # A product of two numbers and a sum, in float32.
+    np.testing.assert_allclose(le.load("model.lstm").predict(x), named(torch.from_numpy(x)).detach().numpy(), rtol=0,
+                               atol=1e-7)
+
+
+def test_weights_that_are_not_there_are_said_before_the_code_is_run(cli, folder):
+    ended = cli("convert", f"{folder / 'model.py'}:build", "--weights", folder / "w.pt")
+    assert ended.code == 1 and ended.err.startswith("lstm-engine: error:") and "w.pt" in ended.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_code_does_not_outlive_the_program(sent, start_program, tmp_path):
+    """Its stderr is the program's, and ends where the last of the two does."""
+    (tmp_path / "slow.py").write_text("import sys, time\n\n\ndef build():\n    print('begun')\n    sys.stdout.flush()\n"
+                                      "    time.sleep(3600)\n")
+    (tmp_path / "files").mkdir()
+    process = start_program("convert", f"{tmp_path / 'slow.py'}:build", env={"TMPDIR": str(tmp_path / "files")})
+    assert any(b"begun" in line for line in process.stderr)
+    process.send_signal(sent)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == (130 if sent == signal.SIGINT else -sent), err
+    assert b"Traceback" not in err
+    assert not list((tmp_path / "files").glob("lstm-engine-*"))

@@ -76,3 +76,22 @@ def test_what_it_takes_is_said(tmp_path):
     model = keras.Model(x, L.ConvLSTM2D(2, 3)(x))
     with pytest.raises(le.UnsupportedError, match=r"ConvLSTM2D.*written out one by one.*keras.Input\(\(steps, ...\)\)"):
         le.convert(model)
+
+
+@pytest.mark.parametrize("channels_first", [False, True])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("kernel, strides, dilation", [(1, 3, 1), (2, 2, 1), (4, 1, 1), (3, 1, 2), ((2, 3), (2, 1), 1)])
+def test_windows(kernel, strides, dilation, padding, channels_first, tmp_path):
+    shape = image(2, channels_first=channels_first)
+    x = L.Input(shape, dtype="float64")
+    layer = L.ConvLSTM2D(2, kernel, strides=strides, dilation_rate=dilation, padding=padding, return_sequences=True,
+                         data_format="channels_first" if channels_first else "channels_last")
+    check(randomise(keras.Model(x, layer(x))), [floats(BATCH, *shape)], tmp_path, EXACT)
+
+
+@pytest.mark.parametrize("around", [lambda layer: layer, L.Bidirectional], ids=["one way", "both ways"])
+def test_masks_are_refused_by_name(around):
+    x, mask = L.Input(image(1), dtype="float64"), L.Input((STEPS,), dtype="bool")
+    model = keras.Model([x, mask], around(L.ConvLSTM1D(2, 3))(x, mask=mask))
+    with pytest.raises(le.UnsupportedError, match="of a masked input is not supported; supported: without masks"):
+        le.convert(model)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import lstm_engine as le
 from lstm_engine.errors import FormatError, UnsupportedError
 from lstm_engine.importers.torch import fill
+from lstm_engine.limits import Limits
 
 torch = pytest.importorskip("torch", reason="fills modules of PyTorch, which is not installed")
 nn = torch.nn
@@ -53,6 +55,13 @@ def test_a_module_may_be_wrapped(tmp_path):
     assert torch.equal(module["net"].rnn.weight_hh_l0, state["rnn.weight_hh_l0"])
 
 
+def test_an_average_of_weights_goes_into_one(tmp_path):
+    """What counts its updates has no prefix, and all else has one, which readers take off."""
+    module, one = (torch.optim.swa_utils.AveragedModel(nn.Linear(2, 3)) for _ in range(2))
+    assert "module's names begin with 'module.'" in filled(tmp_path, module, one.state_dict())
+    assert torch.equal(module.module.weight, one.module.weight)
+
+
 def test_two_parts_that_fit_are_not_chosen_from(tmp_path):
     with pytest.raises(FormatError, match="none of its tensors .* is called as one of the module's"):
         filled(tmp_path, nn.ModuleDict({"one": Net(), "two": Net()}), held(Net()))
@@ -86,15 +95,167 @@ def test_tied_weights_with_two_values_are_refused(tmp_path):
 
 
 def test_state_that_is_no_tensor_is_refused(tmp_path):
-    class Extra(nn.Linear):
-        def get_extra_state(self):
-            return {"scale": 2}
-
-        def set_extra_state(self, state):
-            pass
-
     with pytest.raises(UnsupportedError, match="'_extra_state'.*leave --weights out"):
         filled(tmp_path, Extra(2, 3), held(nn.Linear(2, 3)))
+
+
+class Beside(nn.Module):
+    """What a state dict leaves out: a buffer that is not persistent, and a plain attribute."""
+
+    def __init__(self, seed):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.layer, self.scale = nn.Linear(3, 2), torch.rand(2)
+        self.register_buffer("shift", torch.rand(2), persistent=False)
+        self.register_buffer("mask", torch.rand(2) > 0.5)
+
+    def forward(self, x):
+        return (self.layer(x) * self.scale + self.shift) * self.mask
+
+
+@pytest.mark.parametrize("save", [
+    torch.save,
+    lambda module, path: torch.jit.script(module).save(str(path)),
+    lambda module, path: torch.export.save(torch.export.export(module, (torch.ones(2, 3),)), path)],
+    ids=["pickled", "script", "exported"])
+def test_what_is_not_in_a_state_dict_is_loaded_where_the_file_has_it(tmp_path, save):
+    one, other, x = Beside(1), Beside(2), torch.ones(2, 3)
+    save(one, tmp_path / "w.pt2")
+    assert not torch.equal(one(x), other(x))
+    assert fill(other, tmp_path / "w.pt2", Limits()) is None
+    assert torch.equal(one(x), other(x))
+
+
+def chain(norm, bias=True):
+    return nn.Sequential(norm(nn.Linear(3, 4, bias=bias)), nn.Linear(4, 2))
+
+
+@pytest.mark.parametrize("prefix", ["", "model."])
+def test_names_of_an_older_torch_are_those_that_its_own_loading_follows(tmp_path, prefix):
+    old, new = chain(torch.nn.utils.weight_norm), chain(torch.nn.utils.parametrizations.weight_norm)
+    said = filled(tmp_path, new, {f"{prefix}{name}": tensor for name, tensor in old.state_dict().items()})
+    assert "the module's own loading gave '0.weight_g', '0.weight_v' other names" in said
+    # The norms of the two are taken by different kernels.
+    torch.testing.assert_close(old(torch.ones(2, 3)), new(torch.ones(2, 3)), rtol=0, atol=1e-6)
+
+
+class Silent(nn.Module):
+    """Says of its loading that nothing was missing, whatever came."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(2, 2), nn.Linear(2, 2)
+        self.register_load_state_dict_post_hook(lambda module, keys: keys.missing_keys.clear())
+
+
+class Copies(Silent):
+    """Its state dict is of copies."""
+
+    def state_dict(self, *args, **options):
+        return {name: tensor.clone() for name, tensor in super().state_dict(*args, **options).items()}
+
+
+class Filtering(Silent):
+    """Loads in a way of its own, as many do: what it has, without a word."""
+
+    def load_state_dict(self, state, strict=True):
+        for name, tensor in self.state_dict().items():
+            if name in state:
+                tensor.copy_(state[name])
+
+
+@pytest.mark.parametrize("kind", [Silent, Copies, Filtering])
+def test_what_a_module_says_of_its_loading_is_not_believed(tmp_path, kind):
+    state = held(kind())
+    assert filled(tmp_path, kind(), state) is None
+    with pytest.raises(FormatError, match="it has no tensor for 'two.weight', 'two.bias' of the module"):
+        filled(tmp_path, kind(), {name: tensor for name, tensor in state.items() if "two" not in name})
+    with pytest.raises(FormatError, match="the module has nothing called 'more'.*leave --weights out"):
+        filled(tmp_path, kind(), state | {"more": torch.zeros(2)})
+
+
+class Refuses(nn.Linear):
+    def load_state_dict(self, state, strict=True):
+        raise KeyError("a part")
+
+
+class Loses(nn.Linear):
+    def _load_from_state_dict(self, *arguments):
+        pass
+
+
+@pytest.mark.parametrize("kind, message", [
+    (Refuses, "load_state_dict of Refuses raised KeyError: 'a part'"), (Loses, "the module's own loading changes it")])
+def test_a_loading_of_the_class_s_own_that_fails_is_refused(tmp_path, kind, message):
+    with pytest.raises((FormatError, UnsupportedError), match="w.pt") as caught:
+        filled(tmp_path, kind(2, 3), held(nn.Linear(2, 3)))
+    assert message in str(caught.value)
+
+
+class Extra(nn.Linear):
+    def get_extra_state(self):
+        return {"scale": 2}
+
+    def set_extra_state(self, state):
+        pass
+
+
+class Own(torch.Tensor):
+    """A tensor whose numbers mean what its class says."""
+
+
+@pytest.mark.parametrize("state, message", [
+    (lambda: Extra(2, 3).state_dict(), "extra state of a module, '_extra_state'"),
+    (lambda: {"weight": torch.ones(3, 2).as_subclass(Own), "bias": torch.ones(3)}, "tensors of a class of their own")])
+def test_a_file_that_says_more_than_numbers_is_refused(tmp_path, state, message):
+    with pytest.raises(UnsupportedError, match=f"w.pt: it holds {message}.*leave --weights out"):
+        filled(tmp_path, nn.Linear(2, 3), state())
+
+
+def test_a_whole_module_with_a_tensor_of_a_class_of_its_own_is_refused(tmp_path):
+    one = nn.Linear(2, 3)
+    one._parameters["weight"] = nn.Parameter(torch.ones(3, 2)).as_subclass(Own)
+    with pytest.raises(UnsupportedError, match="it holds tensors of a class of their own, such as 'weight'"):
+        filled(tmp_path, nn.Linear(2, 3), one)
+    with pytest.raises(UnsupportedError, match="it holds tensors of a class of their own"):
+        le.convert(tmp_path / "w.pt", pool="none")
+
+
+@pytest.mark.parametrize("stored, own", [
+    (torch.tensor([1, 300]), torch.uint8), (torch.tensor([1, 5]), torch.bool), (torch.tensor([1, 2**40]), torch.int32),
+    (torch.tensor([1, 1e6]), torch.float16), (torch.tensor([1, 1e300], dtype=torch.float64), torch.float32)])
+def test_numbers_that_a_type_does_not_hold_are_refused(tmp_path, stored, own):
+    module = nn.Linear(2, 3)
+    module.register_buffer("table", torch.zeros(2, dtype=own))
+    with pytest.raises(FormatError, match=f"'table' is {stored.dtype} in the file and {own} in the module"):
+        filled(tmp_path, module, held(nn.Linear(2, 3)) | {"table": stored})
+
+
+def test_numbers_that_are_none_are_loaded(tmp_path):
+    module, state = nn.Linear(2, 3).half(), held(nn.Linear(2, 3))
+    state["bias"] = torch.tensor([float("nan"), float("inf"), 0.1])
+    assert filled(tmp_path, module, state) is None
+    assert torch.equal(module.bias.isnan(), torch.tensor([True, False, False]))
+    assert module.bias[1] == float("inf") and module.bias[2] == torch.tensor(0.1).half()
+
+
+def test_a_module_without_memory_is_refused(tmp_path):
+    with pytest.raises(UnsupportedError, match="'weight' of the module is on the meta device"):
+        filled(tmp_path, nn.Linear(2, 3, device="meta"), held(nn.Linear(2, 3)))
+    torch.set_default_device("meta")        # which the user's own code may do
+    try:
+        module = nn.Linear(2, 3, device="cpu")
+        assert filled(tmp_path, module, {"weight": torch.ones(3, 2, device="cpu"),
+                                         "bias": torch.ones(3, device="cpu")}) is None
+    finally:
+        torch.set_default_device(None)
+    assert torch.equal(module.weight, torch.ones(3, 2))
+
+
+def test_an_error_names_the_file_once(tmp_path):
+    with pytest.raises(FormatError) as caught:
+        filled(tmp_path, nn.Linear(2, 3), {"one.weight": torch.ones(3, 2), "ema.weight": torch.ones(3, 2)})
+    assert str(caught.value).count("w.pt") == 1
 
 
 def test_lazy_layers_take_their_sizes_from_the_file(tmp_path):

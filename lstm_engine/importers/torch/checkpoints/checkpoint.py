@@ -81,10 +81,10 @@ def find_weights(root: Any) -> Found:
     found = tensors | beside
     _check_entries(model, walk)
     left = tuple(walk.aside), tuple(walk.settings), tuple(walk.training), tuple(walk.beside)
-    if is_module(model):
-        return Found(found, model, None, *left)
     odd = [f"tensors of a class of their own, such as {name!r:.100} ({tensor.kind!r:.100}), which may compute "
            "something else of their numbers" for name, tensor in tensors.items() if tensor.kind]
+    if is_module(model):
+        return Found(found, model, next(iter(odd), None), *left)
     return Found(found, None, next(iter([*walk.modules, *odd, *walk.states]), None), *left)
 
 
