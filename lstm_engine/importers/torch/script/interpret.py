@@ -326,7 +326,8 @@ class Interpreter(Attributes):
                 return self._record(self.script.classes[name], arguments, named)
             self.fail(f"{name:.100} is not written in the archive")
         if name == "ops.prim.RaiseException":
-            self.fail(f"it raises an error: {arguments[0] if arguments else ''!s:.200}")
+            text = arguments[0] if arguments and isinstance(arguments[0], str) else "(with values in its text)"
+            self.fail(f"it raises an error: {text:.200}")
         if name in ("int", "float", "bool", "range", "getattr", "str", "sorted"):
             return self._python(name, arguments)
         if name == "print":
@@ -337,7 +338,7 @@ class Interpreter(Attributes):
         if space != "torch":
             self.fail(f"{name:.100} is not supported")
         if word == "device":
-            return Inert("device")
+            return Inert("a device by its name")
         return self.torch(word, arguments, named, line)
 
     def _record(self, kind: Class, arguments: list[Any], named: dict[str, Any]) -> Any:

@@ -137,6 +137,8 @@ class Operators:
             word = _IN_PLACE[word]
         if word == "tensor" and len(arguments) == 1:
             return self._literal(first, named, line)
+        if word == "_unwrap_optional" and len(arguments) == 1 and first is not None:
+            return first
         if word == "is_autocast_enabled":
             return False
         if word == "item" and len(arguments) == 1 and not named:
@@ -356,6 +358,8 @@ class Operators:
         refs = [Ref(name if at == 0 else self.names.unused(f"{name}_{at}")) for at in range(len(results))]
         spaces = {"_operator": "", "torch": "", "lstm_engine": "torch.ops."}
         target = spaces.get(key.split(".")[0], "torch.ops.aten.") + key
+        # Lists as they are now: the code may change them later.
+        arguments = {one: list(value) if isinstance(value, list) else value for one, value in arguments.items()}
         call = Call(name, target, arguments, ([*refs],) if as_list else tuple(refs))
         self.program.nodes.append(call)
         self.writer.node(len(self.program.nodes) - 1, call)

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ....errors import FormatError, UnsupportedError
-from ..program.schema import Ref
+from ..program.schema import Inert, Ref
 from .values import AS_NUMBERS, Condition, shown
 
-MAX_ITEMS = 100_000
+MAX_ITEMS, MAX_COMPARISONS = 100_000, 100
 # What is done with a list or dict itself, whatever it holds.
 _CHANGING = frozenset("append extend insert pop popitem remove reverse sort clear setdefault update Delete _set_item "
                       "add_ mul_".split())
@@ -107,6 +107,8 @@ class Plain:
             return Condition(name, left, right)
         if isinstance(left, (str, bool, int, float)) and isinstance(right, (str, bool, int, float)):
             return bool(_COMPARE[name](left, right))
+        if isinstance(left, Inert) and isinstance(right, Inert) and left.kind == right.kind == "device":
+            return name == "eq"                     # of two tensors: all are on one device
         raise UnsupportedError(f"torch.{name} of {shown(left)} and {shown(right)} is not supported")
 
     def _compare_lists(self, name: str, left: list[Any], right: list[Any]) -> Any:
@@ -144,7 +146,9 @@ class Plain:
             if not isinstance(one, Condition):
                 truth, _ = _truth(one), isinstance(other, Condition) or _truth(other)
                 return other if truth is (name == "and") else truth
-        return Condition(name, left, right)
+        if left.size + right.size > MAX_COMPARISONS:
+            raise UnsupportedError(f"a condition of more than {MAX_COMPARISONS} comparisons of sizes that are open")
+        return Condition(name, left, right, left.size + right.size)
 
     # What is None, and what is in what.
 

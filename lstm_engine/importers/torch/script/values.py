@@ -28,15 +28,16 @@ class Object:
 @dataclass(frozen=True)
 class Condition:
     """What depends on sizes that are open: a comparison (eq, ne, lt, le, gt, ge) of two of them or of one and a number,
-    or two conditions ("and", "or")."""
+    or two conditions ("and", "or"). size: how many comparisons it has."""
 
     name: str
     left: Any
     right: Any
+    size: int = 1
 
     def opposite(self) -> Condition:
         if self.name in ("and", "or"):
-            return Condition(OPPOSITE[self.name], self.left.opposite(), self.right.opposite())
+            return Condition(OPPOSITE[self.name], self.left.opposite(), self.right.opposite(), self.size)
         return Condition(OPPOSITE[self.name], self.left, self.right)
 
 
