@@ -187,6 +187,7 @@ def test_whether_two_tensors_are_one_object_is_refused(tmp_path, test):
     "s = 0\nfor i in range(5, -3, -2):\n    s = s * 10 + i\nreturn x * s",
     "a = [1, 2]\ns = 0\nfor i in a:\n    s = s * 10 + i\n    if len(a) < 4:\n        a.append(i + 5)\nreturn x * s",
     "s = 0\nfor i, (j, k) in enumerate(zip([5, 6], [1, 2])):\n    s = s * 10 + i * j + k\nreturn x * s",
+    "a = [0]\nfor i in range(3000):\n    a.append(i)\nreturn x * len(a)",
     "print('x', x.size(0))\nreturn self.drop(x * 2)",
     "return x * torch.tensor([1.5, 2.0, 3.0, 4.0]) + torch.tensor(2) + torch.tensor([[True, False, True, True]])",
     "y = x * 1\ny[0, 1] = 3.0\ny[x > 0] = 2.0\ny[[1]] = x[[0]]\nreturn y",

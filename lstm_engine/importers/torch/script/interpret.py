@@ -16,6 +16,7 @@ from ..program.schema import Inert, Ref
 from .archive import ROOT
 from .attributes import Attributes
 from .branches import harmless, only_names, raises
+from .plain import CONTAINERS
 from .tree import (
     Assign,
     Attribute,
@@ -288,7 +289,9 @@ class Interpreter(Attributes):
             self.fail(f"{shown(function)} is called, which is no function")
         self.hint = hint
         if not function.name.startswith(f"{ROOT}."):
-            odd = next(unknown([*arguments, *named.values()], self.count), None)
+            held = bool(arguments) and isinstance(arguments[0], (list, dict))
+            ours = held and function.name.removeprefix("torch.") in CONTAINERS      # looks into no item
+            odd = next(unknown([*arguments[ours:], *named.values()], self.count), None)
             if odd is not None and not function.name.endswith("RaiseException"):
                 if not changes(function.name):
                     return odd

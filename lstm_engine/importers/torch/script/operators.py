@@ -53,9 +53,9 @@ class Operators:
 
         self.plain = Plain(of_sizes, self.count)
 
-    def count(self) -> None:
-        """One more step: what a script may have written out has a bound, however its loops and lists nest."""
-        self.steps += 1
+    def count(self, steps: int = 1) -> None:
+        """More steps: what a script may have written out has a bound, however its loops and lists nest."""
+        self.steps += steps
         if self.steps > MAX_STEPS:
             self.fail(f"the program takes more than {MAX_STEPS} steps to be written out")
 

@@ -19,6 +19,8 @@ MAX_ITEMS, MAX_COMPARISONS = 100_000, 100
 # What is done with a list or dict itself, whatever it holds.
 _CHANGING = frozenset("append extend insert pop popitem remove reverse sort clear setdefault update Delete _set_item "
                       "add_ mul_".split())
+# What takes as long with many items as with few; of the rest, so many items take as long as a step.
+_QUICK, _ITEMS_A_STEP = frozenset("append len __getitem__ _set_item pop insert Delete get setdefault".split()), 16
 CONTAINERS = _CHANGING | frozenset("len __getitem__ list copy slice add mul keys values items get".split())
 
 
@@ -28,8 +30,8 @@ Emit = Callable[[str, Any, Any], Any]           # an operator of sizes, written 
 class Plain:
     """The functions, over an `emit` for arithmetic of open sizes."""
 
-    def __init__(self, emit: Emit, count: Callable[[], None]) -> None:
-        """count: called for each step of work."""
+    def __init__(self, emit: Emit, count: Callable[[int], None]) -> None:
+        """count: called for steps of work, with their number."""
         self.emit, self.count = emit, count
 
     def knows(self, name: str) -> bool:
@@ -46,6 +48,8 @@ class Plain:
         if name in _CHANGING and isinstance(arguments[0], (HeldList, HeldDict)):
             raise UnsupportedError("it changes a list or dict that it keeps, which the next call would read; "
                                    "supported: tensors that it keeps from call to call")
+        if arguments and isinstance(arguments[0], (list, dict)) and name not in _QUICK:
+            self.count(len(arguments[0]) // _ITEMS_A_STEP)
         try:
             if len(arguments) > 1 and isinstance(arguments[0], dict) and name != "update":
                 _plain(arguments[1])                        # a key
@@ -98,7 +102,7 @@ class Plain:
         return made
 
     def compare(self, name: str, left: Any, right: Any) -> Any:
-        self.count()
+        self.count(1)
         if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
             return self._compare_lists(name, list(left), list(right))
         if isinstance(left, Ref) or isinstance(right, Ref):
