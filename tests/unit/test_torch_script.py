@@ -296,11 +296,17 @@ def test_an_operator_that_meant_something_else_is_refused(tmp_path):
     ("a = [1]\n    for i in range(60):\n      a = torch.add(a, a)\n    return x", "list of more|400000 steps"),
     ("a = [x]\n    for i in range(60):\n      a = [a, a]\n    return torch.cat(a)", "more than 400000 steps"),
     ("for i in range(9999):\n      for j in range(9999):\n        a = 1\n    return x", "more than 400000 steps"),
+    ("a = torch.lt(torch.size(x, 0), 9)\n    for i in range(60):\n      a = torch.__and__(a, a)\n    if "
+     "torch.__not__(a):\n      ops.prim.RaiseException(\"\")\n    else:\n      pass\n    return x", "than 100 comp"),
+    ("a = {0: 1}\n    for i in range(9999):\n      torch._set_item(a, i, 1)\n    for i in range(9999):\n"
+     "      b = torch.keys(a)\n    return x", "more than 400000 steps"),
+    ("a = [1]\n    for i in range(9999):\n      torch.append(a, i)\n    for i in range(9999):\n"
+     "      b = torch.slice(a)\n    return x", "more than 400000 steps"),
     ("while True:\n      a = 1\n    return x", "turns|steps"), ("return (self).forward(x, )", "deep|nested")])
 def test_code_that_torch_did_not_write(tmp_path, new, message):
     path = rewritten(tmp_path, Whole(), "return torch.div(x, 2)", new)
     with pytest.raises((UnsupportedError, FormatError), match=message):
-        le.convert(path, spec={"shapes": {"x": [2, 3]}})
+        le.convert(path, spec={"shapes": {"x": ["batch", 3]}})
 
 
 def test_hooks_are_refused(tmp_path):

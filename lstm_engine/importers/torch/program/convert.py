@@ -191,6 +191,10 @@ class Writer:
         if result.rank != before.rank or any(isinstance(new, int) and isinstance(old, int) and new != old
                                              for new, old in zip(result.shape, before.shape)):
             raise FormatError(f"{call.label}: a result {list(result.shape)} in place of {list(before.shape)}")
+        for axis, (new, old) in enumerate(zip(result.shape, before.shape)):
+            if new != old and (old == 1 or isinstance(old, str)):   # torch does not spread what is changed in place
+                text = f"{call.label} leaves axis {axis} of the tensor that it changes as it is"
+                self.e.require(text, compared(self.e, "eq", self.e.size(result, axis), self.e.size(before, axis)))
         changed = as_dtype(self.e, result, before.dtype)
         changed = Tensor(changed.name, before.shape, changed.dtype, changed.array)
         sources = [ref.name for ref in _refs(list(call.arguments.values())[1:]) if ref.name in self.memory.held]

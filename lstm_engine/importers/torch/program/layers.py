@@ -112,7 +112,7 @@ def _einsum(e: Emitter, a: Arguments) -> Tensor:
 
 
 @aten("dropout.default feature_dropout.default alpha_dropout.default feature_alpha_dropout.default"
-      " native_dropout.default", put=put_same)
+      " native_dropout.default", put=put_same, copies=True)         # TorchScript may take it for a copy, and does
 def _dropout(e: Emitter, a: Arguments) -> Any:
     x = a.any("input")
     x = x if isinstance(x, Opaque) else a.tensor("input")

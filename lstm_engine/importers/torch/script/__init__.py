@@ -4,13 +4,16 @@
     archive     an archive -> its object, constants and code
     schemas     which operator a call means, and its arguments by name (operators.txt: make_torch_schemas.py)
     plain       what is made of numbers, texts and lists
+    branches    what the statements of a branch do, where an open size decides
+    attributes  what its modules hold, and what calls change of it
+    operators   the calls, written into the program (packed: those of packed sequences)
     interpret   once through the code -> a `Program`
     then        importers.torch.program
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -30,7 +33,7 @@ from ..program.schema import Call, Meta, Program, Ref
 from .archive import Script, read_script
 from .interpret import Interpreter
 from .tree import Index, Name, Parameter
-from .values import Changes, Object, Record, Unknown
+from .values import Changes, Object, Record, State, Unknown
 
 KEYS = ("shapes", "dtypes", "fixed", "method")
 MAX_STATES = 64
@@ -92,39 +95,43 @@ def inputs_wanted(path: ModelFile) -> str:
 
 
 def _graph(script: Script, spec: Mapping[str, Any]) -> Graph:
-    states: list[str] = []
+    states: list[State] = []
     while True:
         try:
-            program = _program(script, spec, states)
+            program, run = _program(script, spec, states)
             break
         except Changes as changed:
-            if changed.path in states or len(states) >= MAX_STATES:
-                raise UnsupportedError(f"what calls change of {changed.path!r:.100} is not followed") from changed
-            states.append(changed.path)
-    graph = to_graph(written(program, lambda name: weight_array(script.entries[int(name)])), ImportOptions())
+            if len(states) >= MAX_STATES:
+                raise UnsupportedError(f"calls change more than {MAX_STATES} tensors, {changed.state.path!r:.100} "
+                                       "among them") from changed
+            states.append(changed.state)
+    graph = to_graph(written(program, _loader(script, run.arrays)), ImportOptions())
     metadata = {name: text for name, text in graph.metadata.items() if name != "source"}
     return replace(graph, metadata=metadata | {"program": "TorchScript"})
 
 
-def _program(script: Script, spec: Mapping[str, Any], states: list[str]) -> Program:
-    """The program that one run through the code writes; states: paths of tensors that it changes, which become inputs
-    and outputs."""
+def _program(script: Script, spec: Mapping[str, Any], states: Sequence[State]
+             ) -> tuple[Program, Interpreter]:
+    """The program that one run through the code writes, and the run; states: tensors that it changes, which become
+    inputs and outputs. Raises Changes at one more."""
     program = Program()
-    writer = Writer(program, lambda name: weight_array(script.entries[int(name)]))
-    held: dict[str, Ref] = {}
-    run = Interpreter(script, writer, program, held)
+    arrays: dict[str, np.ndarray] = {}
+    run = Interpreter(script, Writer(program, _loader(script, arrays)), program, arrays=arrays)
     root = Object("", script.root, script.class_of(script.root), str(script.root.symbol))
     root, name = _method(run, root, spec.get("method", "forward"))
     arguments = _arguments(run, root.kind.methods[name].parameters[1:], spec)
-    for path in states:
-        held[path] = _state(run, path)
+    called = [_state(run, state) for state in states]
     made = list(_leaves(run, run.method(root, name, arguments, {})))
     names = ["output"] if len(made) == 1 else [f"output_{at}" for at in range(len(made))]
-    for path in states:
-        made.append(run.state(path))
-        names.append(f"{path}_out")
+    made += run.finals().values()
+    names += [f"{name}_out" for name in called]
     program.outputs = [_output(run, value, run.names.unused(called)) for value, called in zip(made, names, strict=True)]
-    return program
+    return program, run
+
+
+def _loader(script: Script, arrays: Mapping[str, np.ndarray]) -> Callable[[str], np.ndarray]:
+    """The numbers of a tensor of the archive by its id, and of one that the code writes out by its name."""
+    return lambda name: arrays[name] if name in arrays else weight_array(script.entries[int(name)])
 
 
 def _method(run: Interpreter, owner: Object, path: Any) -> tuple[Object, str]:
@@ -207,17 +214,16 @@ def _input(run: Interpreter, name: str, shape: Any, dtype: Any) -> Ref:
     return Ref(name)
 
 
-def _state(run: Interpreter, path: str) -> Ref:
-    """A tensor that calls change, as an input; what is changed is a copy of it."""
-    stored = run.stored(path)
-    array = weight_array(run.script.entries[id(stored)])
+def _state(run: Interpreter, state: State) -> str:
+    """A tensor that calls change, as an input, whose name is given back; what is changed is a copy of it."""
+    array = weight_array(run.script.entries[id(state.stored)])
     if np.any(array):
-        raise UnsupportedError(f"the state {path!r:.100}, which calls change, begins with other numbers than zeros")
-    name = path.replace(".", "_")
-    given = _input(run, run.names.unused(name), list(array.shape), array.dtype.name)
-    run.hint = f"{name}_before"
-    made: Ref = run.emit("clone.default", {"self": given}, ("Tensor",), name)
-    return made
+        raise UnsupportedError(f"the state {state.path!r:.100}, which calls change, begins with other numbers than "
+                               "zeros")
+    given = _input(run, run.names.unused(state.path.replace(".", "_")), list(array.shape), array.dtype.name)
+    run.hint = f"{given.name}_before"
+    run.begin(state, run.emit("clone.default", {"self": given}, ("Tensor",), given.name))
+    return given.name
 
 
 def _leaves(run: Interpreter, value: Any) -> Iterator[Any]:

@@ -5,7 +5,7 @@ Source of the layout: torch/csrc/jit/serialization/export_module.cpp.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +26,26 @@ CHANGED = {"div": 4, "full": 5}
 
 
 @dataclass(frozen=True)
+class Held:
+    """first: the id of the first tensor that is the very same. places: how many attributes and items these are.
+    storage: all that are views of its storage."""
+
+    first: int
+    places: int
+    storage: Set[Tensor]
+
+    def overlaps(self, tensor: Tensor) -> bool:
+        """Whether another view may have elements of `tensor`."""
+        begin, end = _span(tensor)
+        return any(other != tensor and _span(other)[0] < end and begin < _span(other)[1] for other in self.storage)
+
+
+@dataclass(frozen=True)
 class Script:
-    """root: the module. constants: CONSTANTS.c0 and so on. arrays: of tensors, by the id of these."""
+    """root: the module. constants: CONSTANTS.c0 and so on. entries: the numbers of tensors, by the id of these.
+
+    held: by the id of each tensor of the module, what else of the module is the same memory.
+    """
 
     root: Instance
     constants: tuple[Any, ...]
@@ -35,6 +53,7 @@ class Script:
     functions: Mapping[str, Function]
     entries: Mapping[int, Entry]
     version: int
+    held: Mapping[int, Held]
 
     def class_of(self, instance: Instance) -> Class:
         """The class of an object. Raises UnsupportedError for one that is not written in the archive."""
@@ -73,10 +92,10 @@ def read_script(archive: Archive, stem: str) -> Script:
     if not isinstance(constants, tuple):
         raise FormatError("the constants of the archive are no tuple")
     found = _tensors(root)
-    entries = _entries(storages, found)
+    entries = _entries(storages, {id(tensor): tensor for tensor in found})
     if own is not None:
-        entries |= _entries(own, {id(value): value for value in constants if isinstance(value, Tensor)})
-    return Script(root, constants, classes, functions, entries, _version(archive, stem))
+        entries |= _entries(own, {id(tensor): tensor for tensor in _tensors(constants)})
+    return Script(root, constants, classes, functions, entries, _version(archive, stem), _held(found))
 
 
 def _entries(storages: Any, tensors: Mapping[int, Tensor]) -> dict[int, Entry]:
@@ -84,20 +103,38 @@ def _entries(storages: Any, tensors: Mapping[int, Tensor]) -> dict[int, Entry]:
     return {int(key): entry for key, entry in made.items()}
 
 
-def _tensors(root: Instance) -> dict[int, Tensor]:
-    """All tensors of an object, by id: those that a view of other numbers shares are one."""
-    found: dict[int, Tensor] = {}
+def _tensors(root: Any) -> list[Tensor]:
+    """The tensors of an object, each as often as an attribute or item is it."""
+    found: list[Tensor] = []
     seen: set[int] = set()
     waiting: list[Any] = [root]
     while waiting:
         value = waiting.pop()
         if isinstance(value, Tensor):
-            found[id(value)] = value
+            found.append(value)
         elif id(value) not in seen and isinstance(value, (Instance, dict, list, tuple)):
             seen.add(id(value))
             inner = value.state if isinstance(value, Instance) else value
             waiting += inner.values() if isinstance(inner, dict) else inner if isinstance(inner, (list, tuple)) else []
     return found
+
+
+def _held(tensors: Sequence[Tensor]) -> dict[int, Held]:
+    same: dict[Tensor, list[Tensor]] = {}
+    views: dict[str, set[Tensor]] = {}
+    for tensor in tensors:
+        same.setdefault(tensor, []).append(tensor)
+        views.setdefault(tensor.storage.key, set()).add(tensor)
+    return {id(tensor): Held(id(group[0]), len(group), views[tensor.storage.key])
+            for group in same.values() for tensor in group}
+
+
+def _span(tensor: Tensor) -> tuple[int, int]:
+    """The first byte of a tensor in its storage, and the one behind its last."""
+    if not tensor.count:
+        return 0, 0
+    last = tensor.offset + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.strides, strict=True))
+    return tensor.offset * tensor.itemsize, (last + 1) * tensor.itemsize
 
 
 def _version(archive: Archive, stem: str) -> int:

@@ -15,7 +15,8 @@ from ....errors import FormatError, UnsupportedError
 from ..program.schema import Inert, Ref
 from .archive import ROOT
 from .attributes import Attributes
-from .plain import Condition
+from .branches import harmless, only_names, raises
+from .plain import CONTAINERS
 from .tree import (
     Assign,
     Attribute,
@@ -32,12 +33,13 @@ from .tree import (
     Several,
     With,
 )
-from .values import AS_NUMBERS, Number, Object, Path, Record, Unknown, changes, shown, unknown
+from .values import AS_NUMBERS, Condition, Number, Object, Path, Record, Unknown, changes, shown, unknown
 
 MAX_CALLS, MAX_TURNS = 48, 10_000
 _TYPES: dict[str, Any] = {"Tensor": Ref, "List": list, "Tuple": tuple, "int": int, "float": float, "bool": bool,
                           "str": str, "NoneType": type(None)}
-_UNSET = object()               # a variable that one branch leaves without a value
+# What `with` may have around it: they are about gradients and profiles, not about numbers.
+_CONTEXTS = ("__torch__.torch.autograd.grad_mode.", "__torch__.torch.autograd.profiler.")
 
 
 @dataclass(eq=False)
@@ -92,11 +94,13 @@ class Interpreter(Attributes):
         elif isinstance(statement, Run):
             self.value(statement.value, scope)
         elif isinstance(statement, If):
-            return self.block(self._branch(statement, scope), scope)
+            return self._if(statement, scope)
         elif isinstance(statement, Loop):
             return self._loop(statement, scope)
         elif isinstance(statement, With):
-            return self.block(statement.body, scope)        # of gradients alone, which there are none of
+            if not isinstance(context := self.value(statement.value, scope), Inert):
+                self.fail(f"with {shown(context)} in line {statement.line} is not supported")
+            return self.block(statement.body, scope)
         return None
 
     def _assign(self, statement: Assign, scope: dict[str, Any]) -> None:
@@ -121,8 +125,14 @@ class Interpreter(Attributes):
                               "names")
         scope.update(zip((target.id for target in statement.targets), values))      # noqa: B905
 
-    def _branch(self, statement: If, scope: dict[str, Any]) -> Sequence[Any]:
+    def _if(self, statement: If, scope: dict[str, Any]) -> tuple[Any] | None:
         test = self.value(statement.test, scope)
+        if isinstance(test, Condition) and only_names(statement.then) and only_names(statement.otherwise):
+            self._join(test, statement, scope)
+            return None
+        return self.block(self._branch(test, statement), scope)
+
+    def _branch(self, test: Any, statement: If) -> Sequence[Any]:
         if isinstance(test, bool):
             return statement.then if test else statement.otherwise
         if isinstance(test, Unknown):
@@ -130,20 +140,43 @@ class Interpreter(Attributes):
         if not isinstance(test, Condition):
             self.fail(f"a branch in line {statement.line} depends on the numbers of a tensor, which a program as data "
                       "does not know; torch.where takes both sides")
-        raises = [_raises(body) for body in (statement.then, statement.otherwise)]
-        if raises[0] == raises[1]:
+        raising = [raises(body) for body in (statement.then, statement.otherwise)]
+        if raising[0] == raising[1]:
             self.fail(f"a branch in line {statement.line} depends on a size of the inputs; {AS_NUMBERS}")
-        self._hold(test if raises[1] else test.opposite(), statement.line)
-        return statement.then if raises[1] else statement.otherwise
+        self._hold(test if raising[1] else test.opposite(), statement.line)
+        return statement.then if raising[1] else statement.otherwise
+
+    def _join(self, test: Condition, statement: If, scope: dict[str, Any]) -> None:
+        """Both ways of a branch on an open size that only finds out what is true of sizes: `a and b` is written so."""
+        ways = []
+        before = len(self.program.nodes)
+        for body in (statement.then, statement.otherwise):
+            inner = dict(scope)
+            self.block(body, inner)
+            ways.append({name: value for name, value in inner.items() if scope.get(name) is not value
+                         or name not in scope})
+        safe = all(harmless(call) for call in self.program.nodes[before:])
+        for name in ways[0] | ways[1]:
+            if not all(name in way or name in scope for way in ways):
+                continue                                    # of one way alone: nothing behind it reads that
+            one, other = (way.get(name, scope.get(name)) for way in ways)
+            if not safe or not all(isinstance(value, (bool, Condition)) for value in (one, other)):
+                self.fail(f"a branch in line {statement.line} depends on a size of the inputs; {AS_NUMBERS}")
+            scope[name] = self.plain.do___or__(self.plain.do___and__(test, one),
+                                               self.plain.do___and__(test.opposite(), other))
 
     def _hold(self, condition: Condition, line: int) -> None:
         """Make a condition on sizes one of the program."""
-        if condition.negated:
-            self.fail(f"a condition on several sizes in line {line} is not supported; {AS_NUMBERS}")
-        for name, left, right in condition.parts:
-            made = self.emit(f"_operator.{name}", {"a": left, "b": right}, ("Tensor",), "holds")
-            text = f"line {line} of {self.at} does not raise an error"
-            self.emit("_assert_scalar.default", {"self": made, "assert_msg": text}, (), "holds")
+        text = f"line {line} of {self.at} does not raise an error"
+        self.emit("_assert_scalar.default", {"self": self._truth(condition), "assert_msg": text}, (), "holds")
+
+    def _truth(self, condition: Condition) -> Any:
+        self.count()
+        if condition.name in ("and", "or"):
+            sides = {"self": self._truth(condition.left), "other": self._truth(condition.right)}
+            return self.emit(f"logical_{condition.name}.default", sides, ("Tensor",), "holds")
+        sides = {"a": condition.left, "b": condition.right}
+        return self.emit(f"_operator.{condition.name}", sides, ("Tensor",), "holds")
 
     def _loop(self, loop: Loop, scope: dict[str, Any]) -> tuple[Any] | None:
         for count, item in enumerate(self._turns(loop, scope)):
@@ -190,8 +223,6 @@ class Interpreter(Attributes):
             return tree.value
         if isinstance(tree, Name):
             if tree.id in scope:
-                if scope[tree.id] is _UNSET:
-                    self.fail(f"{tree.id!r:.60} has no value")
                 return scope[tree.id]
             return Path(tree.id)
         if isinstance(tree, Several):
@@ -239,7 +270,7 @@ class Interpreter(Attributes):
             if word in ("unchecked_cast", "annotate"):
                 return self._unwrapped(self.value(tree.arguments[1], scope), tree.arguments[0])
             if word == "uninitialized":
-                return _UNSET
+                return Unknown(f"{self.at}, line {tree.line}: a value is used that is not set there")
             if word == "isinstance" and len(tree.arguments) == 2:
                 return self._is_of(self.value(tree.arguments[0], scope), tree.arguments[1])
         if isinstance(tree.function, Attribute):
@@ -247,6 +278,8 @@ class Interpreter(Attributes):
             if isinstance(owner, Object):
                 return self.method(owner, tree.function.name, [self.value(item, scope) for item in tree.arguments],
                                    {name: self.value(item, scope) for name, item in tree.named.items()})
+            if isinstance(owner, Inert) and tree.function.name == "__init__":
+                return None                         # of a context (`_CONTEXTS`)
             function = self._attribute(owner, tree.function.name)
         else:
             function = self.value(tree.function, scope)
@@ -256,19 +289,39 @@ class Interpreter(Attributes):
             self.fail(f"{shown(function)} is called, which is no function")
         self.hint = hint
         if not function.name.startswith(f"{ROOT}."):
-            odd = next(unknown([*arguments, *named.values()], self.count), None)
-            if odd is not None and not changes(function.name) and not function.name.endswith("RaiseException"):
-                return odd
+            held = bool(arguments) and isinstance(arguments[0], (list, dict))
+            ours = held and function.name.removeprefix("torch.") in CONTAINERS      # looks into no item
+            odd = next(unknown([*arguments[ours:], *named.values()], self.count), None)
+            if odd is not None and not function.name.endswith("RaiseException"):
+                if not changes(function.name):
+                    return odd
+                if arguments and arguments[0] is odd:
+                    raise UnsupportedError(odd.message)
         return self._named(function.name, arguments, named, tree.line)
 
     def _is_of(self, value: Any, type_: Any) -> bool:
         """Whether a value is of a type: Tensor, or a list or a tuple of whatever."""
+        if isinstance(value, Unknown):
+            raise UnsupportedError(value.message)
+        if isinstance(type_, Several):
+            return any(self._is_of(value, one) for one in type_.items)
         name = type_.value if isinstance(type_, Index) else type_
         if not isinstance(name, Name) or name.id not in _TYPES:
             self.fail("a type that is asked for is not supported")
-        return self.is_tensor(value) if name.id == "Tensor" else isinstance(value, _TYPES[name.id])
+        if name.id == "Tensor":
+            return self.is_tensor(value) or isinstance(value, Number)
+        if name.id == "int":
+            return type(value) is int or self.is_size(value)
+        if not isinstance(value, _TYPES[name.id]) or not isinstance(type_, Index):
+            return isinstance(value, _TYPES[name.id])
+        if not value:
+            self.fail("of what type an empty list or tuple is, is not known")
+        kinds = type_.items * len(value) if name.id == "List" else type_.items
+        return len(kinds) == len(value) and all(map(self._is_of, value, kinds))
 
     def _named(self, name: str, arguments: list[Any], named: dict[str, Any], line: int) -> Any:
+        if name.startswith(_CONTEXTS) and name.endswith((".__new__", ".__init__")):
+            return Inert("context")
         if name.startswith(f"{ROOT}."):
             if name in self.script.functions:
                 return self.function(self.script.functions[name], arguments, named, name)
@@ -276,16 +329,19 @@ class Interpreter(Attributes):
                 return self._record(self.script.classes[name], arguments, named)
             self.fail(f"{name:.100} is not written in the archive")
         if name == "ops.prim.RaiseException":
-            self.fail(f"it raises an error: {arguments[0] if arguments else ''!s:.200}")
-        if name in ("int", "float", "bool", "range", "getattr", "str"):
+            text = arguments[0] if arguments and isinstance(arguments[0], str) else "(with values in its text)"
+            self.fail(f"it raises an error: {text:.200}")
+        if name in ("int", "float", "bool", "range", "getattr", "str", "sorted"):
             return self._python(name, arguments)
+        if name == "print":
+            return None
         space, _, word = name.rpartition(".")
         if space == "ops.prim" and not named:
             return self.asked(word, *arguments)
         if space != "torch":
             self.fail(f"{name:.100} is not supported")
         if word == "device":
-            return Inert("device")
+            return Inert("a device by its name")
         return self.torch(word, arguments, named, line)
 
     def _record(self, kind: Class, arguments: list[Any], named: dict[str, Any]) -> Any:
@@ -304,7 +360,11 @@ class Interpreter(Attributes):
             if not 1 <= len(arguments) <= 3 or not all(type(one) is int for one in arguments):
                 return next((one for one in arguments if isinstance(one, Ref)), None) or self.fail(
                     "a range of what are no numbers")
+            if len(arguments) == 3 and not arguments[2]:
+                self.fail("a range with a step of 0")
             return range(*arguments)
+        if word == "sorted":
+            return self.plain.call(word, arguments)
         if len(arguments) != 1:
             self.fail(f"{word} of {len(arguments)} values")
         value = self.number(arguments[0])
@@ -314,19 +374,15 @@ class Interpreter(Attributes):
             if word == "bool" and isinstance(value, Condition):
                 return value
             self.fail(f"{word}() of a tensor whose numbers are not known is not supported")
-        if isinstance(value, str) and word == "float" and value.strip("+-") in ("inf", "nan"):
+        if isinstance(value, str) and word == "float" and value in ("inf", "-inf", "nan"):
             return float(value)
         if type(value) not in (bool, int, float):
             self.fail(f"{word}() of {shown(value)} is not supported")
+        if word == "int" and not -2**63 <= value < 2**63:
+            self.fail(f"int() of {value} is beyond 64 bits")
         return {"int": int, "float": float, "bool": bool, "str": str}[word](value)
 
     def _unwrapped(self, value: Any, type_: Any) -> Any:
         if isinstance(value, Number) and isinstance(type_, Name) and type_.id in ("int", "number", "Scalar", "float"):
             return value.value
         return value
-
-
-def _raises(body: Sequence[Any]) -> bool:
-    """Whether statements raise an error, whatever else they do."""
-    return any(isinstance(one, Run) and isinstance(one.value, CallOf) and isinstance(one.value.function, Attribute)
-               and one.value.function.name == "RaiseException" for one in body)

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+import numpy as np
+
 from ....errors import FormatError, UnsupportedError
 from ....graph.names import Names
 from ..program.convert import Writer
@@ -19,42 +21,41 @@ from . import packed
 from .archive import CHANGED, Script
 from .plain import CONTAINERS, Plain
 from .schemas import Schema, bind, schemas
-from .values import AS_NUMBERS, Changes, Number, Unknown, changes, shown
+from .values import AS_NUMBERS, Number, State, Unknown, changes, shown
 
-MAX_STEPS = 400_000
+MAX_STEPS, MAX_LITERAL = 400_000, 100_000
 # c10/core/ScalarType.h
 SCALARS = {0: "uint8", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 5: "float16", 6: "float32", 7: "float64",
            11: "bool", 15: "bfloat16"}
 _CODES = {dtype: code for code, dtype in SCALARS.items()}
+_IN_PLACE = {"__iand__": "bitwise_and_", "__ior__": "bitwise_or_", "__ixor__": "bitwise_xor_"}
 _INERT = frozenset({"device", "is_cuda", "requires_grad", "is_mkldnn", "is_sparse", "is_quantized", "is_nested"})
 
 
 @dataclass(eq=False)
 class Operators:
-    """states: paths of the module's tensors that calls change."""
-
     script: Script
     writer: Writer
     program: Program
-    states: Mapping[str, Ref] = field(default_factory=dict)
     names: Names = field(default_factory=Names)
     hint: str = ""                                      # the name that is assigned to
     part: str = ""                                      # the module whose code runs: its name from the root
     at: str = ""                                        # the function, for messages
     steps: int = 0
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)     # torch.tensor(...) of numbers, by name
     rows: dict[str, Any] = field(default_factory=dict)              # of packed sequences, by the name of batch_sizes
-    paths: dict[str, str] = field(default_factory=dict)             # of weights, by the name of their value
+    kept: dict[str, State] = field(default_factory=dict)            # weights, by the name of their value
 
     def __post_init__(self) -> None:
         def of_sizes(name: str, left: Any, right: Any) -> Any:
-            called = "mod" if name == "remainder" else name
-            return self.emit(f"_operator.{called}", {"a": left, "b": right}, ("Tensor",), "size")
+            called = {"remainder": "_operator.mod", "min": "torch.sym_min", "max": "torch.sym_max"}.get(name)
+            return self.emit(called or f"_operator.{name}", {"a": left, "b": right}, ("Tensor",), "size")
 
         self.plain = Plain(of_sizes, self.count)
 
-    def count(self) -> None:
-        """One more step: what a script may have written out has a bound, however its loops and lists nest."""
-        self.steps += 1
+    def count(self, steps: int = 1) -> None:
+        """More steps: what a script may have written out has a bound, however its loops and lists nest."""
+        self.steps += steps
         if self.steps > MAX_STEPS:
             self.fail(f"the program takes more than {MAX_STEPS} steps to be written out")
 
@@ -69,6 +70,10 @@ class Operators:
         if isinstance(tensor, Tensor) and tensor.array is not None and tensor.array.size == 1:
             return tensor.array.item()
         return value
+
+    def changes_memory(self, root: str) -> None:
+        """Called before the tensor with the name `root`, or a view of it, is changed in place."""
+        raise NotImplementedError
 
     def is_size(self, value: Any) -> bool:
         return isinstance(value, Ref) and isinstance(self.writer.value(value), Size)
@@ -128,6 +133,21 @@ class Operators:
                 return first
             if word == "numel" and len(arguments) == 1:
                 return self.emit("sym_numel.default", {"self": first}, ("Tensor",), "numel")
+        if word in _IN_PLACE and self.is_tensor(first):
+            word = _IN_PLACE[word]
+        if word == "tensor" and len(arguments) == 1:
+            return self._literal(first, named, line)
+        if word == "_unwrap_optional" and len(arguments) == 1 and first is not None:
+            return first
+        if word == "is_autocast_enabled":
+            return False
+        if word == "item" and len(arguments) == 1 and not named:
+            return self._item(first, line)
+        if word == "format":
+            try:
+                return self.plain.call(word, arguments)
+            except UnsupportedError as error:
+                return Unknown(str(error))              # most texts are those of errors
         if word in ("__is__", "__isnot__") or self.plain.knows(word) and not named and (
                 isinstance(first, dict) or isinstance(first, list) and word in CONTAINERS
                 or not any(map(self._holds_tensor, arguments))):
@@ -154,8 +174,10 @@ class Operators:
         if not all(type(one) is int or self.is_size(one) for one in values):
             return None
         mode = named.get("rounding_mode")
-        if word in ("add", "sub", "mul") and not named:
+        if word in ("add", "sub", "mul", "neg", "remainder") and not named:
             return Number(self.plain.call(word, values))
+        if word == "rsub" and not named and len(values) in (2, 3):
+            return Number(self.plain.call("sub", [values[1], values[0], *values[2:]]))
         if word == "floor_divide" and not named or word == "div" and mode == "floor" and len(named) == 1:
             return Number(self.plain.call("floordiv", values))
         return None
@@ -175,9 +197,35 @@ class Operators:
         given = ", ".join([*map(shown, values), *(f"{name}={shown(one)}" for name, one in by_name.items())])
         message = (f"{self.at}: torch.{word:.60}({given:.200}) in line {line} is not supported"
                    + (f"; supported: {', '.join(schema.key for schema in overloads)}" if overloads else ""))
-        if changes(word) or "out" in named:
+        if changes(word) or "out" in named or not overloads and any(isinstance(one, (list, dict)) for one in values):
             raise UnsupportedError(message)             # what it would change is not known
         return Unknown(message)
+
+    def _literal(self, value: Any, named: Mapping[str, Any], line: int) -> Any:
+        """torch.tensor(...): of numbers, lists of them, or one size."""
+        dtype = named.get("dtype")
+        if isinstance(value, Ref) and self.is_size(value) and dtype in (None, 4):
+            return self._as_tensor(Number(value))
+        try:
+            array = np.asarray(value)
+            default = {"f": "float32", "i": "int64", "b": "bool"}[array.dtype.kind]
+            kind = default if dtype is None else SCALARS[dtype]
+            if array.size > MAX_LITERAL:
+                raise ValueError
+            with np.errstate(all="raise"):
+                array = array.astype(kind)
+        except (ValueError, TypeError, KeyError, ArithmeticError):
+            self.fail(f"torch.tensor of {shown(value)} in line {line} is not supported")
+        ref = Ref(self.names.unused("literal"))
+        self.arrays[ref.name] = array
+        self.program.weights[ref.name] = ref.name
+        self.writer.weight(ref.name, ref.name)
+        return self.emit("clone.default", {"self": ref}, ("Tensor",), "literal")
+
+    def _item(self, value: Any, line: int) -> Any:
+        known = self.number(value)
+        return Unknown(f"{self.at}: torch.item in line {line} is of a tensor whose numbers are not known, which is not "
+                       "supported") if self.is_tensor(known) else known
 
     def _convolution(self, word: str, arguments: list[Any]) -> tuple[str, list[Any]]:
         """What tracing writes for a convolution: the arguments behind the groups say how it is computed."""
@@ -224,6 +272,9 @@ class Operators:
         types = {parameter.name: parameter.type for parameter in schema.parameters}
         self._check_version(schema, bound)
         arguments: dict[str, Any] = {}
+        if schema.name.endswith("dropout_"):            # dropout_(self, ...) does what dropout(input, ...) does
+            bound = {"input" if name == "self" else name: value for name, value in bound.items()}
+            types["input"] = types["self"]
         for name, value in bound.items():
             kind = types[name].rstrip("?")
             if kind == "dtype" and value is not None:
@@ -232,14 +283,12 @@ class Operators:
                 value = Inert(name)
             elif kind.endswith("[]") and not isinstance(value, list) and value is not None:
                 value = list(value) if isinstance(value, tuple) else [value]
-            elif kind in ("float", "Scalar") and type(value) is int and kind == "float":
+            elif kind == "float" and type(value) is int:
                 value = float(value)
             arguments[name] = value
         first = next(iter(arguments.values()), None)
         if changes(schema.name) and isinstance(first, Ref):
-            path = self.paths.get(self.writer.memory.held[first.name].block.area.blocks[0].name)
-            if path is not None and path not in self.states:
-                raise Changes(path)
+            self.changes_memory(self.writer.memory.held[first.name].block.area.blocks[0].name)
         if schema.name in ("squeeze", "squeeze_"):
             self._check_squeeze(arguments, line)
         results, as_list = schema.results, schema.results == ("Tensor[]",)
@@ -307,8 +356,10 @@ class Operators:
         """Write one operator; its result, or the tuple or list of them."""
         name = self.names.unused(self.part or self.hint or hint)
         refs = [Ref(name if at == 0 else self.names.unused(f"{name}_{at}")) for at in range(len(results))]
-        spaces = {"_operator": "", "lstm_engine": "torch.ops."}
+        spaces = {"_operator": "", "torch": "", "lstm_engine": "torch.ops."}
         target = spaces.get(key.split(".")[0], "torch.ops.aten.") + key
+        # Lists as they are now: the code may change them later.
+        arguments = {one: list(value) if isinstance(value, list) else value for one, value in arguments.items()}
         call = Call(name, target, arguments, ([*refs],) if as_list else tuple(refs))
         self.program.nodes.append(call)
         self.writer.node(len(self.program.nodes) - 1, call)
