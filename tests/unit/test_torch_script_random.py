@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="makes archives with PyTorch, which is not installed")
 
-from support.random_scripts import STEPS, module_of  # noqa: E402
+from random_scripts import STEPS, module_of  # noqa: E402
 
 import lstm_engine as le  # noqa: E402
 
