@@ -309,6 +309,51 @@ def test_code_that_torch_did_not_write(tmp_path, new, message):
         le.convert(path, spec={"shapes": {"x": ["batch", 3]}})
 
 
+class Remade(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("scale", torch.ones(3))
+
+    @torch.jit.export
+    def __getstate__(self):
+        return {"scale": self.scale * 5}, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[dict[str, torch.Tensor], bool]):
+        self.scale = state[0]["scale"] * 2
+        self.training = state[1]
+
+    def forward(self, x):
+        return x * self.scale
+
+
+@pytest.mark.parametrize("spec", [{"shapes": {"x": [2, 3]}}, None, {
+    "inputs": [{"name": "x", "shape": ["batch", "time", 3]}], "nodes": [], "outputs": ["x"]}])
+def test_tensors_that_the_code_makes_anew_are_refused(tmp_path, spec):
+    """By every reader: what torch computes with is 10 times what stands in the file."""
+    program, path = scripted(tmp_path, Remade())
+    assert torch.jit.load(str(path))(torch.ones(2, 3))[0, 0] == 10
+    with pytest.raises(UnsupportedError, match="tensors anew when it is loaded"):
+        le.convert(path, spec=spec)
+
+
+class TakesList(nn.Module):
+    def forward(self, parts: list[torch.Tensor]):
+        return torch.cat(parts)
+
+
+def test_a_list_of_tensors_as_an_input_is_refused(tmp_path):
+    _, path = scripted(tmp_path, TakesList())
+    with pytest.raises(UnsupportedError, match="'parts' is a list or dict; supported: tensors"):
+        le.convert(path, spec={"shapes": {}})
+
+
+def test_a_version_that_is_not_known_is_refused(tmp_path):
+    path = rewritten(tmp_path, Whole(), "nothing", "nothing", b"11")
+    with pytest.raises(UnsupportedError, match="of version 11, .*supported: up to 10"):
+        le.convert(path, spec={"shapes": {"x": [2, 3]}})
+
+
 def test_hooks_are_refused(tmp_path):
     path = rewritten(tmp_path, Whole(), "__buffers__ = []", "__buffers__ = []\n  __forward_hooks__ = [\"f\", ]")
     with pytest.raises(UnsupportedError, match="__forward_hooks__"):

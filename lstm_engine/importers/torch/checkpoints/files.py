@@ -22,7 +22,7 @@ from .legacy import read_legacy
 from .shards import begins_index, read_shards
 from .storages import Storages
 from .symbols import Instance, Tensor
-from .zipped import read_zip, stem_of
+from .zipped import REMADE, read_zip, remakes, stem_of
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,8 @@ def _shard(file: BinaryIO, size: int) -> dict[str, Entry]:
 def _zip_contents(archive: Archive) -> Contents:
     stem = stem_of(archive)
     if stem is not None:
+        if remakes(archive, stem):
+            raise UnsupportedError(f"a TorchScript archive {REMADE}")
         return _pickled(*read_zip(archive, stem), scripted=any(name.startswith(f"{stem}/code/")
                                                                for name in archive.records))
     stem = exported_stem(archive)

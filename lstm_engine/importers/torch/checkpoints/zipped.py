@@ -16,6 +16,9 @@ from .symbols import Storage
 from .unpickle import MAX_BYTES, unpickle
 
 PICKLE = "/data.pkl"
+# Of a TorchScript archive: what it holds is then what the code makes its tensors of, not the tensors.
+REMADE = ("whose code makes an object's tensors anew when it is loaded; load the archive in PyTorch, and save the "
+          "module's state_dict or export the program")
 
 
 def stem_of(archive: Archive) -> str | None:
@@ -49,6 +52,12 @@ def read_zip(archive: Archive, stem: str, what: str = "data") -> tuple[Any, Stor
     if end != len(data):
         raise FormatError(f"{part}: {len(data) - end} bytes follow the pickle")
     return result, Storages(lambda key: archive.read(f"{stem}/{what}/{key}"), is_big_endian(archive, stem))
+
+
+def remakes(archive: Archive, stem: str) -> bool:
+    """Whether classes of a TorchScript archive have a __setstate__."""
+    return any(b"def __setstate__" in archive.read(name, MAX_BYTES) for name in archive.records
+               if name.startswith(f"{stem}/code/") and name.endswith(".py"))
 
 
 def is_big_endian(archive: Archive, stem: str) -> bool:

@@ -98,22 +98,22 @@ def _graph(script: Script, spec: Mapping[str, Any]) -> Graph:
     states: list[State] = []
     while True:
         try:
-            program, run = _program(script, spec, states)
+            program, literals = _program(script, spec, states)
             break
         except Changes as changed:
             if len(states) >= MAX_STATES:
                 raise UnsupportedError(f"calls change more than {MAX_STATES} tensors, {changed.state.path!r:.100} "
                                        "among them") from changed
             states.append(changed.state)
-    graph = to_graph(written(program, _loader(script, run.arrays)), ImportOptions())
+    graph = to_graph(written(program, _loader(script, literals)), ImportOptions())
     metadata = {name: text for name, text in graph.metadata.items() if name != "source"}
     return replace(graph, metadata=metadata | {"program": "TorchScript"})
 
 
 def _program(script: Script, spec: Mapping[str, Any], states: Sequence[State]
-             ) -> tuple[Program, Interpreter]:
-    """The program that one run through the code writes, and the run; states: tensors that it changes, which become
-    inputs and outputs. Raises Changes at one more."""
+             ) -> tuple[Program, Mapping[str, np.ndarray]]:
+    """The program that one run through the code writes, and the arrays that are written out in it, by name; states:
+    tensors that it changes, which become inputs and outputs. Raises Changes at one more."""
     program = Program()
     arrays: dict[str, np.ndarray] = {}
     run = Interpreter(script, Writer(program, _loader(script, arrays)), program, arrays=arrays)
@@ -126,7 +126,7 @@ def _program(script: Script, spec: Mapping[str, Any], states: Sequence[State]
     made += run.finals().values()
     names += [f"{name}_out" for name in called]
     program.outputs = [_output(run, value, run.names.unused(called)) for value, called in zip(made, names, strict=True)]
-    return program, run
+    return program, arrays
 
 
 def _loader(script: Script, arrays: Mapping[str, np.ndarray]) -> Callable[[str], np.ndarray]:
@@ -176,6 +176,10 @@ def _missing(parameter: Parameter, names: list[str]) -> NoReturn:
         raise ArgumentError("TorchScript does not say the shapes of its inputs; say them, with a name for each open "
                             f"size: spec={{'shapes': {{{names[0]!r}: ['batch', 'time', 8], ...}}}}, and 'dtypes' "
                             f"{{{names[0]!r}: 'int64'}} where they are no float32")
+    if isinstance(parameter.type, Index) and isinstance(parameter.type.value, Name) and (
+            parameter.type.value.id in ("List", "Dict")):
+        raise UnsupportedError(f"the input {parameter.name!r:.60} is a list or dict; supported: tensors, tuples of "
+                               "them, numbers and texts")
     raise ArgumentError(f"the input {parameter.name!r:.60} is no tensor; give it a value: "
                         f"spec={{'fixed': {{{parameter.name!r:.60}: ...}}}}")
 

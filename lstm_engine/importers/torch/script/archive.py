@@ -13,7 +13,7 @@ from ....errors import FormatError, UnsupportedError
 from ...reading.weights import Entry
 from ...reading.zip_archive import Archive
 from ..checkpoints.symbols import Instance, Tensor
-from ..checkpoints.zipped import read_zip
+from ..checkpoints.zipped import REMADE, read_zip
 from .language import parse
 from .tree import Class, Function
 
@@ -23,6 +23,7 @@ _FIELDS = frozenset({"__parameters__", "__buffers__", "__annotations__"})
 # The operators whose meaning has changed, and the version of archives from which on they mean what they mean today.
 # Source: torch._C._get_operator_version_map(); gelu and linspace only took further arguments.
 CHANGED = {"div": 4, "full": 5}
+NEWEST = 10                 # caffe2/serialize/versions.h, kMaxSupportedFileFormatVersion
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Script:
         name = str(instance.symbol)
         if name not in self.classes:
             raise UnsupportedError(f"the class {name:.100} is not written in the archive")
+        if "__setstate__" in self.classes[name].methods:
+            raise UnsupportedError(f"the class {name:.100} has __setstate__, {REMADE}")
         return self.classes[name]
 
 
@@ -141,4 +144,7 @@ def _version(archive: Archive, stem: str) -> int:
     text = archive.read(f"{stem}/version", 16).strip() if f"{stem}/version" in archive.records else b"1"
     if not text.isdigit() or len(text) > 4:
         raise FormatError(f"the version of the archive is {text!r:.40}; expected a number")
+    if int(text) > NEWEST:
+        raise UnsupportedError(f"the archive is of version {int(text)}, in which operators may mean something else; "
+                               f"supported: up to {NEWEST}")
     return int(text)

@@ -347,10 +347,6 @@ class Operators:
             wanted = max(1, -(-size // wanted))
         return max(1, -(-size // wanted))
 
-    def in_tensor(self, value: Any) -> Number:
-        """A number or size as a tensor without axes."""
-        return Number(value)
-
     def emit(self, key: str, arguments: dict[str, Any], results: Sequence[str], hint: str,
              as_list: bool = False) -> Any:
         """Write one operator; its result, or the tuple or list of them."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..program.schema import Ref
 from ..program.sequences import Packed
+from .values import Number
 
 if TYPE_CHECKING:
     from .operators import Operators
@@ -34,7 +35,7 @@ def call(run: Operators, word: str, given: list[Any]) -> tuple[Any] | None:
         run.rows[made[1].name] = rows
         return (made,)
     if word == "select" and first.name in run.rows and given[1:] == [0, 0]:
-        return (run.in_tensor(run.rows[first.name]),)
+        return (Number(run.rows[first.name]),)
     value = run.writer.value(first)
     if not isinstance(value, Packed):
         return None
