@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 
 from ..errors import ArgumentError
-from ..types import Array
+from ..types import Array, QuantizedType
 from .rows import BLOCK_BYTES, Rows
 
-QuantizedType = Literal["int8", "int8_weights", "bfloat16", "float16"]
-WeightType = Literal["float32", "float16", "bfloat16", "int8", "int8_weights"]
 QUANTIZED_TYPES: tuple[QuantizedType, ...] = get_args(QuantizedType)
 VALUE_DTYPES: dict[str, np.dtype] = {"int8": np.dtype(np.int8), "int8_weights": np.dtype(np.int8),
                                      "bfloat16": np.dtype(np.uint16), "float16": np.dtype(np.float16)}
@@ -181,6 +179,20 @@ def as_type(weight: Quantized, to: QuantizedType) -> Quantized:
     """A weight of int8 as the other of the two types that hold int8."""
     assert weight.scale is not None and VALUE_DTYPES[to] == np.int8
     return Quantized(to, weight.values, weight.scale, weight.axis)
+
+
+def error_of(weight: Quantized, array: Array) -> tuple[float, float]:
+    """How far a weight is from the array that it was made of: the largest difference, and the sum of the squares."""
+    largest, squares = 0.0, 0.0
+    values = weight.held().values
+    for part in _blocks(array):
+        scale = weight.scale
+        if scale is not None:
+            scale = scale[part] if weight.axis == -2 else scale[part[:-1]]
+        block = Quantized(weight.type, values[part], scale, weight.axis).whole()  # type: ignore[index]
+        off = np.abs(block - np.asarray(array[part], np.float32)).astype(np.float64)
+        largest, squares = max(largest, float(off.max())), squares + float((off * off).sum())
+    return largest, squares
 
 
 def _blocks(array: Array) -> Iterator[tuple[Any, ...]]:
