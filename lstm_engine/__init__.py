@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .loading import convert, load
     from .model import Model
     from .padding import pad_sequences
+    from .quantizing import quantize
     from .running.stream import Stream, StreamError
     from .runtime import info, set_isa, set_num_threads
     from .verifying import verify
@@ -33,13 +34,14 @@ __version__ = "0.1.0"
 __all__ = ["GRU", "LSTM", "RNN", "Activate", "ArgumentError", "ArgumentTypeError", "AssumptionWarning", "CoreError",
            "Dense", "Embedding", "FileError", "FormatError", "GraphError", "LimitError", "Limits", "LstmEngineError",
            "MissingDependencyError", "Model", "OutOfMemoryError", "Pool", "Stream", "StreamError", "UnsupportedError",
-           "convert", "info", "load", "ops", "pad_sequences", "set_isa", "set_num_threads", "verify"]
+           "convert", "info", "load", "ops", "pad_sequences", "quantize", "set_isa", "set_num_threads", "verify"]
 
 _HOMES = {"layers": ("GRU", "LSTM", "RNN", "Activate", "Dense", "Embedding", "Pool"),
           "limits": ("Limits",),
           "loading": ("convert", "load"),
           "model": ("Model",),
           "padding": ("pad_sequences",),
+          "quantizing": ("quantize",),
           "running.stream": ("Stream", "StreamError"),
           "runtime": ("info", "set_isa", "set_num_threads"),
           "verifying": ("verify",)}

@@ -14,6 +14,7 @@ from . import runtime
 from .arguments import choice, flag, path_text
 from .entry import entry, out_of_memory
 from .graph import Graph, Value
+from .graph.quantization import Quantization, quantization_of
 from .limits import Limits, checked_limits
 from .operators.check import Checked, checked
 from .operators.inference import with_entries
@@ -37,6 +38,7 @@ from .types import (
     PredictOptions,
     States,
     SupportsArray,
+    WeightDtype,
 )
 
 if TYPE_CHECKING:
@@ -87,6 +89,7 @@ class Model:
         self._direct = DirectCalls.of(self._plan)
         self._only = None if self._direct is None else self._direct.only      # asked for at every call
         self._whole: Callable[[], Graph | None] = lambda: None          # the graph, while someone holds it
+        self._report: Quantization | None = None                        # of `quantize`, which knows more than they say
 
     # The long way of a run (architecture.md). A model that is one segment may never go it, nor load what it takes.
 
@@ -134,6 +137,21 @@ class Model:
         return self._plan.dtype
 
     @property
+    def quantization(self) -> Quantization | None:
+        """What is quantised: the type and bytes of each layer; None for a float model.
+
+        How far weights and outputs are from those of the float model is known where `quantize` made this model, and
+        in its pickles; a file does not hold it, and a model from one has None in its place.
+        """
+        return self._report or quantization_of(self._plan.skeleton)
+
+    @property
+    def weight_dtype(self) -> WeightDtype:
+        """The type of the layers' matrices, "mixed" where it is not one; of a float model its `dtype`."""
+        report = self.quantization
+        return self.dtype if report is None else report.weight_dtype
+
+    @property
     def isa(self) -> str:
         """The instruction set the weights are packed for."""
         return self._plan.isa
@@ -178,7 +196,7 @@ class Model:
         return f"<lstm_engine.Model {ins} -> {outs}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self._plan.skeleton, self.gemm, self.limits)
+        return _rebuild, (self._plan.skeleton, self.gemm, self.limits, self._report)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model as a `*.lstm` file (docs/format.md); an existing file is replaced only by a whole one."""
@@ -282,9 +300,11 @@ def _graph_of(layers: Sequence[Layer] | Graph) -> Graph:
     return chain(layers)
 
 
-def _rebuild(graph: Graph, gemm: Gemm, limits: Limits | None = None) -> Model:
+def _rebuild(graph: Graph, gemm: Gemm, limits: Limits | None = None, report: Quantization | None = None) -> Model:
     # The skeleton belongs to the pickle of this one model: nobody else has its arrays.
-    return Model(handed_over(checked(restore(graph))), gemm=gemm, limits=limits)
+    model = Model(handed_over(checked(restore(graph))), gemm=gemm, limits=limits)
+    model._report = report
+    return model
 
 
 def handed_over(whole: Checked) -> Checked:

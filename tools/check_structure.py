@@ -68,11 +68,13 @@ PY_ARROWS: dict[str, set[str]] = {
     "agreement": {"graph", "operators", "errors", "importers", "model"},
     "loading": {"errors", "arguments", "files", "handed", "limits", "entry", "notes", "format", "importers", "model",
                 "agreement"},
+    "quantizing": {"graph", "errors", "arguments", "entry", "model"},
     "building": {"errors", "graph", "limits", "format", "importers", "loading"},
     "verifying": {"graph", "operators", "errors", "arguments", "files", "importers", "format", "reference", "model"},
     "onnx_backend": {"errors", "loading", "model"},
     "cli": {"errors", "arguments", "texts", "files", "limits", "graph", "operators", "format", "importers", "plan",
-            "runtime", "padding", "notes", "summary", "model", "loading", "building", "verifying", "__version__"},
+            "runtime", "padding", "notes", "summary", "model", "loading", "building", "quantizing", "verifying",
+            "__version__"},
     "__main__": {"cli"},
 }
 FACE = "__init__"                      # may name anything: it is what users see

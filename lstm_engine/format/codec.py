@@ -1,7 +1,8 @@
 """A graph as plain data: a configuration that JSON can hold, and tensors by name.
 
 Generic over the node dataclasses: a field marked as a tensor becomes the name of a tensor ("node.field", or the
-name another node gave it where both hold the same array), any other field becomes JSON by its declared type.
+name another node gave it where both hold the same array; of a quantised weight, an object that names two), any other
+field becomes JSON by its declared type.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple, NoReturn
 
@@ -18,9 +19,11 @@ import numpy as np
 from ..errors import FormatError, UnsupportedError
 from ..graph import NODE_TYPES, Activation, Graph, Node, Value
 from ..graph.nodes import Dim, Shape
+from ..graph.quantized import VALUE_DTYPES, Quantized, channel_axis
 from ..graph.rows import Rows
 
 Tensors = Callable[[str], np.ndarray]
+Shared = dict[tuple[str, str, str, int], Quantized]        # quantised weights by type, names of tensors, and axis
 MISSING = dataclasses.MISSING
 TENSOR, CONSTANTS, PLAIN = "tensor", "constants", "plain"
 
@@ -35,12 +38,18 @@ def encode(graph: Graph) -> tuple[dict[str, Any], dict[str, np.ndarray | Rows]]:
         tensors[name] = array
         return name
 
+    def record_of(node: Node, field: str, weight: Any) -> Any:
+        if not isinstance(weight, Quantized):
+            return None if weight is None else name_of(node, field, weight)
+        record = {"type": weight.type, "values": name_of(node, field, weight.values)}
+        return record if weight.scale is None else {**record, "scale": name_of(node, f"{field}.scale", weight.scale)}
+
     def encode_node(node: Node) -> dict[str, Any]:
         record: dict[str, Any] = {"op": node.op}
         for name, field in _record(node.op).fields.items():
             value = getattr(node, name)
             if field.sort == TENSOR:
-                record[name] = None if value is None else name_of(node, name, value)
+                record[name] = record_of(node, name, value)
             elif field.sort == CONSTANTS:
                 record[name] = {str(position): name_of(node, f"constant_{position}", array)
                                 for position, array in sorted(value.items())}
@@ -55,6 +64,23 @@ def encode(graph: Graph) -> tuple[dict[str, Any], dict[str, np.ndarray | Rows]]:
         "metadata": dict(graph.metadata),
     }
     return config, tensors
+
+
+def is_quantized(config: Mapping[str, Any]) -> bool:
+    """Whether a configuration that `encode` made, or `decode` took, has quantised weights."""
+    return any(True for _ in _quantized(config))
+
+
+def bfloat16_names(config: Mapping[str, Any]) -> set[str]:
+    """The names of the tensors of such a configuration that are the bits of bfloat16."""
+    return {record["values"] for record in _quantized(config) if record["type"] == "bfloat16"}
+
+
+def _quantized(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for node in config["nodes"]:
+        for name, field in _record(node["op"]).fields.items():
+            if field.sort == TENSOR and isinstance(node.get(name), Mapping):
+                yield node[name]
 
 
 def _encode_value(value: Any, hint: Any) -> Any:
@@ -83,7 +109,9 @@ def decode(config: Mapping[str, Any], tensors: Tensors) -> Graph:
         if not isinstance(config[key], (list, tuple)):
             _wrong(f"config: {key}", "a list", config[key])
     inputs = tuple(_decode_input(f"config: inputs[{i}]", record) for i, record in enumerate(config["inputs"]))
-    nodes = tuple(_decode_node(f"config: nodes[{i}]", record, tensors) for i, record in enumerate(config["nodes"]))
+    shared: Shared = {}
+    nodes = tuple(_decode_node(f"config: nodes[{i}]", record, tensors, shared)
+                  for i, record in enumerate(config["nodes"]))
     outputs = _decode_value("config: outputs", config["outputs"], tuple[str, ...])
     metadata = _decode_value("config: metadata", config.get("metadata", {}), Mapping[str, str])
     return Graph(inputs, nodes, outputs, metadata)
@@ -96,7 +124,7 @@ def _decode_input(where: str, record: Any) -> Value:
                  _decode_value(f"{where}: dtype", record.get("dtype", "float32"), str))
 
 
-def _decode_node(where: str, record: Any, tensors: Tensors) -> Node:
+def _decode_node(where: str, record: Any, tensors: Tensors, shared: Shared) -> Node:
     if not isinstance(record, Mapping):
         _wrong(where, "an object", record)
     op = record.get("op")
@@ -111,7 +139,8 @@ def _decode_node(where: str, record: Any, tensors: Tensors) -> Node:
             continue
         place = f"{where}: {name}"
         if field.sort == TENSOR:
-            values[name] = None if field.optional and record[name] is None else _tensor(place, record[name], tensors)
+            absent = field.optional and record[name] is None
+            values[name] = None if absent else _weight(place, name, record[name], shared, tensors)
         elif field.sort == CONSTANTS:
             values[name] = _decode_constants(place, record[name], tensors)
         else:
@@ -129,6 +158,21 @@ def _decode_constants(where: str, record: Any, tensors: Tensors) -> dict[int, np
             _wrong(where, "positions of inputs as keys", position)
         constants[int(position)] = _tensor(f"{where}[{position}]", name, tensors)
     return constants
+
+
+def _weight(where: str, field: str, record: Any, shared: Shared, tensors: Tensors) -> Any:
+    """A weight by the name of its tensor, or by the object of a quantised one; one for all who name the same."""
+    if not isinstance(record, Mapping):
+        return _tensor(where, record, tensors)
+    kind = record.get("type")
+    if not isinstance(kind, str) or kind not in VALUE_DTYPES:
+        _wrong(f"{where}: type", f"one of {', '.join(VALUE_DTYPES)}", kind)
+    scaled = VALUE_DTYPES[kind] == np.int8
+    _check_keys(where, record, {"type", "values", "scale"} if scaled else {"type", "values"}, set())
+    values = _tensor(f"{where}: values", record["values"], tensors)
+    scale = _tensor(f"{where}: scale", record["scale"], tensors) if scaled else None
+    key = (kind, record["values"], record.get("scale", ""), channel_axis(field))
+    return shared.setdefault(key, Quantized(kind, values, scale, channel_axis(field)))  # type: ignore[arg-type]
 
 
 def _tensor(where: str, name: Any, tensors: Tensors) -> np.ndarray:

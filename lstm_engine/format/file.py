@@ -17,7 +17,7 @@ from ..operators import Checked, checked, validate
 from ..pages import empty
 from ..strict_json import parse_object
 from . import header
-from .codec import decode, encode
+from .codec import bfloat16_names, decode, encode, is_quantized
 from .header import Entry, Header
 
 CHUNK = 2**20        # bytes read at a time: the checksum is taken while they are still in the cache
@@ -32,8 +32,9 @@ def save(graph: Graph, path: str | os.PathLike[str]) -> None:
     from .atomic import atomic_write
 
     config, tensors = encode(validate(graph))
-    entries = header.lay_out(tensors)
-    text = header.build(header.canonical(config), entries)
+    entries = header.lay_out(tensors, bfloat16_names(config))
+    version = header.QUANTIZED if is_quantized(config) else header.FLOAT
+    text = header.build(header.canonical(config), entries, version)
     if len(text) > header.HEADER_LIMIT:
         raise FormatError(f"the header of this graph has {len(text)} bytes; at most {header.HEADER_LIMIT} can be saved")
     head = len(text).to_bytes(8, "little") + text
@@ -179,6 +180,12 @@ def _decode(parsed: Header, data: np.ndarray) -> Checked:
     graph = decode(config, tensor)
     if unused:
         raise FormatError(f"header: tensor {next(iter(unused))!r:.200} belongs to no node of the config")
+    _check_version(parsed, is_quantized(config))
+    wanted = bfloat16_names(config)
+    for entry in parsed.entries:
+        if (entry.dtype == "BF16") != (entry.name in wanted):
+            raise FormatError(f"header: tensor {entry.name!r:.200} is {entry.dtype}; BF16 is for the values of "
+                              "bfloat16 weights, all of them and nothing else")
     try:
         found = checked(graph)
     except GraphError as error:
@@ -188,6 +195,15 @@ def _decode(parsed: Header, data: np.ndarray) -> Checked:
     if header.canonical(encode(graph)[0]) != parsed.config:
         raise FormatError("config: a tensor is not called after the node and field it belongs to")
     return found
+
+
+def _check_version(parsed: Header, quantized: bool) -> None:
+    """Check the versions of a file by what it holds; a newer writer's own version may be any."""
+    needed = header.QUANTIZED if quantized else header.FLOAT
+    for key, got in (("min_reader", parsed.min_reader), ("version", parsed.version)):
+        if got < needed or (got > needed and parsed.version <= header.VERSION):
+            held = "quantised weights" if quantized else "no quantised weights"
+            raise FormatError(f"header: {key} must be {needed} in a file of {held}, got {got}")
 
 
 def _array(entry: Entry, data: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,9 @@ from ..graph.rows import Rows
 from ..strict_json import parse_object
 
 FORMAT = "lstm-engine"
-VERSION = 1                    # what this writes, and the newest `min_reader` that this reads
+VERSION = 2                    # the newest `min_reader` that this reads
+QUANTIZED = 2                  # the version of a file that has quantised weights; any other is written as FLOAT
+FLOAT = 1
 # About 7000 recurrent layers; a hostile header of this size is still refused within 2 s and 100 MB (safetensors' cap
 # of 100 MB would take a minute and 2.4 GB: JSON grows up to 24-fold).
 HEADER_LIMIT = 4 * 2**20
@@ -35,6 +37,7 @@ ENTRY_KEYS = ("dtype", "shape", "data_offsets")
 DTYPES = {"F64": "<f8", "I64": "<i8", "U64": "<u8", "F32": "<f4", "I32": "<i4", "U32": "<u4", "F16": "<f2",
           "I16": "<i2", "U16": "<u2", "I8": "|i1", "U8": "|u1", "BOOL": "|b1"}
 _NAME_OF_DTYPE = {np.dtype(text): name for name, text in DTYPES.items()}
+DTYPES["BF16"] = "<u2"         # its bits; from version 2 on
 
 
 class Entry(NamedTuple):
@@ -52,9 +55,12 @@ class Entry(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What a header says: the checksum of the file, the configuration as text, the tensors in file order."""
+    """What a header says: the checksum of the file, what reads it, the configuration as text, the tensors in file
+    order."""
 
     crc32: str
+    version: int
+    min_reader: int
     config: str
     entries: tuple[Entry, ...]
 
@@ -81,18 +87,20 @@ def file_dtype(array: np.ndarray | Rows) -> str:
     return name
 
 
-def lay_out(tensors: Mapping[str, np.ndarray | Rows]) -> tuple[Entry, ...]:
-    """The place of every tensor: by falling item size, then by name, without gaps."""
+def lay_out(tensors: Mapping[str, np.ndarray | Rows], bfloat16: Collection[str] = ()) -> tuple[Entry, ...]:
+    """The place of every tensor: by falling item size, then by name, without gaps. bfloat16: the names of those whose
+    uint16 are its bits."""
     entries, begin = [], 0
     for name, array in sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0])):
-        entries.append(Entry(name, file_dtype(array), array.shape, begin, begin + array.nbytes))
+        dtype = "BF16" if name in bfloat16 else file_dtype(array)
+        entries.append(Entry(name, dtype, array.shape, begin, begin + array.nbytes))
         begin += array.nbytes
     return tuple(entries)
 
 
-def build(config: str, entries: Iterable[Entry]) -> bytes:
+def build(config: str, entries: Iterable[Entry], version: int = FLOAT) -> bytes:
     """The header with a checksum of zeros, spaces up to the alignment of the data included."""
-    metadata = {"crc32": CRC_ZERO.decode(), "format": FORMAT, "version": str(VERSION), "min_reader": str(VERSION),
+    metadata = {"crc32": CRC_ZERO.decode(), "format": FORMAT, "version": str(version), "min_reader": str(version),
                 "config": config}
     return _serialise(metadata, entries)
 
@@ -122,7 +130,9 @@ def parse(raw: bytes) -> Header:
     record = parse_object(raw, "header")
     metadata = record.pop("__metadata__")
     _check_metadata(metadata)
-    entries = tuple(_parse_entry(name, entry) for name, entry in record.items())
+    min_reader = _version(metadata, "min_reader")
+    dtypes = tuple(DTYPES) if min_reader >= QUANTIZED else tuple(name for name in DTYPES if name != "BF16")
+    entries = tuple(_parse_entry(name, entry, dtypes) for name, entry in record.items())
     _check_places(entries)
     try:
         rebuilt = _serialise({key: metadata[key] for key in METADATA_KEYS}, entries)
@@ -131,7 +141,7 @@ def parse(raw: bytes) -> Header:
     if rebuilt != raw:
         raise FormatError("header: must be in canonical form (order of keys, no spaces but at its end, no needless "
                           "escapes), got another spelling")
-    return Header(metadata["crc32"], metadata["config"], entries)
+    return Header(metadata["crc32"], _version(metadata, "version"), min_reader, metadata["config"], entries)
 
 
 def _check_metadata(metadata: Any) -> None:
@@ -165,14 +175,14 @@ def _version(metadata: Mapping[str, str], key: str) -> int:
     return int(text)
 
 
-def _parse_entry(name: str, record: Any) -> Entry:
+def _parse_entry(name: str, record: Any, dtypes: tuple[str, ...]) -> Entry:
     where = f"header: tensor {name!r:.200}"
     if not isinstance(record, dict) or set(record) != set(ENTRY_KEYS):
         got = sorted(record) if isinstance(record, dict) else type(record).__name__
         raise FormatError(f"{where} must have the keys {', '.join(ENTRY_KEYS)}, got {got!r:.200}")
     dtype, shape, offsets = record["dtype"], record["shape"], record["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise FormatError(f"{where}: dtype must be one of {', '.join(DTYPES)}, got {dtype!r:.100}")
+    if not isinstance(dtype, str) or dtype not in dtypes:
+        raise FormatError(f"{where}: dtype must be one of {', '.join(dtypes)}, got {dtype!r:.100}")
     if not _are_sizes(shape) or len(shape) > MAX_RANK:
         raise FormatError(f"{where}: shape must be a list of at most {MAX_RANK} sizes, got {shape!r:.200}")
     if not _are_sizes(offsets) or len(offsets) != 2:

@@ -28,6 +28,7 @@ from .nodes import (
     Recurrent,
     dtype_name,
 )
+from .quantized import MAX_PRODUCT, QUANTIZED_TYPES, VALUE_DTYPES, Quantized, channel_axis
 from .rows import Rows
 
 MAX_DIM = 2**31 - 1                # sizes are 32-bit integers in the C core
@@ -36,6 +37,7 @@ DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 POOL_KINDS: tuple[PoolKind, ...] = get_args(PoolKind)
 PEEPHOLE_OUTPUTS: tuple[PeepholeOutput, ...] = get_args(PeepholeOutput)
 EMPTY_STATES = ("initial", "zero")
+MATRICES = ("W", "R", "projection", "kernel", "table")      # what may be quantised
 
 
 def fail(node: Node, argument: str, expected: str, got: object) -> NoReturn:
@@ -47,7 +49,8 @@ def check_node(node: Node) -> None:
     """Check what a node says by itself, before anything is known of its inputs.
 
     Raises GraphError naming the node, the argument, what was expected and what came; UnsupportedError for an
-    activation that is not known. Values of weights are not looked at: NaN and infinity are legal.
+    activation that is not known. Values of float weights are not looked at: NaN and infinity are legal. Scales must be
+    above 0 and finite, and no int8 is -128.
     """
     if type(node) is not NODE_TYPES.get(node.op):
         raise GraphError(f"node {node.name!r}: {type(node).__name__} is not a node; known: {', '.join(NODE_TYPES)}")
@@ -71,7 +74,9 @@ def _arity(node: Node, required: Sequence[str], optional: Sequence[str], outputs
 def _weight(node: Node, argument: str, shape: Sequence[int | str]) -> None:
     """Check that a weight is an array of a float dtype and of `shape`, in which a string stands for any size."""
     array = getattr(node, argument)
-    if not isinstance(array, (np.ndarray, Rows)):
+    if isinstance(array, Quantized):
+        _values(node, argument, array)
+    elif not isinstance(array, (np.ndarray, Rows)):
         fail(node, argument, "a NumPy array", type(array).__name__)
     if array.dtype.name not in WEIGHT_DTYPES:
         fail(node, argument, f"one of {', '.join(WEIGHT_DTYPES)}", array.dtype.name)
@@ -81,14 +86,63 @@ def _weight(node: Node, argument: str, shape: Sequence[int | str]) -> None:
     for size, wanted in zip(array.shape, shape, strict=True):
         if not 1 <= size <= MAX_DIM or (not isinstance(wanted, str) and size != wanted):
             fail(node, argument, f"{expected}, each size from 1 to {MAX_DIM}", list(array.shape))
+    if isinstance(array, Quantized):
+        _scale(node, argument, array)
+
+
+def _values(node: Node, argument: str, weight: Quantized) -> None:
+    """Check the type of a quantised weight and the array of its values."""
+    if argument not in MATRICES:
+        fail(node, argument, "an array: it is no matrix, and stays float32", f"a quantised weight ({weight.type})")
+    if not isinstance(weight.type, str) or weight.type not in QUANTIZED_TYPES:
+        fail(node, f"{argument}'s type", f"one of {', '.join(QUANTIZED_TYPES)}", shown(weight.type))
+    if not isinstance(weight.values, (np.ndarray, Rows)):
+        fail(node, f"{argument}'s values", "a NumPy array", type(weight.values).__name__)
+    if weight.values.dtype != VALUE_DTYPES[weight.type]:
+        fail(node, f"{argument}'s values", f"{VALUE_DTYPES[weight.type].name}, as {weight.type} has them",
+             weight.values.dtype.name)
+    if weight.axis != channel_axis(argument):
+        fail(node, f"{argument}'s axis", str(channel_axis(argument)), shown(weight.axis))
+
+
+def _scale(node: Node, argument: str, weight: Quantized) -> None:
+    """Check the scale of a quantised weight of the right shape, and that its numbers have the range they must have."""
+    scale = weight.scale
+    if VALUE_DTYPES[weight.type] != np.int8:
+        if scale is not None:
+            fail(node, f"{argument}'s scale", f"None: {weight.type} has none", shown(type(scale).__name__))
+        return
+    what = f"{argument}'s scale"
+    if not isinstance(scale, np.ndarray) or scale.dtype != np.float32:
+        fail(node, what, "a float32 array", getattr(scale, "dtype", type(scale).__name__))
+    if scale.shape != weight.scale_shape:
+        fail(node, what, f"{list(weight.scale_shape)}, one number for each output channel of {list(weight.shape)}",
+             list(scale.shape))
+    right = np.isfinite(scale) & (scale > 0)
+    if not right.all():
+        place = np.unravel_index(int(np.argmin(right)), scale.shape)
+        fail(node, what, "above 0 and finite", f"{float(scale[place])!r} at {[int(index) for index in place]}")
+    if isinstance(weight.values, np.ndarray) and int(weight.values.min()) < -127:
+        fail(node, f"{argument}'s values", "from -127 to 127", "-128")
+    terms = weight.shape[-2] if weight.axis == -1 else weight.shape[-1]
+    if weight.type == "int8" and argument != "table" and terms > MAX_PRODUCT:
+        fail(node, argument, f"of at most {MAX_PRODUCT} inputs, whose int8 products int32 can add up; int8_weights "
+             "takes more", terms)
 
 
 def _same_dtype(node: Node) -> None:
-    """Check that all weights of a node have the dtype of the first."""
+    """Check that all weights of a node have the dtype of the first, and its matrices the same type."""
     (first, reference), *others = node.tensors().items()
+    for name, weight in others:
+        if name in MATRICES and _type(weight) != _type(reference):
+            fail(node, name, f"{_type(reference)}, as {first} is", _type(weight))
     for name, array in others:
         if array.dtype.name != reference.dtype.name:
             fail(node, name, f"{reference.dtype.name}, as {first} is", array.dtype.name)
+
+
+def _type(weight: object) -> str:
+    return weight.type if isinstance(weight, Quantized) else weight.dtype.name  # type: ignore[attr-defined]
 
 
 def _choice(node: Node, argument: str, allowed: Sequence[str]) -> None:

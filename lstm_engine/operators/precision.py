@@ -14,14 +14,22 @@ from typing import Any
 import numpy as np
 
 from ..data_types import FLOAT16, FLOAT32, FLOAT64
+from ..errors import UnsupportedError
 from ..graph.derived import Derived
 from ..graph.nodes import Graph, Node, Operator, Value
+from ..graph.quantized import Quantized
 from .families import OPERATORS
 from .inference import infer_shapes
 
 
 def cast(graph: Graph, dtype: str) -> Graph:
-    """The graph with its layers in `dtype`, "float32" or "float64"."""
+    """The graph with its layers in `dtype`, "float32" or "float64". Raises UnsupportedError for float64 where weights
+    are quantised."""
+    for node in graph.nodes if dtype == "float64" else ():
+        for name, weight in node.tensors().items():
+            if isinstance(weight, Quantized):
+                raise UnsupportedError(f"node {node.name!r} ({node.op}): {name} is {weight.type}, and quantised layers "
+                                       "compute in float32: leave dtype out, or load the model it was made of")
     return _widened(graph) if dtype == "float64" else _Narrowing(graph).graph()
 
 
@@ -73,7 +81,10 @@ def _with_tensors(node: Node, dtype: str, derived: Derived) -> Node:
 
 
 def _as(array: np.ndarray, dtype: str, derived: Derived) -> np.ndarray:
-    """An array in another dtype; arrays that were one stay one."""
+    """An array in another dtype; arrays that were one stay one. Quantised weights, which are float32, stay as they are.
+    """
+    if isinstance(array, Quantized):
+        return array
     return derived.get(dtype, lambda array: array.astype(dtype), array)
 
 

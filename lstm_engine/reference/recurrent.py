@@ -3,23 +3,26 @@
 Everything is batch first (ONNX's layout = 1): X [batch, time, I], states [batch, dirs, H], Y [batch, time, dirs, H].
 Source of the equations: the ONNX operators LSTM, GRU and RNN, "Equations". Both ONNX Runtime and OpenVINO leave
 C_t itself unclipped when h(C_t) is taken, and so does this: `clip` bounds the pre-activations of the gates alone.
+With quantised weights `x @ W.T` is what their type defines (`quantized.py`); all else stays float64.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
 from ..errors import ArgumentError
 from ..graph import GRU, LSTM, RNN, Activation
 from .activations import activate
+from .quantized import gates_of, matrix
 
 Functions = Sequence[Sequence[Activation]]
 State = tuple[np.ndarray, ...]                  # (h,) or (h, c), each [batch, H]
 Step = Callable[[np.ndarray, State], State]     # (x [batch, I], state) -> state
+Weights = Any                                   # an array, or a Quantized
 Rounded = Callable[[np.ndarray], np.ndarray]    # an array, each number moved by a rounding
 
 
@@ -41,11 +44,11 @@ class Steps:
     rounded: Rounded | None = None
 
 
-def lstm(X: np.ndarray, W: np.ndarray, R: np.ndarray, B: np.ndarray | None = None,
+def lstm(X: np.ndarray, W: Weights, R: Weights, B: np.ndarray | None = None,
          sequence_lens: np.ndarray | None = None, initial_h: np.ndarray | None = None,
          initial_c: np.ndarray | None = None, P: np.ndarray | None = None, *, direction: str = "forward",
          activations: Functions | None = None, clip: float | None = None, input_forget: bool = False,
-         projection: np.ndarray | None = None, peephole_output: str = "current", cell_clip: float | None = None,
+         projection: Weights | None = None, peephole_output: str = "current", cell_clip: float | None = None,
          mask: np.ndarray | None = None, zero_masked: bool = False, empty: str = "initial",
          rounded: Rounded | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """ONNX LSTM. Returns Y [batch, time, dirs, H], Y_h [batch, dirs, H], Y_c [batch, dirs, H].
@@ -54,13 +57,14 @@ def lstm(X: np.ndarray, W: np.ndarray, R: np.ndarray, B: np.ndarray | None = Non
     projection [dirs, P, H]: h is projected to P, R is [dirs, 4*H, P] (PyTorch's proj_size).
     Raises ArgumentError for a state, length or mask of a wrong shape or range.
     """
-    W, R, B, P, projection = _float64(W), _float64(R), _float64(B), _float64(P), _float64(projection)
+    W, R, B, P = matrix(W), matrix(R), _float64(B), _float64(P)
+    projected = None if projection is None else matrix(projection)
     hidden = R.shape[1] // 4
-    output_size = hidden if projection is None else projection.shape[1]
+    output_size = hidden if projected is None else projected.shape[1]
 
     def direction_step(d: int, f: Activation, g: Activation, h: Activation) -> Step:
-        W_i, W_o, W_f, W_c = np.split(W[d], 4)
-        R_i, R_o, R_f, R_c = np.split(R[d], 4)
+        W_i, W_o, W_f, W_c = gates_of(W[d], 4)
+        R_i, R_o, R_f, R_c = gates_of(R[d], 4)
         b_i, b_o, b_f, b_c = _bias(B, d, 4, hidden).sum(axis=0)
         # Without peepholes nothing looks at c: 0 * c is no 0 where c is infinite.
         P_i, P_o, P_f = (None, None, None) if P is None else np.split(P[d], 3)
@@ -77,7 +81,7 @@ def lstm(X: np.ndarray, W: np.ndarray, R: np.ndarray, B: np.ndarray | None = Non
             seen = c_t if peephole_output == "current" else c_t1
             o_t = activate(f, clipped(x @ W_o.T + h_t1 @ R_o.T + seen_by(P_o, seen) + b_o, clip))
             h_t = o_t * activate(h, c_t)
-            return (h_t if projection is None else h_t @ projection[d].T, c_t)
+            return (h_t if projected is None else h_t @ projected[d].T, c_t)
 
         return step
 
@@ -88,7 +92,7 @@ def lstm(X: np.ndarray, W: np.ndarray, R: np.ndarray, B: np.ndarray | None = Non
     return Y, Y_h, Y_c
 
 
-def gru(X: np.ndarray, W: np.ndarray, R: np.ndarray, B: np.ndarray | None = None,
+def gru(X: np.ndarray, W: Weights, R: Weights, B: np.ndarray | None = None,
         sequence_lens: np.ndarray | None = None, initial_h: np.ndarray | None = None, *, direction: str = "forward",
         activations: Functions | None = None, clip: float | None = None, linear_before_reset: bool = False,
         mask: np.ndarray | None = None, zero_masked: bool = False, empty: str = "initial",
@@ -98,12 +102,12 @@ def gru(X: np.ndarray, W: np.ndarray, R: np.ndarray, B: np.ndarray | None = None
     X [batch, time, I], W [dirs, 3*H, I], R [dirs, 3*H, H], B [dirs, 6*H].
     Raises ArgumentError for a state, length or mask of a wrong shape or range.
     """
-    W, R, B = _float64(W), _float64(R), _float64(B)
+    W, R, B = matrix(W), matrix(R), _float64(B)
     hidden = R.shape[1] // 3
 
     def direction_step(d: int, f: Activation, g: Activation) -> Step:
-        W_z, W_r, W_h = np.split(W[d], 3)
-        R_z, R_r, R_h = np.split(R[d], 3)
+        W_z, W_r, W_h = gates_of(W[d], 3)
+        R_z, R_r, R_h = gates_of(R[d], 3)
         (Wb_z, Wb_r, Wb_h), (Rb_z, Rb_r, Rb_h) = _bias(B, d, 3, hidden)
 
         def step(x: np.ndarray, state: State) -> State:
@@ -126,7 +130,7 @@ def gru(X: np.ndarray, W: np.ndarray, R: np.ndarray, B: np.ndarray | None = None
     return Y, Y_h
 
 
-def rnn(X: np.ndarray, W: np.ndarray, R: np.ndarray, B: np.ndarray | None = None,
+def rnn(X: np.ndarray, W: Weights, R: Weights, B: np.ndarray | None = None,
         sequence_lens: np.ndarray | None = None, initial_h: np.ndarray | None = None, *, direction: str = "forward",
         activations: Functions | None = None, clip: float | None = None, mask: np.ndarray | None = None,
         zero_masked: bool = False, empty: str = "initial",
@@ -136,7 +140,7 @@ def rnn(X: np.ndarray, W: np.ndarray, R: np.ndarray, B: np.ndarray | None = None
     X [batch, time, I], W [dirs, H, I], R [dirs, H, H], B [dirs, 2*H].
     Raises ArgumentError for a state, length or mask of a wrong shape or range.
     """
-    W, R, B = _float64(W), _float64(R), _float64(B)
+    W, R, B = matrix(W), matrix(R), _float64(B)
     hidden = R.shape[1]
 
     def direction_step(d: int, f: Activation) -> Step:

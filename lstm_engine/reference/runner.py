@@ -14,6 +14,7 @@ from ..operators import infer_shapes
 from ..operators.guards import chooses, guards, holds
 from .activations import activate
 from .operators import run_operator
+from .quantized import factor
 from .recurrent import Rounded, gru, lstm, rnn, rows_with_steps
 
 States = dict[str, dict[str, np.ndarray]]      # node name -> {"h": [batch, dirs, H], "c": [batch, dirs, H]}
@@ -132,14 +133,14 @@ def _zero_padding(array: np.ndarray, value: Value, by_axis: dict[Dim, np.ndarray
 
 def run_layer(node: Node, x: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
     if isinstance(node, Embedding):
-        if x.size and not 0 <= x.min() <= x.max() < len(node.table):
-            raise ArgumentError(f"node {node.name!r}: ids must be from 0 to {len(node.table) - 1}, "
+        if x.size and not 0 <= x.min() <= x.max() < node.table.shape[0]:
+            raise ArgumentError(f"node {node.name!r}: ids must be from 0 to {node.table.shape[0] - 1}, "
                                 f"got {x.min()} to {x.max()}")
-        rows: np.ndarray = node.table.astype(np.float64)[x]
+        rows: np.ndarray = np.asarray(node.table, np.float64)[x]
         return rows
     if isinstance(node, Dense):
         bias = 0.0 if node.bias is None else node.bias.astype(np.float64)
-        return activate(node.activation, x @ node.kernel.astype(np.float64) + bias)
+        return activate(node.activation, x @ factor(node.kernel) + bias)
     if isinstance(node, Activate):
         return activate(node.activation, x)
     if isinstance(node, Mask):

@@ -1,0 +1,131 @@
+"""`quantize`: what a caller asks for, checked; layers chosen by what they save and what they change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..arguments import choice, shown
+from ..entry import entry
+from ..errors import ArgumentError, ArgumentTypeError, UnsupportedError
+from ..graph import Graph
+from ..graph.quantization import QUANTIZABLE, WeightError, quantization_of
+from ..graph.quantized import QUANTIZED_TYPES
+from ..model import Model
+from ..types import Inputs, QuantizedType, SupportsArray, WeightType
+from .differences import answers, differences
+from .layers import Quantizer
+
+Types = dict[str, QuantizedType]            # by name of the layer
+WEIGHT_TYPES: tuple[WeightType, ...] = ("float32", *QUANTIZED_TYPES)
+
+
+@entry
+def quantize(model: Model, to: WeightType, *, layers: Mapping[str, WeightType] | None = None,
+             data: SupportsArray | Inputs | list[Any] | None = None, tolerance: float | None = None) -> Model:
+    """The model with smaller weights; the given one stays as it is.
+
+    to: the type of the matrices of its recurrent, Dense and Embedding layers; biases and peepholes stay float32.
+        "int8": with a scale for each output channel; products of integers, the rows of their inputs quantised as they
+            come. "int8_weights": the same numbers, multiplied in float32. "bfloat16": the inputs of products too.
+            "float16": stored so, multiplied in float32. docs/quantization.md says what each costs and is worth.
+    layers: {name of a layer: type}, for layers that shall have another; "float32" leaves one as it is.
+    data: inputs, as `predict` takes them. The report then says how far every output is from that of the float model.
+    tolerance: with data: layers are quantised one after the other, those that save the most bytes first, and each only
+        if the largest difference of every output from the float model stays within it.
+    Returns a Model; its `quantization` says what became of each layer.
+    Raises ArgumentError naming the argument, or the layer and the weight that cannot be of its type (NaN, infinity, a
+    number beyond float16, or products that int32 cannot add up), or where no layer keeps to the tolerance;
+    ArgumentTypeError; UnsupportedError for a model that is quantised already, or computes in float64.
+    """
+    graph = _checked_graph(model)
+    types = _types(graph, choice(to, "to", WEIGHT_TYPES), layers)
+    if tolerance is not None:
+        _check_tolerance(tolerance, data)
+    quantizer = Quantizer(graph)
+    if tolerance is None:
+        return _reported(model, *quantizer.graph_of(types), data=data)
+    return _within(model, quantizer, types, data, float(tolerance))
+
+
+def _checked_graph(model: Any) -> Graph:
+    if not isinstance(model, Model):
+        raise ArgumentTypeError(f"model is a lstm_engine.Model, not {type(model).__name__}; load or convert it first")
+    if model.quantization is not None:
+        raise UnsupportedError(f"the model is quantised already ({model.weight_dtype}): quantising it again would add "
+                               "one error to another; quantise the float model that it was made of")
+    if model.dtype != "float32":
+        raise UnsupportedError(f"the model computes in {model.dtype}, and quantised layers in float32: give "
+                               "lstm_engine.load(path, dtype='float32')")
+    return model.graph
+
+
+def _types(graph: Graph, to: WeightType, layers: Any) -> Types:
+    """The types of the layers that are to be quantised."""
+    known = {node.name: node for node in graph.nodes if isinstance(node, QUANTIZABLE)}
+    listing = ", ".join(f"{name} ({node.op})" for name, node in known.items()) or "none"
+    if layers is not None and not isinstance(layers, Mapping):
+        raise ArgumentTypeError(f"layers maps names of layers to types, got {type(layers).__name__}; the layers are: "
+                                f"{listing}")
+    asked: dict[str, WeightType] = dict.fromkeys(known, to)
+    for name, kind in (layers or {}).items():
+        if name not in known:
+            others = {node.name: node.op for node in graph.nodes}
+            what = f"a {others[name]} has no weights to quantise" if name in others else "the model has no such layer"
+            raise ArgumentError(f"layers: {shown(name)}: {what}; those that can be quantised are: {listing}")
+        asked[name] = choice(kind, f"layers: the type of {shown(name)}", WEIGHT_TYPES)
+    types: Types = {name: kind for name, kind in asked.items() if kind != "float32"}
+    if not types:
+        raise ArgumentError(f"nothing is left to quantise: the layers that can be are {listing}")
+    return types
+
+
+def _check_tolerance(tolerance: Any, data: Any) -> None:
+    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0 <= tolerance < math.inf:
+        raise ArgumentError(f"tolerance is a finite number of at least 0, got {shown(tolerance)}")
+    if data is None:
+        raise ArgumentError("tolerance needs data=, the inputs on which the outputs are compared")
+
+
+def _made(model: Model, graph: Graph, errors: dict[str, WeightError]) -> Model:
+    made = Model(graph, gemm=model.gemm, limits=model.limits)
+    made._report = quantization_of(graph, errors)
+    return made
+
+
+def _reported(model: Model, graph: Graph, errors: dict[str, WeightError], *, data: Any) -> Model:
+    made = _made(model, graph, errors)
+    if data is not None:
+        made._report = quantization_of(graph, errors, differences(answers(model, data), answers(made, data)))
+    return made
+
+
+def _within(model: Model, quantizer: Quantizer, types: Types, data: Any, tolerance: float) -> Model:
+    """The model with as many of its layers quantised as keep every output within the tolerance."""
+    exact = answers(model, data)
+    chosen: Types = {}
+    best: Model | None = None
+    least = math.inf
+    for name in _by_what_they_save(quantizer, types):
+        tried: Types = {**chosen, name: types[name]}
+        graph, errors = quantizer.graph_of(tried)
+        made = _made(model, graph, errors)
+        found = differences(exact, answers(made, data))
+        largest = max((one.largest for one in found), default=0.0)
+        if largest <= tolerance:
+            chosen, best = tried, made
+            made._report = quantization_of(graph, errors, found)
+        least = min(least, largest)
+    if best is None:
+        raise ArgumentError(f"tolerance: no layer can be quantised within {tolerance:g}: the one that changes least "
+                            f"changes an output by {least:.3g}")
+    return best
+
+
+def _by_what_they_save(quantizer: Quantizer, types: Types) -> Iterator[str]:
+    """Names of layers, those first that save the most bytes; in the order of the graph where they save the same."""
+    report = quantization_of(quantizer.graph_of(types)[0])
+    assert report is not None
+    saved = {layer.name: layer.bytes_before - layer.bytes for layer in report.layers}
+    return iter(sorted(types, key=lambda name: -saved[name]))
