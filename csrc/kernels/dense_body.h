@@ -41,7 +41,8 @@ static void dense(const le_dense_panel *p)
     tiling t = tiles_of(NV, p->rows, p->next, p->k - last);
     for (size_t tile = 0, row = 0, end; tile < t.tiles; tile++, row = end) {
         end = row + tile_rows(&t, tile);
-        tile_any(NV, end - row, a + row, last, p->k - last, panel + last * (NV * LANES), t.next, scratch + row * (NV * LANES));
+        tile_any(NV, end - row, a + row, last, p->k - last, panel + last * (NV * LANES), t.next,
+                 scratch + row * (NV * LANES));
         tile_fetched(&t, p->k - last);
         dense_any(p, row, end);
     }

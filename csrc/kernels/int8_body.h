@@ -205,8 +205,8 @@ LE_INLINE void int8_chains(const int rows, const int nv, const int first, const 
     }
 }
 
-LE_INLINE void int8_part(const int rows, const int nv, const int first, const int count, const char *const *a,
-                         size_t groups, const char *panel, fetch next, real *out)
+LE_INLINE void int8_part(const int rows, const int nv, const int first, const int count, const char *const *a, size_t groups,
+                         const char *panel, fetch next, real *out)
 {
     const int all = (nv * GROUP_BYTES + CACHE_LINE - 1) / CACHE_LINE;
     if (rows <= 2)
@@ -234,16 +234,16 @@ LE_INLINE void int8_tile(const int rows, const int nv, const char *const *a, siz
 }
 
 /* A function of its own for each width, as in gemm_body.h. */
-#define LE_INT8_FUNCTION(NV)                                                                                               \
+#define LE_INT8_FUNCTION(NV)                                                                                                \
     static LE_NOINLINE void int8_tile_##NV(size_t rows, const char *const *a, size_t groups, const char *panel, fetch next, \
-                                           real *out)                                                                      \
-    {                                                                                                                      \
-        switch (rows) {                                                                                                    \
-            LE_EACH_TILE_SIZE(LE_INT8_CASE_##NV)                                                                           \
-        }                                                                                                                  \
+                                           real *out)                                                                       \
+    {                                                                                                                       \
+        switch (rows) {                                                                                                     \
+            LE_EACH_TILE_SIZE(LE_INT8_CASE_##NV)                                                                            \
+        }                                                                                                                   \
     }
-#define LE_INT8_CASE(SIZE, NV)                          \
-    case SIZE:                                          \
+#define LE_INT8_CASE(SIZE, NV)                            \
+    case SIZE:                                            \
         int8_tile(SIZE, NV, a, groups, panel, next, out); \
         break;
 #define LE_INT8_CASE_1(SIZE) LE_INT8_CASE(SIZE, 1)

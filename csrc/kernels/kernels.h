@@ -177,8 +177,8 @@ const le_products *le_products_widening(const le_kernels *kernels, le_weight_typ
 const le_products *le_products_at(size_t number);
 
 /* What every variant has: kernels of both dtypes, and products with small weights. */
-#define LE_DECLARE_VARIANT(isa)                                       \
-    extern const le_kernels le_kernels_##isa##_f32, le_kernels_##isa##_f64; \
+#define LE_DECLARE_VARIANT(isa)                                                                                       \
+    extern const le_kernels le_kernels_##isa##_f32, le_kernels_##isa##_f64;                                           \
     extern const le_products le_products_##isa##_int8, le_products_##isa##_widened_int8, le_products_##isa##_float16, \
         le_products_##isa##_bfloat16
 LE_DECLARE_VARIANT(scalar);

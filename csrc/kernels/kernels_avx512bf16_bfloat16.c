@@ -164,8 +164,8 @@ LE_INLINE void two_blocks(const int rows, const int nv, const char *const *a, si
     }
 }
 
-LE_INLINE void tile(const int rows, const int nv, const char *const *a, size_t begin, size_t count, const char *w, fetch next,
-                    real *out)
+LE_INLINE void tile(const int rows, const int nv, const char *const *a, size_t begin, size_t count, const char *w,
+                    fetch next, real *out)
 {
     const int all = nv;
     if (next.lines == 0)
@@ -179,24 +179,24 @@ LE_INLINE void tile(const int rows, const int nv, const char *const *a, size_t b
 }
 
 /* A function of its own for each width, as in gemm_body.h. */
-#define TILE_FUNCTION(NV)                                                                                                \
-    static LE_NOINLINE void tile_##NV(size_t rows, const char *const *a, size_t begin, size_t count, const char *w,      \
-                                      fetch next, real *out)                                                             \
-    {                                                                                                                    \
-        switch (rows) {                                                                                                  \
-            LE_EACH_TILE_SIZE(TILE_CASE_##NV)                                                                            \
-        }                                                                                                                \
-    }                                                                                                                    \
+#define TILE_FUNCTION(NV)                                                                                                 \
+    static LE_NOINLINE void tile_##NV(size_t rows, const char *const *a, size_t begin, size_t count, const char *w,       \
+                                      fetch next, real *out)                                                              \
+    {                                                                                                                     \
+        switch (rows) {                                                                                                   \
+            LE_EACH_TILE_SIZE(TILE_CASE_##NV)                                                                             \
+        }                                                                                                                 \
+    }                                                                                                                     \
     static LE_NOINLINE void two_blocks_##NV(size_t rows, const char *const *a, size_t begin, size_t count, const char *w, \
-                                            real *out)                                                                   \
-    {                                                                                                                    \
-        if (rows == 1)                                                                                                   \
-            two_blocks(1, NV, a, begin, count, w, out);                                                                  \
-        else                                                                                                             \
-            two_blocks(2, NV, a, begin, count, w, out);                                                                  \
+                                            real *out)                                                                    \
+    {                                                                                                                     \
+        if (rows == 1)                                                                                                    \
+            two_blocks(1, NV, a, begin, count, w, out);                                                                   \
+        else                                                                                                              \
+            two_blocks(2, NV, a, begin, count, w, out);                                                                   \
     }
-#define TILE_CASE(SIZE, NV)                             \
-    case SIZE:                                          \
+#define TILE_CASE(SIZE, NV)                            \
+    case SIZE:                                         \
         tile(SIZE, NV, a, begin, count, w, next, out); \
         break;
 #define TILE_CASE_1(SIZE) TILE_CASE(SIZE, 1)
@@ -208,7 +208,8 @@ TILE_FUNCTION(2)
 TILE_FUNCTION(3)
 TILE_FUNCTION(4)
 
-typedef void tile_function(size_t rows, const char *const *a, size_t begin, size_t count, const char *w, fetch next, real *out);
+typedef void tile_function(size_t rows, const char *const *a, size_t begin, size_t count, const char *w, fetch next,
+                           real *out);
 typedef void two_blocks_function(size_t rows, const char *const *a, size_t begin, size_t count, const char *w, real *out);
 static tile_function *const tiles[] = {tile_1, tile_2, tile_3, tile_4};
 static two_blocks_function *const pairs_of_blocks[] = {two_blocks_1, two_blocks_2, two_blocks_3, two_blocks_4};

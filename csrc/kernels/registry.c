@@ -62,9 +62,8 @@ le_status le_kernels_find(const char *isa, le_dtype dtype, const le_kernels **ou
 
 /* Products with small weights. Of one type and one number of lanes the last one that the CPU has is the best. */
 static const le_products *const small_products[] = {
-#define LE_VARIANT(isa)                                                                                    \
-    &le_products_##isa##_int8, &le_products_##isa##_widened_int8, &le_products_##isa##_float16, \
-        &le_products_##isa##_bfloat16
+#define LE_VARIANT(isa) \
+    &le_products_##isa##_int8, &le_products_##isa##_widened_int8, &le_products_##isa##_float16, &le_products_##isa##_bfloat16
     LE_VARIANT(scalar),
 #if defined(LE_HAVE_NEON)
     LE_VARIANT(neon),

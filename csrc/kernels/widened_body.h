@@ -66,7 +66,7 @@ LE_INLINE uint32_t bfloat_bits(uint32_t bits)
 {
     const uint32_t rounded = (bits + UINT32_C(0x7fff) + (bits >> 16 & 1)) & UINT32_C(0xffff0000);
     return (bits & UINT32_C(0x7fffffff)) > UINT32_C(0x7f800000) ? (bits | UINT32_C(0x00400000)) & UINT32_C(0xffff0000)
-                                                               : rounded;
+                                                                : rounded;
 }
 
 /* Rows of bfloat16 stand as the floats that they are. */
@@ -100,24 +100,24 @@ LE_INLINE void widen_row(const le_weight_type type, size_t n, const char *w, rea
     }
 }
 
-#define LE_WIDENED_FUNCTIONS(name, type)                                                                                   \
-    static void name##_product(int nv, size_t rows, const void *const *a, size_t k, const void *panel, const void *next,   \
-                               void *out)                                                                                  \
-    {                                                                                                                      \
-        widened_any(type, nv, rows, a, k, panel, next, out);                                                               \
-    }                                                                                                                      \
-    static void name##_widen(size_t n, const void *weights, float scale, void *out)                                        \
-    {                                                                                                                      \
-        widen_row(type, n, weights, scale, out);                                                                           \
-    }                                                                                                                      \
-    static void name##_row_product(int nv, const le_panels *panels, const void *a, size_t k, void *out)                    \
-    {                                                                                                                      \
-        for (size_t i = 0; i < panels->count; i++) {                                                                       \
-            const size_t at = panels->backwards ? panels->count - 1 - i : i;                                               \
-            const int own = at + 1 == panels->count && panels->last_nv > 0 ? panels->last_nv : nv;                         \
-            name##_product(own, 1, &a, k, (const char *)panels->first + at * panels->bytes, NULL,                          \
-                           (real *)out + at * (size_t)nv * LANES);                                                         \
-        }                                                                                                                  \
+#define LE_WIDENED_FUNCTIONS(name, type)                                                                                 \
+    static void name##_product(int nv, size_t rows, const void *const *a, size_t k, const void *panel, const void *next, \
+                               void *out)                                                                                \
+    {                                                                                                                    \
+        widened_any(type, nv, rows, a, k, panel, next, out);                                                             \
+    }                                                                                                                    \
+    static void name##_widen(size_t n, const void *weights, float scale, void *out)                                      \
+    {                                                                                                                    \
+        widen_row(type, n, weights, scale, out);                                                                         \
+    }                                                                                                                    \
+    static void name##_row_product(int nv, const le_panels *panels, const void *a, size_t k, void *out)                  \
+    {                                                                                                                    \
+        for (size_t i = 0; i < panels->count; i++) {                                                                     \
+            const size_t at = panels->backwards ? panels->count - 1 - i : i;                                             \
+            const int own = at + 1 == panels->count && panels->last_nv > 0 ? panels->last_nv : nv;                       \
+            name##_product(own, 1, &a, k, (const char *)panels->first + at * panels->bytes, NULL,                        \
+                           (real *)out + at * (size_t)nv * LANES);                                                       \
+        }                                                                                                                \
     }
 LE_WIDENED_FUNCTIONS(float16, LE_WEIGHTS_FLOAT16)
 LE_WIDENED_FUNCTIONS(bfloat16, LE_WEIGHTS_BFLOAT16)

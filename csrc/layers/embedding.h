@@ -6,7 +6,8 @@
 #include "layers/view.h"
 
 typedef struct le_embedding_layer {
-    const le_products *products; /* their type says that of the table; of the model's dtype, rows are read where they stand */
+    const le_products
+        *products; /* their type says that of the table; of the model's dtype, rows are read where they stand */
     const le_products *widening; /* of small weights: how a row becomes floats */
     char *table;                 /* [vocabulary, features], a block */
     char *scales;                /* int8: one float for each row, a block; else null */

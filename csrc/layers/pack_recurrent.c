@@ -156,8 +156,8 @@ static le_status pack_direction(const le_packer *given, le_gemm gemm, const le_r
         status = pack_column_phase(packer, plain, 0, LE_PHASE_RNN, &direction->phase[0]);
     }
     if (status == LE_OK && gemm == LE_GEMM_BLAS)
-        status = le_pack_transposed(packer, plain->gates * plain->hidden, plain->features, plain->w.values,
-                                    &direction->w_plain);
+        status =
+            le_pack_transposed(packer, plain->gates * plain->hidden, plain->features, plain->w.values, &direction->w_plain);
     return status;
 }
 

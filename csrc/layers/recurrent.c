@@ -112,7 +112,7 @@ static void project_panel(const le_recurrent_layer *layer, const le_packed *w, s
                           const le_recurrent_work *work, const char *next, char *to)
 {
     layer->products->product(panel_nv(w, panel), count, work->x_rows, layer->features, panel_at(w, panel),
-                            work->fetch_inputs ? next : NULL, to);
+                             work->fetch_inputs ? next : NULL, to);
 }
 
 static void project_packed(const le_recurrent_layer *layer, const le_recurrent_direction *direction,

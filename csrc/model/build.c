@@ -22,7 +22,8 @@ le_status le_model_new(const le_model_options *options, le_model **out, le_error
     model->kernels = kernels;
     model->gemm = options->gemm;
     model->element = le_dtype_size(options->dtype);
-    model->packer = (le_packer){.kernels = kernels, .products = &kernels->products, .threads = options->threads > 1 ? options->threads : 1};
+    model->packer = (le_packer){
+        .kernels = kernels, .products = &kernels->products, .threads = options->threads > 1 ? options->threads : 1};
     *out = model;
     return LE_OK;
 }

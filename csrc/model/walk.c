@@ -132,8 +132,7 @@ static void begin_op(walker *w, const le_op *op, int number, const le_block *who
 static void run_op(walker *w, const le_op *op, int number, const le_block *block, int axis)
 {
     const le_model *model = w->all->model;
-    const le_rows x =
-        op->kind == LE_OP_EMBEDDING ? table_rows(w, op, axis) : rows_of(w, op->x, axis, block->begin);
+    const le_rows x = op->kind == LE_OP_EMBEDDING ? table_rows(w, op, axis) : rows_of(w, op->x, axis, block->begin);
     le_rows y = {0};
     if (op->y != LE_NONE)
         y = rows_of(w, op->y, axis, block->begin);
