@@ -19,7 +19,7 @@ cdef const void *plain_weight(CoreModel model, object array, tuple shape, str wh
 
 cdef const void *matrix_weight(CoreModel model, object weight, tuple shape, str what, le_weights *given,
                                const float **scale) except? NULL:
-    """As `plain_weight` of a matrix, which may be a graph's Quantized: then its values, their type in `given`, and where
+    """As `plain_weight` of a matrix, which may be a Quantized: then its values, their type in `given`, and where
     its scale stands. The layer that is added next has matrices of one type."""
     scale[0] = NULL
     if weight is None or isinstance(weight, cnp.ndarray):
