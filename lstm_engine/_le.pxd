@@ -72,6 +72,7 @@ cdef extern from "le.h" nogil:
         const float *w
         const float *r
         const float *projection
+    const char *le_products_name(const char *, le_weight_type)
     le_status le_model_weights(le_model *, const le_weights *, le_error *)
     ctypedef struct le_store
     le_status le_store_new(le_store **, le_error *)

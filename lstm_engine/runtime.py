@@ -102,9 +102,10 @@ def isa() -> str:
 
 
 def info() -> dict[str, Any]:
-    """What this build and machine can do: version, isa (in use), isas (that this CPU runs), threads, threading (the
-    team of threads in use: "native", or "openmp" by LSTM_ENGINE_THREADING), openmp (whether it is in the build), blas,
-    and sandbox: what confines the process in which files of others are parsed."""
+    """What this build and machine can do: version, isa (in use), isas (that this CPU runs), products (which instructions
+    multiply quantised weights, by their type), threads, threading (the team of threads in use: "native", or "openmp" by
+    LSTM_ENGINE_THREADING), openmp (whether it is in the build), blas, and sandbox: what confines the process in which
+    files of others are parsed."""
     from . import __version__, blas
     from .importers.reading import confinement
 
@@ -112,6 +113,7 @@ def info() -> dict[str, Any]:
         "version": __version__,
         "isa": isa(),
         "isas": [name for name, _, here in _core.isas() if here],
+        "products": _core.products(isa()),
         "threads": num_threads(),
         "threading": _core.threading(),
         "openmp": _core.has_openmp(),

@@ -183,6 +183,10 @@ typedef struct le_weights {
 } le_weights;
 le_status le_model_weights(le_model *model, const le_weights *weights, le_error *error);
 
+/* How products with weights of a type are made beside kernels of the instruction set `isa` (null: the best): "avx512vnni",
+ * "avx512amx", ...; null for an instruction set that this CPU does not have. */
+const char *le_products_name(const char *isa, le_weight_type type);
+
 /* Inputs of an int8 product at most: sums of so many products cannot overflow 32 bits. */
 #define LE_INT8_INPUTS 65536
 

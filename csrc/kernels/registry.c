@@ -126,3 +126,12 @@ const le_products *le_products_widening(const le_kernels *kernels, le_weight_typ
 {
     return best_of(kernels, type == LE_WEIGHTS_INT8 ? LE_WEIGHTS_INT8_WIDENED : type, 1);
 }
+
+const char *le_products_name(const char *isa, le_weight_type type)
+{
+    const le_kernels *kernels;
+    if (le_kernels_find(isa, LE_FLOAT32, &kernels, NULL) != LE_OK)
+        return NULL;
+    const le_products *products = le_products_find(kernels, type);
+    return products ? products->name : NULL;
+}

@@ -56,9 +56,10 @@ static void prepare_rows(const le_recurrent_layer *layer, const le_thread_group 
 {
     const double operations_of_a_number = 8;
     const size_t bytes = layer->products->row_bytes(k);
-    for (size_t row = 0; row < count && !le_stopped(threads, operations_of_a_number * (double)k); row++) {
+    for (size_t row = 0; row < count; row++) {
         char *const own = to + row * bytes;
-        layer->products->prepare(rows[row], k, own);
+        if (!le_stopped(threads, operations_of_a_number * (double)k))
+            layer->products->prepare(rows[row], k, own);
         prepared[row] = own;
     }
 }

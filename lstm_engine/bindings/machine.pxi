@@ -1,6 +1,12 @@
 """The machine: instruction sets, threads, floating-point mode, locks that are tried, the BLAS."""
 
 
+def products(str isa):
+    """How products with weights of each quantised type are made beside the kernels of an instruction set, by type."""
+    cdef bytes name = isa.encode()
+    return {kind: le_products_name(name, <le_weight_type><int>number).decode() for kind, (number, _) in _TYPES.items()}
+
+
 def isas():
     """[(name, description, supported here)], the best last."""
     return [(le_isa_name(i).decode(), le_isa_description(i).decode(), bool(le_isa_supported(i)))

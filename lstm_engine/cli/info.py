@@ -23,10 +23,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(facts)
         return 0
-    packages = ", ".join(f"{name} {version}" for name, version in facts.pop("packages").items() if version)
-    for name, value in {**facts, "packages": packages}.items():
+    for name, value in facts.items():
         if isinstance(value, bool):
             value = "yes" if value else "no"
+        if isinstance(value, dict):
+            value = [f"{key} {one}" for key, one in value.items() if one]
         print(f"{name:<9} {', '.join(value) if isinstance(value, list) else value}")
     return 0
 
