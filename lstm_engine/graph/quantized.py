@@ -49,6 +49,9 @@ class Quantized:
     def ndim(self) -> int:
         return self.values.ndim
 
+    def __len__(self) -> int:
+        return self.shape[0]
+
     @property
     def size(self) -> int:
         return self.values.size
