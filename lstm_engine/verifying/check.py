@@ -46,7 +46,8 @@ def verify(model: Model, source: Any = None, inputs: Any = None, *, outputs: Map
         and zero, near the graph's constants, ragged, in several sizes. batch, steps: sizes to use instead of our own.
     outputs: what the outputs for `inputs` should be, by name; then nothing is run.
     tolerance: the largest difference, absolute, relative above 1. None: what the framework's own exactness on these
-        inputs allows (`verifying.judge`).
+        inputs allows (`verifying.judge`); a quantised model is then told how far it is from the source, which is not
+        judged, and its engine is checked against the reference.
     reference: do not run the source; check the engine against our own float64 reference, which never counts as a check
         of the import.
     Returns a Report: `ok` only if all was checked and nothing differs; `print` it. Raises ArgumentError,
