@@ -30,7 +30,8 @@ FLAGS = (["/O2", "/std:c11"] if MSVC else
 # With sanitizers, and for valgrind. Kernels are made of functions that are always inlined into fully unrolled tiles;
 # with every access instrumented that takes gcc minutes a file. Left as calls they are the same C, checked just as well.
 DEBUG = ["-O1", "-g1", "-fno-omit-frame-pointer", "-Dalways_inline=unused"]
-AVX512 = ["-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq", "-mfma", "-mavx2", "-mprefer-vector-width=512"]
+AVX2 = ["-mavx2", "-mfma", "-mf16c"]
+AVX512 = ["-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq", *AVX2, "-mprefer-vector-width=512"]
 FOLDERS = ("base", "kernels", "blas", "layers", "model")
 
 
@@ -38,9 +39,10 @@ def isa_flags(machine: str) -> dict[str, list[str]]:
     """Compile flags of the kernel files of each instruction set a machine ("x86_64", "aarch64") has."""
     machine = machine.lower()
     if machine in ("x86_64", "amd64"):
-        return {"scalar": [], "avx2": ["-mavx2", "-mfma"], "avx512": AVX512}
+        return {"scalar": [], "avx2": AVX2, "avxvnni": [*AVX2, "-mavxvnni"], "avx512": AVX512,
+                "avx512vnni": [*AVX512, "-mavx512vnni"], "avx512bf16": [*AVX512, "-mavx512bf16"]}
     if machine in ("aarch64", "arm64"):
-        return {"scalar": [], "neon": []}
+        return {"scalar": [], "neon": [], "neondot": ["-march=armv8.2-a+dotprod"]}
     return {"scalar": []}
 
 
@@ -48,6 +50,10 @@ def isa_flags(machine: str) -> dict[str, list[str]]:
 PROBES = {
     "avx2": "#include <immintrin.h>\n__m256 f(__m256 a) { return _mm256_fmadd_ps(a, a, a); }\n",
     "avx512": "#include <immintrin.h>\n__m512 f(__m512 a) { return _mm512_fmadd_ps(a, a, _mm512_and_ps(a, a)); }\n",
+    "avxvnni": "#include <immintrin.h>\n__m256i f(__m256i a) { return _mm256_dpbusd_avx_epi32(a, a, a); }\n",
+    "avx512vnni": "#include <immintrin.h>\n__m512i f(__m512i a) { return _mm512_dpbusd_epi32(a, a, a); }\n",
+    "avx512bf16": "#include <immintrin.h>\n__m512 f(__m512 a, __m512bh b) { return _mm512_dpbf16_ps(a, b, b); }\n",
+    "neondot": "#include <arm_neon.h>\nint32x4_t f(int32x4_t a, int8x16_t b) { return vdotq_s32(a, b, b); }\n",
     "neon": "#include <arm_neon.h>\nfloat64x2_t f(float64x2_t a) { return vfmaq_f64(a, a, a); }\n",
 }
 

@@ -61,6 +61,18 @@ cdef extern from "le.h" nogil:
         int threads
     le_status le_model_new(const le_model_options *, le_model **, le_error *)
     void le_model_free(le_model *)
+    ctypedef enum le_weight_type:
+        LE_WEIGHTS_FULL
+        LE_WEIGHTS_FLOAT16
+        LE_WEIGHTS_BFLOAT16
+        LE_WEIGHTS_INT8
+        LE_WEIGHTS_INT8_WIDENED
+    ctypedef struct le_weights:
+        le_weight_type type
+        const float *w
+        const float *r
+        const float *projection
+    le_status le_model_weights(le_model *, const le_weights *, le_error *)
     ctypedef struct le_store
     le_status le_store_new(le_store **, le_error *)
     void le_store_free(le_store *)

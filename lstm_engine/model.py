@@ -22,7 +22,7 @@ from .operators.precision import cast, settled
 from .pages import give_up
 from .plan import Plan, compute_dtype, lower
 from .plan.bounds import checked_graph
-from .plan.weights import held_bytes, restore
+from .plan.weights import arrays_of, held_bytes, restore
 from .running.direct import DirectCalls
 from .types import (
     Array,
@@ -310,5 +310,5 @@ def _rebuild(graph: Graph, gemm: Gemm, limits: Limits | None = None, report: Qua
 def handed_over(whole: Checked) -> Checked:
     """A graph that nobody but the model made of it will read: its arrays may go while they are packed."""
     if not runtime.checking_wanted():               # else every run is compared with the graph
-        give_up(array for node in whole.graph.nodes for array in node.tensors().values())
+        give_up(array for node in whole.graph.nodes for array in arrays_of(node))
     return whole

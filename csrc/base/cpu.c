@@ -9,6 +9,10 @@
 #endif
 #if defined(__linux__)
 #include <unistd.h>
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 #endif
 
 #if defined(LE_X86)
@@ -19,23 +23,33 @@ static uint64_t xcr0(void)
     return (uint64_t)high << 32 | low;
 }
 
+/* EAX of CPUID's leaf 7, subleaf 1; cpuid.h of older compilers has no names for these. */
+enum { LEAF_7_1_AVX_VNNI = 1 << 4, LEAF_7_1_AVX512_BF16 = 1 << 5 };
+
 uint32_t le_cpu_features(void)
 {
     uint32_t a, b, c, d, features = 0;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE))
         return 0;
-    const int fma = (c & bit_FMA) != 0;
+    const int fma = (c & (bit_FMA | bit_F16C)) == (bit_FMA | bit_F16C);
     const uint64_t enabled = xcr0();
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d))
         return 0;
+    uint32_t more = 0, others;
+    if (a >= 1 && !__get_cpuid_count(7, 1, &more, &others, &others, &others))
+        more = 0;
     /* xcr0 bits: 1 SSE, 2 AVX; 5-7 the three parts of AVX-512's state. */
-    if ((enabled & 0x6) == 0x6 && fma && (b & bit_AVX2))
+    if ((enabled & 0x6) == 0x6 && fma && (b & bit_AVX2)) {
         features |= LE_CPU_AVX2_FMA;
+        features |= more & LEAF_7_1_AVX_VNNI ? LE_CPU_AVX_VNNI : 0;
+    }
     const uint32_t wanted = bit_AVX512F | bit_AVX512VL | bit_AVX512BW | bit_AVX512DQ;
     if ((enabled & 0xe6) == 0xe6 && fma && (b & wanted) == wanted) {
         features |= LE_CPU_AVX512;
         if (c & bit_AVX512VNNI)
             features |= LE_CPU_AVX512_VNNI;
+        if (more & LEAF_7_1_AVX512_BF16)
+            features |= LE_CPU_AVX512_BF16;
     }
     return features;
 }
@@ -54,7 +68,14 @@ void le_fp_restore(uint64_t mode)
 #elif defined(__aarch64__)
 uint32_t le_cpu_features(void)
 {
-    return LE_CPU_NEON; /* part of the base architecture */
+    uint32_t features = LE_CPU_NEON; /* part of the base architecture */
+#if defined(__APPLE__)
+    features |= LE_CPU_NEON_DOTPROD; /* all of Apple's 64-bit Macs */
+#elif defined(__linux__)
+    if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP)
+        features |= LE_CPU_NEON_DOTPROD;
+#endif
+    return features;
 }
 
 uint64_t le_fp_default(void)

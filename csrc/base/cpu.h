@@ -6,10 +6,13 @@
 #include <stdint.h>
 
 enum {
-    LE_CPU_AVX2_FMA = 1u << 0,
+    LE_CPU_AVX2_FMA = 1u << 0, /* and F16C, which every CPU with both has */
     LE_CPU_AVX512 = 1u << 1, /* F, VL, BW and DQ */
     LE_CPU_AVX512_VNNI = 1u << 2,
     LE_CPU_NEON = 1u << 3,
+    LE_CPU_AVX_VNNI = 1u << 4,
+    LE_CPU_AVX512_BF16 = 1u << 5,
+    LE_CPU_NEON_DOTPROD = 1u << 6,
 };
 
 /* Features of this CPU that the operating system has enabled. */

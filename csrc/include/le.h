@@ -100,6 +100,16 @@ void le_blas_dgemm(size_t m, size_t n, size_t k, const double *a, const double *
 typedef enum le_dtype { LE_FLOAT32 = 0, LE_FLOAT64 = 1 } le_dtype;
 typedef enum le_gemm { LE_GEMM_PACKED = 0, LE_GEMM_BLAS = 1 } le_gemm;
 
+/* What the matrices of a layer are stored as, in models of float32. */
+typedef enum le_weight_type {
+    LE_WEIGHTS_FULL = 0,         /* the model's dtype */
+    LE_WEIGHTS_FLOAT16 = 1,      /* IEEE halves, widened: the numbers are those of float32 weights of the same values */
+    LE_WEIGHTS_BFLOAT16 = 2,     /* the upper halves of float32; inputs of a product are rounded to that, too */
+    LE_WEIGHTS_INT8 = 3,         /* -127..127, a scale for each output channel; inputs are quantised row by row, and
+                                    integers are multiplied */
+    LE_WEIGHTS_INT8_WIDENED = 4, /* the same numbers, multiplied with their scales before they are used: float32 */
+} le_weight_type;
+
 /* clang-format off */
 #define LE_ACTIVATION_LIST(X)                                                                         \
     X(LINEAR, "linear") X(SIGMOID, "sigmoid") X(TANH, "tanh") X(RELU, "relu") X(AFFINE, "affine")     \
@@ -161,6 +171,20 @@ void le_model_share(le_model *model, le_store *store);
  * be given back meanwhile. Not for arrays that several layers have. null: arrays stay as they are, as at the beginning. */
 typedef void (*le_consumed)(void *context, const void *part, size_t bytes);
 void le_model_consume(le_model *model, le_consumed consumed, void *context);
+
+/* The type of the matrices of layers that are added from here on, and of those that are int8 the scales, one for each row
+ * of [.., gates*H, k], [.., P, H] or a table, or each column of a kernel; finite and above 0. The arrays are read when a
+ * layer is added. null: the model's dtype, as at the beginning. LE_ERROR_UNSUPPORTED in a model of float64. */
+typedef struct le_weights {
+    le_weight_type type;
+    const float *w;          /* of W, of a dense layer's kernel, or of a table; null but for int8, as the others: */
+    const float *r;          /* of R */
+    const float *projection; /* of the projection */
+} le_weights;
+le_status le_model_weights(le_model *model, const le_weights *weights, le_error *error);
+
+/* Inputs of an int8 product at most: sums of so many products cannot overflow 32 bits. */
+#define LE_INT8_INPUTS 65536
 
 typedef enum le_rank { LE_VECTOR = 1, LE_SEQUENCE = 2 } le_rank;
 
@@ -231,8 +255,8 @@ typedef enum le_weight {
     LE_WEIGHT_KERNEL = 3,     /* of a dense layer: [features, units] */
     LE_WEIGHT_TABLE = 4       /* of an embedding: [vocabulary, features] */
 } le_weight;
-/* Rows first .. first+count-1 go to `out`, which has room for `bytes`, their size; LE_ERROR_ARGUMENT where there is no such
- * weight with these rows of that size. */
+/* Rows first .. first+count-1 go to `out`, which has room for `bytes`, their size in the type they are stored as;
+ * LE_ERROR_ARGUMENT where there is no such weight with these rows of that size. */
 le_status le_model_unpack(const le_model *model, size_t op, le_weight which, size_t first, size_t count, void *out,
                           size_t bytes, le_error *error);
 

@@ -20,6 +20,14 @@ LE_INLINE void dense_rows(const le_dense_panel *p, int linear, size_t row, size_
     }
 }
 
+LE_INLINE void dense_any(const le_dense_panel *p, size_t row, size_t end)
+{
+    if (p->activation.kind == LE_ACT_LINEAR)
+        dense_rows(p, 1, row, end);
+    else
+        dense_rows(p, 0, row, end);
+}
+
 /* The last block of k a tile at a time, each written out at once: a few lines that miss the cache are on their way while
  * the next tile is multiplied, where those of all rows together would be waited for. */
 static void dense(const le_dense_panel *p)
@@ -33,13 +41,16 @@ static void dense(const le_dense_panel *p)
     tiling t = tiles_of(NV, p->rows, p->next, p->k - last);
     for (size_t tile = 0, row = 0, end; tile < t.tiles; tile++, row = end) {
         end = row + tile_rows(&t, tile);
-        tile_any(NV, end - row, a + row, last, p->k - last, panel, t.next, scratch + row * (NV * LANES));
+        tile_any(NV, end - row, a + row, last, p->k - last, panel + last * (NV * LANES), t.next,
+                 scratch + row * (NV * LANES));
         tile_fetched(&t, p->k - last);
-        if (p->activation.kind == LE_ACT_LINEAR)
-            dense_rows(p, 1, row, end);
-        else
-            dense_rows(p, 0, row, end);
+        dense_any(p, row, end);
     }
+}
+
+static void dense_output(const le_dense_panel *p)
+{
+    dense_any(p, 0, p->rows);
 }
 
 #endif

@@ -5,18 +5,12 @@
 #include <string.h>
 
 #include "kernels/kernels.h"
+#include "kernels/tiling_body.h"
 
 typedef vec tile_sums[TILE_ROWS][LE_MAX_NV];
 
-/* Weights that are read next, to be fetched while others are multiplied: `lines` cache lines beside each k. */
-typedef struct fetch {
-    const char *at;
-    int lines; /* 0: nothing */
-} fetch;
-
-enum { CACHE_LINE = 64 };
-
-/* sums[r][j] = chain over k0..k0+count of a[r][k] * w[k][j]. `rows`, `nv` and `lines` are constants where this is inlined. */
+/* sums[r][j] = chain over k0..k0+count of a[r][k] * w[k-k0][j]. `rows`, `nv` and `lines` are constants where this is
+ * inlined. */
 LE_INLINE void tile_block(const int rows, const int nv, const int lines, const real *const *a, size_t k0, size_t count,
                           const real *w, const char *next, tile_sums sums)
 {
@@ -25,7 +19,6 @@ LE_INLINE void tile_block(const int rows, const int nv, const int lines, const r
 #pragma GCC unroll 4
         for (int j = 0; j < nv; j++)
             sums[r][j] = v_set1(0);
-    w += k0 * (size_t)(nv * LANES);
     for (size_t k = k0; k < k0 + count; k++, w += nv * LANES) {
         vec column[LE_MAX_NV];
 #pragma GCC unroll 4
@@ -91,7 +84,7 @@ LE_INLINE void tile_add(const int rows, const int nv, vec (*sums)[LE_MAX_NV], in
         }
 }
 
-/* out (+)= a w over the block k0..k0+count, for the rows of one tile. */
+/* out (+)= a w over the block k0..k0+count, for the rows of one tile; w is where the block begins. */
 LE_INLINE void tile_of(const int rows, const int nv, const real *const *a, size_t k0, size_t count, const real *w,
                        fetch next, real *out)
 {
@@ -107,16 +100,6 @@ LE_INLINE void tile_of(const int rows, const int nv, const real *const *a, size_
         tile_block(rows, nv, all, a, k0, count, w, next.at, sums);
     tile_add(rows, nv, sums, k0 == 0, out);
 }
-
-#if TILE_ROWS == 6
-#define LE_EACH_TILE_SIZE(X) X(1) X(2) X(3) X(4) X(5) X(6)
-#elif TILE_ROWS == 3
-#define LE_EACH_TILE_SIZE(X) X(1) X(2) X(3)
-#elif TILE_ROWS == 2
-#define LE_EACH_TILE_SIZE(X) X(1) X(2)
-#else
-#error "no list of tile sizes for TILE_ROWS"
-#endif
 
 /* A function of its own for each width: its loops hold all vector registers, and inlined into a larger function gcc
  * spills some of them inside the loop. */
@@ -154,45 +137,7 @@ LE_INLINE void tile_any(const int nv, size_t rows, const real *const *a, size_t 
         tile_4(rows, a, k0, count, w, next, out);
 }
 
-/* Rows are cut into nearly equal tiles: an uneven cut would leave a tile with few rows, which wastes its loads. The next
- * block of weights is fetched a share beside each tile. */
-typedef struct tiling {
-    size_t tiles, least, larger; /* the first `larger` tiles have one row more than `least` */
-    size_t left;                 /* lines of the next block not yet fetched */
-    fetch next;
-} tiling;
-
-LE_INLINE tiling tiles_of(const int nv, size_t rows, const void *next, size_t count)
-{
-    const size_t lines = (nv * LANES * sizeof(real) + CACHE_LINE - 1) / CACHE_LINE;
-    tiling t = {.tiles = 1, .least = rows, .next = {next, 0}};
-    if (rows > TILE_ROWS) {
-        t.tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
-        t.least = rows / t.tiles;
-        t.larger = rows % t.tiles;
-    }
-    if (next) {
-        t.left = lines * count;
-        t.next.lines = t.tiles >= lines ? 1 : t.tiles > 1 ? 2 : (int)lines;
-    }
-    return t;
-}
-
-LE_INLINE size_t tile_rows(const tiling *t, size_t tile)
-{
-    return t->least + (tile < t->larger);
-}
-
-LE_INLINE void tile_fetched(tiling *t, size_t count)
-{
-    const size_t lines = (size_t)t->next.lines * count;
-    t->next.at += lines * CACHE_LINE;
-    t->left = t->left > lines ? t->left - lines : 0;
-    if (t->left == 0)
-        t->next.lines = 0;
-}
-
-/* out[r] (+)= a[r] panel over the block k0..k0+count, all row tiles, so that the weights of the block stay in L1. */
+/* out[r] (+)= a[r] w over the block k0..k0+count, which begins at w, all row tiles, so that its weights stay in L1. */
 LE_INLINE void product_block(const int nv, size_t rows, const real *const *a, size_t k0, size_t count, const real *w,
                              const void *next, real *out)
 {
@@ -233,35 +178,7 @@ LE_INLINE void product_until(const int nv, size_t rows, const real *const *a, si
     for (; k < stop; k += LE_K_BLOCK) {
         const size_t count = stop - k < LE_K_BLOCK ? stop - k : LE_K_BLOCK;
         const void *following = next == NULL || k + count == stop ? next : w + (k + count) * (size_t)(nv * LANES);
-        product_block(nv, rows, a, k, count, w, following, out);
-    }
-}
-
-LE_INLINE void product_all(const int nv, size_t rows, const real *const *a, size_t k, const real *w, const void *next,
-                           real *out)
-{
-    if (rows == 0)
-        return;
-    if (k == 0)
-        memset(out, 0, rows * (size_t)(nv * LANES) * sizeof *out);
-    product_until(nv, rows, a, k, w, next, out);
-}
-
-static void product(int nv, size_t rows, const void *const *a, size_t k, const void *panel, const void *next, void *out)
-{
-    const real *const *const in = (const real *const *)a;
-    switch (nv) {
-    case 1:
-        product_all(1, rows, in, k, panel, next, out);
-        break;
-    case 2:
-        product_all(2, rows, in, k, panel, next, out);
-        break;
-    case 3:
-        product_all(3, rows, in, k, panel, next, out);
-        break;
-    default:
-        product_all(4, rows, in, k, panel, next, out);
+        product_block(nv, rows, a, k, count, w + k * (size_t)(nv * LANES), following, out);
     }
 }
 

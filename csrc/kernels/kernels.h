@@ -103,8 +103,32 @@ typedef struct le_dense_panel {
     const void *bias;      /* [nv*lanes] */
     void *const *out;      /* [rows] -> [units of all panels] */
     le_activation activation;
-    void *scratch;         /* [rows][nv*lanes] */
+    void *scratch;         /* [rows][nv*lanes], the product */
 } le_dense_panel;
+
+/* How rows are multiplied with panels of one type of weights.
+ *
+ * A panel of small weights is [k/group][nv][lanes][group], k rounded up with zeros, after a head: of int8 the scale of
+ * each column, float [nv*lanes]; where integers are multiplied then -128 times the sum of each column's weights, int32
+ * [nv*lanes], which is what rows of unsigned numbers, moved up by 128, have too much. */
+typedef struct le_products {
+    const char *name;
+    uint32_t cpu;          /* le_cpu_features() bits it needs */
+    le_weight_type type;
+    int lanes;
+    size_t element, group; /* bytes of a weight; inputs that stand side by side */
+    size_t head;           /* bytes before the weights of a panel, for each column */
+    double speed;          /* about how many of its products take as long as one of float32 */
+    /* Rows are multiplied as `prepare` makes them of k floats, in row_bytes(k) bytes; null: as they are. */
+    size_t (*row_bytes)(size_t k);
+    void (*prepare)(const void *row, size_t k, void *prepared);
+    /* out[r][nv*lanes] = a[r] * panel, r < rows; out is dense. nv 1..4. next: as in le_lstm_step. */
+    void (*product)(int nv, size_t rows, const void *const *a, size_t k, const void *panel, const void *next, void *out);
+    /* One row by several panels: out[panel][nv*lanes], of the last panel the first last_nv*lanes. */
+    void (*row_product)(int nv, const le_panels *panels, const void *a, size_t k, void *out);
+    /* n weights that stand side by side as floats; null but for those that are multiplied as floats. */
+    void (*widen)(size_t n, const void *weights, float scale, void *out);
+} le_products;
 
 typedef struct le_kernels {
     const char *name;        /* "scalar", "avx2", ... */
@@ -114,15 +138,14 @@ typedef struct le_kernels {
     int lanes;
     int tile_rows;           /* rows of the largest register tile */
 
-    /* out[r][nv*lanes] = a[r] * panel, r < rows; out is dense. nv 1..4. next: as in
-     * le_lstm_step. */
-    void (*product)(int nv, size_t rows, const void *const *a, size_t k, const void *panel, const void *next, void *out);
-    /* One row by several panels: out[panel][nv*lanes], of the last panel the first last_nv*lanes. */
-    void (*row_product)(int nv, const le_panels *panels, const void *a, size_t k, void *out);
+    le_products products;    /* with weights of this dtype */
     void (*dense)(const le_dense_panel *panel);
+    /* What follows the product of a Dense panel, which is in its scratch. */
+    void (*dense_output)(const le_dense_panel *panel);
     /* LSTM with sigmoid, tanh, tanh and no extras: the cell follows each tile of the product. */
     void (*lstm)(const le_lstm_step *step);
-    /* Its cells alone, for one row. */
+    /* Its cells alone, and for one row. */
+    void (*lstm_cells)(const le_lstm_cells *cells);
     void (*lstm_row)(const le_lstm_row *row);
     /* The cells of any LSTM. */
     void (*lstm_general)(const le_lstm_cells *cells);
@@ -146,15 +169,41 @@ typedef struct le_kernels {
 /* The variant called `isa` (null: the best this CPU has) for a dtype; LE_ERROR_ISA or LE_ERROR_ARGUMENT else. */
 le_status le_kernels_find(const char *isa, le_dtype dtype, const le_kernels **out, le_error *error);
 
-extern const le_kernels le_kernels_scalar_f32, le_kernels_scalar_f64;
+/* The best products with weights of a type, beside kernels of float32, that this CPU has. Never null. */
+const le_products *le_products_find(const le_kernels *kernels, le_weight_type type);
+/* Those whose `widen` makes floats of weights of a type that is not LE_WEIGHTS_FULL. */
+const le_products *le_products_widening(const le_kernels *kernels, le_weight_type type);
+/* All that are compiled in, for tests; null past the last. */
+const le_products *le_products_at(size_t number);
+
+/* What every variant has: kernels of both dtypes, and products with small weights. */
+#define LE_DECLARE_VARIANT(isa)                                                                                       \
+    extern const le_kernels le_kernels_##isa##_f32, le_kernels_##isa##_f64;                                           \
+    extern const le_products le_products_##isa##_int8, le_products_##isa##_widened_int8, le_products_##isa##_float16, \
+        le_products_##isa##_bfloat16
+LE_DECLARE_VARIANT(scalar);
 #if defined(LE_HAVE_AVX2)
-extern const le_kernels le_kernels_avx2_f32, le_kernels_avx2_f64;
+LE_DECLARE_VARIANT(avx2);
 #endif
 #if defined(LE_HAVE_AVX512)
-extern const le_kernels le_kernels_avx512_f32, le_kernels_avx512_f64;
+LE_DECLARE_VARIANT(avx512);
 #endif
 #if defined(LE_HAVE_NEON)
-extern const le_kernels le_kernels_neon_f32, le_kernels_neon_f64;
+LE_DECLARE_VARIANT(neon);
+#endif
+#undef LE_DECLARE_VARIANT
+/* Better ones, where a CPU has more. */
+#if defined(LE_HAVE_AVXVNNI)
+extern const le_products le_products_avxvnni_int8;
+#endif
+#if defined(LE_HAVE_AVX512VNNI)
+extern const le_products le_products_avx512vnni_int8;
+#endif
+#if defined(LE_HAVE_AVX512BF16)
+extern const le_products le_products_avx512bf16_bfloat16;
+#endif
+#if defined(LE_HAVE_NEONDOT)
+extern const le_products le_products_neondot_int8;
 #endif
 
 #endif

@@ -7,8 +7,8 @@
 #define LE_LSTM_BODY_H
 
 #include "kernels/activation_body.h"
-#include "kernels/gemm_body.h"
 #include "kernels/partial_body.h"
+#include "kernels/product_body.h"
 
 enum { GATE_I, GATE_O, GATE_F, GATE_C, LSTM_GATES, WIDTH = LSTM_GATES * LANES };
 
@@ -61,26 +61,37 @@ LE_INLINE void lstm_tail(size_t units, const real *x, const real *bias, const re
     lstm_output(o, c, h, units);
 }
 
-static void lstm_tail_panel(const le_lstm_step *step)
+/* The common cells alone, some rows at a time, so that their chains overlap. */
+static void lstm_cells(const le_lstm_cells *cells)
 {
-    const le_cells *s = &step->cells.panel;
-    const int nv = step->cells.nv;
-    const size_t width = (size_t)nv * LANES;
-    product(nv, s->rows, step->h_prev, step->k, step->weights, step->next, s->sums);
-    for (size_t r = 0; r < s->rows; r++)
-        lstm_tail(s->units, (const real *)s->x_part + r * width, s->bias, (const real *)s->sums + r * width,
-                  (real *)step->cells.c + r * LANES, (real *)s->h_out[r] + s->first);
+    const le_cells *s = &cells->panel;
+    const size_t width = (size_t)cells->nv * LANES;
+    const real *const x = s->x_part;
+    real *const sums = s->sums, *const c = cells->c;
+    if (cells->nv < LSTM_GATES) {
+        for (size_t r = 0; r < s->rows; r++)
+            lstm_tail(s->units, x + r * width, s->bias, sums + r * width, c + r * LANES, (real *)s->h_out[r] + s->first);
+        return;
+    }
+    for (size_t row = 0; row < s->rows;) {
+        const size_t end = s->rows - row < TILE_ROWS ? s->rows : row + TILE_ROWS;
+        for (size_t r = row; r < end; r++)
+            lstm_state_apart(x + r * WIDTH, s->bias, sums + r * WIDTH, c + r * LANES);
+        for (; row < end; row++)
+            lstm_output_apart(sums + row * WIDTH, c + row * LANES, (real *)s->h_out[row] + s->first, s->units);
+    }
 }
 
 /* The last block of k a tile at a time, each followed by its cells: their inputs are then in the nearest cache, and the
  * cells' long chains run beside the next tile's products. */
 static void lstm(const le_lstm_step *step)
 {
+    const le_cells *s = &step->cells.panel;
     if (step->cells.nv < LSTM_GATES) {
-        lstm_tail_panel(step);
+        product(step->cells.nv, s->rows, step->h_prev, step->k, step->weights, step->next, s->sums);
+        lstm_cells(&step->cells);
         return;
     }
-    const le_cells *s = &step->cells.panel;
     const size_t last = step->k > 0 ? (step->k - 1) / LE_K_BLOCK * LE_K_BLOCK : 0;
     const real *const *const h = (const real *const *)step->h_prev;
     const real *const weights = step->weights;
@@ -90,7 +101,7 @@ static void lstm(const le_lstm_step *step)
     tiling t = tiles_of(LSTM_GATES, s->rows, step->next, step->k - last);
     for (size_t tile = 0, row = 0; tile < t.tiles; tile++) {
         const size_t end = row + tile_rows(&t, tile);
-        tile_any(LSTM_GATES, end - row, h + row, last, step->k - last, weights, t.next, sums + row * WIDTH);
+        tile_any(LSTM_GATES, end - row, h + row, last, step->k - last, weights + last * WIDTH, t.next, sums + row * WIDTH);
         tile_fetched(&t, step->k - last);
         for (size_t r = row; r < end; r++)
             lstm_state_apart((const real *)s->x_part + r * WIDTH, s->bias, sums + r * WIDTH, c + r * LANES);

@@ -59,3 +59,66 @@ le_status le_kernels_find(const char *isa, le_dtype dtype, const le_kernels **ou
     }
     return le_fail(error, LE_ERROR_ARGUMENT, "no instruction set is called '%.32s'", isa ? isa : "");
 }
+
+/* Products with small weights. Of one type and one number of lanes the last one that the CPU has is the best. */
+static const le_products *const small_products[] = {
+#define LE_VARIANT(isa) \
+    &le_products_##isa##_int8, &le_products_##isa##_widened_int8, &le_products_##isa##_float16, &le_products_##isa##_bfloat16
+    LE_VARIANT(scalar),
+#if defined(LE_HAVE_NEON)
+    LE_VARIANT(neon),
+#endif
+#if defined(LE_HAVE_NEONDOT)
+    &le_products_neondot_int8,
+#endif
+#if defined(LE_HAVE_AVX2)
+    LE_VARIANT(avx2),
+#endif
+#if defined(LE_HAVE_AVXVNNI)
+    &le_products_avxvnni_int8,
+#endif
+#if defined(LE_HAVE_AVX512)
+    LE_VARIANT(avx512),
+#endif
+#if defined(LE_HAVE_AVX512VNNI)
+    &le_products_avx512vnni_int8,
+#endif
+#if defined(LE_HAVE_AVX512BF16)
+    &le_products_avx512bf16_bfloat16,
+#endif
+#undef LE_VARIANT
+};
+
+const le_products *le_products_at(size_t number)
+{
+    return number < sizeof small_products / sizeof small_products[0] ? small_products[number] : NULL;
+}
+
+/* Whether kernels of portable C take these: they share a width with NEON's, but not what NEON needs. */
+static int beside(const le_products *products, const le_kernels *kernels)
+{
+    return products->lanes == kernels->lanes && (kernels->cpu != 0 || products->cpu == 0);
+}
+
+/* The last one of a type that the CPU has. */
+static const le_products *best_of(const le_kernels *kernels, le_weight_type type, int widening)
+{
+    const le_products *best = NULL;
+    for (size_t i = 0; i < sizeof small_products / sizeof small_products[0]; i++) {
+        const le_products *one = small_products[i];
+        if (one->type == type && beside(one, kernels) && (le_cpu_features() & one->cpu) == one->cpu &&
+            (one->widen != NULL || !widening))
+            best = one;
+    }
+    return best;
+}
+
+const le_products *le_products_find(const le_kernels *kernels, le_weight_type type)
+{
+    return type == LE_WEIGHTS_FULL ? &kernels->products : best_of(kernels, type, 0);
+}
+
+const le_products *le_products_widening(const le_kernels *kernels, le_weight_type type)
+{
+    return best_of(kernels, type == LE_WEIGHTS_INT8 ? LE_WEIGHTS_INT8_WIDENED : type, 1);
+}

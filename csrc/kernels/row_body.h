@@ -2,7 +2,7 @@
 #ifndef LE_ROW_BODY_H
 #define LE_ROW_BODY_H
 
-#include "kernels/gemm_body.h"
+#include "kernels/product_body.h"
 
 /* The block k0..k0+count of one row by two panels: chains enough, where one panel's would wait for each other. */
 LE_INLINE void tile_two_panels(const int nv, const real *a, size_t k0, size_t count, const real *w, const real *v,
@@ -111,7 +111,7 @@ LE_INLINE void row_product_all(const int nv, const le_panels *p, const real *a, 
         for (size_t k0 = paired; k0 < k; k0 += LE_K_BLOCK) {
             const size_t count = k - k0 < LE_K_BLOCK ? k - k0 : LE_K_BLOCK;
             if (pair == 1) {
-                product_block(nv, 1, &a, k0, count, w[0], NULL, to[0]);
+                product_block(nv, 1, &a, k0, count, w[0] + k0 * (size_t)(nv * LANES), NULL, to[0]);
             } else {
                 tile_sums first, second;
                 tile_two_panels(nv, a, k0, count, w[0], w[1], first, second);

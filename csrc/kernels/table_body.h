@@ -4,9 +4,9 @@
 #include "base/cpu.h"
 #include "kernels/activation_body.h"
 #include "kernels/dense_body.h"
-#include "kernels/gemm_body.h"
 #include "kernels/gru_body.h"
 #include "kernels/lstm_body.h"
+#include "kernels/product_body.h"
 #include "kernels/projection_body.h"
 #include "kernels/rnn_body.h"
 #include "kernels/row_body.h"
@@ -23,10 +23,19 @@ const le_kernels LE_TABLE = {
 #endif
     .lanes = LANES,
     .tile_rows = TILE_ROWS,
-    .product = product,
-    .row_product = row_product,
+    .products = {.name = LE_TABLE_NAME,
+                 .cpu = LE_TABLE_CPU,
+                 .type = LE_WEIGHTS_FULL,
+                 .lanes = LANES,
+                 .element = sizeof(real),
+                 .group = 1,
+                 .speed = 1,
+                 .product = product,
+                 .row_product = row_product},
     .dense = dense,
+    .dense_output = dense_output,
     .lstm = lstm,
+    .lstm_cells = lstm_cells,
     .lstm_row = lstm_row,
     .lstm_general = lstm_general,
     .projection = projection,

@@ -21,6 +21,7 @@ typedef enum le_layout {
 typedef struct le_block_key {
     const void *first, *second; /* the arrays that are packed; null: none */
     const le_kernels *kernels;  /* dtype and lanes */
+    const le_products *products; /* how small weights stand in it; null where the dtype and lanes say all */
     size_t units, k;
     le_layout layout;
     int order, gates;
@@ -28,10 +29,11 @@ typedef struct le_block_key {
 
 le_block_key le_block_key_of(le_layout layout, const le_kernels *kernels, size_t units, size_t k, const void *first);
 
-/* A place to put the blocks of one layer: kernels to pack for, threads that may help, where to look for a block of the
+/* A place to put the blocks of one layer: kernels and products to pack for, threads that may help, where to look for a block of the
  * same key first (null: nowhere), and who is told what has been packed (null: nobody; see le_model_consume). */
 typedef struct le_packer {
     const le_kernels *kernels;
+    const le_products *products; /* what the matrices are multiplied by */
     int threads;
     le_store *store;
     le_consumed consumed;

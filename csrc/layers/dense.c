@@ -13,11 +13,15 @@ static int row_wise(le_activation activation)
     return activation.kind == LE_ACT_SOFTMAX || activation.kind == LE_ACT_LOG_SOFTMAX;
 }
 
-le_status le_dense_pack(const le_packer *packer, le_gemm gemm, size_t features, size_t units, const void *kernel,
+le_status le_dense_pack(const le_packer *packer, le_gemm gemm, size_t features, size_t units, le_matrix kernel,
                         const void *bias, le_activation activation, le_dense_layer *layer, le_error *error)
 {
-    *layer = (le_dense_layer){
-        .kernels = packer->kernels, .gemm = gemm, .features = features, .units = units, .activation = activation};
+    *layer = (le_dense_layer){.kernels = packer->kernels,
+                              .products = packer->products,
+                              .gemm = gemm,
+                              .features = features,
+                              .units = units,
+                              .activation = activation};
     le_packer first = *packer;
     if (gemm == LE_GEMM_BLAS)
         first.consumed = NULL; /* the kernel is read again below */
@@ -25,7 +29,7 @@ le_status le_dense_pack(const le_packer *packer, le_gemm gemm, size_t features, 
     if (status == LE_OK)
         status = le_pack_units(packer, units, bias, NULL, &layer->bias);
     if (status == LE_OK && gemm == LE_GEMM_BLAS)
-        status = le_pack_plain(packer, features, units, kernel, &layer->w_plain);
+        status = le_pack_plain(packer, features, units, kernel.values, &layer->w_plain);
     if (status != LE_OK) {
         le_dense_free(layer);
         return le_fail(error, status, "packing a dense layer [%zu, %zu]: %s", features, units, le_status_text(status));
@@ -63,7 +67,12 @@ void le_dense_lay_work(const le_dense_layer *layer, size_t block_rows, le_arena 
     const size_t chunk = block_rows < LE_DENSE_CHUNK ? block_rows : LE_DENSE_CHUNK;
     work->sums = le_arena_take(arena, chunk, sizeof *work->sums);
     work->scratch = le_arena_take(arena, chunk * LE_MAX_NV * (size_t)layer->kernels->lanes, es);
-    work->gathered = work->plain = work->logits = NULL;
+    work->gathered = work->plain = work->logits = work->prepared = NULL;
+    work->prepared_rows = NULL;
+    if (layer->products->prepare) {
+        work->prepared = le_arena_take(arena, chunk, layer->products->row_bytes(layer->features));
+        work->prepared_rows = le_arena_take(arena, chunk, sizeof *work->prepared_rows);
+    }
     work->logits_stride = le_round_up(le_mul(layer->units, es), LE_ALIGN);
     if (row_wise(layer->activation) && layer->gemm == LE_GEMM_PACKED)
         work->logits = le_arena_take(arena, chunk, work->logits_stride);
@@ -108,6 +117,30 @@ static void apply_blas(const le_dense_layer *layer, size_t count, const le_dense
     }
 }
 
+/* The rows of a chunk as the layer's products take them. */
+static const void *const *prepare_chunk(const le_dense_layer *layer, size_t rows, const void *const *in,
+                                        const le_dense_work *work)
+{
+    if (work->prepared == NULL)
+        return in;
+    const size_t bytes = layer->products->row_bytes(layer->features);
+    for (size_t row = 0; row < rows; row++) {
+        work->prepared_rows[row] = work->prepared + row * bytes;
+        layer->products->prepare(in[row], layer->features, work->prepared + row * bytes);
+    }
+    return work->prepared_rows;
+}
+
+static void run_panel(const le_dense_layer *layer, const le_dense_panel *part)
+{
+    if (layer->products == &layer->kernels->products) {
+        layer->kernels->dense(part);
+        return;
+    }
+    layer->products->product(LE_MAX_NV, part->rows, part->a, part->k, part->panel, part->next, part->scratch);
+    layer->kernels->dense_output(part);
+}
+
 void le_dense_block(const le_dense_layer *layer, const le_thread_group *threads, const le_block *block, const le_rows *x,
                     const le_rows *y, const le_dense_work *work)
 {
@@ -130,7 +163,7 @@ void le_dense_block(const le_dense_layer *layer, const le_thread_group *threads,
         le_dense_panel part = {
             .rows = rows,
             .k = layer->features,
-            .a = work->in + chunk,
+            .a = prepare_chunk(layer, rows, work->in + chunk, work),
             .out = logits ? work->sums : work->out + chunk,
             .activation = by_row ? (le_activation){LE_ACT_LINEAR, 0, 0} : layer->activation,
             .scratch = work->scratch,
@@ -145,7 +178,7 @@ void le_dense_block(const le_dense_layer *layer, const le_thread_group *threads,
                             ? layer->w.data + (panel + 1 < last_panel ? panel + 1 : first_panel) * layer->w.panel_bytes
                             : NULL;
             part.bias = layer->bias + panel * width * es;
-            kernels->dense(&part);
+            run_panel(layer, &part);
         }
         if (by_row) {
             size_t row, last_row;

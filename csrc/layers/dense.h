@@ -9,6 +9,7 @@
 
 typedef struct le_dense_layer {
     const le_kernels *kernels;
+    const le_products *products;
     le_gemm gemm;
     size_t features, units;
     le_activation activation;
@@ -18,7 +19,7 @@ typedef struct le_dense_layer {
 } le_dense_layer;
 
 /* kernel [features, units], bias [units] or null. On failure the layer holds nothing. */
-le_status le_dense_pack(const le_packer *packer, le_gemm gemm, size_t features, size_t units, const void *kernel,
+le_status le_dense_pack(const le_packer *packer, le_gemm gemm, size_t features, size_t units, le_matrix kernel,
                         const void *bias, le_activation activation, le_dense_layer *layer, le_error *error);
 void le_dense_free(le_dense_layer *layer);
 void le_dense_visit(const le_dense_layer *layer, le_visit_block visit, void *context);
@@ -35,6 +36,8 @@ typedef struct le_dense_work {
     void **out;             /* [block rows] */
     char *scratch;          /* [LE_DENSE_CHUNK][LE_MAX_NV*lanes] */
     char *gathered, *plain; /* gemm = blas: [block rows, features], [block rows, units] */
+    char *prepared;         /* rows as the layer's products take them, [LE_DENSE_CHUNK], or null: as they are; and */
+    const void **prepared_rows; /* where they are */
     void **sums;            /* [LE_DENSE_CHUNK]: rows of logits */
     char *logits;           /* [LE_DENSE_CHUNK][logits_stride]: what a softmax is taken of */
     size_t logits_stride;   /* bytes */

@@ -13,9 +13,17 @@
 
 /* One direction of a layer as it comes: plain weights. */
 typedef struct plain_weights {
-    const char *w, *r, *b, *p, *proj; /* [gates*H, I], [gates*H, output], [2*gates*H], [3*H], [P, H]; null: none */
+    le_matrix w, r, proj; /* [gates*H, I], [gates*H, output], [P, H] */
+    const char *b, *p;    /* [2*gates*H], [3*H]; null: none */
     size_t es, features, hidden, output, gates;
 } plain_weights;
+
+/* A matrix from one of its rows of `columns` numbers on. */
+static le_matrix rows_from(const le_packer *packer, le_matrix matrix, size_t row, size_t columns)
+{
+    return (le_matrix){.values = (const char *)matrix.values + row * columns * packer->products->element,
+                       .scales = matrix.scales ? matrix.scales + row : NULL};
+}
 
 static const char *bias_of(const plain_weights *plain, int recurrent, size_t gate)
 {
@@ -26,7 +34,7 @@ static const char *bias_of(const plain_weights *plain, int recurrent, size_t gat
 static le_status pack_gate_phase(const le_packer *packer, const plain_weights *plain, size_t first_gate, int gates,
                                  le_phase_kind kind, le_phase *phase)
 {
-    const size_t skip = first_gate * plain->hidden * plain->es;
+    const size_t skip = first_gate * plain->hidden;
     phase->kind = kind;
     phase->first_gate = (int)first_gate;
     phase->units = plain->hidden;
@@ -35,10 +43,10 @@ static le_status pack_gate_phase(const le_packer *packer, const plain_weights *p
     /* The kernels of an LSTM take a packed tail. */
     phase->order = gates == LE_MAX_NV ? LE_ORDER_PACKED_TAIL : LE_ORDER_GATES;
     le_status status = le_pack_rows(packer, phase->order, gates, plain->hidden, plain->features,
-                                    plain->w + skip * plain->features, &phase->w);
+                                    rows_from(packer, plain->w, skip, plain->features), &phase->w);
     if (status == LE_OK)
-        status = le_pack_rows(packer, phase->order, gates, plain->hidden, plain->output, plain->r + skip * plain->output,
-                              &phase->r);
+        status = le_pack_rows(packer, phase->order, gates, plain->hidden, plain->output,
+                              rows_from(packer, plain->r, skip, plain->output), &phase->r);
     if (status == LE_OK)
         status = le_pack_bias(packer, gates, plain->hidden, bias_of(plain, 0, first_gate), bias_of(plain, 1, first_gate),
                               &phase->bias);
@@ -51,7 +59,7 @@ static le_status pack_gate_phase(const le_packer *packer, const plain_weights *p
 static le_status pack_column_phase(const le_packer *packer, const plain_weights *plain, size_t gate, le_phase_kind kind,
                                    le_phase *phase)
 {
-    const size_t skip = gate * plain->hidden * plain->es;
+    const size_t skip = gate * plain->hidden;
     phase->kind = kind;
     phase->first_gate = (int)gate;
     phase->units = plain->hidden;
@@ -59,10 +67,10 @@ static le_status pack_column_phase(const le_packer *packer, const plain_weights 
     phase->bias_bytes = phase->panel_units * plain->es;
     phase->order = LE_ORDER_UNITS;
     le_status status = le_pack_rows(packer, LE_ORDER_UNITS, 1, plain->hidden, plain->features,
-                                    plain->w + skip * plain->features, &phase->w);
+                                    rows_from(packer, plain->w, skip, plain->features), &phase->w);
     if (status == LE_OK)
-        status = le_pack_rows(packer, LE_ORDER_UNITS, 1, plain->hidden, plain->output, plain->r + skip * plain->output,
-                              &phase->r);
+        status = le_pack_rows(packer, LE_ORDER_UNITS, 1, plain->hidden, plain->output,
+                              rows_from(packer, plain->r, skip, plain->output), &phase->r);
     if (status == LE_OK)
         status = le_pack_units(packer, plain->hidden, bias_of(plain, 0, gate), bias_of(plain, 1, gate), &phase->bias);
     return status;
@@ -148,12 +156,13 @@ static le_status pack_direction(const le_packer *given, le_gemm gemm, const le_r
         status = pack_column_phase(packer, plain, 0, LE_PHASE_RNN, &direction->phase[0]);
     }
     if (status == LE_OK && gemm == LE_GEMM_BLAS)
-        status = le_pack_transposed(packer, plain->gates * plain->hidden, plain->features, plain->w, &direction->w_plain);
+        status =
+            le_pack_transposed(packer, plain->gates * plain->hidden, plain->features, plain->w.values, &direction->w_plain);
     return status;
 }
 
 le_status le_recurrent_pack(const le_packer *packer, le_gemm gemm, size_t features, const le_recurrent *spec,
-                            le_recurrent_layer *layer, le_error *error)
+                            const le_weights *weights, le_recurrent_layer *layer, le_error *error)
 {
     const le_kernels *kernels = packer->kernels;
     static const int gate_counts[] = {[LE_LSTM] = 4, [LE_GRU] = 3, [LE_RNN] = 1};
@@ -161,6 +170,7 @@ le_status le_recurrent_pack(const le_packer *packer, le_gemm gemm, size_t featur
     const size_t output = spec->projection ? spec->projection : hidden;
     *layer = (le_recurrent_layer){
         .kernels = kernels,
+        .products = packer->products,
         .gemm = gemm,
         .cell = spec->cell,
         .gates = (int)gates,
@@ -175,11 +185,12 @@ le_status le_recurrent_pack(const le_packer *packer, le_gemm gemm, size_t featur
     for (int d = 0; d < layer->dirs && status == LE_OK; d++) {
         const size_t dir = (size_t)d, rows = gates * hidden;
         const plain_weights plain = {
-            .w = (const char *)spec->w + dir * rows * features * es,
-            .r = (const char *)spec->r + dir * rows * output * es,
+            .w = rows_from(packer, (le_matrix){spec->w, weights->w}, dir * rows, features),
+            .r = rows_from(packer, (le_matrix){spec->r, weights->r}, dir * rows, output),
             .b = spec->b ? (const char *)spec->b + dir * 2 * rows * es : NULL,
             .p = spec->p ? (const char *)spec->p + dir * 3 * hidden * es : NULL,
-            .proj = spec->proj ? (const char *)spec->proj + dir * output * hidden * es : NULL,
+            .proj = spec->proj ? rows_from(packer, (le_matrix){spec->proj, weights->projection}, dir * output, hidden)
+                               : (le_matrix){NULL, NULL},
             .es = es,
             .features = features,
             .hidden = hidden,
@@ -198,14 +209,14 @@ le_status le_recurrent_pack(const le_packer *packer, le_gemm gemm, size_t featur
 }
 
 /* Of rows begin .. end-1 of a weight, which go to `out`, those that a phase has packed: from row `first` of the weight on. */
-static void unpack_part(const le_kernels *kernels, le_panel_order order, int gates, size_t units, const le_packed *packed,
-                        size_t first, size_t begin, size_t end, char *out)
+static void unpack_part(le_panel_order order, int gates, size_t units, const le_packed *packed, size_t first, size_t begin,
+                        size_t end, char *out)
 {
     const size_t own_end = first + (size_t)gates * units;
     const size_t from = first > begin ? first : begin, to = own_end < end ? own_end : end;
     if (from < to)
-        le_unpack_rows(kernels, order, units, packed, from - first, to - first,
-                       out + (from - begin) * packed->k * le_dtype_size(kernels->dtype));
+        le_unpack_rows(order, units, packed, from - first, to - first,
+                       out + (from - begin) * packed->k * packed->products->element);
 }
 
 void le_recurrent_unpack(const le_recurrent_layer *layer, le_weight which, size_t begin, size_t end, void *out)
@@ -214,15 +225,14 @@ void le_recurrent_unpack(const le_recurrent_layer *layer, le_weight which, size_
     for (int d = 0; d < layer->dirs; d++) {
         const le_phase *phases = layer->direction[d].phase;
         if (which == LE_WEIGHT_PROJECTION) {
-            unpack_part(layer->kernels, LE_ORDER_UNITS, 1, layer->output, &phases[1].r, (size_t)d * layer->output, begin,
-                        end, out);
+            unpack_part(LE_ORDER_UNITS, 1, layer->output, &phases[1].r, (size_t)d * layer->output, begin, end, out);
             continue;
         }
         for (int i = 0; i < layer->direction[d].phases; i++) {
             const le_phase *phase = &phases[i];
             const int gates = phase->order == LE_ORDER_UNITS ? 1 : phase->w.nv;
             if (phase->w.panels > 0) /* not the projection */
-                unpack_part(layer->kernels, phase->order, gates, layer->hidden, which == LE_WEIGHT_W ? &phase->w : &phase->r,
+                unpack_part(phase->order, gates, layer->hidden, which == LE_WEIGHT_W ? &phase->w : &phase->r,
                             (size_t)d * rows + (size_t)phase->first_gate * layer->hidden, begin, end, out);
         }
     }
@@ -288,6 +298,15 @@ size_t le_recurrent_idle_bytes(const le_recurrent_layer *layer)
         if (le_phase_idle(&layer->direction[0].phase[i]))
             bytes += le_packed_bytes(&layer->direction[0].phase[i].r);
     return bytes;
+}
+
+double le_recurrent_idle_products(const le_recurrent_layer *layer)
+{
+    double products = 0;
+    for (int i = 0; i < layer->direction[0].phases; i++)
+        if (le_phase_idle(&layer->direction[0].phase[i]))
+            products += le_packed_products(&layer->direction[0].phase[i].r);
+    return products;
 }
 
 size_t le_recurrent_panels(const le_recurrent_layer *layer)

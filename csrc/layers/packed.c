@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/crowding.h"
 #include "base/team.h"
+#include "layers/pack_small.h"
 
 size_t le_dtype_size(le_dtype dtype)
 {
@@ -22,13 +23,13 @@ size_t le_dtype_size(le_dtype dtype)
 static le_status take_panels(const le_packer *packer, const le_block_key *key, int nv, int last_nv, size_t panels,
                              le_packed *out, int *found)
 {
-    const size_t vector = (size_t)packer->kernels->lanes * le_dtype_size(packer->kernels->dtype);
-    *out = (le_packed){.k = key->k,
+    *out = (le_packed){.products = packer->products,
+                       .k = key->k,
                        .panels = panels,
                        .nv = nv,
                        .last_nv = last_nv,
-                       .panel_bytes = le_mul(key->k, (size_t)nv * vector),
-                       .last_bytes = le_mul(key->k, (size_t)last_nv * vector)};
+                       .panel_bytes = le_panel_bytes(packer->products, nv, key->k),
+                       .last_bytes = le_panel_bytes(packer->products, last_nv, key->k)};
     const size_t bytes = panels ? le_add(le_mul(out->panel_bytes, panels - 1), out->last_bytes) : 0;
     if (bytes == SIZE_MAX)
         return LE_ERROR_OVERFLOW;
@@ -229,9 +230,19 @@ static void pack_all_columns(const le_packer *packer, packing *job)
     }
 }
 
-le_status le_pack_rows(const le_packer *packer, le_panel_order order, int gates, size_t units, size_t k, const void *weights,
+/* What tells a block of small weights from others of the same array. */
+static void name_small(const le_packer *packer, const float *scales, le_block_key *key)
+{
+    if (packer->products->type == LE_WEIGHTS_FULL)
+        return;
+    key->products = packer->products;
+    key->second = scales;
+}
+
+le_status le_pack_rows(const le_packer *packer, le_panel_order order, int gates, size_t units, size_t k, le_matrix matrix,
                        le_packed *out)
 {
+    const void *const weights = matrix.values;
     const le_kernels *kernels = packer->kernels;
     const size_t lanes = (size_t)kernels->lanes;
     const int nv = order == LE_ORDER_UNITS ? LE_MAX_NV : gates;
@@ -241,6 +252,7 @@ le_status le_pack_rows(const le_packer *packer, le_panel_order order, int gates,
     le_block_key key = le_block_key_of(LE_LAYOUT_ROWS, kernels, units, k, weights);
     key.order = (int)order;
     key.gates = gates;
+    name_small(packer, matrix.scales, &key);
     int found;
     const le_status status = take_panels(packer, &key, nv, last_nv, (units + width - 1) / width, out, &found);
     if (status != LE_OK)
@@ -249,37 +261,50 @@ le_status le_pack_rows(const le_packer *packer, le_panel_order order, int gates,
         out->finite = *le_block_note(out->data);
         return LE_OK;
     }
+    if (packer->products->type != LE_WEIGHTS_FULL) {
+        *le_block_note(out->data) = out->finite = le_pack_small_rows(order, units, matrix, out);
+        consume(packer, weights, le_mul(le_mul((size_t)gates * units, k), packer->products->element));
+        return le_block_share(packer, &key, out->data);
+    }
     packing job = {.order = order, .dtype = kernels->dtype, .lanes = lanes, .units = units, .packed = out, .from = weights};
     pack_all_rows(packer, &job, (size_t)gates);
     *le_block_note(out->data) = out->finite = !atomic_load(&job.not_finite);
     return le_block_share(packer, &key, out->data);
 }
 
-le_status le_pack_columns(const le_packer *packer, size_t units, size_t k, const void *kernel, le_packed *out)
+le_status le_pack_columns(const le_packer *packer, size_t units, size_t k, le_matrix kernel, le_packed *out)
 {
     const le_kernels *kernels = packer->kernels;
     const size_t width = LE_MAX_NV * (size_t)kernels->lanes;
-    const le_block_key key = le_block_key_of(LE_LAYOUT_COLUMNS, kernels, units, k, kernel);
+    le_block_key key = le_block_key_of(LE_LAYOUT_COLUMNS, kernels, units, k, kernel.values);
+    name_small(packer, kernel.scales, &key);
     int found;
     const le_status status = take_panels(packer, &key, LE_MAX_NV, LE_MAX_NV, (units + width - 1) / width, out, &found);
     if (status != LE_OK || found)
         return status;
+    if (packer->products->type != LE_WEIGHTS_FULL) {
+        le_pack_small_columns(units, kernel, out);
+        consume(packer, kernel.values, le_mul(le_mul(units, k), packer->products->element));
+        return le_block_share(packer, &key, out->data);
+    }
     packing job = {.order = LE_ORDER_UNITS,
                    .dtype = kernels->dtype,
                    .lanes = (size_t)kernels->lanes,
                    .units = units,
                    .packed = out,
-                   .from = kernel};
+                   .from = kernel.values};
     pack_all_columns(packer, &job);
     return le_block_share(packer, &key, out->data);
 }
 
-void le_unpack_rows(const le_kernels *kernels, le_panel_order order, size_t units, const le_packed *packed, size_t begin,
-                    size_t end, void *weights)
+void le_unpack_rows(le_panel_order order, size_t units, const le_packed *packed, size_t begin, size_t end, void *weights)
 {
-    const packing job = {
-        .order = order, .dtype = kernels->dtype, .lanes = (size_t)kernels->lanes, .units = units, .packed = packed};
-    const size_t es = le_dtype_size(kernels->dtype), nv = (size_t)packed->nv;
+    if (packed->products->type != LE_WEIGHTS_FULL) {
+        le_unpack_small_rows(order, units, packed, begin, end, weights);
+        return;
+    }
+    const packing job = {.order = order, .lanes = (size_t)packed->products->lanes, .units = units, .packed = packed};
+    const size_t es = packed->products->element, nv = (size_t)packed->nv;
     for (size_t panel = 0; panel < packed->panels; panel++) {
         const size_t tail = tail_units(&job, panel), lanes = tail ? tail : job.lanes;
         const size_t stride = (size_t)(tail ? packed->last_nv : packed->nv) * job.lanes;
@@ -291,7 +316,7 @@ void le_unpack_rows(const le_kernels *kernels, le_panel_order order, size_t unit
                 continue;
             const void *from = packed->data + panel * packed->panel_bytes + (j * lanes + from_row - first) * es;
             void *to = (char *)weights + (from_row - begin) * packed->k * es;
-            if (kernels->dtype == LE_FLOAT64)
+            if (es == sizeof(double))
                 separate_f64(to_row - from_row, packed->k, from, stride, to);
             else
                 separate_f32(to_row - from_row, packed->k, from, stride, to);
@@ -299,10 +324,13 @@ void le_unpack_rows(const le_kernels *kernels, le_panel_order order, size_t unit
     }
 }
 
-void le_unpack_columns(const le_kernels *kernels, size_t units, const le_packed *packed, size_t begin, size_t end,
-                       void *kernel)
+void le_unpack_columns(size_t units, const le_packed *packed, size_t begin, size_t end, void *kernel)
 {
-    const size_t es = le_dtype_size(kernels->dtype), width = (size_t)packed->nv * (size_t)kernels->lanes;
+    if (packed->products->type != LE_WEIGHTS_FULL) {
+        le_unpack_small_columns(units, packed, begin, end, kernel);
+        return;
+    }
+    const size_t es = packed->products->element, width = (size_t)packed->nv * (size_t)packed->products->lanes;
     for (size_t panel = 0; panel < packed->panels; panel++) {
         const size_t first = panel * width, count = units - first < width ? units - first : width;
         for (size_t row = begin; row < end; row++)
@@ -313,8 +341,9 @@ void le_unpack_columns(const le_kernels *kernels, size_t units, const le_packed 
 
 le_status le_pack_plain(const le_packer *packer, size_t rows, size_t columns, const void *matrix, char **out)
 {
-    const size_t bytes = le_mul(le_mul(rows, columns), le_dtype_size(packer->kernels->dtype));
-    const le_block_key key = le_block_key_of(LE_LAYOUT_PLAIN, packer->kernels, rows, columns, matrix);
+    const size_t bytes = le_mul(le_mul(rows, columns), packer->products->element);
+    le_block_key key = le_block_key_of(LE_LAYOUT_PLAIN, packer->kernels, rows, columns, matrix);
+    name_small(packer, NULL, &key);
     if (le_block_take(packer, &key, bytes, out))
         return LE_OK;
     if (*out == NULL)

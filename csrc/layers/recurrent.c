@@ -50,6 +50,19 @@ static size_t list_inputs(const le_recurrent_direction *direction, const le_bloc
     return count;
 }
 
+/* Rows as the layer's products take them, in place of rows of floats: rows of k numbers, of which `to` keeps those made. */
+static void prepare_rows(const le_recurrent_layer *layer, const le_thread_group *threads, size_t count, size_t k,
+                         const void *const *rows, char *to, const void **prepared)
+{
+    const double operations_of_a_number = 8;
+    const size_t bytes = layer->products->row_bytes(k);
+    for (size_t row = 0; row < count && !le_stopped(threads, operations_of_a_number * (double)k); row++) {
+        char *const own = to + row * bytes;
+        layer->products->prepare(rows[row], k, own);
+        prepared[row] = own;
+    }
+}
+
 /* Bring a phase's gates of the plain projection [count, gates*H] into panel order. */
 static void scatter_panels(const le_recurrent_layer *layer, const le_phase *phase, size_t count,
                            const le_recurrent_work *work, char *to)
@@ -98,8 +111,8 @@ static const char *panel_at(const le_packed *packed, size_t panel)
 static void project_panel(const le_recurrent_layer *layer, const le_packed *w, size_t panel, size_t count,
                           const le_recurrent_work *work, const char *next, char *to)
 {
-    layer->kernels->product(panel_nv(w, panel), count, work->x_rows, layer->features, panel_at(w, panel),
-                            work->fetch_inputs ? next : NULL, to);
+    layer->products->product(panel_nv(w, panel), count, work->x_rows, layer->features, panel_at(w, panel),
+                             work->fetch_inputs ? next : NULL, to);
 }
 
 static void project_packed(const le_recurrent_layer *layer, const le_recurrent_direction *direction,
@@ -136,7 +149,7 @@ static void row_panels(const le_recurrent_layer *layer, const le_packed *packed,
                               .bytes = packed->panel_bytes,
                               .backwards = backwards,
                               .last_nv = last == packed->panels ? packed->last_nv : 0};
-    layer->kernels->row_product(packed->nv, &panels, row, k, to);
+    layer->products->row_product(packed->nv, &panels, row, k, to);
 }
 
 /* One step of a phase: what its kernels are given, panel by panel. */
@@ -146,7 +159,8 @@ typedef struct stepping {
         le_lstm_step lstm;
         le_gru_cells gru;
     } of;
-    const void *const *h_prev; /* [rows] -> [k], what is multiplied */
+    const void *const *source; /* [rows] -> [k] */
+    const void *const *h_prev; /* the same, or as the products take them: what is multiplied */
     char *c; /* [panels][rows][lanes] of a member: c of an LSTM, z of a GRU */
     size_t c_panel; /* elements from one group of `lanes` units of c to the next */
 } stepping;
@@ -157,7 +171,8 @@ static stepping begin_phase(const le_recurrent_layer *layer, const le_recurrent_
 {
     const le_phase *phase = &direction->phase[number];
     stepping step = {.c = c, .c_panel = rows * (size_t)layer->kernels->lanes};
-    step.h_prev = phase->from_middle ? work->middle_in : work->h_prev;
+    step.source = phase->from_middle ? work->middle_in : work->h_prev;
+    step.h_prev = work->prepared_rows ? work->prepared_rows : step.source;
     step.of.cells.sums = work->scratch;
     step.of.cells.h_out = phase->to_middle ? work->middle_out : work->h_out;
     step.of.cells.config = &direction->config;
@@ -192,6 +207,8 @@ static void run_cells(const le_kernels *kernels, const le_phase *phase, const st
 {
     switch (phase->kind) {
     case LE_PHASE_LSTM:
+        kernels->lstm_cells(&step->of.lstm.cells);
+        return;
     case LE_PHASE_LSTM_GENERAL:
         kernels->lstm_general(&step->of.lstm.cells);
         return;
@@ -283,14 +300,14 @@ static void run_phase(const le_recurrent_layer *layer, const le_phase *phase, co
         if (inputs)
             project_panel(layer, &phase->w, panel, x->count, work, idle ? panel_at(&phase->w, after) : weights, x->rows);
         step->of.cells.x_part = x->on_demand ? x->rows : inputs_of(layer, phase, x, panel - first, panel);
-        if (phase->kind == LE_PHASE_LSTM) {
+        if (phase->kind == LE_PHASE_LSTM && layer->products == &kernels->products) {
             step->of.lstm.k = k;
             step->of.lstm.weights = weights;
             step->of.lstm.next = next;
             kernels->lstm(&step->of.lstm);
             continue;
         }
-        kernels->product(panel_nv(&phase->r, panel), rows, step->h_prev, k, weights, next, step->of.cells.sums);
+        layer->products->product(panel_nv(&phase->r, panel), rows, step->h_prev, k, weights, next, step->of.cells.sums);
         run_cells(kernels, phase, step);
     }
     le_group_wait(threads);
@@ -302,6 +319,8 @@ static void run_direction(const le_recurrent_layer *layer, int d, const le_threa
 {
     const le_recurrent_direction *direction = &layer->direction[d];
     const size_t count = list_inputs(direction, block, x, work->x_rows);
+    if (layer->products->prepare)
+        prepare_rows(layer, threads, count, layer->features, work->x_rows, work->prepared_x, work->x_rows);
     const int on_demand = layer->gemm == LE_GEMM_PACKED && block->end - block->begin == 1;
     if (layer->gemm == LE_GEMM_BLAS)
         project_blas(layer, direction, count, work);
@@ -330,6 +349,8 @@ static void run_direction(const le_recurrent_layer *layer, int d, const le_threa
         for (int i = 0; i < direction->phases; i++) {
             const le_phase *phase = &direction->phase[i];
             steps[i].of.cells.rows = active;
+            if (layer->products->prepare && !(from_zero && s == 0 && le_phase_idle(phase)))
+                prepare_rows(layer, threads, active, phase->r.k, steps[i].source, work->prepared, work->prepared_rows);
             const projected inputs = {
                 .rows = work->x_part[i], .at = at, .count = count, .on_demand = on_demand, .from_zero = from_zero && s == 0};
             const int backwards = (int)((s + (size_t)work->sweep) % 2);

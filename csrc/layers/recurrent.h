@@ -49,6 +49,7 @@ typedef struct le_recurrent_direction {
 
 typedef struct le_recurrent_layer {
     const le_kernels *kernels;
+    const le_products *products; /* of its matrices */
     le_gemm gemm;
     le_cell cell;
     int gates, dirs;
@@ -70,9 +71,9 @@ static inline size_t le_recurrent_width(const le_recurrent_layer *layer, const l
     return (size_t)packed->nv * (size_t)layer->kernels->lanes * le_recurrent_element(layer);
 }
 
-/* Pack the weights of `spec`. On failure the layer holds nothing. */
+/* Pack the weights of `spec`; weights: their scales. On failure the layer holds nothing. */
 le_status le_recurrent_pack(const le_packer *packer, le_gemm gemm, size_t features, const le_recurrent *spec,
-                            le_recurrent_layer *layer, le_error *error);
+                            const le_weights *weights, le_recurrent_layer *layer, le_error *error);
 /* Rows begin .. end-1 of W, R or the projection as they came, to the bit; rows are those of both directions. */
 void le_recurrent_unpack(const le_recurrent_layer *layer, le_weight which, size_t begin, size_t end, void *out);
 void le_recurrent_free(le_recurrent_layer *layer);
@@ -82,6 +83,8 @@ size_t le_recurrent_bytes(const le_recurrent_layer *layer);
 size_t le_recurrent_step_bytes(const le_recurrent_layer *layer);
 /* Bytes of those among them that a step from a zero state does not read. */
 size_t le_recurrent_idle_bytes(const le_recurrent_layer *layer);
+/* Products of one row with those, one direction. */
+double le_recurrent_idle_products(const le_recurrent_layer *layer);
 /* Panels of the phase with the fewest: how many members can share a step. */
 size_t le_recurrent_panels(const le_recurrent_layer *layer);
 
@@ -107,6 +110,8 @@ void le_recurrent_get(const le_recurrent_layer *layer, const le_recurrent_state 
 typedef struct le_recurrent_work {
     const void **x_rows;          /* [block rows] */
     const void **h_prev, **middle_in; /* [rows] */
+    const void **prepared_rows;   /* [rows]: what is multiplied in place of h_prev or middle_in, for products that take */
+    char *prepared, *prepared_x;  /* rows of their own form: of a step, and [block rows] of inputs; else null */
     void **h_out, **middle_out;   /* [rows] */
     char *x_part[2];              /* per phase: [own panels][block rows][width] */
     char *scratch;                /* [rows][LE_MAX_NV*lanes] */

@@ -98,6 +98,15 @@ static size_t own_panels(const le_recurrent_layer *layer, const le_packed *packe
     return (packed->panels + sharers - 1) / sharers;
 }
 
+/* Numbers of the longest row that is multiplied in a step. */
+static size_t longest_row(const le_recurrent_layer *layer)
+{
+    size_t longest = 0;
+    for (int i = 0; i < layer->direction[0].phases; i++)
+        longest = layer->direction[0].phase[i].r.k > longest ? layer->direction[0].phase[i].r.k : longest;
+    return longest;
+}
+
 void le_recurrent_lay_work(const le_recurrent_layer *layer, size_t rows, size_t block_rows, int members, le_arena *arena,
                            le_recurrent_work *work)
 {
@@ -107,6 +116,13 @@ void le_recurrent_lay_work(const le_recurrent_layer *layer, size_t rows, size_t 
     work->h_out = le_arena_take(arena, rows, sizeof *work->h_out);
     work->middle_in = le_arena_take(arena, rows, sizeof *work->middle_in);
     work->middle_out = le_arena_take(arena, rows, sizeof *work->middle_out);
+    work->prepared = work->prepared_x = NULL;
+    work->prepared_rows = NULL;
+    if (layer->products->prepare) {
+        work->prepared_rows = le_arena_take(arena, rows, sizeof *work->prepared_rows);
+        work->prepared = le_arena_take(arena, rows, layer->products->row_bytes(longest_row(layer)));
+        work->prepared_x = le_arena_take(arena, block_rows, layer->products->row_bytes(layer->features));
+    }
     for (int i = 0; i < layer->direction[0].phases; i++) {
         const le_packed *w = &layer->direction[0].phase[i].w;
         const size_t panels = own_panels(layer, w, members);

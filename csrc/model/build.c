@@ -1,4 +1,5 @@
 /* Building a model: values and operations are added in an order in which inputs come before their use. */
+#include <float.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +22,8 @@ le_status le_model_new(const le_model_options *options, le_model **out, le_error
     model->kernels = kernels;
     model->gemm = options->gemm;
     model->element = le_dtype_size(options->dtype);
-    model->packer = (le_packer){.kernels = kernels, .threads = options->threads > 1 ? options->threads : 1};
+    model->packer = (le_packer){
+        .kernels = kernels, .products = &kernels->products, .threads = options->threads > 1 ? options->threads : 1};
     *out = model;
     return LE_OK;
 }
@@ -33,7 +35,7 @@ void le_model_free(le_model *model)
     for (int i = 0; i < model->op_count; i++) {
         le_op *op = &model->ops[i];
         if (op->kind == LE_OP_EMBEDDING)
-            le_block_drop(op->as.embedding.table);
+            le_embedding_free(&op->as.embedding);
         else if (op->kind == LE_OP_RECURRENT)
             le_recurrent_free(&op->as.recurrent);
         else if (op->kind == LE_OP_DENSE)
@@ -57,6 +59,43 @@ void le_model_consume(le_model *model, le_consumed consumed, void *context)
 {
     model->packer.consumed = consumed;
     model->packer.consumed_context = context;
+}
+
+le_status le_model_weights(le_model *model, const le_weights *weights, le_error *error)
+{
+    const le_weights given = weights ? *weights : (le_weights){.type = LE_WEIGHTS_FULL};
+    if (given.type < LE_WEIGHTS_FULL || given.type > LE_WEIGHTS_INT8_WIDENED)
+        return le_fail(error, LE_ERROR_ARGUMENT, "weights of type %d: there is no such type", (int)given.type);
+    if (given.type != LE_WEIGHTS_FULL && model->kernels->dtype != LE_FLOAT32)
+        return le_fail(error, LE_ERROR_UNSUPPORTED, "weights of fewer bits are for models of float32");
+    model->weights = given;
+    model->packer.products = le_products_find(model->kernels, given.type);
+    return LE_OK;
+}
+
+/* Whether integers of a type have scales, and inputs not more than their sums can hold. */
+static le_status check_integers(const le_model *model, const char *what, const float *scales, size_t channels, size_t inputs,
+                                le_error *error)
+{
+    const le_weight_type type = model->weights.type;
+    if (type != LE_WEIGHTS_INT8 && type != LE_WEIGHTS_INT8_WIDENED)
+        return LE_OK;
+    if (scales == NULL)
+        return le_fail(error, LE_ERROR_ARGUMENT, "%s: int8 weights need scales", what);
+    for (size_t i = 0; i < channels; i++)
+        if (!(scales[i] > 0) || scales[i] > FLT_MAX)
+            return le_fail(error, LE_ERROR_ARGUMENT, "%s: scale %zu is %g; expected a finite number above 0", what, i,
+                           (double)scales[i]);
+    if (type == LE_WEIGHTS_INT8 && inputs > LE_INT8_INPUTS)
+        return le_fail(error, LE_ERROR_UNSUPPORTED, "%s: an int8 product has at most %d inputs, got %zu", what,
+                       LE_INT8_INPUTS, inputs);
+    return LE_OK;
+}
+
+/* How the products of a layer to come are made: a BLAS knows no small weights. */
+static le_gemm gemm_of(const le_model *model)
+{
+    return model->weights.type == LE_WEIGHTS_FULL ? model->gemm : LE_GEMM_PACKED;
 }
 
 /* Room for `extra` more elements at the end of an array; the array is moved when it must grow. */
@@ -175,16 +214,15 @@ le_status le_model_embedding(le_model *model, le_value ids, const void *table, s
         return le_fail(error, LE_ERROR_UNSUPPORTED, "embedding: token ids must be an input of the model");
     if (vocabulary == 0 || features == 0 || vocabulary > LE_MAX_SIZE || features > LE_MAX_SIZE)
         return le_fail(error, LE_ERROR_SHAPE, "an embedding table [%zu, %zu]", vocabulary, features);
-    char *copy;
-    status = le_pack_plain(&model->packer, vocabulary, features, table, &copy);
-    if (status != LE_OK) {
-        le_block_drop(copy);
-        return le_fail(error, status, "an embedding table [%zu, %zu]: %s", vocabulary, features, le_status_text(status));
-    }
+    status = check_integers(model, "embedding table", model->weights.w, vocabulary, 0, error);
+    if (status != LE_OK)
+        return status;
+    le_embedding_layer layer;
+    status = le_embedding_pack(&model->packer, vocabulary, features, (le_matrix){table, model->weights.w}, &layer, error);
+    if (status != LE_OK)
+        return status;
     le_op *op = add_op(model, LE_OP_EMBEDDING, ids, model->values[ids].rank, features);
-    op->as.embedding.table = copy;
-    op->as.embedding.vocabulary = vocabulary;
-    op->as.embedding.features = features;
+    op->as.embedding = layer;
     *out = op->y;
     return LE_OK;
 }
@@ -200,8 +238,10 @@ le_status le_model_dense(le_model *model, le_value x, const void *kernel, const 
         return status;
     if (units == 0 || units > LE_MAX_SIZE)
         return le_fail(error, LE_ERROR_SHAPE, "a dense layer of %zu units", units);
-    status = le_dense_pack(&model->packer, model->gemm, model->values[x].features, units, kernel, bias, activation, &layer,
-                           error);
+    status = check_integers(model, "dense kernel", model->weights.w, units, model->values[x].features, error);
+    if (status == LE_OK)
+        status = le_dense_pack(&model->packer, gemm_of(model), model->values[x].features, units,
+                               (le_matrix){kernel, model->weights.w}, bias, activation, &layer, error);
     if (status != LE_OK)
         return status;
     le_op *op = add_op(model, LE_OP_DENSE, x, model->values[x].rank, units);
@@ -252,6 +292,19 @@ static le_status check_initial(const le_model *model, le_value value, size_t fea
     return LE_OK;
 }
 
+static le_status check_recurrent_integers(const le_model *model, const le_recurrent *spec, size_t dirs, le_error *error)
+{
+    static const size_t gates[] = {[LE_LSTM] = 4, [LE_GRU] = 3, [LE_RNN] = 1};
+    const size_t rows = dirs * gates[spec->cell] * spec->hidden, output = spec->projection ? spec->projection : spec->hidden;
+    const le_weights *weights = &model->weights;
+    le_status status = check_integers(model, "W", weights->w, rows, model->values[spec->x].features, error);
+    if (status == LE_OK)
+        status = check_integers(model, "R", weights->r, rows, output, error);
+    if (status == LE_OK && spec->projection)
+        status = check_integers(model, "projection", weights->projection, dirs * output, spec->hidden, error);
+    return status;
+}
+
 le_status le_model_recurrent(le_model *model, const le_recurrent *spec, le_value *y, le_value *y_h, le_value *y_c,
                              le_error *error)
 {
@@ -271,7 +324,10 @@ le_status le_model_recurrent(le_model *model, const le_recurrent *spec, le_value
     if (status == LE_OK)
         status = check_initial(model, spec->initial_c, c_size, "initial_c", error);
     if (status == LE_OK)
-        status = le_recurrent_pack(&model->packer, model->gemm, model->values[spec->x].features, spec, &layer, error);
+        status = check_recurrent_integers(model, spec, dirs, error);
+    if (status == LE_OK)
+        status = le_recurrent_pack(&model->packer, gemm_of(model), model->values[spec->x].features, spec, &model->weights,
+                                   &layer, error);
     if (status != LE_OK)
         return status;
 
@@ -304,8 +360,7 @@ le_status le_model_output(le_model *model, le_value value, le_error *error)
     if (status != LE_OK)
         return status;
     const le_value_info *info = &model->values[value];
-    const int looked_up = info->producer >= 0 && model->ops[info->producer].kind == LE_OP_EMBEDDING;
-    if (info->input >= 0 || info->output >= 0 || looked_up) {
+    if (info->input >= 0 || info->output >= 0 || le_looked_up(model, value)) {
         /* Such a value has no memory of its own to hand out: an operation copies it. */
         status = le_model_activate(model, value, (le_activation){LE_ACT_LINEAR, 0, 0}, &value, error);
         if (status != LE_OK)

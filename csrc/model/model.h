@@ -3,6 +3,7 @@
 #define LE_MODEL_MODEL_H
 
 #include "layers/dense.h"
+#include "layers/embedding.h"
 #include "layers/recurrent.h"
 
 typedef struct le_workspace le_workspace;
@@ -28,10 +29,7 @@ typedef struct le_op {
     int empty_zero;              /* recurrent: y_h and y_c of a row without steps are zero */
     size_t h_offset, c_offset;   /* recurrent: place in the state row, elements; SIZE_MAX: none */
     union {
-        struct {
-            char *table;
-            size_t vocabulary, features;
-        } embedding;
+        le_embedding_layer embedding;
         le_recurrent_layer recurrent;
         le_dense_layer dense;
         le_activation activation;
@@ -51,6 +49,7 @@ struct le_model {
     le_gemm gemm;
     size_t element;
     le_packer packer;    /* of the weights of layers to come */
+    le_weights weights;  /* their type, and scales */
     int finished, failed;
     int axes, input_count, output_count, op_count, value_count, stage_count, layer_count;
     int op_capacity, value_capacity;
@@ -68,13 +67,21 @@ static inline int le_op_whole(const le_op *op)
     return op->kind == LE_OP_RECURRENT && (op->as.recurrent.dirs == 2 || op->as.recurrent.direction[0].reverse);
 }
 
-/* Arithmetic of an operation, per row and step. */
+/* Arithmetic of an operation, per row and step: operations of float32 that take as long. */
 double le_op_flops(const le_model *model, const le_op *op);
 
 /* Whether a recurrent operation begins the run with a zero state. */
 static inline int le_op_from_zero(const le_op *op, const le_run *run)
 {
     return op->initial_h == LE_NONE && op->initial_c == LE_NONE && run->state_in == NULL;
+}
+
+/* Whether a value has no memory of its own: its rows are read in a table of the model's dtype, where they stand. */
+static inline int le_looked_up(const le_model *model, le_value value)
+{
+    const int producer = value == LE_NONE ? -1 : model->values[value].producer;
+    const le_op *op = producer < 0 ? NULL : &model->ops[producer];
+    return op && op->kind == LE_OP_EMBEDDING && le_embedding_in_place(&op->as.embedding);
 }
 
 /* Whether the operation takes a sequence. */

@@ -33,7 +33,7 @@ static double total_flops(const le_model *model, const le_run *run)
     for (int i = 0; i < model->op_count; i++)
         if (model->ops[i].kind == LE_OP_RECURRENT && le_op_from_zero(&model->ops[i], run)) {
             const le_recurrent_layer *layer = &model->ops[i].as.recurrent;
-            total -= 2.0 * layer->dirs * (double)(le_recurrent_idle_bytes(layer) / model->element) * (double)run->batch;
+            total -= 2.0 * layer->dirs * le_recurrent_idle_products(layer) / layer->products->speed * (double)run->batch;
         }
     return total > 0 ? total : 0;
 }

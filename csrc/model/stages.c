@@ -13,13 +13,14 @@ double le_op_flops(const le_model *model, const le_op *op)
     switch (op->kind) {
     case LE_OP_RECURRENT: {
         const le_recurrent_layer *layer = &op->as.recurrent;
+        const double products = (double)(layer->features + layer->output) / layer->products->speed;
         return 2.0 * layer->dirs * layer->gates * (double)layer->hidden *
-               (double)(layer->features + layer->output + 16); /* 16: about what a cell costs, in products */
+               (products + 16); /* 16: about what a cell costs, in products */
     }
     case LE_OP_DENSE:
-        return 2.0 * (double)op->as.dense.units * (double)(op->as.dense.features + 8);
+        return 2.0 * (double)op->as.dense.units * ((double)op->as.dense.features / op->as.dense.products->speed + 8);
     case LE_OP_EMBEDDING:
-        return 0;
+        return le_embedding_in_place(&op->as.embedding) ? 0 : 4.0 * (double)op->as.embedding.features;
     default:
         return 16.0 * (double)model->values[op->x].features;
     }
@@ -30,8 +31,7 @@ static int ready(const le_model *model, le_value value, int stage)
 {
     if (value == LE_NONE || model->values[value].producer < 0)
         return 1;
-    const le_op *producer = &model->ops[model->values[value].producer];
-    return producer->kind == LE_OP_EMBEDDING || producer->stage < stage;
+    return le_looked_up(model, value) || model->ops[model->values[value].producer].stage < stage;
 }
 
 static void mark_crossing(le_model *model, le_value value, int stage)
@@ -57,13 +57,14 @@ le_status le_model_finish(le_model *model, le_error *error)
         int joins = open >= 0 && model->stages[open].axis == axis;
         if (joins && sequential)
             joins = !le_op_whole(op) && ready(model, op->initial_h, open) && ready(model, op->initial_c, open);
-        if (!joins && op->kind != LE_OP_EMBEDDING) {
+        const int in_place = le_looked_up(model, op->y); /* a table is read where it stands by whoever needs its rows */
+        if (!joins && !in_place) {
             open = model->stage_count++;
             model->stages[open] = (le_stage){.first = i, .axis = axis};
         }
         op->stage = open;
-        if (op->kind == LE_OP_EMBEDDING)
-            continue; /* a table is read in place by whoever needs its rows */
+        if (in_place)
+            continue;
         model->stages[open].last = i + 1;
         model->stages[open].flops += le_op_flops(model, op);
         mark_crossing(model, op->x, open);
@@ -111,7 +112,7 @@ void le_model_visit_weights(const le_model *model, le_visit_block visit, void *c
     for (int i = 0; i < model->op_count; i++) {
         const le_op *op = &model->ops[i];
         if (op->kind == LE_OP_EMBEDDING)
-            le_block_visit(op->as.embedding.table, visit, context);
+            le_embedding_visit(&op->as.embedding, visit, context);
         else if (op->kind == LE_OP_RECURRENT)
             le_recurrent_visit(&op->as.recurrent, visit, context);
         else if (op->kind == LE_OP_DENSE)

@@ -14,6 +14,24 @@ typedef struct walker {
     int member; /* whose scratch is used; also the thread group's, unless this member works on layers of its own */
 } walker;
 
+/* Where a layer working on `axis` finds rows of a batch. */
+static const uint32_t *order_outside(const walker *w, int axis)
+{
+    return axis < 0 ? w->group->batch_row : w->group->order_batch[axis];
+}
+
+/* The rows of an embedding's table that its ids name. */
+static le_rows table_rows(const walker *w, const le_op *op, int axis)
+{
+    const le_value_info *ids = &w->all->model->values[op->x];
+    return (le_rows){.base = op->as.embedding.table,
+                     .row_bytes = op->as.embedding.features * op->as.embedding.products->element,
+                     .order = order_outside(w, axis),
+                     .ids = w->all->run->inputs[ids->input],
+                     .ids_step = 1,
+                     .ids_row = ids->rank == LE_SEQUENCE ? w->all->run->axes[ids->axis].steps : 1};
+}
+
 /* The rows of a value as a layer working on `axis` (-1: vectors) sees them; `first_step`: what its block begins with. */
 static le_rows rows_of(const walker *w, le_value value, int axis, size_t first_step)
 {
@@ -22,16 +40,9 @@ static le_rows rows_of(const walker *w, le_value value, int axis, size_t first_s
     const le_value_info *info = &model->values[value];
     const le_op *producer = info->producer < 0 ? NULL : &model->ops[info->producer];
     const int sequence = info->rank == LE_SEQUENCE;
-    const uint32_t *outside = axis < 0 ? w->group->batch_row : w->group->order_batch[axis];
-    if (producer && producer->kind == LE_OP_EMBEDDING) {
-        const le_value_info *ids = &model->values[producer->x];
-        return (le_rows){.base = producer->as.embedding.table,
-                         .row_bytes = info->features * model->element,
-                         .order = outside,
-                         .ids = run->inputs[ids->input],
-                         .ids_step = 1,
-                         .ids_row = sequence ? run->axes[info->axis].steps : 1};
-    }
+    const uint32_t *outside = order_outside(w, axis);
+    if (le_looked_up(model, value))
+        return table_rows(w, producer, axis);
     const size_t bytes = info->features * model->element;
     const void *outer = info->input >= 0 ? run->inputs[info->input] : info->output >= 0 ? run->outputs[info->output] : NULL;
     if (outer)
@@ -121,13 +132,15 @@ static void begin_op(walker *w, const le_op *op, int number, const le_block *who
 static void run_op(walker *w, const le_op *op, int number, const le_block *block, int axis)
 {
     const le_model *model = w->all->model;
-    const le_rows x = rows_of(w, op->x, axis, block->begin);
+    const le_rows x = op->kind == LE_OP_EMBEDDING ? table_rows(w, op, axis) : rows_of(w, op->x, axis, block->begin);
     le_rows y = {0};
     if (op->y != LE_NONE)
         y = rows_of(w, op->y, axis, block->begin);
     const le_op_work *work = &w->group->work[w->member][number];
     switch (op->kind) {
     case LE_OP_EMBEDDING:
+        if (!le_embedding_in_place(&op->as.embedding))
+            le_embedding_block(&op->as.embedding, &w->threads, block, &x, &y);
         break;
     case LE_OP_RECURRENT:
         le_recurrent_block(&op->as.recurrent, &w->threads, block, &x, y.base ? &y : NULL, &w->group->states[number],

@@ -38,7 +38,7 @@ static int same_shape(const le_model *model, const le_workspace *workspace, cons
 static size_t stored_steps(const le_model *model, const le_run *run, const le_workspace *workspace, le_value value)
 {
     const le_value_info *info = &model->values[value];
-    if (info->producer < 0 || model->ops[info->producer].kind == LE_OP_EMBEDDING)
+    if (info->producer < 0 || le_looked_up(model, value))
         return 0;
     if (info->output >= 0 && run->outputs[info->output] != NULL)
         return 0;

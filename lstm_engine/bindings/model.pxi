@@ -6,7 +6,6 @@ cdef dict _POOLS = {"last": LE_POOL_LAST, "mean": LE_POOL_MEAN, "max": LE_POOL_M
 cdef dict _WEIGHTS = {"W": LE_WEIGHT_W, "R": LE_WEIGHT_R, "projection": LE_WEIGHT_PROJECTION,
                       "kernel": LE_WEIGHT_KERNEL, "table": LE_WEIGHT_TABLE}
 
-
 cdef le_activation _activation(object activation) except *:
     cdef le_activation result
     cdef bytes name = activation.name.encode()
@@ -71,17 +70,6 @@ cdef class CoreModel:
 
     # ---- building -------------------------------------------------------------------------------------------
 
-    cdef const void *weights(self, object array, tuple shape, str what) except? NULL:
-        """The data of a C-contiguous weight array of the model's dtype and exactly this shape (None: NULL)."""
-        if array is None:
-            return NULL
-        if not isinstance(array, cnp.ndarray) or cnp.PyArray_TYPE(array) != self.kind \
-                or not cnp.PyArray_ISCARRAY_RO(array) or (<object>array).shape != shape:
-            raise errors.ArgumentError(f"{what}: expected a C-contiguous {self.dtype} array of shape {shape}")
-        if self.store is not None:
-            self.store.arrays.append(array)
-        return cnp.PyArray_DATA(array)
-
     cdef tuple value(self, le_value number):
         """(whether a sequence, its time axis, features) of a value. Features of token ids are 0."""
         found = self.values.get(number)
@@ -141,7 +129,10 @@ cdef class CoreModel:
         cdef le_error error
         sequence, axis, _ = self.value(ids)
         vocabulary, features = _matrix(table, "embedding table")
-        cdef const void *data = self.weights(table, (vocabulary, features), "embedding table")
+        cdef le_weights given
+        memset(&given, 0, sizeof(given))
+        cdef const void *data = matrix_weight(self, table, (vocabulary, features), "embedding table", &given, &given.w)
+        say_weights(self, &given)
         cdef size_t rows = vocabulary, columns = features
         cdef le_status status
         with nogil:
@@ -156,8 +147,11 @@ cdef class CoreModel:
         cdef le_error error
         sequence, axis, features = self.value(x)
         cdef size_t units = _matrix(kernel, "dense kernel")[1]
-        cdef const void *k = self.weights(kernel, (features, units), "dense kernel")
-        cdef const void *b = self.weights(bias, (units,), "dense bias")
+        cdef le_weights given
+        memset(&given, 0, sizeof(given))
+        cdef const void *k = matrix_weight(self, kernel, (features, units), "dense kernel", &given, &given.w)
+        say_weights(self, &given)
+        cdef const void *b = plain_weight(self, bias, (units,), "dense bias")
         cdef le_activation function = _activation(activation)
         cdef le_status status
         with nogil:
@@ -202,11 +196,19 @@ cdef class CoreModel:
         spec.hidden = hidden
         spec.projection = 0 if projection is None else out
         spec.x, spec.initial_h, spec.initial_c = x, initial_h, initial_c
-        spec.w = self.weights(node.W, (dirs, gates * hidden, features), f"{node.name}.W")
-        spec.r = self.weights(node.R, (dirs, gates * hidden, out), f"{node.name}.R")
-        spec.b = self.weights(node.B, (dirs, 2 * gates * hidden), f"{node.name}.B")
-        spec.p = self.weights(peephole, (dirs, 3 * hidden), f"{node.name}.P")
-        spec.proj = self.weights(projection, (dirs, out, hidden), f"{node.name}.projection")
+        cdef le_weights given, other
+        memset(&given, 0, sizeof(given))
+        spec.w = matrix_weight(self, node.W, (dirs, gates * hidden, features), f"{node.name}.W", &given, &given.w)
+        spec.r = matrix_weight(self, node.R, (dirs, gates * hidden, out), f"{node.name}.R", &other, &given.r)
+        if other.type != given.type:
+            raise errors.ArgumentError(f"{node.name}: W and R are of two types")
+        spec.b = plain_weight(self, node.B, (dirs, 2 * gates * hidden), f"{node.name}.B")
+        spec.p = plain_weight(self, peephole, (dirs, 3 * hidden), f"{node.name}.P")
+        spec.proj = matrix_weight(self, projection, (dirs, out, hidden), f"{node.name}.projection", &other,
+                                  &given.projection)
+        if projection is not None and other.type != given.type:
+            raise errors.ArgumentError(f"{node.name}: W and its projection are of two types")
+        say_weights(self, &given)
         for d, functions in enumerate(node.activations):
             for a, function in enumerate(functions):
                 spec.activations[d][a] = _activation(function)
@@ -273,10 +275,11 @@ cdef class CoreModel:
 
     def unpack(self, size_t op, which, size_t first, cnp.ndarray out not None):
         """Write rows of weight `which` ("W", "R", "projection", "kernel", "table") of the layer number `op`, as
-        given, into out [rows, columns], from row `first` of the weight on; its axes before the last count as one."""
+        given, into out [rows, columns], from row `first` of the weight on; its axes before the last count as one. The
+        size of `out` is held to that of the rows, quantised ones in the type of their numbers."""
         cdef le_error error
-        if cnp.PyArray_NDIM(out) != 2 or cnp.PyArray_TYPE(out) != self.kind or not cnp.PyArray_ISCARRAY(out):
-            raise errors.ArgumentError(f"unpack: expected a C-contiguous {self.dtype} array [rows, columns]")
+        if cnp.PyArray_NDIM(out) != 2 or not cnp.PyArray_ISCARRAY(out):
+            raise errors.ArgumentError("unpack: expected a C-contiguous array [rows, columns]")
         cdef le_weight weight = <le_weight><int>_WEIGHTS[which]
         cdef size_t count = cnp.PyArray_DIM(out, 0), size = cnp.PyArray_NBYTES(out)
         cdef void *data = cnp.PyArray_DATA(out)
@@ -364,10 +367,3 @@ cdef class CoreModel:
         """(the sequences in one array with zeros behind them, their lengths), or None where one is not a C-contiguous
         array of the only input's features, or of numbers that need more than a cast."""
         return padded_of(self, items)
-
-
-cdef tuple _matrix(object array, str what):
-    """The shape of a weight of two axes."""
-    if not isinstance(array, cnp.ndarray) or cnp.PyArray_NDIM(array) != 2:
-        raise errors.ArgumentError(f"{what}: expected an array of two axes")
-    return (<object>array).shape

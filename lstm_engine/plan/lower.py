@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .. import _core
 from ..graph import Activate, Dense, Embedding, Graph, Node, Operator, Pool, Recurrent, Value
+from ..graph.quantized import Quantized
 from ..limits import Limits
 from ..operators.guards import Guard
 from ..operators.inference import infer_shapes
@@ -18,7 +17,7 @@ from .axes import Axes
 from .bounds import Bounds
 from .partition import AxisKey, Part, optional, partition
 from .steps import HostStep, Port, Segment, Step
-from .weights import Sharing, SkeletonBuilder
+from .weights import Sharing, SkeletonBuilder, held
 
 if TYPE_CHECKING:
     from ..graph.nodes import Dim
@@ -192,11 +191,16 @@ class _SegmentBuilder:
             self.segment.ports.append(Port(name, index if sequence else None, ids, features))
         return self.numbers[name, axis]
 
-    def _weights(self, array: np.ndarray) -> np.ndarray:
-        return self.sharing.contiguous(array, self.dtype)
+    def _weights(self, weight: Any) -> Any:
+        """A weight as the core takes it."""
+        if isinstance(weight, Quantized):
+            scale = None if weight.scale is None else self.sharing.contiguous(weight.scale, "float32")
+            return replace(weight, values=self.sharing.contiguous(held(weight.values), weight.values.dtype.name),
+                           scale=scale)
+        return self.sharing.contiguous(weight, self.dtype)
 
     def _cast(self, node: Recurrent) -> Recurrent:
-        """The node with its weights in the compute dtype, C-contiguous."""
+        """The node with its weights as the core takes them."""
         weights: dict[str, Any] = {name: self._weights(array) for name, array in node.tensors().items()}
         return replace(node, **weights)
 

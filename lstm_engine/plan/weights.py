@@ -8,7 +8,7 @@ bit. A model thus depends neither on its file after loading, nor on arrays that 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, SupportsIndex, TypeVar
 
@@ -17,26 +17,44 @@ import numpy as np
 from .. import _core
 from ..graph import Graph, Node, Operator
 from ..graph.derived import Derived, Place, place
+from ..graph.quantized import Quantized
 from ..graph.rows import Rows
 from ..pages import lone
 from .pickling import Reduced, reduced
 
 _MATRICES = ("W", "R", "projection", "kernel", "table")
 N = TypeVar("N", bound=Node)
+Source = tuple[_core.CoreModel, int, str]           # core, number of the operation, field
+
+
+def arrays_of(node: Node) -> Iterator[np.ndarray]:
+    """The arrays of a node's weights, those of quantised ones among them."""
+    for weight in node.tensors().values():
+        if isinstance(weight, Quantized):
+            yield from map(held, weight.arrays())
+        else:
+            yield weight
+
+
+def held(weight: np.ndarray | Rows) -> np.ndarray:
+    """A weight of a graph that is not a skeleton: an array."""
+    assert isinstance(weight, np.ndarray)
+    return weight
 
 
 class Packed(Rows):
     """A weight whose values the core holds. Stands once for an array that nodes share."""
 
-    def __init__(self, array: np.ndarray) -> None:
+    def __init__(self, array: np.ndarray, quantized: bool = False) -> None:
         super().__init__(array.shape, array.dtype)
-        self.source: tuple[_core.CoreModel, int, str] | None = None      # core, number of the operation, field
+        self.quantized = quantized                  # the values of a Quantized, which the core has in their own type
+        self.source: Source | None = None
 
     def rows(self, begin: int, end: int) -> np.ndarray:
         """Rows as they came."""
         assert self.source is not None
         core, number, field = self.source
-        out = np.empty((end - begin, self.shape[-1]), core.dtype)
+        out = np.empty((end - begin, self.shape[-1]), self.dtype if self.quantized else core.dtype)
         core.unpack(number, field, begin, out)
         return out.astype(self.dtype, copy=False)
 
@@ -51,11 +69,11 @@ class Sharing:
     """
 
     def __init__(self, graph: Graph) -> None:
-        places = Counter(place(array) for node in graph.nodes for array in node.tensors().values())
+        places = Counter(place(array) for node in graph.nodes for array in arrays_of(node))
         self._shared = {own for own, count in places.items() if count > 1}
         self._derived = Derived()
         self._store = _core.Store() if self._shared else None
-        self._lone = lone(array for node in graph.nodes for array in node.tensors().values())
+        self._lone = lone(array for node in graph.nodes for array in arrays_of(node))
 
     def stands_for(self, own: np.ndarray, array: np.ndarray) -> None:
         """`own` is read in place of `array`, by all nodes that have that."""
@@ -68,12 +86,13 @@ class Sharing:
     def lend(self, core: _core.CoreModel, node: Node) -> None:
         """Let the layer that is added next, for this node, share what is packed where it has weights of others."""
         if self._store is not None:
-            core.share(self._store if any(map(self._is_shared, node.tensors().values())) else None)
+            core.share(self._store if any(map(self._is_shared, arrays_of(node))) else None)
 
     def use_up(self, core: _core.CoreModel, node: Node) -> None:
         """Let the layer that is added next, for this node, give back the memory of its matrices while it packs them,
         where it is the last to read them."""
-        matrices = [array for name, array in node.tensors().items() if name in _MATRICES]
+        matrices = [weight.values if isinstance(weight, Quantized) else weight
+                    for name, weight in node.tensors().items() if name in _MATRICES]
         core.consume(bool(matrices) and all(id(array) in self._lone for array in matrices))
 
     def made(self, way: Hashable, make: Callable[[np.ndarray], np.ndarray], array: np.ndarray) -> np.ndarray:
@@ -93,6 +112,7 @@ class SkeletonBuilder:
         self._nodes: dict[int, Any] = {}
         # What NumPy reads stays an array; a view is copied, since it would keep alive all it is a part of.
         self._arrays: dict[Place, Any] = {}
+        self._quantised: dict[int, Quantized] = {}
         for node in host:
             for array in node.tensors().values():
                 self._keep(array)
@@ -118,15 +138,30 @@ class SkeletonBuilder:
     def core(self, node: N, core: _core.CoreModel, number: int) -> N:
         """A node that `core` runs as operation `number`, its matrices packed there."""
         changed: dict[str, Any] = {}
-        for name, array in node.tensors().items():
-            if name not in _MATRICES or not np.can_cast(array.dtype, core.dtype, "safe"):
-                changed[name] = self._keep(array)
-                continue
-            changed[name] = weight = self._arrays.setdefault(place(array), Packed(array))
-            if isinstance(weight, Packed) and weight.source is None:
-                weight.source = core, number, name
+        for name, weight in node.tensors().items():
+            if isinstance(weight, Quantized):
+                changed[name] = self._quantized(weight, (core, number, name))
+            elif name not in _MATRICES or not np.can_cast(weight.dtype, core.dtype, "safe"):
+                changed[name] = self._keep(weight)
+            else:
+                changed[name] = self._packed(weight, Packed(weight), (core, number, name))
         self._nodes[id(node)] = skeleton = replace(node, **changed)
         return skeleton
+
+    def _packed(self, array: np.ndarray, packed: Packed, source: Source) -> Any:
+        """What stands for an array that the core has, once for all who share it: an array where NumPy reads it."""
+        kept = self._arrays.setdefault(place(array), packed)
+        if isinstance(kept, Packed) and kept.source is None:
+            kept.source = source
+        return kept
+
+    def _quantized(self, weight: Quantized, source: Source) -> Quantized:
+        """A quantised weight with its values packed, once for all nodes that share it."""
+        if id(weight) not in self._quantised:
+            values = self._packed(held(weight.values), Packed(held(weight.values), quantized=True), source)
+            scale = None if weight.scale is None else self._keep(weight.scale)
+            self._quantised[id(weight)] = replace(weight, values=values, scale=scale)
+        return self._quantised[id(weight)]
 
     def skeleton(self) -> Graph:
         """The graph with the nodes made so far in place of its own."""
@@ -135,15 +170,15 @@ class SkeletonBuilder:
 
 def restore(skeleton: Graph) -> Graph:
     """The whole graph: a node's weights as the arrays they came as, shared where they were shared."""
-    made: dict[int, np.ndarray] = {}
+    made: dict[int, np.ndarray | Quantized] = {}
 
     def whole(node: Node) -> Node:
         held: dict[str, Any] = dict(node.tensors())
         changed: dict[str, Any] = {}
         for name, weight in held.items():
-            if isinstance(weight, Rows):
+            if isinstance(weight, Rows) or isinstance(weight, Quantized) and isinstance(weight.values, Rows):
                 if id(weight) not in made:
-                    made[id(weight)] = weight.whole()
+                    made[id(weight)] = weight.whole() if isinstance(weight, Rows) else weight.held()
                 changed[name] = made[id(weight)]
         return replace(node, **changed) if changed else node
 
@@ -155,7 +190,9 @@ def held_bytes(skeletons: Iterable[Graph]) -> tuple[int, int]:
     operators: dict[int, int] = {}
     layers: dict[int, int] = {}
     for node in (node for skeleton in skeletons for node in skeleton.nodes):
-        for array in node.tensors().values():
+        parts = (part for weight in node.tensors().values()
+                 for part in (weight.arrays() if isinstance(weight, Quantized) else (weight,)))
+        for array in parts:
             if not isinstance(array, Rows):
                 (operators if isinstance(node, Operator) else layers)[id(array)] = array.nbytes
     return sum(operators.values()), sum(size for array, size in layers.items() if array not in operators)

@@ -56,7 +56,7 @@ static void products(const le_kernels *kernels, int nv, size_t depth, rng *rando
     char *alone = must_alloc(MAX_ROWS * row_bytes), *together = must_alloc((MAX_ROWS + 1) * row_bytes);
     for (size_t r = 0; r < MAX_ROWS; r++) {
         const void *row = one.rows[r];
-        kernels->product(nv, 1, &row, depth, one.panel, NULL, alone + r * row_bytes);
+        kernels->products.product(nv, 1, &row, depth, one.panel, NULL, alone + r * row_bytes);
         for (size_t j = 0; j < one.width; j++) {
             const double got = element_at(kernels->dtype, alone, r * one.width + j), expected = exact(&one, r, j);
             CHECK(fabs(got - expected) <= allowed(&one), "%s: product nv %d, k %zu: %g, expected %g", kernels->name, nv,
@@ -67,7 +67,7 @@ static void products(const le_kernels *kernels, int nv, size_t depth, rng *rando
         memset(together, 0x5a, (MAX_ROWS + 1) * row_bytes);
         /* Fetching what comes next changes nothing. */
         const void *next = count % 2 ? NULL : one.panel;
-        kernels->product(nv, count, (const void *const *)one.rows, depth, one.panel, next, together);
+        kernels->products.product(nv, count, (const void *const *)one.rows, depth, one.panel, next, together);
         CHECK(memcmp(alone, together, count * row_bytes) == 0,
               "%s: product of %zu rows, nv %d, k %zu: other bits than alone", kernels->name, count, nv, depth);
         CHECK(together[count * row_bytes] == 0x5a, "%s: product of %zu rows writes past its end", kernels->name, count);
@@ -90,7 +90,7 @@ static void row_products(const le_kernels *kernels, int nv, size_t depth, rng *r
         void *values = random_array(random, kernels->dtype, depth * one.width + 1, 1);
         memcpy(panels + p * panel_bytes, values, panel_bytes);
         free(values);
-        kernels->product(nv, 1, &row, depth, panels + p * panel_bytes, NULL, alone + p * width_bytes);
+        kernels->products.product(nv, 1, &row, depth, panels + p * panel_bytes, NULL, alone + p * width_bytes);
     }
     for (size_t count = 1; count <= PANELS; count++)
         for (int way = 0; way < 2 * (nv == LE_MAX_NV ? LE_MAX_NV : 1); way++) {
@@ -101,13 +101,13 @@ static void row_products(const le_kernels *kernels, int nv, size_t depth, rng *r
                 .count = count, .first = panels, .bytes = panel_bytes, .backwards = backwards, .last_nv = last_nv};
             char *const end = together + (count - 1) * width_bytes + last_bytes;
             memset(together, 0x5a, (PANELS + 1) * width_bytes);
-            kernels->row_product(nv, &some, row, depth, together);
+            kernels->products.row_product(nv, &some, row, depth, together);
             CHECK(memcmp(alone, together, whole * width_bytes) == 0,
                   "%s: a row by %zu panels, nv %d, last %d, k %zu: other bits than one by one", kernels->name, count, nv,
                   last_nv, depth);
             if (last_nv < nv) {
                 void *last = must_alloc(last_bytes);
-                kernels->product(last_nv, 1, &row, depth, panels + whole * panel_bytes, NULL, last);
+                kernels->products.product(last_nv, 1, &row, depth, panels + whole * panel_bytes, NULL, last);
                 CHECK(memcmp(last, end - last_bytes, last_bytes) == 0,
                       "%s: the last of %zu panels, of %d vectors, k %zu: other bits than alone", kernels->name, count,
                       last_nv, depth);

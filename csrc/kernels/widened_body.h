@@ -1,0 +1,171 @@
+/* Products with small weights in float32: a block of k is widened into the nearest cache, and multiplied there by the
+ * tiles of gemm_body.h. So the numbers are those of a model of float32 that has the widened weights, to the bit; of bfloat16
+ * the rows are rounded to it too. Included after widen_<isa>.h, which says how a vector of weights is widened.
+ */
+#ifndef LE_WIDENED_BODY_H
+#define LE_WIDENED_BODY_H
+
+#include <string.h>
+
+#include "kernels/gemm_body.h"
+
+enum { SCALE_BYTES = sizeof(real) };
+
+/* A vector of weights; `type` is a constant where this is inlined. */
+LE_INLINE vec widened(const le_weight_type type, const char *w, const real *scales)
+{
+    if (type == LE_WEIGHTS_FLOAT16)
+        return widen_half((const uint16_t *)w);
+    if (type == LE_WEIGHTS_BFLOAT16)
+        return widen_bfloat((const uint16_t *)w);
+    return v_mul(widen_int8((const int8_t *)w), v_load(scales));
+}
+
+LE_INLINE void widened_rows(const le_weight_type type, const int nv, size_t rows, const void *const *a, size_t k,
+                            const char *panel, const char *next, real *out)
+{
+    const size_t width = (size_t)nv * LANES, element = type == LE_WEIGHTS_INT8_WIDENED ? 1 : 2;
+    const real *const scales = (const real *)panel;
+    const char *w = panel + (type == LE_WEIGHTS_INT8_WIDENED ? width * SCALE_BYTES : 0);
+    _Alignas(64) real block[LE_K_BLOCK * LE_MAX_NV * LANES];
+    if (k == 0)
+        memset(out, 0, rows * width * sizeof *out);
+    for (size_t k0 = 0; k0 < k; k0 += LE_K_BLOCK) {
+        const size_t count = k - k0 < LE_K_BLOCK ? k - k0 : LE_K_BLOCK, bytes = count * width * element;
+        for (size_t at = 0; next && at < bytes; at += CACHE_LINE)
+            __builtin_prefetch(next + k0 * width * element + at, 0, 3);
+        for (size_t at = 0; at < count; at++, w += width * element)
+#pragma GCC unroll 4
+            for (int j = 0; j < nv; j++)
+                v_store(block + at * width + (size_t)j * LANES,
+                        widened(type, w + (size_t)j * LANES * element, scales + j * LANES));
+        product_block(nv, rows, (const real *const *)a, k0, count, block, NULL, out);
+    }
+}
+
+LE_INLINE void widened_any(const le_weight_type type, int nv, size_t rows, const void *const *a, size_t k, const void *panel,
+                           const void *next, void *out)
+{
+    switch (nv) {
+    case 1:
+        widened_rows(type, 1, rows, a, k, panel, next, out);
+        break;
+    case 2:
+        widened_rows(type, 2, rows, a, k, panel, next, out);
+        break;
+    case 3:
+        widened_rows(type, 3, rows, a, k, panel, next, out);
+        break;
+    default:
+        widened_rows(type, 4, rows, a, k, panel, next, out);
+    }
+}
+
+/* The largest bfloat16 below a number's bits, or the next one, whichever is nearer, ties to even; NaN stays NaN. */
+LE_INLINE uint32_t bfloat_bits(uint32_t bits)
+{
+    const uint32_t rounded = (bits + UINT32_C(0x7fff) + (bits >> 16 & 1)) & UINT32_C(0xffff0000);
+    return (bits & UINT32_C(0x7fffffff)) > UINT32_C(0x7f800000) ? (bits | UINT32_C(0x00400000)) & UINT32_C(0xffff0000)
+                                                                : rounded;
+}
+
+/* Rows of bfloat16 stand as the floats that they are. */
+static size_t bfloat_row_bytes(size_t k)
+{
+    return (k * sizeof(real) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+}
+
+static void bfloat_prepare(const void *row, size_t k, void *prepared)
+{
+    for (size_t i = 0; i < k; i++) {
+        uint32_t bits;
+        memcpy(&bits, (const char *)row + i * sizeof bits, sizeof bits);
+        bits = bfloat_bits(bits);
+        memcpy((char *)prepared + i * sizeof bits, &bits, sizeof bits);
+    }
+}
+
+/* Weights that stand side by side, with one scale. */
+LE_INLINE void widen_row(const le_weight_type type, size_t n, const char *w, real scale, real *out)
+{
+    const size_t element = type == LE_WEIGHTS_INT8_WIDENED ? 1 : 2;
+    real scales[LANES];
+    v_store(scales, v_set1(scale));
+    for (; n >= LANES; n -= LANES, w += LANES * element, out += LANES)
+        v_store(out, widened(type, w, scales));
+    if (n > 0) {
+        char last[2 * LANES] = {0};
+        memcpy(last, w, n * element);
+        v_store_n(out, widened(type, last, scales), n);
+    }
+}
+
+#define LE_WIDENED_FUNCTIONS(name, type)                                                                                 \
+    static void name##_product(int nv, size_t rows, const void *const *a, size_t k, const void *panel, const void *next, \
+                               void *out)                                                                                \
+    {                                                                                                                    \
+        widened_any(type, nv, rows, a, k, panel, next, out);                                                             \
+    }                                                                                                                    \
+    static void name##_widen(size_t n, const void *weights, float scale, void *out)                                      \
+    {                                                                                                                    \
+        widen_row(type, n, weights, scale, out);                                                                         \
+    }                                                                                                                    \
+    static void name##_row_product(int nv, const le_panels *panels, const void *a, size_t k, void *out)                  \
+    {                                                                                                                    \
+        for (size_t i = 0; i < panels->count; i++) {                                                                     \
+            const size_t at = panels->backwards ? panels->count - 1 - i : i;                                             \
+            const int own = at + 1 == panels->count && panels->last_nv > 0 ? panels->last_nv : nv;                       \
+            name##_product(own, 1, &a, k, (const char *)panels->first + at * panels->bytes, NULL,                        \
+                           (real *)out + at * (size_t)nv * LANES);                                                       \
+        }                                                                                                                \
+    }
+LE_WIDENED_FUNCTIONS(float16, LE_WEIGHTS_FLOAT16)
+LE_WIDENED_FUNCTIONS(bfloat16, LE_WEIGHTS_BFLOAT16)
+LE_WIDENED_FUNCTIONS(widened_int8, LE_WEIGHTS_INT8_WIDENED)
+
+#define LE_WIDENED_TABLE(isa, name) LE_WIDENED_TABLE_OF(isa, name)
+#define LE_WIDENED_TABLE_OF(isa, name) le_products_##isa##_##name
+
+const le_products LE_WIDENED_TABLE(LE_WIDENED_ISA, float16) = {
+    .name = LE_WIDENED_NAME,
+    .cpu = LE_WIDENED_CPU,
+    .type = LE_WEIGHTS_FLOAT16,
+    .lanes = LANES,
+    .element = 2,
+    .group = 1,
+    .speed = 1,
+    .product = float16_product,
+    .row_product = float16_row_product,
+    .widen = float16_widen,
+};
+
+const le_products LE_WIDENED_TABLE(LE_WIDENED_ISA, bfloat16) = {
+    .name = LE_WIDENED_NAME,
+    .cpu = LE_WIDENED_CPU,
+    .type = LE_WEIGHTS_BFLOAT16,
+    .lanes = LANES,
+    .element = 2,
+    .group = 1,
+    .speed = 1,
+    .row_bytes = bfloat_row_bytes,
+    .prepare = bfloat_prepare,
+    .product = bfloat16_product,
+    .row_product = bfloat16_row_product,
+    .widen = bfloat16_widen,
+};
+
+const le_products LE_WIDENED_TABLE(LE_WIDENED_ISA, widened_int8) = {
+    .name = LE_WIDENED_NAME,
+    .cpu = LE_WIDENED_CPU,
+    .type = LE_WEIGHTS_INT8_WIDENED,
+    .lanes = LANES,
+    .element = 1,
+    .group = 1,
+    .head = SCALE_BYTES,
+    .speed = 1,
+    .product = widened_int8_product,
+    .row_product = widened_int8_row_product,
+    .widen = widened_int8_widen,
+};
+
+#endif
