@@ -7,16 +7,11 @@ import json
 import numpy as np
 import pytest
 from graphs import weights
-from quantized_models import core_takes_quantized, stacked, stand_in_for_the_core
+from quantized_models import stacked
 
 import lstm_engine as le
 
 IDS = np.random.default_rng(0).integers(0, 11, (4, 12))
-
-
-@pytest.fixture(autouse=True)
-def core(monkeypatch):
-    stand_in_for_the_core(monkeypatch)
 
 
 @pytest.fixture
@@ -165,7 +160,6 @@ def test_bench_tells_the_difference_from_a_float_framework_and_does_not_judge_it
     assert "(int8 weights beside its own: not judged)" in ended.out
 
 
-@pytest.mark.skipif(not core_takes_quantized(), reason="the core does not take quantised weights")
 @pytest.mark.parametrize("to", ["int8", "int8_weights", "bfloat16", "float16"])
 def test_verify_checks_the_engine_and_tells_how_far_the_source_is(cli, onnx_file, tmp_path, to):
     cli("quantize", onnx_file, "-o", tmp_path / "small.lstm", "--to", to)

@@ -9,7 +9,6 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from quantized_models import stand_in_for_the_core
 
 import lstm_engine as le
 from lstm_engine.cli.main import main
@@ -27,7 +26,6 @@ def test_the_types_of_the_page_are_those_there_are():
 
 def test_the_commands_of_the_page(tmp_path, monkeypatch, capsys):
     pytest.importorskip("h5py")
-    stand_in_for_the_core(monkeypatch)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "lstm_engine").mkdir()
     (tmp_path / "lstm_engine" / "demo_data").symlink_to(DEMO_DATA)
