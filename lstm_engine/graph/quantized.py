@@ -90,11 +90,6 @@ class Quantized:
             array *= np.expand_dims(self.scale, -1 if self.axis == -2 else -2)
         return array
 
-    def looked_up(self, ids: Array) -> Array:
-        """Rows of a table by token id, float32 [..., features]; the values must be an array."""
-        assert isinstance(self.values, np.ndarray)
-        return Quantized(self.type, self.values[ids], None if self.scale is None else self.scale[ids]).whole()
-
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
             raise ValueError("a quantised weight has no float32 numbers in memory: they are made when asked for")

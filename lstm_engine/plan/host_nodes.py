@@ -10,7 +10,6 @@ import numpy as np
 from .. import _core
 from ..errors import ArgumentError, UnsupportedError
 from ..graph import Activate, Dense, Embedding, Mask, Node, Operator, Value
-from ..graph.quantized import Quantized
 from ..operators import compile_step, operator_kernel
 from ..operators.kernels import Call, Kept
 from .steps import through_core
@@ -65,8 +64,6 @@ def _one_at_least(node: Operator, kernel: Callable[..., np.ndarray], values: Map
 
 def _function(node: Node, values: dict[str, Value], isa: str, sharing: Sharing) -> Callable[[np.ndarray], np.ndarray]:
     dtype = values[node.outputs[0]].dtype
-    if isinstance(node, Embedding) and isinstance(node.table, Quantized):
-        return node.table.looked_up
     if isinstance(node, Embedding):
         table = sharing.contiguous(node.table, dtype)
         return lambda ids: table[ids]

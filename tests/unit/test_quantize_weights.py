@@ -131,13 +131,6 @@ def test_values_may_be_rows_that_are_made_when_asked_for():
     np.testing.assert_array_equal(lazy.held().values, made.values)
 
 
-@pytest.mark.parametrize("to", QUANTIZED_TYPES)
-def test_rows_of_a_table_are_looked_up(to):
-    table = quantized(weights(7, 5), to, -2, "table")
-    ids = np.array([[[3, 0], [6, 3]]])
-    np.testing.assert_array_equal(table.looked_up(ids), table.whole()[ids])
-
-
 def test_parts_of_a_large_weight_are_quantised_as_the_whole_is(monkeypatch):
     import lstm_engine.graph.quantized as module
 
