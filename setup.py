@@ -40,7 +40,8 @@ def isa_flags(machine: str) -> dict[str, list[str]]:
     machine = machine.lower()
     if machine in ("x86_64", "amd64"):
         return {"scalar": [], "avx2": AVX2, "avxvnni": [*AVX2, "-mavxvnni"], "avx512": AVX512,
-                "avx512vnni": [*AVX512, "-mavx512vnni"], "avx512bf16": [*AVX512, "-mavx512bf16"]}
+                "avx512vnni": [*AVX512, "-mavx512vnni"], "avx512bf16": [*AVX512, "-mavx512bf16"],
+                "avx512amx": [*AVX512, "-mavx512vnni", "-mamx-tile", "-mamx-int8", "-mamx-bf16"]}
     if machine in ("aarch64", "arm64"):
         return {"scalar": [], "neon": [], "neondot": ["-march=armv8.2-a+dotprod"]}
     return {"scalar": []}
@@ -53,6 +54,7 @@ PROBES = {
     "avxvnni": "#include <immintrin.h>\n__m256i f(__m256i a) { return _mm256_dpbusd_avx_epi32(a, a, a); }\n",
     "avx512vnni": "#include <immintrin.h>\n__m512i f(__m512i a) { return _mm512_dpbusd_epi32(a, a, a); }\n",
     "avx512bf16": "#include <immintrin.h>\n__m512 f(__m512 a, __m512bh b) { return _mm512_dpbf16_ps(a, b, b); }\n",
+    "avx512amx": "#include <immintrin.h>\nvoid f(void) { _tile_dpbusd(0, 1, 2); _tile_dpbf16ps(0, 1, 2); }\n",
     "neondot": "#include <arm_neon.h>\nint32x4_t f(int32x4_t a, int8x16_t b) { return vdotq_s32(a, b, b); }\n",
     "neon": "#include <arm_neon.h>\nfloat64x2_t f(float64x2_t a) { return vfmaq_f64(a, a, a); }\n",
 }

@@ -1,4 +1,10 @@
+#if defined(__linux__) && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE /* syscall */
+#endif
+
 #include "base/cpu.h"
+
+#include <stdatomic.h>
 
 #include "le.h"
 
@@ -8,6 +14,7 @@
 #include <immintrin.h>
 #endif
 #if defined(__linux__)
+#include <sys/syscall.h>
 #include <unistd.h>
 #if defined(__aarch64__)
 #include <asm/hwcap.h>
@@ -26,7 +33,24 @@ static uint64_t xcr0(void)
 /* EAX of CPUID's leaf 7, subleaf 1; cpuid.h of older compilers has no names for these. */
 enum { LEAF_7_1_AVX_VNNI = 1 << 4, LEAF_7_1_AVX512_BF16 = 1 << 5 };
 
-uint32_t le_cpu_features(void)
+/* The same for EDX of leaf 7. */
+#define LEAF_7_AMX_BF16 (UINT32_C(1) << 22)
+#define LEAF_7_AMX_TILE (UINT32_C(1) << 24)
+#define LEAF_7_AMX_INT8 (UINT32_C(1) << 25)
+
+/* Whether the system lets this process use tiles, which Linux wants to be asked for; threads and children that follow may
+ * use them too. */
+static int tiles_permitted(void)
+{
+#if defined(__linux__) && defined(SYS_arch_prctl)
+    enum { ASK_FOR_STATE = 0x1023, TILE_DATA = 18 };
+    return syscall(SYS_arch_prctl, ASK_FOR_STATE, TILE_DATA) == 0;
+#else
+    return 0;
+#endif
+}
+
+static uint32_t ask_cpu(void)
 {
     uint32_t a, b, c, d, features = 0;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE))
@@ -50,8 +74,25 @@ uint32_t le_cpu_features(void)
             features |= LE_CPU_AVX512_VNNI;
         if (more & LEAF_7_1_AVX512_BF16)
             features |= LE_CPU_AVX512_BF16;
+        /* xcr0 bits 17 and 18: the configuration and the data of tiles. */
+        if ((enabled & 0x60000) == 0x60000 && (d & LEAF_7_AMX_TILE) && tiles_permitted()) {
+            features |= d & LEAF_7_AMX_INT8 ? LE_CPU_AMX_INT8 : 0;
+            features |= d & LEAF_7_AMX_BF16 ? LE_CPU_AMX_BF16 : 0;
+        }
     }
     return features;
+}
+
+uint32_t le_cpu_features(void)
+{
+    static _Atomic uint32_t found; /* the highest bit: it has been asked */
+    const uint32_t asked = UINT32_C(1) << 31;
+    uint32_t features = atomic_load_explicit(&found, memory_order_relaxed);
+    if (features == 0) {
+        features = ask_cpu() | asked;
+        atomic_store_explicit(&found, features, memory_order_relaxed);
+    }
+    return features & ~asked;
 }
 
 uint64_t le_fp_default(void)

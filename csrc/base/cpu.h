@@ -13,6 +13,8 @@ enum {
     LE_CPU_AVX_VNNI = 1u << 4,
     LE_CPU_AVX512_BF16 = 1u << 5,
     LE_CPU_NEON_DOTPROD = 1u << 6,
+    LE_CPU_AMX_INT8 = 1u << 7,
+    LE_CPU_AMX_BF16 = 1u << 8,
 };
 
 /* Features of this CPU that the operating system has enabled. */

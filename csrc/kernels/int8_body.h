@@ -293,6 +293,8 @@ static void int8_row_product(int nv, const le_panels *panels, const void *a, siz
     }
 }
 
+/* Not where a file has a better way for some rows, and a table of its own. */
+#if defined(LE_INT8_TABLE)
 const le_products LE_INT8_TABLE = {
     .name = LE_INT8_NAME,
     .cpu = LE_INT8_CPU,
@@ -307,5 +309,6 @@ const le_products LE_INT8_TABLE = {
     .product = int8_product,
     .row_product = int8_row_product,
 };
+#endif
 
 #endif

@@ -108,7 +108,7 @@ typedef struct le_dense_panel {
 
 /* How rows are multiplied with panels of one type of weights.
  *
- * A panel of small weights is [k/group][nv][lanes][group], k rounded up with zeros, after a head: of int8 the scale of
+ * A panel of small weights is [k/group][nv][lanes][group], k filled up with zeros, after a head: of int8 the scale of
  * each column, float [nv*lanes]; where integers are multiplied then -128 times the sum of each column's weights, int32
  * [nv*lanes], which is what rows of unsigned numbers, moved up by 128, have too much. */
 typedef struct le_products {
@@ -117,6 +117,7 @@ typedef struct le_products {
     le_weight_type type;
     int lanes;
     size_t element, group; /* bytes of a weight; inputs that stand side by side */
+    size_t round;          /* k is filled up with zeros to whole numbers of these; `group` where it is 0 */
     size_t head;           /* bytes before the weights of a panel, for each column */
     double speed;          /* about how many of its products take as long as one of float32 */
     /* Rows are multiplied as `prepare` makes them of k floats, in row_bytes(k) bytes; null: as they are. */
@@ -126,6 +127,8 @@ typedef struct le_products {
     void (*product)(int nv, size_t rows, const void *const *a, size_t k, const void *panel, const void *next, void *out);
     /* One row by several panels: out[panel][nv*lanes], of the last panel the first last_nv*lanes. */
     void (*row_product)(int nv, const le_panels *panels, const void *a, size_t k, void *out);
+    /* What a thread calls after its last product for a while; may be null. */
+    void (*finish)(void);
     /* n weights that stand side by side as floats; null but for those that are multiplied as floats. */
     void (*widen)(size_t n, const void *weights, float scale, void *out);
 } le_products;
@@ -201,6 +204,9 @@ extern const le_products le_products_avx512vnni_int8;
 #endif
 #if defined(LE_HAVE_AVX512BF16)
 extern const le_products le_products_avx512bf16_bfloat16;
+#endif
+#if defined(LE_HAVE_AVX512AMX)
+extern const le_products le_products_avx512amx_int8, le_products_avx512amx_bfloat16;
 #endif
 #if defined(LE_HAVE_NEONDOT)
 extern const le_products le_products_neondot_int8;

@@ -5,41 +5,12 @@
 #include <string.h>
 
 #include "base/cpu.h"
+#include "kernels/bfloat_rows512.h"
 #include "kernels/kernels.h"
-#include "kernels/vec_avx512.h"
 
 #include "kernels/tiling_body.h"
 
-enum { PAIR = 2, PAIR_BYTES = 4, VECTOR_BYTES = LANES * PAIR_BYTES, BLOCK_PAIRS = LE_K_BLOCK / PAIR };
-
-LE_INLINE size_t pairs_of(size_t k)
-{
-    return (k + 1) / PAIR;
-}
-
-static size_t row_bytes(size_t k)
-{
-    return (pairs_of(k) * PAIR_BYTES + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
-}
-
-/* Rounded to nearest even as every variant does it: the conversion of AVX-512 BF16 would take denormals as zero. */
-static void prepare(const void *row, size_t k, void *prepared)
-{
-    const float *const x = row;
-    const __m512i half = _mm512_set1_epi32(0x7fff), one = _mm512_set1_epi32(1), quiet = _mm512_set1_epi32(0x400000);
-    char *to = prepared;
-    for (size_t i = 0; i < pairs_of(k) * PAIR; i += LANES) {
-        const size_t left = k - i, stored = pairs_of(k) * PAIR - i;
-        const vec number = left >= LANES ? v_load(x + i) : v_load_n(x + i, left);
-        const __m512i bits = _mm512_castps_si512(number);
-        const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), one);
-        const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, half), odd);
-        const __mmask16 nan = _mm512_cmp_ps_mask(number, number, _CMP_UNORD_Q);
-        const __m512i kept = _mm512_mask_or_epi32(rounded, nan, bits, quiet);
-        _mm256_mask_storeu_epi16(to + i * sizeof(uint16_t), v_first(stored < LANES ? stored : LANES),
-                                 _mm512_cvtepi32_epi16(_mm512_srli_epi32(kept, 16)));
-    }
-}
+enum { PAIR_BYTES = 4, VECTOR_BYTES = LANES * PAIR_BYTES, BLOCK_PAIRS = LE_K_BLOCK / PAIR };
 
 /* sum + the products of a pair of a row with 16 pairs of weights. */
 LE_INLINE vec add_pair(vec sum, __m512i x, __m512i w)
@@ -259,8 +230,8 @@ const le_products le_products_avx512bf16_bfloat16 = {
     .element = 2,
     .group = PAIR,
     .speed = 2,
-    .row_bytes = row_bytes,
-    .prepare = prepare,
+    .row_bytes = bfloat_row_bytes,
+    .prepare = bfloat_prepare,
     .product = bfloat16_product,
     .row_product = bfloat16_row_product,
 };

@@ -86,6 +86,10 @@ static const le_products *const small_products[] = {
 #if defined(LE_HAVE_AVX512BF16)
     &le_products_avx512bf16_bfloat16,
 #endif
+#if defined(LE_HAVE_AVX512AMX)
+    &le_products_avx512amx_int8,
+    &le_products_avx512amx_bfloat16,
+#endif
 #undef LE_VARIANT
 };
 

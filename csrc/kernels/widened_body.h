@@ -21,6 +21,55 @@ LE_INLINE vec widened(const le_weight_type type, const char *w, const real *scal
     return v_mul(widen_int8((const int8_t *)w), v_load(scales));
 }
 
+/* The blocks k0 and k0 + LE_K_BLOCK, of `count`, for one or two rows, widened where they are multiplied: what goes through the
+ * cache first would take longer. `count` may be 0. */
+LE_INLINE void widened_two_blocks(const le_weight_type type, const int rows, const int nv, const real *const *a, size_t k0,
+                                  size_t first_count, size_t count, const char *w, const real *scales, real *out)
+{
+    const size_t row = (size_t)nv * LANES * (type == LE_WEIGHTS_INT8_WIDENED ? 1 : 2), vector = row / (size_t)nv;
+    const char *later = w + LE_K_BLOCK * row;
+    tile_sums first, second;
+#pragma GCC unroll 2
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int j = 0; j < nv; j++)
+            first[r][j] = second[r][j] = v_set1(0);
+    size_t k = 0;
+    for (; k < count; k++, w += row, later += row)
+#pragma GCC unroll 4
+        for (int j = 0; j < nv; j++) {
+            const vec one = widened(type, w + (size_t)j * vector, scales + j * LANES);
+            const vec other = widened(type, later + (size_t)j * vector, scales + j * LANES);
+#pragma GCC unroll 2
+            for (int r = 0; r < rows; r++) {
+                first[r][j] = v_fma(v_set1(a[r][k0 + k]), one, first[r][j]);
+                second[r][j] = v_fma(v_set1(a[r][k0 + k + LE_K_BLOCK]), other, second[r][j]);
+            }
+        }
+    for (; k < first_count; k++, w += row)
+#pragma GCC unroll 4
+        for (int j = 0; j < nv; j++) {
+            const vec one = widened(type, w + (size_t)j * vector, scales + j * LANES);
+#pragma GCC unroll 2
+            for (int r = 0; r < rows; r++)
+                first[r][j] = v_fma(v_set1(a[r][k0 + k]), one, first[r][j]);
+        }
+    tile_add(rows, nv, first, k0 == 0, out);
+    if (count > 0)
+        tile_add(rows, nv, second, 0, out);
+}
+
+LE_INLINE void widened_few(const le_weight_type type, const int rows, const int nv, const real *const *a, size_t k,
+                           const char *w, const real *scales, real *out)
+{
+    const size_t row = (size_t)nv * LANES * (type == LE_WEIGHTS_INT8_WIDENED ? 1 : 2);
+    for (size_t k0 = 0; k0 < k; k0 += 2 * LE_K_BLOCK) {
+        const size_t left = k - k0, first = left < LE_K_BLOCK ? left : LE_K_BLOCK;
+        const size_t second = left - first < LE_K_BLOCK ? left - first : LE_K_BLOCK;
+        widened_two_blocks(type, rows, nv, a, k0, first, second, w + k0 * row, scales, out);
+    }
+}
+
 LE_INLINE void widened_rows(const le_weight_type type, const int nv, size_t rows, const void *const *a, size_t k,
                             const char *panel, const char *next, real *out)
 {
@@ -30,6 +79,13 @@ LE_INLINE void widened_rows(const le_weight_type type, const int nv, size_t rows
     _Alignas(64) real block[LE_K_BLOCK * LE_MAX_NV * LANES];
     if (k == 0)
         memset(out, 0, rows * width * sizeof *out);
+    if (rows == 1 || (rows == 2 && TILE_ROWS >= 6)) { /* sums of two blocks have registers */
+        if (rows == 1)
+            widened_few(type, 1, nv, (const real *const *)a, k, w, scales, out);
+        else
+            widened_few(type, 2, nv, (const real *const *)a, k, w, scales, out);
+        return;
+    }
     for (size_t k0 = 0; k0 < k; k0 += LE_K_BLOCK) {
         const size_t count = k - k0 < LE_K_BLOCK ? k - k0 : LE_K_BLOCK, bytes = count * width * element;
         for (size_t at = 0; next && at < bytes; at += CACHE_LINE)

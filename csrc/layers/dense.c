@@ -189,6 +189,8 @@ void le_dense_block(const le_dense_layer *layer, const le_thread_group *threads,
                                  work->out[chunk + row], logits && work->past_cache);
         }
     }
+    if (layer->products->finish)
+        layer->products->finish();
     le_group_wait(threads);
 }
 

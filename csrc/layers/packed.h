@@ -80,8 +80,8 @@ static inline double le_packed_products(const le_packed *packed)
 /* Bytes of a panel of `nv` vectors: its head, and its weights. */
 static inline size_t le_panel_bytes(const le_products *products, int nv, size_t k)
 {
-    const size_t columns = (size_t)nv * (size_t)products->lanes, groups = (k + products->group - 1) / products->group;
-    return le_add(columns * products->head, le_mul(groups, columns * products->group * products->element));
+    const size_t columns = (size_t)nv * (size_t)products->lanes, round = products->round ? products->round : products->group;
+    return le_add(columns * products->head, le_mul((k + round - 1) / round, columns * round * products->element));
 }
 
 void le_packed_free(le_packed *packed);

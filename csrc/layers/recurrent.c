@@ -363,6 +363,9 @@ static void run_direction(const le_recurrent_layer *layer, int d, const le_threa
         at += active;
     }
 
+    if (layer->products->finish)
+        layer->products->finish();
+
     /* Outputs of this block may be overwritten by the next one: bring the last h of every row home. */
     size_t first_row, last_row;
     le_share(threads, block->rows, &first_row, &last_row);
