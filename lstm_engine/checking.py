@@ -28,6 +28,7 @@ from .operators import OPERATORS
 from .operators.guards import chooses
 from .plan import HostStep, Plan, Segment
 from .reference.operators import run_operator
+from .reference.quantized import changed, rounded_elsewhere
 from .reference.runner import run_layer, run_recurrent
 from .running.bound import BoundRun, Runner
 from .running.execute import execute
@@ -84,13 +85,13 @@ def compare(what: str, made: Sequence[np.ndarray], run: Run, dtype: Any, terms: 
     terms: products in the longest sum. largest: a bound of what is added up, from which overflow may come. floor: in
     units of the last place of 1, what a function that subtracts from 1 may be off by however small its result is.
     """
-    limits = np.finfo(dtype)
+    limits, relative = np.finfo(dtype), math.sqrt(terms) * float(np.finfo(dtype).eps) / 2
     with np.errstate(all="ignore"):
         right = run(lambda array: array)
         jitters: list[list[np.ndarray]] = []
         difference = _difference(made, right, jitters, limits, exact, largest, floor)
         while difference and not exact and len(jitters) < _DRAWS:
-            jitters.append(run(_off_by(math.sqrt(terms) * float(limits.eps) / 2, len(jitters))))
+            jitters.append(rounded_elsewhere(len(jitters), run, _off_by(relative, len(jitters))))
             difference = _difference(made, right, jitters, limits, exact, largest, floor)
     if difference:
         raise CheckError(f"{what}: {difference}")
@@ -156,7 +157,7 @@ def _off_by(relative: float, seed: int) -> Callable[[np.ndarray], np.ndarray]:
 
 def _with(node: Any, change: Callable[[np.ndarray], np.ndarray]) -> Any:
     """A layer with its weights changed."""
-    return dataclasses.replace(node, **{name: change(array) for name, array in node.tensors().items()})
+    return dataclasses.replace(node, **{name: changed(array, change) for name, array in node.tensors().items()})
 
 
 def _is_gelu(node: Node) -> bool:

@@ -111,7 +111,7 @@ class Model:
 
     @property
     def graph(self) -> Graph:
-        """The graph, with its weights as plain read-only arrays in ONNX's gate order.
+        """The graph, with its weights in ONNX's gate order: plain read-only arrays, or `graph.quantized.Quantized`.
 
         The model holds its matrices packed alone: they are unpacked for each graph asked for, to the bit.
         """

@@ -41,7 +41,9 @@ def summary(model: Model) -> str:
     from .plan import HostStep
 
     values = model._plan.values
-    rows = [("name", "layer", "output", "parameters")]
+    report = model.quantization
+    types = {} if report is None else {layer.name: layer.type for layer in report.layers}
+    rows = [("name", "layer", *(("weights",) if types else ()), "output", "parameters")]
     total = 0
     for node in model._plan.skeleton.nodes:
         parameters = sum(array.size for array in node.tensors().values())
@@ -49,15 +51,18 @@ def summary(model: Model) -> str:
         made = next((name for name in node.outputs if name), "")
         shape = f"[{', '.join(map(str, values[made].shape))}]" if made else ""
         # Names come from files, and go to terminals.
-        rows.append((one_line(node.name), one_line(describe(node)), one_line(shape), f"{parameters:,}"))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = ["  ".join(cell.rjust(width) if column == 3 else cell.ljust(width)
+        rows.append((one_line(node.name), one_line(describe(node)), *((types.get(node.name, ""),) if types else ()),
+                     one_line(shape), f"{parameters:,}"))
+    last = len(rows[0]) - 1
+    widths = [max(len(row[column]) for row in rows) for column in range(last + 1)]
+    lines = ["  ".join(cell.rjust(width) if column == last else cell.ljust(width)
                        for column, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows]
     lines.insert(1, "-" * max(map(len, lines)))
     hosts = [step for step in model._plan.steps if isinstance(step, HostStep)]
     # Layers of the house on other shapes move numbers, compare ids or go through the core row by row.
     computing = any(isinstance(step.node, Operator) for step in hosts)
-    lines.append(f"{total:,} parameters; {model.dtype}, {model.isa} kernels, gemm {model.gemm}")
+    held = "" if report is None else f" in {report.bytes:,} bytes ({report.bytes_before:,} in float32)"
+    lines.append(f"{total:,} parameters{held}; {model.dtype}, {model.isa} kernels, gemm {model.gemm}")
     if hosts:
         run = "operator runs" if len(hosts) == 1 else "operators run"
         lines.append(f"{len(hosts)} {run} in NumPy: {', '.join(sorted({describe(s.node) for s in hosts}))}")

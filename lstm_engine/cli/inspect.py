@@ -6,6 +6,7 @@ JSON to check, correct and give to the other commands as --spec FILE."""
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     if (padding := _padding(model)) is not None:
         facts.append(("mask", padding["note"]))
     facts += [("note", note) for note in notes(model.graph.metadata)]
+    if (report := model.quantization) is not None:
+        facts.append(("weights", f"{model.weight_dtype}, {report.bytes:,} bytes, in float32 {report.bytes_before:,}"))
     facts.append(("memory", ", ".join(f"{size:,} bytes of {name.replace('_', ' ')}"
                                       for name, size in model.memory().items() if size)))
     width = max(len(name) for name, _ in facts)
@@ -102,6 +105,8 @@ def describe(model: Model) -> dict[str, Any]:
         "layers": layers,
         "parameters": sum(layer["parameters"] for layer in layers),
         "dtype": model.dtype,
+        "weight_dtype": model.weight_dtype,
+        "quantization": None if (report := model.quantization) is None else dataclasses.asdict(report),
         "isa": model.isa,
         "gemm": model.gemm,
         "memory": model.memory(),

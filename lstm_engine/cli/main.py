@@ -26,6 +26,7 @@ COMMANDS = {
     "inspect": "show a model's layers, or propose a spec for a file of weights",
     "predict": "run a model on .npy, .npz or CSV data",
     "verify": "compare a model with the program that it came from, run in its framework",
+    "quantize": "make a model's weights smaller: int8, bfloat16, float16",
     "bench": "time a model, alone or against the framework it came from",
     "demo": "convert and run the three shipped models",
     "info": "show the version and what this machine can do",

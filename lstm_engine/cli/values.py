@@ -68,6 +68,14 @@ def layer_activation(text: str) -> tuple[str, str]:
     return layer, name
 
 
+def layer_type(text: str) -> tuple[str, str]:
+    """NAME=TYPE: lstm=int8, fc=float32."""
+    layer, equals, kind = text.rpartition("=")
+    if not equals or not layer or not kind:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=TYPE, such as lstm=int8 or fc=float32")
+    return layer, kind
+
+
 def names(text: str) -> list[str]:
     """Names with commas between: lstm,fc1,fc2."""
     return text.split(",")

@@ -49,6 +49,9 @@ class Quantized:
     def ndim(self) -> int:
         return self.values.ndim
 
+    def __len__(self) -> int:
+        return self.shape[0]
+
     @property
     def size(self) -> int:
         return self.values.size
@@ -172,7 +175,11 @@ def quantized(array: Array, to: QuantizedType, axis: int, where: str) -> Quantiz
                 _refuse(array, axis, where, lambda x: np.abs(x) <= FLOAT16_MAX,
                         "is beyond the largest float16, 65504; bfloat16 has the range of float32")
             values[part] = block
-    return Quantized(to, values, None if scale is None else np.ascontiguousarray(scale.reshape(largest.shape)), axis)
+    values.flags.writeable = False
+    if scale is not None:
+        scale = np.ascontiguousarray(scale.reshape(largest.shape))
+        scale.flags.writeable = False
+    return Quantized(to, values, scale, axis)
 
 
 def as_type(weight: Quantized, to: QuantizedType) -> Quantized:

@@ -7,13 +7,50 @@ bfloat16 first. int8_weights and float16 are float products with the weights as 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..graph.quantized import Quantized, from_bfloat16, inverse_and_scale, to_bfloat16, to_int8
 from ..types import Array
+
+TIES = 1e-3             # of a unit: nearer to a tie than that, the rounding of a number may go either way
+_moved: ContextVar[np.random.Generator | None] = ContextVar("moved", default=None)
+T = TypeVar("T")
+
+
+def rounded_elsewhere(seed: int, run: Callable[..., T], *arguments: Any) -> T:
+    """run(*arguments), in which the inputs of quantised products are rounded as if each were up to TIES of a unit
+    larger or smaller, at random.
+
+    An engine that computes in float32 has states a little beside these, and where one is near a tie, the integer that
+    it becomes is the next one. What that changes is no error, and is found out so.
+    """
+    token = _moved.set(np.random.default_rng(seed))
+    try:
+        return run(*arguments)
+    finally:
+        _moved.reset(token)
+
+
+def _near(x: Array, unit: Array | float) -> Array:
+    """x itself, or up to TIES of a unit beside it."""
+    rng = _moved.get()
+    if rng is None:
+        return x
+    with np.errstate(invalid="ignore"):
+        near: Array = np.where(np.isfinite(unit), x + rng.uniform(-TIES, TIES, x.shape) * unit, x)
+    return near.astype(x.dtype)
+
+
+def changed(weight: Any, change: Callable[[Array], Array]) -> Any:
+    """change(weight), of weights that a product reads as floats; int8 and bfloat16 stay what they are."""
+    if not isinstance(weight, Quantized):
+        return change(weight)
+    return weight if weight.type in ("int8", "bfloat16") else change(weight.whole())
 
 
 def quantized_rows(x: Array) -> tuple[Array, Array]:
@@ -24,7 +61,7 @@ def quantized_rows(x: Array) -> tuple[Array, Array]:
     with np.errstate(over="ignore"):                    # a number beyond float32 is infinite to a float32 engine
         x = x.astype(np.float32)
     inverse, scale = inverse_and_scale(np.abs(x).max(axis=-1, keepdims=True))
-    return to_int8(np.where(np.isnan(scale), 0, x), inverse).astype(np.int32), scale
+    return to_int8(_near(np.where(np.isnan(scale), 0, x), scale), inverse).astype(np.int32), scale
 
 
 @dataclass(frozen=True)
@@ -96,7 +133,8 @@ class BFloat16Factor:
     def __rmatmul__(self, x: Array) -> Array:
         """x [..., K] -> [..., channels], the sums in float64."""
         with np.errstate(over="ignore"):
-            rows = from_bfloat16(to_bfloat16(x.astype(np.float32)))
+            x = x.astype(np.float32)
+            rows = from_bfloat16(to_bfloat16(_near(x, np.abs(x) / 256)))
         made: Array = rows.astype(np.float64) @ self.weights.values.T
         return made
 

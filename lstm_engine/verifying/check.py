@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,7 +46,8 @@ def verify(model: Model, source: Any = None, inputs: Any = None, *, outputs: Map
         and zero, near the graph's constants, ragged, in several sizes. batch, steps: sizes to use instead of our own.
     outputs: what the outputs for `inputs` should be, by name; then nothing is run.
     tolerance: the largest difference, absolute, relative above 1. None: what the framework's own exactness on these
-        inputs allows (`verifying.judge`).
+        inputs allows (`verifying.judge`); a quantised model is then told how far it is from the source, which is not
+        judged, and its engine is checked against the reference.
     reference: do not run the source; check the engine against our own float64 reference, which never counts as a check
         of the import.
     Returns a Report: `ok` only if all was checked and nothing differs; `print` it. Raises ArgumentError,
@@ -60,7 +62,7 @@ def verify(model: Model, source: Any = None, inputs: Any = None, *, outputs: Map
     report = Report()
     fixed_slots = None if inputs is None else given_slots(model, _cases(model, inputs))
     if outputs is not None and fixed_slots is not None:
-        return _stored(report, fixed_slots, outputs, STORED if tolerance is None else tolerance)
+        return _stored(report, model, fixed_slots, outputs, STORED if tolerance is None else tolerance)
     if fixed_slots is None:
         slots, remarks = made_up_slots(model, graph, seed, batch, steps)
         report.remarks += remarks
@@ -72,12 +74,16 @@ def verify(model: Model, source: Any = None, inputs: Any = None, *, outputs: Map
         slots, answers = _run_source(report, runner, model, graph, slots, fixed_slots is None, seed, batch, steps)
     if answers is not None:
         report.against = f"{runner.name} in {answers.version}"
+        if model.quantization is not None and tolerance is None:
+            _beside_float(report, model, slots, answers, runner.framework)
+            return report
         _compare(report, model, slots, answers, runner.framework, tolerance)
         return report
     report.unchecked += _why_not(runner, source, reference)
     report.unchecked += [f"assumed at conversion: {sentence}" for sentence in model.assumptions]
-    _check_engine(report, model, graph if source is None else _imported(report, source, options) or graph, slots,
-                  tolerance)
+    if source is not None and model.quantization is None:
+        graph = _imported(report, source, options) or graph
+    _check_engine(report, model, graph, slots, tolerance)
     return report
 
 
@@ -176,6 +182,23 @@ def _check_engine(report: Report, model: Model, graph: Graph, slots: list[Slot],
     report.against = NAMED
     _compare(report, model, slots, reference_answers(graph, [slot.cases for slot in slots]), "the reference", tolerance)
     report.checked = [f"the engine alone: {sentence}" for sentence in report.checked]
+
+
+def _beside_float(report: Report, model: Model, slots: list[Slot], answers: Answers, framework: str) -> None:
+    """A quantised model beside its float source: how far they are apart is told and not judged, for what quantisation
+    changes does not follow from how exact the framework is. The engine is checked on the model as it is."""
+    _compare(report, model, slots, answers, framework, math.inf)
+    engine = Report()
+    _check_engine(engine, model, model.graph, slots, None)
+    report.checked = engine.checked
+    report.differences += [f"the engine beside {NAMED}: {sentence}" for sentence in engine.differences]
+    report.unchecked += engine.unchecked
+    report.remarks += engine.remarks
+    furthest = max((figures.found.absolute for figures in report.outputs.values()), default=0.0)
+    report.unchecked.append(f"the weights are {model.weight_dtype}, the source's are not: the outputs are up to "
+                            f"{furthest:.2g} apart, which is told and not judged. Verify the float model that this one "
+                            "was made of, or say with --tolerance (tolerance=) how far they may be apart")
+    report.why = f"none beside the float source; the engine: {engine.why}"
 
 
 def _compare(report: Report, model: Model, slots: list[Slot], answers: Answers, framework: str,
@@ -284,7 +307,7 @@ def _add(figures: Figures, verdict: Verdict, family: str, samples: list[Sample])
         figures.used, figures.tolerance, figures.where = verdict.used, verdict.tolerance, family
 
 
-def _stored(report: Report, slots: list[Slot], outputs: Mapping[str, Any], tolerance: float) -> Report:
+def _stored(report: Report, model: Model, slots: list[Slot], outputs: Mapping[str, Any], tolerance: float) -> Report:
     """The model's outputs beside stored ones, for one set of inputs."""
     (slot,) = slots
     ours = slot.ours[0]
@@ -303,5 +326,8 @@ def _stored(report: Report, slots: list[Slot], outputs: Mapping[str, Any], toler
         _judge_output(report, name, {slot.family: [Sample(array, right)]}, report.against, tolerance)
     if not report.differences:
         report.checked.append(f"{_outputs(len(ours))} against stored outputs")
+    elif model.quantization is not None:
+        report.remarks.append(f"the weights are {model.weight_dtype}: where the stored outputs are those of a float "
+                              "model, say with --tolerance (tolerance=) how far these may be from them")
     report.why = f"{tolerance:g} (absolute; relative above 1)"
     return report

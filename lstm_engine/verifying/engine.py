@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import reference
 from ..graph import Graph, Operator
+from ..reference.quantized import changed, rounded_elsewhere
 from .framework_child.measure import is_weight, nudged
 from .frameworks import Answer, Answers
 
@@ -30,8 +31,9 @@ def reference_answers(graph: Graph, slots: Sequence[Sequence[Mapping[str, np.nda
         case = slot[0]
         try:
             right = reference.run(graph, dict(case))
-            near = [reference.run(other, {name: nudged(array, rng) for name, array in case.items()})
-                    for other in others]
+            near = [rounded_elsewhere(seed, reference.run, other, {name: nudged(array, rng) for name, array
+                                                                   in case.items()})
+                    for seed, other in enumerate(others)]
         except Exception as error:
             answers += [Answer([], [], error=f"{type(error).__name__}: {error}")] * len(slot)
             continue
@@ -44,12 +46,14 @@ def reference_answers(graph: Graph, slots: Sequence[Sequence[Mapping[str, np.nda
 
 def moved(graph: Graph, rng: np.random.Generator) -> Graph:
     """A graph with its weights moved by one unit in the last place."""
+    def nudge(array: np.ndarray) -> np.ndarray:
+        return nudged(array, rng) if is_weight(array) else array
+
     nodes = []
     for node in graph.nodes:
         if isinstance(node, Operator):
-            changed: dict[str, Any] = {"constants": {place: nudged(array, rng) if is_weight(array) else array
-                                                     for place, array in node.constants.items()}}
+            fields: dict[str, Any] = {"constants": {place: nudge(array) for place, array in node.constants.items()}}
         else:
-            changed = {name: nudged(array, rng) for name, array in node.tensors().items() if is_weight(array)}
-        nodes.append(dataclasses.replace(node, **changed))
+            fields = {name: changed(array, nudge) for name, array in node.tensors().items()}
+        nodes.append(dataclasses.replace(node, **fields))
     return dataclasses.replace(graph, nodes=tuple(nodes))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from lstm_files import assemble, parts, sealed, tiny
+from quantized_models import QUANTIZED_TYPES, as_quantized
 
 from lstm_engine.errors import FormatError, UnsupportedError
 from lstm_engine.format import decode, encode, load, save
@@ -150,6 +153,12 @@ def test_decode_undoes_encode(graph):
     assert_same(decode(config, tensors.__getitem__), graph)
 
 
+def saved(graph: Graph) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        save(graph, Path(folder) / "a.lstm")
+        return (Path(folder) / "a.lstm").read_bytes()
+
+
 def outcome(path, raw: bytes) -> None:
     """Load `raw`: a valid graph that saves to the same bytes, or a typed error."""
     path.write_bytes(raw)
@@ -164,6 +173,7 @@ def outcome(path, raw: bytes) -> None:
 
 
 TINY_FILE = assemble(*parts(tiny()))
+QUANTIZED_FILES = {to: saved(as_quantized(tiny(), to)) for to in QUANTIZED_TYPES}
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
 anything = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner,
                                                                                             max_size=3), max_leaves=5)
@@ -187,6 +197,16 @@ def test_any_resealed_edit_gives_a_typed_error_or_a_valid_graph(path, edits):
     outcome(path, sealed(bytes(raw)))
 
 
+@settings(max_examples=400)
+@given(st.sampled_from(QUANTIZED_TYPES), st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)),
+                                                  min_size=1, max_size=4))
+def test_any_resealed_edit_of_quantised_weights_does_too(path, to, edits):
+    raw = bytearray(QUANTIZED_FILES[to])
+    for at, byte in edits:
+        raw[int(at * len(raw))] = byte
+    outcome(path, sealed(bytes(raw)))
+
+
 def places(value, head=()):
     """The paths of every value inside JSON data."""
     yield head
@@ -196,19 +216,30 @@ def places(value, head=()):
 
 
 CONFIG, TENSORS = encode(every_node())
+QUANTIZED_CONFIG, QUANTIZED_TENSORS = encode(as_quantized(every_node(), "int8"))
 
 
 @settings(max_examples=400)
 @given(st.sampled_from([place for place in places(CONFIG) if place]), anything)
 def test_any_value_in_a_configuration_gives_a_typed_error_or_a_valid_graph(place, value):
-    config = copy.deepcopy(CONFIG)
+    with_value(CONFIG, TENSORS, place, value)
+
+
+@settings(max_examples=200)
+@given(st.sampled_from([place for place in places(QUANTIZED_CONFIG) if place]), anything)
+def test_any_value_in_one_of_quantised_weights_does_too(place, value):
+    with_value(QUANTIZED_CONFIG, QUANTIZED_TENSORS, place, value)
+
+
+def with_value(whole, tensors, place, value) -> None:
+    config = copy.deepcopy(whole)
     *head, last = place
     inner = config
     for step in head:
         inner = inner[step]
     inner[last] = value
     try:
-        graph = decode(config, TENSORS.__getitem__)
+        graph = decode(config, tensors.__getitem__)
     except (FormatError, UnsupportedError):
         return
     try:

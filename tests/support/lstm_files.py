@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import struct
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from graphs import one_node, weights
 
 from lstm_engine.format import encode
@@ -64,3 +66,37 @@ def broken(path: Path, change: Callable[[dict[str, Any], bytearray], str | None]
     text = change(header, editable)
     path.write_bytes(assemble(header if text is None else text, bytes(editable)))
     return path
+
+
+class File:
+    """A file taken apart: its header as JSON, its config, its tensors as bytes."""
+
+    def __init__(self, path: Path) -> None:
+        raw = path.read_bytes()
+        (length,) = struct.unpack("<Q", raw[:8])
+        self.header = json.loads(raw[8:8 + length])
+        self.config = json.loads(self.header["__metadata__"]["config"])
+        data = raw[8 + length:]
+        self.tensors = {name: (entry["dtype"], entry["shape"], data[slice(*entry["data_offsets"])])
+                        for name, entry in self.header.items() if name != "__metadata__"}
+
+    @property
+    def node(self) -> dict:
+        return self.config["nodes"][0]
+
+    def array(self, name: str, dtype: str) -> np.ndarray:
+        return np.frombuffer(self.tensors[name][2], dtype).copy()
+
+    def replace(self, name: str, array: np.ndarray, dtype: str | None = None, shape: list[int] | None = None) -> None:
+        was = self.tensors[name]
+        self.tensors[name] = dtype or was[0], was[1] if shape is None else shape, array.tobytes()
+
+    def write(self, path: Path) -> Path:
+        metadata = {**self.header["__metadata__"], "crc32": "0" * 8, "config": canonical(self.config)}
+        sizes = {"F32": 4, "U32": 4, "F16": 2, "BF16": 2, "U16": 2, "I8": 1, "U8": 1}
+        header, data = {"__metadata__": metadata}, b""
+        for name, (dtype, shape, raw) in sorted(self.tensors.items(), key=lambda item: (-sizes[item[1][0]], item[0])):
+            header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(raw)]}
+            data += raw
+        path.write_bytes(assemble(header, data))
+        return path

@@ -1,19 +1,15 @@
-"""Quantised models for several tests, and a stand-in for a core that does not take quantised weights."""
+"""Quantised graphs that several tests use."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 
-import numpy as np
 from graphs import recurrent, weights
 
-import lstm_engine as le
-from lstm_engine import model as model_module
 from lstm_engine.graph import GRU, LSTM, RNN, Dense, Embedding, Graph, Value
-from lstm_engine.graph.quantized import QUANTIZED_TYPES, Quantized, channel_axis, quantized
+from lstm_engine.graph.quantized import QUANTIZED_TYPES, channel_axis, quantized
 
-__all__ = ["QUANTIZED_TYPES", "as_quantized", "core_takes_quantized", "stacked", "stand_in_for_the_core"]
+__all__ = ["QUANTIZED_TYPES", "as_quantized", "stacked"]
 
 
 def stacked() -> Graph:
@@ -36,30 +32,3 @@ def as_quantized(graph: Graph, to: str) -> Graph:
     return dataclasses.replace(graph, nodes=tuple(dataclasses.replace(node, **{
         name: quantized(array, to, channel_axis(name), name) for name, array in node.tensors().items()
         if name in matrices}) for node in graph.nodes))
-
-
-@functools.cache
-def core_takes_quantized() -> bool:
-    kernel = Quantized("int8", np.ones((2, 2), np.int8), np.ones(2, np.float32), -1)
-    node = Dense(name="fc", inputs=("x",), outputs=("y",), kernel=kernel)
-    try:
-        model = le.Model(Graph((Value("x", ("batch", 2)),), (node,), ("y",)))
-    except Exception:
-        return False
-    return model.quantization is not None
-
-
-def stand_in_for_the_core(monkeypatch) -> None:
-    """Where the core takes no quantised weights, let it run their float32 numbers: what does not ask for the arithmetic
-    of a type can be tested so."""
-    if core_takes_quantized():
-        return
-    lower = model_module.lower
-
-    def lowered(graph: Graph, **options):
-        floats = dataclasses.replace(graph, nodes=tuple(dataclasses.replace(node, **{
-            name: weight.whole() for name, weight in node.tensors().items() if isinstance(weight, Quantized)})
-            for node in graph.nodes))
-        return dataclasses.replace(lower(floats, **options), skeleton=graph)
-
-    monkeypatch.setattr(model_module, "lower", lowered)

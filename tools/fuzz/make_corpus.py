@@ -32,6 +32,7 @@ Files = Iterator[tuple[str, bytes]]
 def lstm() -> Files:
     import graphs
     import lstm_files
+    import quantized_models
     import test_lstm_file
 
     from lstm_engine import format
@@ -41,12 +42,17 @@ def lstm() -> Files:
         for name, graph in (("tiny", lstm_files.tiny()), ("every-node", graphs.every_node())):
             format.save(graph, path)
             yield f"{name}.lstm", path.read_bytes()
-        later = path.read_bytes().replace(b'"version":"1"', b'"version":"2"')     # which readers of version 1 may read
+        later = path.read_bytes().replace(b'"version":"1"', b'"version":"3"')     # which readers of version 1 may read
         yield "later-version.lstm", lstm_files.sealed(later)
         for name in ("hole", "overflow beside a zero", "duplicate tensor", "bool of 2", "unknown dtype",
                      "config with infinity", "weight that is not there", "lone surrogate"):
             data = lstm_files.broken(path, test_lstm_file.REFUSALS[name][0]).read_bytes()
             yield f"bad-{name.replace(' ', '-')}.lstm", data
+        for to in quantized_models.QUANTIZED_TYPES:
+            format.save(quantized_models.as_quantized(lstm_files.tiny(), to), path)
+            yield f"tiny-{to}.lstm", path.read_bytes()
+        format.save(quantized_models.as_quantized(quantized_models.stacked(), "int8"), path)
+        yield "stacked-int8.lstm", path.read_bytes()
 
 
 def onnx_models() -> dict[str, Any]:

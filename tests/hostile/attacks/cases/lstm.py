@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lstm_files import assemble, canonical, parts, sealed, tiny
+from lstm_files import File, assemble, canonical, parts, sealed, tiny
+from quantized_models import as_quantized
 
 from lstm_engine.errors import FileError, FormatError, UnsupportedError
 from lstm_engine.format import save
@@ -85,6 +86,16 @@ def not_numbers(folder: Path) -> Path:
     return folder / "model.lstm"
 
 
+def quantized(edit: Any) -> Any:
+    """A maker of the file of `tiny` in int8 after an edit of its parts, under a right checksum."""
+    def make(folder: Path) -> Path:
+        save(as_quantized(tiny(), "int8"), folder / "model.lstm")
+        file = File(folder / "model.lstm")
+        edit(file)
+        return file.write(folder / "model.lstm")
+    return make
+
+
 def fifo(folder: Path) -> Path:
     os.mkfifo(folder / "model.lstm")
     return folder / "model.lstm"
@@ -129,7 +140,7 @@ refuse("a layer with code", "CVE-2024-3660", lambda: config(lambda c: c["nodes"]
        UnsupportedError, "config: nodes[0] ('d', 'Lambda'): op is not known; known: ")
 refuse("a file of a later version", "downgrade and confusion of versions", lambda: edited(
     lambda header, _: header["__metadata__"].update(version="9", min_reader="9")), FormatError,
-       "header: min_reader is 9, this reads up to 1")
+       "header: min_reader is 9, this reads up to 2")
 refuse("a weight of another shape than its layer", "CWE-131", lambda: entry(
     shape=[2, 3]), FormatError, "config: node 'd' (Dense): bias must be [3]")
 refuse("a node that reads its own output", "CWE-835", lambda: config(lambda c: c["nodes"][0].update(inputs=["y"])),
@@ -137,5 +148,22 @@ refuse("a node that reads its own output", "CWE-835", lambda: config(lambda c: c
 refuse("60,000 nodes in the configuration", "CWE-400", lambda: config(many_nodes), FormatError,
        "header length: at most 4194304 bytes")
 refuse("a named pipe nobody writes to", "CWE-400", fifo, FileError, "it is a named pipe; expected a file")
+
+
+def scale(array: np.ndarray) -> Any:
+    return quantized(lambda file: file.replace("d.kernel.scale", array, shape=[len(array)]))
+
+
+refuse("a scale of 0", "CWE-369", scale(np.zeros(2, "<f4")), FormatError,
+       "config: node 'd' (Dense): kernel's scale must be above 0 and finite, got 0.0 at [0]")
+refuse("a scale that is NaN", "CWE-1287", scale(np.full(2, np.nan, "<f4")), FormatError,
+       "config: node 'd' (Dense): kernel's scale must be above 0 and finite, got nan at [0]")
+refuse("fewer scales than channels", "CWE-131", scale(np.ones(1, "<f4")), FormatError,
+       "config: node 'd' (Dense): kernel's scale must be [2], one number for each output channel of [3, 2], got [1]")
+refuse("an int8 of -128", "CWE-190", quantized(lambda file: file.replace("d.kernel", np.full(6, -128, "i1"))),
+       FormatError, "config: node 'd' (Dense): kernel's values must be from -127 to 127, got -128")
+refuse("quantised weights for readers of version 1", "downgrade and confusion of versions", quantized(
+    lambda file: file.header["__metadata__"].update(version="1", min_reader="1")), FormatError,
+       "header: min_reader must be 2 in a file of quantised weights, got 1")
 TABLE.right("weights that are NaN", "a model may give any numbers", not_numbers, np.full((2, 3, 2), np.nan),
     "NaN, as it asks")
