@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from ..graph import Activate, Dense, Embedding, Graph, Node, Operator, Pool, Recurrent, Value
-from ..graph.quantized import Quantized
 from ..limits import Limits
 from ..operators.guards import Guard
 from ..operators.inference import infer_shapes
@@ -17,7 +16,7 @@ from .axes import Axes
 from .bounds import Bounds
 from .partition import AxisKey, Part, optional, partition
 from .steps import HostStep, Port, Segment, Step
-from .weights import Sharing, SkeletonBuilder, held
+from .weights import Sharing, SkeletonBuilder
 
 if TYPE_CHECKING:
     from ..graph.nodes import Dim
@@ -193,10 +192,6 @@ class _SegmentBuilder:
 
     def _weights(self, weight: Any) -> Any:
         """A weight as the core takes it."""
-        if isinstance(weight, Quantized):
-            scale = None if weight.scale is None else self.sharing.contiguous(weight.scale, "float32")
-            return replace(weight, values=self.sharing.contiguous(held(weight.values), weight.values.dtype.name),
-                           scale=scale)
         return self.sharing.contiguous(weight, self.dtype)
 
     def _cast(self, node: Recurrent) -> Recurrent:

@@ -99,9 +99,12 @@ class Sharing:
         """make(array), the same array for all nodes that share `array`; `way` tells makers apart."""
         return self._derived.get(way, make, array) if self._is_shared(array) else make(array)
 
-    def contiguous(self, array: np.ndarray, dtype: str) -> np.ndarray:
-        """An array as a core takes it: C-contiguous, of its dtype."""
-        return self.made(dtype, lambda array: np.ascontiguousarray(array, dtype), array)
+    def contiguous(self, weight: Any, dtype: str) -> Any:
+        """A weight as a core takes it: C-contiguous, an array of its dtype or a Quantized of its own types."""
+        if isinstance(weight, Quantized):
+            scale = None if weight.scale is None else self.contiguous(weight.scale, "float32")
+            return replace(weight, values=self.contiguous(held(weight.values), weight.values.dtype.name), scale=scale)
+        return self.made(dtype, lambda array: np.ascontiguousarray(array, dtype), weight)
 
 
 class SkeletonBuilder:
@@ -114,8 +117,17 @@ class SkeletonBuilder:
         self._arrays: dict[Place, Any] = {}
         self._quantised: dict[int, Quantized] = {}
         for node in host:
-            for array in node.tensors().values():
-                self._keep(array)
+            for weight in node.tensors().values():
+                self._whole(weight)
+
+    def _whole(self, weight: Any) -> Any:
+        """A weight that NumPy reads, or hands to a core of its own: as arrays, a quantised one too."""
+        if not isinstance(weight, Quantized):
+            return self._keep(weight)
+        if id(weight) not in self._quantised:
+            scale = None if weight.scale is None else self._keep(weight.scale)
+            self._quantised[id(weight)] = replace(weight, values=self._keep(held(weight.values)), scale=scale)
+        return self._quantised[id(weight)]
 
     def _keep(self, array: np.ndarray) -> np.ndarray:
         own = place(array)
@@ -130,7 +142,7 @@ class SkeletonBuilder:
         if isinstance(node, Operator):
             changed: dict[str, Any] = {"constants": {at: self._keep(array) for at, array in node.constants.items()}}
         else:
-            changed = {name: self._keep(array) for name, array in node.tensors().items()}
+            changed = {name: self._whole(weight) for name, weight in node.tensors().items()}
         skeleton = replace(node, **changed)
         self._nodes[id(node)] = skeleton
         return skeleton
@@ -170,16 +182,26 @@ class SkeletonBuilder:
 
 def restore(skeleton: Graph) -> Graph:
     """The whole graph: a node's weights as the arrays they came as, shared where they were shared."""
-    made: dict[int, np.ndarray | Quantized] = {}
+    made: dict[int, np.ndarray] = {}
+    quantized: dict[int, Quantized] = {}
+
+    def array(weight: Any) -> Any:
+        if not isinstance(weight, Rows):
+            return weight
+        if id(weight) not in made:
+            made[id(weight)] = weight.whole()
+        return made[id(weight)]
 
     def whole(node: Node) -> Node:
         held: dict[str, Any] = dict(node.tensors())
         changed: dict[str, Any] = {}
         for name, weight in held.items():
-            if isinstance(weight, Rows) or isinstance(weight, Quantized) and isinstance(weight.values, Rows):
-                if id(weight) not in made:
-                    made[id(weight)] = weight.whole() if isinstance(weight, Rows) else weight.held()
-                changed[name] = made[id(weight)]
+            if isinstance(weight, Rows):
+                changed[name] = array(weight)
+            elif isinstance(weight, Quantized) and isinstance(weight.values, Rows):
+                if id(weight) not in quantized:         # several may hold the same values
+                    quantized[id(weight)] = replace(weight, values=array(weight.values))
+                changed[name] = quantized[id(weight)]
         return replace(node, **changed) if changed else node
 
     return replace(skeleton, nodes=tuple(whole(node) for node in skeleton.nodes))

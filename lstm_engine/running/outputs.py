@@ -12,6 +12,7 @@ from ..arguments import shown
 from ..arrays import Owners, may_be_masked
 from ..errors import ArgumentError, ArgumentTypeError
 from ..plan import HostStep, Plan, Segment
+from ..plan.weights import arrays_of
 from .inputs import Checked
 
 
@@ -22,7 +23,7 @@ class Outputs:
         self._plan = plan
         # A host operator may pass on a caller's input or a constant of the model, as it is or in another shape.
         self._constants = Owners(array for step in plan.steps if isinstance(step, HostStep)
-                                 for array in step.node.tensors().values())
+                                 for array in arrays_of(step.node))
         made = {port.value for step in plan.steps if isinstance(step, Segment) for port in step.outputs}
         self.may_alias = tuple(name for name in plan.outputs if name not in made)
 

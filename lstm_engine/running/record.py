@@ -23,6 +23,7 @@ from ..operators.guards import Guard, chooses, is_true
 from ..operators.kernels import Call
 from ..plan import HostStep, Segment
 from ..plan.steps import Step
+from ..plan.weights import arrays_of
 from .account import Account
 
 _Values = dict[str, np.ndarray]
@@ -80,7 +81,7 @@ class _Recorder:
         self._fixed: set[str] = set()               # values that no input changes
         self._most = most_bytes
         self._looked_at: set[str] = set()           # conditions
-        weights = [array for step in steps if isinstance(step, HostStep) for array in step.node.tensors().values()]
+        weights = [array for step in steps if isinstance(step, HostStep) for array in arrays_of(step.node)]
         self._counted = {id(owning_array(array)) for array in weights}
         self._count(*inputs.values())
         for step, guard in zip(steps, guards):

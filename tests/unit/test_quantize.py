@@ -130,6 +130,8 @@ def test_weights_that_layers_share_are_quantised_once(tmp_path):
     assert first.W is second.W and first.R is second.R
     both = le.quantize(model, "int8", layers={"b": "int8_weights"})              # which hold the same numbers
     assert both.weight_dtype == "mixed" and both.quantization.bytes == small.quantization.bytes
+    first, second = both.graph.nodes
+    assert first.W.values is second.W.values
     both.save(tmp_path / "b.lstm")
     assert b'"a.W":' in (tmp_path / "b.lstm").read_bytes() and b'"b.W":' not in (tmp_path / "b.lstm").read_bytes()
     x = weights(2, 5, 3)
@@ -142,6 +144,22 @@ def test_nodes_without_weights_and_operators_stay(tmp_path):
     small = le.quantize(le.Model(Graph((Value("x", ("batch", 3)),), (dense, node), ("z",))), "float16")
     np.testing.assert_array_equal(small.graph.nodes[1].constants[1], node.constants[1])
     assert [layer.name for layer in small.quantization.layers] == ["fc"]
+
+
+@pytest.mark.parametrize("to", QUANTIZED_TYPES)
+def test_a_dense_layer_on_a_value_of_any_rank_is_quantised_too(to, tmp_path):
+    """Its rows go through the core one by one, called from between the segments."""
+    node = Dense(name="fc", inputs=("x",), outputs=("y",), kernel=weights(5, 7), bias=weights(7))
+    small = le.quantize(le.Model(one_node(node, Value("x", ("batch", "time", 4, 5)))), to)
+    x = weights(2, 3, 4, 5)
+    y = small.predict(x)
+    # Float32 sums of 5 products of size 1.
+    np.testing.assert_allclose(y, reference.run(small.graph, {"x": x})["y"], rtol=0, atol=2e-6)
+    small.save(tmp_path / "a.lstm")
+    for again in (small, le.load(tmp_path / "a.lstm"), pickle.loads(pickle.dumps(small))):
+        for _ in range(3):                          # recorded from the second run on
+            np.testing.assert_array_equal(again.predict(x), y)
+    assert small.weight_dtype == to and small.memory()["weights"] > 0
 
 
 # ---- data and tolerance ---------------------------------------------------------------------------------------------
