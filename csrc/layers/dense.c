@@ -4,6 +4,7 @@
 
 #include "base/status.h"
 #include "blas/blas.h"
+#include "layers/prepared.h"
 
 /* Operations that an activation, or a softmax, is about as long as, for each element: an exponential and a division. */
 #define ROW_WISE_COST 30.0
@@ -117,20 +118,6 @@ static void apply_blas(const le_dense_layer *layer, size_t count, const le_dense
     }
 }
 
-/* The rows of a chunk as the layer's products take them. */
-static const void *const *prepare_chunk(const le_dense_layer *layer, size_t rows, const void *const *in,
-                                        const le_dense_work *work)
-{
-    if (work->prepared == NULL)
-        return in;
-    const size_t bytes = layer->products->row_bytes(layer->features);
-    for (size_t row = 0; row < rows; row++) {
-        work->prepared_rows[row] = work->prepared + row * bytes;
-        layer->products->prepare(in[row], layer->features, work->prepared + row * bytes);
-    }
-    return work->prepared_rows;
-}
-
 static void run_panel(const le_dense_layer *layer, const le_dense_panel *part)
 {
     if (layer->products == &layer->kernels->products) {
@@ -163,11 +150,14 @@ void le_dense_block(const le_dense_layer *layer, const le_thread_group *threads,
         le_dense_panel part = {
             .rows = rows,
             .k = layer->features,
-            .a = prepare_chunk(layer, rows, work->in + chunk, work),
+            .a = work->prepared ? work->prepared_rows : work->in + chunk,
             .out = logits ? work->sums : work->out + chunk,
             .activation = by_row ? (le_activation){LE_ACT_LINEAR, 0, 0} : layer->activation,
             .scratch = work->scratch,
         };
+        if (work->prepared)
+            le_prepare_rows(layer->products, threads, rows, layer->features, work->in + chunk, work->prepared,
+                            work->prepared_rows);
         for (size_t panel = first_panel; panel < last_panel && layer->gemm == LE_GEMM_PACKED; panel++) {
             if (le_stopped(threads, 2.0 * (double)rows * (double)layer->features * (double)width))
                 break;
@@ -189,8 +179,7 @@ void le_dense_block(const le_dense_layer *layer, const le_thread_group *threads,
                                  work->out[chunk + row], logits && work->past_cache);
         }
     }
-    if (layer->products->finish)
-        layer->products->finish();
+    le_finish_products(layer->products);
     le_group_wait(threads);
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "blas/blas.h"
+#include "layers/prepared.h"
 
 /* Vectors of a panel, and bytes of a row of it. */
 static int panel_nv(const le_packed *packed, size_t panel)
@@ -48,20 +49,6 @@ static size_t list_inputs(const le_recurrent_direction *direction, const le_bloc
             list[count++] = le_row(x, time_of(direction, block, step, row), row);
     }
     return count;
-}
-
-/* Rows as the layer's products take them, in place of rows of floats: rows of k numbers, of which `to` keeps those made. */
-static void prepare_rows(const le_recurrent_layer *layer, const le_thread_group *threads, size_t count, size_t k,
-                         const void *const *rows, char *to, const void **prepared)
-{
-    const double operations_of_a_number = 8;
-    const size_t bytes = layer->products->row_bytes(k);
-    for (size_t row = 0; row < count; row++) {
-        char *const own = to + row * bytes;
-        if (!le_stopped(threads, operations_of_a_number * (double)k))
-            layer->products->prepare(rows[row], k, own);
-        prepared[row] = own;
-    }
 }
 
 /* Bring a phase's gates of the plain projection [count, gates*H] into panel order. */
@@ -321,7 +308,7 @@ static void run_direction(const le_recurrent_layer *layer, int d, const le_threa
     const le_recurrent_direction *direction = &layer->direction[d];
     const size_t count = list_inputs(direction, block, x, work->x_rows);
     if (layer->products->prepare)
-        prepare_rows(layer, threads, count, layer->features, work->x_rows, work->prepared_x, work->x_rows);
+        le_prepare_rows(layer->products, threads, count, layer->features, work->x_rows, work->prepared_x, work->x_rows);
     const int on_demand = layer->gemm == LE_GEMM_PACKED && block->end - block->begin == 1;
     if (layer->gemm == LE_GEMM_BLAS)
         project_blas(layer, direction, count, work);
@@ -351,7 +338,8 @@ static void run_direction(const le_recurrent_layer *layer, int d, const le_threa
             const le_phase *phase = &direction->phase[i];
             steps[i].of.cells.rows = active;
             if (layer->products->prepare && !(from_zero && s == 0 && le_phase_idle(phase)))
-                prepare_rows(layer, threads, active, phase->r.k, steps[i].source, work->prepared, work->prepared_rows);
+                le_prepare_rows(layer->products, threads, active, phase->r.k, steps[i].source, work->prepared,
+                                work->prepared_rows);
             const projected inputs = {
                 .rows = work->x_part[i], .at = at, .count = count, .on_demand = on_demand, .from_zero = from_zero && s == 0};
             const int backwards = (int)((s + (size_t)work->sweep) % 2);
@@ -364,8 +352,7 @@ static void run_direction(const le_recurrent_layer *layer, int d, const le_threa
         at += active;
     }
 
-    if (layer->products->finish)
-        layer->products->finish();
+    le_finish_products(layer->products);
 
     /* Outputs of this block may be overwritten by the next one: bring the last h of every row home. */
     size_t first_row, last_row;
