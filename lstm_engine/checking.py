@@ -27,7 +27,7 @@ from .graph import Activate, Dense, Embedding, Graph, Node, Operator, Recurrent
 from .operators import OPERATORS
 from .operators.guards import chooses
 from .plan import HostStep, Plan, Segment
-from .reference.operators import run_operator
+from .reference.operators import jumps, run_operator
 from .reference.runner import run_layer, run_recurrent
 from .running.bound import BoundRun, Runner
 from .running.execute import execute
@@ -209,6 +209,7 @@ def _check_host(node: Node, inputs: list[np.ndarray | None], made: list[np.ndarr
             return [run_layer(_with(node, change), change(_wide(given[0])), None)]     # type: ignore[arg-type]
     exact = isinstance(node, Operator) and OPERATORS[node.op_type].exact
     floor = 0.0 if any(array.dtype.kind == "f" for array in sizes) else 2 * _largest(made)     # windows add cosines
+    floor += jumps(node, given) / float(np.finfo(dtype).eps)
     try:
         compare(what, made, run, dtype, terms, exact, _largest(given) ** 2 * terms, floor)
     except MissingDependencyError:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .spec import OperatorSpec
 
 FAMILIES = ("activations", "attention", "choosing", "convolution", "elementwise", "indexing", "microsoft",
-            "microsoft_linear", "normalization", "pooling", "products", "quantization", "reductions",
+            "microsoft_linear", "normalization", "pooling", "products", "quantization", "quantized_lstm", "reductions",
             "reshaping", "resizing", "signal", "sizes", "slicing", "transposed")
 
 _T = TypeVar("_T")

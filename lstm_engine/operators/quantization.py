@@ -157,7 +157,7 @@ def _dynamic_shape(call: ShapeCall) -> Shapes:
     return [(call.shape(), "uint8"), ([], call.dtype()), ([], "uint8")]
 
 
-def _dynamic(x: np.ndarray) -> list[np.ndarray]:
+def dynamic(x: np.ndarray) -> list[np.ndarray]:
     """Its own least and largest, 0 among them, are 0 and 255."""
     one = x.dtype.type
     low, high = x.min(initial=one(0)), x.max(initial=one(0))
@@ -167,7 +167,7 @@ def _dynamic(x: np.ndarray) -> list[np.ndarray]:
     return [y, np.asarray(scale), np.asarray(zero).astype(np.uint8)]
 
 
-declare("DynamicQuantizeLinear", 1, 3, kernel=_dynamic, shape=_dynamic_shape, work=8, scratch=4)
+declare("DynamicQuantizeLinear", 1, 3, kernel=dynamic, shape=_dynamic_shape, work=8, scratch=4)
 
 
 # ---- products -------------------------------------------------------------------------------------------------------

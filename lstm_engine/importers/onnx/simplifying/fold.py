@@ -261,7 +261,7 @@ class _Walk:
         for part in modern(node, self):
             if any(name in self.aliases for name in part.inputs):
                 part = replace(part, inputs=tuple(self.aliases.get(name, name) for name in part.inputs))
-            if part.domain or not _is_known(part.op):
+            if not _is_known(part):
                 raise UnsupportedError(f"{part.label}: this operator is not supported; supported: LSTM, GRU, RNN, "
                                        f"{supported_operators()}")
             if part.op == "Constant":
@@ -301,6 +301,8 @@ class _Walk:
             return
         results = numbers.numbers_of(operator, known, values)
         for i, (name, value) in enumerate(zip(operator.outputs, made)):
+            if not name:
+                continue
             elements = None if results is None else results[i]
             array = None if elements is None else numbers.as_constant(elements, value.dtype)
             if array is not None:
@@ -373,13 +375,15 @@ def _is_same(array: np.ndarray | None, other: np.ndarray) -> bool:
         and array.tobytes() == other.tobytes()
 
 
-def _is_known(op: str) -> bool:
-    """Whether a node of ONNX's own domain, in today's form, can be one of the steps."""
-    return op in OPERATORS or op in GATES or op == "Constant"
+def _is_known(node: OnnxNode) -> bool:
+    """Whether a node in today's form can be one of the steps."""
+    if node.op in OPERATORS:
+        return OPERATORS[node.op].domain == node.domain
+    return not node.domain and (node.op in GATES or node.op == "Constant")
 
 
 def _has_meaning(node: OnnxNode) -> bool:
     """Whether the operator that a node is called like is known, in any form."""
     if node.domain:
-        return f"{node.domain}.{node.op}" in FORMS
-    return _is_known(node.op) or node.op in FORMS or node.op in TAKEN_IN or node.op in lists.RULES
+        return f"{node.domain}.{node.op}" in FORMS or _is_known(node)
+    return _is_known(node) or node.op in FORMS or node.op in TAKEN_IN or node.op in lists.RULES
