@@ -13,7 +13,7 @@ import numpy as np
 
 from ....errors import ArgumentError, FormatError, UnsupportedError
 from ....graph.names import Names
-from ....graph.nodes import Operator, Shape, Value, dtype_name
+from ....graph.nodes import BFLOAT16, Operator, Shape, Value, dtype_name
 from ....operators import OPERATORS, operator_attributes, operator_shapes, run_operator, supported_operators
 from ....operators.older import FORMS, modern
 from ..model import OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
@@ -21,6 +21,7 @@ from . import lists, numbers, shortcuts
 from .budget import Budget
 from .functions import body_of
 from .inner import TAKEN_IN, take_in
+from .narrow import narrowed, widened
 from .order import needed_nodes
 from .recurrent import GATES, Cell, read_cell, results_of
 from .refine import with_known_inputs, with_known_sizes
@@ -98,12 +99,16 @@ class _Walk:
             made = self.out.outputs[name] = scope.find(name)       # type: ignore[assignment]
             if made in self.lists:
                 raise UnsupportedError(f"output {name!r} is a sequence of tensors; only tensors are supported")
+            if made in self.out.constants and self.dtype(made) == "bfloat16":
+                raise UnsupportedError(f"output {name!r} is bfloat16, which NumPy lacks; cast it to float32 in the "
+                                       "model")
         return self.out
 
     # What `opsets.Facts` asks for.
 
     def constant(self, name: str) -> np.ndarray | None:
-        return self.out.constants.get(name)
+        array = self.out.constants.get(name)
+        return array if array is None or array.dtype != BFLOAT16 else widened(array)
 
     def rank(self, name: str) -> int:
         return len(self.shape(name))
@@ -267,7 +272,7 @@ class _Walk:
             if part.op == "Constant":
                 self._add_made(part, shortcuts.constant_of(part))
             elif part.op in GATES:
-                self.cell(read_cell(part, self.constant))
+                self.cell(read_cell(part, self.out.constants.get))
             else:
                 self.operator(part)
         results = [self.aliases.get(name, name) for name in made]
@@ -299,6 +304,9 @@ class _Walk:
         made = with_known_sizes(operator, values, known, made)
         if not any(operator.inputs) and self._evaluate(operator, made):
             return
+        if any(value is not None and value.dtype == "bfloat16" for value in values):
+            raise UnsupportedError(f"{node.label}: it computes in bfloat16, in which constants alone may be; cast them "
+                                   "to float32 in the model, or convert the model before it was made bfloat16")
         results = numbers.numbers_of(operator, known, values)
         for i, (name, value) in enumerate(zip(operator.outputs, made)):
             if not name:
@@ -347,8 +355,7 @@ class _Walk:
         self.work_left -= price.work
         wide = replace(operator, constants={i: widened(array) for i, array in operator.constants.items()})
         for value, array in zip(made, run_operator(wide, [])):
-            with np.errstate(over="ignore"):                    # beyond the largest float16 is infinite, as IEEE has it
-                self.out.constants[value.name] = array.astype(value.dtype, copy=False)
+            self.out.constants[value.name] = narrowed(array, value.dtype)
         return True
 
     def _add_made(self, node: OnnxNode, array: np.ndarray) -> None:
@@ -363,11 +370,6 @@ class _Walk:
             return value
         return replace(value, shape=tuple(self.symbols.unused(dim) if isinstance(dim, str) and dim not in old else dim
                                           for dim in value.shape))
-
-
-def widened(array: np.ndarray) -> np.ndarray:
-    """float16 as float32, any other array as it is."""
-    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def _is_same(array: np.ndarray | None, other: np.ndarray) -> bool:
