@@ -16,7 +16,7 @@ from ..graph.nodes import Shape
 from ..graph.shapes import show_shape
 from .older import Facts, FileNode, OlderForm, instead, older_only
 
-_DOMAIN = "com.microsoft"
+DOMAIN = "com.microsoft"
 _NCHWC = "com.microsoft.nchwc"
 
 
@@ -81,34 +81,34 @@ class Parts:
             self.op("Identity", result, output=self.node.outputs[output])
 
 
-def contributed(name: str) -> Callable[[OlderForm], OlderForm]:
-    return older_only(f"{_DOMAIN}.{name}")
+def _contributed(name: str) -> Callable[[OlderForm], OlderForm]:
+    return older_only(f"{DOMAIN}.{name}")
 
 
 # ---- activations ----------------------------------------------------------------------------------------------------
 
-@contributed("Gelu")
+@_contributed("Gelu")
 def _gelu(node: FileNode, facts: Facts) -> list[FileNode]:
     parts = Parts(node, facts, (1, 1))
     parts.done(parts.op("Gelu", parts.inputs[0]))
     return parts.nodes
 
 
-@contributed("BiasGelu")
+@_contributed("BiasGelu")
 def _bias_gelu(node: FileNode, facts: Facts) -> list[FileNode]:
     parts = Parts(node, facts, (2, 2))
     parts.done(parts.op("Gelu", parts.added(*parts.inputs)))
     return parts.nodes
 
 
-@contributed("FastGelu")
+@_contributed("FastGelu")
 def _fast_gelu(node: FileNode, facts: Facts) -> list[FileNode]:
     parts = Parts(node, facts, (1, 2))
     parts.done(parts.op("Gelu", parts.added(*parts.inputs), approximate="tanh"))
     return parts.nodes
 
 
-@contributed("QuickGelu")
+@_contributed("QuickGelu")
 def _quick_gelu(node: FileNode, facts: Facts) -> list[FileNode]:
     """x * sigmoid(alpha * x)"""
     parts = Parts(node, facts, (1, 1), alpha=1.702)
@@ -142,7 +142,7 @@ def _activated(parts: Parts, x: str, name: str, given: tuple[float, ...]) -> str
 
 # ---- products -------------------------------------------------------------------------------------------------------
 
-@contributed("FusedConv")
+@_contributed("FusedConv")
 def _fused_conv(node: FileNode, facts: Facts) -> list[FileNode]:
     """The activation of Conv(X, W, B) + Z."""
     parts = Parts(node, facts, (2, 4), activation="", activation_params=(), auto_pad="NOTSET", dilations=(), group=1,
@@ -154,7 +154,7 @@ def _fused_conv(node: FileNode, facts: Facts) -> list[FileNode]:
     return parts.nodes
 
 
-@contributed("FusedGemm")
+@_contributed("FusedGemm")
 def _fused_gemm(node: FileNode, facts: Facts) -> list[FileNode]:
     parts = Parts(node, facts, (2, 3), activation="", activation_alpha=0.0, activation_beta=0.0, activation_gamma=0.0,
                    alpha=1.0, beta=1.0, transA=0, transB=0)
@@ -165,7 +165,7 @@ def _fused_gemm(node: FileNode, facts: Facts) -> list[FileNode]:
     return parts.nodes
 
 
-@contributed("FusedMatMul")
+@_contributed("FusedMatMul")
 def _fused_matmul(node: FileNode, facts: Facts) -> list[FileNode]:
     """alpha * A B, the factors transposed first: their last two axes, and with transBatch the first moved behind the
     other axes of the batch."""
@@ -186,7 +186,7 @@ def _fused_matmul(node: FileNode, facts: Facts) -> list[FileNode]:
     return parts.nodes
 
 
-@contributed("MatMulIntegerToFloat")
+@_contributed("MatMulIntegerToFloat")
 def _matmul_integer_to_float(node: FileNode, facts: Facts) -> list[FileNode]:
     """The product of whole numbers, of which each stands for itself less a zero, times a scale."""
     parts = Parts(node, facts, (4, 7), whole=True)
@@ -194,7 +194,7 @@ def _matmul_integer_to_float(node: FileNode, facts: Facts) -> list[FileNode]:
     return _dequantized(parts, a, b, a_scale, b_scale, a_zero, b_zero, bias)
 
 
-@contributed("DynamicQuantizeMatMul")
+@_contributed("DynamicQuantizeMatMul")
 def _dynamic_quantize_matmul(node: FileNode, facts: Facts) -> list[FileNode]:
     """The same, of an A that is made whole numbers by its own largest and least."""
     parts = Parts(node, facts, (3, 5))
@@ -224,7 +224,7 @@ def _simplified(node: FileNode, facts: Facts) -> list[FileNode]:
     return parts.nodes
 
 
-@contributed("SkipLayerNormalization")
+@_contributed("SkipLayerNormalization")
 def _skip_layer_normalization(node: FileNode, facts: Facts) -> list[FileNode]:
     """LayerNormalization of x + skip + bias, and that sum."""
     parts = Parts(node, facts, (3, 5), epsilon=1e-12)
@@ -232,7 +232,7 @@ def _skip_layer_normalization(node: FileNode, facts: Facts) -> list[FileNode]:
     return _skipped(parts, "LayerNormalization", parts.added(x, skip, bias), scale, shift)
 
 
-@contributed("SkipSimplifiedLayerNormalization")
+@_contributed("SkipSimplifiedLayerNormalization")
 def _skip_simplified(node: FileNode, facts: Facts) -> list[FileNode]:
     parts = Parts(node, facts, (3, 4), epsilon=1e-12)
     x, skip, scale, bias = parts.inputs
@@ -249,7 +249,7 @@ def _skipped(parts: Parts, op: str, total: str, *parameters: str) -> list[FileNo
 
 # ---- attention ------------------------------------------------------------------------------------------------------
 
-@contributed("Attention")
+@_contributed("Attention")
 def _attention(node: FileNode, facts: Facts) -> list[FileNode]:
     """Self attention of x [batch, time, features]: its queries, keys and values are one product, side by side."""
     parts = Parts(node, facts, (2, 7), num_heads=-1, unidirectional=0, scale=0.0, mask_filter_value=-10000.0,
@@ -268,7 +268,7 @@ def _attention(node: FileNode, facts: Facts) -> list[FileNode]:
     return _attended(parts, query, key, value, mask, addend)
 
 
-@contributed("MultiHeadAttention")
+@_contributed("MultiHeadAttention")
 def _multi_head_attention(node: FileNode, facts: Facts) -> list[FileNode]:
     """Attention of query, key and value [batch, time, features] that were made before. bias: of the three, in a row."""
     parts = Parts(node, facts, (3, 10), num_heads=-1, unidirectional=0, scale=0.0, mask_filter_value=-10000.0)

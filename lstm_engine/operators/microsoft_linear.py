@@ -10,8 +10,8 @@ from typing import Any
 
 from ..data_types import DATA_TYPE_NUMBERS
 from ..errors import FormatError, UnsupportedError
-from .microsoft import Parts, contributed
-from .older import Facts, FileNode, OlderForm
+from .microsoft import DOMAIN, Parts
+from .older import Facts, FileNode, OlderForm, older_only
 
 
 def _floats(parts: Parts, x: str, scale: str, zero: str, **attributes: Any) -> str:
@@ -44,8 +44,8 @@ def _linear(op: str) -> OlderForm:
     return rule
 
 
-contributed("QuantizeLinear")(_linear("QuantizeLinear"))
-contributed("DequantizeLinear")(_linear("DequantizeLinear"))
+older_only(f"{DOMAIN}.QuantizeLinear")(_linear("QuantizeLinear"))
+older_only(f"{DOMAIN}.DequantizeLinear")(_linear("DequantizeLinear"))
 
 
 # ---- element by element ---------------------------------------------------------------------------------------------
@@ -75,16 +75,16 @@ def _of_one(op: str, **defaults: Any) -> OlderForm:
     return rule
 
 
-contributed("QLinearAdd")(_of_two("Add"))
-contributed("QLinearMul")(_of_two("Mul"))
-contributed("QLinearSigmoid")(_of_one("Sigmoid"))
-contributed("QLinearLeakyRelu")(_of_one("LeakyRelu", alpha=0.01))
-contributed("QLinearGlobalAveragePool")(_of_one("GlobalAveragePool", channels_last=0))
-contributed("QLinearAveragePool")(_of_one("AveragePool", auto_pad="NOTSET", ceil_mode=0, channels_last=0,
+older_only(f"{DOMAIN}.QLinearAdd")(_of_two("Add"))
+older_only(f"{DOMAIN}.QLinearMul")(_of_two("Mul"))
+older_only(f"{DOMAIN}.QLinearSigmoid")(_of_one("Sigmoid"))
+older_only(f"{DOMAIN}.QLinearLeakyRelu")(_of_one("LeakyRelu", alpha=0.01))
+older_only(f"{DOMAIN}.QLinearGlobalAveragePool")(_of_one("GlobalAveragePool", channels_last=0))
+older_only(f"{DOMAIN}.QLinearAveragePool")(_of_one("AveragePool", auto_pad="NOTSET", ceil_mode=0, channels_last=0,
                                           count_include_pad=0, kernel_shape=(), pads=(), strides=()))
 
 
-@contributed("QLinearSoftmax")
+@older_only(f"{DOMAIN}.QLinearSoftmax")
 def _softmax(node: FileNode, facts: Facts) -> list[FileNode]:
     """Before ONNX's version 13, which the node says, the axes from `axis` on were one."""
     parts = Parts(node, facts, (5, 5), whole=True, axis=-1, opset=1)
@@ -98,7 +98,7 @@ def _softmax(node: FileNode, facts: Facts) -> list[FileNode]:
     return parts.nodes
 
 
-@contributed("QLinearWhere")
+@older_only(f"{DOMAIN}.QLinearWhere")
 def _where(node: FileNode, facts: Facts) -> list[FileNode]:
     parts = Parts(node, facts, (9, 9), whole=True)
     condition, a, a_scale, a_zero, b, b_scale, b_zero, scale, zero = parts.inputs
@@ -110,7 +110,7 @@ def _where(node: FileNode, facts: Facts) -> list[FileNode]:
 
 # ---- of several numbers ---------------------------------------------------------------------------------------------
 
-@contributed("QLinearConcat")
+@older_only(f"{DOMAIN}.QLinearConcat")
 def _concat(node: FileNode, facts: Facts) -> list[FileNode]:
     """The scale and the zero of the result, then three inputs for each part."""
     count = len(node.inputs)
@@ -124,7 +124,7 @@ def _concat(node: FileNode, facts: Facts) -> list[FileNode]:
     return parts.nodes
 
 
-@contributed("QGemm")
+@older_only(f"{DOMAIN}.QGemm")
 def _gemm(node: FileNode, facts: Facts) -> list[FileNode]:
     """alpha A B + C: whole numbers until they are summed, C of int32 in units of alpha times both scales; rounded
     where there is a scale of the result."""
