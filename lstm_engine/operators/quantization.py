@@ -52,7 +52,7 @@ def check_scale(call: ShapeCall, *positions: int) -> None:
         scale = call.node.constants.get(position)
         if scale is not None and not ((scale > 0) & np.isfinite(scale)).all():
             wrong = scale[~((scale > 0) & np.isfinite(scale))]
-            raise call.error(f"input {position}, a scale, holds {wrong.item(0)}; scales are finite and above 0")
+            raise call.error(f"input {position}, a scale, holds {wrong[0]!s}; scales are finite and above 0")
 
 
 def _check_parameters(call: ShapeCall) -> None:

@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}") for kind in ("DeprecationWarning", "UserWarning")]
 quantization = pytest.importorskip("torch.ao.quantization")
 TWO = {"bidirectional": True, "num_layers": 2}
 PARTS = {"lstm": nn.LSTM(4, 6, batch_first=True), "two": nn.LSTM(4, 6, batch_first=True, **TWO),

@@ -27,8 +27,8 @@ def refuse_quantised(module: Any) -> None:
     """Raise UnsupportedError for a module with quantised layers, whose weights are in no state that can be taken."""
     for name, part in module.named_modules():
         if type(part).__module__.startswith(("torch.ao.nn.quantized.", "torch.nn.quantized.")):
-            raise UnsupportedError(f"the layer {name!r} is quantised, and a live one is not read. Convert the module as "
-                                   "it was before, or save it and convert the file: its state_dict, or a whole "
+            raise UnsupportedError(f"the layer {name!r} is quantised, and a live one is not read. Convert the module "
+                                   "as it was before, or save it and convert the file: its state_dict, or a whole "
                                    "nn.Sequential (docs/torch.md)")
 
 
