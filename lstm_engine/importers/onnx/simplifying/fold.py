@@ -19,6 +19,7 @@ from ....operators.older import FORMS, modern
 from ..model import OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
 from . import lists, numbers, shortcuts
 from .budget import Budget
+from .dequantised import WholeNumbers, whole_numbers
 from .functions import body_of
 from .inner import TAKEN_IN, take_in
 from .narrow import narrowed, widened
@@ -42,6 +43,7 @@ class Folded:
     steps: list[Operator | Cell] = field(default_factory=list)
     values: dict[str, Value] = field(default_factory=dict)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
+    whole: dict[str, WholeNumbers] = field(default_factory=dict)        # what constants were that are floats now
     zeros: set[str] = field(default_factory=set)        # values that are 0 everywhere, whatever their size
     outputs: dict[str, str] = field(default_factory=dict)
     of_one_rank: dict[str, None] = field(default_factory=dict)  # each If of which one branch is there, once
@@ -356,6 +358,8 @@ class _Walk:
         wide = replace(operator, constants={i: widened(array) for i, array in operator.constants.items()})
         for value, array in zip(made, run_operator(wide, [])):
             self.out.constants[value.name] = narrowed(array, value.dtype)
+        if (before := whole_numbers(operator)) is not None:
+            self.out.whole[operator.outputs[0]] = before
         return True
 
     def _add_made(self, node: OnnxNode, array: np.ndarray) -> None:
