@@ -194,9 +194,9 @@ def _needs(attributes: dict[str, Any], arrays: Arrays, made: Sequence[Value]) ->
     rows = time * batch
     weights = dirs * (features + hidden) * gates
     # x as whole numbers and as floats, the gates of all steps, the results; a step's numbers are few beside them
-    size = 12 * rows * features + 8 * rows * gates + 4 * dirs * (rows + 2 * batch) * hidden + 8 * weights \
+    size = 32 * rows * features + 16 * rows * gates + 4 * dirs * (rows + 2 * batch) * hidden + 8 * weights \
         + 64 * batch * gates
-    work = dirs * (rows * gates * (features + hidden) // PRODUCTS_AT_ONCE + 20 * rows * gates + 50_000 * time)
+    work = dirs * (rows * gates * (features + hidden) // PRODUCTS_AT_ONCE + 20 * rows * gates + 500_000 * time)
     return Need(size, work)
 
 

@@ -6,6 +6,7 @@ weights stay in 7 bits here.
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ import pytest
 from onnx_graphs import model, node, runtime_outputs
 
 import lstm_engine as le
+from lstm_engine.graph import Operator, Value
 from lstm_engine.notes import notes
+from lstm_engine.operators import OPERATORS, compile_operator, operator_attributes, operator_shapes
 from lstm_engine.reference.operators import run_operator
 
 onnx = pytest.importorskip("onnx")
@@ -100,6 +103,27 @@ def test_dynamic_quantize_lstm(case: str) -> None:
             if gap > 2e-6:
                 apart.append((seed, name, gap))
     assert len({seed for seed, *_ in apart}) <= 1, apart
+
+
+@pytest.mark.parametrize("sizes", [(50, 32, 64, 32), (200, 4, 8, 16), (1, 64, 128, 64), (5, 1, 300, 8)])
+def test_no_more_memory_than_is_told(sizes: tuple[int, int, int, int]) -> None:
+    time, batch, features, hidden = sizes
+    W, R = (np.ones((1, rows, 4 * hidden), np.int8) for rows in (features, hidden))
+    scale, zero = np.ones(1, np.float32), np.zeros(1, np.int8)
+    constants = {1: W, 2: R, 8: scale, 9: zero, 10: scale, 11: zero}
+    operator = Operator(name="n", inputs=("x", *[""] * 11), outputs=("y", "h", "c"), op_type="DynamicQuantizeLSTM",
+                        constants=constants)
+    x = np.ones((time, batch, features), np.float32)
+    run, made = compile_operator(operator), operator_shapes(operator, [Value("x", x.shape), *[None] * 11])
+    need = OPERATORS[operator.op_type].need_for(operator_attributes(operator), [x, *map(constants.get, range(1, 12))],
+                                                made)
+    run([x])
+    tracemalloc.start()
+    try:
+        run([x])
+        assert tracemalloc.get_traced_memory()[1] <= need.bytes
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_dynamic_lstm_mixes_rows_and_says_so() -> None:
