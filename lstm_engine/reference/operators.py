@@ -17,7 +17,7 @@ from ..data_types import DATA_TYPE_NUMBERS
 from ..errors import ArgumentError, MissingDependencyError
 from ..graph.nodes import Operator
 from ..operators import OPERATORS, operator_attributes
-from . import movement, pointwise, quantized, windows
+from . import movement, pointwise, rounded, windows
 
 OPSET = 21              # or the version in which ONNX first had the operator or attribute, where that is later
 IR_VERSION = 10
@@ -32,7 +32,7 @@ def _qlinear_conv(attributes: dict[str, Any], x: np.ndarray, x_scale: np.ndarray
     wide = x.astype(np.float64) - x_zero.reshape(()), w.astype(np.float64) - w_zero.reshape(-1, 1, *channels[1:])
     sums = _by_onnx(plain, attributes, list(wide))[0] + (0 if bias is None else bias.reshape(channels))
     scale = x_scale.reshape(()) * w_scale.reshape(channels) / y_scale.reshape(())
-    return quantized.requantized(sums.astype(np.int64), scale, y_zero.reshape(()))
+    return rounded.requantized(sums.astype(np.int64), scale, y_zero.reshape(()))
 
 
 # Operator -> its own float64 form here, a function of the attributes and the inputs.
@@ -57,9 +57,9 @@ OWN: dict[str, Callable[..., Any]] = {
     "ConvTranspose": windows.transposed_convolution,
     # The reference has one scale for all.
     "QLinearConv": _qlinear_conv,
-    "QLinearMatMul": quantized.qlinear_matmul,
+    "QLinearMatMul": rounded.qlinear_matmul,
     # ONNX Runtime's own.
-    "DynamicQuantizeLSTM": quantized.dynamic_quantize_lstm,
+    "DynamicQuantizeLSTM": rounded.dynamic_quantize_lstm,
 }
 
 # Operators that round to whole numbers: which, is told in the type that comes, as the result of a Cast is.
@@ -93,7 +93,7 @@ def run_operator(node: Operator, inputs: Sequence[np.ndarray | None]) -> list[np
 
 def jumps(node: Any, inputs: Sequence[Any]) -> float:
     """How far an operator's result may be off because it rounds on the way, where another rounds the other way."""
-    return quantized.state_jumps(inputs) if getattr(node, "op_type", "") == "DynamicQuantizeLSTM" else 0.0
+    return rounded.state_jumps(inputs) if getattr(node, "op_type", "") == "DynamicQuantizeLSTM" else 0.0
 
 
 def _wide(array: np.ndarray) -> np.ndarray:
