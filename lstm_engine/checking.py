@@ -209,9 +209,8 @@ def _check_host(node: Node, inputs: list[np.ndarray | None], made: list[np.ndarr
             return [run_layer(_with(node, change), change(_wide(given[0])), None)]     # type: ignore[arg-type]
     exact = isinstance(node, Operator) and OPERATORS[node.op_type].exact
     floor = 0.0 if any(array.dtype.kind == "f" for array in sizes) else 2 * _largest(made)     # windows add cosines
-    floor += jumps(node, given) / float(np.finfo(dtype).eps)
     try:
-        compare(what, made, run, dtype, terms, exact, _largest(given) ** 2 * terms, floor)
+        compare(what, made, run, dtype, terms, exact, _largest(given) ** 2 * terms, floor + jumps(node, given, dtype))
     except MissingDependencyError:
         _say_unchecked()
 

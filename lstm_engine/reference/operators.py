@@ -91,9 +91,12 @@ def run_operator(node: Operator, inputs: Sequence[np.ndarray | None]) -> list[np
     return [_wide(np.asarray(array)) for array in several][:len(node.outputs)]
 
 
-def jumps(node: Any, inputs: Sequence[Any]) -> float:
-    """How far an operator's result may be off because it rounds on the way, where another rounds the other way."""
-    return rounded.state_jumps(inputs) if getattr(node, "op_type", "") == "DynamicQuantizeLSTM" else 0.0
+def jumps(node: Any, inputs: Sequence[Any], dtype: Any) -> float:
+    """How far an operator's result may be off because it rounds on the way, where another rounds the other way: in units
+    of the last place of 1."""
+    if getattr(node, "op_type", "") != "DynamicQuantizeLSTM":
+        return 0.0
+    return rounded.state_jumps(inputs) / float(np.finfo(dtype).eps)
 
 
 def _wide(array: np.ndarray) -> np.ndarray:
