@@ -92,8 +92,8 @@ def run_operator(node: Operator, inputs: Sequence[np.ndarray | None]) -> list[np
 
 
 def jumps(node: Any, inputs: Sequence[Any], dtype: Any) -> float:
-    """How far an operator's result may be off because it rounds on the way, where another rounds the other way: in units
-    of the last place of 1."""
+    """How far an operator's result may be off because it rounds on the way, where another rounds the other way: in
+    units of the last place of 1."""
     if getattr(node, "op_type", "") != "DynamicQuantizeLSTM":
         return 0.0
     return rounded.state_jumps(inputs) / float(np.finfo(dtype).eps)
