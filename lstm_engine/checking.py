@@ -27,7 +27,7 @@ from .graph import Activate, Dense, Embedding, Graph, Node, Operator, Recurrent
 from .operators import OPERATORS
 from .operators.guards import chooses
 from .plan import HostStep, Plan, Segment
-from .reference.operators import run_operator
+from .reference.operators import jumps, run_operator
 from .reference.quantized import changed, rounded_elsewhere
 from .reference.runner import run_layer, run_recurrent
 from .running.bound import BoundRun, Runner
@@ -211,7 +211,7 @@ def _check_host(node: Node, inputs: list[np.ndarray | None], made: list[np.ndarr
     exact = isinstance(node, Operator) and OPERATORS[node.op_type].exact
     floor = 0.0 if any(array.dtype.kind == "f" for array in sizes) else 2 * _largest(made)     # windows add cosines
     try:
-        compare(what, made, run, dtype, terms, exact, _largest(given) ** 2 * terms, floor)
+        compare(what, made, run, dtype, terms, exact, _largest(given) ** 2 * terms, floor + jumps(node, given, dtype))
     except MissingDependencyError:
         _say_unchecked()
 

@@ -11,6 +11,8 @@ def notes(metadata: Mapping[str, str]) -> list[str]:
     "stateful": names of layers, with commas, whose state Keras carries from call to call.
     "of_one_rank": branches of a result whose rank depends on the run, and the rank that this model has.
     "fixed": sizes of inputs that the file of a torch program fixes.
+    "rounded_by_batch": names of nodes, with commas, that make whole numbers by the largest of all rows.
+    "quantised_by_torch": names of layers, with commas, whose weights torch had quantised to 8 bits.
     "assumed_version": the version of Keras that JSON without any is taken to be of.
     """
     made = []
@@ -28,4 +30,12 @@ def notes(metadata: Mapping[str, str]) -> list[str]:
         made.append(f"torch.export has fixed {fixed}: this model takes no other sizes there. What dynamic_shapes did "
                     "not leave open is fixed, and torch fixes the steps of an nn.LSTM, GRU or RNN in any case; "
                     "le.convert(module, example_inputs=...) of the live module, then save, keeps them open")
+    if nodes := metadata.get("rounded_by_batch"):
+        made.append(f"as the file says, {nodes} round to 8 bits by the least and largest number of all rows and steps "
+                    "of a call: a row's results depend on the rows beside it")
+    if layers := metadata.get("quantised_by_torch"):
+        made.append(f"weights that torch had quantised to 8 bits ({layers}) are read as the float32 numbers that they "
+                    "stand for. torch rounds what these are multiplied with as well, by the least and largest number "
+                    "of a whole batch; this model does not: its results are nearer to those of the model before it was "
+                    "quantised, and a row's do not depend on the rows beside it (docs/torch.md)")
     return made

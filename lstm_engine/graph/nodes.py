@@ -21,7 +21,9 @@ Dim = int | str            # a known size, or a symbol: "batch", "time", "time_2
 Shape = tuple[Dim, ...]
 DTYPES = ("float32", "float64", "int32", "int64", "uint8", "bool", "float16", "int8", "int16", "uint16", "uint32",
           "uint64")
-_NAMES = {np.dtype(name): name for name in DTYPES}
+# bfloat16, which NumPy lacks, as its bits: importers meet it in constants, and no graph has it.
+BFLOAT16 = np.dtype([("bfloat16", np.uint16)])
+_NAMES = {np.dtype(name): name for name in DTYPES} | {BFLOAT16: "bfloat16"}
 
 
 def dtype_name(dtype: np.dtype) -> str:

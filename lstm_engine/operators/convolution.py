@@ -14,6 +14,7 @@ from .costs import PRODUCTS_AT_ONCE, Arrays, Need, size_of
 from .kernels import Call, Kept, Kernel, as_int32, repeatable, scalar
 from .past import Work
 from .places import Mixes
+from .quantization import check_scale, requantized
 from .shape_rules import Dims, ShapeCall, Shapes
 from .sliding import windows_along
 from .spec import declare
@@ -144,6 +145,39 @@ def _integer_conv_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     return convolve
 
 
+def _quantized_conv_shape(call: ShapeCall) -> Shapes:
+    """x, its scale and zero; the weight, its scale and zero; those of the result; a bias of int32."""
+    for position in (0, 3, 7):
+        call.of_type(position, "int8", "uint8")
+    call.of_type(2, call.dtype(0))
+    call.of_type(5, call.dtype(3))
+    call.of_type(8, "int32")
+    check_scale(call, 1, 4, 6)
+    factors = ShapeCall(call.node, call.attributes, [call.value(0), call.value(3), *call.values[8:]])
+    x, out, counts = _convolved(factors)
+    check_bias(factors, out)
+    for position, most in ((1, 1), (2, 1), (4, out), (5, out), (6, 1), (7, 1)):
+        if call.shape(position) not in ([], [1], [most]):
+            raise call.error(f"input {position} must be one number{f', or {most}' if most > 1 else ''}, "
+                             f"got shape {call.shape(position)}")
+    return [([x[0], out, *counts], call.dtype(7))]
+
+
+def _quantized_conv_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
+    conv = convolution(attributes)
+
+    def convolve(x: np.ndarray, x_scale: np.ndarray, x_zero: np.ndarray, weight: np.ndarray, scale: np.ndarray,
+                 zero: np.ndarray, y_scale: np.ndarray, y_zero: np.ndarray, bias: np.ndarray | None = None
+                 ) -> np.ndarray:
+        """Sums in float64, which holds whole numbers up to 2^53; the padding is the zero of `x`."""
+        spatial = (1,) * (weight.ndim - 2)
+        sums = conv(x.astype(np.float64) - scalar(x_zero), weight.astype(np.float64) - zero.reshape(-1, 1, *spatial),
+                    None if bias is None else bias.astype(np.float64))
+        factor = x_scale.reshape(()) * scale.reshape(-1, *spatial) / y_scale.reshape(())
+        return requantized(as_int32(sums), factor, y_zero.reshape(()))
+    return convolve
+
+
 def _conv_needs(attributes: dict[str, Any], arrays: Arrays, made: Sequence[Value]) -> Need:
     """Windows stand side by side as columns of a product, over the input with its padding."""
     x, weight, size = arrays[0], arrays[1], size_of(made[0])
@@ -159,6 +193,11 @@ def _integer_conv_needs(attributes: dict[str, Any], arrays: Arrays, made: Sequen
     return Need(8 * (plain.bytes // arrays[0].itemsize + arrays[0].size + arrays[1].size), plain.work)
 
 
+def _quantized_conv_needs(attributes: dict[str, Any], arrays: Arrays, made: Sequence[Value]) -> Need:
+    plain, size = _integer_conv_needs(attributes, (arrays[0], arrays[3]), made), size_of(made[0])
+    return Need(plain.bytes + 32 * size, plain.work + 4 * size)
+
+
 def _conv_past(call: AxisCall, at: int) -> Work | None:
     """Of a Conv, whose weight must be the same at all steps."""
     call.only_first()
@@ -172,3 +211,5 @@ declare("Conv", (2, 3), make=_conv_kernel, attributes={"group": 1, "kernel_shape
         axes=first_axis, past=_conv_past, needs=_conv_needs)
 declare("ConvInteger", (2, 4), make=_integer_conv_kernel, attributes={"group": 1, "kernel_shape": (), **WINDOW},
         shape=_integer_conv_shape, axes=first_axis, needs=_integer_conv_needs)
+declare("QLinearConv", (8, 9), make=_quantized_conv_kernel, attributes={"group": 1, "kernel_shape": (), **WINDOW},
+        shape=_quantized_conv_shape, axes=first_axis, needs=_quantized_conv_needs)

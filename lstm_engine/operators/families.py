@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from .spec import OperatorSpec
 
 FAMILIES = ("activations", "attention", "choosing", "convolution", "elementwise", "indexing", "microsoft",
-            "normalization", "pooling", "products", "quantization", "reductions", "reshaping", "resizing", "signal",
-            "sizes", "slicing", "transposed")
+            "microsoft_linear", "normalization", "pooling", "products", "quantization", "quantized_lstm", "reductions",
+            "reshaping", "resizing", "signal", "sizes", "slicing", "transposed")
 
 _T = TypeVar("_T")
 

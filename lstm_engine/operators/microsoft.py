@@ -16,11 +16,11 @@ from ..graph.nodes import Shape
 from ..graph.shapes import show_shape
 from .older import Facts, FileNode, OlderForm, instead, older_only
 
-_DOMAIN = "com.microsoft"
+DOMAIN = "com.microsoft"
 _NCHWC = "com.microsoft.nchwc"
 
 
-class _Parts:
+class Parts:
     """The operators that stand for a node, in the making."""
 
     def __init__(self, node: FileNode, facts: Facts, inputs: tuple[int, int], whole: bool = False,
@@ -82,28 +82,28 @@ class _Parts:
 
 
 def _contributed(name: str) -> Callable[[OlderForm], OlderForm]:
-    return older_only(f"{_DOMAIN}.{name}")
+    return older_only(f"{DOMAIN}.{name}")
 
 
 # ---- activations ----------------------------------------------------------------------------------------------------
 
 @_contributed("Gelu")
 def _gelu(node: FileNode, facts: Facts) -> list[FileNode]:
-    parts = _Parts(node, facts, (1, 1))
+    parts = Parts(node, facts, (1, 1))
     parts.done(parts.op("Gelu", parts.inputs[0]))
     return parts.nodes
 
 
 @_contributed("BiasGelu")
 def _bias_gelu(node: FileNode, facts: Facts) -> list[FileNode]:
-    parts = _Parts(node, facts, (2, 2))
+    parts = Parts(node, facts, (2, 2))
     parts.done(parts.op("Gelu", parts.added(*parts.inputs)))
     return parts.nodes
 
 
 @_contributed("FastGelu")
 def _fast_gelu(node: FileNode, facts: Facts) -> list[FileNode]:
-    parts = _Parts(node, facts, (1, 2))
+    parts = Parts(node, facts, (1, 2))
     parts.done(parts.op("Gelu", parts.added(*parts.inputs), approximate="tanh"))
     return parts.nodes
 
@@ -111,7 +111,7 @@ def _fast_gelu(node: FileNode, facts: Facts) -> list[FileNode]:
 @_contributed("QuickGelu")
 def _quick_gelu(node: FileNode, facts: Facts) -> list[FileNode]:
     """x * sigmoid(alpha * x)"""
-    parts = _Parts(node, facts, (1, 1), alpha=1.702)
+    parts = Parts(node, facts, (1, 1), alpha=1.702)
     x = parts.inputs[0]
     gate = parts.op("Sigmoid", parts.op("Mul", x, parts.number(parts.attributes["alpha"], x)))
     parts.done(parts.op("Mul", x, gate))
@@ -125,7 +125,7 @@ _FUSED: dict[str, tuple[str, ...]] = {
     "Clip": ("min", "max")}
 
 
-def _activated(parts: _Parts, x: str, name: str, given: tuple[float, ...]) -> str:
+def _activated(parts: Parts, x: str, name: str, given: tuple[float, ...]) -> str:
     """The activation that an operator carries along, of its result; its parameters as the file gives them."""
     if name not in _FUSED:
         raise UnsupportedError(f"{parts.node.label}: activation {name!r:.80} is not supported; "
@@ -145,7 +145,7 @@ def _activated(parts: _Parts, x: str, name: str, given: tuple[float, ...]) -> st
 @_contributed("FusedConv")
 def _fused_conv(node: FileNode, facts: Facts) -> list[FileNode]:
     """The activation of Conv(X, W, B) + Z."""
-    parts = _Parts(node, facts, (2, 4), activation="", activation_params=(), auto_pad="NOTSET", dilations=(), group=1,
+    parts = Parts(node, facts, (2, 4), activation="", activation_params=(), auto_pad="NOTSET", dilations=(), group=1,
                    kernel_shape=(), pads=(), strides=())
     x, weight, bias, addend = parts.inputs
     own = {name: value for name, value in node.attributes.items() if not name.startswith("activation")}
@@ -156,7 +156,7 @@ def _fused_conv(node: FileNode, facts: Facts) -> list[FileNode]:
 
 @_contributed("FusedGemm")
 def _fused_gemm(node: FileNode, facts: Facts) -> list[FileNode]:
-    parts = _Parts(node, facts, (2, 3), activation="", activation_alpha=0.0, activation_beta=0.0, activation_gamma=0.0,
+    parts = Parts(node, facts, (2, 3), activation="", activation_alpha=0.0, activation_beta=0.0, activation_gamma=0.0,
                    alpha=1.0, beta=1.0, transA=0, transB=0)
     own = {name: value for name, value in node.attributes.items() if not name.startswith("activation")}
     made, name = parts.op("Gemm", *filter(None, parts.inputs), **own), parts.attributes["activation"]
@@ -169,7 +169,7 @@ def _fused_gemm(node: FileNode, facts: Facts) -> list[FileNode]:
 def _fused_matmul(node: FileNode, facts: Facts) -> list[FileNode]:
     """alpha * A B, the factors transposed first: their last two axes, and with transBatch the first moved behind the
     other axes of the batch."""
-    parts = _Parts(node, facts, (2, 2), alpha=1.0, transA=0, transB=0, transBatchA=0, transBatchB=0)
+    parts = Parts(node, facts, (2, 2), alpha=1.0, transA=0, transB=0, transBatchA=0, transBatchB=0)
     made = []
     for name, side in zip(parts.inputs, "AB"):
         order = list(range(facts.rank(name)))
@@ -189,7 +189,7 @@ def _fused_matmul(node: FileNode, facts: Facts) -> list[FileNode]:
 @_contributed("MatMulIntegerToFloat")
 def _matmul_integer_to_float(node: FileNode, facts: Facts) -> list[FileNode]:
     """The product of whole numbers, of which each stands for itself less a zero, times a scale."""
-    parts = _Parts(node, facts, (4, 7), whole=True)
+    parts = Parts(node, facts, (4, 7), whole=True)
     a, b, a_scale, b_scale, a_zero, b_zero, bias = parts.inputs
     return _dequantized(parts, a, b, a_scale, b_scale, a_zero, b_zero, bias)
 
@@ -197,14 +197,14 @@ def _matmul_integer_to_float(node: FileNode, facts: Facts) -> list[FileNode]:
 @_contributed("DynamicQuantizeMatMul")
 def _dynamic_quantize_matmul(node: FileNode, facts: Facts) -> list[FileNode]:
     """The same, of an A that is made whole numbers by its own largest and least."""
-    parts = _Parts(node, facts, (3, 5))
+    parts = Parts(node, facts, (3, 5))
     a, b, scale, zero, bias = parts.inputs
     made = tuple(facts.new_name(f"{node.outputs[0]}/{part}") for part in ("quantized", "scale", "zero"))
     parts.nodes.append(instead(node, "DynamicQuantizeLinear", (a,), made, "quantize"))
     return _dequantized(parts, made[0], b, made[1], scale, made[2], zero, bias)
 
 
-def _dequantized(parts: _Parts, a: str, b: str, a_scale: str, b_scale: str, a_zero: str, b_zero: str, bias: str
+def _dequantized(parts: Parts, a: str, b: str, a_scale: str, b_scale: str, a_zero: str, b_zero: str, bias: str
                  ) -> list[FileNode]:
     zeros = (a_zero, b_zero) if b_zero else (a_zero,) if a_zero else ()
     product = parts.op("CastLike", parts.op("MatMulInteger", a, b, *zeros), b_scale)
@@ -217,7 +217,7 @@ def _dequantized(parts: _Parts, a: str, b: str, a_scale: str, b_scale: str, a_ze
 @older_only("SimplifiedLayerNormalization")
 def _simplified(node: FileNode, facts: Facts) -> list[FileNode]:
     """ONNX Runtime's name, in ONNX's own domain, for what is RMSNormalization there since version 23."""
-    parts = _Parts(node, facts, (2, 2), axis=-1, epsilon=1e-5, stash_type=1)
+    parts = Parts(node, facts, (2, 2), axis=-1, epsilon=1e-5, stash_type=1)
     if any(node.outputs[1:]):
         raise UnsupportedError(f"{node.label}: its output 1, the deviation, is not supported")
     parts.done(parts.op("RMSNormalization", *parts.inputs, **node.attributes))
@@ -227,19 +227,19 @@ def _simplified(node: FileNode, facts: Facts) -> list[FileNode]:
 @_contributed("SkipLayerNormalization")
 def _skip_layer_normalization(node: FileNode, facts: Facts) -> list[FileNode]:
     """LayerNormalization of x + skip + bias, and that sum."""
-    parts = _Parts(node, facts, (3, 5), epsilon=1e-12)
+    parts = Parts(node, facts, (3, 5), epsilon=1e-12)
     x, skip, scale, shift, bias = parts.inputs
     return _skipped(parts, "LayerNormalization", parts.added(x, skip, bias), scale, shift)
 
 
 @_contributed("SkipSimplifiedLayerNormalization")
 def _skip_simplified(node: FileNode, facts: Facts) -> list[FileNode]:
-    parts = _Parts(node, facts, (3, 4), epsilon=1e-12)
+    parts = Parts(node, facts, (3, 4), epsilon=1e-12)
     x, skip, scale, bias = parts.inputs
     return _skipped(parts, "RMSNormalization", parts.added(x, skip, bias), scale)
 
 
-def _skipped(parts: _Parts, op: str, total: str, *parameters: str) -> list[FileNode]:
+def _skipped(parts: Parts, op: str, total: str, *parameters: str) -> list[FileNode]:
     if any(parts.node.outputs[1:3]):
         raise UnsupportedError(f"{parts.node.label}: its outputs 1 and 2, mean and deviation, are not supported")
     parts.done(parts.op(op, total, *filter(None, parameters), epsilon=parts.attributes["epsilon"]))
@@ -252,7 +252,7 @@ def _skipped(parts: _Parts, op: str, total: str, *parameters: str) -> list[FileN
 @_contributed("Attention")
 def _attention(node: FileNode, facts: Facts) -> list[FileNode]:
     """Self attention of x [batch, time, features]: its queries, keys and values are one product, side by side."""
-    parts = _Parts(node, facts, (2, 7), num_heads=-1, unidirectional=0, scale=0.0, mask_filter_value=-10000.0,
+    parts = Parts(node, facts, (2, 7), num_heads=-1, unidirectional=0, scale=0.0, mask_filter_value=-10000.0,
                    qkv_hidden_sizes=())
     x, weight, bias, mask, past, addend, _ = parts.inputs
     _left_out(parts, past=past)
@@ -271,7 +271,7 @@ def _attention(node: FileNode, facts: Facts) -> list[FileNode]:
 @_contributed("MultiHeadAttention")
 def _multi_head_attention(node: FileNode, facts: Facts) -> list[FileNode]:
     """Attention of query, key and value [batch, time, features] that were made before. bias: of the three, in a row."""
-    parts = _Parts(node, facts, (3, 10), num_heads=-1, unidirectional=0, scale=0.0, mask_filter_value=-10000.0)
+    parts = Parts(node, facts, (3, 10), num_heads=-1, unidirectional=0, scale=0.0, mask_filter_value=-10000.0)
     query, key, value, bias, mask, addend, *cache = parts.inputs
     if not all(facts.rank(name) == 3 for name in (query, key, value)):
         raise UnsupportedError(f"{node.label}: packed keys and values are not supported; export them apart")
@@ -282,7 +282,7 @@ def _multi_head_attention(node: FileNode, facts: Facts) -> list[FileNode]:
     return _attended(parts, query, key, value, mask, addend)
 
 
-def _left_out(parts: _Parts, **inputs: str) -> None:
+def _left_out(parts: Parts, **inputs: str) -> None:
     for name, value in inputs.items():
         if value:
             raise UnsupportedError(f"{parts.node.label}: input {name!r} is not supported")
@@ -293,13 +293,13 @@ def _left_out(parts: _Parts, **inputs: str) -> None:
                           f"got {parts.attributes['num_heads']}")
 
 
-def _heads(parts: _Parts, x: str) -> str:
+def _heads(parts: Parts, x: str) -> str:
     """[batch, time, heads * size] as [batch, heads, time, size]"""
     shape = parts.facts.add_constant(f"{x}/heads", np.array([0, 0, parts.attributes["num_heads"], -1], np.int64))
     return parts.op("Transpose", parts.op("Reshape", x, shape), perm=(0, 2, 1, 3))
 
 
-def _attended(parts: _Parts, query: str, key: str, value: str, mask: str, addend: str) -> list[FileNode]:
+def _attended(parts: Parts, query: str, key: str, value: str, mask: str, addend: str) -> list[FileNode]:
     """mask: whole numbers [batch, time] or [batch, time, time], 0 where nothing is looked at; addend: of the scores."""
     facts = parts.facts
     for name in filter(None, (mask, addend)):
@@ -333,7 +333,7 @@ def _attended(parts: _Parts, query: str, key: str, value: str, mask: str, addend
     return parts.nodes
 
 
-def _scaled(parts: _Parts, scores: str, query: str) -> str:
+def _scaled(parts: Parts, scores: str, query: str) -> str:
     """The scores times the scale given, or over the root of a head's size."""
     if parts.attributes["scale"]:
         return parts.op("Mul", scores, parts.number(parts.attributes["scale"], parts.inputs[0]))

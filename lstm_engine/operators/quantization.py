@@ -38,25 +38,43 @@ def _spread(x: np.ndarray, parameter: np.ndarray, axis: int, block: int) -> np.n
     return parameter.reshape([-1 if i == axis else 1 for i in range(x.ndim)])
 
 
-def _saturated(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def saturated(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Whole numbers in that type, those beyond it as its ends."""
     limits = np.iinfo(dtype)
     y: np.ndarray = np.clip(x, limits.min, limits.max).astype(dtype)
     return y
 
 
+def check_scale(call: ShapeCall, *positions: int) -> None:
+    """Raise GraphError for scales that are no floats, or constant and not above 0."""
+    for position in positions:
+        call.of_type(position, *_FLOATS)
+        scale = call.node.constants.get(position)
+        if scale is not None and not ((scale > 0) & np.isfinite(scale)).all():
+            wrong = scale[~((scale > 0) & np.isfinite(scale))]
+            raise call.error(f"input {position}, a scale, holds {wrong[0]!s}; scales are finite and above 0")
+
+
 def _check_parameters(call: ShapeCall) -> None:
     x, axis, block = call.shape(), call.attributes["axis"], call.attributes["block_size"]
-    call.of_type(1, *_FLOATS)
+    check_scale(call, 1)
     if block < 0:
         raise call.error(f"attribute 'block_size' is {block}")
     for position in (1, 2) if call.given(2) else (1,):
         shape = call.shape(position)
-        if shape not in ([], [1]) or block:
+        if block:
             at = call.axis(axis, len(x))
-            fits = len(shape) == (len(x) if block else 1) and (block or same_size(shape[0], x[at]))
-            if not fits:
-                raise call.error(f"input {position} of shape {shape} does not fit axis {at} of {x}"
-                                 + (f" in blocks of {block}" if block else ""))
+            blocks = [-(-size // block) if i == at and isinstance(size, int) else None if i == at else size
+                      for i, size in enumerate(x)]
+            fits = len(shape) == len(x) and all(map(same_size, shape, blocks))
+        elif shape not in ([], [1]):
+            at = call.axis(axis, len(x))
+            fits = len(shape) == 1 and same_size(shape[0], x[at])
+        else:
+            continue
+        if not fits:
+            raise call.error(f"input {position} of shape {shape} does not fit axis {at} of {x}"
+                             + (f" in blocks of {block}" if block else ""))
 
 
 def _quantized_type(call: ShapeCall) -> str:
@@ -86,7 +104,7 @@ def _quantize_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
         parts = np.rint(x.astype(kind, copy=False) / _spread(x, scale.astype(kind, copy=False), axis, block))
         if zero is not None:
             parts = parts + _spread(x, zero, axis, block).astype(np.float64)    # float16 ends where uint16 does
-        return _saturated(parts, plain if zero is None else zero.dtype)
+        return saturated(parts, plain if zero is None else zero.dtype)
     return quantize
 
 
@@ -139,7 +157,7 @@ def _dynamic_shape(call: ShapeCall) -> Shapes:
     return [(call.shape(), "uint8"), ([], call.dtype()), ([], "uint8")]
 
 
-def _dynamic(x: np.ndarray) -> list[np.ndarray]:
+def dynamic(x: np.ndarray) -> list[np.ndarray]:
     """Its own least and largest, 0 among them, are 0 and 255."""
     one = x.dtype.type
     low, high = x.min(initial=one(0)), x.max(initial=one(0))
@@ -149,7 +167,7 @@ def _dynamic(x: np.ndarray) -> list[np.ndarray]:
     return [y, np.asarray(scale), np.asarray(zero).astype(np.uint8)]
 
 
-declare("DynamicQuantizeLinear", 1, 3, kernel=_dynamic, shape=_dynamic_shape, work=8, scratch=4)
+declare("DynamicQuantizeLinear", 1, 3, kernel=dynamic, shape=_dynamic_shape, work=8, scratch=4)
 
 
 # ---- products -------------------------------------------------------------------------------------------------------
@@ -190,5 +208,70 @@ def _matmul_integer_needs(attributes: dict[str, Any], arrays: Arrays, made: Sequ
                 plain.work + size_of(made[0]) * arrays[0].shape[-1] // PRODUCTS_AT_ONCE)
 
 
+def requantized(sums: np.ndarray, scale: np.ndarray | np.float32, zero: np.ndarray) -> np.ndarray:
+    """int32 sums times a scale, rounded to even, in whole numbers that stand for themselves less a zero."""
+    return saturated(np.rint(sums.astype(scale.dtype) * scale) + zero.astype(np.float64), zero.dtype)
+
+
+def _qlinear_matmul_shape(call: ShapeCall) -> Shapes:
+    a, b, y = 0, 3, 6
+    for position in (a, b):
+        call.of_type(position, *_BYTES)
+    check_scale(call, a + 1, b + 1, y)
+    shape = matmul_shape(_of(call, a, b))[0][0]
+    for position, zero in ((a, a + 2), (b, b + 2), (y, y + 1)):
+        call.of_type(zero, *((call.dtype(position),) if position != y else _BYTES))
+    for position, beside, axis in ((a + 1, call.shape(a), -2), (a + 2, call.shape(a), -2), (b + 1, call.shape(b), -1),
+                                   (b + 2, call.shape(b), -1), (y, shape, -2), (y + 1, shape, -2)):
+        own = call.shape(position)
+        alone = list(beside[:-2]) + ([beside[-2], 1] if axis == -2 else [1, beside[-1]]) if len(beside) > 1 else []
+        one_axis = len(own) == 1 and len(beside) > 1 and same_size(own[0], beside[axis])
+        if own not in ([], [1]) and not one_axis and not (len(own) == len(alone) and all(map(same_size, own, alone))):
+            raise call.error(f"input {position} of shape {own} beside {beside}; expected one number, or one a "
+                             f"{'row' if axis == -2 else 'column'}")
+    return [(shape, call.dtype(y + 1))]
+
+
+def _of(call: ShapeCall, *positions: int) -> ShapeCall:
+    """The call as one of these inputs alone."""
+    return ShapeCall(call.node, call.attributes, [call.value(position) for position in positions])
+
+
+def _for_rows(parameter: np.ndarray) -> np.ndarray:
+    """A scale or zero beside the rows of a matrix."""
+    return parameter.reshape(()) if parameter.size == 1 else parameter[:, None] if parameter.ndim == 1 else parameter
+
+
+def _for_columns(parameter: np.ndarray) -> np.ndarray:
+    return parameter.reshape(()) if parameter.size == 1 else parameter
+
+
+def _qlinear_matmul(a: np.ndarray, a_scale: np.ndarray, a_zero: np.ndarray, b: np.ndarray, b_scale: np.ndarray,
+                    b_zero: np.ndarray, y_scale: np.ndarray, y_zero: np.ndarray) -> np.ndarray:
+    """Sums in float64, which holds whole numbers up to 2^53."""
+    left = a.astype(np.float64) - _for_rows(a_zero)
+    right = b.astype(np.float64) - _for_columns(b_zero)
+    scale = _for_rows(a_scale) * _for_columns(b_scale) / _for_rows(y_scale)
+    return requantized(as_int32(np.asarray(np.matmul(left, right))), scale, _for_rows(y_zero))
+
+
+def _qlinear_matmul_axes(call: AxisCall) -> Place:
+    """As a product of the two, where a scale and a zero are one number for all that the axis takes apart."""
+    rest = [i for i in range(8) if i not in (0, 3)]
+    need(all(call.given[i] is None for i in rest))
+    need(all(call.shapes[i] in ((), (1,)) for i in (1, 2, 6, 7)) and all(len(call.shapes[i]) < 2 for i in (4, 5)))
+    need(call.given[3] is None or all(call.shapes[i] in ((), (1,)) for i in (4, 5)))
+    return matmul_axes(AxisCall(call.node, call.attributes, [call.places[0], call.places[3]],
+                                [call.shapes[0], call.shapes[3]], call.made, call.dim))
+
+
+def _qlinear_matmul_needs(attributes: dict[str, Any], arrays: Arrays, made: Sequence[Value]) -> Need:
+    plain = need_of((arrays[0], arrays[3]), made, scratch=4)
+    return Need(plain.bytes + 8 * (arrays[0].size + arrays[3].size),
+                plain.work + size_of(made[0]) * arrays[0].shape[-1] // PRODUCTS_AT_ONCE)
+
+
 declare("MatMulInteger", (2, 4), kernel=_matmul_integer, shape=_matmul_integer_shape, axes=_matmul_integer_axes,
         combines=True, needs=_matmul_integer_needs)
+declare("QLinearMatMul", 8, kernel=_qlinear_matmul, shape=_qlinear_matmul_shape, axes=_qlinear_matmul_axes,
+        combines=True, needs=_qlinear_matmul_needs)

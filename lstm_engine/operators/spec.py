@@ -32,20 +32,21 @@ REQUIRED = object()     # the default of an attribute that has none
 
 @dataclass(frozen=True)
 class Attribute:
-    """An attribute: its type (tuple: of ints), its default, and the values that are supported, () for all.
+    """An attribute: its type, its default, and the values that are supported, () for all.
 
-    says_type: whether it is the number of the type of what the operator makes.
+    says_type: whether it is the number of the type of what the operator makes. item: the type of what is in a tuple.
     """
 
     kind: type
     default: Any = REQUIRED
     choices: tuple[Any, ...] = ()
     says_type: bool = False
+    item: type = int
 
     def takes(self, value: Any) -> bool:
         """Whether a value is of the right type."""
         if self.kind is tuple:
-            return isinstance(value, tuple) and all(type(v) is int for v in value)
+            return isinstance(value, tuple) and all(type(v) is self.item for v in value)
         return type(value) in (float, int) if self.kind is float else type(value) is self.kind
 
 
@@ -58,8 +59,9 @@ def one_of(default: Any, *others: Any) -> Attribute:
 class OperatorSpec:
     """All that is known of one operator.
 
-    inputs, outputs: how many at least and at most. shape: the shapes of its outputs (`shape_rules`). make: its NumPy
-    kernel, with how it is repeated on arrays that stay in place (`kernels`).
+    domain: of whose operators it is one, "" for ONNX's own. inputs, outputs: how many at least and at most. shape: the
+    shapes of its outputs (`shape_rules`). make: its NumPy kernel, with how it is repeated on arrays that stay in place
+    (`kernels`).
 
     axes: where an axis of its inputs stands in its outputs, if it works on every place of that axis by itself
     (`axis_rules`); without it, none is known to stay apart. counts: the same where inputs are sizes (`counts`).
@@ -87,6 +89,7 @@ class OperatorSpec:
     outputs: tuple[int, int]
     attributes: Mapping[str, Attribute]
     make: KernelMaker
+    domain: str = ""
     shape: ShapeRule = same
     axes: AxisRule | None = None
     counts: AxisRule | None = None

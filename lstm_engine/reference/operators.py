@@ -17,10 +17,23 @@ from ..data_types import DATA_TYPE_NUMBERS
 from ..errors import ArgumentError, MissingDependencyError
 from ..graph.nodes import Operator
 from ..operators import OPERATORS, operator_attributes
-from . import movement, pointwise, windows
+from . import movement, pointwise, rounded, windows
 
 OPSET = 21              # or the version in which ONNX first had the operator or attribute, where that is later
 IR_VERSION = 10
+
+def _qlinear_conv(attributes: dict[str, Any], x: np.ndarray, x_scale: np.ndarray, x_zero: np.ndarray, w: np.ndarray,
+                  w_scale: np.ndarray, w_zero: np.ndarray, y_scale: np.ndarray, y_zero: np.ndarray,
+                  bias: np.ndarray | None = None) -> np.ndarray:
+    """onnx.reference's Conv of whole numbers, which float64 holds."""
+    channels = (-1, *(1,) * (w.ndim - 2))
+    given = {name: value for name, value in attributes.items() if value != ()}
+    plain = Operator(name="conv", inputs=("x", "w"), outputs=("y",), op_type="Conv", attributes=given)
+    wide = x.astype(np.float64) - x_zero.reshape(()), w.astype(np.float64) - w_zero.reshape(-1, 1, *channels[1:])
+    sums = _by_onnx(plain, attributes, list(wide))[0] + (0 if bias is None else bias.reshape(channels))
+    scale = x_scale.reshape(()) * w_scale.reshape(channels) / y_scale.reshape(())
+    return rounded.requantized(sums.astype(np.int64), scale, y_zero.reshape(()))
+
 
 # Operator -> its own float64 form here, a function of the attributes and the inputs.
 OWN: dict[str, Callable[..., Any]] = {
@@ -42,10 +55,15 @@ OWN: dict[str, Callable[..., Any]] = {
     "MaxPool": windows.max_pool,
     # The reference fails on auto_pad VALID with groups.
     "ConvTranspose": windows.transposed_convolution,
+    # The reference has one scale for all.
+    "QLinearConv": _qlinear_conv,
+    "QLinearMatMul": rounded.qlinear_matmul,
+    # ONNX Runtime's own.
+    "DynamicQuantizeLSTM": rounded.dynamic_quantize_lstm,
 }
 
 # Operators that round to whole numbers: which, is told in the type that comes, as the result of a Cast is.
-ROUNDED = {"QuantizeLinear", "DynamicQuantizeLinear"}
+ROUNDED = {"QuantizeLinear", "DynamicQuantizeLinear", "DynamicQuantizeLSTM", "QLinearConv", "QLinearMatMul"}
 
 
 def run_operator(node: Operator, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
@@ -62,7 +80,8 @@ def run_operator(node: Operator, inputs: Sequence[np.ndarray | None]) -> list[np
     try:
         with np.errstate(all="ignore"):
             if node.op_type in OWN:
-                made = OWN[node.op_type](attributes, *wide)
+                own = {"keeps": not node.outputs[0]} if node.op_type == "DynamicQuantizeLSTM" else {}
+                made = OWN[node.op_type](attributes, *wide, **own)
             else:
                 made = _by_onnx(node, attributes, wide)
     except (ArithmeticError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
@@ -70,6 +89,14 @@ def run_operator(node: Operator, inputs: Sequence[np.ndarray | None]) -> list[np
         raise ArgumentError(f"node {node.name!r} ({node.op_type}) cannot run on inputs {shapes}: {error}") from error
     several = made if isinstance(made, (list, tuple)) else [made]
     return [_wide(np.asarray(array)) for array in several][:len(node.outputs)]
+
+
+def jumps(node: Any, inputs: Sequence[Any], dtype: Any) -> float:
+    """How far an operator's result may be off because it rounds on the way, where another rounds the other way: in
+    units of the last place of 1."""
+    if getattr(node, "op_type", "") != "DynamicQuantizeLSTM":
+        return 0.0
+    return rounded.state_jumps(inputs) / float(np.finfo(dtype).eps)
 
 
 def _wide(array: np.ndarray) -> np.ndarray:

@@ -111,14 +111,13 @@ def test_tensors_of_other_classes_in_shards(tmp_path):
 
 
 @pytest.mark.parametrize("function, message", [
-    ("_rebuild_qtensor", "a quantized tensor, whose layer computes in whole numbers; save the state_dict of the mod"),
     ("_rebuild_sparse_tensor", "a sparse tensor; save plain tensors: torch.save({name: value.to_dense()"),
     ("_rebuild_wrapper_subclass", "a tensor of a class of its own, which may compute"),
 ])
 def test_tensors_that_are_no_plain_numbers(tmp_path, function, message):
     data = checkpoint(mapping(GRU | {"w": call(symbol("torch._utils", function), storage())}))
     assert f"'torch._utils.{function}': {message}" in refused(tmp_path, data)
-    data = checkpoint(mapping(GRU | {"w": tensor(over=storage(kind=symbol("torch", "QInt8Storage")))}))
+    data = checkpoint(mapping(GRU | {"w": tensor(over=storage(kind=symbol("torch", "QUInt4x2Storage")))}))
     assert "it holds quantized numbers: save the state_dict of the model as it was before" in refused(tmp_path, data)
 
 

@@ -172,8 +172,8 @@ def test_a_billion_laughs(tmp_path):
                            "has 48 bytes"),
     (storage(kind=symbol("torch", "DoubleStorage")),
      "BINPERSID: storage '0' is said to have 12 items of 8 bytes, its record has 48 bytes"),
-    (storage(kind=symbol("torch", "QInt8Storage")),
-     "BINPERSID: a storage of the type 'torch.QInt8Storage' is not supported; it holds quantized numbers: save the "
+    (storage(kind=symbol("torch", "QUInt4x2Storage")),
+     "BINPERSID: a storage of the type 'torch.QUInt4x2Storage' is not supported; it holds quantized numbers: save the "
      "state_dict of the model as it was before it was quantized"),
     (storage(kind=symbol("os", "FloatStorage")), "BINPERSID: a storage of the type 'os.FloatStorage' is not supported"),
     (storage(kind=text("FloatStorage")), "BINPERSID: a storage of the type str"),

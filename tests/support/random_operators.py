@@ -65,6 +65,26 @@ def _conv_integer(rng: Any, floats: Any, pick: Any) -> tuple[dict, list]:
         _whole(rng, "uint8"), _whole(rng, "uint8")]
 
 
+def _scales(rng: Any, *shape: int) -> np.ndarray:
+    return (rng.random(shape) / 10 + 0.01).astype(np.float32)
+
+
+def _matmul_linear(rng: Any, floats: Any, pick: Any) -> tuple[dict, list]:
+    """The inputs unsigned, as above; the zeros of the columns are one number, or ONNX Runtime refuses them."""
+    each = pick((), (4,))
+    return {}, [_whole(rng, "uint8", 2, 3, 9), _scales(rng), _whole(rng, "uint8"), _whole(rng, "uint8", 9, 4),
+                _scales(rng, *each), np.full(each, rng.integers(256), np.uint8), _scales(rng) * 50,
+                _whole(rng, "uint8")]
+
+
+def _conv_linear(rng: Any, floats: Any, pick: Any) -> tuple[dict, list]:
+    attributes, (x, weight, x_zero, zero) = _conv_integer(rng, floats, pick)
+    each = pick((), (6,))
+    bias = [rng.integers(-10000, 10000, 6).astype(np.int32)] if pick(0, 1) else []
+    return attributes, [x, _scales(rng), x_zero, weight, _scales(rng, *each), np.full(each, zero, np.uint8),
+                        _scales(rng) * 50, _whole(rng, "uint8"), *bias]
+
+
 def _blocks(rng: Any, floats: Any, pick: Any) -> tuple[dict, list]:
     return dict(blocksize=2), [floats(2, 8, 4, 6)]
 
@@ -72,7 +92,8 @@ def _blocks(rng: Any, floats: Any, pick: Any) -> tuple[dict, list]:
 # Of each: attributes and inputs.
 _MORE: dict[str, Any] = {
     "Resize": _resize, "STFT": _stft, "DFT": _dft, "QuantizeLinear": _quantize, "DequantizeLinear": _dequantize,
-    "MatMulInteger": _matmul_integer, "ConvInteger": _conv_integer, "SpaceToDepth": _blocks,
+    "MatMulInteger": _matmul_integer, "ConvInteger": _conv_integer,
+    "QLinearMatMul": _matmul_linear, "QLinearConv": _conv_linear, "SpaceToDepth": _blocks,
     "DepthToSpace": lambda rng, floats, pick: (dict(blocksize=2, mode=pick("DCR", "CRD")), [floats(2, 8, 4, 6)]),
     "LpNormalization": lambda rng, floats, pick: (dict(axis=pick(0, 1, -1), p=pick(1, 2)), [floats(3, 4, 5)]),
     "LRN": lambda rng, floats, pick: (dict(size=pick(1, 3, 5), alpha=0.1, beta=0.6, bias=1.5), [floats(2, 6, 4, 3)]),

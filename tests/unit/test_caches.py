@@ -60,7 +60,8 @@ def test_no_operator_keeps_something_of_every_shape(part, node_cases):
     """Cases of ONNX's node tests of every operator, the last axis of the first input of 300 sizes."""
     ran = set()
     # The input of ConstantOfShape is itself a shape.
-    for op_type in sorted(set(OPERATORS) - {"ConstantOfShape"})[part::4]:
+    tried = {name for name, spec in OPERATORS.items() if not spec.domain} - {"ConstantOfShape"}
+    for op_type in sorted(tried)[part::4]:
         for case in node_cases[op_type][:6]:
             given = [np.asarray(x) for x in case.data_sets[0][0]]
             if not given or not given[0].ndim or any(x.dtype.kind not in "fiub" for x in given):

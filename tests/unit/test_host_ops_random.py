@@ -43,6 +43,7 @@ RANDOM = ("Conv ConvTranspose MaxPool AveragePool Slice Pad ReduceMean ReduceL2 
           " ScatterND ScatterElements GatherElements Gather TopK CumSum ReverseSequence Gemm Einsum LayerNormalization"
           " InstanceNormalization BatchNormalization GroupNormalization Softmax LogSoftmax Erf Gelu Mish Elu Selu Celu"
           " Softplus HardSwish Div Pow Resize STFT DFT QuantizeLinear DequantizeLinear MatMulInteger ConvInteger"
+          " QLinearMatMul QLinearConv"
           " SpaceToDepth DepthToSpace LpNormalization LRN Shrink Hardmax Compress Trilu EyeLike Asinh HannWindow"
           " BlackmanWindow MeanVarianceNormalization BitShift")
 

@@ -21,7 +21,7 @@ from . import script
 from .checkpoints.begins import knows
 from .checkpoints.checkpoint import IGNORED
 from .checkpoints.files import Contents, open_contents
-from .modules.live import examples_of, is_chain_of_ours, spec_of_chain, weights_of
+from .modules.live import examples_of, is_chain_of_ours, refuse_quantised, spec_of_chain, weights_of
 from .modules.pickled import spec_of_pickled
 from .program import read_program
 from .program.export import graph_of_module
@@ -51,6 +51,9 @@ def read(path: ModelFile, options: ImportOptions) -> Graph:
                                                     "program, is not read")
         made, _ = reparametrised(contents.weights)
         graph = graph_from_spec(spec, contents.weights.with_derived(made), IGNORED)
+        if contents.quantised:
+            said = {"quantised_by_torch": ", ".join(contents.quantised)}
+            graph = dataclasses.replace(graph, metadata={**graph.metadata, **said})
     return _sourced(graph, path.name, spec if options.spec is None else {})
 
 
@@ -60,6 +63,7 @@ def read_live(source: object, options: ImportOptions) -> Graph:
     """
     module: Any = source
     where = type(source).__qualname__
+    refuse_quantised(module)
     spec = _given(options)
     Settled.of(options.pool, None, None)
     if options.activations is not None or options.order is not None:

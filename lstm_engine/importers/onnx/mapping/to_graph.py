@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ....errors import FormatError, GraphError, UnsupportedError
-from ....graph import DTYPES, Graph
+from ....graph import DTYPES, Graph, Operator
 from ...base import ImportOptions
 from ..model import UNKNOWN_RANK, OnnxModel
 from ..reading.options import apply_options
+from ..simplifying.dequantised import shown
 from ..simplifying.fold import Folded, fold
 from ..simplifying.half import in_float32
 from ..simplifying.ranks import with_open_inputs
@@ -16,6 +17,8 @@ from ..simplifying.recurrent import Cell
 from . import cells, movement, rowwise
 from .fuse import fused
 from .mapper import Mapper
+
+MOST_SHOWN = 8          # names of nodes in what is said of a model
 
 
 def to_graph(model: OnnxModel, options: ImportOptions, path: str = "") -> Graph:
@@ -61,6 +64,13 @@ def _mapped(folded: Folded) -> Graph:
         metadata["producer"] = folded.producer
     if folded.of_one_rank:
         metadata["of_one_rank"] = ", ".join(folded.of_one_rank)
+    if whole := shown(folded.whole):
+        metadata["read_as_floats"] = whole
+    by_batch = [node.name for node in mapper.build.nodes if isinstance(node, Operator)
+                and node.op_type in ("DynamicQuantizeLinear", "DynamicQuantizeLSTM")]
+    if by_batch:
+        metadata["rounded_by_batch"] = ", ".join(by_batch[:MOST_SHOWN]) + (
+            f" and {len(by_batch) - MOST_SHOWN} more" if by_batch[MOST_SHOWN:] else "")
     if folded.most_steps is not None:
         metadata["most_steps"] = str(folded.most_steps)
     made = Graph(tuple(folded.inputs), tuple(mapper.build.nodes), tuple(outputs), metadata)

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ....data_types import DATA_TYPES
+from ....data_types import DATA_TYPES, OTHER_TYPES
 from ....errors import FileError, FormatError, UnsupportedError
 from ....files import ModelFile, cannot_read
-from ....graph.nodes import Dim, Value
+from ....graph.nodes import BFLOAT16, Dim, Value, dtype_name
 from ....limits import Limits
 from ...reading import sandbox
 from ...reading.inside import Folders
@@ -76,11 +76,14 @@ def _model(described: dict[str, Any], arrays: Mapping[str, np.ndarray], external
            ) -> OnnxModel:
     """advice: what to do where there is external data and no folder for it."""
     def load(name: str, tensor: dict[str, Any]) -> np.ndarray:
+        dtype = tensor["dtype"]
         if "array" in tensor:
-            return arrays[tensor["array"]]
-        if not external.folders:
+            array = arrays[tensor["array"]]
+        elif not external.folders:
             raise FormatError(f"tensor {name!r}: its external data was not loaded; {advice}")
-        return external.read(name, tensor["dtype"], tensor["dims"], tensor["external"])
+        else:
+            array = external.read(name, proto.AS_BITS.get(dtype, dtype), tensor["dims"], tensor["external"])
+        return array.view(BFLOAT16) if dtype == "bfloat16" else array
 
     opsets = described["opsets"]
     _check_opset("the model", opsets)
@@ -123,8 +126,9 @@ def _check_initial(name: str, data_type: int, dims: list[Dim | None] | None, arr
     """Raise FormatError for a tensor that is also an input, and as that of another type or other sizes."""
     fits = dims is None or len(dims) == array.ndim and all(
         type(dim) is not int or dim == size for dim, size in zip(dims, array.shape))
-    if not fits or data_type and DATA_TYPES.get(data_type) != array.dtype.name:
-        raise FormatError(f"tensor {name!r} is {array.dtype} {list(array.shape)}; as an input of the graph it is "
+    own = dtype_name(array.dtype)
+    if not fits or data_type and (DATA_TYPES | OTHER_TYPES).get(data_type) != own:
+        raise FormatError(f"tensor {name!r} is {own} {list(array.shape)}; as an input of the graph it is "
                           f"{DATA_TYPES.get(data_type, f'data type {data_type}')} {dims}")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ....errors import FormatError
 from ...reading.answer import DTYPES, can_be
-from .proto import MAX_RANK
+from .proto import AS_BITS, MAX_RANK
 
 Check = Callable[[Any, Mapping[str, np.ndarray]], bool]
 
@@ -65,13 +65,13 @@ def _value(value: Any, arrays: Any) -> bool:
 
 def _tensor(value: Any, arrays: Mapping[str, np.ndarray]) -> bool:
     match value:
-        case {"dtype": str(dtype), "dims": list(dims)} if dtype in DTYPES and len(dims) <= MAX_RANK:
+        case {"dtype": str(dtype), "dims": list(dims)} if AS_BITS.get(dtype, dtype) in DTYPES and len(dims) <= MAX_RANK:
             if not all(_size(dim, arrays) for dim in dims) or not can_be(dims):
                 return False
             if "array" not in value:
                 return _named(_text)(value.get("external"), arrays)
             array = arrays.get(value["array"]) if type(value["array"]) is str else None
-            return array is not None and array.dtype == dtype and array.shape == tuple(dims)
+            return array is not None and array.dtype == AS_BITS.get(dtype, dtype) and array.shape == tuple(dims)
     return False
 
 

@@ -37,15 +37,16 @@ MAX_RANK = 16             # of a tensor
 MAX_FIELDS = 100_000      # of a whole model, looked through where the parser gave up
 _BYTES = {0: 0, 1: 8, 2: 0, 5: 4}       # of a field by the kind in its key, where no number in front says how many
 EXTERNAL = 1              # TensorProto.DataLocation
+AS_BITS = {"bfloat16": "uint16"}        # types that NumPy lacks, as arrays of what
 
 # The field of a TensorProto that holds its elements where raw_data does not; of all other dtypes it is int32_data.
 _FIELDS = {"float32": "float_data", "float64": "double_data", "int64": "int64_data", "uint32": "uint64_data",
            "uint64": "uint64_data"}
-# The type of numbers in such a field, and its code in `array`; of float16 there are the bits.
+# The type of numbers in such a field, and its code in `array`; of the floats of 16 bits there are the bits.
 _STORED = {"bool": ("bool", "B"), "int8": ("int8", "b"), "uint8": ("uint8", "B"), "int16": ("int16", "h"),
            "uint16": ("uint16", "H"), "int32": ("int32", "i"), "uint32": ("uint32", "I"), "int64": ("int64", "q"),
-           "uint64": ("uint64", "Q"), "float16": ("uint16", "H"), "float32": ("float32", "f"),
-           "float64": ("float64", "d")}
+           "uint64": ("uint64", "Q"), "float16": ("uint16", "H"), "bfloat16": ("uint16", "H"),
+           "float32": ("float32", "f"), "float64": ("float64", "d")}
 _ATTRIBUTES: dict[int, tuple[str, Callable[[Any], Any]]] = {
     1: ("f", lambda a: float(a.f)), 2: ("i", lambda a: int(a.i)), 3: ("s", lambda a: _text(a.s)),
     6: ("fs", lambda a: [float(v) for v in a.floats]), 7: ("is", lambda a: [int(v) for v in a.ints]),
@@ -264,12 +265,12 @@ def _tensor(tensor: Any, label: str, arrays: dict[str, Any], left: Left | None =
     dims = [int(dim) for dim in tensor.dims]
     if any(dim < 0 for dim in dims) or len(dims) > MAX_RANK:
         raise FormatError(f"{where}: dims {dims[:MAX_RANK]} are not a shape")
-    if number not in DATA_TYPES:
-        raise UnsupportedError(f"{where}: elements of type {OTHER_TYPES.get(number, number)} are not supported; "
-                               f"supported: {', '.join(DATA_TYPES.values())}")
+    dtype = DATA_TYPES.get(number) or OTHER_TYPES.get(number, str(number))
+    if number not in DATA_TYPES and dtype not in AS_BITS:
+        raise UnsupportedError(f"{where}: elements of type {dtype} are not supported; "
+                               f"supported: {', '.join((*DATA_TYPES.values(), *AS_BITS))}")
     if tensor.HasField("segment"):
         raise UnsupportedError(f"{where}: tensors in segments are not supported")
-    dtype = DATA_TYPES[number]
     field = _FIELDS.get(dtype, "int32_data")
     count = math.prod(dims)
     if not can_be(dims):
@@ -280,7 +281,7 @@ def _tensor(tensor: Any, label: str, arrays: dict[str, Any], left: Left | None =
         if len(described["external"]) != len(tensor.external_data):
             raise FormatError(f"{where}: its external data says something twice")
         return described
-    needed = count * ITEM_BYTES[dtype]
+    needed = count * ITEM_BYTES[AS_BITS.get(dtype, dtype)]
     if tensor.HasField("raw_data"):
         held = len(tensor.raw_data) if left is None else left.size
         if held != needed:
@@ -298,7 +299,7 @@ class _Elements:
     def __init__(self, tensor: Any, where: str, dtype: str, shape: tuple[int, ...], field: str, left: Left | None
                  ) -> None:
         self.tensor, self.where, self.field, self.left = tensor, where, field, left
-        self.dtype, self.shape = dtype, shape
+        self.stored, self.dtype, self.shape = dtype, AS_BITS.get(dtype, dtype), shape
 
     def pieces(self, most: int) -> Iterator[bytes]:
         """Their bytes in C order, little-endian; where they are still in the file, so many at a time.
@@ -312,7 +313,7 @@ class _Elements:
     def _whole(self) -> bytes:
         if self.tensor.HasField("raw_data"):
             return bytes(self.tensor.raw_data)
-        kind, code = _STORED[self.dtype]
+        kind, code = _STORED[self.stored]
         try:
             numbers = array(code, getattr(self.tensor, self.field))
         except OverflowError:

@@ -13,14 +13,16 @@ import numpy as np
 
 from ....errors import ArgumentError, FormatError, UnsupportedError
 from ....graph.names import Names
-from ....graph.nodes import Operator, Shape, Value, dtype_name
+from ....graph.nodes import BFLOAT16, Operator, Shape, Value, dtype_name
 from ....operators import OPERATORS, operator_attributes, operator_shapes, run_operator, supported_operators
 from ....operators.older import FORMS, modern
 from ..model import OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
 from . import lists, numbers, shortcuts
 from .budget import Budget
+from .dequantised import WholeNumbers, whole_numbers
 from .functions import body_of
 from .inner import TAKEN_IN, take_in
+from .narrow import narrowed, widened
 from .order import needed_nodes
 from .recurrent import GATES, Cell, read_cell, results_of
 from .refine import with_known_inputs, with_known_sizes
@@ -41,6 +43,7 @@ class Folded:
     steps: list[Operator | Cell] = field(default_factory=list)
     values: dict[str, Value] = field(default_factory=dict)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
+    whole: dict[str, WholeNumbers] = field(default_factory=dict)        # what constants were that are floats now
     zeros: set[str] = field(default_factory=set)        # values that are 0 everywhere, whatever their size
     outputs: dict[str, str] = field(default_factory=dict)
     of_one_rank: dict[str, None] = field(default_factory=dict)  # each If of which one branch is there, once
@@ -98,12 +101,16 @@ class _Walk:
             made = self.out.outputs[name] = scope.find(name)       # type: ignore[assignment]
             if made in self.lists:
                 raise UnsupportedError(f"output {name!r} is a sequence of tensors; only tensors are supported")
+            if made in self.out.constants and self.dtype(made) == "bfloat16":
+                raise UnsupportedError(f"output {name!r} is bfloat16, which NumPy lacks; cast it to float32 in the "
+                                       "model")
         return self.out
 
     # What `opsets.Facts` asks for.
 
     def constant(self, name: str) -> np.ndarray | None:
-        return self.out.constants.get(name)
+        array = self.out.constants.get(name)
+        return array if array is None or array.dtype != BFLOAT16 else widened(array)
 
     def rank(self, name: str) -> int:
         return len(self.shape(name))
@@ -261,13 +268,13 @@ class _Walk:
         for part in modern(node, self):
             if any(name in self.aliases for name in part.inputs):
                 part = replace(part, inputs=tuple(self.aliases.get(name, name) for name in part.inputs))
-            if part.domain or not _is_known(part.op):
+            if not _is_known(part):
                 raise UnsupportedError(f"{part.label}: this operator is not supported; supported: LSTM, GRU, RNN, "
                                        f"{supported_operators()}")
             if part.op == "Constant":
                 self._add_made(part, shortcuts.constant_of(part))
             elif part.op in GATES:
-                self.cell(read_cell(part, self.constant))
+                self.cell(read_cell(part, self.out.constants.get))
             else:
                 self.operator(part)
         results = [self.aliases.get(name, name) for name in made]
@@ -299,8 +306,13 @@ class _Walk:
         made = with_known_sizes(operator, values, known, made)
         if not any(operator.inputs) and self._evaluate(operator, made):
             return
+        if any(value is not None and value.dtype == "bfloat16" for value in values):
+            raise UnsupportedError(f"{node.label}: it computes in bfloat16, in which constants alone may be; cast them "
+                                   "to float32 in the model, or convert the model before it was made bfloat16")
         results = numbers.numbers_of(operator, known, values)
         for i, (name, value) in enumerate(zip(operator.outputs, made)):
+            if not name:
+                continue
             elements = None if results is None else results[i]
             array = None if elements is None else numbers.as_constant(elements, value.dtype)
             if array is not None:
@@ -345,8 +357,9 @@ class _Walk:
         self.work_left -= price.work
         wide = replace(operator, constants={i: widened(array) for i, array in operator.constants.items()})
         for value, array in zip(made, run_operator(wide, [])):
-            with np.errstate(over="ignore"):                    # beyond the largest float16 is infinite, as IEEE has it
-                self.out.constants[value.name] = array.astype(value.dtype, copy=False)
+            self.out.constants[value.name] = narrowed(array, value.dtype)
+        if (before := whole_numbers(operator)) is not None:
+            self.out.whole[operator.outputs[0]] = before
         return True
 
     def _add_made(self, node: OnnxNode, array: np.ndarray) -> None:
@@ -363,23 +376,20 @@ class _Walk:
                                           for dim in value.shape))
 
 
-def widened(array: np.ndarray) -> np.ndarray:
-    """float16 as float32, any other array as it is."""
-    return array.astype(np.float32) if array.dtype == np.float16 else array
-
-
 def _is_same(array: np.ndarray | None, other: np.ndarray) -> bool:
     return array is not None and array.dtype == other.dtype and array.shape == other.shape \
         and array.tobytes() == other.tobytes()
 
 
-def _is_known(op: str) -> bool:
-    """Whether a node of ONNX's own domain, in today's form, can be one of the steps."""
-    return op in OPERATORS or op in GATES or op == "Constant"
+def _is_known(node: OnnxNode) -> bool:
+    """Whether a node in today's form can be one of the steps."""
+    if node.op in OPERATORS:
+        return OPERATORS[node.op].domain == node.domain
+    return not node.domain and (node.op in GATES or node.op == "Constant")
 
 
 def _has_meaning(node: OnnxNode) -> bool:
     """Whether the operator that a node is called like is known, in any form."""
     if node.domain:
-        return f"{node.domain}.{node.op}" in FORMS
-    return _is_known(node.op) or node.op in FORMS or node.op in TAKEN_IN or node.op in lists.RULES
+        return f"{node.domain}.{node.op}" in FORMS or _is_known(node)
+    return _is_known(node) or node.op in FORMS or node.op in TAKEN_IN or node.op in lists.RULES

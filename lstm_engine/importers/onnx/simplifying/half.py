@@ -18,7 +18,8 @@ from ....graph.derived import Derived
 from ....graph.names import Names
 from ....graph.nodes import Operator, Value
 from ....operators import OPERATORS
-from .fold import Folded, widened
+from .fold import Folded
+from .narrow import widened
 from .recurrent import Cell
 
 

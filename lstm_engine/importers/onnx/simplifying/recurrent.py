@@ -10,7 +10,7 @@ import numpy as np
 
 from ....errors import ArgumentError, FormatError, UnsupportedError
 from ....graph.activations import Activation, from_onnx
-from ....graph.nodes import Dim, Value
+from ....graph.nodes import Dim, Value, dtype_name
 from ....operators.shape_rules import same_size
 from ....types import Array
 from ..model import OnnxNode
@@ -141,7 +141,7 @@ def _weights(node: OnnxNode, names: list[str], dirs: int, constant: Callable[[st
             _fail(node, f"{letter} must be {list(shape)} for hidden_size {hidden}, got {list(array.shape)}")
         if array.dtype != W.dtype or array.dtype not in _FLOATS:
             expected = "float16, float32 or float64" if letter == "W" else W.dtype
-            _fail(node, f"{letter} must be {expected}, got {array.dtype}")
+            _fail(node, f"{letter} must be {expected}, got {dtype_name(array.dtype)}")
     return W, R, arrays["B"], arrays["P"]
 
 

@@ -19,6 +19,7 @@ from .checkpoint import find_weights, without_wrappers
 from .exported import exported_stem, read_exported
 from .json_state import JsonState, read_json_state
 from .legacy import read_legacy
+from .quantised import unpack
 from .shards import begins_index, read_shards
 from .storages import Storages
 from .symbols import Instance, Tensor
@@ -39,6 +40,7 @@ class Contents:
     described: Mapping[str, Any] | None = None    # what JSON says beside the weights of the network
     scripted: bool = False             # a TorchScript archive, whose program importers.torch.script reads
     notes: tuple[str, ...] = ()        # what else is to be said of how the weights were read
+    quantised: tuple[str, ...] = ()    # layers whose weights torch has quantised to 8 bits
 
 
 @contextmanager
@@ -146,9 +148,11 @@ def _zip_contents(archive: Archive) -> Contents:
 
 
 def _pickled(tree: Any, storages: Storages, scripted: bool = False) -> Contents:
+    names = unpack(tree, storages.array)
     found = find_weights(tree)
     weights = Weights(storages.entries(found.tensors))
     if scripted or (found.module is not None and found.module.symbol.module.partition(".")[0] == "__torch__"):
         return Contents(weights, program="a TorchScript archive, whose code is not read", scripted=True)
     program = f"it holds {found.inner}" if found.inner else None
-    return Contents(weights, found.module, program, found.aside, found.settings, found.training, found.arrays)
+    return Contents(weights, found.module, program, found.aside, found.settings, found.training, found.arrays,
+                    quantised=tuple(names))

@@ -12,7 +12,8 @@ from typing import Any
 
 from ....errors import FormatError, UnsupportedError
 from .company import INERT, is_record
-from .symbols import DTYPES, Instance, Opaque, Storage, Symbol, Tensor, view
+from .quantised import BEFORE
+from .symbols import DTYPES, Instance, Opaque, Quantised, Storage, Symbol, Tensor, view
 
 MAX_SIZES = 64                 # of a shape that is looked at; torch has no tensors of more axes
 
@@ -65,7 +66,7 @@ def storage_type(symbol: Any) -> tuple[str, int]:
     if not isinstance(symbol, Symbol):
         raise FormatError(f"a storage of the type {type(symbol).__name__}")
     if symbol.module not in ("torch", "torch.cuda", "torch.storage") or symbol.name not in DTYPES:
-        quantized = f"; it holds quantized numbers: {_BEFORE}" if symbol.name.startswith(("QInt", "QUInt")) else ""
+        quantized = f"; it holds quantized numbers: {BEFORE}" if symbol.name.startswith(("QInt", "QUInt")) else ""
         raise UnsupportedError(f"a storage of the type {str(symbol)[:120]!r} is not supported{quantized}")
     return DTYPES[symbol.name]
 
@@ -112,6 +113,26 @@ def _view(storage: Storage, dtype: str, itemsize: int, arguments: tuple[Any, ...
     (offset,) = sizes((arguments[1],), "the offset")
     return view(storage, dtype, itemsize, offset, sizes(arguments[2], "the sizes"),
                 sizes(arguments[3], "the strides"))
+
+
+def _quantised(arguments: tuple[Any, ...]) -> Quantised:
+    """_rebuild_qtensor(storage, offset, size, stride, parameters, requires_grad, hooks): parameters are a scheme, then
+    the scale and the zero, or tensors of them and the axis that they are of."""
+    _expect(arguments, 5, "_rebuild_qtensor")
+    whole, said = _tensor(arguments[:4]), arguments[4]
+    scheme = str(said[0]) if isinstance(said, tuple) and said else "?"
+    match scheme, said:
+        case "torch.per_tensor_affine", (_, float(scale), int(zero)):
+            if not 0 < scale < float("inf") or not -2**31 <= zero < 2**31:
+                raise FormatError(f"a quantized tensor of the scale {scale!r} and the zero {zero!r:.40}")
+            return Quantised(whole, scale, zero)
+        case "torch.per_channel_affine" | "torch.per_channel_affine_float_qparams", (
+                _, Tensor() as scales, Tensor() as zeros, int(axis)):
+            if not 0 <= axis < len(whole.shape) or not scales.shape == zeros.shape == (whole.shape[axis],):
+                raise FormatError(f"a quantized tensor of shape {list(whole.shape)} with scales {list(scales.shape)} "
+                                  f"and zeros {list(zeros.shape)} of its axis {axis}")
+            return Quantised(whole, scales, zeros, axis)
+    raise UnsupportedError(f"a tensor quantized as {scheme!r:.100} is not supported; {BEFORE}")
 
 
 def _check_metadata(metadata: Any) -> None:
@@ -161,10 +182,8 @@ def _first(arguments: tuple[Any, ...]) -> Any:
     return arguments[0]
 
 
-_BEFORE = "save the state_dict of the model as it was before it was quantized"
 _PLAIN = "save plain tensors: torch.save({name: value.%s for name, value in model.state_dict().items()}, 'm.pt')"
 _OTHER_TENSORS = {f"torch._utils.{function}": said for function, said in {
-    "_rebuild_qtensor": f"a quantized tensor, whose layer computes in whole numbers; {_BEFORE}",
     "_rebuild_sparse_tensor": "a sparse tensor; " + _PLAIN % "to_dense()",
     "_rebuild_meta_tensor_no_storage": "a tensor on torch's device meta, which has no numbers; save the model that has "
                                        "them",
@@ -184,6 +203,7 @@ _TENSORS: dict[str, Callable[[tuple[Any, ...]], Tensor]] = {
 
 _REBUILD: dict[str, Callable[[tuple[Any, ...]], Any]] = _TENSORS | {
     "torch._tensor._rebuild_from_type_v2": _from_type,
+    "torch._utils._rebuild_qtensor": _quantised,
     "collections.OrderedDict": _dict,
     "collections.defaultdict": _dict,
     "collections.Counter": _dict,

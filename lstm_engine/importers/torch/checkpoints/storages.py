@@ -11,6 +11,7 @@ import numpy as np
 
 from ....errors import FormatError
 from ...reading.weights import Entry
+from .quantised import dequantised
 from .symbols import Storage, Tensor
 
 MAX_SHARING = 4            # all views together may hold this many times the bytes that the storages have
@@ -31,13 +32,16 @@ class Storages:
 
         Raises FormatError if overlapping views add up to far more bytes than the file has.
         """
-        check_sharing(tensors.values())
-        self._waiting = Counter(tensor.storage.key for tensor in tensors.values())
+        read = [one for tensor in tensors.values() for one in (tensor, *_beside(tensor))]
+        check_sharing(read)
+        self._waiting = Counter(tensor.storage.key for tensor in read)
         return {name: Entry(tensor.shape, tensor.dtype, partial(self.array, tensor))
                 for name, tensor in tensors.items()}
 
     def array(self, tensor: Tensor) -> np.ndarray:
         """A C-contiguous array in native byte order; bfloat16 comes as uint16. The view was checked when made."""
+        if tensor.quantised is not None:
+            return dequantised(self.array(tensor.quantised.tensor), tensor.quantised, self.array)
         key = tensor.storage.key
         data = self._open[key] if key in self._open else self._load(key)
         self._waiting[key] -= 1
@@ -52,6 +56,12 @@ class Storages:
         whole = tensor.count * tensor.itemsize == len(data)
         array = np.ascontiguousarray(viewed, dtype) if whole else np.array(viewed, dtype, order="C")
         return array.reshape(tensor.shape)          # ascontiguousarray makes a scalar one-dimensional
+
+
+def _beside(tensor: Tensor) -> tuple[Tensor, ...]:
+    """The scales and zeros that are tensors."""
+    said = tensor.quantised
+    return () if said is None or said.axis is None else (said.scale, said.zero)
 
 
 def check_sharing(tensors: Iterable[Tensor]) -> None:

@@ -14,6 +14,7 @@ DTYPES: dict[str, tuple[str, int]] = {
     "FloatStorage": ("float32", 4), "DoubleStorage": ("float64", 8), "HalfStorage": ("float16", 2),
     "BFloat16Storage": ("bfloat16", 2), "LongStorage": ("int64", 8), "IntStorage": ("int32", 4),
     "ShortStorage": ("int16", 2), "CharStorage": ("int8", 1), "ByteStorage": ("uint8", 1), "BoolStorage": ("bool", 1),
+    "QInt8Storage": ("int8", 1), "QUInt8Storage": ("uint8", 1), "QInt32Storage": ("int32", 4),
     "UntypedStorage": ("bytes", 1), "ComplexFloatStorage": ("complex64", 8),
     "ComplexDoubleStorage": ("complex128", 16), "float32": ("float32", 4), "float": ("float32", 4),
     "float64": ("float64", 8), "double": ("float64", 8), "float16": ("float16", 2), "half": ("float16", 2),
@@ -49,7 +50,7 @@ class Storage:
 @dataclass(frozen=True)
 class Tensor:
     """A view of a storage; `offset` and `strides` count items of `dtype`. kind: its class, if that is not torch's and
-    so may make something else of the numbers."""
+    so may make something else of the numbers. quantised: what its numbers are made of, where the file has others."""
 
     storage: Storage
     dtype: str
@@ -58,10 +59,22 @@ class Tensor:
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     kind: str = ""
+    quantised: Quantised | None = None
 
     @property
     def count(self) -> int:
         return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """A quantised tensor: its whole numbers, and the scale and zero of all of them, or tensors with those of each place
+    of an axis."""
+
+    tensor: Tensor
+    scale: Any
+    zero: Any
+    axis: int | None = None
 
 
 @dataclass(eq=False, repr=False)

@@ -41,6 +41,9 @@ def fill(module: Any, path: ModelFile, limits: Limits) -> str | None:
         _check_loaded(given | others, _own(module) | _beside(module))
     if renamed:
         said = f"{f'{said}; ' if said else ''}the module's own loading gave {_some(renamed)} other names"
+    if contents.quantised:
+        said = (f"{f'{said}; ' if said else ''}the weights of {_some(contents.quantised)}, which torch had quantised "
+                "to 8 bits, are the float32 numbers that these stand for")
     return said
 
 

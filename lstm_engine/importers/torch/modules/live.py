@@ -23,6 +23,15 @@ PLAIN = {"ReLU": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "SELU": "selu", "
          "Mish": "mish", "Softsign": "softsign", "LogSigmoid": "log_sigmoid", "Hardswish": "hard_silu"}
 
 
+def refuse_quantised(module: Any) -> None:
+    """Raise UnsupportedError for a module with quantised layers, whose weights are in no state that can be taken."""
+    for name, part in module.named_modules():
+        if type(part).__module__.startswith(("torch.ao.nn.quantized.", "torch.nn.quantized.")):
+            raise UnsupportedError(f"the layer {name!r} is quantised, and a live one is not read. Convert the module "
+                                   "as it was before, or save it and convert the file: its state_dict, or a whole "
+                                   "nn.Sequential (docs/torch.md)")
+
+
 def weights_of(module: Any) -> Weights:
     """The state dict of a module, its tensors brought to the CPU when they are asked for."""
     return Weights({name: _entry(name, tensor) for name, tensor in module.state_dict().items()

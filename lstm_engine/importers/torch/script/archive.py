@@ -60,7 +60,10 @@ class Script:
         """The class of an object. Raises UnsupportedError for one that is not written in the archive."""
         name = str(instance.symbol)
         if name not in self.classes:
-            raise UnsupportedError(f"the class {name:.100} is not written in the archive")
+            quantised = name.startswith(("__torch__.torch.classes.quantized.", "__torch__.torch.classes.rnn."))
+            raise UnsupportedError(f"the class {name:.100} is not written in the archive" + (
+                ": it is one of torch's quantised weights; script or trace the module as it was before it was quantised"
+                if quantised else ""))
         if "__setstate__" in self.classes[name].methods:
             raise UnsupportedError(f"the class {name:.100} has __setstate__, {REMADE}")
         return self.classes[name]
