@@ -102,8 +102,8 @@ def isa() -> str:
 
 
 def info() -> dict[str, Any]:
-    """What this build and machine can do: version, isa (in use), isas (that this CPU runs), products (what
-    multiplies quantised weights, by their type), threads, threading (the team of threads in use: "native", or "openmp" by
+    """What this build and machine can do: version, isa (in use), isas (that this CPU runs), products (what multiplies
+    quantised weights, by their type), threads, threading (the team of threads in use: "native", or "openmp" by
     LSTM_ENGINE_THREADING), openmp (whether it is in the build), blas, and sandbox: what confines the process in which
     files of others are parsed."""
     from . import __version__, blas
