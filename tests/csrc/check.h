@@ -48,6 +48,8 @@ void test_extras(void);
 void test_bits(void);
 void test_states(void);
 void test_kernels(void);
+void test_products(void);
+void test_integers(void);
 void test_activations(void);
 void test_errors(void);
 void test_allocation(void);
