@@ -50,6 +50,7 @@ void test_states(void);
 void test_kernels(void);
 void test_products(void);
 void test_integers(void);
+void test_small(void);
 void test_activations(void);
 void test_errors(void);
 void test_allocation(void);

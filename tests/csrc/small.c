@@ -7,9 +7,6 @@
 
 #include "base/cpu.h"
 
-const le_weight_type small_types[SMALL_TYPES] = {LE_WEIGHTS_INT8, LE_WEIGHTS_BFLOAT16, LE_WEIGHTS_FLOAT16,
-                                                 LE_WEIGHTS_INT8_WIDENED};
-
 const char *small_name(le_weight_type type)
 {
     switch (type) {

@@ -6,9 +6,8 @@
 #include "check.h"
 #include "kernels/kernels.h"
 
-/* The types that are not LE_WEIGHTS_FULL, their number, and a name for messages. */
-extern const le_weight_type small_types[];
-enum { SMALL_TYPES = 4 };
+/* Weight types are numbered from LE_WEIGHTS_FULL on. */
+enum { WEIGHT_TYPES = LE_WEIGHTS_INT8_WIDENED + 1 };
 const char *small_name(le_weight_type type);
 
 /* Bytes of a stored weight. */
