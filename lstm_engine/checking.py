@@ -8,13 +8,15 @@ How far two results may be apart: a sum of n products in floating point is the e
 by some sqrt(n) roundings. So the reference runs again with every weight, input and state on the way off by as much, at
 random (a cell of 1 that a step takes back to 0 is left with the roundings of 1): what that changes, times MARGIN, is
 what rounding can do, however well or badly conditioned the step is.
+
+Rows that are rounded to int8 or bfloat16 before a product may be rounded the other way where they stood on a tie: there
+the reference is off by so much that MARGIN times what it changes is what another step of that rounding would.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -24,16 +26,17 @@ import numpy as np
 from ._core import CoreModel, CoreStream, TryLock
 from .errors import CheckError, MissingDependencyError
 from .graph import Activate, Dense, Embedding, Graph, Node, Operator, Recurrent
+from .graph.quantized import Quantized
 from .operators import OPERATORS
 from .operators.guards import chooses
 from .plan import HostStep, Plan, Segment
 from .reference.operators import run_operator
 from .reference.runner import run_layer, run_recurrent
+from .roundings import compare
 from .running.bound import BoundRun, Runner
 from .running.execute import execute
 
-MARGIN = 32          # from the typical to the worst case; kernels approximate exp and tanh to a few roundings more
-_DRAWS = 2           # of the roundings: one could leave a place untouched by chance
+_STEPS = {"int8": 1 / 127, "bfloat16": 2.0**-8}       # of a row's numbers before a product, beside the largest
 
 
 def guarded(plan: Plan, graph: Graph) -> Runner:
@@ -70,93 +73,17 @@ class _Unrecorded(Runner):
         return None
 
 
-# ---- comparing ----------------------------------------------------------------------------------------------
-
-Run = Callable[[Callable[[np.ndarray], np.ndarray]], list[np.ndarray]]
-
-
-def compare(what: str, made: Sequence[np.ndarray], run: Run, dtype: Any, terms: int, exact: bool = False,
-            largest: float = 0.0, floor: float = 0.0) -> None:
-    """Raise CheckError where `made` is further from the reference than rounding explains.
-
-    Each run off by roundings allows more, so a next one is made only where those before it do not explain a difference.
-    run: the reference, each of its weights and inputs passed through a function first. dtype: what was computed in.
-    terms: products in the longest sum. largest: a bound of what is added up, from which overflow may come. floor: in
-    units of the last place of 1, what a function that subtracts from 1 may be off by however small its result is.
-    """
-    limits = np.finfo(dtype)
-    with np.errstate(all="ignore"):
-        right = run(lambda array: array)
-        jitters: list[list[np.ndarray]] = []
-        difference = _difference(made, right, jitters, limits, exact, largest, floor)
-        while difference and not exact and len(jitters) < _DRAWS:
-            jitters.append(run(_off_by(math.sqrt(terms) * float(limits.eps) / 2, len(jitters))))
-            difference = _difference(made, right, jitters, limits, exact, largest, floor)
-    if difference:
-        raise CheckError(f"{what}: {difference}")
-
-
-def _difference(made: Sequence[np.ndarray], right: list[np.ndarray], jitters: list[list[np.ndarray]], limits: Any,
-                exact: bool, largest: float, floor: float) -> str:
-    """What is different in the first result that is further from right than the jitters explain; "" for none."""
-    for number, (ours, exactly) in enumerate(zip(made, right, strict=True)):
-        if ours.shape != exactly.shape:
-            return f"shape {list(ours.shape)}, by the reference {list(exactly.shape)}"
-        if ours.dtype.kind != "f":
-            if not np.array_equal(ours, exactly):
-                return f"other {ours.dtype} values than the reference"
-            continue
-        others = [jitter[number] for jitter in jitters if jitter[number].shape == exactly.shape]
-        difference = _gap(ours, exactly, others, limits, exact, largest, floor)
-        if difference:
-            return difference
-    return ""
-
-
-def _gap(ours: np.ndarray, right: np.ndarray, others: list[np.ndarray], limits: Any, exact: bool,
-         largest: float, floor: float) -> str:
-    wide = ours.astype(np.float64)
-    expected = right.astype(ours.dtype).astype(np.float64)        # beyond the largest float: infinity
-    agree = (wide == expected) | (np.isnan(wide) & np.isnan(expected))
-    if agree.all():
-        return ""
-    tolerance = np.zeros(right.shape)
-    if not exact:
-        moved = np.max([np.abs(other - right) for other in others] or [np.zeros(right.shape)], axis=0)
-        if moved.ndim:                                            # neighbours in a row are sums of the same terms
-            moved = np.broadcast_to(np.nanmax(np.where(np.isfinite(moved), moved, 0), axis=-1, keepdims=True,
-                                              initial=0), moved.shape)
-        tolerance = MARGIN * (moved + limits.eps * np.abs(right) + limits.tiny) + floor * limits.eps
-    gap = np.abs(wide - expected)
-    bad = ~agree & ~(gap <= tolerance)
-    if not exact and max(largest, float(np.nanmax(np.where(np.isfinite(right), np.abs(right), np.inf), initial=0))) \
-            > float(limits.max) / 16:
-        bad &= np.isfinite(wide)                                  # a sum on the way there may overflow
-    if not bad.any():
-        return ""
-    place = np.unravel_index(int(np.argmax(np.where(bad, np.nan_to_num(gap, nan=np.inf), -1))), bad.shape)
-    return (f"{wide[place]:.9g} at {[int(i) for i in place]}, by the reference {right[place]:.9g}: a difference of "
-            f"{gap[place]:.3g}, where rounding explains {tolerance[place]:.3g}; {int(bad.sum())} of {bad.size} numbers "
-            "differ")
-
-
-def _off_by(relative: float, seed: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Each number a little larger or smaller, at random but the same way for the same array."""
-    rng = np.random.default_rng(seed)
-    seen: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-
-    def change(array: np.ndarray) -> np.ndarray:
-        if array.dtype.kind != "f":
-            return array
-        if id(array) not in seen:
-            seen[id(array)] = array, array.astype(np.float64) * (1 + relative * rng.choice([-1.0, 1.0], array.shape))
-        return seen[id(array)][1]
-    return change
-
+# ---- layers --------------------------------------------------------------------------------------------------
 
 def _with(node: Any, change: Callable[[np.ndarray], np.ndarray]) -> Any:
     """A layer with its weights changed."""
     return dataclasses.replace(node, **{name: change(array) for name, array in node.tensors().items()})
+
+
+def _step_of(node: Any) -> float:
+    """The step to which a layer rounds the rows of its products."""
+    kinds = [array.type for array in node.tensors().values() if isinstance(array, Quantized)]
+    return 0.0 if isinstance(node, Embedding) else max((_STEPS.get(kind, 0.0) for kind in kinds), default=0.0)
 
 
 def _is_gelu(node: Node) -> bool:
@@ -207,10 +134,11 @@ def _check_host(node: Node, inputs: list[np.ndarray | None], made: list[np.ndarr
     else:
         def run(change: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:
             return [run_layer(_with(node, change), change(_wide(given[0])), None)]     # type: ignore[arg-type]
+    rounded = 0.0 if isinstance(node, Operator) else _step_of(node)
     exact = isinstance(node, Operator) and OPERATORS[node.op_type].exact
     floor = 0.0 if any(array.dtype.kind == "f" for array in sizes) else 2 * _largest(made)     # windows add cosines
     try:
-        compare(what, made, run, dtype, terms, exact, _largest(given) ** 2 * terms, floor)
+        compare(what, made, run, dtype, terms, exact, _largest(given) ** 2 * terms, floor, rounded)
     except MissingDependencyError:
         _say_unchecked()
 
@@ -299,7 +227,9 @@ class _Core:
         largest = max(_largest(given), _largest(outputs), 1.0) * max(_largest(weights), 1.0) * self._terms
         # x/2 (1 + erf) and its like are rounded beside 1 where the result is small (docs/numerics.md: 5e-7).
         floor = 8.0 if any(_is_gelu(node) for node in self._nodes) else 0.0
-        compare(f"segment of {names}", made, run, self._core.dtype, self._terms, largest=largest, floor=floor)
+        rounded = max(map(_step_of, self._nodes))
+        compare(f"segment of {names}", made, run, self._core.dtype, self._terms, largest=largest, floor=floor,
+                rounded=rounded)
 
     def _input(self, port: Any, array: np.ndarray, lengths: list[Any]) -> np.ndarray:
         """An input as the core reads it, zeros past the end of each sequence, where anything may stand."""
