@@ -3,10 +3,10 @@
     python tools/check_isa.py
 
 Compiles the kernel files with setup.py's own flags, then looks at the registers and instructions of each object:
-those of the core and the scalar ones may hold no AVX, AVX2 and AVX-VNNI objects no AVX-512, and dot products of integers
-or of bfloat16 stand only where their name says so. An object that exported a helper could replace the helper of the same
-name in a lesser object when they are linked, so each may define its own tables and nothing else. Exits 1 if one does
-otherwise, 0 if all are clean or objdump is missing.
+those of the core and the scalar ones may hold no AVX, AVX2 and AVX-VNNI objects no AVX-512, and dot products of
+integers or of bfloat16 stand only where their name says so. An object that exported a helper could replace the helper
+of the same name in a lesser object when they are linked, so each may define its own tables and nothing else. Exits 1 if
+one does otherwise, 0 if all are clean or objdump is missing.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-# What must not stand in the objects of a variant: registers of 256 or 512 bits, masks, registers 16 to 31, VEX forms, and
-# dot products, of which objdump writes the form of CPUs without AVX-512 as "{vex} vpdpbusd".
+# What must not stand in the objects of a variant: registers of 256 or 512 bits, masks, registers 16 to 31, VEX forms,
+# and dot products, of which objdump writes the form of CPUs without AVX-512 as "{vex} vpdpbusd".
 ABOVE_AVX2 = r"%zmm\d+|%k[0-7]\b|%[xy]mm(1[6-9]|2\d|3[01])\b"
 INTEGERS, BFLOATS = r"\bvpdp[bw]\w+", r"\bv(dp|cvtne\w*)bf16\w*"
 FORBIDDEN = {
@@ -80,8 +80,8 @@ def check() -> tuple[list[str], str]:
 def main() -> int:
     os.chdir(ROOT)
     found, reason = check()
-    clean = ("core and scalar objects hold no AVX, AVX2 and AVX-VNNI objects no AVX-512, no object a dot product that its "
-             "name does not say; each kernel object defines its tables alone")
+    clean = ("core and scalar objects hold no AVX, AVX2 and AVX-VNNI objects no AVX-512, no object a dot product that "
+             "its name does not say; each kernel object defines its tables alone")
     print(f"skipped: {reason}" if reason else "\n".join(found) or clean)
     return bool(found)
 

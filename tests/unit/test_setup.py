@@ -53,10 +53,11 @@ def test_a_cross_build_has_the_sets_of_its_target(capsys):
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="AVX is x86's")
 def test_sets_that_the_compiler_does_not_know_are_left_out(compiler, tmp_path, capsys):
-    assert SETUP.probed_isas(compiler, "x86_64") == ["scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16"]
+    assert SETUP.probed_isas(compiler, "x86_64") == ["scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16",
+                                                        "avx512amx"]
     assert capsys.readouterr().out == ""
     for flag, left in (("-mavx512f", ["scalar", "avx2", "avxvnni"]),
-                       ("-mavxvnni", ["scalar", "avx2", "avx512", "avx512vnni", "avx512bf16"])):
+                       ("-mavxvnni", ["scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "avx512amx"])):
         old = refusing(tmp_path, compiler, flag)
         assert SETUP.probed_isas(old, "x86_64") == left
         assert "building without it" in capsys.readouterr().out
