@@ -19,8 +19,11 @@ REAL = (
     Path(__file__).resolve().parents[2] / "shared" / "real"
 )  # checkpoints made by others, beside the project
 GRID_BATCH, GRID_HIDDEN, GRID_STEPS = (1, 8, 32, 128), (32, 64, 128, 256, 512, 1024), (1, 50)
+# Stacks of so many layers of so many units, one step at a time: what makers of accelerators publish latencies of.
+LADDER = ((2, 128), (3, 256), (3, 480), (6, 320), (3, 960))
 PREDICT, STREAM, LENGTHS = "predict", "stream", "lengths"
 STREAM_CHECK_STEPS = 16
+TRAINED = ("real", "voice")
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,11 @@ class Cell:
     @property
     def group(self) -> str:
         return self.name.split("/")[0]
+
+    @property
+    def trained(self) -> bool:
+        """Whether its weights are those of a trained model, not random ones."""
+        return self.group in TRAINED
 
     def case(self) -> Case:
         graph = self.graph()
@@ -146,7 +154,6 @@ def _grid() -> Iterable[Cell]:
 
 def _variations() -> Iterable[Cell]:
     for group, kind, options in (
-        ("gru", "gru", {}),
         ("stack", "lstm", {"depth": 2}),
         ("bidirectional", "lstm", {"direction": "bidirectional"}),
     ):
@@ -156,10 +163,19 @@ def _variations() -> Iterable[Cell]:
     for hidden in (100, 50, 30):
         for batch in (1, 32):
             yield layer_cell("odd", "lstm", hidden, batch, 50)
+    for hidden in GRID_HIDDEN[1:]:
+        for batch in GRID_BATCH[:3]:
+            for steps in GRID_STEPS:
+                yield layer_cell("gru", "gru", hidden, batch, steps)
+            yield layer_cell("gru-stream", "gru", hidden, batch, 1, STREAM)
     # The single steps of the grid begin with a zero state, which spares the product with it: these carry theirs on.
     for hidden in GRID_HIDDEN:
         for batch in GRID_BATCH:
             yield layer_cell("stream", "lstm", hidden, batch, 1, STREAM)
+    for depth, hidden in LADDER:
+        make = partial(networks.layers, kind="lstm", features=hidden, hidden=hidden, depth=depth, units=32)
+        name = f"{depth}x{hidden}"
+        yield random_cell(f"ladder/{name}-B1-T1", f"ladder/{name}", make, 1, hidden, hidden, 1, STREAM)
     make = partial(networks.layers, kind="lstm", features=128, hidden=128)
     for title, lengths in (("", unequal_lengths), ("uniform-", uniform_lengths)):
         name = f"lengths/{title}H128-B64-T256"

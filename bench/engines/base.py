@@ -11,6 +11,14 @@ import numpy as np
 from ..cells import Case, Cell
 
 Outputs = dict[str, np.ndarray]
+# Whose weights have fewer bytes than float32; what is handed in and comes out is float32.
+QUANTIZED = ("int8", "int8_weights", "bfloat16", "float16")
+
+
+def array_dtype(dtype: str) -> str:
+    """The type of the arrays that a cell is run with at `--dtype`."""
+    return "float32" if dtype in QUANTIZED else dtype
+
 
 
 class NotSupported(Exception):
@@ -25,7 +33,8 @@ class EngineFailed(Exception):
 class Variant:
     """One way of running a cell. `call` is what is timed; `outputs` gives what it computes, in house order.
 
-    A cell of unequal lengths has several ways (packed, bucketed, padded); all others have one, called "".
+    A cell of unequal lengths has several ways (packed, bucketed, padded), and PyTorch two for each type of 16 bits; all
+    others have one, called "".
     """
 
     name: str
