@@ -33,8 +33,8 @@ Row = dict[str, Any]
 # Threads of an engine may spin on after its last call, on a core that the next one needs: with two cores an engine that
 # followed ONNX Runtime at once took up to 1.8 times as long.
 CALM_SECONDS = 0.03
-# Single calls of a round: enough for a 99th percentile in a few rounds, and no more than say something new.
-LEAST_SINGLES, MOST_SINGLES = 60, 5000
+# Single calls of a round: enough for a 99th percentile in a few rounds of fast ones, few of those that take long.
+LEAST_SINGLES, MOST_SINGLES = 10, 5000
 
 
 @dataclass

@@ -208,11 +208,24 @@ def _voice(voice: Voice) -> Task:
                 decides=voice.title == "silero", relative=False)
 
 
-def _textgenrnn() -> Task:
+def _own_kind() -> np.ndarray:
+    """[37, 40] ids, windows one character apart."""
+    with np.load(REAL / "textgenrnn" / "golden.npz") as stored:
+        return stored["ids"]
+
+
+def _reviews() -> np.ndarray:
+    """[1000, 40] ids of film reviews, windows one character apart."""
+    known = json.loads((REAL / "textgenrnn" / "textgenrnn_vocab.json").read_text(encoding="utf-8"))
+    text = (REAL / "ds_rt_polarity" / "rt-polarity.pos").read_text(encoding="latin-1")
+    ids = np.array([known.get(character, 0) for character in text[:1039]])
+    return np.lib.stride_tricks.sliding_window_view(ids, 40).copy()
+
+
+def _textgenrnn(name: str, windows: Callable[[], np.ndarray]) -> Task:
     """Each window of 40 characters foretells the last character of the next."""
     def run(calls: tuple[Call, ...], size: int) -> Done:
-        with np.load(REAL / "textgenrnn" / "golden.npz") as stored:
-            ids = stored["ids"]
+        ids = windows()
         outputs = [_only(calls[0], "ids", rows) for rows in _cut(ids, size)]
         return Done(outputs, _nats(np.concatenate(outputs)[:-1], ids[1:, -1]))
 
@@ -220,7 +233,7 @@ def _textgenrnn() -> Task:
         proto = _textgenrnn_onnx(REAL / "textgenrnn" / "textgenrnn_weights.hdf5")
         return (Part(le.load(proto.SerializeToString()), proto),)
 
-    return Task("textgenrnn", parts, run, "nats/character")
+    return Task(name, parts, run, "nats/character")
 
 
 def _textgenrnn_onnx(path: Path) -> onnx.ModelProto:
@@ -408,8 +421,8 @@ def tasks() -> list[Task]:
     own = [_forecast(), _dates()]
     if not REAL.is_dir():
         return own
-    return [_shakespeare(), _textgenrnn(), _tagger(), *own, *(_voice(voice) for voice in VOICES),
-            *(_streamflow(stem) for stem in STREAMFLOW), _segmentation(), _phonemes(),
+    return [_shakespeare(), _textgenrnn("textgenrnn", _own_kind), _textgenrnn("textgenrnn, reviews", _reviews),
+            _tagger(), *own, *(_voice(voice) for voice in VOICES), *(_streamflow(stem) for stem in STREAMFLOW), _segmentation(), _phonemes(),
             _stored("activities", "har_keras3/lstm_model.keras", "har_keras3/golden.npz", "x", (1, 8)),
             _stored("sentence ends", "tract_onnx/byte_sb_bidi_lstm/model.onnx",
                     "tract_onnx/byte_sb_bidi_lstm/io.npz", "input", (1, 2))]

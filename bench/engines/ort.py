@@ -101,7 +101,7 @@ class OnnxRuntime:
 
 def quantized(model: onnx.ModelProto, *, fold: bool = False) -> onnx.ModelProto:
     """As `quantize_dynamic` makes it, convolutions left as they are, for ours are. fold: what the file computes of
-    constants is computed first, as weights must stand in it. Raises NotSupported where a recurrent operator stays in float32.
+    constants is computed first, as weights must stand in it. Raises NotSupported where it leaves a recurrent operator.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 

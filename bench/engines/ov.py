@@ -97,7 +97,8 @@ class OpenVino:
         return path + ".onnx"
 
     def load(self, path: str, threads: int) -> Loaded:
-        compiled = self._core.compile_model(self._core.read_model(path), "CPU", settings(self._core, threads, "float32"))
+        chosen = settings(self._core, threads, "float32")
+        compiled = self._core.compile_model(self._core.read_model(path), "CPU", chosen)
         request = compiled.create_infer_request()
 
         def run(case: Case) -> Outputs:
