@@ -1,4 +1,4 @@
-"""What the figures of bench.quantized_accuracy mean, and that its tasks are done by models as their frameworks do them."""
+"""What the figures of bench.quantized_accuracy mean, and that in float32 its tasks are done as they are known to be."""
 
 from __future__ import annotations
 
