@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bench import callgrind, compare, innerloops
-from bench.cells import catalogue, choose, unequal_lengths, uniform_lengths
+from bench.cells import REAL, catalogue, choose, unequal_lengths, uniform_lengths
 from bench.engines import installed
 from bench.engines.base import batches_by_length, unbatched
 from bench.limits import KNOWN, VNNI_GOPS, Limit, interpolate, shares
@@ -166,7 +166,7 @@ def test_quantised_outputs_are_compared_with_the_float_model(dtype):
     """Two engines that are wrong in the same way are both found, with and without the oracle."""
     small, large = catalogue()["lstm/H32-B8-T1"], catalogue()["lstm/H512-B128-T50"]
     right = compare.oracle(small)
-    near, far = ({name: y + shift for name, y in right.items()} for shift in (0.005, 0.06))
+    near, far = ({name: y + shift for name, y in right.items()} for shift in (0.005, 0.07))
     given = {("a", ""): far, ("b", ""): far, ("c", ""): near}
     floats = {("a", ""): right, ("b", ""): {name: y + 1e-7 for name, y in right.items()}, ("c", ""): right}
     for cell, name in (small, "float64 oracle"), (large, "a in float32"):
@@ -296,3 +296,14 @@ def test_quantised_peers_from_end_to_end(dtype, capsys):
     assert f"us, p99, {dtype}" in text
     if "onnxruntime" in engines and dtype == "int8":
         assert "not supported by onnxruntime (1 cells): int8: quantize_dynamic leaves GRU in float32" in text
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="../shared/real is not there")
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_voices_from_end_to_end(dtype):
+    """Their states are carried on in every engine: over 16 steps a lost one would be found in float32."""
+    engines = [name for name in installed() if name in ("lstm_engine", "onnxruntime", "openvino")]
+    cells = choose(["voice/silero", "voice/dtln-1"])
+    run = measure(cells, engines, [1], dtype, 1, 0.001)
+    assert not run.wrong and len(run.rows) + len(run.unsupported) == len(engines) * len(cells)
+    assert {row["compared_with"] for row in run.rows} == {"float64 oracle"}

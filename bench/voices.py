@@ -19,11 +19,17 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Voice:
-    """file: below ../shared/real. frames: [steps, ...], what `frame` takes step by step. carried: state in -> state
-    out. wanted: what the model's framework gave, [steps, ...]."""
+    """A model and a recording for it.
+
+    features: numbers of a frame. hidden: units of its recurrent layers. file: below ../shared/real. frame: the input
+    that takes `frames` [steps, ...] step by step. carried: state in -> state out. wanted: what the model's framework
+    gave, [steps, ...].
+    """
 
     title: str
     file: str
+    features: int
+    hidden: int
     frame: str
     carried: dict[str, str]
     frames: Callable[[Path], np.ndarray]
@@ -67,17 +73,17 @@ def _probabilities(real: Path) -> np.ndarray:
 
 
 def _dtln(number: int, frame: str, carried: dict[str, str], given: str, wanted: str) -> Voice:
-    return Voice(f"dtln-{number}", f"dtln/model_{number}.onnx", frame, carried,
+    return Voice(f"dtln-{number}", f"dtln/model_{number}.onnx", 257 if number == 1 else 512, 128, frame, carried,
                  lambda real: _golden(real, "dtln", given)[:, None, None],
                  lambda real: _golden(real, "dtln", wanted)[:, None, None])
 
 
 VOICES = (
-    Voice("silero", "silero_vad/v6_head/silero_vad_openvino_16k.onnx", "input", {"state": "stateN"}, _speech,
+    Voice("silero", "silero_vad/v6_head/silero_vad_openvino_16k.onnx", 576, 128, "input", {"state": "stateN"}, _speech,
           _probabilities),
     _dtln(1, "input_2", {"input_3": "tf_op_layer_stack_2"}, "in1", "mask"),
     _dtln(2, "input_4", {"input_5": "tf_op_layer_stack_5"}, "in2", "out2"),
-    Voice("gtcrn", "gtcrn/gtcrn_simple.onnx", "mix",
+    Voice("gtcrn", "gtcrn/gtcrn_simple.onnx", 514, 16, "mix",
           {name: f"{name}_out" for name in ("conv_cache", "tra_cache", "inter_cache")},
           lambda real: np.ascontiguousarray(_golden(real, "gtcrn", "x").transpose(2, 0, 1, 3)[:, :, :, None]),
           lambda real: _golden(real, "gtcrn", "y").transpose(2, 0, 1, 3)[:, :, :, None]),

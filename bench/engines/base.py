@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..cells import Case, Cell
+from ..voices import stepped, zero_states
 
 Outputs = dict[str, np.ndarray]
 # Whose weights have fewer bytes than float32; what is handed in and comes out is float32.
@@ -40,6 +41,21 @@ class Variant:
     name: str
     call: Callable[[], Any]
     outputs: Callable[[], Outputs]
+
+
+def voice_variant(case: Case, call: Callable[[Outputs], Outputs]) -> Variant:
+    """One step a call; the states that come out go in again. call: inputs by name to outputs by name."""
+    voice = case.voice
+    assert voice is not None
+    frames, pairs = case.inputs[voice.frame], list(voice.carried.items())
+    current = {voice.frame: frames[0], **zero_states(case.graph, voice.carried)}
+
+    def step() -> None:
+        made = call(current)
+        for name, out in pairs:
+            current[name] = made[out]
+
+    return Variant("", step, lambda: stepped(call, case.graph, voice.frame, frames, voice.carried))
 
 
 class Engine(Protocol):

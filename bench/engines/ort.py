@@ -13,10 +13,20 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from ..cells import LENGTHS, STREAM, Case, Cell
+from ..cells import LENGTHS, REAL, STREAM, VOICE, Case, Cell
 from ..networks import with_states
 from ..onnx_models import house_order, onnx_model
-from .base import Loaded, NotSupported, Outputs, Variant, batches_by_length, real_steps, time_first, unbatched
+from .base import (
+    Loaded,
+    NotSupported,
+    Outputs,
+    Variant,
+    batches_by_length,
+    real_steps,
+    time_first,
+    unbatched,
+    voice_variant,
+)
 
 
 class OnnxRuntime:
@@ -47,6 +57,8 @@ class OnnxRuntime:
     def build(self, cell: Cell, case: Case, threads: int, dtype: str) -> list[Variant]:
         if dtype not in ("float32", "int8"):
             raise NotSupported(f"{dtype}: its recurrent operators have kernels of float32 and dynamic int8 alone")
+        if cell.kind == VOICE:
+            return [self._voice(case, threads, dtype)]
         feeds = {name: time_first(x if x.dtype.kind == "f" else x.astype(np.int32)) for name, x in case.inputs.items()}
         if cell.kind == LENGTHS:
             return self._unequal(cell, case, threads, dtype, next(iter(feeds.values())))
@@ -60,6 +72,17 @@ class OnnxRuntime:
                 lambda: house_order(case.graph, session.run(None, feeds)),
             )
         ]
+
+    def _voice(self, case: Case, threads: int, dtype: str) -> Variant:
+        assert case.voice is not None
+        model = onnx.load(REAL / case.voice.file)
+        if dtype == "int8":
+            model = quantized(model, fold=True)
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), _settings(threads), providers=["CPUExecutionProvider"]
+        )
+        names = list(case.graph.outputs)
+        return voice_variant(case, lambda inputs: dict(zip(names, session.run(names, inputs))))
 
     def _unequal(self, cell: Cell, case: Case, threads: int, dtype: str, x: np.ndarray) -> list[Variant]:
         plain = self._session(cell, case, threads, dtype)

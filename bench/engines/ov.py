@@ -9,10 +9,21 @@ from typing import Any
 import numpy as np
 import openvino
 
-from ..cells import LENGTHS, STREAM, Case, Cell
+from ..cells import LENGTHS, REAL, STREAM, VOICE, Case, Cell
 from ..networks import with_states
 from ..onnx_models import house_order, onnx_model
-from .base import Loaded, NotSupported, Outputs, Variant, batches_by_length, real_steps, time_first, unbatched
+from ..voices import zero_states
+from .base import (
+    Loaded,
+    NotSupported,
+    Outputs,
+    Variant,
+    batches_by_length,
+    real_steps,
+    time_first,
+    unbatched,
+    voice_variant,
+)
 
 # --dtype -> its precision hint, and the name of that among what the CPU can do
 _HINTS = {"float32": ("f32", "FP32"), "bfloat16": ("bf16", "BF16"), "float16": ("f16", "FP16")}
@@ -76,6 +87,8 @@ class OpenVino:
         return request
 
     def build(self, cell: Cell, case: Case, threads: int, dtype: str) -> list[Variant]:
+        if cell.kind == VOICE:
+            return [self._voice(case, threads, dtype)]
         inputs = {
             name: time_first(x if x.dtype.kind == "f" else x.astype(np.int32))
             for name, x in case.inputs.items()
@@ -133,6 +146,29 @@ class OpenVino:
             return {out: np.concatenate(ys, axis=1)}
 
         return Variant("", step, outputs)
+
+    def _voice(self, case: Case, threads: int, dtype: str) -> Variant:
+        """Inputs are copied into memory that the request reads."""
+        voice, names = case.voice, list(case.graph.outputs)
+        assert voice is not None
+        held = {voice.frame: case.inputs[voice.frame][0].copy(), **zero_states(case.graph, voice.carried)}
+        chosen = settings(self._core, threads, dtype)
+        model = self._core.read_model(REAL / voice.file)
+        model.reshape({name: x.shape for name, x in held.items()})
+        request = self._core.compile_model(model, "CPU", chosen).create_infer_request()
+        self._shared += held.values()
+        for name, x in held.items():
+            request.set_tensor(name, openvino.Tensor(x, shared_memory=True))
+        request.infer()
+        made = {name: request.get_tensor(name).data for name in names}
+
+        def call(inputs: Outputs) -> Outputs:
+            for name, x in inputs.items():
+                held[name][...] = x
+            request.infer(share_outputs=True)
+            return made
+
+        return voice_variant(case, call)
 
     def _unequal(self, case: Case, x: np.ndarray, threads: int, dtype: str) -> list[Variant]:
         lengths, name, out = case.lengths, case.graph.inputs[0].name, case.graph.outputs[0]

@@ -6,8 +6,8 @@ import numpy as np
 
 import lstm_engine as le
 
-from ..cells import LENGTHS, STREAM, Case, Cell
-from .base import QUANTIZED, Loaded, NotSupported, Outputs, Variant, array_dtype
+from ..cells import LENGTHS, STREAM, VOICE, Case, Cell
+from .base import QUANTIZED, Loaded, NotSupported, Outputs, Variant, array_dtype, voice_variant
 
 
 class Own:
@@ -31,6 +31,10 @@ class Own:
 
     def build(self, cell: Cell, case: Case, threads: int, dtype: str) -> list[Variant]:
         model, dtype = self._model(cell, case, dtype), array_dtype(dtype)
+        if cell.kind == VOICE:
+            if dtype != "float32":
+                raise NotSupported(f"{dtype}: voices are float32")
+            return [voice_variant(case, model.predict)]
         if cell.kind == STREAM:
             return [_stream(model, case, dtype)]
         inputs = {name: x.astype(dtype) if x.dtype.kind == "f" else x for name, x in case.inputs.items()}

@@ -16,7 +16,7 @@ from torch import nn
 
 from lstm_engine.graph import GRU, LSTM, RNN, Activate, Dense, Embedding, Graph, Node, Recurrent
 
-from ..cells import LENGTHS, STREAM, Case, Cell
+from ..cells import LENGTHS, STREAM, VOICE, Case, Cell
 from ..networks import default_activations, with_states
 from .base import (
     Loaded,
@@ -224,6 +224,8 @@ class Torch:
         torch.set_num_threads(threads)
 
     def build(self, cell: Cell, case: Case, threads: int, dtype: str) -> list[Variant]:
+        if cell.kind == VOICE:
+            raise NotSupported("a model that is an ONNX file")
         if dtype not in _WAYS:
             raise NotSupported(f"{dtype}: quantize_dynamic has none")
         return [
