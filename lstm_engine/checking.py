@@ -34,7 +34,7 @@ from .running.bound import BoundRun, Runner
 from .running.execute import execute
 
 MARGIN = 32          # from the typical to the worst case; kernels approximate exp and tanh to a few roundings more
-_DRAWS = 6           # of the roundings: one could leave a place untouched, or a tie as it was, by chance
+_DRAWS = 2           # of the roundings: one could leave a place untouched by chance
 
 
 def guarded(plan: Plan, graph: Graph) -> Runner:

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 def rounded_elsewhere(seed: int, run: Callable[..., T], *arguments: Any) -> T:
     """run(*arguments), in which the inputs of quantised products are rounded as if each were up to TIES of a unit
-    larger or smaller, at random.
+    larger or smaller, at random, and sums that are not of integers are off by the roundings of float32.
 
     An engine that computes in float32 has states a little beside these, and where one is near a tie, the integer that
     it becomes is the next one. What that changes is no error, and is found out so.
@@ -136,7 +136,12 @@ class BFloat16Factor:
             x = x.astype(np.float32)
             rows = from_bfloat16(to_bfloat16(_near(x, np.abs(x) / 256)))
         made: Array = rows.astype(np.float64) @ self.weights.values.T
-        return made
+        rng = _moved.get()
+        if rng is None:
+            return made
+        # An engine adds them up in float32, each sum rounded: as many roundings, in any direction, as there are terms.
+        roundings = np.sqrt(rows.shape[-1]) * np.finfo(np.float32).eps / 2 * rng.uniform(-1, 1, made.shape)
+        return made + roundings * (np.abs(rows).astype(np.float64) @ np.abs(self.weights.values.T))
 
 
 def matrix(weight: Array | Quantized) -> Any:
