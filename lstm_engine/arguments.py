@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ import numpy as np
 from .errors import ArgumentError, ArgumentTypeError
 
 MOST_COUNT = 2**31 - 1          # what the core counts rows and steps with
+LARGEST_FLOAT = sys.float_info.max
 
 Name = TypeVar("Name", bound=str)
 
@@ -41,6 +43,16 @@ def whole_number(value: Any, what: str, least: int = 1, most: int | None = MOST_
     if most is not None and number > most:
         raise ArgumentError(f"{what} may be at most {most}, got {shown(value)}")
     return int(number)
+
+
+def finite_number(value: Any, what: str, zero: bool = True) -> float:
+    """A number above 0, or 0 where that may be, that a float holds: of Python or NumPy, or an array of no axes that
+    holds one."""
+    number = value[()] if type(value) is np.ndarray and value.ndim == 0 else value
+    if isinstance(number, (bool, np.bool_)) or not isinstance(number, (int, float, np.integer, np.floating)) \
+            or not 0 <= number <= LARGEST_FLOAT or (number == 0 and not zero):
+        raise ArgumentError(f"{what} is a finite number {'of at least' if zero else 'above'} 0, got {shown(value)}")
+    return float(number)
 
 
 def flag(value: Any, what: str) -> bool:

@@ -66,11 +66,12 @@ static void product(int nv, size_t rows, const void *const *rows_of, size_t k, c
     }
     _Alignas(64) int32_t sums[MOST_ROWS * 2 * LANES];
     const char *const w = (const char *)panel + (size_t)nv * LANES * COLUMN_HEAD;
+    const size_t apart = (size_t)(a[1] - a[0]); /* here: the last row of all may be alone, and nothing follows it */
     fetch_panel(next, (size_t)nv * LANES * COLUMN_HEAD + blocks * BLOCK_GROUPS * step);
     for (real *to = out; rows > 0;) {
         const amx_split split = split_rows(rows);
         const size_t count = split.first + split.second;
-        const amx_rows some = {a[0] + ROW_HEAD, (size_t)(a[1] - a[0])};
+        const amx_rows some = {a[0] + ROW_HEAD, apart};
         set_up((int)split.first, (int)split.second);
         for (int first = 0; first < nv; first += 2) {
             if (split.second)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..arguments import choice, shown
+from ..arguments import choice, finite_number, shown
 from ..entry import entry
 from ..errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from ..graph import Graph
@@ -42,11 +42,13 @@ def quantize(model: Model, to: WeightType, *, layers: Mapping[str, WeightType] |
     graph = _checked_graph(model)
     types = _types(graph, choice(to, "to", WEIGHT_TYPES), layers)
     if tolerance is not None:
-        _check_tolerance(tolerance, data)
+        tolerance = finite_number(tolerance, "tolerance")
+        if data is None:
+            raise ArgumentError("tolerance needs data=, the inputs on which the outputs are compared")
     quantizer = Quantizer(graph)
     if tolerance is None:
         return _reported(model, *quantizer.graph_of(types), data=data)
-    return _within(model, quantizer, types, data, float(tolerance))
+    return _within(model, quantizer, types, data, tolerance)
 
 
 def _checked_graph(model: Any) -> Graph:
@@ -81,13 +83,6 @@ def _types(graph: Graph, to: WeightType, layers: Any) -> Types:
     return types
 
 
-def _check_tolerance(tolerance: Any, data: Any) -> None:
-    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0 <= tolerance < math.inf:
-        raise ArgumentError(f"tolerance is a finite number of at least 0, got {shown(tolerance)}")
-    if data is None:
-        raise ArgumentError("tolerance needs data=, the inputs on which the outputs are compared")
-
-
 def _made(model: Model, graph: Graph, errors: dict[str, WeightError]) -> Model:
     made = Model(graph, gemm=model.gemm, limits=model.limits)
     made._report = quantization_of(graph, errors)
@@ -104,6 +99,9 @@ def _reported(model: Model, graph: Graph, errors: dict[str, WeightError], *, dat
 def _within(model: Model, quantizer: Quantizer, types: Types, data: Any, tolerance: float) -> Model:
     """The model with as many of its layers quantised as keep every output within the tolerance."""
     exact = answers(model, data)
+    if not any(array.size for arrays in exact.values() for array in arrays):
+        raise ArgumentError("data: the outputs have no numbers for it, so there is nothing that a tolerance could be "
+                            "kept on; give inputs of at least one row and step")
     chosen: Types = {}
     best: Model | None = None
     least = math.inf

@@ -7,6 +7,7 @@ bfloat16 first. int8_weights and float16 are float products with the weights as 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -18,16 +19,20 @@ from ..graph.quantized import Quantized, from_bfloat16, inverse_and_scale, to_bf
 from ..types import Array
 
 TIES = 1e-3             # of a unit: nearer to a tie than that, the rounding of a number may go either way
+ROUNDING = 2.0**-24     # of float32, relative
+DENORMAL = 2.0**-126    # numbers of float32 below
 _moved: ContextVar[np.random.Generator | None] = ContextVar("moved", default=None)
 T = TypeVar("T")
 
 
 def rounded_elsewhere(seed: int, run: Callable[..., T], *arguments: Any) -> T:
     """run(*arguments), in which the inputs of quantised products are rounded as if each were up to TIES of a unit
-    larger or smaller, at random, and sums that are not of integers are off by the roundings of float32.
+    larger or smaller, at random.
 
     An engine that computes in float32 has states a little beside these, and where one is near a tie, the integer that
-    it becomes is the next one. What that changes is no error, and is found out so.
+    it becomes is the next one. What that changes is no error, and is found out so. So is what the roundings of the
+    float32 sums of bfloat16 change (x is off by sqrt(terms) of them once more after it was rounded, which hides a
+    change as small as that), and what instructions do that take denormal numbers as 0. Sums of int8 are exact.
     """
     token = _moved.set(np.random.default_rng(seed))
     try:
@@ -44,6 +49,17 @@ def _near(x: Array, unit: Array | float) -> Array:
     with np.errstate(invalid="ignore"):
         near: Array = np.where(np.isfinite(unit), x + rng.uniform(-TIES, TIES, x.shape) * unit, x)
     return near.astype(x.dtype)
+
+
+def _off(x: Array, relative: float) -> Array:
+    """x itself, or each number `relative` larger or smaller."""
+    rng = _moved.get()
+    return x if rng is None else x * (1 + relative * rng.choice([-1.0, 1.0], x.shape))
+
+
+def _normal(x: Array) -> Array:
+    """x itself, or without its denormal numbers, which some instructions for bfloat16 take as 0."""
+    return x if _moved.get() is None else np.where(np.abs(x) < DENORMAL, 0, x)
 
 
 def changed(weight: Any, change: Callable[[Array], Array]) -> Any:
@@ -135,13 +151,10 @@ class BFloat16Factor:
         with np.errstate(over="ignore"):
             x = x.astype(np.float32)
             rows = from_bfloat16(to_bfloat16(_near(x, np.abs(x) / 256)))
-        made: Array = rows.astype(np.float64) @ self.weights.values.T
-        rng = _moved.get()
-        if rng is None:
-            return made
-        # An engine adds them up in float32, each sum rounded: as many roundings, in any direction, as there are terms.
-        roundings = np.sqrt(rows.shape[-1]) * np.finfo(np.float32).eps / 2 * rng.uniform(-1, 1, made.shape)
-        return made + roundings * (np.abs(rows).astype(np.float64) @ np.abs(self.weights.values.T))
+        terms = x.shape[-1]
+        rows = _off(_normal(rows.astype(np.float64)), math.sqrt(terms) * ROUNDING)
+        made: Array = rows @ _normal(self.weights.values).T
+        return made if _moved.get() is None else made + terms * 2 * DENORMAL
 
 
 def matrix(weight: Array | Quantized) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arguments import path_text
+from ..arguments import finite_number, path_text
 from ..errors import ArgumentError, ArgumentTypeError, FormatError, LstmEngineError
 from . import frameworks
 from .engine import NAMED, reference_answers
@@ -55,7 +55,9 @@ def verify(model: Model, source: Any = None, inputs: Any = None, *, outputs: Map
     """
     from ..importers import ImportOptions
 
-    _check_arguments(model, source, inputs, outputs, reference, tolerance)
+    _check_arguments(model, source, inputs, outputs, reference)
+    if tolerance is not None:
+        tolerance = finite_number(tolerance, "tolerance", zero=False)
     graph = model.graph
     options = ImportOptions(pool=pool, spec=spec, activations=activations, order=order,
                             data_folder=None if data_folder is None else path_text(data_folder, "data_folder"))
@@ -87,8 +89,7 @@ def verify(model: Model, source: Any = None, inputs: Any = None, *, outputs: Map
     return report
 
 
-def _check_arguments(model: Any, source: Any, inputs: Any, outputs: Any, reference: bool,
-                     tolerance: float | None) -> None:
+def _check_arguments(model: Any, source: Any, inputs: Any, outputs: Any, reference: bool) -> None:
     from ..model import Model
 
     if not isinstance(model, Model):
@@ -97,8 +98,6 @@ def _check_arguments(model: Any, source: Any, inputs: Any, outputs: Any, referen
         raise ArgumentError("outputs needs the inputs that they belong to")
     if outputs is not None and (source is not None or reference):
         raise ArgumentError("outputs excludes source and reference: one of them says what is right")
-    if tolerance is not None and not 0 < tolerance < float("inf"):
-        raise ArgumentError(f"tolerance is a number above 0, not {tolerance!r}")
 
 
 def _cases(model: Model, inputs: Any) -> list[Arrays]:

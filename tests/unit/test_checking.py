@@ -13,9 +13,11 @@ import pytest
 import lstm_engine as le
 from lstm_engine import checking
 from lstm_engine.errors import CheckError, LstmEngineError
-from lstm_engine.graph import LSTM, Dense, Graph, Operator, Value
+from lstm_engine.graph import LSTM, RNN, Activation, Dense, Graph, Operator, Value
+from lstm_engine.graph.quantized import QUANTIZED_TYPES
 
 RNG = np.random.default_rng(0)
+LINEAR = Activation.of("linear")
 
 
 def numbers(*shape: int) -> np.ndarray:
@@ -193,3 +195,44 @@ def test_weights_of_fewer_bits_are_checked(check: None, compared: list[str], kin
     core._nodes = [replace(node, B=node.B + np.float32(0.5)) if node.op == "GRU" else node for node in core._nodes]
     with pytest.raises(CheckError, match="GRU"):
         small.predict(x)
+
+
+def products(kernel: np.ndarray, to: str) -> le.Model:
+    dense = Dense(name="fc", inputs=("x",), outputs=("y",), kernel=kernel)
+    return le.quantize(le.Model(Graph((Value("x", ("batch", len(kernel))),), (dense,), ("y",))), to)
+
+
+@pytest.mark.parametrize("to", QUANTIZED_TYPES)
+def test_quantised_products_round_like_others(check: None, to: str) -> None:
+    """Long sums that cancel; products that are denormal, which instructions for bfloat16 take as 0; x part and h part
+    that cancel."""
+    for size in (1, 1e-19, 1e-39):
+        for x in (numbers(5, 700), np.ones((5, 700), np.float32)):
+            products(numbers(700, 21), to).predict(x * np.float32(size))
+            products(np.full((700, 3), size, np.float32), to).predict(x * np.float32(size))
+    R = numbers(1, 300, 300)
+    node = RNN(name="rnn", inputs=("x", "", "h"), outputs=("y",), W=-R - np.float32(1e-6), R=R,
+               activations=((LINEAR,),))
+    model = le.quantize(le.Model(Graph((Value("x", ("batch", "time", 300)), Value("h", ("batch", 300))), (node,),
+                                       ("y",))), to)
+    x = numbers(5, 300)
+    model.predict({"x": x[:, None], "h": x * np.float32(1 + 1e-4)})
+
+
+@pytest.mark.parametrize("to", QUANTIZED_TYPES)
+def test_a_wrong_quantised_weight_is_named(check: None, to: str) -> None:
+    """The core holds one weight of 700 that is off by more than a unit of its type."""
+    from lstm_engine import runtime
+    from lstm_engine.plan import lower
+    from lstm_engine.running.predict import Predictor
+
+    kernel = numbers(700, 3)
+    model, x = products(kernel, to), numbers(4, 700)
+    model.predict(x)
+    other = kernel.copy()
+    other[5, 1] += 0.05
+    model._runner = checking.guarded(lower(products(other, to).graph, isa=runtime.isa()), model.graph)
+    model._predictor = Predictor(model._runner)
+    model._direct = model._only = None
+    with pytest.raises(CheckError, match=r"'fc' \(Dense\).*a difference of .*where rounding explains"):
+        model.predict(x)

@@ -207,6 +207,11 @@ def test_a_tolerance_chooses_layers_by_what_they_save(model):
     assert np.abs(small.predict(IDS) - model.predict(IDS)).max() <= tolerance
 
 
+def test_a_tolerance_may_be_any_number(model):
+    for tolerance in (10, np.float32(10), np.int64(10), np.array(10.0)):
+        assert le.quantize(model, "int8", data=IDS, tolerance=tolerance).weight_dtype == "int8"
+
+
 def test_layers_that_shall_stay_are_not_tried(model):
     small = le.quantize(model, "int8", layers={"lstm": "float32"}, data=IDS, tolerance=10)
     assert {layer.name for layer in small.quantization.layers if layer.type == "float32"} == {"lstm"}
@@ -232,6 +237,8 @@ REFUSED = {
     "nothing": (dict(to="float32"), f"nothing is left to quantise: the layers that can be are {KNOWN}"),
     "a tolerance alone": (dict(to="int8", tolerance=0.1), "tolerance needs data=, the inputs on which"),
     "a tolerance of text": (dict(to="int8", tolerance="0.1", data=IDS), "tolerance is a finite number of at least 0"),
+    "a tolerance beyond floats": (dict(to="int8", tolerance=10**400, data=IDS), "tolerance is a finite number"),
+    "a tolerance on nothing": (dict(to="int8", tolerance=1, data=IDS[:0]), "data: the outputs have no numbers for it"),
     "a tolerance of NaN": (dict(to="int8", tolerance=float("nan"), data=IDS), "tolerance is a finite number"),
     "data": (dict(to="int8", data=IDS + 100), "is outside the vocabulary of 11"),
 }

@@ -239,7 +239,9 @@ def test_a_live_onnx_model(tagger):
 @pytest.mark.parametrize(("arguments", "error", "message"), [
     (dict(outputs={}), le.ArgumentError, "outputs needs the inputs"),
     (dict(inputs={}, outputs={}, source="x.onnx"), le.ArgumentError, "outputs excludes source and reference"),
-    (dict(tolerance=0.0), le.ArgumentError, "tolerance is a number above 0"),
+    (dict(tolerance=0.0), le.ArgumentError, "tolerance is a finite number above 0, got 0.0"),
+    (dict(tolerance=10**400), le.ArgumentError, "tolerance is a finite number above 0"),
+    (dict(tolerance="0.1"), le.ArgumentError, "tolerance is a finite number above 0, got '0.1'"),
     (dict(source=3), le.ArgumentTypeError, "source is a path, a torch.nn.Module"),
 ])
 def test_wrong_arguments(arguments, error, message):
