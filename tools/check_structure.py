@@ -66,7 +66,7 @@ PY_ARROWS: dict[str, set[str]] = {
     "model": {"graph", "operators", "errors", "arguments", "limits", "entry", "pages", "format", "layers", "plan",
               "running", "runtime", "blas", "checking", "summary"},
     "agreement": {"graph", "operators", "errors", "importers", "model"},
-    "loading": {"errors", "arguments", "files", "handed", "limits", "entry", "notes", "format", "importers", "model",
+    "loading": {"errors", "arguments", "files", "graph", "handed", "limits", "entry", "notes", "format", "importers", "model",
                 "agreement"},
     "quantizing": {"graph", "errors", "arguments", "entry", "model"},
     "building": {"errors", "graph", "limits", "format", "importers", "loading"},
