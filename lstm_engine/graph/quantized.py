@@ -191,8 +191,8 @@ def as_type(weight: Quantized, to: QuantizedType, where: str) -> Quantized:
     weight = weight.held()
     assert weight.scale is not None and VALUE_DTYPES[to] == np.int8 and isinstance(weight.values, np.ndarray)
     if to == "int8" and (lowest := int(weight.values.min())) < -127:
-        raise ArgumentError(f"{where} holds {lowest} as its file has it, and int8 is from -127 to 127: leave this layer "
-                            "in int8_weights")
+        raise ArgumentError(f"{where} holds {lowest} as its file has it, and int8 is from -127 to 127: leave this "
+                            "layer in int8_weights")
     return Quantized(to, weight.values, weight.scale, weight.axis)
 
 

@@ -22,6 +22,7 @@ from .rows import BLOCK_BYTES
 from .weights import MATRICES
 
 LARGEST = 128           # of an int8, which has -128 too
+MOST_TRIES = 16         # of scales that a channel's largest number fits; a file could have one for each of 128
 
 
 def with_int8(graph: Graph, scales: Iterable[Any]) -> Graph:
@@ -56,7 +57,7 @@ def with_floats(graph: Graph) -> Graph:
 
 
 def same_quantised(graph: Graph, other: Graph) -> bool:
-    """Whether every quantised weight of a graph is, number for number and in its type, in another of the same layers."""
+    """Whether each quantised weight of a graph is, number for number and in its type, in another of the same layers."""
     beside = {node.name: node for node in other.nodes}
     for node in graph.nodes:
         for name, weight in {} if isinstance(node, Operator) else node.tensors().items():
@@ -124,22 +125,24 @@ class _Finder:
         if not np.isfinite(largest).all():
             return None
         values, scale = np.zeros(rows.shape, np.int8), np.ones(len(rows), np.float32)
-        left = np.flatnonzero(largest)
+        left, tries = np.flatnonzero(largest), 0
         for count in range(LARGEST, 0, -1):
-            # float32 rounds both count * scale and largest / count by 2**-24 of them at most.
-            first = np.searchsorted(self.scales, largest[left] / np.float32(count) * np.float32(1 - 2**-22))
-            for nth in (0, 1):
+            # Where count * scale rounds to the largest number, the scale is within 2 steps of float32 around this.
+            around = largest[left] / np.float32(count)
+            first = np.searchsorted(self.scales, np.nextafter(np.nextafter(around, np.float32(0)), np.float32(0)))
+            for nth in range(5):
                 tried = self.scales[np.minimum(first + nth, len(self.scales) - 1)]
                 with np.errstate(over="ignore", under="ignore"):
                     may = np.flatnonzero(tried * np.float32(count) == largest[left])
-                    whole = np.clip(np.rint(rows[left[may]] / tried[may, None]), -LARGEST, LARGEST - 1)
-                    same = _same_bits(whole * tried[may, None], rows[left[may]])
+                    tries += len(may)
+                    whole = np.clip(np.rint(rows[left[may]] / tried[may, None]), -LARGEST, LARGEST - 1).astype(np.int8)
+                    same = _same_bits(whole.astype(np.float32) * tried[may, None], rows[left[may]])
                 here = may[same]
                 values[left[here]], scale[left[here]] = whole[same], tried[here]
                 keep = np.ones(len(left), bool)
                 keep[here] = False
                 left, first = left[keep], first[keep]
-            if not left.size:
+            if not left.size or tries > MOST_TRIES * len(rows):
                 break
         zeros = largest == 0
         if left.size or not _same_bits(np.zeros_like(rows[zeros]), rows[zeros]).all():

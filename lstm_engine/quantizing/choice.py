@@ -83,20 +83,21 @@ def _types(graph: Graph, to: WeightType, layers: Any) -> Types:
 def _left(graph: Graph, types: Types) -> Types:
     """Of the types those that layers do not have already.
 
-    Raises UnsupportedError for a layer of another type; int8 and int8_weights hold the same numbers, and each may become
-    the other.
+    Raises UnsupportedError for a layer of another type; int8 and int8_weights hold the same numbers, and each may
+    become the other.
     """
-    left: Types = {}
-    for node in graph.nodes:
-        if (to := types.get(node.name)) is None or (held := type_of(node)) == to:
-            continue
-        if held in QUANTIZED_TYPES and not {held, to} <= {"int8", "int8_weights"}:
-            raise UnsupportedError(f"layer {node.name!r} ({node.op}) is quantised already ({held}): {AGAIN}, or leave "
-                                   f"this layer as it is: layers={{{node.name!r}: {held!r}}}")
-        left[node.name] = to
-    if not left:
-        held = quantization_of(graph)
-        raise UnsupportedError(f"the model is quantised already ({held.weight_dtype if held else ''}): {AGAIN}")
+    held = {node.name: kind for node in graph.nodes if (kind := type_of(node)) in QUANTIZED_TYPES}
+    others = {name: kind for name, kind in held.items() if types.get(name, kind) != kind
+              and not {kind, types[name]} <= {"int8", "int8_weights"}}
+    left: Types = {name: kind for name, kind in types.items() if held.get(name) != kind}
+    if held and len(others) == len(left):
+        report = quantization_of(graph)
+        assert report is not None
+        raise UnsupportedError(f"the model is quantised already ({report.weight_dtype}): {AGAIN}")
+    if others:
+        name, kind = next(iter(others.items()))
+        raise UnsupportedError(f"layer {shown(name)} is quantised already ({kind}): {AGAIN}, or leave such layers as "
+                               f"they are: layers={shown(others)}")
     return left
 
 
