@@ -19,7 +19,7 @@ from .torch_run import open_exported, open_torchscript, torch_module, torch_thre
 
 __all__ = ["Opened", "first_line", "keras_model", "main", "measure", "torch_module", "torch_threads"]
 
-OPEN: dict[str, Callable[[str, int | None], Opened]] = {
+OPEN: dict[str, Callable[..., Opened]] = {
     "keras": open_keras, "onnxruntime": open_onnxruntime, "onnx": open_onnx_reference, "torch": open_exported,
     "torchscript": open_torchscript,
 }
