@@ -17,7 +17,7 @@ import pytest
 from onnx_graphs import model, node, runtime_outputs
 
 import lstm_engine as le
-from lstm_engine.graph import Graph, Operator
+from lstm_engine.graph import Graph, Operator, stored
 from lstm_engine.graph.quantized import Quantized
 from lstm_engine.graph.stored import same_quantised, with_floats, with_int8
 
@@ -305,6 +305,26 @@ def test_numbers_that_are_no_int8() -> None:
     wide = dataclasses.replace(plain.nodes[0], kernel=kernel.astype(np.float64))
     double = dataclasses.replace(plain, nodes=(wide,))
     assert with_int8(double, [np.float32(0.125)]) is double
+
+
+def test_scales_that_fit_and_are_not_it_are_soon_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file can have a scale for each whole number that the largest of a channel may be."""
+    kernel = np.full((2, 50), 0.1234567, np.float32)
+    kernel[0] = 1
+    plain = le.Model([le.Dense(kernel)]).graph
+    around = np.float32(1) / np.arange(1, 129, dtype=np.float32)
+    tempting = np.unique([around, np.nextafter(around, np.float32(0)), np.nextafter(around, np.float32(1))])
+    compared = []
+
+    def counted(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        compared.append(len(one))
+        return same_bits(one, other)
+
+    same_bits = stored._same_bits
+    monkeypatch.setattr(stored, "_same_bits", counted)
+    assert with_int8(plain, [tempting]).nodes[0].kernel is plain.nodes[0].kernel
+    # The tries are counted after each whole number, of which up to 5 scales are tried.
+    assert 50 * stored.MOST_TRIES < sum(compared) <= 50 * (stored.MOST_TRIES + 5)
 
 
 def test_layers_that_share_a_weight_share_its_int8() -> None:
