@@ -14,22 +14,30 @@ import numpy as np
 from lstm_engine.graph import Graph
 
 from . import networks
+from .voices import VOICES, Voice
 
 REAL = (
     Path(__file__).resolve().parents[2] / "shared" / "real"
 )  # checkpoints made by others, beside the project
 GRID_BATCH, GRID_HIDDEN, GRID_STEPS = (1, 8, 32, 128), (32, 64, 128, 256, 512, 1024), (1, 50)
-PREDICT, STREAM, LENGTHS = "predict", "stream", "lengths"
+# Stacks of so many layers of so many units, one step at a time: what makers of accelerators publish latencies of.
+LADDER = ((2, 128), (3, 256), (3, 480), (6, 320), (3, 960))
+PREDICT, STREAM, LENGTHS, VOICE = "predict", "stream", "lengths", "voice"
 STREAM_CHECK_STEPS = 16
+TRAINED = ("real", "voice")
 
 
 @dataclass(frozen=True)
 class Case:
-    """What an engine is given: a graph, inputs by name (batch first), lengths [batch] or None."""
+    """What an engine is given: a graph, inputs by name (batch first), lengths [batch] or None.
+
+    voice: of a VOICE cell; its input is [steps, ...], what the model takes step by step.
+    """
 
     graph: Graph
     inputs: dict[str, np.ndarray]
     lengths: np.ndarray | None = None
+    voice: Voice | None = None
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class Cell:
     """One thing to time. `network` names what cells of several shapes share; `kind` says how it is called.
 
     PREDICT: one call on the whole batch. STREAM: one step with carried state. LENGTHS: unequal sequences, of the
-    lengths that `lengths(batch, steps)` gives.
+    lengths that `lengths(batch, steps)` gives. VOICE: one step of a model whose states are inputs and outputs.
     """
 
     name: str
@@ -50,14 +58,21 @@ class Cell:
     data: Callable[[Graph], dict[str, np.ndarray]]
     kind: str = PREDICT
     lengths: Callable[[int, int], np.ndarray] | None = None
+    voice: Voice | None = None
 
     @property
     def group(self) -> str:
         return self.name.split("/")[0]
 
+    @property
+    def trained(self) -> bool:
+        """Whether its weights are those of a trained model, not random ones."""
+        return self.group in TRAINED
+
     def case(self) -> Case:
         graph = self.graph()
-        return Case(graph, self.data(graph), self.lengths(self.batch, self.steps) if self.lengths else None)
+        lengths = self.lengths(self.batch, self.steps) if self.lengths else None
+        return Case(graph, self.data(graph), lengths, self.voice)
 
 
 def _rng(name: str) -> np.random.Generator:
@@ -146,7 +161,6 @@ def _grid() -> Iterable[Cell]:
 
 def _variations() -> Iterable[Cell]:
     for group, kind, options in (
-        ("gru", "gru", {}),
         ("stack", "lstm", {"depth": 2}),
         ("bidirectional", "lstm", {"direction": "bidirectional"}),
     ):
@@ -156,10 +170,19 @@ def _variations() -> Iterable[Cell]:
     for hidden in (100, 50, 30):
         for batch in (1, 32):
             yield layer_cell("odd", "lstm", hidden, batch, 50)
+    for hidden in GRID_HIDDEN[1:]:
+        for batch in GRID_BATCH[:3]:
+            for steps in GRID_STEPS:
+                yield layer_cell("gru", "gru", hidden, batch, steps)
+            yield layer_cell("gru-stream", "gru", hidden, batch, 1, STREAM)
     # The single steps of the grid begin with a zero state, which spares the product with it: these carry theirs on.
     for hidden in GRID_HIDDEN:
         for batch in GRID_BATCH:
             yield layer_cell("stream", "lstm", hidden, batch, 1, STREAM)
+    for depth, hidden in LADDER:
+        make = partial(networks.layers, kind="lstm", features=hidden, hidden=hidden, depth=depth, units=32)
+        name = f"{depth}x{hidden}"
+        yield random_cell(f"ladder/{name}-B1-T1", f"ladder/{name}", make, 1, hidden, hidden, 1, STREAM)
     make = partial(networks.layers, kind="lstm", features=128, hidden=128)
     for title, lengths in (("", unequal_lengths), ("uniform-", uniform_lengths)):
         name = f"lengths/{title}H128-B64-T256"
@@ -287,10 +310,32 @@ def _real() -> Iterable[Cell]:
                 )
 
 
+def _voice_frames(graph: Graph, voice: Voice) -> dict[str, np.ndarray]:
+    return {voice.frame: voice.frames(REAL)[:STREAM_CHECK_STEPS].astype(np.float32)}
+
+
+def _voices() -> Iterable[Cell]:
+    """Single streams of trained models as their files are, for the engines that read ONNX."""
+    for voice in VOICES:
+        if (REAL / voice.file).is_file():
+            yield Cell(
+                f"voice/{voice.title}",
+                f"voice/{voice.title}",
+                1,
+                voice.features,
+                voice.hidden,
+                1,
+                partial(_imported, REAL / voice.file),
+                partial(_voice_frames, voice=voice),
+                VOICE,
+                voice=voice,
+            )
+
+
 @lru_cache(maxsize=1)
 def catalogue() -> dict[str, Cell]:
     """All cells by name, in the order in which they are printed."""
-    cells = [*_grid(), *_variations(), *_neighbour(), *_exotic(), *_scaling(), *_references(), *_real()]
+    cells = [*_grid(), *_variations(), *_neighbour(), *_exotic(), *_scaling(), *_references(), *_real(), *_voices()]
     return {cell.name: cell for cell in cells}
 
 

@@ -142,7 +142,7 @@ class Limit:
 
 
 def shares(rows: Sequence[Row], limit: Limit) -> list[dict[str, Any]]:
-    """Our rows of single layers (groups lstm, gru, odd, stream) with `limit_us` and `share` of it.
+    """Our float32 rows of single layers (groups lstm, gru, odd, stream) with `limit_us` and `share` of it.
 
     Where peers are among the rows, `most` is the speed-up over the best of them that the limit allows.
     """
@@ -151,7 +151,8 @@ def shares(rows: Sequence[Row], limit: Limit) -> list[dict[str, Any]]:
     for row in rows:
         group = row["cell"].split("/")[0]
         kind = {"lstm": "lstm", "odd": "lstm", "stream": "lstm", "gru": "gru"}.get(group)
-        if kind and row["engine"] == OWN[0] and row["threads"] == limit.threads:
+        float32 = row.get("dtype", "float32") == "float32"
+        if kind and float32 and row["engine"] == OWN[0] and row["threads"] == limit.threads:
             sizes = row["batch"], row["hidden"], row["inputs"]
             at_best = limit.carried(*sizes) if group == "stream" else limit.call(*sizes, row["steps"], kind)
             line = made[row["cell"]]

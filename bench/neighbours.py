@@ -1,7 +1,7 @@
 """`python -m bench.neighbours`: calls beside other processes that want the cores.
 
     python -m bench.neighbours [--cells PATTERN ...] [--settings NAME ...] [--engines NAME ...]
-                               [--seconds S] [--json FILE]
+                               [--dtype TYPE] [--seconds S] [--json FILE]
 
 For every setting and cell: p50 and p99 of single calls, us, on one and on two threads, and the share of calls that took
 2 ms longer than the median ("stalls"). Each engine has a process of its own; one runs at a time, all beside the same
@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from .cells import Cell, choose
+from .compare import LIMITS
 from .engines import ENGINES, EngineFailed, NotSupported, installed
 from .machine import machine, sentence
 from .worker import ROOT, Worker
@@ -96,7 +97,7 @@ def _figures(times: list[float]) -> dict[str, float]:
 
 
 def measure(cells: Sequence[Cell], settings: Sequence[str], engines: Sequence[str], threads: Sequence[int],
-            seconds: float) -> list[dict[str, Any]]:
+            seconds: float, dtype: str = "float32") -> list[dict[str, Any]]:
     """A row for each setting, cell, engine and number of threads."""
     rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
@@ -106,7 +107,7 @@ def measure(cells: Sequence[Cell], settings: Sequence[str], engines: Sequence[st
             for name, worker in workers.items():
                 for count in threads:
                     try:
-                        made = worker.ask("prepare", cell.name, count, "float32")
+                        made = worker.ask("prepare", cell.name, count, dtype)
                         variants[name, cell.name, count] = next(iter(made))
                     except (NotSupported, EngineFailed) as error:
                         print(f"{cell.name}: {name}: {error}", file=sys.stderr)
@@ -118,10 +119,11 @@ def measure(cells: Sequence[Cell], settings: Sequence[str], engines: Sequence[st
                             variant = variants.get((name, cell.name, count))
                             if variant is None:
                                 continue
-                            ask = ("single", cell.name, count, "float32", variant)
+                            ask = ("single", cell.name, count, dtype, variant)
                             first = float(np.median(worker.ask(*ask, 9)))
                             calls = int(np.clip(seconds * 1e6 / max(first, 1), LEAST_CALLS, MOST_CALLS))
-                            rows.append({"setting": setting, "cell": cell.name, "engine": name, "threads": count,
+                            rows.append({"setting": setting, "cell": cell.name, "engine": name, "dtype": dtype,
+                                         "threads": count,
                                          **_figures(worker.ask(*ask, calls))})
                     print(_line(rows, setting, cell.name), flush=True)
     return rows
@@ -146,12 +148,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
     parser.add_argument("--engines", nargs="+", choices=list(ENGINES), help="default: those installed")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--dtype", choices=list(LIMITS), default="float32")
     parser.add_argument("--seconds", type=float, default=0.3, help="for one engine on one cell (0.3)")
     parser.add_argument("--json", type=Path, metavar="FILE")
     given = parser.parse_args(argv)
     about = machine()
     print(sentence(about), file=sys.stderr)
-    rows = measure(choose(given.cells), given.settings, given.engines or installed(), given.threads, given.seconds)
+    rows = measure(choose(given.cells), given.settings, given.engines or installed(), given.threads, given.seconds,
+                   given.dtype)
     if given.json:
         given.json.write_text(json.dumps({"machine": about, "rows": rows}, indent=1) + "\n")
     return 0

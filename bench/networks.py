@@ -134,11 +134,14 @@ def layers(
     hidden: int,
     depth: int = 1,
     direction: str = "forward",
+    units: int = 0,
 ) -> Graph:
-    """`depth` recurrent layers, every step of the last one out."""
+    """`depth` recurrent layers, every step of the last one out; through a Dense layer, if that has `units`."""
     build = Builder(rng, "x", features)
     for _ in range(depth):
         build.recurrent(kind, hidden, direction=direction)
+    if units:
+        build.dense(units, LINEAR)
     return build.graph((_numbers(features),))
 
 

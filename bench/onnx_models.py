@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from lstm_engine.graph import GRU, LSTM, Activate, Activation, Dense, Embedding, Graph, Node, Recurrent
+from lstm_engine.graph import GRU, LSTM, Activate, Activation, Dense, Embedding, Graph, Node, Pool, Recurrent
 from lstm_engine.operators import infer_shapes
 
 from .engines.base import NotSupported
@@ -78,6 +78,9 @@ class _Maker:
             named[node.outputs[0]] = x
         elif isinstance(node, Activate):
             named[node.outputs[0]] = self.activation(node.activation, named[node.inputs[0]], "")
+        elif isinstance(node, Pool) and node.kind == "last":
+            last = self.constant(np.array(-1), "last")
+            named[node.outputs[0]] = self.op("Gather", [named[node.inputs[0]], last], axis=0)
         else:
             assert isinstance(node, Recurrent), node
             self.recurrent(node, named)

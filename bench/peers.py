@@ -1,7 +1,8 @@
 """`python -m bench.peers`: lstm-engine beside ONNX Runtime, PyTorch and OpenVINO.
 
 Every engine has a process of its own; only one runs at a time. Outputs are compared before anything is timed.
-Cells are interleaved over several rounds; a figure is the median of the rounds' medians, in us per call. Exit
+Cells are interleaved over several rounds; a figure is the median of the rounds' medians, in us per call. With a
+quantised --dtype every engine runs its own quantised form of the float model, and is compared with that. Exit
 code: 0; 1 if an engine computed something else or died; 2 for wrong arguments.
 """
 
@@ -14,8 +15,11 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from .cells import Cell, catalogue, choose
 from .compare import LIMITS, compare, medians
@@ -29,6 +33,8 @@ Row = dict[str, Any]
 # Threads of an engine may spin on after its last call, on a core that the next one needs: with two cores an engine that
 # followed ONNX Runtime at once took up to 1.8 times as long.
 CALM_SECONDS = 0.03
+# Single calls of a round: enough for a 99th percentile in a few rounds of fast ones, few of those that take long.
+LEAST_SINGLES, MOST_SINGLES = 10, 5000
 
 
 @dataclass
@@ -42,9 +48,11 @@ class Job:
     against: str = ""
     max_abs_diff: float = 0.0
     rounds: list[list[float]] = field(default_factory=list)
+    singles: list[float] = field(default_factory=list)
 
     def row(self, version: str, dtype: str) -> Row:
         cell = self.cell
+        percentiles = {f"p{p}_us": round(float(np.percentile(self.singles, p)), 3) for p in (50, 99) if self.singles}
         return {
             "engine": self.engine,
             "version": version,
@@ -61,6 +69,7 @@ class Job:
             "variant": self.variant,
             "compared_with": self.against,
             "rounds_us": [round(medians(times), 3) for times in self.rounds],
+            **percentiles,
         }
 
 
@@ -100,7 +109,7 @@ def _prepare(workers: dict[str, Worker], cell: Cell, threads: int, dtype: str, r
             _say(f"  WRONG: {run.wrong[-1]}")
     if not outputs:
         return []
-    against, apart, wrong = compare(cell, dtype, outputs)
+    against, apart, wrong = compare(cell, dtype, outputs, partial(_in_float32, workers, cell, threads))
     for engine, variant in wrong:
         name = " ".join(filter(None, (engine, variant)))
         message = f"{cell.name}: {name} is {apart[engine, variant]:.2g} from {against}"
@@ -113,6 +122,17 @@ def _prepare(workers: dict[str, Worker], cell: Cell, threads: int, dtype: str, r
     ]
 
 
+def _in_float32(workers: dict[str, Worker], cell: Cell, threads: int) -> dict[tuple[str, str], dict[str, np.ndarray]]:
+    """The outputs of the float model, of every engine that runs it."""
+    outputs = {}
+    for engine, worker in workers.items():
+        try:
+            outputs[engine, ""] = worker.ask("outputs", cell.name, threads, "float32")
+        except NotSupported:
+            pass
+    return outputs
+
+
 def measure(
     cells: Sequence[Cell],
     engines: Sequence[str],
@@ -121,8 +141,10 @@ def measure(
     rounds: int,
     seconds: float,
     environment: dict[str, str] | None = None,
+    percentiles: bool = False,
 ) -> Run:
-    """Time every cell in every engine. `seconds`: what one engine gets for one cell in one round.
+    """Time every cell in every engine. `seconds`: what one engine gets for one cell in one round, and as much again for
+    the single calls that percentiles are taken of.
 
     Raises WorkerDied if the process of an engine ends.
     """
@@ -140,11 +162,12 @@ def measure(
                 shift = number % len(own) if own else 0
                 for job in own[shift:] + own[:shift]:
                     time.sleep(CALM_SECONDS)
-                    job.rounds.append(
-                        workers[job.engine].ask(
-                            "time", job.cell.name, job.threads, dtype, job.variant, seconds
-                        )
-                    )
+                    asked = job.cell.name, job.threads, dtype, job.variant
+                    times = workers[job.engine].ask("time", *asked, seconds)
+                    job.rounds.append(times)
+                    if percentiles:
+                        count = min(MOST_SINGLES, max(LEAST_SINGLES, int(seconds * 1e6 / medians(times))))
+                        job.singles += workers[job.engine].ask("single", *asked, count)
             _say(f"  round {number + 1} of {rounds}")
         run.rows = [job.row(workers[job.engine].version, dtype) for own in jobs for job in own]
     return run
@@ -168,6 +191,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--seconds", type=float, default=0.05, help="for one engine on one cell in one round (0.05)"
     )
     parser.add_argument(
+        "--percentiles", action="store_true", help="time single calls too, and print tables of their p50 and p99"
+    )
+    parser.add_argument(
         "--by",
         choices=["median_us", "min_us"],
         default="median_us",
@@ -189,7 +215,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.cells == ["neighbour"]:
         from . import neighbours
 
-        return neighbours.main(["--threads", *map(str, sorted({1, *arguments.threads}))])
+        threads = map(str, sorted({1, *arguments.threads}))
+        return neighbours.main(["--dtype", arguments.dtype, "--threads", *threads])
     try:
         cells = choose(arguments.cells)
     except ValueError as error:
@@ -199,11 +226,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     engines = arguments.engines or installed()
     _say(f"{sentence(about)}\nengines: {', '.join(engines)}; threads {arguments.threads}; {arguments.dtype}")
     try:
-        run = measure(cells, engines, arguments.threads, arguments.dtype, arguments.rounds, arguments.seconds)
+        run = measure(
+            cells,
+            engines,
+            arguments.threads,
+            arguments.dtype,
+            arguments.rounds,
+            arguments.seconds,
+            percentiles=arguments.percentiles,
+        )
     except WorkerDied as error:
         _say(f"error: {error}")
         return 1
     print(format_table(run.rows, run.unsupported, arguments.by), end="")
+    for by in ("p50_us", "p99_us") if arguments.percentiles else ():
+        print("\n" + format_table(run.rows, run.unsupported, by), end="")
     if arguments.json:
         settings = {
             "rounds": arguments.rounds,

@@ -10,6 +10,7 @@ from typing import Any
 from .engines import OWN
 
 Row = dict[str, Any]
+TITLES = {"median_us": "us per call", "min_us": "us, the least", "p50_us": "us, p50", "p99_us": "us, p99"}
 # Not what a user would choose: shown, but no peer's best.
 ASIDE = ("padded",)
 
@@ -30,7 +31,7 @@ def label(row: Row) -> str:
 
 
 def lines(rows: Iterable[Row], by: str = "median_us") -> list[Line]:
-    """One line for each cell and thread count, in the order of the rows. by: "median_us" or "min_us"."""
+    """One line for each cell and thread count, in the order of the rows. by: a key of TITLES."""
     grouped: dict[tuple[str, int], list[Row]] = {}
     for row in rows:
         grouped.setdefault((row["cell"], row["threads"]), []).append(row)
@@ -56,8 +57,8 @@ def _by_columns(made: Sequence[Line]) -> list[tuple[list[str], list[Line]]]:
     """Lines in runs that share columns: cells of unequal lengths have other columns than the rest."""
     runs: list[tuple[list[str], list[Line]]] = []
     for line in made:
-        several = any("/" in name for name in line.us)
-        if not runs or several or any("/" in name for name in runs[-1][0]):
+        variants = [*line.us, *(runs[-1][0] if runs else ())]
+        if not runs or any("/" in name for name in variants) and not set(line.us) <= set(runs[-1][0]):
             runs.append((list(line.us), [line]))
         else:
             names, own = runs[-1]
@@ -69,29 +70,30 @@ def _by_columns(made: Sequence[Line]) -> list[tuple[list[str], list[Line]]]:
 def format_table(rows: Sequence[Row], unsupported: Sequence[Row] = (), by: str = "median_us") -> str:
     """Times in us, the speed-up against the best peer, geometric means by group."""
     made = lines(rows, by)
+    title = f"{TITLES[by]}, {rows[0]['dtype']}" if rows and "dtype" in rows[0] else TITLES[by]
     several_threads = len({line.threads for line in made}) > 1
     refused = {(row["cell"], row["threads"], row["engine"]) for row in unsupported}
     text = []
     for names, own in _by_columns(made):
-        width = max(len(line.cell) for line in own) + (4 if several_threads else 0)
+        width = max(len(title), *(len(line.cell) + (4 if several_threads else 0) for line in own))
         columns = [max(len(name), 13) for name in names]
         text.append(
             " ".join(
                 [
-                    "us per call".ljust(width),
+                    title.ljust(width),
                     *(n.rjust(w) for n, w in zip(names, columns)),
                     " speed-up  best peer",
                 ]
             )
         )
         for line in own:
-            title = f"{line.cell} x{line.threads}" if several_threads else line.cell
+            name = f"{line.cell} x{line.threads}" if several_threads else line.cell
             times = [
-                _time(line.us.get(n), (line.cell, line.threads, n) in refused).rjust(w)
+                _time(line.us.get(n), (line.cell, line.threads, n.split("/")[0]) in refused).rjust(w)
                 for n, w in zip(names, columns)
             ]
             ratio = "-" if line.speed_up is None else f"{line.speed_up:.2f}"
-            text.append(" ".join([title.ljust(width), *times, ratio.rjust(9), f" {line.best_peer or '-'}"]))
+            text.append(" ".join([name.ljust(width), *times, ratio.rjust(9), f" {line.best_peer or '-'}"]))
         text.append("")
     return "\n".join(text + _means(made) + _padded(made) + [_refusals(unsupported)]).rstrip() + "\n"
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import gzip
 import json
 import time
+from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
 
 from bench import callgrind, compare, innerloops
-from bench.cells import catalogue, choose, unequal_lengths, uniform_lengths
+from bench.cells import REAL, catalogue, choose, unequal_lengths, uniform_lengths
+from bench.engines import installed
 from bench.engines.base import batches_by_length, unbatched
 from bench.limits import KNOWN, VNNI_GOPS, Limit, interpolate, shares
 from bench.peers import main, measure
 from bench.report import read
 from bench.table import format_table, geometric_mean, lines
 from bench.timing import single_calls, time_calls
+from lstm_engine import reference
 
 
 def _row(engine, us, cell="lstm/H32-B1-T1", variant="", **more):
@@ -33,7 +37,8 @@ def _row(engine, us, cell="lstm/H32-B1-T1", variant="", **more):
 
 def test_grid_is_whole():
     assert len(choose(["lstm"])) == 4 * 6 * 2
-    assert [cell.name for cell in choose(["gru/H64-B1-*"])] == ["gru/H64-B1-T50"]
+    assert [cell.name for cell in choose(["gru/H64-B1-*"])] == ["gru/H64-B1-T1", "gru/H64-B1-T50"]
+    assert len(choose(["gru"])) == 5 * 3 * 2 and len(choose(["gru-stream"])) == 5 * 3
     with pytest.raises(ValueError, match="no cell matches 'nothing'"):
         choose(["nothing"])
 
@@ -56,6 +61,15 @@ def test_every_exotic_cell_is_what_it_says():
     assert nodes["rnn"].op == "RNN" and nodes["relu"].activations[0][1].name == "relu"
     assert nodes["reverse"].direction == "reverse" and nodes["bidirectional"].dirs == 2
     assert len(choose(["exotic"])) == 8 * 2 * 3
+
+
+def test_ladder_is_what_it_says():
+    cells = {cell.name: cell.case().graph for cell in choose(["ladder/[23]x*"])}
+    assert list(cells) == [f"ladder/{name}-B1-T1" for name in ("2x128", "3x256", "3x480", "3x960")]
+    for name, graph in cells.items():
+        depth, hidden = (int(number) for number in name.split("/")[1].split("-")[0].split("x"))
+        assert [node.op for node in graph.nodes] == ["LSTM"] * depth + ["Dense"]
+        assert {node.hidden for node in graph.nodes[:-1]} == {hidden}
 
 
 def test_data_are_read_packed_or_not(tmp_path):
@@ -108,6 +122,25 @@ def test_table_names_what_is_not_supported():
     assert "not supported" in text and "not supported by torch (1 cells): because" in text
 
 
+def test_table_says_the_type_and_what_it_shows():
+    rows = [_row("lstm_engine", 10, dtype="int8", p99_us=12), _row("torch", 20, dtype="int8", p99_us=99)]
+    assert format_table(rows).startswith("us per call, int8")
+    assert format_table(rows, (), "p99_us").startswith("us, p99, int8")
+    assert lines(rows, "p99_us")[0].speed_up == 99 / 12
+
+
+def test_variants_share_columns():
+    """PyTorch has two ways of bfloat16: one table for all cells, those that it cannot run included."""
+    cells = [
+        [_row("lstm_engine", 1, cell), _row("torch", 2, cell, "module"), _row("torch", 3, cell, "autocast")]
+        for cell in ("lstm/H32-B1-T1", "lstm/H32-B8-T1")
+    ]
+    refused = [{"engine": "torch", "cell": "exotic/x", "threads": 2, "reason": "because"}]
+    text = format_table([*cells[0], _row("lstm_engine", 1, "exotic/x"), *cells[1]], refused)
+    assert text.count("us per call") == 1
+    assert [line for line in text.splitlines() if line.startswith("exotic/x ")][0].count("not supported") == 2
+
+
 def test_difference_is_relative_above_one():
     assert compare.difference({"y": np.array([100.1])}, {"y": np.array([100.0])}) == pytest.approx(1e-3)
     assert compare.difference({"y": np.array([0.1])}, {"y": np.array([0.0])}) == pytest.approx(0.1)
@@ -126,6 +159,39 @@ def test_wrong_outputs_are_found():
     given["c", ""] = {name: y + 1e-7 for name, y in right.items()}
     against, _, bad = compare.compare(large, "float32", given)
     assert against in ("a", "c") and bad == [("b", "")]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "bfloat16"])
+def test_quantised_outputs_are_compared_with_the_float_model(dtype):
+    """Two engines that are wrong in the same way are both found, with and without the oracle."""
+    small, large = catalogue()["lstm/H32-B8-T1"], catalogue()["lstm/H512-B128-T50"]
+    right = compare.oracle(small)
+    near, far = ({name: y + shift for name, y in right.items()} for shift in (0.005, 0.07))
+    given = {("a", ""): far, ("b", ""): far, ("c", ""): near}
+    floats = {("a", ""): right, ("b", ""): {name: y + 1e-7 for name, y in right.items()}, ("c", ""): right}
+    for cell, name in (small, "float64 oracle"), (large, "a in float32"):
+        against, apart, bad = compare.compare(cell, dtype, given, lambda: floats)
+        assert against == name and bad == [("a", ""), ("b", "")]
+        assert apart["c", ""] == pytest.approx(0.005, rel=1e-3)
+
+
+def _gates_exchanged(graph, weight, one, other):
+    (node,) = graph.nodes
+    parts = np.split(getattr(node, weight), node.gates, axis=1)
+    parts[one], parts[other] = parts[other], parts[one]
+    return replace(graph, nodes=(replace(node, **{weight: np.concatenate(parts, axis=1)}),))
+
+
+@pytest.mark.parametrize("dtype, name, weight", [
+    *(("bfloat16", name, weight) for name in ("lstm/H64-B8-T50", "gru/H64-B8-T50") for weight in "WR"),
+    ("int8", "lstm/H64-B8-T50", "W"), ("int8", "gru/H64-B8-T50", "W"), ("int8", "gru/H64-B8-T50", "R")])
+def test_limits_of_quantised_types_find_a_wrong_gate(dtype, name, weight):
+    case = catalogue()[name].case()
+    gates = case.graph.nodes[0].gates
+    right = reference.run(case.graph, case.inputs)
+    for one, other in combinations(range(gates), 2):
+        wrong = reference.run(_gates_exchanged(case.graph, weight, one, other), case.inputs)
+        assert compare.difference(wrong, right) > compare.LIMITS[dtype], (one, other)
 
 
 # Limits of a step among many, us, I = H, two cores, by hidden units: float32 and int8 for B = 1, 8, 32, 128;
@@ -214,3 +280,30 @@ def test_peers_from_end_to_end(tmp_path, capsys):
     assert len(run.rows) + len(run.unsupported) == 2 * len(cells)
     assert all(row["min_us"] <= row["median_us"] and row["max_abs_diff"] < 2e-5 for row in run.rows)
     assert main(["--cells", "nothing"]) == 2 and "no cell matches" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int8_weights", "bfloat16", "float16"])
+def test_quantised_peers_from_end_to_end(dtype, capsys):
+    """Every engine that is installed: what it cannot run it says, and nothing is further off than its limit."""
+    engines = [name for name in installed() if name != "lstm_engine"]
+    cells = choose(["lstm/H32-B8-T50", "gru/H64-B1-T1", "stream/H32-B1-T1", "ladder/2x128-*", "exotic/rnn-H64-B1-*"])
+    run = measure(cells, ["lstm_engine", *engines], [1], dtype, 1, 0.001, percentiles=True)
+    assert not run.wrong and not [row for row in run.unsupported if row["engine"] == "lstm_engine"]
+    assert {row["dtype"] for row in run.rows} == {dtype} and all(row["p50_us"] <= row["p99_us"] for row in run.rows)
+    answered = {(row["engine"], row["cell"]) for row in (*run.rows, *run.unsupported)}
+    assert len(answered) == (1 + len(engines)) * len(cells)
+    text = format_table(run.rows, run.unsupported, "p99_us")
+    assert f"us, p99, {dtype}" in text
+    if "onnxruntime" in engines and dtype == "int8":
+        assert "not supported by onnxruntime (1 cells): int8: quantize_dynamic leaves GRU in float32" in text
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="../shared/real is not there")
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_voices_from_end_to_end(dtype):
+    """Their states are carried on in every engine: over 16 steps a lost one would be found in float32."""
+    engines = [name for name in installed() if name in ("lstm_engine", "onnxruntime", "openvino")]
+    cells = choose(["voice/silero", "voice/dtln-1"])
+    run = measure(cells, engines, [1], dtype, 1, 0.001)
+    assert not run.wrong and len(run.rows) + len(run.unsupported) == len(engines) * len(cells)
+    assert {row["compared_with"] for row in run.rows} == {"float64 oracle"}

@@ -10,7 +10,7 @@ import pytest
 import lstm_engine as le
 from bench import networks
 from bench.cells import PREDICT, random_cell
-from lstm_engine.graph import LINEAR, Activation, Value
+from lstm_engine.graph import LINEAR, TANH, Activation, Value
 
 NUMBERS = Value("x", ("batch", "time", 64))
 
@@ -27,7 +27,7 @@ RELU_CELL = (networks.SIGMOID, networks.RELU, networks.RELU)
 KERNELS = {
     "product": (partial(_dense, units=256, activation=LINEAR), 8, 20),
     "softmax": (partial(_dense, units=1000, activation=networks.SOFTMAX), 4, 5),
-    "tanh": (partial(_dense, units=256, activation=networks.TANH), 8, 20),
+    "tanh": (partial(_dense, units=256, activation=TANH), 8, 20),
     "lstm-one-row": (partial(_cell, kind="lstm"), 1, 20),
     "lstm-tiles": (partial(_cell, kind="lstm"), 12, 20),
     "lstm-general": (partial(_cell, kind="lstm", activations=RELU_CELL), 4, 10),

@@ -99,6 +99,14 @@ class _Far:
         self.variants |= {(name, threads, dtype, variant.name): variant for variant in variants}
         return {variant.name: variant.outputs() for variant in variants}
 
+    def outputs(self, name: str, threads: int, dtype: str) -> dict[str, np.ndarray]:
+        """What a cell gives, built for this alone."""
+        from .cells import catalogue
+
+        cell = catalogue()[name]
+        self.engine.use_threads(threads)
+        return self.engine.build(cell, cell.case(), threads, dtype)[0].outputs()
+
     def time(self, name: str, threads: int, dtype: str, variant: str, seconds: float) -> list[float]:
         from .timing import time_calls
 

@@ -14,6 +14,7 @@ from .arguments import path_text
 from .entry import entry
 from .errors import ArgumentError, ArgumentTypeError, AssumptionWarning, FileError
 from .files import HEAD_BYTES, Held, ModelFile, begins_json, first_bytes
+from .graph.stored import with_floats
 from .limits import Limits, check_size, checked_limits
 from .model import Model, handed_over
 from .notes import notes
@@ -187,6 +188,8 @@ def _converted(source: Any, options: ImportOptions, gemm: Gemm, dtype: Dtype | N
         check_size(str(source), limits)
     checked = import_checked(source, options)
     graph = checked.graph
+    if dtype == "float64":                  # in which no quantised layer computes
+        checked = checked._replace(graph=with_floats(graph))
     model = Model(handed_over(checked) if from_file else checked, gemm=gemm, dtype=dtype, limits=limits)
     if not from_file:
         from .agreement import check_agreement

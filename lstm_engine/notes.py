@@ -34,8 +34,9 @@ def notes(metadata: Mapping[str, str]) -> list[str]:
         made.append(f"as the file says, {nodes} round to 8 bits by the least and largest number of all rows and steps "
                     "of a call: a row's results depend on the rows beside it")
     if layers := metadata.get("quantised_by_torch"):
-        made.append(f"weights that torch had quantised to 8 bits ({layers}) are read as the float32 numbers that they "
-                    "stand for. torch rounds what these are multiplied with as well, by the least and largest number "
-                    "of a whole batch; this model does not: its results are nearer to those of the model before it was "
-                    "quantised, and a row's do not depend on the rows beside it (docs/torch.md)")
+        made.append(f"weights that torch had quantised to 8 bits ({layers}) are read as the numbers that they stand "
+                    "for, in int8 where a layer allows it (inspect says which). torch rounds what these are multiplied "
+                    "with as well, by the least and largest number of a whole batch; this model does not: its results "
+                    "are nearer to those of the model before it was quantised, and a row's do not depend on the rows "
+                    "beside it (docs/torch.md)")
     return made

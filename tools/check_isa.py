@@ -3,9 +3,10 @@
     python tools/check_isa.py
 
 Compiles the kernel files with setup.py's own flags, then looks at the registers and instructions of each object:
-those of the core and the scalar ones may hold no AVX, AVX2 objects no AVX-512. An object that exported a helper could
-replace the helper of the same name in a lesser object when they are linked, so each may define its own table and
-nothing else. Exits 1 if one does otherwise, 0 if all are clean or objdump is missing.
+those of the core and the scalar ones may hold no AVX, AVX2 and AVX-VNNI objects no AVX-512, and dot products of
+integers or of bfloat16 stand only where their name says so. An object that exported a helper could replace the helper
+of the same name in a lesser object when they are linked, so each may define its own tables and nothing else. Exits 1 if
+one does otherwise, 0 if all are clean or objdump is missing.
 """
 
 from __future__ import annotations
@@ -23,10 +24,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-# What must not stand in the objects of a variant: registers of 256 or 512 bits, masks, registers 16 to 31, VEX forms.
+# What must not stand in the objects of a variant: registers of 256 or 512 bits, masks, registers 16 to 31, VEX forms,
+# and dot products, of which objdump writes the form of CPUs without AVX-512 as "{vex} vpdpbusd".
+ABOVE_AVX2 = r"%zmm\d+|%k[0-7]\b|%[xy]mm(1[6-9]|2\d|3[01])\b"
+INTEGERS, BFLOATS = r"\bvpdp[bw]\w+", r"\bv(dp|cvtne\w*)bf16\w*"
 FORBIDDEN = {
     "scalar": re.compile(r"%[yz]mm\d+|%k[0-7]\b|%xmm(1[6-9]|2\d|3[01])\b|\tv[a-z]+\w*\s"),
-    "avx2": re.compile(r"%zmm\d+|%k[0-7]\b|%[xy]mm(1[6-9]|2\d|3[01])\b"),
+    "avx2": re.compile(f"{ABOVE_AVX2}|{INTEGERS}|{BFLOATS}"),
+    "avxvnni": re.compile(f"{ABOVE_AVX2}|(?<!{{vex}} ){INTEGERS}|{BFLOATS}"),
+    "avx512": re.compile(f"{INTEGERS}|{BFLOATS}"),
+    "avx512vnni": re.compile(BFLOATS),
+    "avx512bf16": re.compile(INTEGERS),
 }
 FORBIDDEN["core"] = FORBIDDEN["scalar"]        # everything that is not a kernel runs on any CPU
 
@@ -40,7 +48,7 @@ def offences(source: str, isa: str, flags: list[str], folder: Path) -> list[str]
     includes = [f"-I{ROOT / path}" for path in INCLUDE]
     subprocess.run(["gcc", *FLAGS, *flags, *macros, *includes, "-c", str(ROOT / source), "-o", str(target)], check=True)
     symbols = output("nm", "--defined-only", "--extern-only", "-f", "posix", str(target))
-    own = re.compile(r"le_\w+" if isa == "core" else "le_" + target.stem)
+    own = re.compile(r"le_\w+" if isa == "core" else rf"le_(kernels|products)_{isa}_\w+")
     found = [f"exports {line.split()[0]}" for line in symbols if line and not own.fullmatch(line.split()[0])]
     if isa in FORBIDDEN:
         listing = output("objdump", "-d", "--no-show-raw-insn", str(target))
@@ -72,7 +80,8 @@ def check() -> tuple[list[str], str]:
 def main() -> int:
     os.chdir(ROOT)
     found, reason = check()
-    clean = "core and scalar objects hold no AVX, AVX2 objects no AVX-512; each kernel object defines its table alone"
+    clean = ("core and scalar objects hold no AVX, AVX2 and AVX-VNNI objects no AVX-512, no object a dot product that "
+             "its name does not say; each kernel object defines its tables alone")
     print(f"skipped: {reason}" if reason else "\n".join(found) or clean)
     return bool(found)
 

@@ -71,7 +71,7 @@ CONFIGURATIONS = [
                   {"TSAN_OPTIONS": "halt_on_error=1"}, options=["--isa", "scalar"],
                   tests=["weights", "shared", "bits", "threads"]),
     Configuration(Build("valgrind", extra=SETUP.DEBUG), runner=VALGRIND,
-                  tests=["allocation", "shared", "errors", "kernels"]),
+                  tests=["allocation", "shared", "errors", "kernels", "products", "integers"]),
 ]
 
 

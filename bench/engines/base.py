@@ -9,8 +9,17 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..cells import Case, Cell
+from ..voices import stepped, zero_states
 
 Outputs = dict[str, np.ndarray]
+# Whose weights have fewer bytes than float32; what is handed in and comes out is float32.
+QUANTIZED = ("int8", "int8_weights", "bfloat16", "float16")
+
+
+def array_dtype(dtype: str) -> str:
+    """The type of the arrays that a cell is run with at `--dtype`."""
+    return "float32" if dtype in QUANTIZED else dtype
+
 
 
 class NotSupported(Exception):
@@ -25,12 +34,28 @@ class EngineFailed(Exception):
 class Variant:
     """One way of running a cell. `call` is what is timed; `outputs` gives what it computes, in house order.
 
-    A cell of unequal lengths has several ways (packed, bucketed, padded); all others have one, called "".
+    A cell of unequal lengths has several ways (packed, bucketed, padded), and PyTorch two for each type of 16 bits; all
+    others have one, called "".
     """
 
     name: str
     call: Callable[[], Any]
     outputs: Callable[[], Outputs]
+
+
+def voice_variant(case: Case, call: Callable[[Outputs], Outputs]) -> Variant:
+    """One step a call; the states that come out go in again. call: inputs by name to outputs by name."""
+    voice = case.voice
+    assert voice is not None
+    frames, pairs = case.inputs[voice.frame], list(voice.carried.items())
+    current = {voice.frame: frames[0], **zero_states(case.graph, voice.carried)}
+
+    def step() -> None:
+        made = call(current)
+        for name, out in pairs:
+            current[name] = made[out]
+
+    return Variant("", step, lambda: stepped(call, case.graph, voice.frame, frames, voice.carried))
 
 
 class Engine(Protocol):

@@ -1,4 +1,4 @@
-"""OpenVINO: LATENCY hint, float32 arithmetic, static shapes, time-first models."""
+"""OpenVINO: LATENCY hint, static shapes, time-first models; float32, bfloat16 and float16 by its precision hint."""
 
 from __future__ import annotations
 
@@ -9,10 +9,43 @@ from typing import Any
 import numpy as np
 import openvino
 
-from ..cells import LENGTHS, STREAM, Case, Cell
+from ..cells import LENGTHS, REAL, STREAM, VOICE, Case, Cell
 from ..networks import with_states
 from ..onnx_models import house_order, onnx_model
-from .base import Loaded, NotSupported, Outputs, Variant, batches_by_length, real_steps, time_first, unbatched
+from ..voices import zero_states
+from .base import (
+    Loaded,
+    NotSupported,
+    Outputs,
+    Variant,
+    batches_by_length,
+    real_steps,
+    time_first,
+    unbatched,
+    voice_variant,
+)
+
+# --dtype -> its precision hint, and the name of that among what the CPU can do
+_HINTS = {"float32": ("f32", "FP32"), "bfloat16": ("bf16", "BF16"), "float16": ("f16", "FP16")}
+
+# Tried with NNCF 3.4: LSTM quantised after training does not compile ("expects Constant for port"), GRU is left out,
+# and its compression of weights leaves both as they are.
+_NO_INTEGERS = "NNCF's LSTM is refused by its CPU plugin, and it leaves GRU in float32"
+
+
+def settings(core: openvino.Core, threads: int, dtype: str) -> dict[str, Any]:
+    """Raises NotSupported for a type that it does not compute in on this CPU."""
+    if dtype not in _HINTS:
+        raise NotSupported(f"{dtype}: {_NO_INTEGERS}")
+    hint, capability = _HINTS[dtype]
+    if capability not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise NotSupported(f"{dtype}: not on this CPU")
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": hint,
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+    }
 
 
 class OpenVino:
@@ -37,8 +70,7 @@ class OpenVino:
         lengths: bool = False,
     ) -> openvino.InferRequest:
         """A request with its inputs set; the arrays are shared, not copied."""
-        if dtype != "float32":
-            raise NotSupported(f"{dtype} on its CPU plugin")
+        chosen = settings(self._core, threads, dtype)
         graph = with_states(case.graph) if states else case.graph
         if any(getattr(node, "P", None) is not None for node in graph.nodes):
             raise NotSupported("peepholes: its CPU plugin leaves them out of the computation")
@@ -46,7 +78,7 @@ class OpenVino:
         try:
             model = self._core.read_model(proto.SerializeToString(), b"")
             model.reshape({name: x.shape for name, x in inputs.items()})
-            request = self._core.compile_model(model, "CPU", _settings(threads)).create_infer_request()
+            request = self._core.compile_model(model, "CPU", chosen).create_infer_request()
         except RuntimeError as error:
             raise NotSupported(str(error).strip().splitlines()[-1][:120]) from error
         self._shared += inputs.values()
@@ -55,8 +87,10 @@ class OpenVino:
         return request
 
     def build(self, cell: Cell, case: Case, threads: int, dtype: str) -> list[Variant]:
+        if cell.kind == VOICE:
+            return [self._voice(case, threads, dtype)]
         inputs = {
-            name: time_first(x.astype(dtype if x.dtype.kind == "f" else np.int32))
+            name: time_first(x if x.dtype.kind == "f" else x.astype(np.int32))
             for name, x in case.inputs.items()
         }
         if cell.kind == LENGTHS:
@@ -76,7 +110,8 @@ class OpenVino:
         return path + ".onnx"
 
     def load(self, path: str, threads: int) -> Loaded:
-        compiled = self._core.compile_model(self._core.read_model(path), "CPU", _settings(threads))
+        chosen = settings(self._core, threads, "float32")
+        compiled = self._core.compile_model(self._core.read_model(path), "CPU", chosen)
         request = compiled.create_infer_request()
 
         def run(case: Case) -> Outputs:
@@ -87,8 +122,8 @@ class OpenVino:
 
     def _stream(self, case: Case, x: np.ndarray, threads: int, dtype: str) -> Variant:
         """One step a call; the states that come out are copied into the inputs."""
-        graph = with_states(case.graph)
-        inputs = {value.name: np.zeros((1, x.shape[1], int(value.shape[1])), dtype) for value in graph.inputs[1:]}
+        graph, (out,) = with_states(case.graph), case.graph.outputs
+        inputs = {value.name: np.zeros((1, x.shape[1], int(value.shape[1])), np.float32) for value in graph.inputs[1:]}
         x_t = x[:1].copy()
         request = self._request(case, {graph.inputs[0].name: x_t, **inputs}, threads, dtype, states=True)
         request.infer()
@@ -107,10 +142,33 @@ class OpenVino:
             for own in x:
                 x_t[0] = own
                 step()
-                ys.append(request.get_tensor(graph.outputs[0]).data[0, 0].copy())
-            return {case.graph.outputs[0]: np.stack(ys, axis=1)}
+                ys.append(house_order(case.graph, [request.get_tensor(out).data])[out])
+            return {out: np.concatenate(ys, axis=1)}
 
         return Variant("", step, outputs)
+
+    def _voice(self, case: Case, threads: int, dtype: str) -> Variant:
+        """Inputs are copied into memory that the request reads."""
+        voice, names = case.voice, list(case.graph.outputs)
+        assert voice is not None
+        held = {voice.frame: case.inputs[voice.frame][0].copy(), **zero_states(case.graph, voice.carried)}
+        chosen = settings(self._core, threads, dtype)
+        model = self._core.read_model(REAL / voice.file)
+        model.reshape({name: x.shape for name, x in held.items()})
+        request = self._core.compile_model(model, "CPU", chosen).create_infer_request()
+        self._shared += held.values()
+        for name, x in held.items():
+            request.set_tensor(name, openvino.Tensor(x, shared_memory=True))
+        request.infer()
+        made = {name: request.get_tensor(name).data for name in names}
+
+        def call(inputs: Outputs) -> Outputs:
+            for name, x in inputs.items():
+                held[name][...] = x
+            request.infer(share_outputs=True)
+            return made
+
+        return voice_variant(case, call)
 
     def _unequal(self, case: Case, x: np.ndarray, threads: int, dtype: str) -> list[Variant]:
         lengths, name, out = case.lengths, case.graph.inputs[0].name, case.graph.outputs[0]
@@ -142,13 +200,29 @@ class OpenVino:
         ]
 
 
-def _settings(threads: int) -> dict[str, Any]:
-    return {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",
-        "INFERENCE_NUM_THREADS": threads,
-        "NUM_STREAMS": 1,
-    }
+class OnnxFile:
+    """An ONNX model in a type of --dtype, compiled for each of the shapes that come. Raises NotSupported."""
+
+    def __init__(self, proto: Any, outputs: list[str], dtype: str) -> None:
+        self._core = openvino.Core()
+        self._settings = settings(self._core, 1, dtype)
+        self._proto, self._outputs = proto.SerializeToString(), outputs
+        self._requests: dict[tuple, openvino.InferRequest] = {}
+
+    def __call__(self, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        shapes = {name: x.shape for name, x in inputs.items()}
+        key = tuple(shapes.items())
+        if key not in self._requests:
+            try:
+                model = self._core.read_model(self._proto, b"")
+                model.reshape(shapes)
+                compiled = self._core.compile_model(model, "CPU", self._settings)
+            except RuntimeError as error:
+                raise NotSupported(str(error).strip().splitlines()[-1][:120]) from error
+            self._requests[key] = compiled.create_infer_request()
+        request = self._requests[key]
+        request.infer({name: np.ascontiguousarray(x) for name, x in inputs.items()})
+        return [request.get_tensor(name).data.copy() for name in self._outputs]
 
 
 def create() -> OpenVino:

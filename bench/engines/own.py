@@ -6,8 +6,8 @@ import numpy as np
 
 import lstm_engine as le
 
-from ..cells import LENGTHS, STREAM, Case, Cell
-from .base import Loaded, NotSupported, Outputs, Variant
+from ..cells import LENGTHS, STREAM, VOICE, Case, Cell
+from .base import QUANTIZED, Loaded, NotSupported, Outputs, Variant, array_dtype, voice_variant
 
 
 class Own:
@@ -22,16 +22,19 @@ class Own:
     def _model(self, cell: Cell, case: Case, dtype: str) -> le.Model:
         key = cell.network, dtype
         if key not in self._models:
-            if dtype not in ("float32", "float64"):
-                raise NotSupported(f"{dtype} models")
             try:
-                self._models[key] = le.Model(case.graph, dtype=dtype, gemm=self.gemm)
+                model = le.Model(case.graph, dtype=array_dtype(dtype), gemm=self.gemm)
+                self._models[key] = le.quantize(model, dtype) if dtype in QUANTIZED else model
             except le.UnsupportedError as error:
                 raise NotSupported(str(error)) from error
         return self._models[key]
 
     def build(self, cell: Cell, case: Case, threads: int, dtype: str) -> list[Variant]:
-        model = self._model(cell, case, dtype)
+        model, dtype = self._model(cell, case, dtype), array_dtype(dtype)
+        if cell.kind == VOICE:
+            if dtype != "float32":
+                raise NotSupported(f"{dtype}: voices are float32")
+            return [voice_variant(case, model.predict)]
         if cell.kind == STREAM:
             return [_stream(model, case, dtype)]
         inputs = {name: x.astype(dtype) if x.dtype.kind == "f" else x for name, x in case.inputs.items()}

@@ -107,7 +107,7 @@ typedef enum le_weight_type {
     LE_WEIGHTS_BFLOAT16 = 2,     /* the upper halves of float32; inputs of a product are rounded to that, too */
     LE_WEIGHTS_INT8 = 3,         /* -127..127, a scale for each output channel; inputs are quantised row by row, and
                                     integers are multiplied */
-    LE_WEIGHTS_INT8_WIDENED = 4, /* the same numbers, multiplied with their scales before they are used: float32 */
+    LE_WEIGHTS_INT8_WIDENED = 4, /* -128..127, multiplied with their scales before they are used: float32 */
 } le_weight_type;
 
 /* clang-format off */

@@ -150,7 +150,7 @@ LE_INLINE void widen_row(const le_weight_type type, size_t n, const char *w, rea
     for (; n >= LANES; n -= LANES, w += LANES * element, out += LANES)
         v_store(out, widened(type, w, scales));
     if (n > 0) {
-        char last[2 * LANES] = {0};
+        _Alignas(uint16_t) char last[2 * LANES] = {0};
         memcpy(last, w, n * element);
         v_store_n(out, widened(type, last, scales), n);
     }

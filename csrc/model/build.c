@@ -61,9 +61,19 @@ void le_model_consume(le_model *model, le_consumed consumed, void *context)
     model->packer.consumed_context = context;
 }
 
+static le_status check_open(const le_model *model, le_error *error)
+{
+    if (model->finished)
+        return le_fail(error, LE_ERROR_STATE, "the model is finished and can no longer change");
+    return LE_OK;
+}
+
 le_status le_model_weights(le_model *model, const le_weights *weights, le_error *error)
 {
     const le_weights given = weights ? *weights : (le_weights){.type = LE_WEIGHTS_FULL};
+    const le_status status = check_open(model, error);
+    if (status != LE_OK)
+        return status;
     if (given.type < LE_WEIGHTS_FULL || given.type > LE_WEIGHTS_INT8_WIDENED)
         return le_fail(error, LE_ERROR_ARGUMENT, "weights of type %d: there is no such type", (int)given.type);
     if (given.type != LE_WEIGHTS_FULL && model->kernels->dtype != LE_FLOAT32)
@@ -112,13 +122,6 @@ static le_status reserve(void **array, int count, int extra, int *capacity, size
     le_free(*array);
     *array = grown;
     *capacity = wanted;
-    return LE_OK;
-}
-
-static le_status check_open(const le_model *model, le_error *error)
-{
-    if (model->finished)
-        return le_fail(error, LE_ERROR_STATE, "the model is finished and can no longer change");
     return LE_OK;
 }
 

@@ -28,7 +28,8 @@ FLOAT16_MAX = 65_504.0
 class Quantized:
     """A weight in fewer bytes, in the place of the float32 array that it stands for.
 
-    values: of the weight's own shape; int8 in [-127, 127], the bits of bfloat16 as uint16, or float16.
+    values: of the weight's own shape; int8 in [-127, 127] (-128 too in int8_weights, which others' files have), the
+        bits of bfloat16 as uint16, or float16.
     scale: float32, above 0 and finite, one for each output channel: [dirs, gates*H] of W and R, [dirs, P] of a
         projection, [units] of a kernel, [vocabulary] of a table; None for bfloat16 and float16.
     axis: along which the channels lie, -2, or -1 (a Dense kernel).
@@ -182,9 +183,16 @@ def quantized(array: Array, to: QuantizedType, axis: int, where: str) -> Quantiz
     return Quantized(to, values, scale, axis)
 
 
-def as_type(weight: Quantized, to: QuantizedType) -> Quantized:
-    """A weight of int8 as the other of the two types that hold int8."""
-    assert weight.scale is not None and VALUE_DTYPES[to] == np.int8
+def as_type(weight: Quantized, to: QuantizedType, where: str) -> Quantized:
+    """A weight of int8 as the other of the two types that hold int8. where: how errors name it.
+
+    Raises ArgumentError for -128, which "int8" has not.
+    """
+    weight = weight.held()
+    assert weight.scale is not None and VALUE_DTYPES[to] == np.int8 and isinstance(weight.values, np.ndarray)
+    if to == "int8" and (lowest := int(weight.values.min())) < -127:
+        raise ArgumentError(f"{where} holds {lowest} as its file has it, and int8 is from -127 to 127: leave this "
+                            "layer in int8_weights")
     return Quantized(to, weight.values, weight.scale, weight.axis)
 
 

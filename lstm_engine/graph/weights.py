@@ -50,7 +50,7 @@ def check_node(node: Node) -> None:
 
     Raises GraphError naming the node, the argument, what was expected and what came; UnsupportedError for an
     activation that is not known. Values of float weights are not looked at: NaN and infinity are legal. Scales must be
-    above 0 and finite, and no int8 is -128.
+    above 0 and finite, and no weight of int8 is -128, which int8_weights may have.
     """
     if type(node) is not NODE_TYPES.get(node.op):
         raise GraphError(f"node {node.name!r}: {type(node).__name__} is not a node; known: {', '.join(NODE_TYPES)}")
@@ -122,7 +122,7 @@ def _scale(node: Node, argument: str, weight: Quantized) -> None:
     if not right.all():
         place = np.unravel_index(int(np.argmin(right)), scale.shape)
         fail(node, what, "above 0 and finite", f"{float(scale[place])!r} at {[int(index) for index in place]}")
-    if isinstance(weight.values, np.ndarray) and int(weight.values.min()) < -127:
+    if weight.type == "int8" and isinstance(weight.values, np.ndarray) and int(weight.values.min()) < -127:
         fail(node, f"{argument}'s values", "from -127 to 127", "-128")
     terms = weight.shape[-2] if weight.axis == -1 else weight.shape[-1]
     if weight.type == "int8" and argument != "table" and terms > MAX_PRODUCT:

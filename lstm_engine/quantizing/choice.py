@@ -10,7 +10,7 @@ from ..arguments import choice, finite_number, shown
 from ..entry import entry
 from ..errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from ..graph import Graph
-from ..graph.quantization import QUANTIZABLE, WeightError, quantization_of
+from ..graph.quantization import QUANTIZABLE, WeightError, quantization_of, type_of
 from ..graph.quantized import QUANTIZED_TYPES
 from ..model import Model
 from ..types import Inputs, QuantizedType, SupportsArray, WeightType
@@ -18,6 +18,7 @@ from .differences import answers, differences
 from .layers import Quantizer
 
 Types = dict[str, QuantizedType]            # by name of the layer
+AGAIN = "quantising it again would add one error to another; quantise the float model that it was made of"
 WEIGHT_TYPES: tuple[WeightType, ...] = ("float32", *QUANTIZED_TYPES)
 
 
@@ -30,17 +31,18 @@ def quantize(model: Model, to: WeightType, *, layers: Mapping[str, WeightType] |
         "int8": with a scale for each output channel; products of integers, the rows of their inputs quantised as they
             come. "int8_weights": the same numbers, multiplied in float32. "bfloat16": the inputs of products too.
             "float16": stored so, multiplied in float32. docs/quantization.md says what each costs and is worth.
-    layers: {name of a layer: type}, for layers that shall have another; "float32" leaves one as it is.
+    layers: {name of a layer: type}, for layers that shall have another; "float32" leaves one as it is. A layer that is
+        of the type already stays too; of int8 and int8_weights, which hold the same numbers, each may become the other.
     data: inputs, as `predict` takes them. The report then says how far every output is from that of the float model.
     tolerance: with data: layers are quantised one after the other, those that save the most bytes first, and each only
         if the largest difference of every output from the float model stays within it.
     Returns a Model; its `quantization` says what became of each layer.
     Raises ArgumentError naming the argument, or the layer and the weight that cannot be of its type (NaN, infinity, a
     number beyond float16, or products that int32 cannot add up), or where no layer keeps to the tolerance;
-    ArgumentTypeError; UnsupportedError for a model that is quantised already, or computes in float64.
+    ArgumentTypeError; UnsupportedError for layers that are quantised already, or a model that computes in float64.
     """
     graph = _checked_graph(model)
-    types = _types(graph, choice(to, "to", WEIGHT_TYPES), layers)
+    types = _left(graph, _types(graph, choice(to, "to", WEIGHT_TYPES), layers))
     if tolerance is not None:
         tolerance = finite_number(tolerance, "tolerance")
         if data is None:
@@ -54,9 +56,6 @@ def quantize(model: Model, to: WeightType, *, layers: Mapping[str, WeightType] |
 def _checked_graph(model: Any) -> Graph:
     if not isinstance(model, Model):
         raise ArgumentTypeError(f"model is a lstm_engine.Model, not {type(model).__name__}; load or convert it first")
-    if model.quantization is not None:
-        raise UnsupportedError(f"the model is quantised already ({model.weight_dtype}): quantising it again would add "
-                               "one error to another; quantise the float model that it was made of")
     if model.dtype != "float32":
         raise UnsupportedError(f"the model computes in {model.dtype}, and quantised layers in float32: give "
                                "lstm_engine.load(path, dtype='float32')")
@@ -81,6 +80,27 @@ def _types(graph: Graph, to: WeightType, layers: Any) -> Types:
     if not types:
         raise ArgumentError(f"nothing is left to quantise: the layers that can be are {listing}")
     return types
+
+
+def _left(graph: Graph, types: Types) -> Types:
+    """Of the types those that layers do not have already.
+
+    Raises UnsupportedError for a layer of another type; int8 and int8_weights hold the same numbers, and each may
+    become the other.
+    """
+    held = {node.name: kind for node in graph.nodes if (kind := type_of(node)) in QUANTIZED_TYPES}
+    others = {name: kind for name, kind in held.items() if types.get(name, kind) != kind
+              and not {kind, types[name]} <= {"int8", "int8_weights"}}
+    left: Types = {name: kind for name, kind in types.items() if held.get(name) != kind}
+    if held and len(others) == len(left):
+        report = quantization_of(graph)
+        assert report is not None
+        raise UnsupportedError(f"the model is quantised already ({report.weight_dtype}): {AGAIN}")
+    if others:
+        name, kind = next(iter(others.items()))
+        raise UnsupportedError(f"layer {shown(name)} is quantised already ({kind}): {AGAIN}, or leave such layers as "
+                               f"they are: layers={shown(others)}")
+    return left
 
 
 def _made(model: Model, graph: Graph, errors: dict[str, WeightError]) -> Model:

@@ -54,14 +54,17 @@ class Quantizer:
             largest, squares, count = max(largest, far), squares + sum_of_squares, count + array.size
         return dataclasses.replace(node, **changed), WeightError(largest, (squares / count) ** 0.5)
 
-    def _weight(self, node: Node, name: str, array: np.ndarray, to: QuantizedType) -> Quantized:
-        key = (place(array), to, channel_axis(name))
+    def _weight(self, node: Node, name: str, array: np.ndarray | Quantized, to: QuantizedType) -> Quantized:
+        key, where = (place(array), to, channel_axis(name)), f"layer {node.name!r} ({node.op}): {name}"
         if key not in self._made:
-            if to in _SAME_NUMBERS:
+            if isinstance(array, Quantized):
+                self._made[key] = as_type(array, to, where)
+                self._errors[id(self._made[key].values)] = 0.0, 0.0
+            elif to in _SAME_NUMBERS:
                 same = self._weight(node, name, array, "int8")
-                self._made[key] = as_type(same, to)
+                self._made[key] = as_type(same, to, where)
             else:
-                made = quantized(array, to, channel_axis(name), f"layer {node.name!r} ({node.op}): {name}")
+                made = quantized(array, to, channel_axis(name), where)
                 self._made[key], self._errors[id(made.values)] = made, error_of(made, array)
         return self._made[key]
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..arguments import finite_number, path_text
 from ..errors import ArgumentError, ArgumentTypeError, FormatError, LstmEngineError
+from ..graph.stored import same_quantised
 from . import frameworks
 from .engine import NAMED, reference_answers
 from .frameworks import Answer, Answers
@@ -47,7 +48,7 @@ def verify(model: Model, source: Any = None, inputs: Any = None, *, outputs: Map
     outputs: what the outputs for `inputs` should be, by name; then nothing is run.
     tolerance: the largest difference, absolute, relative above 1. None: what the framework's own exactness on these
         inputs allows (`verifying.judge`); a quantised model is then told how far it is from the source, which is not
-        judged, and its engine is checked against the reference.
+        judged, and its engine is checked against the reference, unless its weights are int8 as the source holds them.
     reference: do not run the source; check the engine against our own float64 reference, which never counts as a check
         of the import.
     Returns a Report: `ok` only if all was checked and nothing differs; `print` it. Raises ArgumentError,
@@ -76,7 +77,7 @@ def verify(model: Model, source: Any = None, inputs: Any = None, *, outputs: Map
         slots, answers = _run_source(report, runner, model, graph, slots, fixed_slots is None, seed, batch, steps)
     if answers is not None:
         report.against = f"{runner.name} in {answers.version}"
-        if model.quantization is not None and tolerance is None:
+        if tolerance is None and not _as_its_source(model, source, options):
             _beside_float(report, model, slots, answers, runner.framework)
             return report
         _compare(report, model, slots, answers, runner.framework, tolerance)
@@ -175,6 +176,17 @@ def _imported(report: Report, source: Any, options: ImportOptions) -> Graph | No
             raise
         report.remarks.append(f"the source cannot be imported here ({error}); the engine is checked on the model")
         return None
+
+
+def _as_its_source(model: Model, source: Any, options: ImportOptions) -> bool:
+    """Whether a model's weights are the source's own: float ones, or int8 as the source holds it."""
+    quantization = model.quantization
+    if quantization is None:
+        return True
+    if not {layer.type for layer in quantization.layers} <= {"float32", "int8_weights"}:
+        return False
+    theirs = _imported(Report(), source, options)
+    return theirs is not None and same_quantised(model.graph, theirs)
 
 
 def _check_engine(report: Report, model: Model, graph: Graph, slots: list[Slot], tolerance: float | None) -> None:

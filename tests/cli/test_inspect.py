@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 
 import numpy as np
+import pytest
 
 import lstm_engine as le
 
@@ -68,3 +70,32 @@ def test_a_damaged_file(cli, models, tmp_path):
     (tmp_path / "m.lstm").write_bytes(raw)
     ended = cli("inspect", tmp_path / "m.lstm")
     assert ended.code == 1 and ended.out == "" and "crc32" in ended.err and ended.err.count("\n") == 1
+
+
+def test_weights_that_a_file_holds_as_int8(cli, tmp_path):
+    onnx = pytest.importorskip("onnx", reason="writes an ONNX model")
+    helper, rng = onnx.helper, np.random.default_rng(0)
+    tensors = {"q": rng.integers(-127, 128, (4, 6)).astype(np.int8), "s": np.float32(0.01) * np.arange(1, 7),
+               "k": rng.standard_normal((6, 2))}
+    nodes = [helper.make_node("DequantizeLinear", ["q", "s"], ["w"], axis=1),
+             helper.make_node("MatMul", ["x", "w"], ["a"], name="first"),
+             helper.make_node("MatMul", ["a", "k"], ["y"], name="second")]
+    made = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", 1, ["batch", 4])],
+        [helper.make_tensor_value_info("y", 1, None)],
+        [onnx.numpy_helper.from_array(array if name == "q" else array.astype(np.float32), name)
+         for name, array in tensors.items()])
+    onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
+    text = cli("inspect", tmp_path / "m.onnx").out
+    facts = dict(line.split(None, 1) for line in text.split("\n\n")[0].splitlines())
+    assert facts["stored_as_integers"] == "w (int8)" and facts["weights"] == "mixed, 96 bytes, in float32 144"
+    rows = [line.split() for line in text.split("\n\n")[1].splitlines()]
+    assert ["first", "Dense(6,", "linear)", "int8_weights"] in [row[:4] for row in rows]
+    assert ["second", "Dense(2,", "linear)", "float32"] in [row[:4] for row in rows]
+    told = json.loads(cli("inspect", tmp_path / "m.onnx", "--json").out)
+    assert [layer["type"] for layer in told["quantization"]["layers"]] == ["int8_weights", "float32"]
+    if importlib.util.find_spec("onnxruntime") is not None:
+        ended = cli("verify", tmp_path / "m.onnx", "--batch", "3")
+        assert ended.code == 0, ended.out                      # judged as any: the weights are those of the source
+    ended = cli("convert", tmp_path / "m.onnx", "-o", tmp_path / "m.lstm")
+    assert ended.code == 0 and le.load(tmp_path / "m.lstm").weight_dtype == "mixed"

@@ -10,9 +10,21 @@ static const struct {
     const char *name;
     void (*run)(void);
 } tests[] = {
-    {"weights", test_weights}, {"shared", test_shared}, {"models", test_models},         {"extras", test_extras},
-    {"bits", test_bits},       {"states", test_states}, {"kernels", test_kernels},       {"activations", test_activations},
-    {"numbers", test_numbers}, {"errors", test_errors}, {"allocation", test_allocation}, {"outputs", test_outputs},
+    {"weights", test_weights},
+    {"shared", test_shared},
+    {"models", test_models},
+    {"extras", test_extras},
+    {"bits", test_bits},
+    {"states", test_states},
+    {"kernels", test_kernels},
+    {"products", test_products},
+    {"integers", test_integers},
+    {"small", test_small},
+    {"activations", test_activations},
+    {"numbers", test_numbers},
+    {"errors", test_errors},
+    {"allocation", test_allocation},
+    {"outputs", test_outputs},
     {"threads", test_threads},
 };
 

@@ -6,6 +6,40 @@
 
 static const size_t gates_of[] = {[LE_LSTM] = 4, [LE_GRU] = 3, [LE_RNN] = 1};
 
+le_weight_type net_weights(const net *n, int operation)
+{
+    return n->spec.mixed ? (le_weight_type)(((int)n->spec.weights + operation - TABLE) % WEIGHT_TYPES) : n->spec.weights;
+}
+
+size_t stored_bytes(const net *n, int operation)
+{
+    const le_weight_type type = net_weights(n, operation);
+    return type == LE_WEIGHTS_FULL ? dtype_size(n->spec.dtype) : small_bytes(type);
+}
+
+/* Store a matrix [rows, columns] of an operation as its type says. */
+static small_matrix store(const net *n, int operation, size_t rows, size_t columns, void *floats)
+{
+    const le_weight_type type = net_weights(n, operation);
+    if (type == LE_WEIGHTS_FULL || floats == NULL)
+        return (small_matrix){NULL, NULL};
+    return small_of(type, rows, columns, operation == DENSE, floats);
+}
+
+static void store_all(net *n)
+{
+    for (int i = 0; i < n->layers; i++) {
+        layer_weights *own = &n->weights[i];
+        const size_t hidden = n->spec.layers[i].hidden, rows = own->dirs * own->gates * hidden;
+        own->small_w = store(n, i, rows, own->features, own->w);
+        own->small_r = store(n, i, rows, own->output, own->r);
+        own->small_proj = store(n, i, own->dirs * own->output, hidden, own->proj);
+    }
+    n->small_table = store(n, TABLE, n->spec.vocabulary, n->spec.features, n->table);
+    const layer_weights *last = &n->weights[n->layers ? n->layers - 1 : 0];
+    n->small_kernel = store(n, DENSE, n->layers ? last->dirs * last->output : n->spec.features, n->spec.units, n->kernel);
+}
+
 net net_new(const net_spec *spec)
 {
     net n = {.spec = *spec};
@@ -41,6 +75,7 @@ net net_new(const net_spec *spec)
         features = spec->units;
     }
     n.width = features;
+    store_all(&n);
     return n;
 }
 
@@ -52,10 +87,24 @@ void net_free(net *n)
         free(n->weights[i].b);
         free(n->weights[i].p);
         free(n->weights[i].proj);
+        small_free(&n->weights[i].small_w);
+        small_free(&n->weights[i].small_r);
+        small_free(&n->weights[i].small_proj);
     }
+    small_free(&n->small_table);
+    small_free(&n->small_kernel);
     free(n->table);
     free(n->kernel);
     free(n->bias);
+}
+
+/* Tell the model of what type the next operation's matrices are. */
+static le_status give_weights(const net *n, int operation, le_model *model, const small_matrix *w, const small_matrix *r,
+                              const small_matrix *projection, le_error *error)
+{
+    const le_weights weights = {
+        .type = net_weights(n, operation), .w = w->scales, .r = r->scales, .projection = projection->scales};
+    return le_model_weights(model, weights.type == LE_WEIGHTS_FULL ? NULL : &weights, error);
 }
 
 static le_status add_layer(const net *n, int i, le_model *model, le_value x, le_value *y, le_value *y_h, le_value *y_c,
@@ -72,11 +121,11 @@ static le_status add_layer(const net *n, int i, le_model *model, le_value x, le_
         .x = x,
         .initial_h = LE_NONE,
         .initial_c = LE_NONE,
-        .w = own->w,
-        .r = own->r,
+        .w = stored(own->w, &own->small_w),
+        .r = stored(own->r, &own->small_r),
         .b = own->b,
         .p = own->p,
-        .proj = own->proj,
+        .proj = stored(own->proj, &own->small_proj),
         .clip = layer->extras & CLIP ? 0.5 : 0,
         .cell_clip = layer->extras & CELL_CLIP ? 0.25 : 0,
         .input_forget = (layer->extras & INPUT_FORGET) != 0,
@@ -88,18 +137,23 @@ static le_status add_layer(const net *n, int i, le_model *model, le_value x, le_
         r.activations[d][0] = (le_activation){first, 0, 0};
         r.activations[d][1] = r.activations[d][2] = (le_activation){curved, 0, 0};
     }
-    return le_model_recurrent(model, &r, y, y_h, layer->cell == LE_LSTM ? y_c : NULL, error);
+    const le_status status = give_weights(n, i, model, &own->small_w, &own->small_r, &own->small_proj, error);
+    return status == LE_OK ? le_model_recurrent(model, &r, y, y_h, layer->cell == LE_LSTM ? y_c : NULL, error) : status;
 }
 
 static le_status add_all(const net *n, le_model *model, le_error *error)
 {
     const net_spec *spec = &n->spec;
+    const small_matrix none = {NULL, NULL};
     le_value x = LE_NONE, y_h = LE_NONE, y_c = LE_NONE;
     le_status status;
     if (spec->vocabulary) {
         status = le_model_input_ids(model, LE_SEQUENCE, 0, &x, error);
         if (status == LE_OK)
-            status = le_model_embedding(model, x, n->table, spec->vocabulary, spec->features, &x, error);
+            status = give_weights(n, TABLE, model, &n->small_table, &none, &none, error);
+        if (status == LE_OK)
+            status =
+                le_model_embedding(model, x, stored(n->table, &n->small_table), spec->vocabulary, spec->features, &x, error);
     } else {
         status = le_model_input(model, LE_SEQUENCE, 0, spec->features, &x, error);
     }
@@ -113,7 +167,10 @@ static le_status add_all(const net *n, le_model *model, le_error *error)
     else if (status == LE_OK && spec->top != TOP_NONE)
         status = le_model_pool(model, x, (le_pool_kind)(spec->top - TOP_POOL_LAST), &x, error);
     if (status == LE_OK && spec->units)
-        status = le_model_dense(model, x, n->kernel, n->bias, spec->units, spec->activation, &x, error);
+        status = give_weights(n, DENSE, model, &n->small_kernel, &none, &none, error);
+    if (status == LE_OK && spec->units)
+        status =
+            le_model_dense(model, x, stored(n->kernel, &n->small_kernel), n->bias, spec->units, spec->activation, &x, error);
     if (status == LE_OK)
         status = le_model_output(model, x, error);
     if (status == LE_OK && n->layers > 0)

@@ -3,6 +3,7 @@
 #define LE_TEST_NET_H
 
 #include "check.h"
+#include "small.h"
 
 enum {
     NO_BIAS = 1 << 0,
@@ -32,6 +33,8 @@ typedef struct net_spec {
     const char *isa; /* null: the best */
     le_dtype dtype;
     le_gemm gemm;
+    le_weight_type weights; /* of all matrices */
+    int mixed;              /* that of the first operation: each has the type after the one before it */
     size_t features;   /* of the input, or of the embedding table */
     size_t vocabulary; /* 0: numbers, not token ids */
     layer_spec layers[MAX_LAYERS]; /* until hidden is 0 */
@@ -44,10 +47,12 @@ typedef struct net_spec {
     le_consumed consumed; /* told of what has been packed, or null */
 } net_spec;
 
-/* Weights of one recurrent layer in ONNX's shapes, see le_recurrent. */
+/* Weights of one recurrent layer in ONNX's shapes, see le_recurrent. Matrices that are stored in fewer bits have the numbers
+ * that these stand for, which is what the oracle multiplies, and beside those what is stored. */
 typedef struct layer_weights {
     size_t features, gates, dirs, output;
     void *w, *r, *b, *p, *proj;
+    small_matrix small_w, small_r, small_proj;
 } layer_weights;
 
 typedef struct net {
@@ -55,6 +60,7 @@ typedef struct net {
     int layers;
     layer_weights weights[MAX_LAYERS];
     void *table, *kernel, *bias; /* embedding, dense */
+    small_matrix small_table, small_kernel;
     size_t width;                /* features of the output */
     int sequence;                /* whether the output keeps time */
     size_t state_size;           /* elements of a state row */
@@ -64,6 +70,17 @@ typedef struct net {
 /* The random weights of a net; net_free gives them back. */
 net net_new(const net_spec *spec);
 void net_free(net *n);
+
+/* The type of the matrices of an operation: TABLE, a layer by its number, or DENSE. */
+enum { TABLE = -1, DENSE = MAX_LAYERS };
+le_weight_type net_weights(const net *n, int operation);
+
+/* A matrix as the core is given it, and the bytes of one of its numbers. */
+static inline const void *stored(const void *floats, const small_matrix *small)
+{
+    return small->values ? small->values : floats;
+}
+size_t stored_bytes(const net *n, int operation);
 
 /* Build the model; outputs are 0: the top, 1: y_h and 2: y_c (LSTM) of the last recurrent layer, where there is one. */
 le_status net_build(const net *n, le_model **out, le_error *error);

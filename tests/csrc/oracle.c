@@ -84,13 +84,32 @@ void oracle_softmax(int log_form, size_t count, double *x)
         x[i] = log_form ? x[i] - largest - log(total) : exp(x[i] - largest) / total;
 }
 
+/* A row of k numbers as the products of an operation take it, rounded where its weights are int8 or bfloat16, to `taken`. */
+static void take_row(const net *n, int operation, size_t k, const double *row, double *taken)
+{
+    const le_weight_type type = net_weights(n, operation);
+    if (type != LE_WEIGHTS_INT8 && type != LE_WEIGHTS_BFLOAT16) {
+        memmove(taken, row, k * sizeof *row);
+        return;
+    }
+    float *numbers = must_alloc(k * sizeof *numbers);
+    for (size_t i = 0; i < k; i++)
+        numbers[i] = (float)row[i];
+    const double scale = small_row(type, k, numbers, taken);
+    for (size_t i = 0; i < k; i++)
+        taken[i] *= scale;
+    free(numbers);
+}
+
 /* One direction of one layer on one row. */
 typedef struct cell {
     const net *n;
+    int number;             /* of the layer */
     const layer_spec *layer;
     const layer_weights *weights;
     size_t d;
     double *h, *c, *h_next; /* [output], [H], [output] */
+    double *taken;          /* [output]: h as it is multiplied */
     double *gate;           /* [gates, H]: x part + bias */
 } cell;
 
@@ -122,7 +141,7 @@ static double clipped(const cell *s, double x)
 
 static double gate_of(const cell *s, size_t gate, size_t unit)
 {
-    return s->gate[gate * s->layer->hidden + unit] + h_part(s, s->h, gate, unit);
+    return s->gate[gate * s->layer->hidden + unit] + h_part(s, s->taken, gate, unit);
 }
 
 static void lstm_step(cell *s)
@@ -144,6 +163,8 @@ static void lstm_step(cell *s)
         raw[u] = sigmoid(clipped(s, gate_of(s, 1, u) + po * seen)) * curved(s, c);
         s->c[u] = c;
     }
+    if (s->layer->projection)
+        take_row(s->n, s->number, hidden, raw, raw);
     for (size_t u = 0; u < s->weights->output; u++) {
         s->h_next[u] = s->layer->projection ? 0 : raw[u];
         for (size_t k = 0; s->layer->projection && k < hidden; k++)
@@ -160,10 +181,11 @@ static void gru_step(cell *s)
         reset[u] = sigmoid(clipped(s, gate_of(s, 1, u)));
         kept[u] = reset[u] * s->h[u];
     }
+    take_row(s->n, s->number, hidden, kept, kept);
     for (size_t u = 0; u < hidden; u++) {
         const double z = sigmoid(clipped(s, gate_of(s, 0, u)));
         const double part =
-            s->layer->extras & LINEAR_BEFORE_RESET ? reset[u] * h_part(s, s->h, 2, u) : h_part(s, kept, 2, u);
+            s->layer->extras & LINEAR_BEFORE_RESET ? reset[u] * h_part(s, s->taken, 2, u) : h_part(s, kept, 2, u);
         const double candidate = curved(s, clipped(s, s->gate[2 * hidden + u] + part));
         s->h_next[u] = (1 - z) * candidate + z * s->h[u];
     }
@@ -177,15 +199,18 @@ static void rnn_step(cell *s)
         s->h_next[u] = curved(s, clipped(s, gate_of(s, 0, u)));
 }
 
-/* y [steps, dirs*output] of one layer on one row x [steps, features]; state: h of all directions, then c. */
-static void run_layer(const net *n, int number, size_t steps, const double *x, double *y, double *state)
+/* y [steps, dirs*output] of one layer on one row x [steps, features], which is rounded; state: h of all directions, then c. */
+static void run_layer(const net *n, int number, size_t steps, double *x, double *y, double *state)
 {
     const layer_spec *layer = &n->spec.layers[number];
     const layer_weights *own = &n->weights[number];
     const size_t hidden = layer->hidden, out = own->output, wide = own->dirs * out;
-    cell s = {.n = n, .layer = layer, .weights = own};
+    cell s = {.n = n, .number = number, .layer = layer, .weights = own};
+    s.taken = must_alloc(out * sizeof(double));
     s.h_next = must_alloc(out * sizeof(double));
     s.gate = must_alloc(own->gates * hidden * sizeof(double));
+    for (size_t step = 0; step < steps; step++)
+        take_row(n, number, own->features, x + step * own->features, x + step * own->features);
     for (s.d = 0; s.d < own->dirs; s.d++) {
         const int reverse = layer->direction == LE_REVERSE || s.d == 1;
         s.h = state + s.d * out;
@@ -198,6 +223,7 @@ static void run_layer(const net *n, int number, size_t steps, const double *x, d
                     s.gate[row] +=
                         x[t * own->features + k] * weight(&s, own->w, (s.d * own->gates * hidden + row) * own->features + k);
             }
+            take_row(n, number, out, s.h, s.taken);
             if (layer->cell == LE_LSTM)
                 lstm_step(&s);
             else if (layer->cell == LE_GRU)
@@ -209,6 +235,7 @@ static void run_layer(const net *n, int number, size_t steps, const double *x, d
         }
     }
     free(s.h_next);
+    free(s.taken);
     free(s.gate);
 }
 
@@ -228,10 +255,12 @@ static void pool(top kind, size_t steps, size_t features, double *x)
     }
 }
 
-static void dense(const net *n, size_t features, const double *x, double *y)
+static void dense(const net *n, size_t features, const double *row, double *y)
 {
+    double *x = must_alloc(features * sizeof *x);
     const size_t units = n->spec.units;
     const le_act_kind kind = n->spec.activation.kind;
+    take_row(n, DENSE, features, row, x);
     for (size_t u = 0; u < units; u++) {
         y[u] = element_at(n->spec.dtype, n->bias, u);
         for (size_t k = 0; k < features; k++)
@@ -240,6 +269,7 @@ static void dense(const net *n, size_t features, const double *x, double *y)
     }
     if (kind == LE_ACT_SOFTMAX || kind == LE_ACT_LOG_SOFTMAX)
         oracle_softmax(kind == LE_ACT_LOG_SOFTMAX, units, y);
+    free(x);
 }
 
 results oracle_run(const net *n, const feed *f)

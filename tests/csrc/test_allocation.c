@@ -54,10 +54,11 @@ static int with_failure(const net *n, const feed *f, way how, const results *exp
 void test_allocation(void)
 {
     for (size_t i = 0; i < sizeof nets / sizeof nets[0]; i++)
-        for (int gemm = 0; gemm < 2; gemm++)
+        for (int kind = 0; kind < WEIGHT_TYPES + 1; kind++) /* of weights, and a BLAS */
             for (int threads = 1; threads < 4; threads++) {
                 net_spec spec = nets[i];
-                spec.gemm = gemm ? LE_GEMM_BLAS : LE_GEMM_PACKED;
+                spec.gemm = kind == WEIGHT_TYPES ? LE_GEMM_BLAS : LE_GEMM_PACKED;
+                spec.weights = kind == WEIGHT_TYPES ? LE_WEIGHTS_FULL : (le_weight_type)kind;
                 net n = net_new(&spec);
                 feed f = feed_new(&n, BATCH, STEPS, 1, 1);
                 const way how = {threads, threads == 2 ? LE_SPLIT_ROWS : LE_SPLIT_UNITS, 2};

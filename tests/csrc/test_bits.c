@@ -34,6 +34,11 @@ static const net_spec nets[] = {
      .units = 2,
      .activation = {LE_ACT_LINEAR, 0, 0}},
     {.name = "relu", .features = 12, .layers = {{LE_LSTM, LE_FORWARD, 50, 0, RELU}}},
+    {.name = "projection", .features = 12, .layers = {{LE_LSTM, LE_BIDIRECTIONAL, 50, 21, 0}}},
+    {.name = "gru",
+     .features = 70,
+     .layers = {{LE_GRU, LE_FORWARD, 150, 0, LINEAR_BEFORE_RESET}, {LE_GRU, LE_REVERSE, 37, 0, 0}}},
+    {.name = "rnn", .features = 12, .layers = {{LE_RNN, LE_FORWARD, 130, 0, 0}, {LE_RNN, LE_FORWARD, 9, 0, 0}}},
 };
 
 enum { BATCH = 11, STEPS = 10 };
@@ -83,7 +88,7 @@ static void rows_alone(const net *n, le_model *model, const feed *f, const resul
 }
 
 /* Every number of threads with every split. The time block goes round the list as `shift` does: over the nets, each of
- * the 140 combinations is tried twice or more. */
+ * the 140 combinations is tried twice or more, and over their types of weights again. */
 static void all_ways(const net *n, le_model *model, const feed *f, const results *whole, size_t shift)
 {
     static const int threads[] = {1, 2, 3, 5, 8};
@@ -132,26 +137,36 @@ static void other_neighbours(const net *n, le_model *model, const feed *f, const
     free(mixed.state);
 }
 
+static void in_every_way(const net_spec *spec, int ragged, size_t shift)
+{
+    net n = net_new(spec);
+    le_model *model = net_must_build(&n);
+    feed f = feed_new(&n, BATCH, STEPS, ragged, ragged);
+    results whole = net_must_run(&n, model, &f, plain);
+    all_ways(&n, model, &f, &whole, shift);
+    rows_alone(&n, model, &f, &whole);
+    other_neighbours(&n, model, &f, &whole);
+    results_free(&whole);
+    feed_free(&f);
+    le_model_free(model);
+    net_free(&n);
+}
+
 void test_bits(void)
 {
     for (size_t i = 0; i < sizeof nets / sizeof nets[0]; i++) {
         const char *isa;
         for (size_t number = 0; (isa = supported_isa(number)) != NULL; number++)
-            for (int ragged = 0; ragged < 2; ragged++) {
-                net_spec spec = nets[i];
-                spec.isa = isa;
-                spec.seed = 100 + i;
-                net n = net_new(&spec);
-                le_model *model = net_must_build(&n);
-                feed f = feed_new(&n, BATCH, STEPS, ragged, ragged);
-                results whole = net_must_run(&n, model, &f, plain);
-                all_ways(&n, model, &f, &whole, 2 * i + (size_t)ragged);
-                rows_alone(&n, model, &f, &whole);
-                other_neighbours(&n, model, &f, &whole);
-                results_free(&whole);
-                feed_free(&f);
-                le_model_free(model);
-                net_free(&n);
-            }
+            for (int ragged = 0; ragged < 2; ragged++)
+                for (int type = LE_WEIGHTS_FULL; type < WEIGHT_TYPES; type++) {
+                    if (type != LE_WEIGHTS_FULL && ((int)i + type) % 2 != ragged)
+                        continue; /* half of the nets each way: ThreadSanitizer takes minutes as it is */
+                    net_spec spec = nets[i];
+                    spec.isa = isa;
+                    spec.weights = (le_weight_type)type;
+                    spec.mixed = type != LE_WEIGHTS_FULL && i % 3 == 2;
+                    spec.seed = 100 + i;
+                    in_every_way(&spec, ragged, 2 * i + (size_t)(ragged + type));
+                }
     }
 }

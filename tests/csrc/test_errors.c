@@ -1,4 +1,6 @@
 /* Every misuse that le.h speaks of, and its status; a failed call leaves the model usable. */
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "net.h"
@@ -125,6 +127,67 @@ static void wrong_building(void)
     le_model_free(NULL);
 }
 
+/* A matrix is refused before anything of it is read, and the model can still be built. */
+static void wrong_weights(void)
+{
+    static const float good[] = {1, 2, 3, 4, 5, 6, 7, 8};
+    const float wrong[] = {0, -1, NAN, INFINITY, -0.f};
+    le_value sequence, ids, vector, wide, out = 77;
+    const le_model_options doubles = {.dtype = LE_FLOAT64, .gemm = LE_GEMM_PACKED};
+    le_model *model = NULL;
+    FAILS(le_model_new(&doubles, &model, &error), LE_OK);
+    for (int type = LE_WEIGHTS_FULL + 1; type < WEIGHT_TYPES; type++)
+        FAILS(le_model_weights(model, &(le_weights){.type = (le_weight_type)type}, &error), LE_ERROR_UNSUPPORTED);
+    FAILS(le_model_weights(model, NULL, &error), LE_OK);
+    FAILS(le_model_weights(model, &(le_weights){.type = LE_WEIGHTS_FULL}, &error), LE_OK);
+    le_model_free(model);
+
+    model = open_model(&sequence, &ids, &vector);
+    FAILS(le_model_weights(model, &(le_weights){.type = (le_weight_type)WEIGHT_TYPES}, &error), LE_ERROR_ARGUMENT);
+    FAILS(le_model_weights(model, &(le_weights){.type = (le_weight_type)-1}, &error), LE_ERROR_ARGUMENT);
+    for (int widened = 0; widened < 2; widened++) {
+        le_weights given = {.type = widened ? LE_WEIGHTS_INT8_WIDENED : LE_WEIGHTS_INT8};
+        le_recurrent r = lstm_spec(sequence, 2);
+        FAILS(le_model_weights(model, &given, &error), LE_OK);
+        FAILS(le_model_dense(model, vector, weights, NULL, 4, linear, &out, &error), LE_ERROR_ARGUMENT);
+        FAILS(le_model_embedding(model, ids, weights, 4, 2, &out, &error), LE_ERROR_ARGUMENT);
+        FAILS(le_model_recurrent(model, &r, &out, NULL, NULL, &error), LE_ERROR_ARGUMENT);
+        given.w = good;
+        FAILS(le_model_weights(model, &given, &error), LE_OK);
+        FAILS(le_model_recurrent(model, &r, &out, NULL, NULL, &error), LE_ERROR_ARGUMENT); /* no scales of R */
+        given.r = good;
+        FAILS(le_model_weights(model, &given, &error), LE_OK);
+        r.projection = 1, r.proj = weights;
+        FAILS(le_model_recurrent(model, &r, &out, NULL, NULL, &error), LE_ERROR_ARGUMENT); /* nor of the projection */
+        CHECK(strstr(error.message, "projection") != NULL, "the message names no matrix: %s", error.message);
+        r.projection = 0, r.proj = NULL;
+        for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+            for (size_t at = 0; at < 8; at += 7) {
+                float scales[8];
+                memcpy(scales, good, sizeof scales);
+                scales[at] = wrong[i];
+                given.r = scales;
+                FAILS(le_model_weights(model, &given, &error), LE_OK);
+                FAILS(le_model_recurrent(model, &r, &out, NULL, NULL, &error), LE_ERROR_ARGUMENT);
+                CHECK(strstr(error.message, at ? "R: scale 7" : "R: scale 0") != NULL, "not the scale: %s", error.message);
+            }
+        given.r = good;
+    }
+    /* More inputs than sums of 32 bits hold: integers are refused before they are read, floats of integers are not. */
+    FAILS(le_model_input(model, LE_VECTOR, 0, LE_INT8_INPUTS + 1, &wide, &error), LE_OK);
+    FAILS(le_model_weights(model, &(le_weights){.type = LE_WEIGHTS_INT8, .w = good}, &error), LE_OK);
+    FAILS(le_model_dense(model, wide, NULL, NULL, 1, linear, &out, &error), LE_ERROR_UNSUPPORTED);
+    CHECK(strstr(error.message, "65537") != NULL, "the message does not say how many: %s", error.message);
+    int8_t *many = must_alloc(LE_INT8_INPUTS + 1);
+    FAILS(le_model_weights(model, &(le_weights){.type = LE_WEIGHTS_INT8_WIDENED, .w = good}, &error), LE_OK);
+    FAILS(le_model_dense(model, wide, many, NULL, 1, linear, &out, &error), LE_OK);
+    free(many);
+    FAILS(le_model_output(model, out, &error), LE_OK);
+    FAILS(le_model_finish(model, &error), LE_OK);
+    FAILS(le_model_weights(model, NULL, &error), LE_ERROR_STATE);
+    le_model_free(model);
+}
+
 static void wrong_runs(void)
 {
     net n =
@@ -162,5 +225,6 @@ void test_errors(void)
 {
     unknown_machine();
     wrong_building();
+    wrong_weights();
     wrong_runs();
 }

@@ -229,9 +229,12 @@ void test_shared(void)
                     spec.isa = isa;
                     spec.dtype = dtype ? LE_FLOAT64 : LE_FLOAT32;
                     spec.gemm = gemm ? LE_GEMM_BLAS : LE_GEMM_PACKED;
-                    models_of_one_store(&spec);
-                    if (number == 0 && !dtype)
-                        failures(&spec);
+                    for (int type = LE_WEIGHTS_FULL; type < (dtype ? 1 : WEIGHT_TYPES); type++) {
+                        spec.weights = (le_weight_type)type;
+                        models_of_one_store(&spec);
+                        if (number == 0 && !dtype && (!gemm || !type))
+                            failures(&spec);
+                    }
                 }
         what_differs_is_apart(isa);
         freed_from_many_threads(isa);

@@ -17,6 +17,15 @@ static const net_spec nets[] = {
      .activation = {LE_ACT_SOFTMAX, 0, 0}},
 };
 
+/* What has no c, or another size of h than of c. */
+static const net_spec other_cells[] = {
+    {.name = "projection", .features = 7, .layers = {{LE_LSTM, LE_FORWARD, 45, 17, 0}}},
+    {.name = "gru",
+     .features = 7,
+     .layers = {{LE_GRU, LE_FORWARD, 45, 0, LINEAR_BEFORE_RESET}, {LE_GRU, LE_FORWARD, 18, 0, 0}}},
+    {.name = "rnn", .features = 7, .layers = {{LE_RNN, LE_FORWARD, 70, 0, 0}}},
+};
+
 enum { BATCH = 6, STEPS = 11 };
 
 /* The whole sequence in chunks of `chunk` steps, the state going in and out of the same rows. */
@@ -260,29 +269,39 @@ static void outputs_left_out(const net *n, le_model *model, const feed *f, const
     }
 }
 
+static void one_net(const net_spec *spec, int lstm)
+{
+    net n = net_new(spec);
+    le_model *model = net_must_build(&n);
+    feed f = feed_new(&n, BATCH, STEPS, 0, 1);
+    results whole = net_must_run(&n, model, &f, (way){1, LE_SPLIT_AUTO, 0});
+    for (size_t chunk = 1; chunk <= STEPS; chunk += chunk < 4 ? 1 : 3)
+        for (int threads = 1; threads < 4; threads++)
+            in_chunks(&n, model, &f, &whole, chunk, threads);
+    if (lstm)
+        slots(&n, model);
+    memory_is_kept(&n, model, &f);
+    memory_is_foreseen(&n, &f);
+    if (lstm)
+        outputs_left_out(&n, model, &f, &whole);
+    results_free(&whole);
+    feed_free(&f);
+    le_model_free(model);
+    net_free(&n);
+}
+
 void test_states(void)
 {
     const char *isa;
     for (size_t number = 0; (isa = supported_isa(number)) != NULL; number++) {
-        for (size_t i = 0; i < sizeof nets / sizeof nets[0]; i++) {
-            net_spec spec = nets[i];
-            spec.isa = isa;
-            net n = net_new(&spec);
-            le_model *model = net_must_build(&n);
-            feed f = feed_new(&n, BATCH, STEPS, 0, 1);
-            results whole = net_must_run(&n, model, &f, (way){1, LE_SPLIT_AUTO, 0});
-            for (size_t chunk = 1; chunk <= STEPS; chunk += chunk < 4 ? 1 : 3)
-                for (int threads = 1; threads < 4; threads++)
-                    in_chunks(&n, model, &f, &whole, chunk, threads);
-            slots(&n, model);
-            memory_is_kept(&n, model, &f);
-            memory_is_foreseen(&n, &f);
-            outputs_left_out(&n, model, &f, &whole);
-            results_free(&whole);
-            feed_free(&f);
-            le_model_free(model);
-            net_free(&n);
-        }
+        for (int type = LE_WEIGHTS_FULL; type < WEIGHT_TYPES; type++)
+            for (size_t i = 0; i < sizeof nets / sizeof nets[0] + sizeof other_cells / sizeof other_cells[0]; i++) {
+                const size_t lstms = sizeof nets / sizeof nets[0];
+                net_spec spec = i < lstms ? nets[i] : other_cells[i - lstms];
+                spec.isa = isa;
+                spec.weights = (le_weight_type)type;
+                one_net(&spec, i < lstms);
+            }
         encoder_decoder(isa);
         rows_without_steps(isa);
     }

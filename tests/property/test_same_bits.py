@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from same_bits import CIRCUMSTANCES, ISAS, NETWORKS, Differs, Network, run, same
+from same_bits import CIRCUMSTANCES, ISAS, NETWORKS, WEIGHTS, Differs, Network, run, same
 
 import lstm_engine as le
 
@@ -17,7 +17,8 @@ from hypothesis import strategies as st  # noqa: E402
 EDGES = (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 130)
 sizes = st.sampled_from(EDGES) | st.integers(1, 140)
 networks = st.builds(Network, kind=st.sampled_from(list(NETWORKS)), features=sizes, hidden=sizes,
-                     batch=st.integers(1, 13), time=st.integers(1, 11), seed=st.integers(0, 2**16))
+                     batch=st.integers(1, 13), time=st.integers(1, 11), seed=st.integers(0, 2**16),
+                     weights=st.sampled_from(WEIGHTS))
 
 
 @pytest.mark.parametrize("name", CIRCUMSTANCES)
@@ -39,6 +40,18 @@ def test_every_network_under_every_circumstance(name, kind):
     network = Network(kind, features=70, hidden=75, batch=7, time=9, seed=5)
     for isa in ISAS:
         CIRCUMSTANCES[name](network.model(isa), network.input(), np.random.default_rng(3))
+
+
+@pytest.mark.parametrize("kind", ["lstm bidirectional", "lstm projection", "gru reset after", "gru reset before", "rnn",
+                                  "stack", "tokens"])
+@pytest.mark.parametrize("weights", WEIGHTS[1:])
+def test_every_cell_with_weights_of_fewer_bits(weights, kind):
+    """On the best instruction set: all of them in the test above, and in tests/csrc/test_bits.c."""
+    network = Network(kind, features=70, hidden=75, batch=7, time=9, seed=5, weights=weights)
+    model, x = network.model(ISAS[-1]), network.input()
+    for name, circumstance in CIRCUMSTANCES.items():
+        if name != "late threads":                          # slow; tools/reproducibility.py has it
+            circumstance(model, x, np.random.default_rng(3))
 
 
 def test_a_difference_is_seen():

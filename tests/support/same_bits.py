@@ -6,6 +6,7 @@ bit with the plain run: the whole batch at once, one thread. It returns False wh
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from lstm_engine.running.execute import execute
 from lstm_engine.running.inputs import check_inputs
 
 ISAS = tuple(le.info()["isas"])
+WEIGHTS = ("float32", "float16", "bfloat16", "int8", "int8_weights", "mixed")
 VOCABULARY = 30
 
 
@@ -85,11 +87,13 @@ class Network:
     batch: int
     time: int
     seed: int
+    weights: str = "float32"        # a type of `le.quantize`, or "mixed": each layer has another
 
     def model(self, isa: str) -> le.Model:
         le.set_isa(isa)
         try:
-            return le.Model(NETWORKS[self.kind](Weights(np.random.default_rng(self.seed), self.features, self.hidden)))
+            model = le.Model(NETWORKS[self.kind](Weights(np.random.default_rng(self.seed), self.features, self.hidden)))
+            return model if self.weights == "float32" else quantized(model, self.weights)
         finally:
             le.set_isa(None)
 
@@ -98,6 +102,13 @@ class Network:
         if self.kind == "tokens":
             return rng.integers(0, VOCABULARY, (self.batch, self.time)).astype(np.int32)
         return rng.standard_normal((self.batch, self.time, self.features)).astype(np.float32)
+
+
+def quantized(model: le.Model, weights: str) -> le.Model:
+    if weights != "mixed":
+        return le.quantize(model, weights)
+    layers = [node.name for node in model.graph.nodes if hasattr(node, "W") or hasattr(node, "kernel")]
+    return le.quantize(model, "int8", layers=dict(zip(layers, itertools.cycle(["bfloat16", "int8", "float32"]))))
 
 
 # ---- running and comparing ---------------------------------------------------------------------------------
@@ -289,7 +300,7 @@ def masked_steps(model, x, rng):
 def layout(model, x, rng):
     """le.ops in both of ONNX's layouts, against the model."""
     node = model.graph.nodes[0]
-    if len(model.graph.nodes) > 1 or x.ndim != 3 or node.op == "LSTM" and (
+    if len(model.graph.nodes) > 1 or model.quantization is not None or x.ndim != 3 or node.op == "LSTM" and (
             node.projection is not None or node.cell_clip is not None) or not is_sequence(model):
         return False
     flat = [function for functions in node.activations for function in functions]

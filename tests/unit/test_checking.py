@@ -179,6 +179,24 @@ def test_a_cell_that_comes_back_to_zero(check: None) -> None:
     np.testing.assert_allclose(made[0, :, 0], [np.tanh(1), 0], atol=1e-7)       # a rounding of 1
 
 
+@pytest.mark.parametrize("kind", ["int8", "bfloat16", "float16", "int8_weights"])
+def test_weights_of_fewer_bits_are_checked(check: None, compared: list[str], kind: Any) -> None:
+    """As they are stored, the rows of products rounded by the definition; another model is caught."""
+    model = le.Model([le.GRU(numbers(1, 90, 70), numbers(1, 90, 30), numbers(1, 180)), le.Dense(numbers(30, 5))])
+    small = le.quantize(model, kind)
+    x = numbers(9, 12, 70)
+    for threads in (1, 2):
+        small.predict(x, threads=threads)
+    with small.stream(batch=9) as stream:
+        stream.run(x[:, :5])
+        stream.step(x[:, 5].copy())
+    assert len(compared) >= 4
+    core: Any = small._runner.plan.steps[0].core  # type: ignore[union-attr]
+    core._nodes = [replace(node, B=node.B + np.float32(0.5)) if node.op == "GRU" else node for node in core._nodes]
+    with pytest.raises(CheckError, match="GRU"):
+        small.predict(x)
+
+
 def products(kernel: np.ndarray, to: str) -> le.Model:
     dense = Dense(name="fc", inputs=("x",), outputs=("y",), kernel=kernel)
     return le.quantize(le.Model(Graph((Value("x", ("batch", len(kernel))),), (dense,), ("y",))), to)

@@ -111,7 +111,7 @@ def test_models_of_the_quantiser(tmp_path: Path, how: str, activations: str, wei
     # number is another: a step of one of `steps`, then less than two of the result after a product and a sigmoid.
     assert np.abs(ours - theirs).max() <= 2 / steps
     assert (np.abs(ours - theirs) <= 1e-5).mean() >= 0.9
-    assert ("read_as_floats" in made.graph.metadata) == (how == "QDQ")
+    assert ("stored_as_integers" in made.graph.metadata) == (how == "QDQ")
     for again in (pickle.loads(pickle.dumps(made)), le.load(made.save(tmp_path / "m.lstm") or tmp_path / "m.lstm")):
         np.testing.assert_array_equal(results(again, {"ids": IDS})[0], ours)
 

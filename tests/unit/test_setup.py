@@ -46,18 +46,21 @@ def test_the_machine_is_the_compilers(compiler):
 @pytest.mark.skipif(shutil.which(CROSS) is None, reason=f"{CROSS} is not installed")
 def test_a_cross_build_has_the_sets_of_its_target(capsys):
     assert SETUP.target_machine([CROSS]) == "aarch64"
-    assert SETUP.probed_isas([CROSS], "aarch64") == ["scalar", "neon"]
+    assert SETUP.probed_isas([CROSS], "aarch64") == ["scalar", "neon", "neondot"]
     assert SETUP.probed_isas([CROSS], "x86_64") == ["scalar"], "a compiler for ARM has no AVX"
     assert "cannot compile for avx2" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="AVX is x86's")
 def test_sets_that_the_compiler_does_not_know_are_left_out(compiler, tmp_path, capsys):
-    assert SETUP.probed_isas(compiler, "x86_64") == ["scalar", "avx2", "avx512"]
+    assert SETUP.probed_isas(compiler, "x86_64") == ["scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16",
+                                                        "avx512amx"]
     assert capsys.readouterr().out == ""
-    old = refusing(tmp_path, compiler, "-mavx512f")
-    assert SETUP.probed_isas(old, "x86_64") == ["scalar", "avx2"]
-    assert "building without it" in capsys.readouterr().out
+    for flag, left in (("-mavx512f", ["scalar", "avx2", "avxvnni"]),
+                       ("-mavxvnni", ["scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "avx512amx"])):
+        old = refusing(tmp_path, compiler, flag)
+        assert SETUP.probed_isas(old, "x86_64") == left
+        assert "building without it" in capsys.readouterr().out
 
 
 def test_every_set_has_a_probe():

@@ -11,6 +11,7 @@ import pytest
 from torch_bytes import call, checkpoint, instance, items, listed, mapping, number, storage, symbol, tensor, text, write
 
 import lstm_engine as le
+from lstm_engine.graph.stored import with_floats
 from lstm_engine.importers.torch.checkpoints.files import open_contents, open_weights
 from lstm_engine.notes import notes
 
@@ -95,6 +96,50 @@ def test_results(tmp_path: Path, kind: str, how: str, whole: bool) -> None:
     assert ("quantised_by_torch" in model.graph.metadata) == (how != FLOATS)
     if how != FLOATS:
         assert "that torch had quantised to 8 bits" in notes(model.graph.metadata)[0]
+
+
+@pytest.mark.parametrize("how", [WHOLE, CHANNELS])
+@pytest.mark.parametrize("kind", PARTS)
+def test_int8_stays_int8(tmp_path: Path, kind: str, how: str) -> None:
+    """The matrices of each layer are torch's own numbers to the bit, in int8, and are computed with as floats are."""
+    torch.manual_seed(1)
+    module = quantised(PARTS[kind], how)
+    model = le.convert(saved(tmp_path, module))
+    assert model.weight_dtype == "int8_weights"
+    ours = sorted(channel.tobytes() for node in model.graph.nodes for name, weight in node.tensors().items()
+                  if name in ("W", "R", "kernel") for channel in rows(weight))
+    theirs = sorted(channel.tobytes() for weight in dequantised(module) for channel in weight)
+    assert ours == theirs
+    x = torch.randn(3, 7, 6 if kind == "both" else 4).numpy()
+    plain = le.Model(with_floats(model.graph))
+    assert plain.quantization is None and model.memory()["weights"] < plain.memory()["weights"]
+    np.testing.assert_array_equal(output(model.predict(x)), output(plain.predict(x)))
+    assert le.convert(tmp_path / "m.pt", dtype="float64").dtype == "float64"
+
+
+def rows(weight: Any) -> np.ndarray:
+    """The output channels of a quantised weight, in float32."""
+    whole = weight.whole()
+    return np.ascontiguousarray(whole.T if weight.axis == -1 else whole.reshape(-1, whole.shape[-1]))
+
+
+def test_the_lowest_int8_of_torch(tmp_path: Path) -> None:
+    """torch's scale is largest / 127.5: where the number of the largest magnitude is below 0, it is -128."""
+    layer = nn.Linear(4, 3)
+    with torch.no_grad():
+        layer.weight[1, 2] = -3
+    model = le.convert(saved(tmp_path, quantised(nn.Sequential(layer, nn.GRU(3, 5, batch_first=True)), WHOLE)))
+    dense, gru = model.graph.nodes
+    assert dense.kernel.values.min() == -128 and model.weight_dtype == "int8_weights"
+    np.testing.assert_array_equal(dense.kernel.whole().T, dequantised(torch.load(tmp_path / "m.pt",
+                                                                                 weights_only=False))[0])
+    model.save(tmp_path / "m.lstm")
+    x = np.ones((2, 3, 4), np.float32)
+    np.testing.assert_array_equal(output(le.load(tmp_path / "m.lstm").predict(x)), output(model.predict(x)))
+    with pytest.raises(le.ArgumentError, match="kernel holds -128 as its file has it, and int8 is from -127 to 127"):
+        le.quantize(model, "int8")
+    small = le.quantize(model, "int8", layers={dense.name: "int8_weights"})
+    assert [layer.type for layer in small.quantization.layers] == ["int8_weights", "int8"]
 
 
 def test_embeddings_and_cells_and_legacy_files(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from ...errors import ArgumentError, UnsupportedError
 from ...files import HEAD_BYTES, ModelFile, first_bytes, telling_bytes
 from ...graph import Graph
+from ...graph.stored import with_int8
 from ..arrays.spec import graph_from_spec
 from ..base import ImportOptions, are
 from ..folders import CONFIG, HUGGING_FACE
@@ -50,7 +51,7 @@ def read(path: ModelFile, options: ImportOptions) -> Graph:
                 spec.setdefault("notes", []).append(f"{CONFIG!r} beside the weights, which may say more of their "
                                                     "program, is not read")
         made, _ = reparametrised(contents.weights)
-        graph = graph_from_spec(spec, contents.weights.with_derived(made), IGNORED)
+        graph = with_int8(graph_from_spec(spec, contents.weights.with_derived(made), IGNORED), contents.scales)
         if contents.quantised:
             said = {"quantised_by_torch": ", ".join(contents.quantised)}
             graph = dataclasses.replace(graph, metadata={**graph.metadata, **said})

@@ -6,6 +6,7 @@ import numpy as np
 
 from ....errors import FormatError, GraphError, UnsupportedError
 from ....graph import DTYPES, Graph, Operator
+from ....graph.stored import with_int8
 from ...base import ImportOptions
 from ..model import UNKNOWN_RANK, OnnxModel
 from ..reading.options import apply_options
@@ -65,7 +66,7 @@ def _mapped(folded: Folded) -> Graph:
     if folded.of_one_rank:
         metadata["of_one_rank"] = ", ".join(folded.of_one_rank)
     if whole := shown(folded.whole):
-        metadata["read_as_floats"] = whole
+        metadata["stored_as_integers"] = whole
     by_batch = [node.name for node in mapper.build.nodes if isinstance(node, Operator)
                 and node.op_type in ("DynamicQuantizeLinear", "DynamicQuantizeLSTM")]
     if by_batch:
@@ -74,4 +75,5 @@ def _mapped(folded: Folded) -> Graph:
     if folded.most_steps is not None:
         metadata["most_steps"] = str(folded.most_steps)
     made = Graph(tuple(folded.inputs), tuple(mapper.build.nodes), tuple(outputs), metadata)
-    return fused(made, mapper.build.values, mapper.derived)
+    made = fused(made, mapper.build.values, mapper.derived)
+    return with_int8(made, [whole.scale for whole in folded.whole.values()])

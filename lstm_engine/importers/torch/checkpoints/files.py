@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import numpy as np
 
 from ....errors import FormatError, UnsupportedError
 from ....files import HEAD_BYTES, ModelFile, begins_json, cannot_read, open_regular, size_of, telling_bytes
@@ -41,6 +43,7 @@ class Contents:
     scripted: bool = False             # a TorchScript archive, whose program importers.torch.script reads
     notes: tuple[str, ...] = ()        # what else is to be said of how the weights were read
     quantised: tuple[str, ...] = ()    # layers whose weights torch has quantised to 8 bits
+    scales: list[np.ndarray] = field(default_factory=list)      # of those weights that were read so far
 
 
 @contextmanager
@@ -155,4 +158,4 @@ def _pickled(tree: Any, storages: Storages, scripted: bool = False) -> Contents:
         return Contents(weights, program="a TorchScript archive, whose code is not read", scripted=True)
     program = f"it holds {found.inner}" if found.inner else None
     return Contents(weights, found.module, program, found.aside, found.settings, found.training, found.arrays,
-                    quantised=tuple(names))
+                    quantised=tuple(names), scales=storages.scales)

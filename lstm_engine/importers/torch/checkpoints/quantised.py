@@ -188,12 +188,13 @@ def unpack(root: Any, array: Callable[[Tensor], np.ndarray]) -> list[str]:
     return unpacking.names
 
 
-def dequantised(whole: np.ndarray, said: Quantised, array: Callable[[Tensor], np.ndarray]) -> np.ndarray:
-    """The numbers that whole ones stand for, in float32."""
+def dequantised(whole: np.ndarray, said: Quantised, array: Callable[[Tensor], np.ndarray]
+                ) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers that whole ones stand for, and their scales, in float32."""
     if said.axis is None:
         scale, zero = np.float32(said.scale), said.zero
         made: np.ndarray = (whole.astype(np.int64) - zero).astype(np.float32) * scale
-        return made
+        return made, np.array(scale)
     beside = [-1 if axis == said.axis else 1 for axis in range(whole.ndim)]
     scales, zeros = array(said.scale).reshape(beside), array(said.zero).reshape(beside)
     if zeros.dtype.kind == "f":
@@ -202,7 +203,7 @@ def dequantised(whole: np.ndarray, said: Quantised, array: Callable[[Tensor], np
         made = ((whole.astype(np.int64) - zeros) * scales.astype(np.float64)).astype(np.float32)
     if not ((scales > 0) & np.isfinite(scales)).all():
         raise FormatError("the scales of a quantized tensor are not all finite and above 0")
-    return made
+    return made, scales.astype(np.float32)
 
 
 def _children(value: Any) -> Iterator[tuple[str, Any]]:

@@ -19,9 +19,13 @@ FREE_BYTES = 1 << 20
 
 
 class Storages:
-    """Reads tensors. `load` gives the bytes of a storage by key: `size` of them were promised when it was opened."""
+    """Reads tensors. `load` gives the bytes of a storage by key: `size` of them were promised when it was opened.
+
+    scales: those of the quantised tensors that were read so far.
+    """
 
     def __init__(self, load: Callable[[str], bytes | memoryview], big_endian: bool = False) -> None:
+        self.scales: list[np.ndarray] = []
         self._load = load
         self._order: Literal["<", ">"] = ">" if big_endian else "<"
         self._open: dict[str, bytes | memoryview] = {}
@@ -41,7 +45,9 @@ class Storages:
     def array(self, tensor: Tensor) -> np.ndarray:
         """A C-contiguous array in native byte order; bfloat16 comes as uint16. The view was checked when made."""
         if tensor.quantised is not None:
-            return dequantised(self.array(tensor.quantised.tensor), tensor.quantised, self.array)
+            made, scale = dequantised(self.array(tensor.quantised.tensor), tensor.quantised, self.array)
+            self.scales.append(scale)
+            return made
         key = tensor.storage.key
         data = self._open[key] if key in self._open else self._load(key)
         self._waiting[key] -= 1
