@@ -173,6 +173,33 @@ def test_a_step_of_an_lstm_is_within_the_bounds_of_its_gates(isa, kind):
     assert reached >= 0.5
 
 
+@pytest.mark.parametrize("kind", QUANTIZED_TYPES)
+def test_steps_are_within_the_bounds_that_follow_from_step_to_step(isa, kind):
+    """Where the recurrent weights of a unit add up to a fifth, and cells forget: the bound converges."""
+    x, W, R, B = weights(5, 20, 30) / 4, weights(52, 30) / 4, weights(52, 13), np.zeros((1, 104), F32)
+    B[0, 26:39] = -2
+    R *= F32(0.2) / np.abs(R).sum(-1, keepdims=True)
+    node = LSTM(name="lstm", inputs=("x",), outputs=("y",), W=W[None], R=R[None], B=B)
+    graph = Graph((Value("x", ("batch", "time", 30)),), (node,), ("y",))
+    made = le.quantize(le.Model(graph), kind).predict(x)
+    h, c, off_h, off_c = (np.zeros((5, 13)) for _ in range(4))
+    bias, magnitude = (np.broadcast_to(b[0, :52].astype(np.float64) + b[0, 52:], (5, 52)) for b in (B, np.abs(B)))
+    for step in range(20):
+        x_part, h_part = x[:, step].astype(np.float64) @ W.T, h @ R.T
+        most_h = np.abs(h) + off_h                              # of the states that the engine really has
+        pre = sum_bound([x_part, most_h @ np.abs(R).T, magnitude],
+                        [product_bound(kind, x[:, step], W), product_bound(kind, most_h, R)])
+        bounds = np.split(pre + off_h @ np.abs(R).T, 4, axis=-1)
+        i, o, f, g = np.split(x_part + h_part + bias, 4, axis=-1)
+        of_gates, _ = lstm_step_bounds(bounds, np.abs(c) + off_c)
+        off_c = np.minimum(1, sigmoid(f) + bounds[2] / 4) * off_c + of_gates
+        off_h = bounds[1] / 4 + off_c + 2.0**-21 + 2.0**-24
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+        assert (np.abs(made[:, step] - h) <= off_h).all(), step
+    assert np.median(off_h) < {"int8": 0.2, "int8_weights": 0.05, "bfloat16": 0.05, "float16": 0.005}[kind], off_h
+
+
 # ---- rows ------------------------------------------------------------------------------------------------------------
 
 def models_of(kind: str) -> list[tuple[le.Model, np.ndarray]]:
