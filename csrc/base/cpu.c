@@ -50,6 +50,14 @@ static int tiles_permitted(void)
 #endif
 }
 
+/* "GenuineIntel", as leaf 0 spells it. */
+static int made_by_intel(void)
+{
+    uint32_t a, b, c, d;
+    return __get_cpuid(0, &a, &b, &c, &d) && b == signature_INTEL_ebx && c == signature_INTEL_ecx &&
+           d == signature_INTEL_edx;
+}
+
 static uint32_t ask_cpu(void)
 {
     uint32_t a, b, c, d, features = 0;
@@ -73,7 +81,7 @@ static uint32_t ask_cpu(void)
         if (c & bit_AVX512VNNI)
             features |= LE_CPU_AVX512_VNNI;
         if (more & LEAF_7_1_AVX512_BF16)
-            features |= LE_CPU_AVX512_BF16;
+            features |= LE_CPU_AVX512_BF16 | (made_by_intel() ? 0 : LE_CPU_FAST_BF16);
         /* xcr0 bits 17 and 18: the configuration and the data of tiles. */
         if ((enabled & 0x60000) == 0x60000 && (d & LEAF_7_AMX_TILE) && tiles_permitted()) {
             features |= d & LEAF_7_AMX_INT8 ? LE_CPU_AMX_INT8 : 0;

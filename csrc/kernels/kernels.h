@@ -113,7 +113,7 @@ typedef struct le_dense_panel {
  * [nv*lanes], which is what rows of unsigned numbers, moved up by 128, have too much. */
 typedef struct le_products {
     const char *name;
-    uint32_t cpu;          /* le_cpu_features() bits it needs */
+    uint32_t cpu, worth;   /* le_cpu_features() bits it needs; and those without which others are faster */
     le_weight_type type;
     int lanes;
     size_t element, group; /* bytes of a weight; inputs that stand side by side */

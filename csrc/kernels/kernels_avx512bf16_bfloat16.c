@@ -225,6 +225,7 @@ static void bfloat16_row_product(int nv, const le_panels *panels, const void *a,
 const le_products le_products_avx512bf16_bfloat16 = {
     .name = "avx512bf16",
     .cpu = LE_CPU_AVX512 | LE_CPU_AVX512_BF16,
+    .worth = LE_CPU_FAST_BF16,
     .type = LE_WEIGHTS_BFLOAT16,
     .lanes = LANES,
     .element = 2,

@@ -110,7 +110,8 @@ static const le_products *best_of(const le_kernels *kernels, le_weight_type type
     const le_products *best = NULL;
     for (size_t i = 0; i < sizeof small_products / sizeof small_products[0]; i++) {
         const le_products *one = small_products[i];
-        if (one->type == type && beside(one, kernels) && (le_cpu_features() & one->cpu) == one->cpu &&
+        const uint32_t wanted = one->cpu | one->worth;
+        if (one->type == type && beside(one, kernels) && (le_cpu_features() & wanted) == wanted &&
             (one->widen != NULL || !widening))
             best = one;
     }
