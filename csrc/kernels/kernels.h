@@ -120,6 +120,7 @@ typedef struct le_products {
     size_t round;          /* k is filled up with zeros to whole numbers of these; `group` where it is 0 */
     size_t head;           /* bytes before the weights of a panel, for each column */
     double speed;          /* about how many of its products take as long as one of float32 */
+    size_t rows;           /* fewer than these leave tiles, or the way of the weights into them, half used; 0: few will do */
     /* Rows are multiplied as `prepare` makes them of k floats, in row_bytes(k) bytes; null: as they are. */
     size_t (*row_bytes)(size_t k);
     void (*prepare)(const void *row, size_t k, void *prepared);

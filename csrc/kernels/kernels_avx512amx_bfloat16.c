@@ -53,6 +53,7 @@ const le_products le_products_avx512amx_bfloat16 = {
     .group = PAIR,
     .round = BLOCK,
     .speed = 6,
+    .rows = MOST_ROWS,
     .row_bytes = bfloat_row_bytes,
     .prepare = bfloat_prepare,
     .product = product,

@@ -76,6 +76,7 @@ const le_products le_products_avx512amx_int8 = {
     .round = TILE_BYTES,
     .head = COLUMN_HEAD,
     .speed = 8,
+    .rows = MOST_ROWS,
     .row_bytes = int8_row_bytes,
     .prepare = int8_prepare,
     .product = product,

@@ -136,13 +136,26 @@ static int smallest_panels(const le_model *model)
     return (int)smallest;
 }
 
+/* Rows of a group at least: what the tiles of its products take. */
+static size_t least_rows_of(const le_model *model, size_t least)
+{
+    for (int i = 0; i < model->op_count; i++) {
+        const le_op *op = &model->ops[i];
+        const size_t wanted = op->kind == LE_OP_RECURRENT ? op->as.recurrent.products->rows
+                              : op->kind == LE_OP_DENSE   ? op->as.dense.products->rows
+                                                          : 0;
+        least = wanted > least ? wanted : least;
+    }
+    return least;
+}
+
 /* Groups of rows. One a thread where a call is short; else as many as let threads that are kept from their cores for a
  * while leave the rest to others: eight a thread, each with arithmetic enough to forget its beginning, and rows enough
  * for the tiles, or for the weights' way from the last cache to hide behind. */
 static int row_groups(const le_model *model, const le_run *run, int threads)
 {
     const double flops_of_a_group = 8e7;
-    const size_t least_rows = step_bytes(model, run) <= 2 * (double)le_cpu_l2_bytes() ? 8 : 16;
+    const size_t least_rows = least_rows_of(model, step_bytes(model, run) <= 2 * (double)le_cpu_l2_bytes() ? 8 : 16);
     size_t groups = 8 * (size_t)threads;
     groups = run->batch / least_rows < groups ? run->batch / least_rows : groups;
     const double enough = total_flops(model, run) / flops_of_a_group;
