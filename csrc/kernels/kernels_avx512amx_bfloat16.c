@@ -34,12 +34,20 @@ static void product(int nv, size_t rows, const void *const *rows_of, size_t k, c
     }
 }
 
+/* Tiles are not read ahead by the CPU: weights that its cache does not hold are fetched a panel before their use. */
 static void row_product(int nv, const le_panels *panels, const void *a, size_t k, void *out)
 {
+    const size_t resident = (size_t)1 << 20;
+    const int fetch = panels->count * panels->bytes > resident;
+    const char *const first = panels->first;
     for (size_t i = 0; i < panels->count; i++) {
         const size_t at = panels->backwards ? panels->count - 1 - i : i;
-        const int own = at + 1 == panels->count && panels->last_nv > 0 ? panels->last_nv : nv;
-        product(own, 1, &a, k, (const char *)panels->first + at * panels->bytes, NULL,
+        const int last = at + 1 == panels->count, ends = i + 1 == panels->count;
+        const char *const panel = first + at * panels->bytes;
+        const char *const next = panels->backwards ? panel - panels->bytes : panel + panels->bytes;
+        /* The last panel may be a narrow one: nothing is fetched past it. */
+        const int narrow = !panels->backwards && at + 2 == panels->count && panels->last_nv > 0;
+        product(last && panels->last_nv > 0 ? panels->last_nv : nv, 1, &a, k, panel, fetch && !ends && !narrow ? next : NULL,
                 (real *)out + at * (size_t)nv * LANES);
     }
 }
