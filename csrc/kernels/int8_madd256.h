@@ -25,9 +25,10 @@ LE_INLINE q_weights q_load(const char *w)
 }
 LE_INLINE q_row q_broadcast(const char *row)
 {
-    int32_t two[2];
+    /* As floats: of two integers side by side gcc makes one load, and takes it apart. */
+    float two[2];
     memcpy(two, row, sizeof two);
-    return (q_row){_mm256_set1_epi32(two[0]), _mm256_set1_epi32(two[1])};
+    return (q_row){_mm256_castps_si256(_mm256_set1_ps(two[0])), _mm256_castps_si256(_mm256_set1_ps(two[1]))};
 }
 LE_INLINE q_sum q_dot(q_sum sum, q_row x, q_weights w)
 {
