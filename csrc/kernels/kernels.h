@@ -120,7 +120,7 @@ typedef struct le_products {
     size_t round;          /* k is filled up with zeros to whole numbers of these; `group` where it is 0 */
     size_t head;           /* bytes before the weights of a panel, for each column */
     double speed;          /* about how many of its products take as long as one of float32 */
-    size_t rows;           /* fewer than these leave tiles, or the way of the weights into them, half used; 0: few will do */
+    size_t rows; /* fewer than these leave tiles, or the way of the weights into them, half used; 0: few will do */
     /* Rows are multiplied as `prepare` makes them of k floats, in row_bytes(k) bytes; null: as they are. */
     size_t (*row_bytes)(size_t k);
     void (*prepare)(const void *row, size_t k, void *prepared);
@@ -128,21 +128,21 @@ typedef struct le_products {
     void (*product)(int nv, size_t rows, const void *const *a, size_t k, const void *panel, const void *next, void *out);
     /* One row by several panels: out[panel][nv*lanes], of the last panel the first last_nv*lanes. */
     void (*row_product)(int nv, const le_panels *panels, const void *a, size_t k, void *out);
-    /* What a thread calls after its last product for a while; may be null. */
+    /* What a thread calls after its last product for a while, and before products of another table; may be null. */
     void (*finish)(void);
     /* n weights that stand side by side as floats; null but for those that are multiplied as floats. */
     void (*widen)(size_t n, const void *weights, float scale, void *out);
 } le_products;
 
 typedef struct le_kernels {
-    const char *name;        /* "scalar", "avx2", ... */
+    const char *name; /* "scalar", "avx2", ... */
     const char *description;
-    uint32_t cpu;            /* le_cpu_features() bits it needs */
+    uint32_t cpu; /* le_cpu_features() bits it needs */
     le_dtype dtype;
     int lanes;
-    int tile_rows;           /* rows of the largest register tile */
+    int tile_rows; /* rows of the largest register tile */
 
-    le_products products;    /* with weights of this dtype */
+    le_products products; /* with weights of this dtype */
     void (*dense)(const le_dense_panel *panel);
     /* What follows the product of a Dense panel, which is in its scratch. */
     void (*dense_output)(const le_dense_panel *panel);

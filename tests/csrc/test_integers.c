@@ -12,8 +12,10 @@
 /* A panel of one vector of int8, weight k of column c being weights[k * lanes + c]; every scale is 1. */
 static char *integers_new(const le_products *products, size_t k, const int8_t *weights)
 {
-    const size_t lanes = (size_t)products->lanes, group = products->group;
-    char *packed = must_alloc(lanes * products->head + (k + group - 1) / group * group * lanes);
+    const size_t lanes = (size_t)products->lanes, group = products->group, round = products->round ? products->round : group;
+    const size_t bytes = lanes * products->head + (k + round - 1) / round * round * lanes;
+    char *packed = must_alloc(bytes);
+    memset(packed, 0, bytes);
     for (size_t c = 0; c < lanes; c++) {
         const float scale = 1;
         int32_t sum = 0;
@@ -45,6 +47,8 @@ static void integer_products(const le_products *products, size_t k, const float 
     }
     free(together);
     free(taken);
+    if (products->finish)
+        products->finish();
 }
 
 /* As many products as are allowed, each as large as it gets: the sum, and the one that is moved up by 128, are exact. */
@@ -195,7 +199,9 @@ static void rounded_numbers(const le_products *products)
                                        0x3f808001, 0x7f7f7fff, 0x7f7f8000, 0x7f7fffff, 0xff7fffff, 0x7f800000,
                                        0xff800000, 0x7f800001, 0x7fffffff, 0xffffffff, 0x7fc00000, 0xff800001};
     const size_t lanes = (size_t)products->lanes, specials = sizeof special / sizeof special[0];
-    uint16_t *packed = must_alloc(products->group * lanes * sizeof *packed);
+    const size_t inputs = products->round ? products->round : products->group;
+    uint16_t *packed = must_alloc(inputs * lanes * sizeof *packed);
+    memset(packed, 0, inputs * lanes * sizeof *packed);
     for (size_t c = 0; c < lanes; c++)
         packed[c * products->group] = bfloat_of(1);
     float *out = must_alloc(lanes * sizeof *out);
@@ -210,7 +216,7 @@ static void rounded_numbers(const le_products *products)
         const void *row = taken;
         products->product(1, 1, &row, 1, packed, NULL, out);
         float expected = float_of_bfloat(bfloat_of(x));
-        expected = products->group == 2 && fabsf(expected) < FLT_MIN ? 0 : expected; /* vdpbf16ps flushes denormals */
+        expected = products->group == 2 && fabsf(expected) < FLT_MIN ? 0 : expected; /* as these instructions do */
         /* A chain begins with 0: -0 is lost. */
         CHECK(same_number(out[0], expected + 0), "bfloat16 %s: %08x: %.9g, expected %.9g", products->name, (unsigned)bits,
               (double)out[0], (double)expected);
@@ -218,6 +224,8 @@ static void rounded_numbers(const le_products *products)
     free(packed);
     free(out);
     free(taken);
+    if (products->finish)
+        products->finish();
 }
 
 void test_integers(void)

@@ -28,8 +28,10 @@ static panel panel_new(const le_products *products, int nv, size_t k, rng *rando
 {
     const size_t columns = (size_t)nv * (size_t)products->lanes, group = products->group, element = products->element;
     panel p = {.nv = nv, .k = k, .columns = columns};
-    p.bytes = columns * products->head + (k + group - 1) / group * group * columns * element;
+    const size_t round = products->round ? products->round : group;
+    p.bytes = columns * products->head + (k + round - 1) / round * round * columns * element;
     p.packed = must_alloc(p.bytes);
+    memset(p.packed, 0, p.bytes);
     p.integers = must_alloc(k * columns);
     p.scales = must_alloc(columns * sizeof *p.scales);
     p.weights = must_alloc(k * columns * sizeof *p.weights);
@@ -122,6 +124,23 @@ static float dot_of_pairs(const panel *p, const double *taken, size_t column)
     return out;
 }
 
+/* The same with tdpbf16ps: tiles of 32, in each the first and the second of all pairs apart, in ascending order, then their
+ * sum, which is added to what the tiles before gave (the same manual, TDPBF16PS). */
+static float dot_of_tiles(const panel *p, const double *taken, size_t column)
+{
+    enum { TILE = 32 };
+    float out = 0;
+    for (size_t tile = 0; tile < p->k; tile += TILE) {
+        float sums[2] = {0, 0};
+        for (size_t k = tile; k < tile + TILE; k++) {
+            const int there = k < p->k;
+            sums[k % 2] = fused(sums[k % 2], there ? taken[k] : 0, there ? p->weights[k * p->columns + column] : 0);
+        }
+        out = flushed(out + flushed(sums[0] + sums[1]));
+    }
+    return out;
+}
+
 /* The product of a row with a panel by the definition of its type, [columns]: integers are added up exactly; weights that are
  * widened are multiplied by the float32 kernels of the same instruction set, whose own test is test_kernels.c. */
 static void expected_product(const le_products *products, const panel *p, const float *row, float *out)
@@ -138,7 +157,7 @@ static void expected_product(const le_products *products, const panel *p, const 
         }
     } else if (products->group == 2) {
         for (size_t c = 0; c < p->columns; c++)
-            out[c] = dot_of_pairs(p, taken, c);
+            out[c] = products->round ? dot_of_tiles(p, taken, c) : dot_of_pairs(p, taken, c);
     } else {
         const le_kernels *kernels = NULL;
         float *floats = must_alloc(p->k * sizeof *floats);
@@ -207,6 +226,8 @@ static void in_every_shape(const le_products *products, int nv, size_t k, rng *r
     free(alone);
     free(expected);
     panel_free(&p);
+    if (products->finish)
+        products->finish();
 }
 
 /* One row by `count` panels, the last of `last_nv` vectors, in either order of reading. */
@@ -250,6 +271,8 @@ static void by_panels(const le_products *products, int nv, int last_nv, size_t c
     free(row);
     free(expected);
     free(taken);
+    if (products->finish)
+        products->finish();
 }
 
 void test_products(void)

@@ -34,6 +34,9 @@ _PARTS = ("_modules", "_parameters", "_buffers")         # of a pickled module, 
 _Pairs = list[tuple[str, Tensor]]
 
 
+_HOLDERS = (dict, list, tuple, Instance, Quantised)     # what is looked into, or refused
+
+
 class _Unpacking:
     """array: the numbers of a tensor."""
 
@@ -57,7 +60,7 @@ class _Unpacking:
             elif isinstance(value, dict):
                 self._state_dict(value)
             todo += [(item, ".".join(filter(None, (path, "" if key in _PARTS else key))))
-                     for key, item in _children(value)]
+                     for key, item in _children(value) if isinstance(item, _HOLDERS)]
 
     def _module(self, module: Instance, path: str) -> None:
         """Make a quantised module the plain one."""
