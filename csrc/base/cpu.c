@@ -1,7 +1,3 @@
-#if defined(__linux__) && !defined(_GNU_SOURCE)
-#define _GNU_SOURCE /* syscall */
-#endif
-
 #include "base/cpu.h"
 
 #include <stdatomic.h>
@@ -14,7 +10,6 @@
 #include <immintrin.h>
 #endif
 #if defined(__linux__)
-#include <sys/syscall.h>
 #include <unistd.h>
 #if defined(__aarch64__)
 #include <asm/hwcap.h>
@@ -37,18 +32,6 @@ enum { LEAF_7_1_AVX_VNNI = 1 << 4, LEAF_7_1_AVX512_BF16 = 1 << 5 };
 #define LEAF_7_AMX_BF16 (UINT32_C(1) << 22)
 #define LEAF_7_AMX_TILE (UINT32_C(1) << 24)
 #define LEAF_7_AMX_INT8 (UINT32_C(1) << 25)
-
-/* Whether the system lets this process use tiles, which Linux wants to be asked for; threads and children that follow may
- * use them too. */
-static int tiles_permitted(void)
-{
-#if defined(__linux__) && defined(SYS_arch_prctl)
-    enum { ASK_FOR_STATE = 0x1023, TILE_DATA = 18 };
-    return syscall(SYS_arch_prctl, ASK_FOR_STATE, TILE_DATA) == 0;
-#else
-    return 0;
-#endif
-}
 
 /* "GenuineIntel", as leaf 0 spells it. */
 static int made_by_intel(void)
@@ -83,7 +66,7 @@ static uint32_t ask_cpu(void)
         if (more & LEAF_7_1_AVX512_BF16)
             features |= LE_CPU_AVX512_BF16 | (made_by_intel() ? 0 : LE_CPU_FAST_BF16);
         /* xcr0 bits 17 and 18: the configuration and the data of tiles. */
-        if ((enabled & 0x60000) == 0x60000 && (d & LEAF_7_AMX_TILE) && tiles_permitted()) {
+        if ((enabled & 0x60000) == 0x60000 && (d & LEAF_7_AMX_TILE)) {
             features |= d & LEAF_7_AMX_INT8 ? LE_CPU_AMX_INT8 : 0;
             features |= d & LEAF_7_AMX_BF16 ? LE_CPU_AMX_BF16 : 0;
         }

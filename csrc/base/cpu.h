@@ -13,7 +13,7 @@ enum {
     LE_CPU_AVX_VNNI = 1u << 4,
     LE_CPU_AVX512_BF16 = 1u << 5,
     LE_CPU_NEON_DOTPROD = 1u << 6,
-    LE_CPU_AMX_INT8 = 1u << 7,
+    LE_CPU_AMX_INT8 = 1u << 7, /* for who is permitted to (base/tiles.h); the next too */
     LE_CPU_AMX_BF16 = 1u << 8,
     LE_CPU_FAST_BF16 = 1u << 9, /* vdpbf16ps takes less time than the FMAs in its place: not on Intel's cores so far */
 };

@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "base/clock.h"
+#include "base/tiles.h"
 
 /* A caller in Python has to take the interpreter's lock to answer, which others may hold for 5 ms. */
 enum { BETWEEN_QUESTIONS = 20000000 }; /* ns */
@@ -27,6 +28,7 @@ void le_watch_ask(le_watch *watch)
     if (now - watch->asked < BETWEEN_QUESTIONS)
         return;
     watch->asked = now;
+    le_tiles_release(); /* it may run handlers of signals, which may use tiles as well */
     if (watch->poll(watch->context))
         atomic_store(&watch->cancelled, 1);
 }

@@ -167,8 +167,8 @@ void le_store_free(le_store *store); /* null is allowed */
 void le_model_share(le_model *model, le_store *store);
 
 /* Layers added to `model` after le_model_consume are the last to read the matrices they are given: `consumed` is called
- * with each part of one that stands packed, block after block, from the thread that adds the layer, so that its memory may
- * be given back meanwhile. Not for arrays that several layers have. null: arrays stay as they are, as at the beginning. */
+ * with each part of one that stands packed, block after block (of small weights once), from the thread that adds the layer, so
+ * that its memory may be given back meanwhile. Not for arrays that several layers have. null: arrays stay as they are, as at the beginning. */
 typedef void (*le_consumed)(void *context, const void *part, size_t bytes);
 void le_model_consume(le_model *model, le_consumed consumed, void *context);
 

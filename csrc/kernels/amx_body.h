@@ -8,14 +8,13 @@
 
 #include <string.h>
 
+#include "base/tiles.h"
 #include "kernels/kernels.h"
 #include "kernels/vec_avx512.h"
 
 enum { TILE_BYTES = 64, AMX_ROWS = 16, AMX_VECTOR = 64, MOST_ROWS = 2 * AMX_ROWS };
 
-/* Rows of the two tiles of rows, 4 and 5, that this thread has set up; 0: nothing. */
-static _Thread_local int rows_set_up[2];
-
+/* The rows of tiles 4 and 5, and of the sums that theirs are. */
 static void set_up(int first, int second)
 {
     struct {
@@ -23,7 +22,7 @@ static void set_up(int first, int second)
         uint16_t row_bytes[16];
         uint8_t rows[16];
     } config;
-    if (rows_set_up[0] == first && rows_set_up[1] == second)
+    if (le_tile_rows[0] == first && le_tile_rows[1] == second)
         return;
     memset(&config, 0, sizeof config);
     config.palette = 1;
@@ -36,17 +35,8 @@ static void set_up(int first, int second)
     /* gcc's _tile_loadconfig tells the compiler of the first eight bytes that it reads alone. */
     __asm__ volatile("" : : "r"(&config) : "memory");
     _tile_loadconfig(&config);
-    rows_set_up[0] = first;
-    rows_set_up[1] = second;
-}
-
-/* Tiles that are in use are saved whenever the system changes to another thread. */
-static void amx_finish(void)
-{
-    if (rows_set_up[0] == 0)
-        return;
-    _tile_release();
-    rows_set_up[0] = rows_set_up[1] = 0;
+    le_tile_rows[0] = first;
+    le_tile_rows[1] = second;
 }
 
 /* Some rows of prepared bytes: tiles are read in equal steps, so rows that lie otherwise are copied first. */

@@ -128,7 +128,7 @@ typedef struct le_products {
     void (*product)(int nv, size_t rows, const void *const *a, size_t k, const void *panel, const void *next, void *out);
     /* One row by several panels: out[panel][nv*lanes], of the last panel the first last_nv*lanes. */
     void (*row_product)(int nv, const le_panels *panels, const void *a, size_t k, void *out);
-    /* What a thread calls after its last product for a while, and before products of another table; may be null. */
+    /* What a thread calls after its last product for a while; may be null. */
     void (*finish)(void);
     /* n weights that stand side by side as floats; null but for those that are multiplied as floats. */
     void (*widen)(size_t n, const void *weights, float scale, void *out);
@@ -177,6 +177,8 @@ le_status le_kernels_find(const char *isa, le_dtype dtype, const le_kernels **ou
 const le_products *le_products_find(const le_kernels *kernels, le_weight_type type);
 /* Those whose `widen` makes floats of weights of a type that is not LE_WEIGHTS_FULL. */
 const le_products *le_products_widening(const le_kernels *kernels, le_weight_type type);
+/* Whether this process can run them. */
+int le_products_run(const le_products *products);
 /* All that are compiled in, for tests; null past the last. */
 const le_products *le_products_at(size_t number);
 

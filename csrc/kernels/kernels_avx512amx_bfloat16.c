@@ -44,10 +44,10 @@ static void row_product(int nv, const le_panels *panels, const void *a, size_t k
         const size_t at = panels->backwards ? panels->count - 1 - i : i;
         const int last = at + 1 == panels->count, ends = i + 1 == panels->count;
         const char *const panel = first + at * panels->bytes;
-        const char *const next = panels->backwards ? panel - panels->bytes : panel + panels->bytes;
         /* The last panel may be a narrow one: nothing is fetched past it. */
         const int narrow = !panels->backwards && at + 2 == panels->count && panels->last_nv > 0;
-        product(last && panels->last_nv > 0 ? panels->last_nv : nv, 1, &a, k, panel, fetch && !ends && !narrow ? next : NULL,
+        product(last && panels->last_nv > 0 ? panels->last_nv : nv, 1, &a, k, panel,
+                fetch && !ends && !narrow ? (panels->backwards ? panel - panels->bytes : panel + panels->bytes) : NULL,
                 (real *)out + at * (size_t)nv * LANES);
     }
 }
@@ -66,5 +66,5 @@ const le_products le_products_avx512amx_bfloat16 = {
     .prepare = bfloat_prepare,
     .product = product,
     .row_product = row_product,
-    .finish = amx_finish,
+    .finish = le_tiles_release,
 };

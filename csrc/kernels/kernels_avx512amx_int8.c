@@ -81,5 +81,5 @@ const le_products le_products_avx512amx_int8 = {
     .prepare = int8_prepare,
     .product = product,
     .row_product = int8_row_product,
-    .finish = amx_finish,
+    .finish = le_tiles_release,
 };

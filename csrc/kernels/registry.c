@@ -3,6 +3,7 @@
 
 #include "base/cpu.h"
 #include "base/status.h"
+#include "base/tiles.h"
 #include "kernels/kernels.h"
 
 /* Worst first: the last one that the CPU supports is the best. */
@@ -104,15 +105,20 @@ static int beside(const le_products *products, const le_kernels *kernels)
     return products->lanes == kernels->lanes && (kernels->cpu != 0 || products->cpu == 0);
 }
 
+int le_products_run(const le_products *products)
+{
+    const uint32_t tiles = LE_CPU_AMX_INT8 | LE_CPU_AMX_BF16;
+    return (le_cpu_features() & products->cpu) == products->cpu && (!(products->cpu & tiles) || le_tiles_permitted());
+}
+
 /* The last one of a type that the CPU has. */
 static const le_products *best_of(const le_kernels *kernels, le_weight_type type, int widening)
 {
     const le_products *best = NULL;
     for (size_t i = 0; i < sizeof small_products / sizeof small_products[0]; i++) {
         const le_products *one = small_products[i];
-        const uint32_t wanted = one->cpu | one->worth;
-        if (one->type == type && beside(one, kernels) && (le_cpu_features() & wanted) == wanted &&
-            (one->widen != NULL || !widening))
+        if (one->type == type && beside(one, kernels) && (le_cpu_features() & one->worth) == one->worth &&
+            (one->widen != NULL || !widening) && le_products_run(one))
             best = one;
     }
     return best;

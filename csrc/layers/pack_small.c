@@ -1,5 +1,7 @@
 #include "layers/pack_small.h"
 
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 /* Where the weights of one output channel stand in the plain matrix: the first, and bytes from one input to the next. */
@@ -71,10 +73,12 @@ static int pack_column(const le_packed *packed, const panel_view *view, size_t c
     for (size_t k = 0; k < packed->k; k++) {
         const char *const weight = from.from + k * from.stride;
         memcpy(weight_at(products, view, k, column), weight, products->element);
-        if (products->element == 1)
+        if (products->element != 1)
+            finite &= finite16(products->type, weight);
+        else if (view->offsets)
             sum += *(const int8_t *)weight;
         else
-            finite &= finite16(products->type, weight);
+            finite &= fabsf(*(const int8_t *)weight * from.scale) <= FLT_MAX;
     }
     if (view->scales)
         view->scales[column] = from.scale;

@@ -4,7 +4,14 @@
 def products(str isa):
     """How products with weights of each quantised type are made beside the kernels of an instruction set, by type."""
     cdef bytes name = isa.encode()
-    return {kind: le_products_name(name, <le_weight_type><int>number).decode() for kind, (number, _) in _TYPES.items()}
+    cdef const char *found
+    cdef dict names = {}
+    for kind, (number, _) in _TYPES.items():
+        found = le_products_name(name, <le_weight_type><int>number)
+        if found == NULL:
+            raise errors.ArgumentError(f"no kernels of the instruction set {isa!r} run here")
+        names[kind] = found.decode()
+    return names
 
 
 def isas():

@@ -149,7 +149,7 @@ cdef class CoreModel:
         cdef size_t units = _matrix(kernel, "dense kernel")[1]
         cdef le_weights given
         memset(&given, 0, sizeof(given))
-        cdef const void *k = matrix_weight(self, kernel, (features, units), "dense kernel", &given, &given.w)
+        cdef const void *k = matrix_weight(self, kernel, (features, units), "dense kernel", &given, &given.w, True)
         say_weights(self, &given)
         cdef const void *b = plain_weight(self, bias, (units,), "dense bias")
         cdef le_activation function = _activation(activation)

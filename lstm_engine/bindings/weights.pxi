@@ -18,9 +18,10 @@ cdef const void *plain_weight(CoreModel model, object array, tuple shape, str wh
 
 
 cdef const void *matrix_weight(CoreModel model, object weight, tuple shape, str what, le_weights *given,
-                               const float **scale) except? NULL:
+                               const float **scale, bint columns=False) except? NULL:
     """As `plain_weight` of a matrix, which may be a Quantized: then its values, their type in `given`, and where
-    its scale stands. The layer that is added next has matrices of one type."""
+    its scale stands. The layer that is added next has matrices of one type. columns: the channels are those of the last
+    axis, else of all before it."""
     scale[0] = NULL
     if weight is None or isinstance(weight, cnp.ndarray):
         given.type = LE_WEIGHTS_FULL
@@ -34,9 +35,10 @@ cdef const void *matrix_weight(CoreModel model, object weight, tuple shape, str 
     if (scales is None) != (<int>numbers != cnp.NPY_INT8):
         raise errors.ArgumentError(f"{what}: int8 has a scale, and other types have none")
     if scales is not None:
+        expected = shape[-1:] if columns else shape[:-1]
         if not isinstance(scales, cnp.ndarray) or cnp.PyArray_TYPE(scales) != cnp.NPY_FLOAT32 \
-                or scales.shape != weight.scale_shape or not cnp.PyArray_ISCARRAY_RO(scales):
-            raise errors.ArgumentError(f"{what}: expected C-contiguous float32 scales of shape {weight.scale_shape}")
+                or scales.shape != expected or not cnp.PyArray_ISCARRAY_RO(scales):
+            raise errors.ArgumentError(f"{what}: expected C-contiguous float32 scales of shape {expected}")
         scale[0] = <const float *>cnp.PyArray_DATA(scales)
     if model.store is not None:
         model.store.arrays.extend(weight.arrays())

@@ -18,7 +18,8 @@ Place = tuple[int, tuple[int, ...], tuple[int, ...], str]
 def place(array: np.ndarray | Quantized) -> Place:
     """Where an array's numbers stand and how they are read: equal for two arrays, while both live, that are one."""
     if isinstance(array, Quantized):
-        return (*place(array.values)[:3], array.type)  # type: ignore[arg-type]
+        kind = array.type if array.scale is None else f"{array.type} by {place(array.scale)}"
+        return (*place(array.values)[:3], kind)  # type: ignore[arg-type]
     return array.__array_interface__["data"][0], array.shape, array.strides, array.dtype.str
 
 

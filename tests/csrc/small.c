@@ -155,7 +155,7 @@ const le_products *supported_products(size_t number)
 {
     const le_products *one;
     for (size_t i = 0; (one = le_products_at(i)) != NULL; i++)
-        if ((le_cpu_features() & one->cpu) == one->cpu && number-- == 0)
+        if (le_products_run(one) && number-- == 0)
             return one;
     return NULL;
 }

@@ -34,6 +34,8 @@ _PARTS = ("_modules", "_parameters", "_buffers")         # of a pickled module, 
 _Pairs = list[tuple[str, Tensor]]
 
 
+_LONG = 200                                            # characters of a name
+_DEEPEST = 100                                         # beyond that a file is refused by who looks for its weights
 _HOLDERS = (dict, list, tuple, Instance, Quantised)     # what is looked into, or refused
 
 
@@ -46,10 +48,10 @@ class _Unpacking:
 
     def run(self, root: Any) -> None:
         seen: set[int] = set()
-        todo: list[tuple[Any, str]] = [(root, "")]
+        todo: list[tuple[Any, str, int]] = [(root, "", 0)]
         while todo:
-            value, path = todo.pop()
-            if id(value) in seen:
+            value, path, depth = todo.pop()
+            if id(value) in seen or depth > _DEEPEST:
                 continue
             seen.add(id(value))
             if isinstance(value, Quantised):
@@ -59,7 +61,7 @@ class _Unpacking:
                 self._module(value, path)
             elif isinstance(value, dict):
                 self._state_dict(value)
-            todo += [(item, ".".join(filter(None, (path, "" if key in _PARTS else key))))
+            todo += [(item, _path(path, "" if key in _PARTS else key), depth + 1)
                      for key, item in _children(value) if isinstance(item, _HOLDERS)]
 
     def _module(self, module: Instance, path: str) -> None:
@@ -209,9 +211,15 @@ def dequantised(whole: np.ndarray, said: Quantised, array: Callable[[Tensor], np
     return made, scales.astype(np.float32)
 
 
+def _path(path: str, key: str) -> str:
+    """The name of a part, as messages and notes say it: the end of a long one."""
+    joined = f"{path}.{key[:_LONG]}" if path and key else path or key[:_LONG]
+    return joined[-_LONG:]
+
+
 def _children(value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
-        yield from ((str(key), item) for key, item in value.items())
+        yield from ((key if isinstance(key, str) else str(key)[:_LONG], item) for key, item in value.items())
     elif isinstance(value, (list, tuple)):
         yield from (("", item) for item in value)
     elif isinstance(value, Instance):
