@@ -63,7 +63,7 @@ def test_a_handler_that_runs_another_type() -> None:
     layers = [le.LSTM(numbers(1, 2048, 512), numbers(1, 2048, 512), return_sequences=True)]
     model = le.Model(layers)
     small = {kind: le.quantize(model, kind) for kind in ("int8", "bfloat16")}
-    long, short = numbers(32, 100, 512), numbers(8, 2, 512)
+    long, short = numbers(32, 400, 512), numbers(8, 2, 512)
     for kind, other in (("int8", "bfloat16"), ("bfloat16", "int8")):
         alone = small[kind].predict(long, threads=1)
         came: list[Any] = []
