@@ -14,6 +14,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/by_panels_body.h"
 #include "kernels/kernels.h"
 #include "kernels/tiling_body.h"
 
@@ -285,12 +286,7 @@ static void int8_product(int nv, size_t rows, const void *const *a, size_t k, co
 
 static void int8_row_product(int nv, const le_panels *panels, const void *a, size_t k, void *out)
 {
-    const size_t width = (size_t)nv * LANES;
-    for (size_t i = 0; i < panels->count; i++) {
-        const size_t at = panels->backwards ? panels->count - 1 - i : i;
-        const int own = at + 1 == panels->count && panels->last_nv > 0 ? panels->last_nv : nv;
-        int8_product(own, 1, &a, k, (const char *)panels->first + at * panels->bytes, NULL, (real *)out + at * width);
-    }
+    row_by_panels(int8_product, 0, nv, panels, a, k, out);
 }
 
 /* Not where a file has a better way for some rows, and a table of its own. */

@@ -7,6 +7,7 @@
 #define AMX_PRODUCT _tile_dpbf16ps
 #include "kernels/amx_body.h"
 #include "kernels/bfloat_rows512.h"
+#include "kernels/by_panels_body.h"
 
 enum { BLOCK = TILE_BYTES / sizeof(uint16_t) };
 
@@ -38,18 +39,7 @@ static void product(int nv, size_t rows, const void *const *rows_of, size_t k, c
 static void row_product(int nv, const le_panels *panels, const void *a, size_t k, void *out)
 {
     const size_t resident = (size_t)1 << 20;
-    const int fetch = panels->count * panels->bytes > resident;
-    const char *const first = panels->first;
-    for (size_t i = 0; i < panels->count; i++) {
-        const size_t at = panels->backwards ? panels->count - 1 - i : i;
-        const int last = at + 1 == panels->count, ends = i + 1 == panels->count;
-        const char *const panel = first + at * panels->bytes;
-        /* The last panel may be a narrow one: nothing is fetched past it. */
-        const int narrow = !panels->backwards && at + 2 == panels->count && panels->last_nv > 0;
-        product(last && panels->last_nv > 0 ? panels->last_nv : nv, 1, &a, k, panel,
-                fetch && !ends && !narrow ? (panels->backwards ? panel - panels->bytes : panel + panels->bytes) : NULL,
-                (real *)out + at * (size_t)nv * LANES);
-    }
+    row_by_panels(product, panels->count * panels->bytes > resident, nv, panels, a, k, out);
 }
 
 const le_products le_products_avx512amx_bfloat16 = {

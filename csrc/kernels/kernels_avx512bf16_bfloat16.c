@@ -8,6 +8,7 @@
 #include "kernels/bfloat_rows512.h"
 #include "kernels/kernels.h"
 
+#include "kernels/by_panels_body.h"
 #include "kernels/tiling_body.h"
 
 enum { PAIR_BYTES = 4, VECTOR_BYTES = LANES * PAIR_BYTES, BLOCK_PAIRS = LE_K_BLOCK / PAIR };
@@ -214,12 +215,7 @@ static void bfloat16_product(int nv, size_t rows, const void *const *rows_of, si
 
 static void bfloat16_row_product(int nv, const le_panels *panels, const void *a, size_t k, void *out)
 {
-    for (size_t i = 0; i < panels->count; i++) {
-        const size_t at = panels->backwards ? panels->count - 1 - i : i;
-        const int own = at + 1 == panels->count && panels->last_nv > 0 ? panels->last_nv : nv;
-        bfloat16_product(own, 1, &a, k, (const char *)panels->first + at * panels->bytes, NULL,
-                         (real *)out + at * (size_t)nv * LANES);
-    }
+    row_by_panels(bfloat16_product, 0, nv, panels, a, k, out);
 }
 
 const le_products le_products_avx512bf16_bfloat16 = {

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "kernels/by_panels_body.h"
 #include "kernels/gemm_body.h"
 
 enum { SCALE_BYTES = sizeof(real) };
@@ -168,60 +169,29 @@ LE_INLINE void widen_row(const le_weight_type type, size_t n, const char *w, rea
     }                                                                                                                    \
     static void name##_row_product(int nv, const le_panels *panels, const void *a, size_t k, void *out)                  \
     {                                                                                                                    \
-        for (size_t i = 0; i < panels->count; i++) {                                                                     \
-            const size_t at = panels->backwards ? panels->count - 1 - i : i;                                             \
-            const int own = at + 1 == panels->count && panels->last_nv > 0 ? panels->last_nv : nv;                       \
-            name##_product(own, 1, &a, k, (const char *)panels->first + at * panels->bytes, NULL,                        \
-                           (real *)out + at * (size_t)nv * LANES);                                                       \
-        }                                                                                                                \
+        row_by_panels(name##_product, 0, nv, panels, a, k, out);                                                         \
     }
 LE_WIDENED_FUNCTIONS(float16, LE_WEIGHTS_FLOAT16)
 LE_WIDENED_FUNCTIONS(bfloat16, LE_WEIGHTS_BFLOAT16)
 LE_WIDENED_FUNCTIONS(widened_int8, LE_WEIGHTS_INT8_WIDENED)
 
-#define LE_WIDENED_TABLE(isa, name) LE_WIDENED_TABLE_OF(isa, name)
-#define LE_WIDENED_TABLE_OF(isa, name) le_products_##isa##_##name
+#define LE_WIDENED_TABLE(isa, kind, ...) LE_WIDENED_TABLE_OF(isa, kind, __VA_ARGS__)
+#define LE_WIDENED_TABLE_OF(isa, kind, ...)          \
+    const le_products le_products_##isa##_##kind = { \
+        .name = LE_WIDENED_NAME,                     \
+        .cpu = LE_WIDENED_CPU,                       \
+        .lanes = LANES,                              \
+        .group = 1,                                  \
+        .speed = 1,                                  \
+        .product = kind##_product,                   \
+        .row_product = kind##_row_product,           \
+        .widen = kind##_widen,                       \
+        __VA_ARGS__,                                 \
+    }
 
-const le_products LE_WIDENED_TABLE(LE_WIDENED_ISA, float16) = {
-    .name = LE_WIDENED_NAME,
-    .cpu = LE_WIDENED_CPU,
-    .type = LE_WEIGHTS_FLOAT16,
-    .lanes = LANES,
-    .element = 2,
-    .group = 1,
-    .speed = 1,
-    .product = float16_product,
-    .row_product = float16_row_product,
-    .widen = float16_widen,
-};
-
-const le_products LE_WIDENED_TABLE(LE_WIDENED_ISA, bfloat16) = {
-    .name = LE_WIDENED_NAME,
-    .cpu = LE_WIDENED_CPU,
-    .type = LE_WEIGHTS_BFLOAT16,
-    .lanes = LANES,
-    .element = 2,
-    .group = 1,
-    .speed = 1,
-    .row_bytes = bfloat_row_bytes,
-    .prepare = bfloat_prepare,
-    .product = bfloat16_product,
-    .row_product = bfloat16_row_product,
-    .widen = bfloat16_widen,
-};
-
-const le_products LE_WIDENED_TABLE(LE_WIDENED_ISA, widened_int8) = {
-    .name = LE_WIDENED_NAME,
-    .cpu = LE_WIDENED_CPU,
-    .type = LE_WEIGHTS_INT8_WIDENED,
-    .lanes = LANES,
-    .element = 1,
-    .group = 1,
-    .head = SCALE_BYTES,
-    .speed = 1,
-    .product = widened_int8_product,
-    .row_product = widened_int8_row_product,
-    .widen = widened_int8_widen,
-};
+LE_WIDENED_TABLE(LE_WIDENED_ISA, float16, .type = LE_WEIGHTS_FLOAT16, .element = 2);
+LE_WIDENED_TABLE(LE_WIDENED_ISA, bfloat16, .type = LE_WEIGHTS_BFLOAT16, .element = 2, .row_bytes = bfloat_row_bytes,
+                 .prepare = bfloat_prepare);
+LE_WIDENED_TABLE(LE_WIDENED_ISA, widened_int8, .type = LE_WEIGHTS_INT8_WIDENED, .element = 1, .head = SCALE_BYTES);
 
 #endif
