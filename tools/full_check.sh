@@ -35,7 +35,7 @@ done
 step "fuzzing every reader, run and call" python tools/fuzz/run.py --seed "$seed" --minutes "$minutes"
 step "the same under AddressSanitizer" python tools/fuzz/run.py --seed "$seed" --minutes "$minutes" --sanitize address \
     --work build/fuzz-sanitized
-step "the C tests, plain and under sanitizers" python tools/sanitize.py
+step "the C tests, plain and under sanitizers" python tools/sanitize.py --all
 step "the tests with the extension under sanitizers" python tools/sanitize_extension.py
 step "tests/threads with the extension under ThreadSanitizer" \
     python tools/sanitize_extension.py --sanitizer thread tests/threads

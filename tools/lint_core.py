@@ -3,8 +3,8 @@
     python tools/lint_core.py [--fix]
 
 clang-format (.clang-format) over csrc, tests/csrc and bench/native, cython-lint over the bindings (both from PyPI, in
-the extra `dev`), and gcc's static analyzer over all of csrc but the kernels, which have no memory of their own. What
-is not installed is skipped by name. --fix: write the C files as clang-format would have them.
+the extra `dev`), Cython's own warnings, and gcc's static analyzer over all of csrc but the kernels, which have no
+memory of their own. What is not installed is skipped by name. --fix: write the C files as clang-format would have them.
 """
 
 from __future__ import annotations
@@ -51,6 +51,11 @@ def bindings_linted() -> str:
     return output("cython-lint", "--max-line-length", "120", *bindings())
 
 
+def bindings_compiled() -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        return output("cython", "-Werror", "-o", str(Path(folder, "core.c")), "lstm_engine/_core.pyx")
+
+
 def analyzed() -> str:
     sources = [path for path in c_files() if path.startswith(tuple(f"csrc/{f}/" for f in setup_module().FOLDERS))
                and path.endswith(".c") and "/kernels_" not in path]
@@ -66,7 +71,8 @@ def main() -> int:
     if parser.parse_args().fix:
         subprocess.run(["clang-format", "-i", *c_files()], cwd=ROOT, check=True)
     failed = 0
-    for name, lint in (("clang-format", formatted), ("cython-lint", bindings_linted), ("gcc", analyzed)):
+    for name, lint in (("clang-format", formatted), ("cython-lint", bindings_linted),
+                       ("cython", bindings_compiled), ("gcc", analyzed)):
         if shutil.which(name) is None:
             print(f"{name:12} skipped: not installed")
             continue

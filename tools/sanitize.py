@@ -1,10 +1,11 @@
 """Runs the C tests (tests/csrc) under sanitizers: one line a configuration, exit code 1 if any fails.
 
-    python tools/sanitize.py [configuration ...] [--tests name ...] [--keep folder]
+    python tools/sanitize.py [configuration ...] [--tests name ...] [--all] [--keep folder]
 
 Configurations: plain (threads of its own), openmp (the same build, on OpenMP's), without (built without OpenMP), clang
 (the same, by another compiler; where installed), asan (AddressSanitizer and UndefinedBehaviorSanitizer), tsan
-(ThreadSanitizer, which does not understand libgomp: without OpenMP), valgrind (where installed).
+(ThreadSanitizer, which does not understand libgomp: without OpenMP), valgrind (where installed). Where tests try
+everything with everything, asan and tsan, which are slow, take one combination of five, or all of them with --all.
 gcc is needed; nothing of Python's but its standard library.
 """
 
@@ -57,6 +58,7 @@ class Configuration:
     runner: list[str] = field(default_factory=list)
     options: list[str] = field(default_factory=list)   # --isa and a name, --threading and one
     tests: list[str] = field(default_factory=list)     # empty: all
+    slow: bool = False
 
 
 CONFIGURATIONS = [
@@ -66,10 +68,10 @@ CONFIGURATIONS = [
     Configuration(Build("clang", compiler=["clang"])),
     Configuration(
         Build("asan", extra=["-fopenmp", *SETUP.sanitizer_flags("address,undefined")]),
-        {"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}),
+        {"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}, slow=True),
     Configuration(Build("tsan", extra=SETUP.sanitizer_flags("thread")),
                   {"TSAN_OPTIONS": "halt_on_error=1"}, options=["--isa", "scalar"],
-                  tests=["weights", "shared", "bits", "threads"]),
+                  tests=["weights", "shared", "bits", "threads"], slow=True),
     Configuration(Build("valgrind", extra=SETUP.DEBUG), runner=VALGRIND,
                   tests=["allocation", "shared", "errors", "kernels", "products", "integers"]),
 ]
@@ -83,7 +85,7 @@ def without_random_addresses() -> list[str]:
     return []
 
 
-def run(configuration: Configuration, tests: list[str], folder: Path) -> bool:
+def run(configuration: Configuration, tests: list[str], whole: bool, folder: Path) -> bool:
     name = configuration.build.name
     for needed in (configuration.build.compiler[0], *configuration.runner[:1]):
         if shutil.which(needed) is None:
@@ -99,7 +101,8 @@ def run(configuration: Configuration, tests: list[str], folder: Path) -> bool:
     environment = {**os.environ, **configuration.environment}
     if "ASAN_OPTIONS" in configuration.environment:
         environment["ASAN_OPTIONS"] += f":{after_return()}"
-    done = subprocess.run([*runner, str(program), *configuration.options, *(tests or configuration.tests)],
+    fewer = ["--one-in", "5"] if configuration.slow and not whole else []
+    done = subprocess.run([*runner, str(program), *configuration.options, *fewer, *(tests or configuration.tests)],
                           capture_output=True, text=True, env=environment)
     seconds = time.monotonic() - started
     closing = (done.stdout.strip().splitlines() or ["no output"])[-1]
@@ -116,6 +119,7 @@ def main() -> int:
     parser.add_argument("configuration", nargs="*", help=f"which to run, of {', '.join(names)}; default: all")
     parser.add_argument("--tests", nargs="*", default=[],
                         help="names of C tests; default: all, fewer where they are slow")
+    parser.add_argument("--all", action="store_true", help="all combinations under slow sanitizers, too")
     parser.add_argument("--keep", type=Path, help="build in this folder and leave it")
     chosen = parser.parse_args()
     if unknown := set(chosen.configuration) - set(names):
@@ -125,7 +129,7 @@ def main() -> int:
         return 2
     folder = chosen.keep or Path(tempfile.mkdtemp(prefix="lstm-engine-sanitize-"))
     try:
-        results = [run(configuration, chosen.tests, folder) for configuration in CONFIGURATIONS
+        results = [run(configuration, chosen.tests, chosen.all, folder) for configuration in CONFIGURATIONS
                    if not chosen.configuration or configuration.build.name in chosen.configuration]
     finally:
         if chosen.keep is None:

@@ -136,7 +136,7 @@ const le_products *le_products_widening(const le_kernels *kernels, le_weight_typ
 
 const char *le_products_name(const char *isa, le_weight_type type)
 {
-    const le_kernels *kernels;
+    const le_kernels *kernels = NULL;
     if (le_kernels_find(isa, LE_FLOAT32, &kernels, NULL) != LE_OK)
         return NULL;
     const le_products *products = le_products_find(kernels, type);

@@ -35,7 +35,7 @@ cdef const void *matrix_weight(CoreModel model, object weight, tuple shape, str 
     if (scales is None) != (<int>numbers != cnp.NPY_INT8):
         raise errors.ArgumentError(f"{what}: int8 has a scale, and other types have none")
     if scales is not None:
-        expected = shape[-1:] if columns else shape[:-1]
+        expected = shape[len(shape) - 1:] if columns else shape[:len(shape) - 1]
         if not isinstance(scales, cnp.ndarray) or cnp.PyArray_TYPE(scales) != cnp.NPY_FLOAT32 \
                 or scales.shape != expected or not cnp.PyArray_ISCARRAY_RO(scales):
             raise errors.ArgumentError(f"{what}: expected C-contiguous float32 scales of shape {expected}")

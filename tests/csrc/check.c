@@ -8,6 +8,7 @@
 enum { PRINTED = 8 }; /* failures of one test that are printed */
 
 static long done, failed, printed;
+static long one_in = 1, combinations;
 
 void checks_begin(void)
 {
@@ -29,6 +30,16 @@ int check_that(int holds, const char *file, int line, const char *condition, con
         va_end(args);
     }
     return 0;
+}
+
+void combinations_one_in(long number)
+{
+    one_in = number;
+}
+
+int combination_tried(void)
+{
+    return combinations++ % one_in == 0;
 }
 
 long checks_done(void)

@@ -16,6 +16,11 @@ __attribute__((format(printf, 5, 6)))
 int check_that(int holds, const char *file, int line, const char *condition, const char *format, ...);
 
 void checks_begin(void); /* of one test */
+
+/* Of tests that try everything with everything: whether the next combination is tried. Of every `number` one is, all
+ * unless that is said: programs under sanitizers take minutes for what others do in seconds. */
+void combinations_one_in(long number);
+int combination_tried(void);
 long checks_done(void);
 long checks_failed(void);
 

@@ -1,6 +1,8 @@
-/* The C tests: le_tests [--isa name] [--threading name] [test ...]; all tests on all instruction sets unless told otherwise.
+/* The C tests: le_tests [--isa name] [--threading name] [--one-in N] [test ...]; all tests, on all instruction sets and with
+ * all combinations, unless told otherwise.
  * Exit code 0: all checks hold; 1: some do not; 2: usage. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
@@ -53,6 +55,16 @@ int main(int argc, char **argv)
             fprintf(stderr, "this build has no threads called '%s'\n", argv[2]);
             return 2;
         }
+        argv += 2;
+        argc -= 2;
+    }
+    if (argc > 2 && strcmp(argv[1], "--one-in") == 0) {
+        const long number = strtol(argv[2], NULL, 10);
+        if (number < 1) {
+            fprintf(stderr, "one combination in '%s' is none\n", argv[2]);
+            return 2;
+        }
+        combinations_one_in(number);
         argv += 2;
         argc -= 2;
     }
