@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import zlib
 from pathlib import Path
 
 # Read when the libraries are first imported, which is after this file.
@@ -27,6 +28,22 @@ else:
     hypothesis.settings.register_profile("local", **common)
     hypothesis.settings.register_profile("ci", derandomize=True, **common)
     hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--one-in", type=int, default=1, metavar="N",
+                     help="of every file about one test of N: the first, and others as their names fall out")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of each file the first test is kept, so that what any file needs is needed here, too."""
+    number = config.getoption("one_in")
+    first = {item.path: item for item in reversed(items)}
+    left_out = [item for item in items if zlib.crc32(item.nodeid.encode()) % number and item is not first[item.path]]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        left = set(left_out)
+        items[:] = [item for item in items if item not in left]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

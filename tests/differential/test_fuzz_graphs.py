@@ -19,7 +19,7 @@ PARTS, GRAPHS = 10, 30          # tests, and graphs in each
 # Ways that a change of the generator must not leave out without a word: each is compared in this many runs at least,
 # of all graphs together.
 WAYS = {"predict": 500, "again": 1000, "threads": 1000, "load": 500, "batch_size": 200, "array": 100, "lengths": 80,
-        "list": 80, "stream": 100}
+        "list": 80, "stream": 100, "quantised": 400, "quantised checked": 400, "quantised load": 400}
 
 
 @cache

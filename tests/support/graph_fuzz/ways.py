@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 import lstm_engine as le
+from lstm_engine.errors import CheckError
 
 from .case import Case
 from .oracle import Invalid, Oracle, Wanted
 from .parts import lengths_and_lists, streams
+from .quantised import quantised
 
 Arrays = dict[str, np.ndarray]
 
@@ -66,6 +68,8 @@ class Report:
             return call(*arguments)
         except Invalid:
             raise
+        except CheckError as error:
+            self.found(way, "CheckError", str(error))
         except le.LstmEngineError as error:
             self.refused[f"{way}: {reason(error)}"] += 1
         except Exception as error:
@@ -99,6 +103,7 @@ def examine(case: Case) -> Report:
         model = report.attempt("convert", le.convert, case.model())
         if model is not None:
             _whole(case, report, model, wanted)
+            quantised(case, report, model)
             try:
                 lengths_and_lists(case, report, model)
                 streams(case, report, model)
