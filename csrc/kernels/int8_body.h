@@ -21,14 +21,26 @@
 /* A prepared row: its scale, then its numbers, on lines of their own. */
 enum { ROW_HEAD = 64, GROUP = 4, COLUMN_HEAD = 8, GROUP_BYTES = LANES * GROUP };
 
+#if !defined(Q_HALVES) /* four inputs are multiplied at once, not two and two */
+enum { Q_HALVES = 1 };
+#endif
+#if !defined(Q_ALONE) /* a row is multiplied alone as it is with others */
+enum { Q_ALONE_GROUP = 0 };
+#endif
+
 LE_INLINE size_t groups_of(size_t k)
 {
     return (k + GROUP - 1) / GROUP;
 }
 
+LE_INLINE size_t number_bytes(size_t k)
+{
+    return groups_of(k) * (Q_ROW_GROUP + Q_ALONE_GROUP);
+}
+
 static size_t int8_row_bytes(size_t k)
 {
-    return ROW_HEAD + (groups_of(k) * Q_ROW_GROUP + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+    return ROW_HEAD + (number_bytes(k) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
 }
 
 static void int8_prepare(const void *row, size_t k, void *prepared)
@@ -39,7 +51,7 @@ static void int8_prepare(const void *row, size_t k, void *prepared)
     memcpy(&most, &most_bits, sizeof most);
     if (most_bits >= infinity) {
         scale = NAN;
-        memset(numbers, 0, groups_of(k) * Q_ROW_GROUP);
+        memset(numbers, 0, number_bytes(k));
     } else {
         if (most_bits != 0) {
             inverse = 127 / most;
@@ -64,7 +76,14 @@ LE_INLINE q_sums q_none(void)
     return (q_sums){q_zero(), q_zero(), q_zero(), q_zero()};
 }
 
-/* Add the products of four inputs of a row with those of the first `nv` columns. */
+LE_INLINE void q_load_columns(const int nv, const char *w, const int half, q_weights *columns)
+{
+#pragma GCC unroll 4
+    for (int j = 0; j < nv; j++)
+        columns[j] = q_load(w + j * GROUP_BYTES, half);
+}
+
+/* Add the products of four inputs of a row, or of half of them, with those of the first `nv` columns. */
 LE_INLINE q_sums q_add_products(const int nv, q_sums sums, q_row x, const q_weights *columns)
 {
     sums.first = q_dot(sums.first, x, columns[0]);
@@ -77,16 +96,21 @@ LE_INLINE q_sums q_add_products(const int nv, q_sums sums, q_row x, const q_weig
     return sums;
 }
 
+/* The same of all of one row's four inputs. */
+LE_INLINE q_sums q_add_group(const int nv, q_sums sums, const char *row, const char *w)
+{
+    q_weights columns[LE_MAX_NV];
+#pragma GCC unroll 2
+    for (int half = 0; half < Q_HALVES; half++) {
+        q_load_columns(nv, w, half, columns);
+        sums = q_add_products(nv, sums, q_broadcast(row, half), columns);
+    }
+    return sums;
+}
+
 LE_INLINE q_sums q_add_sums(q_sums a, q_sums b)
 {
     return (q_sums){q_add(a.first, b.first), q_add(a.second, b.second), q_add(a.third, b.third), q_add(a.fourth, b.fourth)};
-}
-
-LE_INLINE void q_load_columns(const int nv, const char *w, q_weights *columns)
-{
-#pragma GCC unroll 4
-    for (int j = 0; j < nv; j++)
-        columns[j] = q_load(w + j * GROUP_BYTES);
 }
 
 /* Columns of a panel that are multiplied together: the whole panel's, or as many as leave the registers for their sums. */
@@ -135,23 +159,26 @@ LE_INLINE void int8_rows(const int rows, const int nv, const int first, const in
     const char *w = part.weights;
     q_sums s0 = q_none(), s1 = q_none(), s2 = q_none(), s3 = q_none(), s4 = q_none(), s5 = q_none();
     for (size_t at = ROW_HEAD; groups > 0; groups--, at += Q_ROW_GROUP, w += nv * GROUP_BYTES) {
-        q_weights columns[LE_MAX_NV];
-        q_load_columns(count, w, columns);
 #pragma GCC unroll 4
         for (int i = 0; i < lines; i++)
             __builtin_prefetch(next + i * CACHE_LINE, 0, 3);
         next += lines * CACHE_LINE;
-        s0 = q_add_products(count, s0, q_broadcast(a[0] + at), columns);
-        if (rows > 1)
-            s1 = q_add_products(count, s1, q_broadcast(a[1] + at), columns);
-        if (rows > 2)
-            s2 = q_add_products(count, s2, q_broadcast(a[2] + at), columns);
-        if (rows > 3)
-            s3 = q_add_products(count, s3, q_broadcast(a[3] + at), columns);
-        if (rows > 4)
-            s4 = q_add_products(count, s4, q_broadcast(a[4] + at), columns);
-        if (rows > 5)
-            s5 = q_add_products(count, s5, q_broadcast(a[5] + at), columns);
+#pragma GCC unroll 2
+        for (int half = 0; half < Q_HALVES; half++) {
+            q_weights columns[LE_MAX_NV];
+            q_load_columns(count, w, half, columns);
+            s0 = q_add_products(count, s0, q_broadcast(a[0] + at, half), columns);
+            if (rows > 1)
+                s1 = q_add_products(count, s1, q_broadcast(a[1] + at, half), columns);
+            if (rows > 2)
+                s2 = q_add_products(count, s2, q_broadcast(a[2] + at, half), columns);
+            if (rows > 3)
+                s3 = q_add_products(count, s3, q_broadcast(a[3] + at, half), columns);
+            if (rows > 4)
+                s4 = q_add_products(count, s4, q_broadcast(a[4] + at, half), columns);
+            if (rows > 5)
+                s5 = q_add_products(count, s5, q_broadcast(a[5] + at, half), columns);
+        }
     }
     q_write(count, s0, a[0], &part, out);
     if (rows > 1)
@@ -176,25 +203,17 @@ LE_INLINE void int8_chains(const int rows, const int nv, const int first, const 
     const char *const other = rows == 1 ? a[0] + 2 * Q_ROW_GROUP : a[1];
     const int later = rows == 1 ? 2 * bytes : 0; /* from a row's weights to those that `other` is multiplied with */
     q_sums s0 = q_none(), s1 = q_none(), s2 = q_none(), s3 = q_none();
-    q_weights columns[LE_MAX_NV];
     size_t at = ROW_HEAD;
     for (; groups >= (size_t)chains; groups -= (size_t)chains, at += (size_t)chains * Q_ROW_GROUP, w += chains * bytes) {
-        q_load_columns(count, w, columns);
-        s0 = q_add_products(count, s0, q_broadcast(a[0] + at), columns);
-        if (later)
-            q_load_columns(count, w + later, columns);
-        s2 = q_add_products(count, s2, q_broadcast(other + at), columns);
-        q_load_columns(count, w + bytes, columns);
-        s1 = q_add_products(count, s1, q_broadcast(a[0] + at + Q_ROW_GROUP), columns);
-        if (later)
-            q_load_columns(count, w + later + bytes, columns);
-        s3 = q_add_products(count, s3, q_broadcast(other + at + Q_ROW_GROUP), columns);
+        s0 = q_add_group(count, s0, a[0] + at, w);
+        s2 = q_add_group(count, s2, other + at, w + later);
+        s1 = q_add_group(count, s1, a[0] + at + Q_ROW_GROUP, w + bytes);
+        s3 = q_add_group(count, s3, other + at + Q_ROW_GROUP, w + later + bytes);
     }
     for (; groups > 0; groups--, at += Q_ROW_GROUP, w += bytes) {
-        q_load_columns(count, w, columns);
-        s0 = q_add_products(count, s0, q_broadcast(a[0] + at), columns);
+        s0 = q_add_group(count, s0, a[0] + at, w);
         if (rows == 2)
-            s2 = q_add_products(count, s2, q_broadcast(other + at), columns);
+            s2 = q_add_group(count, s2, other + at, w);
     }
     s0 = q_add_sums(s0, s1);
     s2 = q_add_sums(s2, s3);
@@ -205,6 +224,27 @@ LE_INLINE void int8_chains(const int rows, const int nv, const int first, const 
         q_write(count, s2, a[1], &part, out + nv * LANES);
     }
 }
+
+#if defined(Q_ALONE)
+LE_INLINE void int8_alone(const int nv, const char *row, size_t groups, const char *panel, real *out)
+{
+    const q_part part = q_part_of(nv, panel, 0);
+    const char *x = row + ROW_HEAD + groups * Q_ROW_GROUP, *w = part.weights;
+    q_sums sums = q_none();
+#pragma GCC unroll 2
+    for (; groups > 0; groups--, x += Q_ALONE_GROUP, w += nv * GROUP_BYTES) {
+        const q_signed four = q_alone_broadcast(x);
+        sums.first = q_alone_dot(sums.first, four, w);
+        if (nv > 1)
+            sums.second = q_alone_dot(sums.second, four, w + GROUP_BYTES);
+        if (nv > 2)
+            sums.third = q_alone_dot(sums.third, four, w + 2 * GROUP_BYTES);
+        if (nv > 3)
+            sums.fourth = q_alone_dot(sums.fourth, four, w + 3 * GROUP_BYTES);
+    }
+    q_write(nv, sums, row, &part, out);
+}
+#endif
 
 LE_INLINE void int8_part(const int rows, const int nv, const int first, const int count, const char *const *a, size_t groups,
                          const char *panel, fetch next, real *out)
@@ -225,6 +265,12 @@ LE_INLINE void int8_part(const int rows, const int nv, const int first, const in
 LE_INLINE void int8_tile(const int rows, const int nv, const char *const *a, size_t groups, const char *panel, fetch next,
                          real *out)
 {
+#if defined(Q_ALONE)
+    if (rows == 1) {
+        int8_alone(nv, a[0], groups, panel, out);
+        return;
+    }
+#endif
     if (nv <= Q_COLUMNS) {
         int8_part(rows, nv, 0, nv, a, groups, panel, next, out);
     } else {

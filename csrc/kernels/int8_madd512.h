@@ -4,12 +4,10 @@
 
 #include "kernels/int8_rows512.h"
 
-/* Of four inputs the first and third, and the second and fourth: a shift or two takes them out of a vector of bytes. */
-typedef struct q_pairs {
-    __m512i even, odd;
-} q_pairs;
-typedef __m512i q_sum;
-typedef q_pairs q_weights, q_row;
+typedef __m512i q_sum, q_weights, q_row;
+
+/* Of four inputs first the first and third, then the second and fourth: a shift or two takes them out of a vector of bytes. */
+#define Q_HALVES 2
 
 /* A row's four numbers as 16 bits: the first, the third, the second, the fourth. */
 enum { Q_ROW_GROUP = 8, Q_COLUMNS = 2 };
@@ -18,22 +16,21 @@ LE_INLINE q_sum q_zero(void)
 {
     return _mm512_setzero_si512();
 }
-LE_INLINE q_weights q_load(const char *w)
+LE_INLINE q_weights q_load(const char *w, const int half)
 {
     const __m512i bytes = _mm512_loadu_si512(w);
-    return (q_weights){_mm512_srai_epi16(_mm512_slli_epi16(bytes, 8), 8), _mm512_srai_epi16(bytes, 8)};
+    return _mm512_srai_epi16(half ? bytes : _mm512_slli_epi16(bytes, 8), 8);
 }
-LE_INLINE q_row q_broadcast(const char *row)
+LE_INLINE q_row q_broadcast(const char *row, const int half)
 {
-    /* As floats: of two integers side by side gcc makes one load, and takes it apart. */
-    float two[2];
-    memcpy(two, row, sizeof two);
-    return (q_row){_mm512_castps_si512(_mm512_set1_ps(two[0])), _mm512_castps_si512(_mm512_set1_ps(two[1]))};
+    /* As a float: of two integers side by side gcc makes one load, and takes it apart. */
+    float two;
+    memcpy(&two, row + 4 * half, sizeof two);
+    return _mm512_castps_si512(_mm512_set1_ps(two));
 }
 LE_INLINE q_sum q_dot(q_sum sum, q_row x, q_weights w)
 {
-    sum = _mm512_add_epi32(sum, _mm512_madd_epi16(x.even, w.even));
-    return _mm512_add_epi32(sum, _mm512_madd_epi16(x.odd, w.odd));
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(x, w));
 }
 LE_INLINE q_sum q_add(q_sum a, q_sum b)
 {

@@ -13,12 +13,14 @@ LE_INLINE q_sum q_zero(void)
 {
     return vdupq_n_s32(0);
 }
-LE_INLINE q_weights q_load(const char *w)
+LE_INLINE q_weights q_load(const char *w, const int half)
 {
+    (void)half;
     return vld1q_s8((const int8_t *)w);
 }
-LE_INLINE q_row q_broadcast(const char *row)
+LE_INLINE q_row q_broadcast(const char *row, const int half)
 {
+    (void)half;
     int32_t four;
     memcpy(&four, row, sizeof four);
     return vreinterpretq_s8_s32(vdupq_n_s32(four));

@@ -20,14 +20,16 @@ LE_INLINE q_sum q_zero(void)
 {
     return (q_sum){{0}};
 }
-LE_INLINE q_weights q_load(const char *w)
+LE_INLINE q_weights q_load(const char *w, const int half)
 {
+    (void)half;
     q_weights loaded;
     memcpy(&loaded, w, sizeof loaded);
     return loaded;
 }
-LE_INLINE q_row q_broadcast(const char *row)
+LE_INLINE q_row q_broadcast(const char *row, const int half)
 {
+    (void)half;
     q_row loaded;
     memcpy(&loaded, row, sizeof loaded);
     return loaded;

@@ -12,12 +12,14 @@ LE_INLINE q_sum q_zero(void)
 {
     return _mm256_setzero_si256();
 }
-LE_INLINE q_weights q_load(const char *w)
+LE_INLINE q_weights q_load(const char *w, const int half)
 {
+    (void)half;
     return _mm256_loadu_si256((const __m256i *)w);
 }
-LE_INLINE q_row q_broadcast(const char *row)
+LE_INLINE q_row q_broadcast(const char *row, const int half)
 {
+    (void)half;
     int32_t four;
     memcpy(&four, row, sizeof four);
     return _mm256_set1_epi32(four);

@@ -12,12 +12,14 @@ LE_INLINE q_sum q_zero(void)
 {
     return _mm512_setzero_si512();
 }
-LE_INLINE q_weights q_load(const char *w)
+LE_INLINE q_weights q_load(const char *w, const int half)
 {
+    (void)half;
     return _mm512_loadu_si512(w);
 }
-LE_INLINE q_row q_broadcast(const char *row)
+LE_INLINE q_row q_broadcast(const char *row, const int half)
 {
+    (void)half;
     int32_t four;
     memcpy(&four, row, sizeof four);
     return _mm512_set1_epi32(four);
