@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import zlib
 from pathlib import Path
@@ -18,6 +19,10 @@ REAL = TESTS.parent.parent / "shared" / "real"
 
 # Modules that several tests share; said here so that they are found with --import-mode=importlib as well.
 sys.path[:0] = [str(TESTS / "support"), str(TESTS / "hostile")]       # the second for `attacks`
+
+# A shell starts what it runs in the background with SIGINT ignored, which programs that tests start would inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 try:
     import hypothesis

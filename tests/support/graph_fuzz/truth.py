@@ -85,12 +85,17 @@ def widened(source: Any, halves: set[str]) -> Any:
 
 @cache
 def _rounding_op() -> type:
-    """An operator that moves each number as rounding to `bits` bits may do; a different way at each node."""
+    """An operator that moves each number as rounding to `bits` bits may do; a different way at each node.
+
+    What is beyond the largest number of that many bits (float32's, float16's) is infinite from there on.
+    """
     from onnx.reference.op_run import OpRun
 
     def run(self: Any, x: np.ndarray, bits: int | None = None) -> tuple[np.ndarray]:
         rng = np.random.default_rng(list(self.onnx_node.input[0].encode()))
-        return (x * (1 + 2.0**-bits * rng.choice([-1.0, 1.0], x.shape)),)      # type: ignore[operator]
+        moved = x * (1 + 2.0**-bits * rng.choice([-1.0, 1.0], x.shape))         # type: ignore[operator]
+        largest = np.finfo(np.float32 if bits == 24 else np.float16).max
+        return (np.where(abs(moved) > largest, np.copysign(np.inf, moved), moved),)
     return type("Rounded", (OpRun,), {"op_domain": "", "_run": run})
 
 
