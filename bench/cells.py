@@ -170,6 +170,8 @@ def _variations() -> Iterable[Cell]:
     for hidden in (100, 50, 30):
         for batch in (1, 32):
             yield layer_cell("odd", "lstm", hidden, batch, 50)
+    for steps in (13, 200):  # few rows beside weights that are in no core's own cache
+        yield layer_cell("odd", "lstm", 640, 3, steps)
     for hidden in GRID_HIDDEN[1:]:
         for batch in GRID_BATCH[:3]:
             for steps in GRID_STEPS:
