@@ -1,9 +1,9 @@
 """Graphs inside nodes, taken in among the nodes around them: the branches of If, the turns of Loop and Scan.
 
 Both branches of an If on what only the run knows are taken in, with a node that chooses (`operators.choosing`). Loop
-and Scan around one recurrent cell become the layer that they are, for any number of steps (`looped`). Others are
-written out turn by turn where it is known beforehand how many there are; cells that the turns repeat are found like
-those that were written out by hand (`mapping/unrolled.py`).
+and Scan around recurrent cells become the layers that they are, for any number of steps (`looped`, `fission`). Others
+are written out turn by turn where it is known beforehand how many there are; cells that the turns repeat are found
+like those that were written out by hand (`mapping/unrolled.py`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from ....errors import FormatError, LstmEngineError, UnsupportedError
 from ..model import OnnxGraph, OnnxNode
 from .expressions import NotACell
+from .fission import cut
 from .looped import Turning
 from .relooped import as_cell
 from .scopes import Scope, Walk
@@ -161,14 +162,11 @@ def _turns(walk: Walk, node: OnnxNode, scope: Scope, depth: int, states: Sequenc
 
 
 def _loop(walk: Walk, node: OnnxNode, scope: Scope, depth: int) -> None:
-    named = [scope.find(name) or "" for name in node.inputs]
-    if len(named) < 2:
-        raise FormatError(f"{node.label}: needs a number of turns and a condition, which may be empty")
-    states = named[2:]
-    turns = _turns(walk, node, scope, depth, states, 2 + len(states), 1)
-    why = _as_cell(turns, scope, Turning(node, turns.body, states, True, named[0], named[1], _used(node, scope)))
+    turns, turning = _of_loop(walk, node, scope, depth)
+    why = _as_cells(turns, scope, turning)
     if not why:
         return
+    named = [turning.limit, turning.goes_on]
     count = _most_turns(walk, node, named, why)
     goes_on = named[1] == "" or _truth(node, _known(walk, node, named[1], "its condition", why))
     true, number = walk.add_constant(f"{node.name}/true", np.array(True)), 0
@@ -186,17 +184,48 @@ def _used(node: OnnxNode, scope: Scope) -> frozenset[int]:
     return frozenset(i for i, name in enumerate(node.outputs) if name and scope.reads(name))
 
 
-def _as_cell(turns: _Turns, scope: Scope, turning: Turning) -> str:
-    """Take a loop in as the recurrent node that it is. "" where that was done, else why it is none."""
+def _of_loop(walk: Walk, node: OnnxNode, scope: Scope, depth: int) -> tuple[_Turns, Turning]:
+    named = [scope.find(name) or "" for name in node.inputs]
+    if len(named) < 2:
+        raise FormatError(f"{node.label}: needs a number of turns and a condition, which may be empty")
+    states = named[2:]
+    turns = _turns(walk, node, scope, depth, states, 2 + len(states), 1)
+    return turns, Turning(node, turns.body, states, True, named[0], named[1], _used(node, scope))
+
+
+def _as_cells(turns: _Turns, scope: Scope, turning: Turning) -> str:
+    """Take a loop in as the recurrent nodes that it is. "" where that was done, else why it is none."""
     walk = turns.walk
     before = walk.count_steps()
     try:
-        made = as_cell(walk, turning, turns.scope, turns.depth)
+        made = _cells(turns, scope, turning)
     except (NotACell, LstmEngineError) as reason:
         walk.forget_steps(before)
         return f"no recurrent layer was found in it ({reason})"
     walk.bind(turning.node, made, scope)
     return ""
+
+
+def _cells(turns: _Turns, scope: Scope, turning: Turning) -> list[str]:
+    """The values that a loop makes, of the recurrent node that it is, or of those that it is one after the other.
+
+    Raises NotACell where it is none, and what reading its body raises.
+    """
+    walk, node = turns.walk, turning.node
+    before = walk.count_steps()
+    try:
+        return as_cell(walk, turning, turns.scope, turns.depth)
+    except NotACell:
+        parts = cut(node)
+        if parts is None:
+            raise
+    walk.forget_steps(before)
+    inner = Scope(scope)
+    inner.graph = parts, [name for i, name in enumerate(node.outputs) if i in turning.used]
+    for part in parts:
+        prepared = (_of_loop if turning.is_loop else _of_scan)(walk, part, inner, turns.depth)
+        walk.bind(part, _cells(prepared[0], inner, prepared[1]), inner)
+    return [inner.names.get(name, "") for name in node.outputs]
 
 
 def _most_turns(walk: Walk, node: OnnxNode, named: Sequence[str], why: str) -> int | None:
@@ -217,6 +246,27 @@ def _known(walk: Walk, node: OnnxNode, name: str, what: str, why: str) -> np.nda
 
 
 def _scan(walk: Walk, node: OnnxNode, scope: Scope, depth: int) -> None:
+    turns, turning = _of_scan(walk, node, scope, depth)
+    why = _as_cells(turns, scope, turning)
+    if not why:
+        return
+    steps = {walk.value(name).shape[axis] for name, axis, _ in turning.scanned}
+    if any(isinstance(size, str) for size in steps):
+        raise UnsupportedError(f"{node.label}: how many steps its sequences have is known only when the model runs, "
+                               f"and {why}; {SETTLE}")
+    if len(steps) != 1:
+        raise FormatError(f"{node.label}: its sequences have {' and '.join(map(str, sorted(steps, key=str)))} steps")
+    length = int(steps.pop())
+    if not length and turns.given:
+        raise UnsupportedError(f"{node.label}: its sequences have no steps, so the shapes of what they would give are "
+                               "not known")
+    for number in range(length):
+        turns.turn([*turns.states, *(turns.element(name, length - 1 - number if turned else number, axis)
+                                     for name, axis, turned in turning.scanned)], 0)
+    turns.finish(scope, turning.ways)
+
+
+def _of_scan(walk: Walk, node: OnnxNode, scope: Scope, depth: int) -> tuple[_Turns, Turning]:
     if node.opset < 9:
         raise UnsupportedError(f"{node.label}: Scan of opset {node.opset} has a batch of its own; opset 9 and later "
                                "are supported")
@@ -233,25 +283,9 @@ def _scan(walk: Walk, node: OnnxNode, scope: Scope, depth: int) -> None:
     out = list(zip(_numbers(node, "scan_output_axes", len(turns.given)),
                    _directions(node, "scan_output_directions", len(turns.given))))
     axes = [_axis(walk, node, name, axis) for name, (axis, _) in zip(scanned, into)]
-    why = _as_cell(turns, scope, Turning(
+    return turns, Turning(
         node, turns.body, states, False, used=_used(node, scope), ways=out,
-        scanned=[(name, axis, turned) for name, axis, (_, turned) in zip(scanned, axes, into)]))
-    if not why:
-        return
-    steps = {walk.value(name).shape[axis] for name, axis in zip(scanned, axes)}
-    if any(isinstance(size, str) for size in steps):
-        raise UnsupportedError(f"{node.label}: how many steps its sequences have is known only when the model runs, "
-                               f"and {why}; {SETTLE}")
-    if len(steps) != 1:
-        raise FormatError(f"{node.label}: its sequences have {' and '.join(map(str, sorted(steps, key=str)))} steps")
-    length = int(steps.pop())
-    if not length and turns.given:
-        raise UnsupportedError(f"{node.label}: its sequences have no steps, so the shapes of what they would give are "
-                               "not known")
-    for number in range(length):
-        turns.turn([*turns.states, *(turns.element(name, length - 1 - number if turned else number, axis)
-                                     for name, axis, (_, turned) in zip(scanned, axes, into))], 0)
-    turns.finish(scope, out)
+        scanned=[(name, axis, turned) for name, axis, (_, turned) in zip(scanned, axes, into)])
 
 
 def _axis(walk: Walk, node: OnnxNode, name: str, axis: int) -> int:
