@@ -11,7 +11,7 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from onnx_graphs import check, graph, imported, kinds, model, node
-from onnx_loop_bodies import COUNT, GOES_ON, READ, RNN, TOLERANCE, H, agrees, normal, weights
+from onnx_loop_bodies import COUNT, FEATURES, GOES_ON, READ, RNN, TOLERANCE, H, agrees, looped, normal, weights
 
 from lstm_engine.errors import FormatError, UnsupportedError
 
@@ -33,6 +33,40 @@ def of(nodes: list, outputs: str = "z", tensors: dict[str, Any] = TENSORS) -> An
 def test_lists_of_known_elements(nodes: list) -> None:
     made = check(of(nodes), {"x": normal(2, 3), "y": normal(2, 3)}, TOLERANCE)
     assert not any("Sequence" in kind for kind in kinds(made))
+
+
+@pytest.mark.parametrize(("split", "attributes", "at"), [
+    ("", {"axis": 1, "keepdims": 0}, 4), ("", {"axis": -1}, -5), ("one", {"axis": 1}, 3), ("", {}, 1),
+    ("two", {"axis": 1}, 2), ("two", {"axis": 1}, -1), ("parts", {"axis": 1}, 0), ("parts", {"axis": 1}, 1)])
+def test_the_parts_of_a_tensor(split: str, attributes: dict[str, int], at: int) -> None:
+    tensors = {"one": np.array(1), "two": np.array(2), "parts": np.array([3, 2]), "at": np.array(at)}
+    nodes = [node("SplitToSequence", f"x {split}".strip(), "s", **attributes), node("SequenceAt", "s at", "z")]
+    check(model(nodes, {"x": ("batch", 5)}, "z", tensors), {"x": normal(2, 5)}, TOLERANCE)
+
+
+@pytest.mark.parametrize("split", ["", "one"])
+def test_a_loop_over_the_parts_of_a_tensor(split: str) -> None:
+    """As PyTorch writes `for step in x.split(1, dim=1)`."""
+    before = [node("SplitToSequence", f"x {split}".strip(), "s", axis=1, keepdims=1),
+              node("SequenceLength", "s", "count")]
+    cell = [n for n in RNN if n.output[0] != "h1"] + [node("Tanh", "gates", "h1")]
+    read = [node("SequenceAt", "s t", "part"), node("Squeeze", "part axis", "x_t")]
+    source = looped(cell, "h", "h1", {**weights(1), "axis": np.array([1])}, read=read, before=before,
+                    outer={"one": np.array(1)}, x=("batch", "time", FEATURES))
+    agrees(source, "RNN")
+
+
+@pytest.mark.parametrize(("split", "attributes", "error", "message"), [
+    ("parts", {"axis": 1}, FormatError, "its parts have 5 elements together, the axis 6"),
+    ("less", {"axis": 1}, FormatError, "must be whole numbers"), ("none", {"axis": 1}, FormatError, "must be whole"),
+    ("two", {"axis": 0}, UnsupportedError, "only the run knows"), ("n", {"axis": 1}, UnsupportedError, "only the run"),
+    ("two", {"axis": 1, "keepdims": 0}, UnsupportedError, "keepdims is 0 beside sizes"),
+    ("", {"axis": 2}, FormatError, "axis 2 is outside the 2 axes"), ("", {"keepdims": 2}, FormatError, "keepdims")])
+def test_parts_that_are_refused(split: str, attributes: dict[str, int], error: type, message: str) -> None:
+    tensors = {"two": np.array(2), "parts": np.array([3, 2]), "less": np.array([-3, 9]), "none": np.array(0)}
+    nodes = [node("SplitToSequence", f"x {split}".strip(), "s", **attributes), node("SequenceAt", "s two", "z")]
+    with pytest.raises(error, match=message):
+        imported(model(nodes, {"x": ("batch", 6), "n": ("int64", ())}, "z", tensors))
 
 
 @pytest.mark.parametrize(("nodes", "outputs", "error", "message"), [

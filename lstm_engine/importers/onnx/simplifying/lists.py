@@ -30,7 +30,8 @@ class TensorList:
 # What an operator makes: a list, or the name of a value.
 Rule = Callable[[Walk, OnnxNode, "Sequence[str]"], "TensorList | str"]
 RULES: dict[str, Rule] = {}
-_ATTRIBUTES = {"SequenceEmpty": {"dtype"}, "ConcatFromSequence": {"axis", "new_axis"}}
+_ATTRIBUTES = {"SequenceEmpty": {"dtype"}, "SplitToSequence": {"axis", "keepdims"},
+               "ConcatFromSequence": {"axis", "new_axis"}}
 
 
 def _makes(op: str) -> Callable[[Rule], Rule]:
@@ -83,6 +84,49 @@ def _construct(walk: Walk, node: OnnxNode, inputs: Sequence[str]) -> TensorList:
     for name in inputs:
         walk.value(name)
     return TensorList(tuple(inputs))
+
+
+@_makes("SplitToSequence")
+def _split(walk: Walk, node: OnnxNode, inputs: Sequence[str]) -> TensorList:
+    """Parts of an axis: one element each, of however many there are, or of sizes that are known."""
+    axis, keep = node.attributes.get("axis", 0), node.attributes.get("keepdims", 1)
+    if not 1 <= len(inputs) <= 2 or not inputs[0] or type(axis) is not int or keep not in (0, 1):
+        raise FormatError(f"{node.label}: takes a tensor and perhaps sizes, with an axis and keepdims of 0 or 1, got "
+                          f"{len(inputs)} inputs, {axis!r:.60} and {keep!r:.60}")
+    shape = walk.value(inputs[0]).shape
+    rank = len(shape)
+    if not -rank <= axis < rank:
+        raise FormatError(f"{node.label}: axis {axis} is outside the {rank} axes of its input")
+    axis %= rank
+    sizes = walk.constant(inputs[1]) if inputs[1:] and inputs[1] else None
+    if sizes is None and inputs[1:] and inputs[1]:
+        raise _unknown(node)
+    if sizes is not None and not keep:
+        raise UnsupportedError(f"{node.label}: keepdims is 0 beside sizes of parts, which ONNX says to ignore and ONNX "
+                               "Runtime does not; leave one of them out")
+    if sizes is None or (not sizes.ndim and sizes.item() == 1):
+        order = (axis, *range(axis), *range(axis + 1, rank))
+        turned = _made(walk, node, "Transpose", inputs[0], perm=order) if axis else inputs[0]
+        if sizes is None and not keep:
+            return TensorList(stacked=turned)
+        return TensorList(stacked=_made(walk, node, "Unsqueeze", turned, _axes(walk, node, axis + 1)))
+    return TensorList(tuple(_made(walk, node, "Slice", inputs[0], _axes(walk, node, begin), _axes(walk, node, end),
+                                  _axes(walk, node, axis)) for begin, end in _parts(walk, node, sizes, shape[axis])))
+
+
+def _parts(walk: Walk, node: OnnxNode, sizes: np.ndarray, size: int | str) -> list[tuple[int, int]]:
+    """Begin and end of each part: one size for all of them, of which the last may be smaller, or a size for each."""
+    if isinstance(size, str):
+        raise _unknown(node)
+    if sizes.dtype.kind not in "iu" or sizes.ndim > 1 or (sizes < 0).any() or (not sizes.ndim and not sizes):
+        raise FormatError(f"{node.label}: the sizes of its parts must be whole numbers, one or a list of them")
+    walk.count_nodes(-(-size // int(sizes)) if not sizes.ndim else len(sizes), 0)
+    widths = sizes.tolist() if sizes.ndim else [int(sizes)] * (size // int(sizes)) + [size % int(sizes)] * bool(
+        size % int(sizes))
+    if sum(widths) != size:
+        raise FormatError(f"{node.label}: its parts have {sum(widths)} elements together, the axis {size}")
+    ends = np.cumsum(widths).tolist()
+    return list(zip([0, *ends[:-1]], ends))
 
 
 @_makes("SequenceInsert")
