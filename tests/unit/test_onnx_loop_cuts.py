@@ -166,4 +166,4 @@ def test_states_beyond_those_that_are_looked_at() -> None:
     second, more, others = cell("RNN", "B", "hA1", H)
     idle = [f"idle{i}_" for i in range(64)]
     nodes = [*made, *second, *(node("Identity", name, f"{name}1") for name in idle)]
-    said(looped(nodes, f"{names} {more} {' '.join(idle)}", "hB1", {**tensors, **others}), "no recurrent layer was found")
+    said(looped(nodes, f"{names} {more} {' '.join(idle)}", "hB1", {**tensors, **others}), "no recurrent layer")
