@@ -98,8 +98,8 @@ class Stack(nn.Module):
         h2 = c2 = torch.zeros(x.size(0), self.head.in_features)
         outputs: list[Tensor] = []
         for step in x.split(1, dim=1):
-            h, c = self.first(step.squeeze(1), (h, c))
-            h2, c2 = self.second(torch.relu(h), (h2, c2))
+            h, c = self.first(step[:, 0], (h, c))
+            h2, c2 = self.second(h, (h2, c2))
             outputs.append(self.head(h2))
         return torch.stack(outputs, 1), h, c2
 

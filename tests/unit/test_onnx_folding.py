@@ -190,3 +190,18 @@ def test_shapes_that_cannot_fit() -> None:
     nodes = [node("MatMul", "x k", "y", name="mm")]
     with pytest.raises(FormatError, match=r"node 'mm' \(MatMul\): the inner sizes 4 and 5 differ"):
         imported(model(nodes, X, "y", {"k": np.ones((5, 2), np.float32)}))
+
+
+@pytest.mark.parametrize(("place", "axis", "gone"), [(0, 1, True), (-1, -1, True), (0, 0, False), ([0], 1, False)])
+def test_the_one_place_of_an_axis(place: Any, axis: int, gone: bool) -> None:
+    """It is the tensor without that axis, which here takes back what was done before."""
+    source = model([node("Unsqueeze", "x one", "u"), node("Gather", "u at", "g", axis=axis), node("Relu", "g", "y")],
+                   {"x": ("batch",)}, "y", {"one": np.array([1]), "at": np.array(place)})
+    made = check(source, {"x": np.array([1.5, -2, 3], np.float32)}, 0)
+    assert (len(kinds(made)) == 1) is gone
+
+
+def test_the_one_place_of_a_constant() -> None:
+    source = model([node("Gather", "c at", "g", axis=0), node("Add", "x g", "y")], {"x": ("batch", 3)}, "y",
+                   {"c": np.ones((1, 3), np.float32), "at": np.array(0)})
+    check(source, {"x": np.zeros((2, 3), np.float32)}, 0)

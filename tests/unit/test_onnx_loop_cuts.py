@@ -12,7 +12,7 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 import onnx_loop_bodies as bodies  # noqa: E402
-from onnx_graphs import kinds, model, node  # noqa: E402
+from onnx_graphs import imported, kinds, model, node  # noqa: E402
 from onnx_loop_bodies import FEATURES, H, agrees, looped, normal, said  # noqa: E402
 
 CELLS = {"LSTM": (bodies.LSTM, 4, "h c"), "GRU": (bodies.GRU, 3, "h"), "RNN": (bodies.RNN, 1, "h")}
@@ -167,3 +167,36 @@ def test_states_beyond_those_that_are_looked_at() -> None:
     idle = [f"idle{i}_" for i in range(64)]
     nodes = [*made, *second, *(node("Identity", name, f"{name}1") for name in idle)]
     said(looped(nodes, f"{names} {more} {' '.join(idle)}", "hB1", {**tensors, **others}), "no recurrent layer")
+
+
+def random_stack(seed: int) -> Any:
+    """Cells that read the step and any outputs of cells before them, put together or behind an operator."""
+    rng = np.random.default_rng(seed)
+    nodes, states, tensors, there = [], [], {}, [("x_t", FEATURES)]
+    for tag in "ABC"[:rng.integers(2, 4)]:
+        read = [there[i] for i in rng.choice(len(there), min(len(there), rng.integers(1, 3)), replace=False)]
+        if len(read) > 1:
+            nodes.append(node("Concat", " ".join(name for name, _ in read), f"in{tag}", axis=1))
+        made, names, weights = cell(str(rng.choice(list(CELLS))), tag, f"in{tag}" if len(read) > 1 else read[0][0],
+                                    sum(features for _, features in read))
+        nodes += made
+        states += names.split()
+        tensors.update(weights)
+        there.append((f"h{tag}1", H))
+        if rng.random() < 0.4:
+            nodes.append(node(str(rng.choice(["Relu", "Tanh", "Neg"])), f"h{tag}1", f"y{tag}"))
+            there.append((f"y{tag}", H))
+    rng.shuffle(states)
+    results = dict.fromkeys(there[i][0] for i in rng.integers(1, len(there), 2))
+    nodes += [node("Identity", name, f"out{i}") for i, name in enumerate(results)]
+    return looped(nodes, " ".join(states), " ".join(f"out{i}" for i in range(len(results))), tensors)
+
+
+def first_cell(source: Any) -> str:
+    return next(kind for kind in kinds(imported(source)) if kind in CELLS)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_stacks(seed: int) -> None:
+    source = random_stack(seed)
+    agrees(source, first_cell(source))

@@ -301,6 +301,8 @@ class _Walk:
         values = [self.value(name) if name else None for name in node.inputs]
         values += [None] * (len(operator.inputs) - len(values))
         operator = with_known_inputs(operator, values, known)
+        if operator.op_type != node.op:
+            attributes = operator_attributes(operator)
         dynamic = [value if name else None for name, value in zip(operator.inputs, values)]
         made = [self._fresh(value, values) for value in operator_shapes(operator, dynamic, attributes)]
         made = with_known_sizes(operator, values, known, made)

@@ -1,4 +1,4 @@
-"""Uses what is known of shape inputs: turns them into constants, and gives results their symbols."""
+"""Uses what is known of shapes and shape inputs: turns these into constants, gives results their symbols."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ def with_known_inputs(node: Operator, values: Values, known: Known) -> Operator:
         return node if constant is None else _with_constants(node, {1: constant})
     if node.op_type == "Slice" and any(node.inputs[1:]):
         return _slice(node, first, known)
+    if node.op_type == "Gather":
+        return _gather(node, first)
     return node
 
 
@@ -60,6 +62,16 @@ def _slice(node: Operator, first: Value, known: Known) -> Operator:
     if not all(isinstance(v, int) for part in parts.values() for v in part):
         return node
     return _with_constants(node, {i: np.array(part, np.int64) for i, part in parts.items() if i not in node.constants})
+
+
+def _gather(node: Operator, first: Value) -> Operator:
+    """The one place of an axis is the tensor without that axis."""
+    place, axis = node.constants.get(1), node.attributes.get("axis", 0)
+    if place is None or place.ndim or not -len(first.shape) <= axis < len(first.shape) or first.shape[axis] != 1 \
+            or place not in (0, -1):
+        return node
+    return replace(node, inputs=(node.inputs[0], ""), op_type="Squeeze", attributes={},
+                   constants={**node.constants, 1: np.array([axis])})
 
 
 def with_known_sizes(node: Operator, values: Values, known: Known, made: Sequence[Value]) -> list[Value]:
