@@ -193,7 +193,7 @@ class Interpreter(Attributes):
         if loop.target is not None:
             items = self.value(loop.value, scope)
             if isinstance(items, Ref):
-                self.fail(f"the loop in line {loop.line} has as many turns as a size of the inputs; {AS_NUMBERS}")
+                self.fail_of_size(f"the loop in line {loop.line} has as many turns as")
             yield from items if isinstance(items, range) else self._items(items)
             return
         while True:

@@ -62,6 +62,11 @@ class Operators:
     def fail(self, message: str) -> NoReturn:
         raise UnsupportedError(f"{self.at}: {message}" if self.at else message)
 
+    def fail_of_size(self, message: str) -> NoReturn:
+        """For loops: what torch.onnx writes down of one is read for any number of turns."""
+        self.fail(f"{message} a size of the inputs; {AS_NUMBERS}, or, for any size, convert what torch.onnx.export("
+                  "torch.jit.load(path), inputs, 'model.onnx', dynamo=False, dynamic_axes=...) writes")
+
     def number(self, value: Any) -> Any:
         """A number or size out of a tensor without axes, where it is known; else the value as it is."""
         if isinstance(value, Number):
@@ -335,7 +340,7 @@ class Operators:
         axis = arguments.get("dim", 0)
         size = tensor.shape[axis] if tensor.rank and type(axis) is int and -tensor.rank <= axis < tensor.rank else None
         if type(size) is not int:
-            self.fail(f"torch.{schema.name} in line {line} makes as many tensors as a size of the inputs; {AS_NUMBERS}")
+            self.fail_of_size(f"torch.{schema.name} in line {line} makes as many tensors as")
         if schema.name == "unbind":
             return size
         if schema.key == "tensor_split.sections" and type(arguments["sections"]) is int:
