@@ -58,6 +58,9 @@ MODELS: dict[str, Callable[[], keras.Model]] = {
     "lstm_masked_last": lambda: chain(L.Masking(), L.LSTM(UNITS)),
     "lstm_masked_both": lambda: chain(L.Masking(), L.Bidirectional(L.LSTM(UNITS, return_sequences=True))),
     "tokens": tokens,
+    "stack": lambda: chain(L.RNN([L.LSTMCell(UNITS), L.LSTMCell(UNITS + 1)], return_sequences=True)),
+    "stack_of_kinds": lambda: chain(L.RNN([L.GRUCell(UNITS), L.LSTMCell(UNITS), L.SimpleRNNCell(UNITS)])),
+    "stack_both": lambda: chain(L.Bidirectional(L.RNN([L.LSTMCell(UNITS), L.GRUCell(UNITS)], return_sequences=True))),
 }
 
 

@@ -21,7 +21,8 @@ LAYERS = {
     "rnn": "RNN", "rnn_last": "RNN", "rnn_both": "RNN RNN", "rnn_states": "RNN", "rnn_masked": "RNN",
     "gru_reset_before": "GRU", "gru_reset_before_last": "GRU", "gru_cell": "GRU", "gru_hard_sigmoid": "GRU",
     "gru_masked": "GRU", "gru_masked_both": "GRU GRU", "lstm_masked": "LSTM", "lstm_masked_last": "LSTM",
-    "lstm_masked_both": "LSTM LSTM", "tokens": "GRU LSTM"}
+    "lstm_masked_both": "LSTM LSTM", "tokens": "GRU LSTM", "stack": "LSTM LSTM",
+    "stack_of_kinds": "GRU LSTM RNN", "stack_both": "LSTM GRU LSTM GRU"}
 # float32 on both sides: sums of some ten terms near 1, over six steps.
 TOLERANCE = 2e-6
 
