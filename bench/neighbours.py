@@ -38,6 +38,14 @@ from .worker import ROOT, Worker
 STALL_US = 2000.0
 LEAST_CALLS, MOST_CALLS = 60, 5000
 
+# Before each program: it ends when the process that started it has ended, however that was.
+_WATCH = """
+import os, threading, time
+def watch(parent=os.getppid()):
+    while os.getppid() == parent: time.sleep(1)
+    os._exit(0)
+threading.Thread(target=watch, daemon=True).start()
+"""
 _BUSY = "while True: pass"
 _BURSTS = """
 import random, time
@@ -79,7 +87,8 @@ def neighbours(setting: str) -> Iterator[None]:
         if core == "last":
             os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
         os.nice(nice)
-    started = [subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, preexec_fn=prepare) for _ in range(count)]
+    command = [sys.executable, "-c", _WATCH + program]
+    started = [subprocess.Popen(command, cwd=ROOT, preexec_fn=prepare) for _ in range(count)]
     try:
         time.sleep(1.0 if count else 0.1)           # they import what they need first
         yield
