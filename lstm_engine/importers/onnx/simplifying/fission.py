@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ....graph.names import Names
+from ....operators import OPERATORS
 from ..model import OnnxGraph, OnnxNode
 from .order import names_read
+from .recurrent import GATES
 
-PRODUCTS = frozenset({"MatMul", "Gemm", "Einsum", "LSTM", "GRU", "RNN"})
 MOST_STATES = 64            # of a loop that is looked at; layers of a stack have two each
 TURN = 2                    # inputs of a Loop's body before its states: the number of the turn, and the condition
 
@@ -139,7 +140,11 @@ def cut(node: OnnxNode) -> tuple[OnnxNode, OnnxNode] | None:
 def _multiplies(body: _Body, group: frozenset[int]) -> bool:
     """Whether there is a product on the way from a group's states to its states after the turn."""
     made = body.needed(body.after[i] for i in group)[0] & body.depending(body.before[i] for i in group)
-    return any(name in body.maker and body.maker[name].op in PRODUCTS for name in made)
+    return any(_is_product(body.maker[name].op) for name in made if name in body.maker)
+
+
+def _is_product(op: str) -> bool:
+    return op in GATES or (op in OPERATORS and OPERATORS[op].combines)
 
 
 def _parts(body: _Body, first: frozenset[int], others: set[int]) -> tuple[OnnxNode, OnnxNode] | None:
