@@ -120,6 +120,38 @@ ARITHMETIC: dict[str, Function] = {
     "nanmean": lambda x: torch.nanmean(torch.where(x > 1, torch.nan, x), 1), "a number": lambda x: x.mean(),
 }
 
+RANKS: dict[str, Function] = {
+    "median": lambda x: (x.median(), x.median(-1).values, x.median(1, keepdim=True)[0]),
+    "kthvalue": lambda x: (x.kthvalue(2, dim=1).values, x.kthvalue(3).values),
+    "quantile": lambda x: (torch.quantile(x, 0.3, dim=1), x.quantile(tensor([0.0, 0.25, 1.0]), dim=-1, keepdim=True)),
+    "quantile of all": lambda x: (x.quantile(0.5), x.quantile(0.4, dim=1, interpolation="lower")),
+}
+
+MATRICES: dict[str, Function] = {
+    "tensordot": lambda x: torch.tensordot(x, torch.arange(12.0).view(4, 3), dims=1),
+    "tensordot over two": lambda x: torch.tensordot(x, x.mT, dims=([1, 2], [2, 1])),
+    "addbmm": lambda x: torch.addbmm(x[0] @ x[0].mT, x, x.mT, alpha=0.5, beta=2),
+    "addr": lambda x: torch.addr(x[0], x[0, :, 0], x[0, 0]),
+    "cross": lambda x: (torch.cross(x[..., :3], x[..., 1:], dim=2), torch.linalg.cross(x[..., 1:], x[..., :3])),
+    "diag_embed": lambda x: (torch.diag_embed(x), torch.diag_embed(x, dim1=0, dim2=2)),
+    "diag": lambda x: (torch.diag(x[0, :, 0]), torch.diag(x[0].T @ x[0], 1), torch.trace(x[0].T @ x[0])),
+    "a norm of matrices": lambda x: (torch.linalg.matrix_norm(x), torch.linalg.matrix_norm(x, dim=(0, 2))),
+    "kron": lambda x: torch.kron(x[:, 0], torch.arange(6.0).view(1, 6)),
+    "triangles by places": lambda x: (x.mT @ x).permute(1, 2, 0)[tuple(torch.tril_indices(4, 4, -1))]
+                                     - torch.triu_indices(4, 4, 1)[0].unsqueeze(1)
+}
+
+MEANT_ALIKE: dict[str, Function] = {
+    "other names": lambda x: torch.multiply(torch.subtract(x, 1), torch.negative(x).absolute()).divide(3),
+    "other names in place": lambda x: x.clone().multiply_(2).absolute_().divide_(4),
+    "other names of angles": lambda x: x.tanh().arcsin() + x.arctan() - x.arcsinh() + (x.tanh() / 2).arctanh(),
+    "other comparisons": lambda x: (x.greater(0), x.less_equal(0.5), x.not_equal(x.flip(1)), x.less(x.flip(1))),
+    "windows of a signal": lambda x: x * torch.hann_window(4) + torch.hamming_window(4, periodic=False),
+    "binary cross entropy": lambda x: F.binary_cross_entropy(torch.sigmoid(x), (x > 0).float(), reduction="none"),
+    "of logits": lambda x: F.binary_cross_entropy_with_logits(x, (x > 0).float(), pos_weight=tensor([1.0, 2, 3, 4])),
+    "shifts": lambda x: ((x * 4).long() << 2, (x * 400).int() >> 3), "masked_select": lambda x: x.masked_select(x > 0),
+}
+
 GRIDS: dict[str, Function] = {
     "nearest": lambda x: F.interpolate(x.mT, size=7),
     "exact": lambda x: F.interpolate(x.mT, size=9, mode="nearest-exact"),
@@ -159,7 +191,13 @@ EDGES: dict[str, Function] = {
     "a trapezoid": lambda x: (torch.trapezoid(x, dim=1), torch.trapezoid(x, dx=0.5)),
     "parts of a mean": lambda x: (F.adaptive_avg_pool1d(x.mT, 3), F.adaptive_avg_pool1d(x, 3)),
     "hypot": lambda x: (torch.hypot(x * 1e25, x), torch.hypot(x * 1e-25, x * 1e-25), torch.hypot(x, x.flip(1))),
+    "angles": lambda x: (torch.atan2(x, x.flip(1)), torch.arctan2(x, -x), torch.atan2(x, x * 0), x.atan2(tensor(-0.0))),
+    "beside NaN": lambda x: (torch.fmax(x, x.flip(1)), torch.fmin(x, x.flip(1)), x.isposinf(), x.isneginf()),
+    "ranks": lambda x: (x.median(1).values, x.median(), x.quantile(0.4, dim=1), x.kthvalue(2).values),
+    "decimals": lambda x: (x.round(decimals=1), x.round(decimals=0), (x * 300).round(decimals=-1)),
+    "sums of powers of two": lambda x: (torch.logaddexp2(x, x.flip(1)), torch.logaddexp2(x, x)),
+    "sinc": lambda x: torch.sinc(x.clamp(-4, 4)), "embedded": lambda x: torch.diag_embed(x),
     "powers": lambda x: (x ** 0.5, x ** -1, x ** x, 2 ** x, x.rsqrt(), x.pow(0)),
 }
 
-FUNCTIONS = {**SCATTERING, **ORDER, **SHAPES, **ARITHMETIC, **GRIDS}
+FUNCTIONS = {**SCATTERING, **ORDER, **SHAPES, **ARITHMETIC, **RANKS, **MATRICES, **MEANT_ALIKE, **GRIDS}

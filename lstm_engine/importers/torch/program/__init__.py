@@ -2,8 +2,9 @@
 
     schema      model.json -> a checked `Program`
     convert     a `Program` -> nodes in ONNX's vocabulary; operators by family: elementwise, functions, activations,
-                shaping, rearranging, indexing, scattering, reductions, layers, pooling, resizing, bags, attention,
-                recurrent, sequences (packed ones), sizes; refusals: why some have no meaning here
+                shaping, rearranging, indexing, scattering, reductions, ranks, layers, pooling, resizing, bags,
+                attention, matrices, recurrent, sequences (packed ones), sizes, special; refusals: why some have no
+                meaning here
     memory      which tensors are views of which, and what a write in place does to them; views are written through in
                 `views`, strides tell views from copies
     export      live modules, traced: packed makes them ready, own are the operators that torch does not look into

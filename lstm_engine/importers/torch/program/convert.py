@@ -24,7 +24,9 @@ from . import (  # noqa: F401
     functions,
     indexing,
     layers,
+    matrices,
     pooling,
+    ranks,
     rearranging,
     recurrent,
     reductions,
@@ -33,6 +35,7 @@ from . import (  # noqa: F401
     sequences,
     shaping,
     sizes,
+    special,
 )
 from .arguments import HALF, Arguments
 from .emit import Emitter, Size, Tensor
@@ -40,7 +43,7 @@ from .guards import Guards, compared
 from .memory import Memory, View
 from .promotion import as_dtype
 from .refusals import why
-from .registry import TABLE, Known
+from .registry import ALIASES, TABLE, Known
 from .schema import Call, Program, Ref
 
 PREFIXES = ("torch.ops.aten.", "torch.ops.")
@@ -78,6 +81,7 @@ class Writer:
         self.values: dict[str, Any] = {}
         self.last_use = _last_uses(program)
         self.memory = Memory(self.e, self.last_use)
+        self.missing: dict[str, str] = {}           # results that no operator here makes: who would have
 
     def run(self) -> OnnxModel:
         program = self.program
@@ -129,6 +133,9 @@ class Writer:
             self._assert(call)
             return
         name, _, overload = op.rpartition(".")
+        if (plain := name.removesuffix("_")) in ALIASES:
+            name = ALIASES[plain] + name[len(plain):]
+            op = f"{name}.{overload}"
         turns, in_place = op in AXES_IN_PLACE, False
         if turns:
             op = AXES_IN_PLACE[op]
@@ -169,6 +176,8 @@ class Writer:
         if isinstance(value, Ref):
             if value.name in self.memory.held:
                 return self.memory.read(self.memory.held[value.name])
+            if value.name in self.missing:
+                raise UnsupportedError(self.missing[value.name])
             if value.name not in self.values:
                 raise FormatError(f"value {value.name!r:.100} has no meaning here")
             return self.values[value.name]
@@ -213,8 +222,9 @@ class Writer:
             if not isinstance(output, Ref):
                 continue
             if value is None:
+                self.missing[output.name] = f"{call.label}: its output {at} is not supported"
                 if output.name in self.last_use:
-                    raise UnsupportedError(f"{call.label}: its output {output.name!r:.100} is not supported")
+                    raise UnsupportedError(self.missing[output.name])
                 continue
             self._remember(call, output.name, self._settled(output.name, value), known, arguments, at)
             self._check(output.name, call.label)

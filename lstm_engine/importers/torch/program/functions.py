@@ -9,7 +9,7 @@ from .arguments import Arguments
 from .elementwise import as_float, operand
 from .emit import Emitter, Tensor
 from .promotion import Operand, promoted
-from .reductions import reduced, vector_norm
+from .reductions import loss, reduced, vector_norm
 from .registry import aten
 
 new = partial(aten, fresh=True)
@@ -78,15 +78,6 @@ def _dist(e: Emitter, a: Arguments) -> Tensor:
     return vector_norm(e, a, apart, a.number("p", 2), list(range(apart.rank)), False)
 
 
-def _loss(e: Emitter, a: Arguments, each: Tensor) -> Tensor:
-    """The number of each element, their mean or their sum, as `reduction` counts them."""
-    reduction = a.whole("reduction", 1)
-    if reduction not in (0, 1, 2):
-        a.wrong(f"reduction {reduction}")
-    axes = list(range(each.rank))
-    return each if reduction == 0 else reduced(e, "ReduceMean" if reduction == 1 else "ReduceSum", each, axes, False)
-
-
 def _apart(e: Emitter, a: Arguments) -> Tensor:
     return e.op("Sub", *_in_floats(e, a, a.tensor("self"), a.tensor("target")))
 
@@ -94,12 +85,12 @@ def _apart(e: Emitter, a: Arguments) -> Tensor:
 @new("mse_loss.default")
 def _mse_loss(e: Emitter, a: Arguments) -> Tensor:
     apart = _apart(e, a)
-    return _loss(e, a, e.op("Mul", apart, apart))
+    return loss(e, a, e.op("Mul", apart, apart))
 
 
 @new("l1_loss.default")
 def _l1_loss(e: Emitter, a: Arguments) -> Tensor:
-    return _loss(e, a, e.op("Abs", _apart(e, a)))
+    return loss(e, a, e.op("Abs", _apart(e, a)))
 
 
 @new("smooth_l1_loss.default huber_loss.default")
@@ -114,7 +105,7 @@ def _huber_loss(e: Emitter, a: Arguments) -> Tensor:
     near = e.op("Mul", half, e.op("Mul", apart, apart))
     far = e.op("Mul", limit, e.op("Sub", apart, e.op("Mul", half, limit)))
     each = e.op("Where", e.op("Less", apart, limit), near, far)
-    return _loss(e, a, e.op("Div", each, limit) if smooth else each)
+    return loss(e, a, e.op("Div", each, limit) if smooth else each)
 
 
 @new("logaddexp.default")

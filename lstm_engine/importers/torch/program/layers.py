@@ -25,7 +25,7 @@ def _turned(e: Emitter, weight: Tensor) -> Tensor:
     return e.derived(("turned", weight.name), lambda: [np.ascontiguousarray(array.T)])[0]
 
 
-def _product(e: Emitter, a: Arguments, x: Tensor, y: Tensor) -> Tensor:
+def product(e: Emitter, a: Arguments, x: Tensor, y: Tensor) -> Tensor:
     if x.dtype != y.dtype:
         a.wrong(f"factors of {x.dtype} and {y.dtype}")
     return e.op("MatMul", x, y)
@@ -35,24 +35,24 @@ def _product(e: Emitter, a: Arguments, x: Tensor, y: Tensor) -> Tensor:
 def _linear(e: Emitter, a: Arguments) -> Tensor:
     x, weight, bias = a.tensor("input"), a.tensor("weight"), a.optional("bias")
     if weight.rank == 1 and bias is None:
-        return _product(e, a, x, weight)
+        return product(e, a, x, weight)
     if weight.rank != 2:
         a.refuse("a weight that is no matrix is not supported")
-    y = _product(e, a, x, _turned(e, weight))
+    y = product(e, a, x, _turned(e, weight))
     return y if bias is None else e.op("Add", y, bias)
 
 
 @new("addmm.default")
 def _addmm(e: Emitter, a: Arguments) -> Tensor:
-    return _weighted(e, a, _product(e, a, a.tensor("mat1"), a.tensor("mat2")))
+    return weighted(e, a, product(e, a, a.tensor("mat1"), a.tensor("mat2")))
 
 
 @new("addmv.default")
 def _addmv(e: Emitter, a: Arguments) -> Tensor:
-    return _weighted(e, a, _product(e, a, a.tensor("mat"), a.tensor("vec")))
+    return weighted(e, a, product(e, a, a.tensor("mat"), a.tensor("vec")))
 
 
-def _weighted(e: Emitter, a: Arguments, y: Tensor) -> Tensor:
+def weighted(e: Emitter, a: Arguments, y: Tensor) -> Tensor:
     """beta self + alpha y; with beta 0 torch does not look at self, NaN though it be."""
     alpha, beta, bias = a.number("alpha", 1), a.number("beta", 1), a.tensor("self")
     y = y if alpha == 1 else e.op("Mul", y, e.constant(alpha, y.dtype))
@@ -64,12 +64,12 @@ def _weighted(e: Emitter, a: Arguments, y: Tensor) -> Tensor:
 
 @new("mm.default bmm.default mv.default")
 def _mm(e: Emitter, a: Arguments) -> Tensor:
-    return _product(e, a, a.tensor("self"), a.tensor("vec" if a.has("vec") else "mat2"))
+    return product(e, a, a.tensor("self"), a.tensor("vec" if a.has("vec") else "mat2"))
 
 
 @new("matmul.default dot.default vdot.default linalg_matmul.default")
 def _matmul(e: Emitter, a: Arguments) -> Tensor:
-    return _product(e, a, a.tensor("self"), a.tensor("tensor" if a.has("tensor") else "other"))
+    return product(e, a, a.tensor("self"), a.tensor("tensor" if a.has("tensor") else "other"))
 
 
 @new("inner.default")
@@ -78,7 +78,7 @@ def _inner(e: Emitter, a: Arguments) -> Tensor:
     if x.rank != 1 or y.rank not in (1, 2):
         if y.rank > 2 or not (x.rank and y.rank):
             a.refuse(f"of {x.rank} and {y.rank} axes is not supported")
-    return _product(e, a, x, e.swap(y, 0, 1) if y.rank == 2 else y)
+    return product(e, a, x, e.swap(y, 0, 1) if y.rank == 2 else y)
 
 
 @new("outer.default ger.default")
@@ -99,8 +99,8 @@ def _bilinear(e: Emitter, a: Arguments) -> Tensor:
 
 @new("baddbmm.default")
 def _baddbmm(e: Emitter, a: Arguments) -> Tensor:
-    y = _product(e, a, a.tensor("batch1"), a.tensor("batch2"))
-    return _weighted(e, a, y)
+    y = product(e, a, a.tensor("batch1"), a.tensor("batch2"))
+    return weighted(e, a, y)
 
 
 @aten("einsum.default", copies=True)         # of one tensor, with no sum: a view of it

@@ -196,7 +196,7 @@ def _channel_shuffle(e: Emitter, a: Arguments) -> Tensor:
     return e.reshape(apart, sizes)
 
 
-def _along_diagonal(e: Emitter, a: Arguments, x: Tensor) -> tuple[list[int], Tensor]:
+def along_diagonal(e: Emitter, a: Arguments, x: Tensor) -> tuple[list[int], Tensor]:
     """The axes with those of the diagonal first, and the places on it, [count, 2]."""
     offset = a.whole("offset", 0)
     first, second = a.axis("dim1", x.rank, 0), a.axis("dim2", x.rank, 1)
@@ -213,7 +213,7 @@ def _along_diagonal(e: Emitter, a: Arguments, x: Tensor) -> tuple[list[int], Ten
 
 
 def _put_diagonal(e: Emitter, a: Arguments, whole: Tensor, part: Tensor, at: int) -> Tensor:
-    order, places = _along_diagonal(e, a, whole)
+    order, places = along_diagonal(e, a, whole)
     last_first = e.transpose(part, [part.rank - 1, *range(part.rank - 1)])
     made = e.op("ScatterND", e.transpose(whole, order), places, last_first)
     return e.transpose(made, [order.index(axis) for axis in range(whole.rank)])
@@ -223,7 +223,7 @@ def _put_diagonal(e: Emitter, a: Arguments, whole: Tensor, part: Tensor, at: int
 def _diagonal(e: Emitter, a: Arguments) -> Tensor:
     """The elements whose indices on two axes are the same but for an offset, on a new last axis."""
     x = a.tensor("self")
-    order, places = _along_diagonal(e, a, x)
+    order, places = along_diagonal(e, a, x)
     made = e.op("GatherND", e.transpose(x, order), places)
     return e.transpose(made, [*range(1, made.rank), 0])
 

@@ -18,6 +18,15 @@ def reduced(e: Emitter, op_type: str, x: Tensor, axes: list[int], keep: bool) ->
     return e.op(op_type, x, e.integers(*axes), keepdims=int(keep)) if axes else x
 
 
+def loss(e: Emitter, a: Arguments, each: Tensor) -> Tensor:
+    """The number of each element, their mean or their sum, as `reduction` counts them."""
+    reduction = a.whole("reduction", 1)
+    if reduction not in (0, 1, 2):
+        a.wrong(f"reduction {reduction}")
+    axes = list(range(each.rank))
+    return each if reduction == 0 else reduced(e, "ReduceMean" if reduction == 1 else "ReduceSum", each, axes, False)
+
+
 @new("sum.default sum.dim_IntList")
 def _sum(e: Emitter, a: Arguments) -> Tensor:
     x = a.tensor("self")

@@ -19,7 +19,7 @@ _BRANCH = "a branch or loop on values is not supported; compute both sides and t
 _REASONS = {
     _RANDOM: "rand randn rand_like randn_like randint randint_like randperm bernoulli normal multinomial poisson "
              "uniform exponential rrelu_with_noise geometric cauchy log_normal random",
-    _SIZES: "nonzero nonzero_numpy masked_select unique _unique _unique2 unique_consecutive unique_dim argwhere "
+    _SIZES: "nonzero nonzero_numpy unique _unique _unique2 unique_consecutive unique_dim argwhere "
             "bincount masked_scatter nonzero_static",
     _COMPLEX: "stft istft complex polar view_as_complex view_as_real real imag angle _conj",
     _SPARSE: "to_sparse _to_sparse to_dense _to_dense sparse_coo_tensor _sparse_mm sparse_mask coalesce",

@@ -44,6 +44,11 @@ class Known:
 
 
 TABLE: dict[str, Known] = {}
+# torch's other names for operators, whose overloads are the same.
+ALIASES = {"absolute": "abs", "arccos": "acos", "arccosh": "acosh", "arcsin": "asin", "arcsinh": "asinh",
+           "arctan": "atan", "arctan2": "atan2", "arctanh": "atanh", "divide": "div", "multiply": "mul",
+           "subtract": "sub", "negative": "neg", "greater": "gt", "greater_equal": "ge", "less": "lt",
+           "less_equal": "le", "not_equal": "ne"}
 
 
 def aten(names: str, fresh: bool = False, **more: Any) -> Callable[[Writer], Writer]:
