@@ -205,3 +205,10 @@ def test_the_one_place_of_a_constant() -> None:
     source = model([node("Gather", "c at", "g", axis=0), node("Add", "x g", "y")], {"x": ("batch", 3)}, "y",
                    {"c": np.ones((1, 3), np.float32), "at": np.array(0)})
     check(source, {"x": np.zeros((2, 3), np.float32)}, 0)
+
+
+def test_a_place_that_is_no_whole_number() -> None:
+    source = model([node("Unsqueeze", "x one", "u"), node("Gather", "u at", "y", axis=1)], {"x": ("batch",)}, "y",
+                   {"one": np.array([1]), "at": np.array(0.0, np.float32)})
+    with pytest.raises(FormatError, match="Gather"):
+        imported(source)

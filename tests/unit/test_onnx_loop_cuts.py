@@ -138,6 +138,20 @@ def test_a_scan(backwards: int) -> None:
     assert {"LSTM", "GRU"} <= set(kinds(agrees(source, "LSTM")))
 
 
+def test_a_branch_of_the_body_has_names_of_its_own() -> None:
+    """One that a step of the first cell could have been called: the branch would read its own value for it."""
+    first, states, tensors = cell("RNN", "A", "x_t", FEATURES)
+    second, more, others = cell("RNN", "B", "picked", H)
+    branches = {}
+    for name, sign in (("then_branch", "Neg"), ("else_branch", "Relu")):
+        inner = [node("Mul", "two two", "hA1/step"), node("Mul", "hA1 hA1/step", "scaled"), node(sign, "scaled", sign)]
+        branches[name] = bodies.body(inner, {}, sign, {})
+    nodes = [*first, node("If", "way", "picked", name="branch", **branches), *second]
+    constants = {"two": np.float32(2), "way": np.array(True)}
+    source = looped(nodes, f"{states} {more}", "hB1", {**tensors, **others, **constants})
+    assert kinds(agrees(source, "RNN")).count("RNN") == 2
+
+
 def test_a_second_cell_that_reads_the_state_before_the_turn() -> None:
     first, states, tensors = cell("LSTM", "A", "x_t", FEATURES)
     second, more, others = cell("LSTM", "B", "hA", H)

@@ -9,7 +9,7 @@ Optimizing Compilers for Modern Architectures, 2001, chapter 2.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -169,8 +169,7 @@ def _parts(body: _Body, first: frozenset[int], others: set[int]) -> tuple[OnnxNo
         rest += [body.after[i] for i, name in enumerate(body.before) if name in more]
     if set(rest_states) & set(moving):
         return None                                     # what another reads is the state before the turn
-    names = Names([*body.graph.tensors, *body.maker, *(value.name for value in body.graph.inputs),
-                   *names_read(body.graph.nodes, body.graph.outputs), *body.node.outputs])
+    names = Names([*_names(body.graph), *body.node.outputs])
     sequences = {name: names.unused(f"{body.node.name or body.node.op}/{name}") for name in crossing}
     one = _part(body, states, scans, goes_on, sequences)
     two = _part(body, rest_states, rest_scans, goes_on, {})
@@ -229,6 +228,16 @@ def _renamed(node: OnnxNode, names: dict[str, str]) -> OnnxNode:
     attributes = {name: _inside(value, names) if isinstance(value, OnnxGraph) else value
                   for name, value in node.attributes.items()}
     return replace(node, inputs=tuple(names.get(name, name) for name in node.inputs), attributes=attributes)
+
+
+def _names(graph: OnnxGraph) -> Iterator[str]:
+    """Every name in a graph and in those inside its nodes: a new name must not be one that these have of their own."""
+    yield from (*graph.tensors, *(value.name for value in graph.inputs), *graph.outputs)
+    for node in graph.nodes:
+        yield from (*node.inputs, *node.outputs)
+        for value in node.attributes.values():
+            if isinstance(value, OnnxGraph):
+                yield from _names(value)
 
 
 def _inside(graph: OnnxGraph, names: dict[str, str]) -> OnnxGraph:

@@ -166,9 +166,8 @@ def _loop(walk: Walk, node: OnnxNode, scope: Scope, depth: int) -> None:
     why = _as_cells(turns, scope, turning)
     if not why:
         return
-    named = [turning.limit, turning.goes_on]
-    count = _most_turns(walk, node, named, why)
-    goes_on = named[1] == "" or _truth(node, _known(walk, node, named[1], "its condition", why))
+    count = _most_turns(walk, node, turning.limit, why)
+    goes_on = not turning.goes_on or _truth(node, _known(walk, node, turning.goes_on, "its condition", why))
     true, number = walk.add_constant(f"{node.name}/true", np.array(True)), 0
     while goes_on and (count is None or number < count):
         at = walk.add_constant(f"{node.name}/turn", np.array(number))
@@ -228,10 +227,10 @@ def _cells(turns: _Turns, scope: Scope, turning: Turning) -> list[str]:
     return [inner.names.get(name, "") for name in node.outputs]
 
 
-def _most_turns(walk: Walk, node: OnnxNode, named: Sequence[str], why: str) -> int | None:
-    if not named[0]:
+def _most_turns(walk: Walk, node: OnnxNode, limit: str, why: str) -> int | None:
+    if not limit:
         return None
-    count = _known(walk, node, named[0], "how many turns it has", why)
+    count = _known(walk, node, limit, "how many turns it has", why)
     if count.size != 1 or count.dtype.kind not in "iu":
         raise FormatError(f"{node.label}: its number of turns must be one whole number, got {count.dtype} "
                           f"{list(count.shape)}")

@@ -68,7 +68,7 @@ def _gather(node: Operator, first: Value) -> Operator:
     """The one place of an axis is the tensor without that axis."""
     place, axis = node.constants.get(1), node.attributes.get("axis", 0)
     if place is None or place.ndim or not -len(first.shape) <= axis < len(first.shape) or first.shape[axis] != 1 \
-            or place not in (0, -1):
+            or place.dtype.kind != "i" or place not in (0, -1):
         return node
     return replace(node, inputs=(node.inputs[0], ""), op_type="Squeeze", attributes={},
                    constants={**node.constants, 1: np.array([axis])})
