@@ -14,13 +14,14 @@ from . import runtime
 from .arguments import choice, flag, path_text
 from .entry import entry, out_of_memory
 from .graph import Graph, Value
+from .graph.nodes import every_node
 from .graph.quantization import Quantization, quantization_of
 from .limits import Limits, checked_limits
 from .operators.check import Checked, checked
 from .operators.inference import with_entries
 from .operators.precision import cast, settled
 from .pages import give_up
-from .plan import Plan, compute_dtype, lower
+from .plan import LoopStep, Plan, compute_dtype, lower
 from .plan.bounds import checked_graph
 from .plan.weights import arrays_of, held_bytes, restore
 from .running.direct import DirectCalls
@@ -183,7 +184,8 @@ class Model:
         that NumPy reads). What several layers share is counted once. Where windows slide along time, streams pack the
         weights again, in the form that they run."""
         plans = self._runner.plans()
-        cores = [step.core for plan in plans for step in plan.steps if step.core is not None]
+        cores = [step.core for plan in plans for step in plan.steps
+                 if not isinstance(step, LoopStep) and step.core is not None]
         idle, kept = (sum(sizes) for sizes in zip((0, 0), *(core.memory() for core in cores)))
         host, raw = held_bytes(plan.skeleton for plan in plans)
         blocks = {address: size for core in cores for address, size in core.blocks().items()}
@@ -310,5 +312,5 @@ def _rebuild(graph: Graph, gemm: Gemm, limits: Limits | None = None, report: Qua
 def handed_over(whole: Checked) -> Checked:
     """A graph that nobody but the model made of it will read: its arrays may go while they are packed."""
     if not runtime.checking_wanted():               # else every run is compared with the graph
-        give_up(array for node in whole.graph.nodes for array in arrays_of(node))
+        give_up(array for node in every_node(whole.graph) for array in arrays_of(node))
     return whole

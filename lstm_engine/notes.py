@@ -11,6 +11,7 @@ def notes(metadata: Mapping[str, str]) -> list[str]:
     "stateful": names of layers, with commas, whose state Keras carries from call to call.
     "of_one_rank": branches of a result whose rank depends on the run, and the rank that this model has.
     "fixed": sizes of inputs that the file of a torch program fixes.
+    "turned": loops of an ONNX file that are run turn by turn, and why each is no recurrent layer.
     "rounded_by_batch": names of nodes, with commas, that make whole numbers by the largest of all rows.
     "quantised_by_torch": names of layers, with commas, whose weights torch had quantised to 8 bits.
     "assumed_version": the version of Keras that JSON without any is taken to be of.
@@ -26,6 +27,9 @@ def notes(metadata: Mapping[str, str]) -> list[str]:
     if ranks := metadata.get("of_one_rank"):
         made.append(f"results whose number of axes depends on the inputs have one here ({ranks}); inputs that give "
                     "another are refused. spec={'shapes': {input: [sizes]}} settles which")
+    if turned := metadata.get("turned"):
+        made.append(f"loops that are run turn by turn, as no recurrent layer was found in them ({turned}): right, and "
+                    "slower than a layer")
     if fixed := metadata.get("fixed"):
         made.append(f"torch.export has fixed {fixed}: this model takes no other sizes there. What dynamic_shapes did "
                     "not leave open is fixed, and torch fixes the steps of an nn.LSTM, GRU or RNN in any case; "

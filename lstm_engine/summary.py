@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .graph import Activate, Dense, Embedding, Node, Operator, Pool, Recurrent
+from .graph import Activate, Dense, Embedding, Loop, Node, Operator, Pool, Recurrent
+from .graph.nodes import every_node
 from .texts import one_line
 
 if TYPE_CHECKING:
@@ -33,12 +34,20 @@ def describe(node: Node) -> str:
         return f"Activate({node.activation})"
     if isinstance(node, Pool):
         return f"Pool({node.kind})"
+    if isinstance(node, Loop):
+        return f"Loop({', '.join(dict.fromkeys(map(describe, node.body.nodes)))})"
     return node.op_type if isinstance(node, Operator) else node.op
+
+
+def parameters_of(node: Node) -> int:
+    """How many numbers a node has as weights, those of a loop's body among them."""
+    within = every_node(node.body) if isinstance(node, Loop) else ()
+    return sum(array.size for own in (node, *within) for array in own.tensors().values())
 
 
 def summary(model: Model) -> str:
     """Layers, output shapes, parameters; then where it runs and what it promises."""
-    from .plan import HostStep
+    from .plan import HostStep, LoopStep
 
     values = model._plan.values
     report = model.quantization
@@ -46,7 +55,7 @@ def summary(model: Model) -> str:
     rows = [("name", "layer", *(("weights",) if types else ()), "output", "parameters")]
     total = 0
     for node in model._plan.skeleton.nodes:
-        parameters = sum(array.size for array in node.tensors().values())
+        parameters = parameters_of(node)
         total += parameters
         made = next((name for name in node.outputs if name), "")
         shape = f"[{', '.join(map(str, values[made].shape))}]" if made else ""
@@ -58,9 +67,9 @@ def summary(model: Model) -> str:
     lines = ["  ".join(cell.rjust(width) if column == last else cell.ljust(width)
                        for column, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows]
     lines.insert(1, "-" * max(map(len, lines)))
-    hosts = [step for step in model._plan.steps if isinstance(step, HostStep)]
+    hosts = [step for step in model._plan.steps if isinstance(step, (HostStep, LoopStep))]
     # Layers of the house on other shapes move numbers, compare ids or go through the core row by row.
-    computing = any(isinstance(step.node, Operator) for step in hosts)
+    computing = any(isinstance(step.node, (Operator, Loop)) for step in hosts)
     held = "" if report is None else f" in {report.bytes:,} bytes ({report.bytes_before:,} in float32)"
     lines.append(f"{total:,} parameters{held}; {model.dtype}, {model.isa} kernels, gemm {model.gemm}")
     if hosts:

@@ -91,6 +91,7 @@ def describe(model: Model) -> dict[str, Any]:
     from ..notes import notes
     from ..operators import infer_shapes
     from ..summary import describe as in_words
+    from ..summary import parameters_of
 
     values = infer_shapes(model.graph)
     layers = []
@@ -98,7 +99,7 @@ def describe(model: Model) -> dict[str, Any]:
         outputs = [name for name in node.outputs if name]
         layers.append({"name": node.name, "op": node.op, "description": in_words(node), "outputs": outputs,
                        "shape": list(values[outputs[0]].shape) if outputs else None,
-                       "parameters": sum(array.size for array in node.tensors().values())})
+                       "parameters": parameters_of(node)})
     return {
         "inputs": [_value(value) for value in model.inputs.values()],
         "outputs": [_value(value) for value in model.outputs.values()],

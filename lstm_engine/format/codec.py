@@ -18,25 +18,29 @@ import numpy as np
 
 from ..errors import FormatError, UnsupportedError
 from ..graph import NODE_TYPES, Activation, Graph, Node, Value
-from ..graph.nodes import Dim, Shape
+from ..graph.nodes import MOST_NESTED, Dim, Shape
 from ..graph.quantized import VALUE_DTYPES, Quantized, channel_axis
 from ..graph.rows import Rows
 
 Tensors = Callable[[str], np.ndarray]
 Shared = dict[tuple[str, str, str, int], Quantized]        # quantised weights by type, names of tensors, and axis
 MISSING = dataclasses.MISSING
-TENSOR, CONSTANTS, PLAIN = "tensor", "constants", "plain"
+TENSOR, CONSTANTS, GRAPH, PLAIN = "tensor", "constants", "graph", "plain"
 
 
 def encode(graph: Graph) -> tuple[dict[str, Any], dict[str, np.ndarray | Rows]]:
     """The configuration of a valid graph and its tensors by name; the inverse of `decode`."""
     tensors: dict[str, np.ndarray | Rows] = {}
+    inside = ""                             # before the names of tensors: the loops that they stand in
     names: dict[int, str] = {}              # id of an array -> its name, so that a shared one is stored once
 
     def name_of(node: Node, field: str, array: np.ndarray | Rows) -> str:
-        name = names.setdefault(id(array), f"{node.name}.{field}")
-        tensors[name] = array
-        return name
+        if id(array) not in names:
+            name = f"{inside}{node.name}.{field}"
+            while name in tensors:              # a name of a node may have anything in it, also another's and a field
+                name += "_"
+            names[id(array)], tensors[name] = name, array
+        return names[id(array)]
 
     def record_of(node: Node, field: str, weight: Any) -> Any:
         if not isinstance(weight, Quantized):
@@ -50,6 +54,8 @@ def encode(graph: Graph) -> tuple[dict[str, Any], dict[str, np.ndarray | Rows]]:
             value = getattr(node, name)
             if field.sort == TENSOR:
                 record[name] = record_of(node, name, value)
+            elif field.sort == GRAPH:
+                record[name] = encode_graph(value, f"{inside}{node.name}/")
             elif field.sort == CONSTANTS:
                 record[name] = {str(position): name_of(node, f"constant_{position}", array)
                                 for position, array in sorted(value.items())}
@@ -57,13 +63,15 @@ def encode(graph: Graph) -> tuple[dict[str, Any], dict[str, np.ndarray | Rows]]:
                 record[name] = _encode_value(value, field.hint)
         return record
 
-    config = {
-        "inputs": [{"name": v.name, "shape": list(v.shape), "dtype": v.dtype} for v in graph.inputs],
-        "nodes": [encode_node(node) for node in graph.nodes],
-        "outputs": list(graph.outputs),
-        "metadata": dict(graph.metadata),
-    }
-    return config, tensors
+    def encode_graph(graph: Graph, within: str) -> dict[str, Any]:
+        nonlocal inside
+        around, inside = inside, within
+        nodes = [encode_node(node) for node in graph.nodes]
+        inside = around
+        return {"inputs": [{"name": v.name, "shape": list(v.shape), "dtype": v.dtype} for v in graph.inputs],
+                "nodes": nodes, "outputs": list(graph.outputs), "metadata": dict(graph.metadata)}
+
+    return encode_graph(graph, ""), tensors
 
 
 def is_quantized(config: Mapping[str, Any]) -> bool:
@@ -76,11 +84,18 @@ def bfloat16_names(config: Mapping[str, Any]) -> set[str]:
     return {record["values"] for record in _quantized(config) if record["type"] == "bfloat16"}
 
 
+def has_loops(config: Mapping[str, Any]) -> bool:
+    """Whether such a configuration has graphs inside it."""
+    return any(field.sort == GRAPH for node in config["nodes"] for field in _record(node["op"]).fields.values())
+
+
 def _quantized(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for node in config["nodes"]:
         for name, field in _record(node["op"]).fields.items():
             if field.sort == TENSOR and isinstance(node.get(name), Mapping):
                 yield node[name]
+            elif field.sort == GRAPH:
+                yield from _quantized(node[name])
 
 
 def _encode_value(value: Any, hint: Any) -> Any:
@@ -104,16 +119,21 @@ def decode(config: Mapping[str, Any], tensors: Tensors) -> Graph:
     Raises FormatError naming the place for a key that is unknown or missing, a value of a wrong type, or a
     tensor that does not exist; UnsupportedError for an operation or activation that is not known.
     """
-    _check_keys("config", config, {"inputs", "nodes", "outputs"}, {"metadata"})
+    return _decode_graph("config", config, tensors, {}, 0)
+
+
+def _decode_graph(where: str, config: Any, tensors: Tensors, shared: Shared, depth: int) -> Graph:
+    _check_keys(where, config, {"inputs", "nodes", "outputs"}, {"metadata"})
+    if depth > MOST_NESTED:
+        raise FormatError(f"{where}: graphs stand in each other more than {MOST_NESTED} deep")
     for key in ("inputs", "nodes", "outputs"):
         if not isinstance(config[key], (list, tuple)):
-            _wrong(f"config: {key}", "a list", config[key])
-    inputs = tuple(_decode_input(f"config: inputs[{i}]", record) for i, record in enumerate(config["inputs"]))
-    shared: Shared = {}
-    nodes = tuple(_decode_node(f"config: nodes[{i}]", record, tensors, shared)
+            _wrong(f"{where}: {key}", "a list", config[key])
+    inputs = tuple(_decode_input(f"{where}: inputs[{i}]", record) for i, record in enumerate(config["inputs"]))
+    nodes = tuple(_decode_node(f"{where}: nodes[{i}]", record, tensors, shared, depth)
                   for i, record in enumerate(config["nodes"]))
-    outputs = _decode_value("config: outputs", config["outputs"], tuple[str, ...])
-    metadata = _decode_value("config: metadata", config.get("metadata", {}), Mapping[str, str])
+    outputs = _decode_value(f"{where}: outputs", config["outputs"], tuple[str, ...])
+    metadata = _decode_value(f"{where}: metadata", config.get("metadata", {}), Mapping[str, str])
     return Graph(inputs, nodes, outputs, metadata)
 
 
@@ -124,7 +144,7 @@ def _decode_input(where: str, record: Any) -> Value:
                  _decode_value(f"{where}: dtype", record.get("dtype", "float32"), str))
 
 
-def _decode_node(where: str, record: Any, tensors: Tensors, shared: Shared) -> Node:
+def _decode_node(where: str, record: Any, tensors: Tensors, shared: Shared, depth: int) -> Node:
     if not isinstance(record, Mapping):
         _wrong(where, "an object", record)
     op = record.get("op")
@@ -143,6 +163,8 @@ def _decode_node(where: str, record: Any, tensors: Tensors, shared: Shared) -> N
             values[name] = None if absent else _weight(place, name, record[name], shared, tensors)
         elif field.sort == CONSTANTS:
             values[name] = _decode_constants(place, record[name], tensors)
+        elif field.sort == GRAPH:
+            values[name] = _decode_graph(place, record[name], tensors, shared, depth + 1)
         else:
             values[name] = _decode_value(place, record[name], field.hint)
     return NODE_TYPES[op](**values)
@@ -291,7 +313,8 @@ def _record(op: str) -> _Record:
     hints, record = typing.get_type_hints(kind), _Record({}, {"op"}, set())
     for field in dataclasses.fields(kind):
         hint = hints[field.name]
-        sort = TENSOR if field.metadata.get("tensor") else CONSTANTS if _is_mapping(hint, int, np.ndarray) else PLAIN
+        sort = TENSOR if field.metadata.get("tensor") else CONSTANTS if _is_mapping(hint, int, np.ndarray) \
+            else GRAPH if hint is Graph else PLAIN
         record.fields[field.name] = _Field(sort, hint, field.default is None)
         has_default = field.default is not MISSING or field.default_factory is not MISSING
         (record.optional if has_default else record.required).add(field.name)

@@ -17,7 +17,7 @@ from ..operators import Checked, checked, validate
 from ..pages import empty
 from ..strict_json import parse_object
 from . import header
-from .codec import bfloat16_names, decode, encode, is_quantized
+from .codec import bfloat16_names, decode, encode, has_loops, is_quantized
 from .header import Entry, Header
 
 CHUNK = 2**20        # bytes read at a time: the checksum is taken while they are still in the cache
@@ -33,7 +33,7 @@ def save(graph: Graph, path: str | os.PathLike[str]) -> None:
 
     config, tensors = encode(validate(graph))
     entries = header.lay_out(tensors, bfloat16_names(config))
-    version = header.QUANTIZED if is_quantized(config) else header.FLOAT
+    version = _version(config)
     text = header.build(header.canonical(config), entries, version)
     if len(text) > header.HEADER_LIMIT:
         raise FormatError(f"the header of this graph has {len(text)} bytes; at most {header.HEADER_LIMIT} can be saved")
@@ -180,7 +180,7 @@ def _decode(parsed: Header, data: np.ndarray) -> Checked:
     graph = decode(config, tensor)
     if unused:
         raise FormatError(f"header: tensor {next(iter(unused))!r:.200} belongs to no node of the config")
-    _check_version(parsed, is_quantized(config))
+    _check_version(parsed, config)
     wanted = bfloat16_names(config)
     for entry in parsed.entries:
         if (entry.dtype == "BF16") != (entry.name in wanted):
@@ -197,12 +197,17 @@ def _decode(parsed: Header, data: np.ndarray) -> Checked:
     return found
 
 
-def _check_version(parsed: Header, quantized: bool) -> None:
+def _version(config: dict[str, Any]) -> int:
+    """The first version that has what is in a configuration."""
+    return header.LOOPS if has_loops(config) else header.QUANTIZED if is_quantized(config) else header.FLOAT
+
+
+def _check_version(parsed: Header, config: dict[str, Any]) -> None:
     """Check the versions of a file by what it holds; a newer writer's own version may be any."""
-    needed = header.QUANTIZED if quantized else header.FLOAT
+    needed = _version(config)
     for key, got in (("min_reader", parsed.min_reader), ("version", parsed.version)):
         if got < needed or (got > needed and parsed.version <= header.VERSION):
-            held = "quantised weights" if quantized else "no quantised weights"
+            held = {header.FLOAT: "no quantised weights", header.QUANTIZED: "quantised weights"}.get(needed, "loops")
             raise FormatError(f"header: {key} must be {needed} in a file of {held}, got {got}")
 
 

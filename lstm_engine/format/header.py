@@ -19,9 +19,10 @@ from ..graph.rows import Rows
 from ..strict_json import parse_object
 
 FORMAT = "lstm-engine"
-VERSION = 2                    # the newest `min_reader` that this reads
-QUANTIZED = 2                  # the version of a file that has quantised weights; any other is written as FLOAT
-FLOAT = 1
+VERSION = 3                    # the newest `min_reader` that this reads
+LOOPS = 3                      # the version of a file that has loops,
+QUANTIZED = 2                  # of another that has quantised weights,
+FLOAT = 1                      # and of any other
 # About 7000 recurrent layers; a hostile header of this size is still refused within 2 s and 100 MB (safetensors' cap
 # of 100 MB would take a minute and 2.4 GB: JSON grows up to 24-fold).
 HEADER_LIMIT = 4 * 2**20

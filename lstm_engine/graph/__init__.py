@@ -12,6 +12,7 @@ from .nodes import (
                     Dense,
                     Embedding,
                     Graph,
+                    Loop,
                     Mask,
                     Node,
                     Operator,
@@ -22,5 +23,5 @@ from .nodes import (
 from .weights import DIRECTIONS
 
 __all__ = ["ACTIVATIONS", "DIRECTIONS", "DTYPES", "GRU", "LINEAR", "LSTM", "NODE_TYPES", "RELU", "RNN", "SIGMOID",
-           "TANH", "Activate", "Activation", "Dense", "Embedding", "Graph", "Mask", "Node", "Operator", "Pool",
+           "TANH", "Activate", "Activation", "Dense", "Embedding", "Graph", "Loop", "Mask", "Node", "Operator", "Pool",
            "Recurrent", "Value"]

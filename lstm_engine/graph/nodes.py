@@ -8,7 +8,7 @@ LSTM i,o,f,c, GRU z,r,h, and the weight shapes given below; importers permute to
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -230,9 +230,45 @@ class Operator(Node):
         return {f"constant_{position}": array for position, array in sorted(self.constants.items())}
 
 
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Loop(Node):
+    """A graph that is run turn after turn, each on what the one before it made: ONNX's Loop and Scan in one.
+
+    inputs: (most, condition, *states, *sequences, *around).
+        most: how many turns at most, a whole number; condition: whether there is a first one. "" for none.
+        states: what the first turn begins with, `states` of them. sequences: one for each of `sequence_axes`, the axis
+        of which each turn is given its step, from the last one on where `backwards` has a 1; there are as many turns as
+        they have steps. around: what every turn is given as it is.
+    body: inputs (turn, condition, *states, *steps, *around): turn int64 [], from 0; condition bool [], always true.
+        outputs (condition, *states, *results): whether another turn follows, the states that it begins with, and what
+        this one adds to the results.
+    outputs: (*states, *results): the states after the last turn, and the results of all turns side by side on a new
+        axis, which `result_axes` names, the last turn first where `turned` has a 1.
+    A state may grow from turn to turn where `body` gives that size a symbol of its own. `constants` as of an Operator.
+    """
+
+    body: Graph
+    states: int = 0
+    sequence_axes: tuple[int, ...] = ()
+    backwards: tuple[int, ...] = ()
+    result_axes: tuple[int, ...] = ()
+    turned: tuple[int, ...] = ()
+    constants: Mapping[int, np.ndarray] = field(default_factory=dict)
+    op: ClassVar[str] = "Loop"
+
+    def tensors(self) -> dict[str, Array]:
+        return {f"constant_{position}": array for position, array in sorted(self.constants.items())}
+
+    @property
+    def around(self) -> int:
+        """The place of the first input that all turns are given."""
+        return 2 + self.states + len(self.sequence_axes)
+
+
 NODE_TYPES: dict[str, type[Node]] = {
-    t.op: t for t in (Embedding, LSTM, GRU, RNN, Dense, Activate, Pool, Mask, Operator)
+    t.op: t for t in (Embedding, LSTM, GRU, RNN, Dense, Activate, Pool, Mask, Operator, Loop)
 }
+MOST_NESTED = 8             # loops within each other
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,3 +283,11 @@ class Graph:
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+def every_node(graph: Graph) -> Iterator[Node]:
+    """The nodes of a graph, those inside its loops among them."""
+    for node in graph.nodes:
+        yield node
+        if isinstance(node, Loop):
+            yield from every_node(node.body)

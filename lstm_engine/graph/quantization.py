@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..types import WeightDtype
-from .nodes import Dense, Embedding, Graph, Node, Operator, Recurrent
+from .nodes import Dense, Embedding, Graph, Loop, Node, Operator, Recurrent, every_node
 from .quantized import Quantized
 from .weights import MATRICES
 
@@ -88,7 +88,7 @@ def type_of(node: Node) -> WeightDtype | None:
 
 
 def is_quantized(graph: Graph) -> bool:
-    return any(isinstance(weight, Quantized) for node in graph.nodes for weight in node.tensors().values())
+    return any(isinstance(weight, Quantized) for node in every_node(graph) for weight in node.tensors().values())
 
 
 def quantization_of(graph: Graph, errors: Mapping[str, WeightError] | None = None,
@@ -100,7 +100,7 @@ def quantization_of(graph: Graph, errors: Mapping[str, WeightError] | None = Non
         return None
     layers, before, after = [], dict[int, int](), dict[int, int]()
     for node in graph.nodes:
-        if isinstance(node, Operator):
+        if isinstance(node, (Operator, Loop)):
             continue
         own_before, own_after = _sizes(node)
         if (kind := type_of(node)) is not None:

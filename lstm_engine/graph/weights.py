@@ -21,6 +21,8 @@ from .nodes import (
     Activate,
     Dense,
     Embedding,
+    Graph,
+    Loop,
     Mask,
     Node,
     Operator,
@@ -268,6 +270,10 @@ def _check_operator(node: Operator) -> None:
         if not isinstance(name, str) or not all(isinstance(item, str) or _is_int64(item) or
                                                 (isinstance(item, float) and math.isfinite(item)) for item in items):
             fail(node, f"attribute {name}", "an int64, finite float, string or a tuple of them", shown(value))
+    _check_constants(node)
+
+
+def _check_constants(node: Operator | Loop) -> None:
     for position, array in node.constants.items():
         if not isinstance(position, int) or isinstance(position, bool) or not 0 <= position < len(node.inputs):
             fail(node, "constants", f"at positions 0 to {len(node.inputs) - 1} of the inputs", shown(position))
@@ -278,6 +284,32 @@ def _check_operator(node: Operator) -> None:
                  getattr(array, "dtype", type(array).__name__))
 
 
+def _check_loop(node: Loop) -> None:
+    if not isinstance(node.body, Graph):
+        fail(node, "body", "a Graph", type(node.body).__name__)
+    if not isinstance(node.states, int) or isinstance(node.states, bool) or not 0 <= node.states <= len(node.inputs):
+        fail(node, "states", f"from 0 to its {len(node.inputs)} inputs", shown(node.states))
+    for axes, ways in (("sequence_axes", "backwards"), ("result_axes", "turned")):
+        for name in (axes, ways):
+            numbers = getattr(node, name)
+            if not isinstance(numbers, tuple) or not all(type(number) is int and number >= 0 for number in numbers):
+                fail(node, name, "a tuple of whole numbers from 0 on", shown(numbers))
+        if len(getattr(node, axes)) != len(getattr(node, ways)) or not set(getattr(node, ways)) <= {0, 1}:
+            fail(node, ways, f"0 or 1 for each of {axes}", shown(getattr(node, ways)))
+    _check_constants(node)
+    if len(node.inputs) < node.around or len(node.body.inputs) != len(node.inputs):
+        fail(node, "inputs", f"those of its body, {len(node.body.inputs)}: most, condition, {node.states} states, "
+             f"{len(node.sequence_axes)} sequences, and what all turns read", f"{len(node.inputs)} names")
+    made = node.states + len(node.result_axes)
+    if len(node.outputs) != made or len(node.body.outputs) != made + 1 or not any(node.outputs):
+        fail(node, "outputs", f"{node.states} states and {len(node.result_axes)} results, one of them named, of a body "
+             "that gives a condition before them", f"{len(node.outputs)}, of a body that gives "
+             f"{len(node.body.outputs)}")
+    for position in range(2, len(node.inputs)):
+        if not node.inputs[position] and position not in node.constants:
+            fail(node, f"input {position}", "named: only most and condition may be left out", "an empty name")
+
+
 def _is_int64(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and -2**63 <= value < 2**63
 
@@ -285,4 +317,5 @@ def _is_int64(value: object) -> bool:
 _CHECKS: dict[type[Node], Callable[[Any], None]] = {
     LSTM: _check_recurrent, GRU: _check_recurrent, RNN: _check_recurrent, Embedding: _check_embedding,
     Dense: _check_dense, Activate: _check_activate, Pool: _check_pool, Mask: _check_mask, Operator: _check_operator,
+    Loop: _check_loop,
 }

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..arguments import shown
 from ..errors import GraphError
-from ..graph.nodes import DTYPES, Graph, Node, Value
+from ..graph.nodes import DTYPES, MOST_NESTED, Graph, Loop, Node, Value, every_node
 from ..graph.shapes import show_shape
 from ..graph.weights import MAX_DIM
 from .inference import infer_shapes
@@ -37,21 +37,44 @@ def checked(graph: Graph) -> Checked:
     positive or overflows, or an output does not exist. Raises UnsupportedError for an operator or activation
     that is not known.
     """
+    _check_names(graph, 0)
+    values = infer_shapes(graph)
+    for value in values.values():
+        _check_size(value)
+    for node in every_node(graph):
+        if isinstance(node, Loop):
+            for value in infer_shapes(node.body).values():
+                _check_size(value)
+    _check_outputs(graph)
+    return Checked(graph, values)
+
+
+def _check_names(graph: Graph, depth: int) -> None:
+    """Check the parts of a graph, their names, and those of the graphs inside it."""
     _check_members(graph)
     for value in graph.inputs:
         _check_input(value)
     _check_unique("node", (node.name for node in graph.nodes))
     _check_unique("value", _value_names(graph))
-    values = infer_shapes(graph)
-    for value in values.values():
-        _check_size(value)
+    for node in graph.nodes:
+        if isinstance(node, Loop) and isinstance(node.body, Graph):
+            if depth == MOST_NESTED:
+                raise GraphError(f"node {node.name!r} (Loop): loops stand in each other more than {MOST_NESTED} deep")
+            try:
+                _check_names(node.body, depth + 1)
+                _check_outputs(node.body)
+            except GraphError as error:
+                raise GraphError(f"in the body of node {node.name!r} (Loop): {error}") from error
+
+
+def _check_outputs(graph: Graph) -> None:
+    made = {*_value_names(graph)}
     if not graph.outputs:
         raise GraphError("the graph must have at least one output, got none")
     _check_unique("output", graph.outputs)
     for name in graph.outputs:
-        if name not in values:
+        if name not in made:
             raise GraphError(f"output {name!r} is neither made by a node nor given to the graph")
-    return Checked(graph, values)
 
 
 def _check_members(graph: Graph) -> None:

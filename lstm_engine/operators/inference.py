@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ..errors import GraphError, UnsupportedError
 from ..graph.names import Names
-from ..graph.nodes import Graph, Node, Operator, Value
+from ..graph.nodes import Graph, Loop, Node, Operator, Value
 from ..graph.shapes import Symbols, layer_shapes
 from ..graph.weights import check_node, fail
 from .guards import Guard, chooses, guards
@@ -32,8 +32,12 @@ def _infer(graph: Graph) -> tuple[_Scopes, dict[str, Value]]:
     for node, guard in zip(graph.nodes, guards(graph)):
         check_node(node)
         inputs = [_look_up(node, name, values) if name else None for name in node.inputs]
-        made = _operator(node, inputs, scopes, guard) if isinstance(node, Operator) else \
-            layer_shapes(node, inputs, scopes.of(guard))
+        if isinstance(node, Operator):
+            made = _operator(node, inputs, scopes, guard)
+        elif isinstance(node, Loop):
+            made = _loop(node, [value and scopes.of(guard).value(value) for value in inputs])
+        else:
+            made = layer_shapes(node, inputs, scopes.of(guard))
         for name, value in zip(node.outputs, made, strict=False):
             if name:
                 values[name] = value if value.name == name else Value(name, value.shape, value.dtype)
@@ -44,8 +48,13 @@ def _infer(graph: Graph) -> tuple[_Scopes, dict[str, Value]]:
 
 
 def with_entries(graph: Graph) -> Graph:
-    """The graph, an Identity before each value that a branch takes from outside where the branch knows more of its
-    sizes: the nodes behind it see what holds in the branch."""
+    """The graph, and those of its loops, an Identity before each value that a branch takes from outside where the
+    branch knows more of its sizes: the nodes behind it see what holds in the branch."""
+    bodies = {id(node): body for node in graph.nodes if isinstance(node, Loop)
+              and (body := with_entries(node.body)) is not node.body}
+    if bodies:
+        graph = replace(graph, nodes=tuple(replace(node, body=bodies[id(node)]) if isinstance(node, Loop)
+                                           and id(node) in bodies else node for node in graph.nodes))
     if not any(own := guards(graph)):
         return graph
     scopes, outside = _infer(graph)
@@ -94,6 +103,12 @@ def _look_up(node: Node, name: str, values: dict[str, Value]) -> Value:
         raise GraphError(f"node {node.name!r} ({node.op}): input {name!r} is made neither by an earlier node "
                          "nor given to the graph")
     return values[name]
+
+
+def _loop(node: Loop, inputs: list[Value | None]) -> list[Value]:
+    from .looping import loop_values  # most models have none
+
+    return loop_values(node, inputs, infer_shapes)
 
 
 def _operator(node: Operator, inputs: list[Value | None], scopes: _Scopes, guard: Guard) -> list[Value]:

@@ -16,7 +16,7 @@ import numpy as np
 from ..data_types import FLOAT16, FLOAT32, FLOAT64
 from ..errors import UnsupportedError
 from ..graph.derived import Derived
-from ..graph.nodes import Graph, Node, Operator, Value
+from ..graph.nodes import Graph, Loop, Node, Operator, Value, every_node
 from ..graph.quantized import Quantized
 from .families import OPERATORS
 from .inference import infer_shapes
@@ -25,7 +25,7 @@ from .inference import infer_shapes
 def cast(graph: Graph, dtype: str) -> Graph:
     """The graph with its layers in `dtype`, "float32" or "float64". Raises UnsupportedError for float64 where weights
     are quantised."""
-    for node in graph.nodes if dtype == "float64" else ():
+    for node in every_node(graph) if dtype == "float64" else ():
         for name, weight in node.tensors().items():
             if isinstance(weight, Quantized):
                 raise UnsupportedError(f"node {node.name!r} ({node.op}): {name} is {weight.type}, and quantised layers "
@@ -40,7 +40,8 @@ def settled(graph: Graph) -> Graph:
         return graph
     wide, other = set[str](), set(graph.outputs)
     for node in graph.nodes:
-        layer = not isinstance(node, Operator) and any(array.dtype == np.float64 for array in node.tensors().values())
+        layer = not isinstance(node, (Operator, Loop)) \
+            and any(array.dtype == np.float64 for array in node.tensors().values())
         (wide if layer else other).update(node.inputs)
     changed = narrow & wide - other
     if not changed:
@@ -58,10 +59,12 @@ def _widened(graph: Graph) -> Graph:
 
 
 def _wide_node(node: Node, derived: Derived) -> Node:
-    if not isinstance(node, Operator):
+    if not isinstance(node, (Operator, Loop)):
         return _with_tensors(node, "float64", derived)
     constants = {position: _as(array, "float64", derived) if array.dtype.kind == "f" else array
                  for position, array in node.constants.items()}
+    if isinstance(node, Loop):
+        return dataclasses.replace(node, constants=constants, body=_widened(node.body))
     wide = {name: FLOAT64 for name, number in _types_named(node).items() if number in (FLOAT16, FLOAT32)}
     return dataclasses.replace(node, constants=constants, attributes={**node.attributes, **wide})
 
@@ -95,8 +98,9 @@ class _Narrowing:
         self.whole = graph
         self.derived = Derived()
         self.values: Mapping[str, Value] = infer_shapes(graph)
-        by_operators = {name for node in graph.nodes if isinstance(node, Operator) for name in node.inputs}
-        by_layers = {name for node in graph.nodes if not isinstance(node, Operator) for name in node.inputs}
+        operators = [node for node in graph.nodes if isinstance(node, (Operator, Loop))]
+        by_operators = {name for node in operators for name in node.inputs}
+        by_layers = {name for node in graph.nodes if not isinstance(node, (Operator, Loop)) for name in node.inputs}
         self.narrow = {value.name for value in graph.inputs
                        if value.dtype == "float64" and value.name in by_layers - by_operators}
         self.nodes: list[Node] = []
@@ -107,7 +111,8 @@ class _Narrowing:
         inputs = tuple(dataclasses.replace(value, dtype="float32") if value.name in self.narrow else value
                        for value in self.whole.inputs)
         for node in self.whole.nodes:
-            self.nodes.append(self._operator(node) if isinstance(node, Operator) else self._layer(node))
+            self.nodes.append(self._operator(node) if isinstance(node, Operator) else self._loop(node)
+                              if isinstance(node, Loop) else self._layer(node))
         return dataclasses.replace(self.whole, inputs=inputs, nodes=tuple(self.nodes))
 
     def _is_wide(self, name: str) -> bool:
@@ -117,6 +122,11 @@ class _Narrowing:
         if node.tensors() or self.narrow.intersection(node.inputs):
             self.narrow.update(filter(self._is_wide, node.outputs))
         return _with_tensors(node, "float32", self.derived)
+
+    def _loop(self, node: Loop) -> Loop:
+        """A loop as its file has it: its states stay of the type that they are carried in."""
+        names = tuple(self._float64(name) if name in self.narrow else name for name in node.inputs)
+        return dataclasses.replace(node, inputs=names)
 
     def _operator(self, node: Operator) -> Operator:
         wide = set(filter(self._is_wide, node.inputs))

@@ -6,15 +6,16 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..errors import LimitError
-from ..graph import Dense, Graph, Node, Operator, Recurrent
+from ..graph import Dense, Graph, Loop, Node, Operator, Recurrent
 from ..graph.derived import place
+from ..graph.nodes import every_node
 from ..limits import LEAST_WORK, Limits, over
 from ..operators import OPERATORS
 from .steps import Segment
 
 
 def sized_by_numbers(graph: Graph) -> set[str]:
-    """The names of nodes that make a size of numbers which come with a run, and not from shapes alone."""
+    """The names of nodes that make a size, or turns, of numbers which come with a run, and not from shapes alone."""
     numbers = {value.name for value in graph.inputs}         # values that are neither constant nor made of shapes
     found = set()
     for node in graph.nodes:
@@ -24,14 +25,16 @@ def sized_by_numbers(graph: Graph) -> set[str]:
                 found.add(node.name)
             if spec.of_shapes or not numbers.intersection(given.values()):
                 continue
+        elif isinstance(node, Loop):
+            found.add(node.name)
         numbers.update(filter(None, node.outputs))
     return found
 
 
 def checked_graph(graph: Graph, limits: Limits) -> Graph:
     """The graph itself. Raises LimitError where it has more nodes or weights than a model may."""
-    if limits.nodes is not None and len(graph.nodes) > limits.nodes:
-        raise over("the model has", "nodes", len(graph.nodes), limits.nodes, "nodes")
+    if limits.nodes is not None and (nodes := sum(1 for _ in every_node(graph))) > limits.nodes:
+        raise over("the model has", "nodes", nodes, limits.nodes, "nodes")
     if limits.weights is not None and (weights := sum(_weights(graph).values())) > limits.weights:
         raise over("the model's weights take", "weights", weights, limits.weights, "bytes")
     return graph
@@ -39,7 +42,7 @@ def checked_graph(graph: Graph, limits: Limits) -> Graph:
 
 def _weights(graph: Graph) -> dict[Any, int]:
     """Bytes of the weights by where they stand, those that nodes share once."""
-    return {place(array): array.nbytes for node in graph.nodes for array in node.tensors().values()}
+    return {place(array): array.nbytes for node in every_node(graph) for array in node.tensors().values()}
 
 
 class Bounds(NamedTuple):

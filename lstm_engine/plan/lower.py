@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from ..graph import Activate, Dense, Embedding, Graph, Node, Operator, Pool, Recurrent, Value
+from ..graph import Activate, Dense, Embedding, Graph, Loop, Node, Operator, Pool, Recurrent, Value
 from ..limits import Limits
 from ..operators.guards import Guard
 from ..operators.inference import infer_shapes
@@ -15,7 +15,7 @@ from ..types import Dtype, Gemm
 from .axes import Axes
 from .bounds import Bounds
 from .partition import AxisKey, Part, optional, partition
-from .steps import HostStep, Port, Segment, Step
+from .steps import HostStep, LoopStep, Port, Segment, Step
 from .weights import Sharing, SkeletonBuilder
 
 if TYPE_CHECKING:
@@ -105,25 +105,38 @@ class Plan:
 
 def compute_dtype(graph: Graph, values: dict[str, Value]) -> Dtype:
     """What the layers of a graph compute in: float64 if any of them does, else float32. values: with their shapes."""
-    wide = any(values[name].dtype == "float64" for node in graph.nodes if not isinstance(node, Operator)
+    for node in graph.nodes:
+        if isinstance(node, Loop) and compute_dtype(node.body, infer_shapes(node.body)) == "float64":
+            return "float64"
+    wide = any(values[name].dtype == "float64" for node in graph.nodes if not isinstance(node, (Operator, Loop))
                for name in node.outputs if name)
     return "float64" if wide else "float32"
 
 
 def lower(graph: Graph, *, isa: str, gemm: Gemm = "packed", threads: int = 1, limits: Limits | None = None,
-          values: dict[str, Value] | None = None) -> Plan:
+          values: dict[str, Value] | None = None, sharing: Sharing | None = None) -> Plan:
     """Split the graph into steps and pack the weights of the C segments for one instruction set, on `threads`.
 
     The plan holds no array of the graph that it can do without. limits: of its calls. values: of the graph, where their
-    shapes are inferred already. Raises UnsupportedError for a node that neither the core nor NumPy runs, by name.
+    shapes are inferred already. sharing: of the graph around it, for the body of a loop. Raises UnsupportedError for a
+    node that neither the core nor NumPy runs, by name.
     """
     values = infer_shapes(graph) if values is None else values
     axes = Axes.of(graph, values)
     parts = partition(graph, values)
-    sharing, bounds = Sharing(graph), Bounds.of(graph, limits or Limits())
+    sharing, bounds = sharing or Sharing(graph), Bounds.of(graph, limits or Limits())
     skeletons = SkeletonBuilder(graph, [part.nodes[0] for part in parts if not part.core], sharing)
-    steps = [_segment(part, values, _core.CoreModel(isa, part.dtype, gemm, threads), skeletons, sharing) if part.core
-             else _host_step(skeletons.host(part.nodes[0]), values, isa, sharing, bounds) for part in parts]
+    steps: list[Step] = []
+    for part in parts:
+        node = part.nodes[0]
+        if part.core:
+            core = _core.CoreModel(isa, part.dtype, gemm, threads)
+            steps.append(_segment(part, values, core, skeletons, sharing))
+        elif isinstance(node, Loop):
+            body = lower(node.body, isa=isa, gemm=gemm, threads=threads, limits=limits, sharing=sharing)
+            steps.append(LoopStep(skeletons.loop(node, body.skeleton), body))
+        else:
+            steps.append(_host_step(skeletons.host(node), values, isa, sharing, bounds))
     for step in steps:
         if isinstance(step, Segment):
             bounds.limit_direct_calls(step)

@@ -17,6 +17,7 @@ from ..operators.guards import Guard, guards
 
 FLOATS = ("float32", "float64")
 IDS = ("int32", "int64", "uint8")
+MOST_MADE = 60              # values of one segment: the core gives out 64 at most, and a node adds up to four
 
 
 class AxisKey(NamedTuple):
@@ -170,6 +171,8 @@ def _joins(node: Node, reads: list[str], axis: AxisKey | None, part: Part, made_
            open_part: int) -> bool:
     """Whether a node may run in the open segment: what it reads is there, under the same lengths and mask."""
     if any(made_in[name] > open_part for name in reads if name and name not in part.made):
+        return False
+    if len(part.made) >= MOST_MADE:
         return False
     if axis is not None and (axis.lengths in part.made or axis.mask in part.made):
         return False                          # the segment itself makes what says which steps count

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from ..graph import Activate, Dense, Node, Operator, Pool, Recurrent, Value
+from ..graph import Activate, Dense, Loop, Node, Operator, Pool, Recurrent, Value
 from ..graph.nodes import Dim, Shape
 from ..operators import OPERATORS, operator_attributes
 from ..operators.axis_rules import AxisCall, axes_of
@@ -47,6 +47,7 @@ def follow(nodes: Iterable[Node], values: Mapping[str, Value], start: Mapping[st
             made = [None] * len(node.outputs)
         else:
             try:
+                need(not isinstance(node, Loop))
                 if isinstance(node, Operator):
                     made = [place_of_operator(node, given, values, dim)] * len(node.outputs)
                 else:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import _core
-from ..graph import Node, Operator, Recurrent, Value
+from ..graph import Loop, Node, Operator, Recurrent, Value
 from ..graph.nodes import Dim
 from .partition import AxisKey
 
 if TYPE_CHECKING:
     from ..operators.kernels import Kernel, Repetition
+    from .lower import Plan
 
 
 class Port(NamedTuple):
@@ -77,9 +78,7 @@ class HostStep(NamedTuple):
 
     def inputs(self, values: Mapping[str, np.ndarray]) -> list[np.ndarray | None]:
         """What the kernel is called with, constants in their places, None for what is left out."""
-        constants = self.node.constants if isinstance(self.node, Operator) else {}
-        return [constants[i] if i in constants else values[name] if name else None
-                for i, name in enumerate(self.node.inputs)]
+        return inputs_of(self.node, values)
 
     @property
     def core(self) -> _core.CoreModel | None:
@@ -87,4 +86,24 @@ class HostStep(NamedTuple):
         return getattr(self.kernel, "core", None)
 
 
-Step = Segment | HostStep
+def inputs_of(node: Node, values: Mapping[str, np.ndarray]) -> list[np.ndarray | None]:
+    """What a node is run on: constants in their places, None for what is left out."""
+    constants = node.constants if isinstance(node, (Operator, Loop)) else {}
+    return [constants[i] if i in constants else values[name] if name else None for i, name in enumerate(node.inputs)]
+
+
+class LoopStep(NamedTuple):
+    """One loop, and the plan of its body."""
+
+    node: Loop
+    body: Plan
+
+    def reads(self) -> set[str]:
+        """The names of the values that come in."""
+        return set(self.node.inputs)
+
+    def makes(self) -> set[str]:
+        return set(self.node.outputs)
+
+
+Step = Segment | HostStep | LoopStep

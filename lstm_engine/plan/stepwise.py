@@ -119,4 +119,4 @@ def _refuse_last_steps_in_sequences(plan: Plan) -> None:
 
 def _nodes(plan: Plan) -> Iterator[Node]:
     for step in plan.steps:
-        yield from [step.node] if isinstance(step, HostStep) else step.nodes
+        yield from step.nodes if isinstance(step, Segment) else [step.node]

@@ -15,8 +15,9 @@ from typing import Any, SupportsIndex, TypeVar
 import numpy as np
 
 from .. import _core
-from ..graph import Graph, Node, Operator
+from ..graph import Graph, Loop, Node, Operator
 from ..graph.derived import Derived, Place, place
+from ..graph.nodes import every_node
 from ..graph.quantized import Quantized
 from ..graph.rows import Rows
 from ..pages import lone
@@ -69,11 +70,11 @@ class Sharing:
     """
 
     def __init__(self, graph: Graph) -> None:
-        places = Counter(place(array) for node in graph.nodes for array in arrays_of(node))
+        places = Counter(place(array) for node in every_node(graph) for array in arrays_of(node))
         self._shared = {own for own, count in places.items() if count > 1}
         self._derived = Derived()
         self._store = _core.Store() if self._shared else None
-        self._lone = lone(array for node in graph.nodes for array in arrays_of(node))
+        self._lone = lone(array for node in every_node(graph) for array in arrays_of(node))
 
     def stands_for(self, own: np.ndarray, array: np.ndarray) -> None:
         """`own` is read in place of `array`, by all nodes that have that."""
@@ -139,12 +140,17 @@ class SkeletonBuilder:
 
     def host(self, node: N) -> N:
         """A node that NumPy runs, its weights as arrays."""
-        if isinstance(node, Operator):
+        if isinstance(node, (Operator, Loop)):
             changed: dict[str, Any] = {"constants": {at: self._keep(array) for at, array in node.constants.items()}}
         else:
             changed = {name: self._whole(weight) for name, weight in node.tensors().items()}
         skeleton = replace(node, **changed)
         self._nodes[id(node)] = skeleton
+        return skeleton
+
+    def loop(self, node: Loop, body: Graph) -> Loop:
+        """A loop, with the skeleton of its body."""
+        self._nodes[id(node)] = skeleton = replace(self.host(node), body=body)
         return skeleton
 
     def core(self, node: N, core: _core.CoreModel, number: int) -> N:
@@ -202,6 +208,8 @@ def restore(skeleton: Graph) -> Graph:
                 if id(weight) not in quantized:         # several may hold the same values
                     quantized[id(weight)] = replace(weight, values=array(weight.values))
                 changed[name] = quantized[id(weight)]
+        if isinstance(node, Loop):
+            changed["body"] = replace(node.body, nodes=tuple(map(whole, node.body.nodes)))
         return replace(node, **changed) if changed else node
 
     return replace(skeleton, nodes=tuple(whole(node) for node in skeleton.nodes))
@@ -211,10 +219,10 @@ def held_bytes(skeletons: Iterable[Graph]) -> tuple[int, int]:
     """Bytes of the arrays beside what is packed: the constants of host operators, and weights that are not those."""
     operators: dict[int, int] = {}
     layers: dict[int, int] = {}
-    for node in (node for skeleton in skeletons for node in skeleton.nodes):
+    for node in (node for skeleton in skeletons for node in every_node(skeleton)):
         parts = (part for weight in node.tensors().values()
                  for part in (weight.arrays() if isinstance(weight, Quantized) else (weight,)))
         for array in parts:
             if not isinstance(array, Rows):
-                (operators if isinstance(node, Operator) else layers)[id(array)] = array.nbytes
+                (operators if isinstance(node, (Operator, Loop)) else layers)[id(array)] = array.nbytes
     return sum(operators.values()), sum(size for array, size in layers.items() if array not in operators)

@@ -8,7 +8,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from ..errors import ArgumentError
-from ..graph import GRU, LSTM, Activate, Dense, Embedding, Graph, Mask, Node, Operator, Pool, Recurrent, Value
+from ..graph import GRU, LSTM, Activate, Dense, Embedding, Graph, Loop, Mask, Node, Operator, Pool, Recurrent, Value
 from ..graph.nodes import Dim
 from ..operators import infer_shapes
 from ..operators.guards import chooses, guards, holds
@@ -58,6 +58,8 @@ def run(graph: Graph, inputs: Mapping[str, np.ndarray], lengths: Lengths | None 
             outputs, states[node.name] = run_recurrent(node, arguments, steps, initial.pop(node.name, {}), empty)
         elif isinstance(node, Operator):
             outputs = run_operator(node, arguments)
+        elif isinstance(node, Loop):
+            outputs = _run_loop(node, arguments)
         else:
             outputs = [run_layer(node, given[0], steps)]
         values.update((name, output) for name, output in zip(node.outputs, outputs, strict=False) if name)
@@ -65,6 +67,32 @@ def run(graph: Graph, inputs: Mapping[str, np.ndarray], lengths: Lengths | None 
         raise ArgumentError(f"initial_state names no recurrent node of the graph: {', '.join(map(repr, initial))}")
     results = {name: _zero_padding(values[name], shapes[name], by_axis) for name in graph.outputs}
     return (results, states) if return_state else results
+
+
+def _run_loop(node: Loop, arguments: list[np.ndarray | None]) -> list[np.ndarray]:
+    """ONNX's Loop and Scan: turn after turn, each on the states that the one before it made."""
+    arguments = [node.constants.get(i, array) for i, array in enumerate(arguments)]
+    most, condition, *rest = arguments
+    states: list[Any] = rest[:node.states]
+    around = rest[node.around - 2:]
+    sequences = [np.moveaxis(np.asarray(array), axis, 0)[::-1 if backwards else 1]
+                 for array, axis, backwards in zip(rest[node.states:], node.sequence_axes, node.backwards)]
+    results: list[list[np.ndarray]] = [[] for _ in node.result_axes]
+    turn, goes_on = 0, condition is None or bool(condition.item())
+    while goes_on and (most is None or turn < most.item()) and all(turn < len(array) for array in sequences):
+        given = [np.array(turn), np.array(True), *states, *(array[turn] for array in sequences), *around]
+        named = {value.name: array for value, array in zip(node.body.inputs, given)}
+        made = [run(node.body, named)[name] for name in node.body.outputs]
+        turn, goes_on, states = turn + 1, bool(made[0].item()), list(made[1:1 + node.states])
+        for result, array in zip(results, made[1 + node.states:]):
+            result.append(array)
+    if not turn:                            # what the sizes of nothing are is no question of numbers
+        shapes = infer_shapes(node.body)
+        results = [[np.empty([dim if isinstance(dim, int) else 0 for dim in shapes[name].shape])]
+                   for name in node.body.outputs[1 + node.states:]]
+    stacked = [np.stack(arrays[::-1] if turned else arrays, axis).take(range(turn), axis)
+               for arrays, axis, turned in zip(results, node.result_axes, node.turned)]
+    return [*states, *stacked]
 
 
 def _check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ from ..graph import Operator
 from ..limits import over
 from ..operators import OPERATORS
 from ..operators.costs import Need
-from ..plan import HostStep, Plan
+from ..plan import HostStep, LoopStep, Plan, Segment
 from ..plan.bounds import label, work_of
 from ..plan.estimate import NOTHING, estimate_of, takes_nothing
 from ..plan.steps import Step
@@ -64,7 +64,7 @@ class Account:
     """
 
     LONG, LARGE = 1 << 27, 64 << 20         # nanoseconds, bytes
-    CALL = 1000                             # nanoseconds of calling one step
+    CALL, TURN = 1000, 20_000               # nanoseconds of calling one step, and of one turn of a loop
 
     def __init__(self, plan: Plan, looks: dict[int, Look], inputs: Values, keeps: bool = False) -> None:
         bounds = plan.bounds
@@ -97,8 +97,24 @@ class Account:
         """Count what the step has made."""
         if isinstance(step, HostStep):
             self._values += self._look(step).made(values)
+        elif isinstance(step, LoopStep):
+            self._values += sum(values[name].nbytes for name in step.makes() if name)
         else:
             self._values += sum(values[port.value].nbytes for port in step.outputs)
+
+    def turn(self, step: LoopStep, work: int, held: int) -> None:
+        """Count a turn of a loop. held: bytes that its turns have made so far, and keep.
+
+        Raises LimitError where that is beyond the limits.
+        """
+        self._worked += work + self.TURN
+        if self._worked > self.work or self._values + self._workspaces + held > self.memory:
+            raise self._over(step, self._values + held)
+
+    @property
+    def worked(self) -> int:
+        """Nanoseconds, by the estimate."""
+        return self._worked
 
     def _look(self, step: HostStep) -> Look:
         """How a node is looked at, made once."""
@@ -110,6 +126,8 @@ class Account:
     def _need(self, step: Step, values: Values, threads: int) -> Need:
         if isinstance(step, HostStep):
             return self._look(step).need(values, self._plan.bounds.small)
+        if isinstance(step, LoopStep):
+            return NOTHING                      # each turn is counted when it is made
         rows, steps = sizes(step, values)
         itemsize = np.dtype(step.core.dtype).itemsize
         made = sum(rows * port.features * itemsize * (1 if port.axis is None else steps[port.axis])
@@ -163,6 +181,6 @@ class Account:
 
 
 def _label_of(step: Step) -> str:
-    if isinstance(step, HostStep):
+    if not isinstance(step, Segment):
         return label(step.node)
     return f"{label(step.nodes[0])}{' and what runs with it' if len(step.nodes) > 1 else ''}"

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..graph import Graph
 from ..operators.kernels import MISFITS
-from ..plan import HostStep, Plan
+from ..plan import HostStep, LoopStep, Plan
 from ..plan.streaming import Streaming, streaming
 from .account import Account, Look
 from .outputs import Outputs
@@ -31,14 +31,15 @@ class BoundRun:
 
     within: whether they keep to the limits. left: recordings that may still be made of them, None before the first run.
     idle: recordings that no call is using. missed: how many more of them took another branch than the call they were
-    tried for than took the same.
+    tried for than took the same. work: nanoseconds that one of them took, by the estimate.
     """
 
-    __slots__ = ("idle", "key", "left", "missed", "within")
+    __slots__ = ("idle", "key", "left", "missed", "within", "work")
 
     def __init__(self, key: _Key) -> None:
         self.key = key
         self.within = False
+        self.work = 0
         self.left: int | None = None
         self.missed = 0
         self.idle: list[Recording] = []
@@ -60,7 +61,10 @@ class Runner:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._inputs = [value.name for value in plan.inputs]
-        self._repeats = any(isinstance(step, HostStep) for step in plan.steps)     # else there is little to save
+        # Else there is little to save, or nothing to be had.
+        self._repeats = any(isinstance(step, HostStep) for step in plan.steps) \
+            and not any(isinstance(step, LoopStep) for step in plan.steps)
+        self._bodies: dict[int, Runner] = {}            # of loops, by the id of their node
         self._bound: OrderedDict[_Key, BoundRun] = OrderedDict()                    # those recorded last stand last
         self._recordings: dict[int, Recording] = {}                                 # that exist, by id
         self._looks: dict[int, Look] = {}
@@ -89,12 +93,25 @@ class Runner:
 
     def plans(self) -> list[Plan]:
         """All that weights are packed for."""
-        return [self.plan, *([self._streaming[0].plan] if isinstance(self._streaming, tuple) else [])]
+        found = [self.plan, *([self._streaming[0].plan] if isinstance(self._streaming, tuple) else [])]
+        for plan in found:                      # and for the loops in them, which are put behind
+            found += [step.body for step in plan.steps if isinstance(step, LoopStep)]
+        return found
 
     @staticmethod
     def _beside(plan: Plan, graph: Graph) -> Runner:
         """A runner of another plan, that of a graph, which is run as this one."""
         return Runner(plan)
+
+    def of_body(self, step: LoopStep) -> Runner:
+        """What runs the turns of a loop."""
+        found = self._bodies.get(id(step.node))
+        if found is None:
+            found = self._bodies[id(step.node)] = self._inside(step)
+        return found
+
+    def _inside(self, step: LoopStep) -> Runner:
+        return Runner(step.body)
 
     def find(self, values: _Values, threads: int) -> BoundRun:
         """The bound run of inputs of these shapes and dtypes."""

@@ -9,10 +9,11 @@ import numpy as np
 from ..errors import ArgumentError, UnsupportedError
 from ..graph import Node, Recurrent
 from ..operators.guards import holds
-from ..plan import HostStep, Plan, Segment
+from ..plan import HostStep, LoopStep, Plan, Segment
 from ..plan.partition import AxisKey
 from ..plan.steps import Step
 from .bound import Runner
+from .looping import run_loop
 from .masks import AxisRun
 from .ports import graph_lengths, graph_mask, sizes, whole_numbers
 
@@ -56,6 +57,13 @@ def execute(runner: Runner, values: dict[str, np.ndarray], batch: int, *, length
             account.before(step, values, threads)
         if isinstance(step, HostStep):
             step.run(values)
+        elif isinstance(step, LoopStep):
+            body = runner.of_body(step)
+
+            def turn(given: dict[str, np.ndarray], body: Runner = body) -> tuple[dict[str, np.ndarray], int]:
+                one = body.find(given, threads)
+                return execute(body, given, batch, lengths={}, state_in={}, state_out={}, threads=threads), one.work
+            run_loop(step, values, turn, account)
         else:
             before, after = state_in.get(number), state_out.get(number)
             if lengths or masks or out or split != "auto" or block_steps or before is not None or after is not None \
@@ -67,6 +75,8 @@ def execute(runner: Runner, values: dict[str, np.ndarray], batch: int, *, length
         for name in done:
             values.pop(name, None)          # a port may be left out of a run
     bound.within = True
+    if account is not None:
+        bound.work = account.worked
     return {name: values[name] for name in plan.outputs if not skip or name in values}
 
 

@@ -17,7 +17,7 @@ from ..graph import Operator, Value
 from ..operators import OPERATORS, operator_attributes
 from ..operators.guards import Guard, holds
 from ..operators.kernels import MISFITS
-from ..plan import HostStep, Segment
+from ..plan import HostStep, LoopStep, Segment
 from ..plan.estimate import results_of
 from ..plan.steps import Step
 from .ports import sizes
@@ -44,6 +44,8 @@ class Foreseen:
         """Whether it is known that a step is run, and on what."""
         if any(name not in self.known for name, _ in guard) or not holds(guard, self.values):
             return False
+        if isinstance(step, LoopStep):
+            return False                        # its turns are counted as they are made
         return not self.open(step) if isinstance(step, Segment) else self.inputs(step) is not None
 
     def inputs(self, step: HostStep) -> list[np.ndarray | None] | None:
@@ -64,6 +66,7 @@ class Foreseen:
                 shape = (rows, port.features) if port.axis is None else (rows, steps[port.axis], port.features)
                 self.values[port.value] = stand_in(shape, step.core.dtype)
             return
+        assert isinstance(step, HostStep)
         node, arrays = step.node, self.inputs(step)
         if not isinstance(node, Operator) or arrays is None:
             return                              # a layer on a shape of its own: its result is looked at when it comes

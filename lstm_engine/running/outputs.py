@@ -11,7 +11,7 @@ import numpy as np
 from ..arguments import shown
 from ..arrays import Owners, may_be_masked
 from ..errors import ArgumentError, ArgumentTypeError
-from ..plan import HostStep, Plan, Segment
+from ..plan import HostStep, LoopStep, Plan, Segment
 from ..plan.weights import arrays_of
 from .inputs import Checked
 
@@ -25,6 +25,7 @@ class Outputs:
         self._constants = Owners(array for step in plan.steps if isinstance(step, HostStep)
                                  for array in arrays_of(step.node))
         made = {port.value for step in plan.steps if isinstance(step, Segment) for port in step.outputs}
+        made |= {name for step in plan.steps if isinstance(step, LoopStep) for name in step.makes()}
         self.may_alias = tuple(name for name in plan.outputs if name not in made)
 
     def targets(self, out: Any, checked: Checked) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arrays import plain_array
 from ..errors import ArgumentError, ArgumentTypeError, UnsupportedError
-from ..plan import HostStep, Segment
+from ..plan import Segment
 from ..plan.streaming import Past, Streaming
 from .inputs import converted
 
@@ -63,7 +63,7 @@ class Pasts:
         which has something to do."""
         skipped, stand_ins = set(), {}
         for number, step in enumerate(self._plan.steps):
-            if isinstance(step, HostStep):
+            if not isinstance(step, Segment):
                 if not any(self.there(name, come, steps) for name in step.makes() if name):
                     skipped.add(number)
                 continue

@@ -21,7 +21,7 @@ from ..graph import Operator
 from ..operators import OPERATORS
 from ..operators.guards import Guard, chooses, is_true
 from ..operators.kernels import Call
-from ..plan import HostStep, Segment
+from ..plan import HostStep, LoopStep, Segment
 from ..plan.steps import Step
 from ..plan.weights import arrays_of
 from .account import Account
@@ -89,6 +89,8 @@ class _Recorder:
             if not self._taken(guard):
                 if account is not None:
                     account.passed_over()
+            elif isinstance(step, LoopStep):
+                raise Unrepeatable              # how many turns there are, and what they make, the numbers say
             elif isinstance(step, HostStep):
                 self._add_host(step)
             else:

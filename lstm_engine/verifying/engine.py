@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from ..graph import Graph, Operator
+from ..graph import Graph, Loop, Operator
 from ..reference.quantized import changed, rounded_elsewhere
 from .framework_child.measure import is_weight, nudged
 from .frameworks import Answer, Answers
@@ -51,9 +51,11 @@ def moved(graph: Graph, rng: np.random.Generator) -> Graph:
 
     nodes = []
     for node in graph.nodes:
-        if isinstance(node, Operator):
+        if isinstance(node, (Operator, Loop)):
             fields: dict[str, Any] = {"constants": {place: nudge(array) for place, array in node.constants.items()}}
         else:
             fields = {name: changed(array, nudge) for name, array in node.tensors().items()}
+        if isinstance(node, Loop):
+            fields["body"] = moved(node.body, rng)
         nodes.append(dataclasses.replace(node, **fields))
     return dataclasses.replace(graph, nodes=tuple(nodes))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..graph import Embedding, Graph, Operator, Recurrent, Value
+from ..graph import Embedding, Graph, Loop, Operator, Recurrent, Value
 from ..operators import OPERATORS, infer_shapes
 
 _LENGTHS = 1                # the place of the lengths among the inputs of a recurrent node
@@ -226,6 +226,9 @@ def _vocabulary(graph: Graph, value: Value) -> int | None:
             sizes.append(node.constants[0].shape[node.attributes.get("axis", 0)])
         elif isinstance(node, Operator) and node.op_type == "OneHot" and 1 in node.constants:
             sizes.append(int(node.constants[1].ravel()[0]))
-        elif isinstance(node, Operator):
+        elif isinstance(node, (Operator, Loop)):
             reached.update(node.outputs)
+        if isinstance(node, Loop):
+            inside = [value for value, name in zip(node.body.inputs, node.inputs) if name in reached]
+            sizes += [size for given in inside if (size := _vocabulary(node.body, given)) is not None]
     return min(sizes, default=None)

@@ -12,7 +12,7 @@ import pytest
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from onnx_graphs import node, runtime_outputs
+from onnx_graphs import imported, kinds, node, runtime_outputs
 from onnx_loop_bodies import (
     COUNT,
     GRU,
@@ -35,11 +35,11 @@ from onnx_loop_bodies import (
 from onnx_loop_mutations import BASES, MASKS, masked, mutate
 
 import lstm_engine as le
-from lstm_engine.errors import LstmEngineError
+from lstm_engine.errors import FormatError, LstmEngineError, UnsupportedError
 
 
 def same_or_refused(source: Any, rng: np.random.Generator) -> bool:
-    """That a loop gives ONNX Runtime's numbers, where it opens and both run; whether they do."""
+    """That a loop gives ONNX Runtime's numbers, where it opens and both run; whether they do, and it is a layer."""
     feeds = {}
     for value in source.graph.input:
         shape = [{"time": 4, "batch": 2}.get(dim.dim_param, dim.dim_value) for dim in value.type.tensor_type.shape.dim]
@@ -55,12 +55,14 @@ def same_or_refused(source: Any, rng: np.random.Generator) -> bool:
     except Exception:           # ONNX Runtime's errors have no type of their own
         return False
     results = results if isinstance(results, dict) else {made.graph.outputs[0]: results}
+    turned = "Loop" in kinds(made.graph)
     for name, array in wanted.items():
         # What a mutation makes grow is as far off as float32 is in its largest numbers.
         largest = np.abs(array[np.isfinite(array)]).max(initial=1)
-        np.testing.assert_allclose(results[name], array, rtol=0, atol=TOLERANCE * largest,
+        # What is no cell any more may divide by next to nothing, and feed that back.
+        np.testing.assert_allclose(results[name], array, rtol=1e-2 if turned else 0, atol=TOLERANCE * largest,
                                    err_msg=f"{name} of {onnx.printer.to_text(source)}")
-    return True
+    return not turned
 
 
 @pytest.mark.parametrize("base", BASES)
@@ -113,7 +115,6 @@ def test_what_is_no_gru_is_refused_with_the_reason(nodes: list, message: str) ->
 
 @pytest.mark.parametrize(("settings", "message"), [
     ({"read": [node("Add", "t k1", "at"), node("Gather", "x at", "x_t")]}, "another step than the next"),
-    ({"read": [node("Gather", "x t", "x_0"), node("Gather", "h0 t", "x_t")]}, "."),
     ({"before": [node("Shape", "x", "size", start=0, end=1), node("Sub", "size k1", "count")], "outer": {
         "k1": np.array(1)}}, "greatest number of turns|as many turns"),
     ({"go": [node("ReduceMax", "h1", "m", keepdims=0), node("Less", "m k2", "go")]}, "only the run knows"),
@@ -126,32 +127,42 @@ def test_what_is_no_gru_is_refused_with_the_reason(nodes: list, message: str) ->
 ])
 def test_loops_that_do_otherwise_than_a_layer_are_refused(settings: dict[str, Any], message: str) -> None:
     tensors = {**weights(4), **({} if "outer" in settings else {"k1": np.array(1)}), "k2": np.float32(2)}
-    said(looped(LSTM, tensors=tensors, **settings), message)
+    # Turns that read steps which are not there fail, in ONNX Runtime too.
+    said(looped(LSTM, tensors=tensors, **settings), message, runs="next" not in message)
+
+
+def test_a_body_whose_sizes_do_not_fit() -> None:
+    with pytest.raises(FormatError, match="inner sizes 4 and 3 differ"):
+        imported(looped(LSTM, tensors=weights(4), read=[node("Gather", "x t", "x_0"), node("Gather", "h0 t", "x_t")]))
 
 
 def test_masks_that_are_not_keras_are_refused() -> None:
     cell, states, tensors = MASKED["LSTM"]
     more = {"mask": ("bool", ("time", "batch", 1))}
     of_c = [MASK, *cell, *kept("c1", "c_new", "c", "where"), node("Identity", "h_new", "h1")]
-    said(looped(of_c, states, tensors=tensors, more=more), "mask")
+    said(looped(of_c, states, tensors=tensors, more=more), "mask", {"mask": some})
     both = [MASK, *cell, *(n for name in "hc" for n in kept(f"{name}1", f"{name}_new", name, "where"))]
-    said(looped(both, states, tensors=tensors, more=more, results="h_new"), "not the cell's output")
-    said(looped(both, states, tensors=tensors, more={"mask": ("bool", ("time", "batch", H))}), "for each feature")
+    said(looped(both, states, tensors=tensors, more=more, results="h_new"), "not the cell's output",
+         {"mask": some})
+    said(looped(both, states, tensors=tensors, more={"mask": ("bool", ("time", "batch", H))}), "for each feature",
+         {"mask": lambda time, batch: np.random.default_rng(time).random((time, batch, H)) < 0.6})
     # h itself at masked steps, which is 0 only where it begins so
-    said(looped(both, states, tensors=tensors, more=more), "where steps are masked")
+    said(looped(both, states, tensors=tensors, more=more), "where steps are masked", {"mask": some})
 
 
 def test_an_output_before_that_changes_its_shape() -> None:
     """It has an axis more after every turn."""
     cell, states, tensors = MASKED["GRU"]
     nodes = [MASK, *cell, *kept("h1", "h_new", "h", "where"), *kept("q", "h_new", "p", "where")]
-    for last, message in ((node("Identity", "q", "p1"), ""), (node("Unsqueeze", "q first", "p1"), "steps are masked")):
+    for last, message in ((node("Identity", "q", "p1"), ""),
+                          (node("Unsqueeze", "q first", "p1"), "2 axes before a turn and 3 after")):
         source = looped([*nodes, last], f"{states} p", tensors={**tensors, "first": np.array([0])}, results="",
                         before=[*COUNT, node("Shape", "h0", "size"), node("ConstantOfShape", "size", "p0")],
                         more={"mask": ("bool", ("time", "batch", 1))})
         del source.graph.input[[value.name for value in source.graph.input].index("p0")]
         if message:
-            said(source, message)
+            with pytest.raises(UnsupportedError, match=message):
+                imported(source)
         else:
             agrees(source, "GRU", {"mask": some})
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ....data_types import FLOAT16, FLOAT32
-from ....graph import Operator, Value
+from ....graph import Graph, Loop, Operator, Value
 from ....graph.derived import Derived
 from ....graph.nodes import Shape
 from ..simplifying.fold import Folded
+from ..simplifying.steps import Turned
 from .layouts import Builder
 from .views import View
 
@@ -62,6 +63,19 @@ class Mapper:
         self.build.nodes.append(Operator(
             name=self.build.node_name(step.name), inputs=tuple(map(self.array, step.inputs)), outputs=tuple(outputs),
             op_type=step.op_type, attributes=step.attributes, constants=step.constants))
+
+    def loop(self, step: Turned, body: Graph) -> None:
+        """A loop with its body, on values in ONNX's own layout."""
+        outputs = tuple(self.build.name(name) for name in step.outputs)
+        for name, made in zip(step.outputs, outputs):
+            value = self.folded.values[name]
+            self.add_root(name, Value(made, value.shape, value.dtype))
+        constants = {i: self.constants[name] for i, name in enumerate(step.inputs) if name in self.constants}
+        inputs = tuple("" if i in constants else self.array(name) for i, name in enumerate(step.inputs))
+        self.build.nodes.append(Loop(
+            name=self.build.node_name(step.name), inputs=inputs, outputs=outputs, constants=constants, body=body,
+            states=step.states, sequence_axes=step.sequence_axes, backwards=step.backwards,
+            result_axes=step.result_axes, turned=step.turned))
 
     def _widen(self, value: Value) -> None:
         """Let a float16 input be read as float32."""

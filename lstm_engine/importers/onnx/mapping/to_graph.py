@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ....errors import FormatError, GraphError, UnsupportedError
 from ....graph import DTYPES, Graph, Operator
+from ....graph.nodes import every_node
 from ....graph.stored import with_int8
 from ...base import ImportOptions
 from ..model import UNKNOWN_RANK, OnnxModel
@@ -15,6 +18,7 @@ from ..simplifying.fold import Folded, fold
 from ..simplifying.half import in_float32
 from ..simplifying.ranks import with_open_inputs
 from ..simplifying.recurrent import Cell
+from ..simplifying.steps import Turned
 from . import cells, movement, rowwise
 from .fuse import fused
 from .mapper import Mapper
@@ -53,27 +57,40 @@ def _check_inputs(model: OnnxModel, fixed: dict[str, np.ndarray]) -> None:
 
 def _mapped(folded: Folded) -> Graph:
     """All steps, then the outputs under their names, then what can be fused."""
-    mapper = Mapper(folded)
-    for step in folded.steps:
-        if isinstance(step, Cell):
-            cells.add(mapper, step)
-        elif not movement.follow(mapper, step) and not rowwise.add(mapper, step):
-            mapper.keep(step)
-    outputs = [mapper.output(name, value) for name, value in folded.outputs.items()]
+    made, mapper = _nodes(folded)
     metadata = {"source": "onnx", "opset": str(folded.opset)}
     if folded.producer:
         metadata["producer"] = folded.producer
-    if folded.of_one_rank:
-        metadata["of_one_rank"] = ", ".join(folded.of_one_rank)
+    metadata |= {key: ", ".join(said) for key, said in folded.notes.items()}
     if whole := shown(folded.whole):
         metadata["stored_as_integers"] = whole
-    by_batch = [node.name for node in mapper.build.nodes if isinstance(node, Operator)
+    by_batch = [node.name for node in every_node(made) if isinstance(node, Operator)
                 and node.op_type in ("DynamicQuantizeLinear", "DynamicQuantizeLSTM")]
     if by_batch:
         metadata["rounded_by_batch"] = ", ".join(by_batch[:MOST_SHOWN]) + (
             f" and {len(by_batch) - MOST_SHOWN} more" if by_batch[MOST_SHOWN:] else "")
     if folded.most_steps is not None:
         metadata["most_steps"] = str(folded.most_steps)
-    made = Graph(tuple(folded.inputs), tuple(mapper.build.nodes), tuple(outputs), metadata)
-    made = fused(made, mapper.build.values, mapper.derived)
+    made = fused(replace(made, metadata=metadata), mapper.build.values, mapper.derived)
     return with_int8(made, [whole.scale for whole in folded.whole.values()])
+
+
+def _nodes(folded: Folded) -> tuple[Graph, Mapper]:
+    """All steps as nodes, and the outputs under their names."""
+    mapper = Mapper(folded)
+    for step in folded.steps:
+        if isinstance(step, Cell):
+            cells.add(mapper, step)
+        elif isinstance(step, Turned):
+            mapper.loop(step, _body(folded, step))
+        elif not movement.follow(mapper, step) and not rowwise.add(mapper, step):
+            mapper.keep(step)
+    outputs = [mapper.output(name, value) for name, value in folded.outputs.items()]
+    return Graph(tuple(folded.inputs), tuple(mapper.build.nodes), tuple(outputs)), mapper
+
+
+def _body(folded: Folded, step: Turned) -> Graph:
+    """The graph inside a loop."""
+    made, mapper = _nodes(replace(folded, inputs=list(step.given), steps=list(step.steps), outputs=step.made,
+                                  half_outputs=frozenset()))
+    return fused(made, mapper.build.values, mapper.derived)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ....errors import ArgumentError, FormatError, UnsupportedError
 from ....graph.names import Names
-from ....graph.nodes import BFLOAT16, Operator, Shape, Value, dtype_name
+from ....graph.nodes import BFLOAT16, Dim, Operator, Shape, Value, dtype_name
 from ....operators import OPERATORS, operator_attributes, operator_shapes, run_operator, supported_operators
 from ....operators.older import FORMS, modern
 from ..model import OnnxGraph, OnnxModel, OnnxNode, Reference, Unknown
@@ -22,11 +22,12 @@ from .budget import Budget
 from .dequantised import WholeNumbers, whole_numbers
 from .functions import body_of
 from .inner import TAKEN_IN, take_in
-from .narrow import narrowed, widened
+from .narrow import is_same, narrowed, widened
 from .order import needed_nodes
 from .recurrent import GATES, Cell, read_cell, results_of
 from .refine import with_known_inputs, with_known_sizes
 from .scopes import Scope
+from .steps import Step
 
 MOST_NODES = 20_000          # after functions are expanded and loops written out
 MOST_CALLS = 32              # functions that call functions
@@ -40,13 +41,13 @@ class Folded:
     """A model after the walk. `steps` are in order; `outputs` maps an output's name to the value that it is."""
 
     inputs: list[Value]
-    steps: list[Operator | Cell] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     values: dict[str, Value] = field(default_factory=dict)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     whole: dict[str, WholeNumbers] = field(default_factory=dict)        # what constants were that are floats now
     zeros: set[str] = field(default_factory=set)        # values that are 0 everywhere, whatever their size
     outputs: dict[str, str] = field(default_factory=dict)
-    of_one_rank: dict[str, None] = field(default_factory=dict)  # each If of which one branch is there, once
+    notes: dict[str, dict[str, None]] = field(default_factory=dict)     # what the model's user must know; see `notes`
     most_steps: int | None = None                       # that loops of the model count rightly, where that is not any
     half_outputs: frozenset[str] = frozenset()          # outputs to be float16, after the pass of `half`
     opset: int = 0
@@ -150,10 +151,11 @@ class _Walk:
     def list_of(self, name: str) -> lists.TensorList | None:
         return self.lists.get(name)
 
-    def add_value(self, hint: str, shape: Shape, dtype: str) -> str:
-        """A value that no step makes: what a turn of a loop is given."""
+    def add_value(self, hint: str, shape: Sequence[Dim | None], dtype: str) -> str:
+        """A value that no operator makes: what a turn of a loop is given, or leaves. None: a size of its own."""
         name = self.new_name(hint)
-        self.out.values[name] = Value(name, shape, dtype)
+        own = (self.symbols.unused(f"{name}_{i}") if dim is None else dim for i, dim in enumerate(shape))
+        self.out.values[name] = Value(name, tuple(own), dtype)
         return name
 
     def is_zero(self, name: str) -> bool:
@@ -175,8 +177,8 @@ class _Walk:
         """The value that `name` is, where that is another unchanged."""
         return self.aliases.get(name, name)
 
-    def note_one_rank(self, sentence: str) -> None:
-        self.out.of_one_rank[sentence] = None
+    def note(self, key: str, what: str) -> None:
+        self.out.notes.setdefault(key, {})[what] = None
 
     def note_most_steps(self, count: int) -> None:
         self.out.most_steps = min(self.out.most_steps or count, count)
@@ -188,7 +190,7 @@ class _Walk:
         for name, array in graph.tensors.items():
             around = scope.find(name)
             # Runtimes differ in which of two initializers of one name an inner graph reads.
-            if around is not None and not _is_same(self.constant(around), array):
+            if around is not None and not is_same(self.constant(around), array):
                 raise FormatError(f"tensor {name!r} of an inner graph has the name of another value outside it")
             scope.names[name] = name if scope.outermost else self.new_name(name)
             self.out.constants[scope.names[name]] = array
@@ -202,7 +204,7 @@ class _Walk:
             self._node(node, scope, depth)
 
     def inside(self, nodes: Sequence[OnnxNode], outputs: Sequence[str], scope: Scope, depth: int
-               ) -> list[Operator | Cell]:
+               ) -> list[Step]:
         """The steps of the graph inside a node, which stay outside the model's."""
         around, self.out.steps = self.out.steps, []
         try:
@@ -287,6 +289,9 @@ class _Walk:
         """Add a recurrent cell, if what it reads fits."""
         self.out.values.update((value.name, value) for value in results_of(cell, self.value))
         self.out.steps.append(cell)
+
+    def add_step(self, step: Step) -> None:
+        self.out.steps.append(step)
 
     def operator(self, node: OnnxNode) -> None:
         try:
@@ -376,11 +381,6 @@ class _Walk:
             return value
         return replace(value, shape=tuple(self.symbols.unused(dim) if isinstance(dim, str) and dim not in old else dim
                                           for dim in value.shape))
-
-
-def _is_same(array: np.ndarray | None, other: np.ndarray) -> bool:
-    return array is not None and array.dtype == other.dtype and array.shape == other.shape \
-        and array.tobytes() == other.tobytes()
 
 
 def _is_known(node: OnnxNode) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ....data_types import FLOAT16, FLOAT32
+from ....errors import UnsupportedError
 from ....graph.derived import Derived
 from ....graph.names import Names
 from ....graph.nodes import Operator, Value
@@ -21,6 +22,7 @@ from ....operators import OPERATORS
 from .fold import Folded
 from .narrow import widened
 from .recurrent import Cell
+from .steps import Step, Turned, makes, reads
 
 
 def in_float32(folded: Folded) -> Folded:
@@ -40,7 +42,8 @@ class _Pass:
 
     def run(self) -> Folded:
         steps = [made for step in self.folded.steps
-                 for made in (self._cell(step) if isinstance(step, Cell) else self._operator(step))]
+                 for made in (self._cell(step) if isinstance(step, Cell) else self._loop(step)
+                              if isinstance(step, Turned) else self._operator(step))]
         return replace(
             self.folded, steps=steps, values=self.values,
             constants={name: self._wide(array) for name, array in self.folded.constants.items()},
@@ -53,7 +56,7 @@ class _Pass:
     def _name(self, name: str) -> str:
         return self.same.get(name, name)
 
-    def _operator(self, step: Operator) -> Iterator[Operator | Cell]:
+    def _operator(self, step: Operator) -> Iterator[Step]:
         changed = replace(step, inputs=tuple(map(self._name, step.inputs)),
                           constants={position: self._wide(array) for position, array in step.constants.items()})
         if step.op_type == "CastLike" and self.folded.is_half(step.outputs[0]):
@@ -70,7 +73,19 @@ class _Pass:
             yield replace(changed, outputs=outputs)
             yield from roundings
 
-    def _cell(self, cell: Cell) -> Iterator[Operator | Cell]:
+    def _loop(self, step: Turned) -> Iterator[Step]:
+        """A loop that has no half precision. Raises UnsupportedError for another."""
+        pending: list[Step] = [step]
+        while pending:
+            inner = pending.pop()
+            names = (*reads(inner), *makes(inner))
+            if half := next((name for name in names if name and self.folded.is_half(name)), ""):
+                raise UnsupportedError(f"node {step.name!r} (Loop): {half!r} is float16, in a loop that is no "
+                                       "recurrent layer; convert the model to float32 before")
+            pending += inner.steps if isinstance(inner, Turned) else ()
+        yield replace(step, inputs=tuple(map(self._name, step.inputs)))
+
+    def _cell(self, cell: Cell) -> Iterator[Step]:
         arrays: dict[str, Any] = {field: self._wide(array) for field in ("W", "R", "B", "P", "projection")
                                   if (array := getattr(cell, field)) is not None}
         outputs, roundings = self._roundings(cell.node.outputs)

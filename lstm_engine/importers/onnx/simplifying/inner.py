@@ -2,8 +2,8 @@
 
 Both branches of an If on what only the run knows are taken in, with a node that chooses (`operators.choosing`). Loop
 and Scan around recurrent cells become the layers that they are, for any number of steps (`looped`, `fission`). Others
-are written out turn by turn where it is known beforehand how many there are; cells that the turns repeat are found
-like those that were written out by hand (`mapping/unrolled.py`).
+are written out turn by turn where it is known beforehand that there are few; cells that the turns repeat are found
+like those that were written out by hand (`mapping/unrolled.py`). What is left is run as a loop (`turned`).
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from .fission import cut
 from .looped import Turning
 from .relooped import as_cell
 from .scopes import Scope, Walk
+from .turned import as_loop
 
 # The nodes, and the attributes that each may have.
 TAKEN_IN = {
     "If": {"then_branch", "else_branch"}, "Loop": {"body"},
     "Scan": {"body", "num_scan_inputs", "scan_input_axes", "scan_input_directions", "scan_output_axes",
              "scan_output_directions"}}
+MOST_WRITTEN_OUT = 2000     # nodes that the turns of a loop are written out to
 SETTLE = ("where the inputs that it comes from always have one value or shape, give it: spec={'fixed': {input: value}} "
           "or spec={'shapes': {input: [sizes]}}")
 
@@ -88,7 +90,7 @@ def _of_one_rank(walk: Walk, node: OnnxNode, then: str, otherwise: str) -> tuple
     """Both values, without the one that has more axes. PyTorch writes x.squeeze(1) as an If whose one branch drops the
     axis, and whose other hands x on as it is, for sizes that nobody had in mind."""
     fewer = min((then, otherwise), key=walk.rank)
-    walk.note_one_rank(f"{node.label}: {walk.rank(fewer)} axes")
+    walk.note("of_one_rank", f"{node.label}: {walk.rank(fewer)} axes")
     return (then, "") if fewer == then else ("", otherwise)
 
 
@@ -166,17 +168,42 @@ def _loop(walk: Walk, node: OnnxNode, scope: Scope, depth: int) -> None:
     why = _as_cells(turns, scope, turning)
     if not why:
         return
-    count = _most_turns(walk, node, turning.limit, why)
-    goes_on = not turning.goes_on or _truth(node, _known(walk, node, turning.goes_on, "its condition", why))
-    true, number = walk.add_constant(f"{node.name}/true", np.array(True)), 0
+    before = walk.count_steps()
+    if not _written_out(turns, turning, scope):
+        walk.forget_steps(before)
+        _as_loop(turns, turning, scope, why)
+
+
+def _as_loop(turns: _Turns, turning: Turning, scope: Scope, why: str) -> None:
+    walk = turns.walk
+    walk.note("turned", f"{turning.node.label}: {why}")
+    walk.bind(turning.node, as_loop(walk, turning, turns.scope, turns.depth), scope)
+
+
+def _written_out(turns: _Turns, turning: Turning, scope: Scope) -> bool:
+    """Write out the turns of a Loop; False where the run alone tells how many there are, or there are too many."""
+    walk, node = turns.walk, turns.node
+    limit, first = (walk.constant(name) if name else None for name in (turning.limit, turning.goes_on))
+    if turning.limit and limit is None or turning.goes_on and first is None:
+        return False
+    count = None if limit is None else _whole(node, limit)
+    goes_on = first is None or _truth(node, first)
+    true, number, most = walk.add_constant(f"{node.name}/true", np.array(True)), 0, _most_turns(turns)
     while goes_on and (count is None or number < count):
         at = walk.add_constant(f"{node.name}/turn", np.array(number))
-        condition = turns.turn([at, true, *turns.states], 1)
-        goes_on = _truth(node, _known(walk, node, condition, "whether it goes on after a turn", why))
+        condition = walk.constant(turns.turn([at, true, *turns.states], 1))
         number += 1
+        if condition is None or number > most:
+            return False
+        goes_on = _truth(node, condition)
     if not number and turns.given:
-        raise UnsupportedError(f"{node.label}: it has no turns, so the shapes of what they would give are not known")
+        return False                        # the shapes of what its turns would give: a loop says them
     turns.finish(scope, [(0, False)] * len(turns.given))
+    return True
+
+
+def _most_turns(turns: _Turns) -> int:
+    return max(1, MOST_WRITTEN_OUT // max(len(turns.body.nodes), 1))
 
 
 def _used(node: OnnxNode, scope: Scope) -> frozenset[int]:
@@ -200,7 +227,7 @@ def _as_cells(turns: _Turns, scope: Scope, turning: Turning) -> str:
         made = _cells(turns, scope, turning)
     except (NotACell, LstmEngineError) as reason:
         walk.forget_steps(before)
-        return f"no recurrent layer was found in it ({reason})"
+        return str(reason)
     walk.bind(turning.node, made, scope)
     return ""
 
@@ -227,21 +254,11 @@ def _cells(turns: _Turns, scope: Scope, turning: Turning) -> list[str]:
     return [inner.names.get(name, "") for name in node.outputs]
 
 
-def _most_turns(walk: Walk, node: OnnxNode, limit: str, why: str) -> int | None:
-    if not limit:
-        return None
-    count = _known(walk, node, limit, "how many turns it has", why)
+def _whole(node: OnnxNode, count: np.ndarray) -> int:
     if count.size != 1 or count.dtype.kind not in "iu":
         raise FormatError(f"{node.label}: its number of turns must be one whole number, got {count.dtype} "
                           f"{list(count.shape)}")
     return int(count.item())
-
-
-def _known(walk: Walk, node: OnnxNode, name: str, what: str, why: str) -> np.ndarray:
-    array = walk.constant(name)
-    if array is None:
-        raise UnsupportedError(f"{node.label}: {what} is known only when the model runs, and {why}; {SETTLE}")
-    return array
 
 
 def _scan(walk: Walk, node: OnnxNode, scope: Scope, depth: int) -> None:
@@ -250,15 +267,13 @@ def _scan(walk: Walk, node: OnnxNode, scope: Scope, depth: int) -> None:
     if not why:
         return
     steps = {walk.value(name).shape[axis] for name, axis, _ in turning.scanned}
-    if any(isinstance(size, str) for size in steps):
-        raise UnsupportedError(f"{node.label}: how many steps its sequences have is known only when the model runs, "
-                               f"and {why}; {SETTLE}")
-    if len(steps) != 1:
-        raise FormatError(f"{node.label}: its sequences have {' and '.join(map(str, sorted(steps, key=str)))} steps")
-    length = int(steps.pop())
-    if not length and turns.given:
-        raise UnsupportedError(f"{node.label}: its sequences have no steps, so the shapes of what they would give are "
-                               "not known")
+    known = {size for size in steps if isinstance(size, int)}
+    if len(known) > 1:
+        raise FormatError(f"{node.label}: its sequences have {' and '.join(map(str, sorted(known)))} steps")
+    length = known.pop() if known and len(steps) == 1 else 0
+    if not 0 < length <= _most_turns(turns):
+        _as_loop(turns, turning, scope, why)
+        return
     for number in range(length):
         turns.turn([*turns.states, *(turns.element(name, length - 1 - number if turned else number, axis)
                                      for name, axis, turned in turning.scanned)], 0)

@@ -20,9 +20,9 @@ from .equations import NO_CELL_STATE, Equations, cell_of
 from .expressions import Atom, Expression, NotACell
 from .lists import TensorList
 from .meanings import read
-from .recurrent import Cell
 from .replayed import steps_to
 from .scopes import Scope, Walk
+from .steps import Step
 from .turns import NO_LIMIT, Number, begins, turns_while_below
 
 
@@ -135,7 +135,7 @@ class Reader:
             raise NotACell("a turn does not append one tensor to each sequence of tensors")
         return after.elements[0]
 
-    def _counters(self, steps: Sequence[Operator | Cell], kept: set[int]) -> dict[str, Number]:
+    def _counters(self, steps: Sequence[Step], kept: set[int]) -> dict[str, Number]:
         """States that each turn adds a whole number to."""
         maker = {name: step for step in steps if isinstance(step, Operator) for name in step.outputs}
         outer, found = Body(self.walk, "", (), {}), {}

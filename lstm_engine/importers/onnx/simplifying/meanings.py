@@ -18,6 +18,7 @@ from .body import Body, Scanned, TooMuch, features_of, row_axis
 from .expressions import Expression, NotACell, is_one
 from .recurrent import Cell
 from .shortcuts import activation_of
+from .steps import Step
 from .turns import Number, goes_to
 
 NO_END = 2**31 - 1              # an end past any axis, as TensorFlow writes it
@@ -33,7 +34,7 @@ def _means(*op_types: str) -> Callable[[Rule], Rule]:
     return register
 
 
-def read(body: Body, steps: Sequence[Operator | Cell]) -> None:
+def read(body: Body, steps: Sequence[Step]) -> None:
     """Give the results of operators their meaning, in order."""
     for step in steps:
         if isinstance(step, Cell):
@@ -41,6 +42,9 @@ def read(body: Body, steps: Sequence[Operator | Cell]) -> None:
                 body.note_cell(step)
             except NotACell as reason:
                 body.reasons.update(dict.fromkeys(step.node.outputs, str(reason)))
+            continue
+        if not isinstance(step, Operator):
+            body.reasons.update(dict.fromkeys(step.outputs, f"{step.name!r} is a loop inside it"))
             continue
         body.maker.update((name, step) for name in step.outputs if name)
         try:

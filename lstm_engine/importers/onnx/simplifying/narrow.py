@@ -21,3 +21,9 @@ def narrowed(array: np.ndarray, dtype: str) -> np.ndarray:
         return to_bfloat16(array).view(BFLOAT16)
     with np.errstate(over="ignore"):                    # beyond the largest float16 is infinite, as IEEE has it
         return array.astype(dtype, copy=False)
+
+
+def is_same(array: np.ndarray | None, other: np.ndarray) -> bool:
+    """Whether an array is another to the bit."""
+    return array is not None and array.dtype == other.dtype and array.shape == other.shape \
+        and array.tobytes() == other.tobytes()

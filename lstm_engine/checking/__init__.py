@@ -14,34 +14,38 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from ._core import CoreModel, CoreStream, TryLock
-from .errors import CheckError, MissingDependencyError
-from .graph import Activate, Dense, Embedding, Graph, Node, Operator, Recurrent
-from .operators import OPERATORS
-from .operators.guards import chooses
-from .plan import HostStep, Plan, Segment
-from .reference.operators import jumps, run_operator
-from .reference.quantized import changed, rounded_elsewhere
-from .reference.runner import run_layer, run_recurrent
-from .running.bound import BoundRun, Runner
-from .running.execute import execute
-
-MARGIN = 32          # from the typical to the worst case; kernels approximate exp and tanh to a few roundings more
-_DRAWS = 2           # of the roundings: one could leave a place untouched by chance
+from .._core import CoreModel, CoreStream, TryLock
+from ..errors import CheckError, MissingDependencyError
+from ..graph import Activate, Dense, Embedding, Graph, Node, Operator, Recurrent
+from ..operators import OPERATORS
+from ..operators.guards import chooses
+from ..plan import HostStep, LoopStep, Plan, Segment
+from ..plan.steps import Step
+from ..plan.weights import restore
+from ..reference.operators import jumps, run_operator
+from ..reference.runner import run_layer, run_recurrent
+from ..running.bound import BoundRun, Runner
+from ..running.execute import execute
+from .comparing import compare, moved
 
 
 def guarded(plan: Plan, graph: Graph) -> Runner:
     """Runs the plan of a graph with every step checked as it runs; CheckError names the node that differs."""
     whole = {node.name: node for node in graph.nodes}
-    steps = tuple(_host(step, whole) if isinstance(step, HostStep) else _segment(step, whole) for step in plan.steps)
-    return _GuardedRunner(dataclasses.replace(plan, steps=steps))
+    return _GuardedRunner(dataclasses.replace(plan, steps=tuple(_checked(step, whole) for step in plan.steps)))
+
+
+def _checked(step: Step, whole: dict[str, Node]) -> Step:
+    if isinstance(step, LoopStep):
+        return step                                 # its turns are runs of their own
+    core: Any = isinstance(step, Segment) and _Core(step, [whole[node.name] for node in step.nodes])
+    return _host(step, whole) if isinstance(step, HostStep) else dataclasses.replace(step, core=core)
 
 
 class _GuardedRunner(Runner):
@@ -59,6 +63,9 @@ class _GuardedRunner(Runner):
 
     _beside = staticmethod(guarded)
 
+    def _inside(self, step: LoopStep) -> Runner:
+        return guarded(step.body, restore(step.body.skeleton))
+
     @functools.cached_property
     def _step_by_step(self) -> Runner:
         return _Unrecorded(self.plan)
@@ -69,95 +76,6 @@ class _Unrecorded(Runner):
 
     def recorded(self, *arguments: Any) -> None:
         return None
-
-
-# ---- comparing ----------------------------------------------------------------------------------------------
-
-Run = Callable[[Callable[[np.ndarray], np.ndarray]], list[np.ndarray]]
-
-
-def compare(what: str, made: Sequence[np.ndarray], run: Run, dtype: Any, terms: int, exact: bool = False,
-            largest: float = 0.0, floor: float = 0.0) -> None:
-    """Raise CheckError where `made` is further from the reference than rounding explains.
-
-    Each run off by roundings allows more, so a next one is made only where those before it do not explain a difference.
-    run: the reference, each of its weights and inputs passed through a function first. dtype: what was computed in.
-    terms: products in the longest sum. largest: a bound of what is added up, from which overflow may come. floor: in
-    units of the last place of 1, what a function that subtracts from 1 may be off by however small its result is.
-    """
-    limits, relative = np.finfo(dtype), math.sqrt(terms) * float(np.finfo(dtype).eps) / 2
-    with np.errstate(all="ignore"):
-        right = run(lambda array: array)
-        jitters: list[list[np.ndarray]] = []
-        difference = _difference(made, right, jitters, limits, exact, largest, floor)
-        while difference and not exact and len(jitters) < _DRAWS:
-            jitters.append(rounded_elsewhere(len(jitters), run, _off_by(relative, len(jitters))))
-            difference = _difference(made, right, jitters, limits, exact, largest, floor)
-    if difference:
-        raise CheckError(f"{what}: {difference}")
-
-
-def _difference(made: Sequence[np.ndarray], right: list[np.ndarray], jitters: list[list[np.ndarray]], limits: Any,
-                exact: bool, largest: float, floor: float) -> str:
-    """What is different in the first result that is further from right than the jitters explain; "" for none."""
-    for number, (ours, exactly) in enumerate(zip(made, right, strict=True)):
-        if ours.shape != exactly.shape:
-            return f"shape {list(ours.shape)}, by the reference {list(exactly.shape)}"
-        if ours.dtype.kind != "f":
-            if not np.array_equal(ours, exactly):
-                return f"other {ours.dtype} values than the reference"
-            continue
-        others = [jitter[number] for jitter in jitters if jitter[number].shape == exactly.shape]
-        difference = _gap(ours, exactly, others, limits, exact, largest, floor)
-        if difference:
-            return difference
-    return ""
-
-
-def _gap(ours: np.ndarray, right: np.ndarray, others: list[np.ndarray], limits: Any, exact: bool,
-         largest: float, floor: float) -> str:
-    wide = ours.astype(np.float64)
-    expected = right.astype(ours.dtype).astype(np.float64)        # beyond the largest float: infinity
-    agree = (wide == expected) | (np.isnan(wide) & np.isnan(expected))
-    if agree.all():
-        return ""
-    tolerance = np.zeros(right.shape)
-    if not exact:
-        moved = np.max([np.abs(other - right) for other in others] or [np.zeros(right.shape)], axis=0)
-        if moved.ndim:                                            # neighbours in a row are sums of the same terms
-            moved = np.broadcast_to(np.nanmax(np.where(np.isfinite(moved), moved, 0), axis=-1, keepdims=True,
-                                              initial=0), moved.shape)
-        tolerance = MARGIN * (moved + limits.eps * np.abs(right) + limits.tiny) + floor * limits.eps
-    gap = np.abs(wide - expected)
-    bad = ~agree & ~(gap <= tolerance)
-    if not exact and max(largest, float(np.nanmax(np.where(np.isfinite(right), np.abs(right), np.inf), initial=0))) \
-            > float(limits.max) / 16:
-        bad &= np.isfinite(wide)                                  # a sum on the way there may overflow
-    if not bad.any():
-        return ""
-    place = np.unravel_index(int(np.argmax(np.where(bad, np.nan_to_num(gap, nan=np.inf), -1))), bad.shape)
-    return (f"{wide[place]:.9g} at {[int(i) for i in place]}, by the reference {right[place]:.9g}: a difference of "
-            f"{gap[place]:.3g}, where rounding explains {tolerance[place]:.3g}; {int(bad.sum())} of {bad.size} numbers "
-            "differ")
-
-
-def _off_by(relative: float, seed: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Each number a little larger or smaller, at random but the same way for the same array."""
-    rng = np.random.default_rng(seed)
-    seen: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-
-    def change(array: np.ndarray) -> np.ndarray:
-        if array.dtype.kind != "f":
-            return array
-        if id(array) not in seen:
-            seen[id(array)] = array, array.astype(np.float64) * (1 + relative * rng.choice([-1.0, 1.0], array.shape))
-        return seen[id(array)][1]
-    return change
-
-
-def _with(node: Any, change: Callable[[np.ndarray], np.ndarray]) -> Any:
-    """A layer with its weights changed."""
-    return dataclasses.replace(node, **{name: changed(array, change) for name, array in node.tensors().items()})
 
 
 def _is_gelu(node: Node) -> bool:
@@ -207,7 +125,7 @@ def _check_host(node: Node, inputs: list[np.ndarray | None], made: list[np.ndarr
             return [array for array, name in zip(results, node.outputs) if name]
     else:
         def run(change: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:
-            return [run_layer(_with(node, change), change(_wide(given[0])), None)]     # type: ignore[arg-type]
+            return [run_layer(moved(node, change), change(_wide(given[0])), None)]     # type: ignore[arg-type]
     exact = isinstance(node, Operator) and OPERATORS[node.op_type].exact
     floor = 0.0 if any(array.dtype.kind == "f" for array in sizes) else 2 * _largest(made)     # windows add cosines
     try:
@@ -232,11 +150,6 @@ def _wide(array: np.ndarray) -> np.ndarray:
 
 
 # ---- segments of the C core ---------------------------------------------------------------------------------
-
-def _segment(segment: Segment, whole: dict[str, Node]) -> Segment:
-    core: Any = _Core(segment, [whole[node.name] for node in segment.nodes])
-    return dataclasses.replace(segment, core=core)
-
 
 class _Core:
     """A CoreModel whose runs are checked. What it does not name goes to the model itself."""
@@ -342,7 +255,7 @@ class _Core:
             x = values[node.inputs[0]] if node.inputs[0] in values else ports[node.inputs[0], axis]
             own = None if axis is None else lengths[axis]
             if not isinstance(node, Recurrent):
-                values[node.outputs[0]] = run_layer(_with(node, change), x, own)
+                values[node.outputs[0]] = run_layer(moved(node, change), x, own)
                 continue
             arguments: list[np.ndarray | None] = [x, own, None, None, None]
             for position, part in ((2, "h"), (3, "c")):
@@ -351,7 +264,7 @@ class _Core:
                     arguments[position] = values[name] if name in values else ports[name, None]
                 elif state_in is not None and (node.name, part) in parts:
                     arguments[position] = state_in[:, parts[node.name, part]].astype(np.float64)
-            outputs, states[node.name] = run_recurrent(_with(node, change), arguments, own, {}, empty, change)
+            outputs, states[node.name] = run_recurrent(moved(node, change), arguments, own, {}, empty, change)
             values.update((name, array) for name, array in zip(node.outputs, outputs) if name)
         return values, states
 

@@ -1,0 +1,139 @@
+"""Running a loop: turn after turn, each on the states that the one before it left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, LimitError, LstmEngineError
+from ..graph import Loop, Value
+from ..graph.shapes import show_shape
+from ..operators.guards import is_true
+from ..operators.kernels import MOST_KEPT
+from ..operators.looping import step_shape
+from ..plan import LoopStep
+from ..plan.steps import inputs_of
+from .account import Account
+
+Values = dict[str, np.ndarray]
+TRUE = np.array(True)
+
+
+def run_loop(step: LoopStep, values: Values, turn: Callable[[Values], tuple[Values, int]], account: Account | None
+             ) -> None:
+    """Put the outputs of a loop among the values.
+
+    turn: the body's outputs by name, for its inputs by name, which it may let go; and nanoseconds that such a turn
+    takes. account: what the call has to keep to. Raises ArgumentError where what comes, or what a turn
+    leaves, does not fit the body, and what running that raises, the loop's name before it.
+    """
+    node, body = step.node, step.node.body
+    most, condition, *given = inputs_of(node, values)
+    states: list[np.ndarray] = given[:node.states]                              # type: ignore[assignment]
+    sequences: list[np.ndarray] = given[node.states:node.around - 2]            # type: ignore[assignment]
+    around: list[np.ndarray] = given[node.around - 2:]                          # type: ignore[assignment]
+    results: list[list[np.ndarray]] = [[] for _ in node.result_axes]
+    names = [value.name for value in body.inputs]
+    fits, held = _Fits(node), 0
+    for number in _numbers(node, most, condition, sequences):
+        steps = [array[_place(axis, array.shape[axis] - 1 - number if turned else number)]
+                 for array, axis, turned in zip(sequences, node.sequence_axes, node.backwards)]
+        into = [np.array(number), TRUE, *states, *steps, *around]
+        fits.check(body.inputs, into, number)
+        try:
+            made, work = turn(dict(zip(names, into)))
+        except LimitError:
+            raise
+        except LstmEngineError as error:
+            raise type(error)(f"turn {number} of node {node.name!r} (Loop): {error}") from error
+        goes_on, *made_now = (made[name] for name in body.outputs)
+        states = made_now[:node.states]
+        for result, array in zip(results, made_now[node.states:]):
+            result.append(array)
+            held += array.nbytes
+        if account is not None:
+            account.turn(step, work, 2 * held + sum(array.nbytes for array in states))
+        if not is_true(goes_on, f"{node.name}: whether another turn follows"):
+            break
+    fits.check(body.inputs[2:2 + node.states], states, -1)
+    # Nobody else has what is handed out: a state may be what the caller gave.
+    for name, array in zip(node.outputs, states):
+        if name:
+            values[name] = array.copy()
+    for place, (name, arrays) in enumerate(zip(node.outputs[node.states:], results)):
+        if name:
+            values[name] = _joined(step, place, arrays, (*given[:node.around - 2],))
+
+
+def _numbers(node: Loop, most: np.ndarray | None, condition: np.ndarray | None, sequences: Sequence[np.ndarray]
+             ) -> Iterator[int]:
+    """The numbers of the turns, as far as is known before them."""
+    counts = {array.shape[axis] for array, axis in zip(sequences, node.sequence_axes)}
+    if len(counts) > 1:
+        raise ArgumentError(f"node {node.name!r} (Loop): its sequences have {' and '.join(map(str, sorted(counts)))} "
+                            "steps; they must have as many")
+    if most is not None:
+        if most.size != 1:
+            raise ArgumentError(f"node {node.name!r} (Loop): its number of turns must be one whole number, got shape "
+                                f"{list(most.shape)}")
+        counts.add(int(most.item()))
+    if condition is not None and not is_true(condition, f"{node.name}: whether there is a turn"):
+        return
+    count, number = min(counts, default=None), 0
+    while count is None or number < count:
+        yield number
+        number += 1
+
+
+def _place(axis: int, number: int) -> tuple[slice | int, ...]:
+    return (*(slice(None),) * axis, number)
+
+
+def _joined(step: LoopStep, place: int, arrays: list[np.ndarray], given: Sequence[Any]) -> np.ndarray:
+    """One result of all turns. given: what the loop began with, whose sizes are those of a result of no turns."""
+    node = step.node
+    axis = node.result_axes[place]
+    if arrays:
+        if len({array.shape for array in arrays}) > 1:
+            raise ArgumentError(f"node {node.name!r} (Loop): the turns make {node.outputs[node.states + place]!r} of "
+                                f"other sizes each: {list(arrays[0].shape)}, "
+                                f"{next(list(array.shape) for array in arrays if array.shape != arrays[0].shape)}")
+        return np.stack(arrays[::-1] if node.turned[place] else arrays, axis)
+    sizes: dict[str, int] = {}
+    for i, (value, array) in enumerate(zip(node.body.inputs[2:], given)):
+        inner = i - node.states
+        shape = step_shape(array.shape, node.sequence_axes[inner]) if 0 <= inner < len(node.sequence_axes) \
+            else array.shape
+        sizes.update((dim, size) for dim, size in zip(value.shape, shape) if isinstance(dim, str))
+    made = step.body.values[node.body.outputs[1 + node.states + place]]
+    # Without an element there is nothing that a size which no turn told could be wrong about.
+    dims = [sizes.get(dim, 0) if isinstance(dim, str) else dim for dim in made.shape]
+    return np.empty([*dims[:axis], 0, *dims[axis:]], made.dtype)
+
+
+class _Fits:
+    """Whether what a turn is given has the sizes that its body was checked with."""
+
+    def __init__(self, node: Loop) -> None:
+        self._node, self._seen = node, set[tuple[object, ...]]()
+
+    def check(self, wanted: Sequence[Value], arrays: Sequence[np.ndarray], turn: int) -> None:
+        """turn: -1 for what the last one left. Raises ArgumentError."""
+        key = (len(wanted), *(array.shape for array in arrays))
+        if key in self._seen:
+            return
+        sizes: dict[str, int] = {}
+        for value, array in zip(wanted, arrays):
+            agree = len(value.shape) == array.ndim and all(
+                size == (sizes.setdefault(dim, size) if isinstance(dim, str) else dim)
+                for dim, size in zip(value.shape, array.shape))
+            if not agree or array.dtype != value.dtype:
+                expected = [sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in value.shape]
+                when = f"turn {turn} of node" if turn >= 0 else "after the last turn, node"
+                raise ArgumentError(f"{when} {self._node.name!r} (Loop): {value.name!r} must be {value.dtype} "
+                                    f"{show_shape(tuple(expected))}, got {array.dtype} {list(array.shape)}")
+        if len(self._seen) == MOST_KEPT:            # a state that grows has another size at each turn
+            self._seen.clear()
+        self._seen.add(key)
