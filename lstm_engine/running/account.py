@@ -107,8 +107,14 @@ class Account:
 
         Raises LimitError where that is beyond the limits.
         """
+        self.turns_to_come(step, 1, work, held)
         self._worked += work + self.TURN
-        if self._worked > self.work or self._values + self._workspaces + held > self.memory:
+
+    def turns_to_come(self, step: LoopStep, count: int, work: int, held: int) -> None:
+        """Raise LimitError where so many turns of so much work, which keep `held` bytes in all, are too much."""
+        worked = self._worked + count * (work + self.TURN)
+        if worked > self.work or self._values + self._workspaces + held > self.memory:
+            self._worked = worked
             raise self._over(step, self._values + held)
 
     @property

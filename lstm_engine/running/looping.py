@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,12 @@ def run_loop(step: LoopStep, values: Values, turn: Callable[[Values], tuple[Valu
     results: list[list[np.ndarray]] = [[] for _ in node.result_axes]
     names = [value.name for value in body.inputs]
     fits, held = _Fits(node), 0
-    for number in _numbers(node, most, condition, sequences):
+    count = _most_turns(node, most, condition, sequences)
+    # How many there will be is known where every turn says that another follows.
+    known = count if count is not None and body.outputs[0] == body.inputs[1].name else 0
+    if account is not None:
+        account.turns_to_come(step, known, 0, 0)
+    for number in itertools.count() if count is None else range(count):
         steps = [array[_place(axis, array.shape[axis] - 1 - number if turned else number)]
                  for array, axis, turned in zip(sequences, node.sequence_axes, node.backwards)]
         into = [np.array(number), TRUE, *states, *steps, *around]
@@ -54,6 +60,8 @@ def run_loop(step: LoopStep, values: Values, turn: Callable[[Values], tuple[Valu
             result.append(array)
             held += array.nbytes
         if account is not None:
+            if not number:
+                account.turns_to_come(step, known, work, 2 * held * known)
             account.turn(step, work, 2 * held + sum(array.nbytes for array in states))
         if not is_true(goes_on, f"{node.name}: whether another turn follows"):
             break
@@ -67,9 +75,9 @@ def run_loop(step: LoopStep, values: Values, turn: Callable[[Values], tuple[Valu
             values[name] = _joined(step, place, arrays, (*given[:node.around - 2],))
 
 
-def _numbers(node: Loop, most: np.ndarray | None, condition: np.ndarray | None, sequences: Sequence[np.ndarray]
-             ) -> Iterator[int]:
-    """The numbers of the turns, as far as is known before them."""
+def _most_turns(node: Loop, most: np.ndarray | None, condition: np.ndarray | None, sequences: Sequence[np.ndarray]
+                ) -> int | None:
+    """How many turns there are at most; None for any number."""
     counts = {array.shape[axis] for array, axis in zip(sequences, node.sequence_axes)}
     if len(counts) > 1:
         raise ArgumentError(f"node {node.name!r} (Loop): its sequences have {' and '.join(map(str, sorted(counts)))} "
@@ -80,11 +88,8 @@ def _numbers(node: Loop, most: np.ndarray | None, condition: np.ndarray | None, 
                                 f"{list(most.shape)}")
         counts.add(int(most.item()))
     if condition is not None and not is_true(condition, f"{node.name}: whether there is a turn"):
-        return
-    count, number = min(counts, default=None), 0
-    while count is None or number < count:
-        yield number
-        number += 1
+        return 0
+    return min(counts, default=None)
 
 
 def _place(axis: int, number: int) -> tuple[slice | int, ...]:

@@ -144,8 +144,8 @@ REFUSALS = {
     # __metadata__
     "another format": (metadata(format="other"), "header: format must be 'lstm-engine', got 'other'"),
     "no format": (metadata(format=...), "header: format must be 'lstm-engine', got None"),
-    "too new": (metadata(version="7", min_reader="3"),
-                "header: min_reader is 3, this reads up to 2; a newer lstm-engine is needed"),
+    "too new": (metadata(version="7", min_reader="4"),
+                "header: min_reader is 4, this reads up to 3; a newer lstm-engine is needed"),
     "version below min_reader": (metadata(version="0"), "header: version must be a positive integer, got '0'"),
     "version with a sign": (metadata(version="+1"), "header: version must be a positive integer, got '+1'"),
     "version in other digits": (metadata(version="\u0661"), "header: version must be a positive integer, got"),

@@ -222,7 +222,7 @@ def test_a_file_of_float_weights_that_says_2_is_refused(tmp_path):
         file.header["__metadata__"].update(version=version, min_reader=reader)
         with pytest.raises(FormatError, match="must be 1 in a file of no quantised weights, got 2"):
             load(file.write(tmp_path / "b.lstm"))
-    file.header["__metadata__"].update(version="3", min_reader="1")          # of a later writer, which says it is read
+    file.header["__metadata__"].update(version="4", min_reader="1")          # of a later writer, which says it is read
     assert load(file.write(tmp_path / "b.lstm")).nodes[0].op == "LSTM"
 
 

@@ -93,7 +93,7 @@ class File:
 
     def write(self, path: Path) -> Path:
         metadata = {**self.header["__metadata__"], "crc32": "0" * 8, "config": canonical(self.config)}
-        sizes = {"F32": 4, "U32": 4, "F16": 2, "BF16": 2, "U16": 2, "I8": 1, "U8": 1}
+        sizes = {"I64": 8, "F32": 4, "U32": 4, "F16": 2, "BF16": 2, "U16": 2, "I8": 1, "U8": 1}
         header, data = {"__metadata__": metadata}, b""
         for name, (dtype, shape, raw) in sorted(self.tensors.items(), key=lambda item: (-sizes[item[1][0]], item[0])):
             header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(raw)]}

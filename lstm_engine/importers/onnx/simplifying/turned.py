@@ -50,6 +50,7 @@ class _Reading:
         ways = [(0, False)] * len(self.lists) + (list(turning.ways) or [(0, False)] * (len(results) - len(self.lists)))
         axes = [self._axis(value, axis) for value, (axis, _) in zip(results, ways)]
         around = self._around(given, steps, made)
+        always = self._always(made[0], given[1].name)
         known = {dim for value in (*given, *around) for dim in value.shape if isinstance(dim, str)} - opened
         outer = [name for name, _, _ in turning.scanned]
         inputs = (turning.limit, turning.goes_on, *(turning.states[i] for i in self.kept), *outer,
@@ -58,9 +59,9 @@ class _Reading:
                    for name in made[1:1 + len(self.kept)]]
         for name, axis in zip(results, axes):
             shape = self._known(name, known)
-            outputs.append(walk.add_value(f"{self.node.name}/turns", (*shape[:axis], self._count(made[0]),
+            outputs.append(walk.add_value(f"{self.node.name}/turns", (*shape[:axis], self._count(always),
                                                                       *shape[axis:]), walk.value(name).dtype))
-        named = {given[1].name: given[1].name} if self._always(made[0]) else {walk.new_name("goes on"): made[0]}
+        named = {given[1].name: given[1].name} if always else {walk.new_name("goes on"): made[0]}
         named |= {walk.new_name(f"{name}/made"): name for name in made[1:]}
         walk.add_step(Turned(
             self.node.name or self.node.label, inputs, tuple(outputs), (*given, *around), tuple(steps), named,
@@ -160,12 +161,12 @@ class _Reading:
         """The shape of what a turn makes, as it is known around the loop."""
         return tuple(dim if isinstance(dim, int) or dim in known else None for dim in self.walk.value(name).shape)
 
-    def _always(self, goes_on: str) -> bool:
-        """Whether a turn always follows, as far as the body says."""
+    def _always(self, goes_on: str, condition: str) -> bool:
+        """Whether a turn always follows, as far as the body says. condition: what it is given."""
         array = self.walk.constant(goes_on)
-        return not self.turning.is_loop or array is not None and bool(array.all())
+        return goes_on == condition or array is not None and bool(array.all())
 
-    def _count(self, goes_on: str) -> Dim | None:
+    def _count(self, always: bool) -> Dim | None:
         """How many turns there are; None where only the run tells."""
         if self.turning.scanned:
             sizes = [self.walk.value(name).shape[axis] for name, axis, _ in self.turning.scanned]
@@ -173,7 +174,7 @@ class _Reading:
         most = self.walk.constant(self.turning.limit)
         first = not self.turning.goes_on or (begins := self.walk.constant(self.turning.goes_on)) is not None \
             and bool(begins.all())
-        return max(int(most.reshape(-1)[0]), 0) if most is not None and first and self._always(goes_on) else None
+        return max(int(most.reshape(-1)[0]), 0) if most is not None and first and always else None
 
     def _in_order(self, outputs: Sequence[str]) -> list[str]:
         """The values in the order of the node's own outputs: states, lists among them, then results."""

@@ -140,7 +140,7 @@ refuse("a layer with code", "CVE-2024-3660", lambda: config(lambda c: c["nodes"]
        UnsupportedError, "config: nodes[0] ('d', 'Lambda'): op is not known; known: ")
 refuse("a file of a later version", "downgrade and confusion of versions", lambda: edited(
     lambda header, _: header["__metadata__"].update(version="9", min_reader="9")), FormatError,
-       "header: min_reader is 9, this reads up to 2")
+       "header: min_reader is 9, this reads up to 3")
 refuse("a weight of another shape than its layer", "CWE-131", lambda: entry(
     shape=[2, 3]), FormatError, "config: node 'd' (Dense): bias must be [3]")
 refuse("a node that reads its own output", "CWE-835", lambda: config(lambda c: c["nodes"][0].update(inputs=["y"])),

@@ -94,10 +94,10 @@ def function(body: str, count: int = 1) -> Callable[[], bytes]:
     return make
 
 
-def loop(trips: int) -> bytes:
+def loop(trips: int, outputs: str) -> bytes:
     body = graph([node("Identity", "c", "c_out"), node("Add", "s one", "s_out"), node("Identity", "s_out", "scan")],
                  {"i": ("int64", ()), "c": ("bool", ()), "s": (1,)}, "c_out s_out scan")
-    return model([node("Loop", "n - s0", "last all", body=body), node("Add", "x last", "y")], {"x": ("b", 1)}, "y all",
+    return model([node("Loop", "n - s0", "last all", body=body), node("Add", "x last", "y")], {"x": ("b", 1)}, outputs,
         {
         "n": np.array(trips), "s0": floats(1), "one": floats(1)}).SerializeToString()
 
@@ -180,5 +180,5 @@ raw("Reshape to another count", "CWE-131", made("Reshape", "c n", {"c": floats(4
     "4 elements cannot take the shape [5]")
 raw("Split into 2^40 parts", "CWE-789", made("Split", "c", {"c": floats(4)}, num_outputs=2**40),
     "num_outputs is 1099511627776, but the node has 1 outputs")
-raw("Loop of 2^62 trips", "CWE-835", lambda: loop(2**62),
-    "more than 20000 nodes, loops written out", UnsupportedError)
+raw("Loop of 2^62 trips", "CWE-835", lambda: loop(2**62, "y all"), "overflows", GraphError)
+raw("Loop of 2^40 trips", "CWE-835", lambda: loop(2**40, "y"), "(Loop) brings the work of this call to", LimitError)
