@@ -28,6 +28,7 @@ REFUSED = re.compile(
     r"|elements of type (string|bfloat16|u?int4|u?int2|float8\w*|float4\w*) are not supported"
     r"|attribute 'to' is data type (8|1[4-9]|2\d); "
     r"|is a (sequence|optional); only tensors are supported"
+    r"|\(Scan\): Scan of opset 8 has a batch of its own"
     r"|\(Dropout\): dropout in training mode is not supported"
     r"|the model asks for version [1-6] of ONNX's operators")
 
@@ -38,7 +39,7 @@ def _cases() -> dict[str, list[Any]]:
         warnings.simplefilter("ignore")         # the generators themselves overflow on purpose
         for case in collect_testcases(None):
             nodes = case.model.graph.node
-            if len(nodes) == 1 and not nodes[0].domain and nodes[0].op_type in {*OPERATORS, *FORMS}:
+            if len(nodes) == 1 and not nodes[0].domain and nodes[0].op_type in {*OPERATORS, *FORMS, "Loop", "Scan"}:
                 cases[nodes[0].op_type].append(case)
     return cases
 
