@@ -63,6 +63,9 @@ class _GuardedRunner(Runner):
 
     _beside = staticmethod(guarded)
 
+    def lent(self, bound: BoundRun) -> None:
+        """None: it would go past the checks."""
+
     def _inside(self, step: LoopStep) -> Runner:
         return guarded(step.body, restore(step.body.skeleton))
 

@@ -182,6 +182,14 @@ class Runner:
             if bound.missed > self.MOST_MISSED:
                 self._give_up(bound)
 
+    def lent(self, bound: BoundRun) -> Recording | None:
+        """A recording of such runs, for somebody who makes many of them, until it is given back; None if there is none.
+        """
+        return self._idle(bound, -1)
+
+    def given_back(self, bound: BoundRun, recording: Recording) -> None:
+        self._keep(bound, recording)
+
     def _idle(self, bound: BoundRun, at: int) -> Recording | None:
         """A recording that no call is using, for this one alone."""
         try:

@@ -13,7 +13,7 @@ from ..plan import HostStep, LoopStep, Plan, Segment
 from ..plan.partition import AxisKey
 from ..plan.steps import Step
 from .bound import Runner
-from .looping import run_loop
+from .looping import Turns, run_loop
 from .masks import AxisRun
 from .ports import graph_lengths, graph_mask, sizes, whole_numbers
 
@@ -60,10 +60,9 @@ def execute(runner: Runner, values: dict[str, np.ndarray], batch: int, *, length
         elif isinstance(step, LoopStep):
             body = runner.of_body(step)
 
-            def turn(given: dict[str, np.ndarray], body: Runner = body) -> tuple[dict[str, np.ndarray], int]:
-                one = body.find(given, threads)
-                return execute(body, given, batch, lengths={}, state_in={}, state_out={}, threads=threads), one.work
-            run_loop(step, values, turn, account)
+            def turn(given: dict[str, np.ndarray], body: Runner = body) -> dict[str, np.ndarray]:
+                return execute(body, given, batch, lengths={}, state_in={}, state_out={}, threads=threads)
+            run_loop(step, values, Turns(body, turn, threads, step.node.around), account)
         else:
             before, after = state_in.get(number), state_out.get(number)
             if lengths or masks or out or split != "auto" or block_steps or before is not None or after is not None \
