@@ -11,7 +11,7 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from onnx_graphs import check, graph, imported, kinds, model, node
-from onnx_loop_bodies import COUNT, FEATURES, GOES_ON, READ, RNN, TOLERANCE, H, agrees, looped, normal, weights
+from onnx_loop_bodies import COUNT, FEATURES, GOES_ON, READ, RNN, TOLERANCE, H, agrees, looped, normal, said, weights
 
 from lstm_engine.errors import FormatError, UnsupportedError
 
@@ -116,10 +116,10 @@ def test_what_a_loop_appends(after: Any) -> None:
     agrees(appending(None, [after], "h_last z"), "RNN")
 
 
-def test_what_a_loop_appended_is_not_appended_to() -> None:
-    after = [node("SequenceInsert", "list h0", "more"), node("SequenceAt", "more zero", "z")]
-    with pytest.raises(UnsupportedError, match="only the run knows"):
-        imported(appending(None, after, "z"))
+def test_what_a_loop_appended_is_appended_to() -> None:
+    after = [node("SequenceInsert", "list h0", "more"), node("SequenceAt", "more zero", "first"),
+             node("SequenceAt", "more last", "z"), node("SequenceLength", "more", "length")]
+    agrees(appending(None, after, "z first length"), "RNN")
 
 
 def test_a_list_in_a_loop_that_is_written_out() -> None:
@@ -130,9 +130,13 @@ def test_a_list_in_a_loop_that_is_written_out() -> None:
 @pytest.mark.parametrize(("insert", "start", "message"), [
     (node("SequenceInsert", "l h", "l1"), "none", "not the cell's output"),
     (node("SequenceInsert", "l h1", "l1"), "some", "not empty before"),
-    (node("Identity", "l", "l1"), "none", "."),
 ])
-def test_other_lists_of_loops_are_refused(insert: Any, start: str, message: str) -> None:
-    source = appending(None, [node("ConcatFromSequence", "list", "z", axis=1, new_axis=1)], "z", insert, start)
-    with pytest.raises(UnsupportedError, match=message):
+def test_other_lists_of_loops_are_those_of_turns(insert: Any, start: str, message: str) -> None:
+    said(appending(None, [node("ConcatFromSequence", "list", "z", axis=1, new_axis=1)], "z", insert, start), message)
+
+
+def test_lists_that_no_turn_appends_to_are_refused() -> None:
+    source = appending(None, [node("ConcatFromSequence", "list", "z", axis=1, new_axis=1)], "z",
+                       node("Identity", "l", "l1"), "none")
+    with pytest.raises(UnsupportedError, match="sequence of tensors"):
         imported(source)

@@ -133,8 +133,10 @@ def _parts(walk: Walk, node: OnnxNode, sizes: np.ndarray, size: int | str) -> li
 def _insert(walk: Walk, node: OnnxNode, inputs: Sequence[str]) -> TensorList:
     found = _list(walk, node, inputs, 2, 3)
     walk.value(inputs[1])
-    if found.stacked or inputs[2:]:
+    if inputs[2:]:
         raise _unknown(node)
+    if found.stacked:
+        return joined(walk, node, found, TensorList((inputs[1],)))
     return replace(found, elements=(*found.elements, inputs[1]))
 
 
@@ -180,6 +182,14 @@ def _concat(walk: Walk, node: OnnxNode, inputs: Sequence[str]) -> str:
         return _unstacked(walk, node, found.stacked, axis, bool(new))
     parts = [_made(walk, node, "Unsqueeze", name, _axes(walk, node, axis)) if new else name for name in found.elements]
     return _made(walk, node, "Concat", *parts, axis=axis)
+
+
+def joined(walk: Walk, node: OnnxNode, *lists: TensorList) -> TensorList:
+    """Lists one behind the other, none of which a loop appends to: their elements have one size."""
+    first = walk.add_constant(f"{node.name}/axes", np.array([0]))
+    parts = [part for found in lists for part in (
+        [found.stacked] if found.stacked else [_made(walk, node, "Unsqueeze", one, first) for one in found.elements])]
+    return TensorList(stacked=parts[0] if len(parts) == 1 else _made(walk, node, "Concat", *parts, axis=0))
 
 
 def _unstacked(walk: Walk, node: OnnxNode, stacked: str, axis: int, new: bool) -> str:

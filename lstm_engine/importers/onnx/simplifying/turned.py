@@ -15,7 +15,7 @@ import numpy as np
 from ....errors import FormatError, UnsupportedError
 from ....graph.nodes import Dim, Value
 from ..model import UNKNOWN_RANK, OnnxNode
-from .lists import TensorList
+from .lists import TensorList, joined
 from .looped import Turning
 from .scopes import Scope, Walk
 from .steps import Step, Turned, makes, reads
@@ -36,12 +36,11 @@ class _Reading:
         self.walk, self.turning, self.scope, self.depth = walk, turning, scope, depth
         self.node = turning.node
         # Lists that a loop appends to are results of its turns, not states of them.
-        self.lists = [i for i, name in enumerate(turning.states) if walk.list_of(name) is not None]
+        self.lists = {i: found for i, name in enumerate(turning.states) if (found := walk.list_of(name)) is not None}
         self.kept = [i for i in range(len(turning.states)) if i not in self.lists]
-        for i in self.lists:
-            if walk.list_of(turning.states[i]) != TensorList():
-                raise UnsupportedError(f"{self.node.label}: a sequence of tensors that goes from turn to turn and is "
-                                       "not empty before; supported are those that begin empty")
+        if any(found.appended_to for found in self.lists.values()):
+            raise UnsupportedError(f"{self.node.label}: a loop inside another appends to a sequence of tensors of that "
+                                   "one; supported are sequences that one loop appends to")
 
     def add(self) -> list[str]:
         walk, turning = self.walk, self.turning
@@ -129,7 +128,7 @@ class _Reading:
         if found is None or list_before is None or found != replace(list_before, elements=found.elements) \
                 or len(found.elements) != 1:
             raise UnsupportedError(f"{self.node.label}: a sequence of tensors that goes from turn to turn; supported "
-                                   "are those that begin empty and to which each turn appends one")
+                                   "are those to which each turn appends one")
         return found.elements[0]
 
     def _changing(self, given: Sequence[Value], made: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -179,6 +178,11 @@ class _Reading:
     def _in_order(self, outputs: Sequence[str]) -> list[str]:
         """The values in the order of the node's own outputs: states, lists among them, then results."""
         states, stacked = iter(outputs), iter(outputs[len(self.kept):])
-        found = [self.walk.add_list(f"{self.node.name}/list", TensorList(stacked=next(stacked)))
-                 if i in self.lists else next(states) for i in range(len(self.turning.states))]
+        found = []
+        for i in range(len(self.turning.states)):
+            if i in self.lists:
+                made = joined(self.walk, self.node, self.lists[i], TensorList(stacked=next(stacked)))
+                found.append(self.walk.add_list(f"{self.node.name}/list", made))
+            else:
+                found.append(next(states))
         return [*found, *stacked]
