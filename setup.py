@@ -32,7 +32,7 @@ FLAGS = (["/O2", "/std:c11"] if MSVC else
 DEBUG = ["-O1", "-g1", "-fno-omit-frame-pointer", "-Dalways_inline=unused"]
 AVX2 = ["-mavx2", "-mfma", "-mf16c"]
 AVX512 = ["-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq", *AVX2, "-mprefer-vector-width=512"]
-FOLDERS = ("base", "kernels", "blas", "layers", "model")
+FOLDERS = ("base", "kernels", "blas", "layers", "model", "steps")
 
 
 def isa_flags(machine: str) -> dict[str, list[str]]:

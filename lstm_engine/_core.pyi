@@ -1,7 +1,8 @@
 """The bindings of the C core; see csrc/include/le.h for the meaning of each call."""
 
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 from typing_extensions import disjoint_base
@@ -87,6 +88,17 @@ class CoreModel:
 class BoundCall:
     inputs: list[np.ndarray]
     outputs: list[np.ndarray]
+    def __call__(self) -> None: ...
+
+@final
+class Steps:
+    count: int
+    def add(self, kind: str, out: np.ndarray, *inputs: np.ndarray) -> bool: ...
+    def add_sum(self, order: str, out: np.ndarray, x: np.ndarray) -> bool: ...
+    def add_depthwise(self, out: np.ndarray, x: np.ndarray, taps: np.ndarray, bias: np.ndarray | None,
+                      strides: Sequence[int], dilations: Sequence[int], pads: Sequence[int]) -> bool: ...
+    def add_run(self, call: BoundCall) -> bool: ...
+    def add_all(self, others: Steps) -> bool: ...
     def __call__(self) -> None: ...
 
 @disjoint_base

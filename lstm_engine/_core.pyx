@@ -10,6 +10,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
+cimport cython
 cimport numpy as cnp
 
 from . import errors
@@ -27,3 +28,4 @@ include "bindings/packed.pxi"
 include "bindings/model.pxi"
 include "bindings/weights.pxi"
 include "bindings/calls.pxi"
+include "bindings/steps.pxi"

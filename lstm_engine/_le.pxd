@@ -157,3 +157,47 @@ cdef extern from "le.h" nogil:
     le_status le_model_run(le_model *, const le_run *, le_error *)
     uint64_t le_fp_default()
     void le_fp_restore(uint64_t)
+
+
+cdef extern from "le_steps.h" nogil:
+    enum:
+        LE_STEP_AXES
+        LE_STEP_INPUTS
+    ctypedef enum le_step_kind:
+        LE_STEP_COPY
+        LE_STEP_ADD
+        LE_STEP_SUBTRACT
+        LE_STEP_MULTIPLY
+        LE_STEP_DIVIDE
+        LE_STEP_SQUARE_ROOT
+        LE_STEP_NEGATE
+        LE_STEP_RELU
+        LE_STEP_PRELU
+        LE_STEP_SUM_PAIRWISE
+        LE_STEP_SUM_IN_TURN
+        LE_STEP_DEPTHWISE
+    ctypedef struct le_view:
+        void *first
+        const void *block
+        size_t bytes
+        int64_t *strides
+    ctypedef struct le_step:
+        le_step_kind kind
+        int axes
+        int64_t *shape
+        int *reduced
+        size_t itemsize
+        le_view out
+        le_view *inputs "in"
+        int64_t *sizes
+        int64_t *kernel
+        int64_t *stride
+        int64_t *dilation
+        int64_t *pad
+    ctypedef struct le_steps
+    le_status le_steps_new(le_steps **, le_error *)
+    void le_steps_free(le_steps *)
+    le_status le_steps_add(le_steps *, const le_step *, le_error *)
+    le_status le_steps_add_run(le_steps *, le_model *, const le_run *, le_error *)
+    le_status le_steps_add_all(le_steps *, const le_steps *, le_error *)
+    le_status le_steps_run(const le_steps *, le_error *)

@@ -19,7 +19,7 @@ MAX_LINES = 400
 
 # Folder of csrc -> folders it may include from, besides its own and the public header.
 C_ARROWS = {"base": set(), "kernels": {"base"}, "blas": {"base"}, "layers": {"kernels", "blas", "base"},
-            "model": {"layers", "kernels", "blas", "base"}}
+            "model": {"layers", "kernels", "blas", "base"}, "steps": {"base"}}
 ISA_MARKS = re.compile(r"__AVX\w*|__SSE\w*|__ARM\w*|__FMA__|LE_HAVE_\w+|__x86_64__|__aarch64__|_M_X64|immintrin"
                        r"|arm_neon")
 ISA_FOLDERS = ("kernels", "base")

@@ -128,10 +128,8 @@ cdef inline bint within(CoreModel model, Binding *b) noexcept:
     return b.sizes.batch * each <= model.most_cells
 
 
-cdef int go(CoreModel model, Binding *b) except -1:
-    """Run without the interpreter's lock. Raises what the core says, and what a signal's handler does meanwhile."""
-    cdef le_error error
-    cdef le_status status
+cdef inline void complete(CoreModel model, Binding *b) noexcept:
+    """The run of a binding as C reads it: all that is bound is put in its place."""
     cdef int i
     for i in range(model.axis_count):
         b.axes[i].steps = max(b.sizes.steps[i], 0)
@@ -139,10 +137,22 @@ cdef int go(CoreModel model, Binding *b) except -1:
     b.run.axes = b.axes
     b.run.inputs = b.inputs
     b.run.outputs = b.outputs
-    with nogil:
-        status = le_model_run(model.model, &b.run, &error)
+
+
+cdef inline int answer(le_status status, le_error *error) except -1:
+    """Raise what the core says of a run, and what a signal's handler did meanwhile."""
     if status == LE_ERROR_CANCELLED and PyErr_Occurred():
         _reraise()
     if status != LE_OK:
-        _raise(status, &error)
+        _raise(status, error)
     return 0
+
+
+cdef int go(CoreModel model, Binding *b) except -1:
+    """Run without the interpreter's lock."""
+    cdef le_error error
+    cdef le_status status
+    complete(model, b)
+    with nogil:
+        status = le_model_run(model.model, &b.run, &error)
+    return answer(status, &error)

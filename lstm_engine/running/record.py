@@ -25,6 +25,7 @@ from ..plan import HostStep, LoopStep, Segment
 from ..plan.steps import Step
 from ..plan.weights import arrays_of
 from .account import Account
+from .merge import merged
 
 _Values = dict[str, np.ndarray]
 
@@ -66,7 +67,7 @@ def record(steps: Sequence[Step], guards: Sequence[Guard], outputs: Sequence[str
     """
     inputs = {name: array.copy() for name, array in arrays.items()}
     recorder = _Recorder(steps, guards, inputs, threads, most_bytes, account)
-    return Recording(inputs, recorder.calls, {name: recorder.values[name] for name in outputs}, recorder.bytes)
+    return Recording(inputs, merged(recorder.calls), {name: recorder.values[name] for name in outputs}, recorder.bytes)
 
 
 class _Recorder:

@@ -62,5 +62,6 @@ void test_allocation(void);
 void test_outputs(void);
 void test_threads(void);
 void test_numbers(void);
+void test_steps(void);
 
 #endif

@@ -28,6 +28,7 @@ static const struct {
     {"allocation", test_allocation},
     {"outputs", test_outputs},
     {"threads", test_threads},
+    {"steps", test_steps},
 };
 
 enum { TESTS = sizeof tests / sizeof tests[0] };
