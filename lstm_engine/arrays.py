@@ -48,6 +48,11 @@ class Owners:
         self._arrays = list(arrays)
         self._owners = {id(_owner(array)) for array in self._arrays}
 
+    def add(self, array: np.ndarray) -> None:
+        """One more of these arrays."""
+        self._arrays.append(array)
+        self._owners.add(id(_owner(array)))
+
     def share(self, array: np.ndarray) -> bool:
         """Whether the array may share memory with one of these."""
         owner = _owner(array)
@@ -58,8 +63,9 @@ class Owners:
 
 def owning_array(array: np.ndarray) -> np.ndarray:
     """The array at the end of the chain of bases: the one whose memory `array` shows, itself where it shows its own."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
+    base = array.base
+    while isinstance(base, np.ndarray):
+        array, base = base, base.base
     return array
 
 

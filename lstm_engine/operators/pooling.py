@@ -11,10 +11,11 @@ import numpy as np
 from ..graph.nodes import Operator, Value
 from .axis_rules import AxisCall, first_axis
 from .costs import Arrays, Need, size_of
-from .kernels import Kept, Kernel
+from .kernels import Call, Kept, Kernel, repeatable
 from .older import optional_outputs
 from .past import Work
 from .places import Mixes, Place, need
+from .reductions import mean, mean_again
 from .shape_rules import ShapeCall, Shapes
 from .sliding import windows_along
 from .spec import REQUIRED, Attribute, declare, one_of
@@ -143,7 +144,11 @@ def _spatial(x: np.ndarray) -> tuple[int, ...]:
     return tuple(range(2, x.ndim))
 
 
-declare("GlobalAveragePool", 1, kernel=lambda x: x.mean(axis=_spatial(x), keepdims=True), shape=_global_pool_shape,
-        axes=first_axis)
+def _mean_of_all_again(out: np.ndarray, x: np.ndarray) -> list[Call] | None:
+    return mean_again(out, x, _spatial(x), True) if x.dtype.kind == "f" else None
+
+
+declare("GlobalAveragePool", 1, kernel=repeatable(lambda x: mean(x, _spatial(x), True), _mean_of_all_again),
+        shape=_global_pool_shape, axes=first_axis)
 declare("GlobalMaxPool", 1, kernel=lambda x: x.max(axis=_spatial(x), keepdims=True), shape=_global_pool_shape,
         axes=first_axis, exact=True)

@@ -50,15 +50,15 @@ def _reduce_axes(call: AxisCall) -> Place:
     return without(call, [call.axis(axis) for axis in axes])
 
 
-def _mean(x: np.ndarray, axes: Axes, keep: bool) -> np.ndarray:
+def mean(x: np.ndarray, axes: Axes, keep: bool) -> np.ndarray:
     if x.dtype.kind != "f":
-        mean: np.ndarray = x.mean(axis=axes, keepdims=keep)
-        return mean
-    mean = _ADD(x, axis=axes, keepdims=keep) / x.dtype.type(prod(x.shape[axis] for axis in axes))
-    return mean
+        whole: np.ndarray = x.mean(axis=axes, keepdims=keep)
+        return whole
+    made: np.ndarray = _ADD(x, axis=axes, keepdims=keep) / x.dtype.type(prod(x.shape[axis] for axis in axes))
+    return made
 
 
-def _mean_again(out: np.ndarray, x: np.ndarray, axes: Axes, keep: bool) -> list[Call]:
+def mean_again(out: np.ndarray, x: np.ndarray, axes: Axes, keep: bool) -> list[Call]:
     count = x.dtype.type(prod(x.shape[axis] for axis in axes))
     return [(np.add.reduce, (x, axes, None, out, keep)), (np.divide, (out, count, out))]
 
@@ -110,15 +110,15 @@ def _reduce(function: Reduction) -> KernelMaker:
             return np.asarray(function(x, chosen, keep)).astype(x.dtype, copy=False)
 
         def again(out: np.ndarray, x: np.ndarray, axes: np.ndarray | None = None) -> list[Call] | None:
-            if function is not _mean or x.dtype.kind != "f" or known is None or not known and noop:
+            if function is not mean or x.dtype.kind != "f" or known is None or not known and noop:
                 return None
-            return _mean_again(out, x, known or tuple(range(x.ndim)), keep)
+            return mean_again(out, x, known or tuple(range(x.ndim)), keep)
         return repeatable(reduce, again)
     return make
 
 
 _ALL: dict[str, tuple[Reduction, dict[str, Any]]] = {
-    "ReduceMean": (_mean, {}),
+    "ReduceMean": (mean, {}),
     "ReduceSum": (_sum, {}),
     "ReduceMax": (_extreme(np.maximum, -1), {"exact": True}),
     "ReduceMin": (_extreme(np.minimum, 1), {"exact": True}),

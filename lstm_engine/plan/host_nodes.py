@@ -9,9 +9,10 @@ import numpy as np
 
 from .. import _core
 from ..errors import ArgumentError, UnsupportedError
-from ..graph import Activate, Dense, Embedding, Mask, Node, Operator, Value
-from ..operators import compile_step, operator_kernel
-from ..operators.kernels import Call, Kept
+from ..graph import Activate, Activation, Dense, Embedding, Mask, Node, Operator, Value
+from ..operators import compile_step, operator_attributes, operator_kernel
+from ..operators.kernels import Call, Kept, repeatable
+from .partition import FLOATS
 from .steps import through_core
 from .weights import Sharing
 
@@ -19,18 +20,33 @@ from .weights import Sharing
 def host_kernel(node: Node, values: dict[str, Value], isa: str, sharing: Sharing) -> Callable[..., Any]:
     """What makes a node's output of its inputs; see `operators.kernels.Kernel`."""
     if isinstance(node, Operator):
-        kernel = _through_core(node, isa, sharing) or operator_kernel(node)
+        kernel = _through_core(node, values, isa, sharing) or operator_kernel(node)
         return _one_at_least(node, kernel, values) if node.op_type == "Slice" else kernel
     return _function(node, values, isa, sharing)
 
 
-def _through_core(node: Operator, isa: str, sharing: Sharing) -> Callable[..., Any] | None:
+def _through_core(node: Operator, values: Mapping[str, Value], isa: str, sharing: Sharing
+                  ) -> Callable[..., Any] | None:
     """The kernel of an operator that the core can run the rows of; None for others."""
+    if node.op_type == "Softmax":
+        return _softmax_through_core(node, values, isa, sharing)
     if node.op_type != "Conv":
         return None
-    from .convolution import convolution_through_core  # with it come the operators' own files
+    from .convolution import convolution_through_core  # with them come the operators' own files
+    from .depthwise import depthwise_through_core
 
-    return convolution_through_core(node, isa, sharing)
+    return convolution_through_core(node, isa, sharing) or depthwise_through_core(node, sharing)
+
+
+def _softmax_through_core(node: Operator, values: Mapping[str, Value], isa: str, sharing: Sharing
+                          ) -> Callable[..., Any] | None:
+    """The kernel of a Softmax over the last axis of numbers that the core computes in; None for others."""
+    value = values.get(node.inputs[0])
+    if value is None or value.dtype not in FLOATS or not value.shape \
+            or operator_attributes(node)["axis"] not in (-1, len(value.shape) - 1):
+        return None
+    activate = Activate(name=node.name, inputs=node.inputs, outputs=node.outputs, activation=Activation("softmax"))
+    return _any_features(activate, len(value.shape), value.dtype, isa, sharing)
 
 
 def host_step(node: Node, kernel: Callable[..., Any]) -> Callable[[dict[str, np.ndarray]], None]:
@@ -83,7 +99,10 @@ def _any_features(node: Activate, rank: int, dtype: str, isa: str, sharing: Shar
                   ) -> Callable[[np.ndarray], np.ndarray]:
     """Activate where only a run tells how many features there are: softmax over what a graph has reshaped."""
     kernels = Kept(lambda features: _rows_through_core(node, rank, features, dtype, isa, sharing))
-    return lambda x: kernels[x.shape[-1]](x) if x.ndim == rank and x.size else x
+
+    def again(out: np.ndarray, x: np.ndarray) -> list[Call] | None:
+        return kernels[x.shape[-1]].repetition(out, x) if x.ndim == rank and x.size else None
+    return repeatable(lambda x: kernels[x.shape[-1]](x) if x.ndim == rank and x.size else x, again)
 
 
 def _rows_through_core(node: Dense | Activate, rank: int, features: int, dtype: str, isa: str, sharing: Sharing

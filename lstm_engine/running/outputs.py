@@ -67,15 +67,15 @@ class Outputs:
     def owned(self, results: dict[str, np.ndarray], given: Iterable[np.ndarray], keep: Container[str] = ()) -> None:
         """Copy those that show memory of `given`, of each other or of the model's constants, but for the names in
         `keep`."""
-        given = list(given)
-        for name in self.may_alias:
-            if name not in results or name in keep:
-                continue
-            others = (array for other, array in results.items() if other != name)
+        asked = [name for name in self.may_alias if name in results and name not in keep]
+        held = Owners([*given, *(array for name, array in results.items() if name not in asked)])
+        for name in asked:
+            array = results[name]
             # What Expand makes of one row shows that row many times, and cannot be written to.
-            if not results[name].flags.writeable or Owners([*given, *others]).share(results[name]) \
-                    or self._constants.share(results[name]):
-                results[name] = results[name].copy()
+            if not array.flags.writeable or held.share(array) or self._constants.share(array):
+                results[name] = array.copy()
+            else:
+                held.add(array)
 
     def unpadded(self, name: str, array: np.ndarray, checked: Checked) -> Any:
         """Zeros past the end of each sequence; a list of arrays where the input was a list."""
