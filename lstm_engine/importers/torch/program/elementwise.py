@@ -34,26 +34,32 @@ def _arithmetic(e: Emitter, a: Arguments, op_type: str, x: Operand, y: Operand, 
     return e.op(op_type, left, right)
 
 
-def _scaled(e: Emitter, a: Arguments, y: Operand) -> Operand:
-    """alpha * y."""
+def _scaled(e: Emitter, a: Arguments, op_type: str, x: Operand, y: Operand) -> Tensor:
+    """x + alpha * y, or x - alpha * y: alpha is of the type of the result, and no part in finding it."""
     alpha = operand(a, "alpha") if a.has("alpha") else 1
     a.ignore("alpha")
-    return y if not isinstance(alpha, Size) and alpha == 1 else _arithmetic(e, a, "Mul", y, alpha)
+    if isinstance(alpha, Size) or alpha != 1:
+        dtype = result_type([x, y])
+        if isinstance(alpha, float) and not dtype.startswith("float") or type(alpha) is bool and dtype != "bool":
+            a.wrong(f"alpha {alpha!r} of a result of {dtype}")
+        y = _arithmetic(e, a, "Mul", as_dtype(e, y, dtype), as_dtype(e, alpha, dtype))
+        x = as_dtype(e, x, dtype)
+    return _arithmetic(e, a, op_type, x, y)
 
 
 @new("add.Tensor add.Scalar")
 def _add(e: Emitter, a: Arguments) -> Tensor:
-    return _arithmetic(e, a, "Add", a.tensor("self"), _scaled(e, a, operand(a, "other")))
+    return _scaled(e, a, "Add", a.tensor("self"), operand(a, "other"))
 
 
 @new("sub.Tensor sub.Scalar")
 def _sub(e: Emitter, a: Arguments) -> Tensor:
-    return _arithmetic(e, a, "Sub", a.tensor("self"), _scaled(e, a, operand(a, "other")))
+    return _scaled(e, a, "Sub", a.tensor("self"), operand(a, "other"))
 
 
 @new("rsub.Tensor rsub.Scalar")
 def _rsub(e: Emitter, a: Arguments) -> Tensor:
-    return _arithmetic(e, a, "Sub", operand(a, "other"), _scaled(e, a, a.tensor("self")))
+    return _scaled(e, a, "Sub", operand(a, "other"), a.tensor("self"))
 
 
 @new("mul.Tensor mul.Scalar")
@@ -199,10 +205,21 @@ def _where(e: Emitter, a: Arguments) -> Tensor:
 
 @new("masked_fill.Scalar masked_fill.Tensor")
 def _masked_fill(e: Emitter, a: Arguments) -> Tensor:
+    """The value becomes one of the type that is filled, as it is put there: 2.5 among whole numbers is 2."""
     x, value = a.tensor("self"), operand(a, "value")
-    if result_type([x, value]) != x.dtype:
-        a.refuse(f"a value that {x.dtype} cannot hold")
+    if not isinstance(value, (Tensor, Size)) and not _held(value, x.dtype):
+        a.refuse(f"{value!r} is a value that {x.dtype} cannot hold")
+    if isinstance(value, Tensor) and value.rank:
+        a.wrong("a value with axes")
     return e.op("Where", e.cast(a.tensor("mask"), "bool"), as_dtype(e, value, x.dtype), x)
+
+
+def _held(value: float, dtype: str) -> bool:
+    """Whether a plain number is one of a dtype but for its fraction."""
+    if dtype == "bool" or dtype.startswith("float"):
+        return True
+    limits = np.iinfo(dtype)
+    return math.isfinite(value) and int(limits.min) <= int(value) <= int(limits.max)
 
 
 def as_float(e: Emitter, x: Tensor) -> Tensor:
@@ -357,9 +374,9 @@ def clamp(e: Emitter, x: Tensor, low: Any, high: Any, a: Arguments) -> Tensor:
 
 @new("clamp.Tensor clamp_min.Tensor clamp_max.Tensor")
 def _clamp_tensor(e: Emitter, a: Arguments) -> Tensor:
-    x = a.tensor("self")
-    for op_type, name in (("Max", "min"), ("Min", "max")):
-        bound = a.optional(name)
+    x, bounds = a.tensor("self"), {"Max": a.optional("min"), "Min": a.optional("max")}
+    dtype = result_type([x, *(bound for bound in bounds.values() if bound is not None)])
+    for op_type, bound in bounds.items():
         if bound is not None:
-            x = e.op(op_type, *promoted(e, x, bound))
+            x = e.op(op_type, e.cast(x, dtype), e.cast(bound, dtype))
     return x

@@ -108,7 +108,10 @@ def _einsum(e: Emitter, a: Arguments) -> Tensor:
     equation = a.text("equation")
     if a.any("path", None) is not None:
         a.ignore("path")
-    return e.op("Einsum", *a.tensors("tensors"), equation=equation)
+    tensors = a.tensors("tensors")
+    if len({tensor.dtype for tensor in tensors}) > 1:
+        a.refuse(f"of {', '.join(tensor.dtype for tensor in tensors)} is not supported; tensors of one type are")
+    return e.op("Einsum", *tensors, equation=equation)
 
 
 @aten("dropout.default feature_dropout.default alpha_dropout.default feature_alpha_dropout.default"

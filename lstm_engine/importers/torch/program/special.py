@@ -89,7 +89,9 @@ def _round(e: Emitter, a: Arguments) -> Tensor:
 @new("binary_cross_entropy.default binary_cross_entropy_with_logits.default")
 def _binary_cross_entropy(e: Emitter, a: Arguments) -> Tensor:
     """-(t log p + (1 - t) log(1 - p)), the logarithms not below -100; of logits (1 - t) x + log(1 + exp(-x))."""
-    x, target = promoted(e, a.tensor("self"), a.tensor("target"))
+    x, target = a.tensor("self"), a.tensor("target")
+    if x.dtype != target.dtype:
+        a.refuse(f"of {x.dtype} beside a target of {target.dtype} is not supported; cast the target")
     weight, positive = a.optional("weight"), a.optional("pos_weight") if "logits" in a.op else None
     one = e.constant(1, x.dtype)
     rest = e.op("Sub", one, target)

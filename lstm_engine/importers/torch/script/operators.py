@@ -29,6 +29,9 @@ SCALARS = {0: "uint8", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 5: "float1
            11: "bool", 15: "bfloat16"}
 _CODES = {dtype: code for code, dtype in SCALARS.items()}
 _IN_PLACE = {"__iand__": "bitwise_and_", "__ior__": "bitwise_or_", "__ixor__": "bitwise_xor_"}
+# Where torch takes a constant without axes, which is how tracing writes a plain number, for the number that it is, so
+# that its type counts for little (torch/csrc/jit/passes/canonicalize_graph_fuser_ops.cpp); of two, for the second.
+_BY_NUMBERS = frozenset({"add", "sub", "mul", "div"})
 _INERT = frozenset({"device", "is_cuda", "requires_grad", "is_mkldnn", "is_sparse", "is_quantized", "is_nested"})
 
 
@@ -192,6 +195,8 @@ class Operators:
         if word in ("_convolution", "_convolution_mode"):
             word, arguments = self._convolution(word, arguments)
         overloads = schemas().get(word, ())
+        if word in _BY_NUMBERS and len(arguments) > 1 and "rounding_mode" not in named:
+            arguments = [arguments[0], self._written_number(arguments[1]), *arguments[2:]]
         values = [self._as_tensor(one) for one in arguments]
         by_name = {name: self._as_tensor(one) for name, one in named.items()}
         for fits in (self._fits, self._fits_as_list):
@@ -205,6 +210,13 @@ class Operators:
         if changes(word) or "out" in named or not overloads and any(isinstance(one, (list, dict)) for one in values):
             raise UnsupportedError(message)             # what it would change is not known
         return Unknown(message)
+
+    def _written_number(self, value: Any) -> Any:
+        """A constant of the code without axes as the number that torch computes with; other values as they are."""
+        state = self.kept.get(value.name) if isinstance(value, Ref) else None
+        if state is None or id(state.stored) in self.script.held or self.writer.value(value).rank:
+            return value
+        return self.number(value)
 
     def _literal(self, value: Any, named: Mapping[str, Any], line: int) -> Any:
         """torch.tensor(...): of numbers, lists of them, or one size."""
