@@ -1,7 +1,7 @@
 """Show a model: inputs, outputs, layers, parameters, memory, origin.
 
---spec instead proposes a spec for a file of weights alone (of PyTorch, .safetensors, .npz, HDF5, told by its content):
-JSON to check, correct and give to the other commands as --spec FILE."""
+--spec instead proposes a spec for weights alone (of PyTorch, .safetensors, .npz, HDF5, told by their content), or
+for the inputs of a TorchScript archive: JSON to check, correct and give to the other commands as --spec FILE."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_folder(parser)
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="print JSON")
-    shown.add_argument("--spec", dest="propose", action="store_true", help="print a spec for a file of weights alone")
+    shown.add_argument("--spec", dest="propose", action="store_true",
+                       help="print a spec for a file of weights alone, or for TorchScript")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -89,6 +89,8 @@ def propose_spec(path: Path | str) -> dict[str, Any]:
         refuse_foreign(Path(path), head)
     with open_contents(Path(path)) as contents:
         module, program = contents.module, contents.program
+        if contents.scripted:
+            return script.propose(Path(path))
         if module is not None:
             try:
                 return spec_of_pickled(module, contents.weights) | {"notes": []}

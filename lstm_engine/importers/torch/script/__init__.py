@@ -5,6 +5,7 @@
     schemas     which operator a call means, and its arguments by name (operators.txt: make_torch_schemas.py)
     plain       what is made of numbers, texts and lists
     branches    what the statements of a branch do, where an open size decides
+    signature   what goes into its methods; draft: what is told of shapes, for a spec that a user looks through
     attributes  what its modules hold, and what calls change of it
     operators   the calls, written into the program (packed: those of packed sequences)
     interpret   once through the code -> a `Program`
@@ -19,7 +20,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ....errors import ArgumentError, ArgumentTypeError, FormatError, UnsupportedError
+from ....errors import ArgumentError, ArgumentTypeError, FormatError, LstmEngineError, UnsupportedError
 from ....files import ModelFile, cannot_read, open_regular, size_of
 from ....graph import DTYPES, Graph
 from ...base import ImportOptions, are
@@ -31,11 +32,13 @@ from ..program import weight_array
 from ..program.convert import Writer, written
 from ..program.schema import Call, Meta, Program, Ref
 from .archive import Script, read_script
+from .draft import Draft, drafted
 from .interpret import Interpreter
+from .signature import tensors_of
 from .tree import Index, Name, Parameter
 from .values import Changes, Object, Record, State, Unknown
 
-KEYS = ("shapes", "dtypes", "fixed", "method")
+KEYS = ("shapes", "dtypes", "fixed", "method", "notes")
 MAX_STATES = 64
 
 
@@ -45,7 +48,7 @@ def is_script(archive: Archive, stem: str) -> bool:
 
 def speaks_of_programs(spec: Any) -> bool:
     """Whether a spec says what goes into a program, and not what layers there are."""
-    return isinstance(spec, Mapping) and bool(spec) and set(spec) <= set(KEYS)
+    return isinstance(spec, Mapping) and set(spec) <= set(KEYS) and not set(spec) <= {"notes"}
 
 
 def read_program(path: ModelFile, options: ImportOptions) -> Graph | None:
@@ -78,20 +81,60 @@ def read_program(path: ModelFile, options: ImportOptions) -> Graph | None:
 
 
 def inputs_wanted(path: ModelFile) -> str:
-    """The spec that a TorchScript archive wants, to be filled in; "" where its code cannot be read."""
+    """The spec that a TorchScript archive wants, to be looked through; "" where its code cannot be read."""
     try:
-        with open_regular(path) as file:
-            archive = Archive(file, size_of(file))
-            stem = stem_of(archive)
-            assert stem is not None
-            script = read_script(archive, stem)
-            method = script.class_of(script.root).methods.get("forward")
-            names = [name for parameter in (method.parameters[1:] if method is not None else ())
-                     for name, _ in _tensors_of(parameter)]
-    except (OSError, FormatError, UnsupportedError, AssertionError):
+        spec = propose(path)
+    except (OSError, FormatError, UnsupportedError, RecursionError):
         return ""
-    shapes = ", ".join(f"{name!r}: ['batch', 'time', 8]" for name in names)
-    return f"spec={{'shapes': {{{shapes}}}}}"
+    return f"spec={ {name: value for name, value in spec.items() if name != 'notes'} }"
+
+
+def propose(path: ModelFile) -> dict[str, Any]:
+    """A spec of the inputs of an archive's `forward`, or of the only other method that takes tensors; its "notes" say
+    what to look at. Raises FileError, FormatError, UnsupportedError."""
+    with open_regular(path) as file:
+        archive = Archive(file, size_of(file))
+        stem = stem_of(archive)
+        if stem is None:
+            raise FormatError(f"{path}: no archive of torch")
+        script = read_script(archive, stem)
+        root = Object("", script.root, script.class_of(script.root), str(script.root.symbol))
+        methods = [name for name, function in root.kind.methods.items()
+                   if any(True for parameter in function.parameters[1:] for _ in tensors_of(parameter))]
+        method = "forward" if "forward" in root.kind.methods or len(methods) != 1 else methods[0]
+        if method not in root.kind.methods:
+            raise UnsupportedError(f"{path}: its module has no forward; of its methods {', '.join(methods) or 'none'} "
+                                   "take tensors: give one by its name, spec={'method': ..., 'shapes': ...}")
+        return _tried(script, drafted(script, root, method), method)
+
+
+def _tried(script: Script, draft: Draft, method: str) -> dict[str, Any]:
+    """The first of the guesses with which the program can be written, else the likeliest one; with what to look at."""
+    notes = [f"{name!r:.60} is {_of(kind)}: put its value in the place of null" for name, kind in draft.fixed.items()]
+    if draft.optional:
+        notes.append(f"left out are {', '.join(draft.optional)}, which the program has other values for")
+    if draft.unknown:
+        notes.append(f"no weights say the shapes of {', '.join(draft.unknown)}: how many axes, of which sizes "
+                     "and type, are guesses")
+    said, first, spec = "", None, {}
+    for spec in draft.guesses():
+        if method != "forward":
+            spec["method"] = method
+        first = first or spec
+        try:
+            _graph(script, spec)
+            said = ("a draft: shapes with which the program can be written; \"features\", \"axis\" and open sizes are "
+                    "names of ours, and a size that is the same number at every call may be given as that")
+            break
+        except LstmEngineError as error:
+            said = said or f"a draft, to be corrected: {error}"
+    else:
+        spec = first or {}
+    return spec | {"notes": [said, *notes]}
+
+
+def _of(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}" if kind != "no tensor" else kind
 
 
 def _graph(script: Script, spec: Mapping[str, Any]) -> Graph:
@@ -152,13 +195,13 @@ def _arguments(run: Interpreter, parameters: tuple[Parameter, ...], spec: Mappin
         if not isinstance(spec.get(key, {}), Mapping):
             raise ArgumentTypeError(f"spec {key!r} must be a mapping by the names of inputs")
     shapes, dtypes, fixed = (dict(spec.get(key, {})) for key in ("shapes", "dtypes", "fixed"))
-    known = [name for parameter in parameters for name, _ in _tensors_of(parameter)]
+    known = [name for parameter in parameters for name, _ in tensors_of(parameter)]
     if unknown := [*(set(shapes) | set(dtypes)) - set(known), *set(fixed) - {p.name for p in parameters}]:
         raise ArgumentError(f"spec names {min(map(str, unknown))!r:.60}; the inputs are "
                             f"{', '.join(p.name for p in parameters) or 'none'}")
     made = []
     for parameter in parameters:
-        names = [name for name, _ in _tensors_of(parameter)]
+        names = [name for name, _ in tensors_of(parameter)]
         if parameter.name in fixed:
             made.append(_number(parameter, fixed[parameter.name]))
         elif names and all(name in shapes for name in names):
@@ -187,22 +230,10 @@ def _missing(parameter: Parameter, names: list[str]) -> NoReturn:
 def _number(parameter: Parameter, value: Any) -> Any:
     if value is not None and type(value) not in (bool, int, float, str):
         raise ArgumentTypeError(f"spec fixed {parameter.name!r:.60} must be a number, text or None, got {value!r:.60}")
+    if value is None and isinstance(parameter.type, Name) and parameter.type.id != "NoneType":
+        raise ArgumentError(f"spec fixed {parameter.name!r:.60} is null, where the program takes {parameter.type.id}")
     return float(value) if isinstance(parameter.type, Name) and parameter.type.id == "float" and type(value) is int \
         else value
-
-
-def _tensors_of(parameter: Parameter) -> Iterator[tuple[str, Any]]:
-    """The tensors in a parameter, by name: of a tuple name_0, name_1, ..."""
-    def leaves(name: str, type_: Any) -> Iterator[tuple[str, Any]]:
-        if isinstance(type_, Name) and type_.id == "Tensor":
-            yield name, type_
-        elif isinstance(type_, Index) and isinstance(type_.value, Name):
-            if type_.value.id == "Optional":
-                yield from leaves(name, type_.items[0])
-            elif type_.value.id == "Tuple":
-                for at, item in enumerate(type_.items):
-                    yield from leaves(f"{name}_{at}", item)
-    return leaves(parameter.name, parameter.type)
 
 
 def _input(run: Interpreter, name: str, shape: Any, dtype: Any) -> Ref:
@@ -255,4 +286,4 @@ def _output(run: Interpreter, value: Any, name: str) -> Ref:
     return Ref(name)
 
 
-__all__ = ["inputs_wanted", "is_script", "read_program", "speaks_of_programs"]
+__all__ = ["inputs_wanted", "is_script", "propose", "read_program", "speaks_of_programs"]
