@@ -249,7 +249,7 @@ def test_inputs_of_every_kind(tmp_path):
         le.convert(path, spec={"shapes": {"ids": ["batch", "time"]}, "fixed": {"rate": 8000}})
     with pytest.raises(ArgumentError, match="spec names 'words'; the inputs are ids, state, rate, factor"):
         le.convert(path, spec={"shapes": {**shapes, "words": [1]}, "fixed": {"rate": 8000}})
-    with pytest.raises(UnsupportedError, match=r"does not say the shapes.*'state_1': \['batch', 'time', 8\]"):
+    with pytest.raises(UnsupportedError, match=r"does not say the shapes.*'state_1': \['batch', 'time', 'features'\]"):
         le.convert(path)
     inner = le.convert(path, spec={"method": "inner.forward", "shapes": {"ids": ["batch", 3]},
                                    "dtypes": {"ids": "int64"}})

@@ -1,0 +1,199 @@
+"""Random torch programs of many operators, in five forms, each held to torch.
+
+A program is a chain of functions of `torch_functions` and of layers over one tensor [batch, time, 4]. What a function
+makes, of whatever type and shape, goes on as a bounded tensor of the first shape, cut to steps of 1/16 and laid beside
+a ramp: no error grows on the way, and numbers that are equal by chance, which would sort either way, do not come about.
+A form has the program without the functions that it does not take alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch_functions import EDGES, FUNCTIONS
+from torch_ways import of_onnxruntime, quiet
+
+import lstm_engine as le
+
+ALL: dict[str, Callable[[Any], Any]] = FUNCTIONS | EDGES
+LAYERS = ("LSTM", "GRU", "Linear", "Conv")
+FORMS = ("live", "pt2", "traced", "dynamo", "script")
+SIZES = [(2, 5), (3, 6), (2, 8), (4, 5)]
+INPUTS = 3                      # that must all be off: a number at the edge of a step of 1/16 may fall to either side
+# Steps are of 1/16, and a number that is off by a few of float32's last places before it is cut stays where it is.
+CLOSE = 1e-4
+
+
+def leaves(made: Any) -> list[torch.Tensor]:
+    if isinstance(made, torch.Tensor):
+        return [made]
+    return [leaf for one in made for leaf in leaves(one)]
+
+
+class Made(nn.Module):
+    """names: of functions and layers, in turn. as_it_is: which of the leaves of each have its input's shape."""
+
+    def __init__(self, names: Sequence[str], seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        kinds: dict[str, Callable[[], nn.Module]] = {
+            "LSTM": lambda: nn.LSTM(4, 4, batch_first=True), "GRU": lambda: nn.GRU(4, 4, batch_first=True),
+            "Linear": lambda: nn.Linear(4, 4), "Conv": lambda: nn.Conv1d(4, 4, 3, padding=1)}
+        self.names = list(names)
+        self.layers = nn.ModuleDict({str(at): kinds[name]() for at, name in enumerate(names) if name in kinds})
+        self.as_it_is = [_kept(name) for name in names]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        ramp = (torch.arange(x.size(0)).view(-1, 1, 1) * 0.0007 + torch.arange(x.size(1)).view(1, -1, 1) * 0.0061
+                + torch.arange(4) * 0.0013)
+        for at, name in enumerate(self.names):
+            made = leaves(self.part(at, name, x))
+            for leaf, kept in zip(made, self.as_it_is[at] or [True], strict=True):
+                number = torch.nan_to_num(leaf.to(torch.float32), 0.3, 2.0, -2.0)
+                x = x * 0.7 + torch.tanh(number if kept else number.clamp(-3, 3).mean())
+            x = torch.round(x * 16) / 16 + ramp
+        return x
+
+    def part(self, at: int, name: str, x: torch.Tensor) -> Any:
+        if name not in LAYERS:
+            return ALL[name](x)
+        layer = self.layers[str(at)]
+        if name == "Conv":
+            return layer(x.mT).mT
+        return layer(x)[0] if name in ("LSTM", "GRU") else layer(x)
+
+
+def _kept(name: str) -> list[bool]:
+    """Of each leaf of a function, whether it has its input's shape, at every size."""
+    if name in LAYERS:
+        return []
+    shapes = [[tuple(leaf.shape) == (*sizes, 4) for leaf in leaves(ALL[name](given(0, *sizes)))] for sizes in SIZES]
+    return [all(at) for at in zip(*shapes, strict=True)]
+
+
+def given(seed: int, rows: int, steps: int) -> torch.Tensor:
+    return torch.randn(rows, steps, 4, generator=torch.Generator().manual_seed(1000 * seed + 10 * rows + steps))
+
+
+class TorchRefusesError(Exception):
+    """torch's exporter raised."""
+
+
+def converted(form: str, module: nn.Module, folder: Path
+              ) -> tuple[le.Model, Callable[[torch.Tensor], np.ndarray] | None]:
+    """The model of a form, and what its file gives where it is at home."""
+    x, path = given(0, *SIZES[0]), folder / f"m.{'onnx' if form in ('dynamo', 'script') else form}"
+    open_axes = dict.fromkeys((0, 1), torch.export.Dim.AUTO)
+    file = io.BytesIO()
+    jit: Any = torch.jit
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if form == "live":
+            return le.convert(module, example_inputs=(x,)), None
+        try:
+            with quiet(), torch.no_grad():
+                if form == "pt2":
+                    torch.export.save(torch.export.export(module, (x,), dynamic_shapes=(open_axes,)), file)
+                elif form == "traced":
+                    jit.save(jit.trace(module, (x,), check_trace=False), file)
+                elif form == "script":
+                    torch.onnx.export(module, (x,), file, input_names=["x"], dynamic_axes={"x": [0, 1]}, dynamo=False)
+                else:
+                    program = torch.onnx.export(module, (x,), dynamic_shapes=(open_axes,), dynamo=True, verbose=False)
+                    file.write(program.model_proto.SerializeToString())
+        except Exception as error:              # torch raises what it likes
+            raise TorchRefusesError(str(error)) from error
+        path.write_bytes(file.getvalue())
+        if form == "traced":
+            loaded = jit.load(path)
+            return le.convert(path, spec={"shapes": {"x": ["batch", "time", 4]}}), lambda x: loaded(x).numpy()
+        if form == "pt2":
+            return le.convert(path), None
+        return le.convert(path), lambda x: of_onnxruntime(file.getvalue(), (x,))[0]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of a program in a form: "right", "torch refuses", "refused", "fixed" (no size but the example's is
+    taken) or "wrong"; with what was said."""
+
+    what: str
+    said: str = ""
+
+
+def tried(form: str, module: nn.Module) -> Found:
+    """One program in one form, on several sizes and inputs."""
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad(), warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            model, at_home = converted(form, module, Path(folder))
+        except TorchRefusesError as error:
+            return Found("torch refuses", str(error))
+        except le.UnsupportedError as error:
+            return Found("torch refuses" if "torch.export cannot export" in str(error) else "refused", str(error))
+        except Exception as error:              # of any class: each is a finding
+            return Found("wrong", f"{type(error).__name__}: {error}")
+        return _compared(model, module, at_home)
+
+
+def _compared(model: le.Model, module: nn.Module, at_home: Callable[[torch.Tensor], np.ndarray] | None) -> Found:
+    ran = 0
+    for rows, steps in SIZES:
+        off = [_off(model, module, at_home, given(seed, rows, steps)) for seed in range(INPUTS)]
+        if None in off:
+            continue
+        if all(off):
+            return Found("wrong", f"{rows} rows of {steps} steps: {off[0]}")
+        ran += 1
+    return Found("right" if ran > 1 else "fixed" if ran else "refused")
+
+
+def _off(model: le.Model, module: nn.Module, at_home: Callable[[torch.Tensor], np.ndarray] | None,
+         x: torch.Tensor) -> str | None:
+    """How far the model is off, "" if it is not; None of a size that it refuses."""
+    try:
+        ours: Any = model.predict(x.numpy())
+    except le.ArgumentError:
+        return None
+    except Exception as error:                  # of any class: each is a finding
+        return f"{type(error).__name__}: {error}"
+    wanted = module(x).numpy()
+    if ours.shape == wanted.shape and np.abs(ours - wanted).max(initial=0) <= CLOSE:
+        return ""
+    with contextlib.suppress(Exception):        # a file that says otherwise than its module, by its exporter
+        home = None if at_home is None else at_home(x)
+        if home is not None and home.shape == ours.shape and np.abs(ours - home).max(initial=0) <= CLOSE:
+            return ""
+    differs = np.abs(ours - wanted).max(initial=0) if ours.shape == wanted.shape else f"{ours.shape} {wanted.shape}"
+    return f"off by {differs}"
+
+
+def alone(form: str) -> dict[str, Found]:
+    """What comes of every function and layer alone in a form."""
+    return {name: tried(form, Made([name], 0).eval()) for name in (*ALL, *LAYERS)}
+
+
+def names_of(seed: int, operators: int) -> list[str]:
+    rng = random.Random(seed)
+    return [rng.choice(LAYERS) if rng.random() < 0.1 else rng.choice(list(ALL)) for _ in range(operators)]
+
+
+def first_bad(form: str, names: Sequence[str], seed: int, what: str) -> str:
+    """The function with which a program begins to be wrong, or refused."""
+    low, high = 0, len(names)                   # the first `high` are bad, the first `low` are not
+    while high - low > 1:
+        middle = (low + high) // 2
+        bad = tried(form, Made(names[:middle], seed).eval()).what == what
+        low, high = (low, middle) if bad else (middle, high)
+    return names[high - 1]
