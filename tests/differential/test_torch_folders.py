@@ -16,6 +16,7 @@ safetensors = pytest.importorskip("safetensors.torch")
 
 import lstm_engine as le  # noqa: E402
 from lstm_engine.importers import import_graph  # noqa: E402
+from lstm_engine.importers.drafts import propose_spec  # noqa: E402
 from lstm_engine.operators import validate  # noqa: E402
 from lstm_engine.reference import run  # noqa: E402
 
@@ -81,7 +82,8 @@ def test_a_folder_is_its_weights(tmp_path, net, stem, laid, prefix):
     plain = import_graph(tmp_path / "plain.pt")
     for source in (tmp_path, path):
         graph = import_graph(source)
-        note = "\n'config.json' beside the weights, which may say more of their program, is not read"
+        note = ("\n'config.json' beside the weights says model_type 'net', hidden_size 4; how its layers are put "
+                "together it does not say")
         assert graph.metadata["assumptions"] == plain.metadata["assumptions"] + note
         check(graph, net)
     x = np.ones((2, 3, 5), np.float32)
@@ -139,3 +141,50 @@ def test_as_its_own_library_writes_them(tmp_path, net):
     hub.save_torch_state_dict(net.state_dict(), tmp_path, max_shard_size=600)
     assert (tmp_path / "model.safetensors.index.json").exists()
     check(import_graph(tmp_path), net)
+
+
+CONTRADICTIONS = [
+    ({"hidden_size": 64}, "hidden_size 64, and no weight has an axis of that size"),
+    ({"num_layers": 3}, "num_layers 3"),
+    ({"bidirectional": False}, "bidirectional false"), ({"rnn_type": "GRU"}, "rnn_type 'GRU'"),
+    ({"vocab_size": 1000}, "vocab_size 1000"),
+]
+
+
+@pytest.mark.parametrize("said, message", CONTRADICTIONS)
+def test_a_config_that_contradicts_the_weights_is_an_error(tmp_path, net, said, message):
+    save(net.state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    with pytest.raises(le.FormatError, match=f"'config.json' beside the weights says {message}.*not of one model"):
+        le.convert(tmp_path)
+
+
+def test_a_config_that_agrees_is_shown(tmp_path, net):
+    """hidden_size may be that of both directions, and what is not known here is not asked."""
+    save(net.state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({
+        "model_type": "tagger", "hidden_size": 8, "num_layers": 2, "bidirectional": True, "rnn_type": "lstm",
+        "batch_first": False, "other": [1, {"a": None}], "learning_rate": 1e-3}))
+    graph = import_graph(tmp_path)
+    check(graph, net)
+    assert ("model_type 'tagger', rnn_type 'lstm', hidden_size 8, num_layers 2, bidirectional true, batch_first false; "
+            "its module takes [time, batch, ...]") in graph.metadata["assumptions"]
+
+
+def test_a_class_whose_forward_is_not_known_is_refused(tmp_path, net):
+    """What its forward does no file says; who says how the weights are read, or has its code, converts it."""
+    save(net.state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"model_type": "net", "architectures": ["NetForTagging"]}')
+    with pytest.raises(le.UnsupportedError, match=r"of NetForTagging .*model_type 'net'.*model.py:build --weights"):
+        le.convert(tmp_path)
+    assert [node.op for node in le.convert(tmp_path, pool="none").graph.nodes] == ["LSTM", "LSTM", "Dense"]
+    notes = propose_spec(tmp_path)["notes"]
+    assert notes[0].startswith("a draft, to be corrected: 'config.json' says that it is of NetForTagging")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"a": 1, "a": 2}'])
+def test_a_config_that_is_none_is_an_error(tmp_path, net, text):
+    save(net.state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(le.FormatError, match="config.json"):
+        le.convert(tmp_path)

@@ -61,7 +61,9 @@ class Made(nn.Module):
             made = leaves(self.part(at, name, x))
             for leaf, kept in zip(made, self.as_it_is[at] or [True], strict=True):
                 number = torch.nan_to_num(leaf.to(torch.float32), 0.3, 2.0, -2.0)
-                x = x * 0.7 + torch.tanh(number if kept else number.clamp(-3, 3).mean())
+                if not kept:                    # the mean of none, which is NaN, too
+                    number = torch.nan_to_num(number.clamp(-3, 3).mean(), 0.3)
+                x = x * 0.7 + torch.tanh(number)
             x = torch.round(x * 16) / 16 + ramp
         return x
 

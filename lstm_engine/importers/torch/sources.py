@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +14,7 @@ from ...graph import Graph
 from ...graph.stored import with_int8
 from ..arrays.spec import graph_from_spec
 from ..base import ImportOptions, are
-from ..folders import CONFIG, HUGGING_FACE
+from ..folders import CONFIG
 from ..reading.foreign import refuse_foreign
 from ..reading.spec_file import load_spec
 from . import script
@@ -26,6 +25,7 @@ from .modules.live import examples_of, is_chain_of_ours, refuse_quantised, spec_
 from .modules.pickled import spec_of_pickled
 from .program import read_program
 from .program.export import graph_of_module
+from .state_dict.beside import check_config, config_beside, refuse_architecture
 from .state_dict.described import spec_of_described
 from .state_dict.draft import propose_or_draft
 from .state_dict.propose import propose
@@ -46,10 +46,14 @@ def read(path: ModelFile, options: ImportOptions) -> Graph:
     spec = _given(options)
     with open_contents(path, options.limits) as contents:
         if spec is None:
+            config = config_beside(path)
+            if config is not None:
+                check_config(config, contents.weights)
+                if not options.readings():
+                    refuse_architecture(config, EXPORT)
             spec = _spec_of(path, contents, options)
-            if isinstance(path, Path) and path.name in HUGGING_FACE and os.path.lexists(path.with_name(CONFIG)):
-                spec.setdefault("notes", []).append(f"{CONFIG!r} beside the weights, which may say more of their "
-                                                    "program, is not read")
+            if config is not None:
+                spec.setdefault("notes", []).append(config.note())
         made, _ = reparametrised(contents.weights)
         graph = with_int8(graph_from_spec(spec, contents.weights.with_derived(made), IGNORED), contents.scales)
         if contents.quantised:
@@ -101,7 +105,15 @@ def propose_spec(path: Path | str) -> dict[str, Any]:
                 return spec_of_described(contents.described, contents.weights)
             except UnsupportedError as error:
                 program = str(error)
-        return propose_or_draft(contents.weights, program)
+        config = config_beside(Path(path))
+        if config is not None:
+            check_config(config, contents.weights)
+            if config.architecture:
+                program = program or f"{CONFIG!r} says that it is of {config.architecture}, whose forward no file says"
+        spec = propose_or_draft(contents.weights, program)
+        if config is not None:
+            spec["notes"].append(config.note())
+        return spec
 
 
 def _spec_of(path: ModelFile, contents: Contents, options: ImportOptions) -> dict[str, Any]:
