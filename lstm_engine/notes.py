@@ -9,6 +9,8 @@ def notes(metadata: Mapping[str, str]) -> list[str]:
     """The sentences that a model's metadata stand for.
 
     "stateful": names of layers, with commas, whose state Keras carries from call to call.
+    "by_backend": names of layers, with commas, that compute something else where Keras runs on PyTorch, of a file that
+    names no backend.
     "of_one_rank": branches of a result whose rank depends on the run, and the rank that this model has.
     "fixed": sizes of inputs that the file of a torch program fixes.
     "turned": loops of an ONNX file that are run turn by turn, and why each is no recurrent layer.
@@ -24,6 +26,11 @@ def notes(metadata: Mapping[str, str]) -> list[str]:
         made.append(f"stateful layers ({stateful.replace(',', ', ')}): in Keras a second predict goes on from the "
                     "states of the first; predict here begins anew each time. Model.stream(...) goes on, as does "
                     "predict with initial_state= and return_state=")
+    if layers := metadata.get("by_backend"):
+        made.append(f"what {layers.replace(',', ', ')} gives at the edges depends on the backend of Keras, which the "
+                    "file does not name; it is read as TensorFlow and JAX have it. If the model was trained on "
+                    "PyTorch, convert it live there: le.convert(keras.models.load_model(path)) with "
+                    "KERAS_BACKEND=torch; an .h5 file names its backend")
     if ranks := metadata.get("of_one_rank"):
         made.append(f"results whose number of axes depends on the inputs have one here ({ranks}); inputs that give "
                     "another are refused. spec={'shapes': {input: [sizes]}} settles which")

@@ -94,6 +94,8 @@ def _of_two_files(path: ModelFile, options: ImportOptions) -> Graph:
     if not head.startswith(_HDF5):
         refuse_foreign(arrays_path, head)
     found, arrays = sandbox.run(f"{__name__}.reading.container:read_weights", arrays_path, what=_PARSER)
+    if "backend" in found:
+        contents["metadata"]["backend"] = found["backend"]
     return described_graph(path, {**contents, **{key: found[key] for key in ("layers",) if key in found}}, arrays,
                            zipped=False, exact=True)
 
@@ -176,7 +178,8 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
     from .mapping.unread import check_all_read
     from .mapping.weights import Weights
     from .reading import legacy
-    from .reading.config import Tree, Version, share, walk
+    from .reading.config import Tree, Version, walk
+    from .reading.sharing import share
 
     metadata = contents.get("metadata")
     if not isinstance(metadata, dict) or "config" not in contents:
@@ -192,13 +195,15 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
         placed = legacy.by_path(tree, model, contents["layers"], arrays)
     elif zipped and version.numbers < (2, 14):
         placed = legacy.renumbered(tree, model, arrays)
-    share(model, placed)
+    moved = share(tree, model, placed)
     declared = {policy_name(layer) for layer in walk(model)}
     doubles = {name for name in declared if "float" in name} == {"float64"}
-    weights = Weights(placed, otherwise="float64" if doubles else "float32")
+    weights = Weights(placed, otherwise="float64" if doubles else "float32", beside_json=exact)
     del placed
     arrays.clear()
-    context = Context(Builder(weights.float_type), weights, version, tree)
+    backend = metadata.get("backend")
+    context = Context(Builder(weights.float_type), weights, version, tree,
+                      backend=backend if isinstance(backend, str) else "", moved=moved)
     graph = models.to_graph(context, model, {
         "source": "keras", "producer": f"keras {version.text}", "keras_version": version.text, "name": model.name})
     check_all_read(context.applied.values())
@@ -208,5 +213,6 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
     assumed = {"assumed_version": metadata["assumed_version"]} if "assumed_version" in metadata else {}
     stateful = ",".join(dict.fromkeys(_SIDE.sub("", layer.where) for layer in context.applied.values()
                                       if layer.config.get("stateful") is True))
-    noted = {**assumed, **({"stateful": stateful} if stateful else {})}
+    said = {"stateful": stateful, "by_backend": ",".join(context.by_backend)}
+    noted = {**assumed, **{key: names for key, names in said.items() if names}}
     return replace(graph, metadata={**graph.metadata, **noted}) if noted else graph

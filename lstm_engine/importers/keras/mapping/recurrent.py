@@ -105,12 +105,12 @@ def _input(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 
 
 def _stack(context: Context, layer: Layer) -> list[Cell]:
-    """The cells of a recurrent layer, first to last; made once for a layer that is used several times."""
-    if layer.path not in context.cache:
-        context.cache[layer.path] = [cell_of(cell, context.weights, context.version)
-                                     for cell in cell_layers(context, layer)]
-    cells: list[Cell] = context.cache[layer.path]
-    return cells
+    """The cells of a recurrent layer, first to last; each made once, for it may be used several times."""
+    layers = cell_layers(context, layer)
+    for cell in layers:
+        if cell.path not in context.cache:
+            context.cache[cell.path] = cell_of(cell, context.weights, context.version)
+    return [context.cache[cell.path] for cell in layers]
 
 
 def cell_layers(context: Context, layer: Layer) -> list[Layer]:

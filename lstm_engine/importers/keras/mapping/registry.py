@@ -15,6 +15,7 @@ from ....errors import FormatError, UnsupportedError
 from ....graph import DTYPES
 from ....graph.nodes import Dim
 from ..reading.config import Layer, Tree, Version, flatten
+from ..reading.settings import Settings
 from .builder import Builder, Tensor
 from .training import refuse_training
 from .weights import Weights
@@ -79,6 +80,10 @@ class Context:
     work: int = 0                                           # layers looked at so far, each time counted
     children: dict[tuple[int, str], Layer] = field(default_factory=dict)
     applied: dict[int, Layer] = field(default_factory=dict)  # by id, every layer that became part of the graph
+    settings: dict[str, Settings] = field(default_factory=dict)     # of what is inside wrappers, by its path
+    moved: dict[str, str] = field(default_factory=dict)     # where arrays of what is inside wrappers stand, by its path
+    backend: str = ""                                       # what ran the model ("torch"); "" where nothing says it
+    by_backend: dict[str, None] = field(default_factory=dict)   # names of layers that compute something else on PyTorch
 
     def spend(self, count: int) -> None:
         """Count work done; raise UnsupportedError when models inside models have multiplied it beyond reason."""
@@ -88,10 +93,12 @@ class Context:
                                    "each time")
 
     def child(self, parent: Layer, entry: Any, role: str) -> Layer:
-        """The layer inside a wrapper, made once."""
+        """The layer inside a wrapper, made once. Of a wrapper in several models what was read of it counts in all."""
         key = (id(parent), role)
         if key not in self.children:
             self.children[key] = child = self.tree.child(parent, entry, role)
+            child.path = self.moved.get(child.path, child.path)
+            child.config = self.settings.setdefault(child.path, child.config)
             self.applied[id(child)] = child
         return self.children[key]
 

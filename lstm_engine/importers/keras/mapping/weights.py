@@ -12,15 +12,21 @@ from ..reading.config import Layer
 
 _VARIABLE = re.compile(r"(?:(.*)/)?vars/(\d{1,6})")
 
+# Keras itself does not find them there either.
+_ELSEWHERE = ("; if the layer is used in several models, its arrays are at one of these places alone, and JSON does "
+              "not say which: save the whole model (model.save('model.keras'))")
+
 
 class Weights:
     """Arrays called "<path>/vars/<number>", by path and in the order of the numbers.
 
     float_type: "float64" if any floating-point array is, else "float32"; all of them are handed out as that
-    (float16 and bfloat16 are widened). Where there are none it is `otherwise`.
+    (float16 and bfloat16 are widened). Where there are none it is `otherwise`. beside_json: what they are of is said by
+    a JSON file.
     """
 
-    def __init__(self, arrays: Mapping[str, np.ndarray], otherwise: str = "float32") -> None:
+    def __init__(self, arrays: Mapping[str, np.ndarray], otherwise: str = "float32", beside_json: bool = False) -> None:
+        self._beside_json = beside_json
         self._groups: dict[str, dict[int, np.ndarray]] = {}
         for name, array in arrays.items():
             match = _VARIABLE.fullmatch(name)
@@ -50,9 +56,9 @@ class Weights:
         else:
             group, path = {}, "/".join(filter(None, (layer.path, (inside or ("",))[0])))
         if sorted(group) != list(range(len(group))) or len(group) not in counts:
-            expected = " or ".join(map(str, counts))
+            expected, lost = " or ".join(map(str, counts)), self._beside_json and not group
             raise FormatError(f"{layer}: expected {expected} arrays at {path}/vars, found "
-                              f"{', '.join(map(str, sorted(group))) or 'none'}")
+                              f"{', '.join(map(str, sorted(group))) or 'none'}{_ELSEWHERE if lost else ''}")
         made = [self._numbers(layer, group[number]) for number in sorted(group)[:len(group) - counted]]
         self._left.discard(path)
         if once:

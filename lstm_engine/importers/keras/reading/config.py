@@ -6,8 +6,7 @@ Read as data: a class is a name to look up in our own table, never something to 
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,7 +83,7 @@ class Layer:
     """A layer, a cell, or a model inside a model.
 
     name: as configured; where: with the models around it ("encoder/lstm"); path: the prefix of its arrays
-    ("layers/functional/layers/lstm"); layers, inputs, outputs: of a model; shared: the same number in several models
+    ("layers/functional/layers/lstm"); layers, inputs, outputs: of a model; shared: the same number at several places
     means one layer.
     """
 
@@ -201,6 +200,7 @@ class Tree:
             renamed = {**_KERAS1_NAMES, "output_dim": "output_dim" if kind == "Embedding" else "units"}
             config = {renamed.get(key, key): value for key, value in config.items()}
         layer = Layer(name, kind, Settings(config), where, path)
+        layer.shared = entry.get("shared_object_id") if type(entry.get("shared_object_id")) is int else None
         if layer.is_model:
             self._fill(layer, depth)
         return layer
@@ -244,7 +244,6 @@ class Tree:
             if layer.name in names:
                 raise FormatError(f"two layers are called {where!r}")
             names.add(layer.name)
-            layer.shared = entry.get("shared_object_id") if type(entry.get("shared_object_id")) is int else None
             if not layer.kind.startswith("ops."):
                 group = snake_case(entry["class_name"])
                 index = counts[group] = counts.get(group, -1) + 1
@@ -274,54 +273,11 @@ def _set_path(layer: Layer, path: str) -> None:
             _set_path(inner, f"{path}/{inner.path[len(old):].lstrip('/')}")
 
 
-def share(model: Layer, stored: Iterable[str]) -> None:
-    """Make one layer of those in several models that are one; stored: the names of all arrays ("<path>/vars/0").
-
-    Keras writes the arrays of such a layer at one of its places, which depends on how it walked through the models.
-    """
-    places: dict[int, list[Layer]] = {}
-    for layer in walk(model):
-        if layer.shared is not None:
-            places.setdefault(layer.shared, []).append(layer)
-    names = sorted(stored) if places else []
-    for layers in places.values():
-        # Of a place inside another model Keras may have lost the number: it is alike in all else, and has the arrays.
-        others = [layer for layer in walk(model) if layer.shared is None and layer.kind == layers[0].kind
-                  and _without_numbers(layer.config) == _without_numbers(layers[0].config)
-                  and _has_any(names, f"{layer.path}/")]
-        holder = next((layer for layer in layers if _has_any(names, f"{layer.path}/")),
-                      others[0] if len(others) == 1 else layers[0])
-        for layer in layers:
-            if layer is not holder:
-                _become(layer, holder)
-
-
-def _without_numbers(value: Any) -> Any:
-    """A configuration without the numbers of what is shared in it."""
-    if isinstance(value, dict):
-        return {key: _without_numbers(entry) for key, entry in value.items() if key != "shared_object_id"}
-    return [_without_numbers(entry) for entry in value] if isinstance(value, list) else value
-
-
 def walk(layer: Layer) -> Iterator[Layer]:
     """All layers inside a model, and those inside these."""
     for inner in layer.layers:
         yield inner
         yield from walk(inner)
-
-
-def _has_any(names: list[str], prefix: str) -> bool:
-    """Whether any of sorted names begins so."""
-    place = bisect_left(names, prefix)
-    return place < len(names) and names[place].startswith(prefix)
-
-
-def _become(layer: Layer, other: Layer) -> None:
-    """Give a layer the settings and the arrays of the one that it is, and the layers inside it theirs."""
-    if layer.kind == other.kind and len(layer.layers) == len(other.layers):
-        layer.path, layer.config = other.path, other.config
-        for inner, one in zip(layer.layers, other.layers):
-            _become(inner, one)
 
 
 def _refs(model: Layer, key: str) -> Any:

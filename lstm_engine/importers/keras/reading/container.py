@@ -65,14 +65,14 @@ def read_h5(source: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
 def read_weights(source: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
     """The arrays that `save_weights` wrote, or those of a whole model's `.h5` file; the optimizer's are not looked at.
 
-    {"layers"} and the arrays as `read_h5` gives them, or {} and the arrays by path, as `read_zip`.
+    {"layers", "backend"} and the arrays as `read_h5` gives them, or {} and the arrays by path, as `read_zip`.
     Raises FormatError for HDF5 that holds neither.
     """
     file = hdf5.open_file(source)
     group = hdf5.child(file, "model_weights") or file
     if hdf5.text_list(group, "layer_names") is not None:
         layers, arrays = _legacy_arrays(group)
-        return {"layers": layers}, arrays
+        return {"layers": layers, "backend": hdf5.attribute(group, "backend")}, arrays
     arrays = _layer_arrays(file)
     if not arrays:
         raise FormatError("the HDF5 file holds no layers' arrays: it has neither an attribute 'layer_names' nor a "

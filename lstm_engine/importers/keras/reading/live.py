@@ -33,7 +33,9 @@ def contents_of(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     _refuse_own_classes(model)
     if not getattr(model, "built", True):
         raise UnsupportedError("the model is not built, so it has no weights yet: call it once, or give it an Input")
-    return {"config": config, "metadata": {"keras_version": keras_of(model).__version__}}, dict(_arrays(model, ""))
+    keras = keras_of(model)
+    metadata = {"keras_version": keras.__version__, "backend": getattr(keras.backend, "backend", lambda: "")()}
+    return {"config": config, "metadata": metadata}, dict(_arrays(model, ""))
 
 
 def keras_of(model: Any) -> Any:
