@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from ..errors import GraphError
 from ..graph.nodes import Dim, Graph, Loop, Shape, Value, dtype_name
 from ..graph.shapes import show_shape
@@ -51,6 +53,22 @@ def loop_values(node: Loop, inputs: Sequence[Value | None], infer: Infer) -> lis
         results.append(Value(name, tuple(f"{name}_{axis}" if dim is None else dim for axis, dim in enumerate(dims)),
                              after.dtype))
     return results
+
+
+def of_no_turns(node: Loop, place: int, inside: dict[str, Value], shapes: Sequence[tuple[int, ...]]) -> np.ndarray:
+    """One result of a loop without turns. inside: the values of the body; shapes: of its inputs from the states on.
+
+    Without an element there is nothing that a size which no turn told, and is 0 here, could be wrong about.
+    """
+    sizes: dict[str, int] = {}
+    for i, (value, shape) in enumerate(zip(node.body.inputs[2:], shapes)):
+        inner = i - node.states
+        if 0 <= inner < len(node.sequence_axes):
+            shape = shape[:node.sequence_axes[inner]] + shape[node.sequence_axes[inner] + 1:]
+        sizes.update((dim, size) for dim, size in zip(value.shape, shape) if isinstance(dim, str))
+    made, axis = inside[node.body.outputs[1 + node.states + place]], node.result_axes[place]
+    dims = [sizes.get(dim, 0) if isinstance(dim, str) else dim for dim in made.shape]
+    return np.empty([*dims[:axis], 0, *dims[axis:]], made.dtype)
 
 
 def step_shape(shape: Shape, axis: int) -> Shape:

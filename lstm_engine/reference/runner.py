@@ -12,6 +12,7 @@ from ..graph import GRU, LSTM, Activate, Dense, Embedding, Graph, Loop, Mask, No
 from ..graph.nodes import Dim
 from ..operators import infer_shapes
 from ..operators.guards import chooses, guards, holds
+from ..operators.looping import of_no_turns
 from .activations import activate
 from .operators import run_operator
 from .quantized import factor
@@ -87,10 +88,10 @@ def _run_loop(node: Loop, arguments: list[np.ndarray | None]) -> list[np.ndarray
         for result, array in zip(results, made[1 + node.states:]):
             result.append(array)
     if not turn:                            # what the sizes of nothing are is no question of numbers
-        shapes = infer_shapes(node.body)
-        results = [[np.empty([dim if isinstance(dim, int) else 0 for dim in shapes[name].shape])]
-                   for name in node.body.outputs[1 + node.states:]]
-    stacked = [np.stack(arrays[::-1] if turned else arrays, axis).take(range(turn), axis)
+        inside, shapes = infer_shapes(node.body), [np.shape(array) for array in rest]      # type: ignore[arg-type]
+        empty = [of_no_turns(node, place, inside, shapes) for place in range(len(results))]
+        return [*states, *(array.astype(np.float64) if array.dtype.kind == "f" else array for array in empty)]
+    stacked = [np.stack(arrays[::-1] if turned else arrays, axis)
                for arrays, axis, turned in zip(results, node.result_axes, node.turned)]
     return [*states, *stacked]
 

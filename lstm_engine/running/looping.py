@@ -13,7 +13,7 @@ from ..graph import Loop, Value
 from ..graph.shapes import show_shape
 from ..operators.guards import is_true
 from ..operators.kernels import MISFITS, MOST_KEPT
-from ..operators.looping import step_shape
+from ..operators.looping import of_no_turns
 from ..plan import LoopStep
 from ..plan.steps import inputs_of
 from .account import Account
@@ -171,16 +171,7 @@ def _joined(step: LoopStep, place: int, arrays: list[np.ndarray], given: Sequenc
                                 f"other sizes each: {list(arrays[0].shape)}, "
                                 f"{next(list(array.shape) for array in arrays if array.shape != arrays[0].shape)}")
         return np.stack(arrays[::-1] if node.turned[place] else arrays, axis)
-    sizes: dict[str, int] = {}
-    for i, (value, array) in enumerate(zip(node.body.inputs[2:], given)):
-        inner = i - node.states
-        shape = step_shape(array.shape, node.sequence_axes[inner]) if 0 <= inner < len(node.sequence_axes) \
-            else array.shape
-        sizes.update((dim, size) for dim, size in zip(value.shape, shape) if isinstance(dim, str))
-    made = step.body.values[node.body.outputs[1 + node.states + place]]
-    # Without an element there is nothing that a size which no turn told could be wrong about.
-    dims = [sizes.get(dim, 0) if isinstance(dim, str) else dim for dim in made.shape]
-    return np.empty([*dims[:axis], 0, *dims[axis:]], made.dtype)
+    return of_no_turns(node, place, step.body.values, [array.shape for array in given])
 
 
 class _Fits:

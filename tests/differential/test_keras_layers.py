@@ -302,8 +302,10 @@ def test_groups_of_a_layer_that_has_none(tmp_path):
 
 
 def test_a_custom_class_is_refused_with_what_to_do(tmp_path):
-    entries = [layer("InputLayer", "x", [], batch_shape=[None, 5, 4], dtype="float32"),
-               {**layer("Addons>CRF", "crf", [[["x", 0, 0, {}]]]), "registered_name": "Addons>CRF"}]
-    path = zipped(tmp_path / "m.keras", functional(entries, [["x", 0, 0]], [["crf", 0, 0]]), {})
-    with pytest.raises(le.UnsupportedError, match=r"custom class 'Addons>CRF'.*export.*model.get_layer\('crf'\).input"):
-        le.convert(path)
+    for name in ("Addons>Sparsemax", "CRF"):            # a CRF without more is keras-contrib's
+        entries = [layer("InputLayer", "x", [], batch_shape=[None, 5, 4], dtype="float32"),
+                   {**layer(name, "odd", [[["x", 0, 0, {}]]]), "registered_name": name}]
+        path = zipped(tmp_path / "m.keras", functional(entries, [["x", 0, 0]], [["odd", 0, 0]]), {})
+        with pytest.raises(le.UnsupportedError,
+                           match=rf"custom class '{name}'.*export.*model.get_layer\('odd'\).input"):
+            le.convert(path)

@@ -145,6 +145,7 @@ def mapping_table() -> frozenset[str]:
         attention,
         convolution,
         core,
+        crf,
         encoding,
         lambdas,
         merging,

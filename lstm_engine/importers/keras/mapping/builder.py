@@ -110,6 +110,13 @@ class Builder:
             constants={i: entry for i, entry in enumerate(inputs) if not isinstance(entry, Tensor)}))
         return made
 
+    def constant(self, name: str, array: np.ndarray) -> Tensor:
+        """A value that is an array."""
+        made = Tensor(self.unique(name), array.shape, array.dtype.name)
+        self._nodes.append(Operator(name=self._node_names.unused(name), inputs=("",), outputs=(made.name,),
+                                    op_type="Identity", constants={0: array}))
+        return made
+
     def cast(self, x: Tensor, dtype: str, name: str) -> Tensor:
         """x as `dtype`; x itself if it is that already."""
         if x.dtype == dtype:

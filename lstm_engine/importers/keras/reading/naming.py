@@ -18,7 +18,7 @@ from .owners import KINDS, Owner
 MAX_OWNERS = 1_000
 KNOWN = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel", "bias", "embeddings", "gamma", "beta",
          "moving_mean", "moving_variance", "alpha", "scale", "concat_score_weight", "mean", "variance", "count",
-         "vector_u")
+         "vector_u", "chain_kernel", "left_boundary", "right_boundary")
 _LEAF = re.compile(rf"({'|'.join(KNOWN)})(?:_(\d+))?(?::\d+)?")
 # Keras 1 had no slashes: lstm_1_W_i, dense_1_b, batchnormalization_1_running_mean.
 _KERAS1 = re.compile(r"(.+?)_(?:[WUb](?:_[a-z])?|gamma|beta|running_(?:mean|std)|alphas)")

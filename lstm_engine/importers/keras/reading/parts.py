@@ -25,6 +25,9 @@ def parts(tree: Tree, layer: Layer) -> list[tuple[Layer, str, int | None]]:
         roles = {"query": "query", "key": "key", "value": "value", "output": "attention_output"}
         return [(Layer(called, "EinsumDense", bias, f"{layer.where}/{called}", f"{layer.path}/{role}_dense"), called,
                  None) for role, called in roles.items()]
+    if layer.kind == "CRF" and layer.config.get("use_kernel", True) is True:
+        return [(Layer("dense", "Dense", Settings({"use_bias": True}), f"{layer.where}/dense",
+                       f"{layer.path}/_dense_layer"), "dense", None)]
     if layer.kind == "RNN":
         inner = tree.child(layer, cell_entry(layer), "cell")
         return [(inner, inner.name, None)]
