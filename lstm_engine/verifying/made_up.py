@@ -127,6 +127,8 @@ def _array(graph: Graph, value: Value, shape: tuple[int, ...], steps: int | None
         return _mask(shape, family, rng)
     if steps is not None:
         return _lengths(shape, steps, family, rng).astype(value.dtype)
+    if _counts_turns(graph, value.name):
+        return np.full(shape, rng.integers(1, max(2, *sizes.values()) + 1)).astype(value.dtype)
     count, most = _vocabulary(graph, value), np.iinfo(value.dtype).max + 1
     if count is not None:
         return _ids(shape, min(max(count, 1), most), family, rng).astype(value.dtype)
@@ -194,6 +196,17 @@ def _most_steps(graph: Graph, name: str, values: Mapping[str, Value], sizes: Map
         if isinstance(node, Operator) and not reached.isdisjoint(node.inputs):
             reached.update(node.outputs)
     return None
+
+
+def _counts_turns(graph: Graph, name: str) -> bool:
+    """Whether an input says how many turns a loop has at most: with none there is nothing to compare."""
+    reached = {name}
+    for node in graph.nodes:
+        if isinstance(node, Loop) and node.inputs[0] in reached:
+            return True
+        if isinstance(node, Operator) and not reached.isdisjoint(node.inputs):
+            reached.update(node.outputs)
+    return False
 
 
 def _met(graph: Graph, value: Value) -> np.ndarray:

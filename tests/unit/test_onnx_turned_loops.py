@@ -275,3 +275,12 @@ def test_random_loops(seed: int, tmp_path: Path) -> None:
                 # Six turns of products of a few terms near 1, which states feed back.
                 np.testing.assert_allclose(results[name], array, rtol=1e-4, atol=2e-5)
                 np.testing.assert_allclose(right[name], array, rtol=1e-4, atol=2e-5)
+
+
+def test_verify_and_inspect_know_loops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from lstm_engine.cli.main import main
+    onnx.save(decoder(), tmp_path / "m.onnx")
+    assert main(["verify", str(tmp_path / "m.onnx")]) == 0
+    assert main(["inspect", str(tmp_path / "m.onnx")]) == 0
+    printed = capsys.readouterr().out
+    assert "Loop(" in printed and "turn by turn" in printed
