@@ -37,31 +37,37 @@ def image(dimensions, steps=STEPS, channels_first=False):
     return (steps, CHANNELS, *space) if channels_first else (steps, *space, CHANNELS)
 
 
+OPEN = pytest.mark.parametrize("steps", [STEPS, None], ids=["written out", "a loop"])
+
+
+@OPEN
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
 @pytest.mark.parametrize("name", LAYERS)
-def test_layers(name, dimensions, tmp_path):
+def test_layers(name, dimensions, steps, tmp_path):
     shape = image(dimensions)
-    x = L.Input(shape, dtype="float64")
+    x = L.Input((steps, *shape[1:]), dtype="float64")
     model = keras.Model(x, LAYERS[name](getattr(L, f"ConvLSTM{dimensions}D"))(x))
     check(randomise(model), [floats(BATCH, *shape)], tmp_path, EXACT)
 
 
+@OPEN
 @pytest.mark.parametrize("channels_first", [False, True])
 @pytest.mark.parametrize("merge", ["concat", "sum", "ave", None])
-def test_both_directions(merge, channels_first, tmp_path):
+def test_both_directions(merge, channels_first, steps, tmp_path):
     shape = image(2, channels_first=channels_first)
-    x = L.Input(shape, dtype="float64")
+    x = L.Input((steps, *shape[1:]), dtype="float64")
     one_way = L.ConvLSTM2D(2, 3, padding="same", return_sequences=merge != "sum", return_state=merge is None,
                            data_format="channels_first" if channels_first else "channels_last")
     model = keras.Model(x, L.Bidirectional(one_way, merge_mode=merge)(x))
     check(randomise(model), [floats(BATCH, *shape)], tmp_path, EXACT)
 
 
+@OPEN
 @pytest.mark.parametrize("file_name", ["model.keras", "model.h5"])
-def test_a_frame_predictor(file_name, tmp_path):
+def test_a_frame_predictor(file_name, steps, tmp_path):
     """Of the tutorials: convolutional LSTMs with normalization between them, then frames; and a decoder that goes on
     from the states of an encoder."""
-    x = L.Input(image(2), dtype="float64")
+    x = L.Input((steps, *image(2)[1:]), dtype="float64")
     first = L.ConvLSTM2D(3, 3, padding="same", return_sequences=True)
     middle = L.BatchNormalization()(first(x))
     sequence, h, c = L.ConvLSTM2D(2, 3, padding="same", return_sequences=True, return_state=True)(middle)
@@ -69,13 +75,6 @@ def test_a_frame_predictor(file_name, tmp_path):
     decoded = L.ConvLSTM2D(2, 3, padding="same", name="decoder")(sequence, initial_state=[h, c])
     model = keras.Model(x, [frames, L.TimeDistributed(L.Flatten())(frames), L.Flatten()(decoded), first(x)])
     check(randomise(model), [floats(BATCH, *image(2))], tmp_path, EXACT, file_name)
-
-
-def test_what_it_takes_is_said(tmp_path):
-    x = L.Input(image(2, steps=None), dtype="float64")
-    model = keras.Model(x, L.ConvLSTM2D(2, 3)(x))
-    with pytest.raises(le.UnsupportedError, match=r"ConvLSTM2D.*written out one by one.*keras.Input\(\(steps, ...\)\)"):
-        le.convert(model)
 
 
 @pytest.mark.parametrize("channels_first", [False, True])

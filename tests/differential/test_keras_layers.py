@@ -301,6 +301,15 @@ def test_groups_of_a_layer_that_has_none(tmp_path):
         le.convert(path)
 
 
+def test_images_of_an_open_size_are_refused(tmp_path):
+    """Keras builds no such layer."""
+    entries = [layer("InputLayer", "x", [], batch_shape=[None, 5, None, 4, 2], dtype="float32"),
+               layer("ConvLSTM2D", "odd", [[["x", 0, 0, {}]]], trainable=True, filters=2, kernel_size=[2, 2])]
+    path = zipped(tmp_path / "m.keras", functional(entries, [["x", 0, 0]], [["odd", 0, 0]]), {})
+    with pytest.raises(le.UnsupportedError, match=r"ConvLSTM2D.*fixed numbers of rows.*keras.Input\(\(None, rows, "):
+        le.convert(path)
+
+
 def test_a_custom_class_is_refused_with_what_to_do(tmp_path):
     for name in ("Addons>Sparsemax", "CRF"):            # a CRF without more is keras-contrib's
         entries = [layer("InputLayer", "x", [], batch_shape=[None, 5, 4], dtype="float32"),

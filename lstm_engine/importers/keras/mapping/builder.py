@@ -64,6 +64,11 @@ class Builder:
         self._inputs.append(value)
         return Tensor(value.name, value.shape, value.dtype)
 
+    def given(self, value: Value) -> Tensor:
+        """An input as it is: what one turn of a loop is given."""
+        self._inputs.append(value)
+        return Tensor(self.unique(value.name), value.shape, value.dtype)
+
     def symbol(self) -> str:
         """A new symbol for a size that is not known: "time", "time_2", ..."""
         self._open_sizes += 1

@@ -4,17 +4,20 @@
 
 (Shi et al. 2015, arXiv:1506.04214, without its peepholes, as Keras has it.) The convolution of the inputs has the
 layer's strides, dilation and padding, that of h has none of these and keeps its size. All steps of the input go through
-one convolution as rows; then the steps are written out, which takes a number of them that the model fixes.
+one convolution as rows; then the steps are written out where the model fixes their number, and are the turns of a loop
+where it does not.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ....errors import FormatError, UnsupportedError
+from ....graph import Loop, Value
 from ....graph.activations import Activation
+from ....graph.nodes import Dim
 from ..reading.config import Layer
 from .activations import activation
 from .builder import Builder, Tensor
@@ -57,15 +60,15 @@ def images_over_time(context: Context, layer: Layer, arguments: Arguments) -> li
 def images(context: Context, layer: Layer, cell: Layer, arguments: Arguments) -> Tensor:
     """The input of a layer, or of one around it: [batch, time, *space, channels] in the format of `cell`.
 
-    Raises UnsupportedError for masks, and for a number of steps that is open.
+    Raises UnsupportedError for masks, and for images whose size is open.
     """
     x = floats(context, layer, arguments, axes_of_space(cell) + 3)
     if arguments.mask is not None:
         raise UnsupportedError(f"{layer} of a masked input is not supported; supported: without masks")
-    if not isinstance(x.shape[1], int) or not all(isinstance(size, int) for size in x.shape[2:]):
-        raise UnsupportedError(f"{layer} of {show(x.shape)} is not supported: its steps are written out one by one; "
-                               "supported: fixed numbers of steps, rows, columns and channels. Build the model with "
-                               "keras.Input((steps, ...)) of them, and take the weights over with set_weights()")
+    if not all(isinstance(size, int) for size in x.shape[2:]):
+        raise UnsupportedError(f"{layer} of {show(x.shape)} is not supported; supported: fixed numbers of rows, "
+                               "columns and channels. Build the model with keras.Input((None, rows, columns, "
+                               "channels)) of them, and take the weights over with set_weights()")
     return x
 
 
@@ -77,7 +80,6 @@ def run(context: Context, layer: Layer, name: str, x: Tensor, states: list[Tenso
     window = sizes(layer, "kernel_size", count)
     cell = _cell(context, layer, window)
     steps, projected = x.shape[1], _projected(builder, layer, name, cell, x)
-    assert isinstance(steps, int)
     shape = (x.shape[0], cell.filters, *projected.shape[3:])
     if steps == 0:
         raise UnsupportedError(f"{layer} of no steps is not supported")
@@ -85,15 +87,8 @@ def run(context: Context, layer: Layer, name: str, x: Tensor, states: list[Tenso
         raise FormatError(f"{layer} is called with {len(states)} initial states; expected 2")
     h, c = [_first(builder, layer, f"{name}/initial_{what}", state, shape, last_axis)
             for what, state in zip("hc", states)] or (None, None)
-    made: list[Tensor] = []
-    for step in (range(steps - 1, -1, -1) if backwards else range(steps)):
-        h, c = _step(context, f"{name}/step_{step}", cell, projected, step, h, c)
-        made.append(h)
-    assert h is not None and c is not None
-    axis = np.array([1], np.int64)
-    apart = [builder.operator("Unsqueeze", f"{name}/one", [one, axis], (shape[0], 1, *shape[1:]))
-             for one in (reversed(made) if backwards else made)]
-    sequence = builder.operator("Concat", f"{name}/steps", apart, (shape[0], steps, *shape[1:]), attributes={"axis": 1})
+    h, c, sequence = (_written_out if isinstance(steps, int) else _looped)(context, name, cell, projected, h, c,
+                                                                           backwards)
 
     def given(value: Tensor, called: str, first: int) -> Tensor:
         """A value whose channels stand on axis `first`, in the layer's format."""
@@ -101,6 +96,52 @@ def run(context: Context, layer: Layer, name: str, x: Tensor, states: list[Tenso
 
     last = given(h, f"{name}/last", 1)
     return Made(given(sequence, f"{name}/sequence", 2), last, [last, given(c, f"{name}/c", 1)])
+
+
+def _written_out(context: Context, name: str, cell: _Cell, projected: Tensor, h: Tensor | None, c: Tensor | None,
+                 backwards: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """h and c after the last step, and h of all steps [batch, time, F, *space]."""
+    builder, steps, made = context.builder, projected.shape[1], list[Tensor]()
+    assert isinstance(steps, int)
+    for step in (range(steps - 1, -1, -1) if backwards else range(steps)):
+        h, c = _step(context, f"{name}/step_{step}", cell, builder.step(projected, f"{name}/step_{step}/x", step), h, c)
+        made.append(h)
+    assert h is not None and c is not None
+    axis, shape = np.array([1], np.int64), h.shape
+    apart = [builder.operator("Unsqueeze", f"{name}/one", [one, axis], (shape[0], 1, *shape[1:]))
+             for one in (reversed(made) if backwards else made)]
+    return h, c, builder.operator("Concat", f"{name}/steps", apart, (shape[0], steps, *shape[1:]),
+                                  attributes={"axis": 1})
+
+
+def _looped(context: Context, name: str, cell: _Cell, projected: Tensor, h: Tensor | None, c: Tensor | None,
+            backwards: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """The same for any number of steps: they are the turns of a loop."""
+    builder, inner = context.builder, Builder(context.builder.float_type)
+    batch, steps, _, *space = projected.shape
+    shape, dtype = (batch, cell.filters, *space), projected.dtype
+    inner.given(Value("turn", (), "int64"))
+    always = inner.given(Value("goes on", (), "bool"))
+    own = [inner.given(Value(called, ("batch", *sizes_of[1:]), dtype)) for called, sizes_of in (
+        ("h", shape), ("c", shape), ("x", (batch, *projected.shape[2:])))]
+    after = _step(replace(context, builder=inner), "step", cell, own[2], own[0], own[1])
+    body = inner.finish([*after, after[0]], {})
+    body = replace(body, outputs=(always.name, *body.outputs))
+    states = [state or _zeros(builder, f"{name}/zeros", projected, shape) for state in (h, c)]
+    outputs = [(f"{name}/{called}", sizes_of, dtype) for called, sizes_of in (
+        ("h", shape), ("c", shape), ("steps", (batch, steps, *shape[1:])))]
+    h, c, sequence = builder.add(Loop, f"{name}/loop", [None, None, *states, projected], outputs, body=body, states=2,
+                                 sequence_axes=(1,), backwards=(int(backwards),), result_axes=(1,),
+                                 turned=(int(backwards),))
+    return h, c, sequence
+
+
+def _zeros(builder: Builder, name: str, like: Tensor, shape: tuple[Dim, ...]) -> Tensor:
+    """Zeros [batch, ...] of as many rows as a value has."""
+    rows = builder.operator("Shape", f"{name}/rows", [like], (1,), "int64", {"start": 0, "end": 1})
+    sizes_of = builder.operator("Concat", f"{name}/shape", [rows, np.array(shape[1:], np.int64)], (len(shape),),
+                                "int64", {"axis": 0})
+    return builder.operator("ConstantOfShape", name, [sizes_of, np.zeros(1, like.dtype)], shape, like.dtype)
 
 
 def _cell(context: Context, layer: Layer, window: tuple[int, ...]) -> _Cell:
@@ -152,16 +193,18 @@ def _projected(builder: Builder, layer: Layer, name: str, cell: _Cell, x: Tensor
     space = windowed(builder, rows.shape[2:], cell.window, strides, dilations, None if same else [0] * count)
     y = builder.operator("Conv", f"{name}/input", [rows, cell.kernel, cell.bias],
                          (rows.shape[0], cell.kernel.shape[0], *space), attributes=attributes)
-    sizes_of = [-1, x.shape[1], *y.shape[1:]]
-    return builder.operator("Reshape", f"{name}/projected", [y, np.array(sizes_of, np.int64)],
-                            (x.shape[0], x.shape[1], *y.shape[1:]))
+    behind, split = np.array(y.shape[1:], np.int64), (x.shape[0], x.shape[1], *y.shape[1:])
+    if isinstance(x.shape[1], int):
+        return builder.operator("Reshape", f"{name}/projected", [y, np.array([-1, x.shape[1], *behind])], split)
+    before = builder.operator("Shape", f"{name}/rows_and_steps", [x], (2,), "int64", {"start": 0, "end": 2})
+    whole = builder.operator("Concat", f"{name}/split", [before, behind], (len(split),), "int64", {"axis": 0})
+    return builder.operator("Reshape", f"{name}/projected", [y, whole], split)
 
 
-def _step(context: Context, name: str, cell: _Cell, projected: Tensor, step: int, h: Tensor | None,
-          c: Tensor | None) -> tuple[Tensor, Tensor]:
-    """h and c after one step; None before it: zeros."""
+def _step(context: Context, name: str, cell: _Cell, total: Tensor, h: Tensor | None, c: Tensor | None
+          ) -> tuple[Tensor, Tensor]:
+    """h and c after one step of the projected input; None before it: zeros."""
     builder, filters = context.builder, cell.filters
-    total = builder.step(projected, f"{name}/x", step)
     if h is not None:
         product = builder.operator("Conv", f"{name}/h", [h, cell.recurrent], total.shape,
                                    attributes={"kernel_shape": cell.window, "auto_pad": "SAME_UPPER"})
