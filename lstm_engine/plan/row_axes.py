@@ -12,10 +12,12 @@ from ..graph import Activate, Dense, Loop, Node, Operator, Pool, Recurrent, Valu
 from ..graph.nodes import Dim, Shape
 from ..operators import OPERATORS, operator_attributes
 from ..operators.axis_rules import AxisCall, axes_of
+from ..operators.inference import infer_shapes
 from ..operators.places import Counts, Mixed, Mixes, Place, need
 
 # What a layer does: the places in its outputs, of the places in its inputs and the rank of the first.
 Layer = Callable[[Node, list[int | None], int], Sequence[Place]]
+Loops = Callable[[Loop, list[int | None]], Sequence[Place]]
 
 
 def place_of(value: Value, dim: Dim, axis: int | None) -> Place:
@@ -26,15 +28,16 @@ def place_of(value: Value, dim: Dim, axis: int | None) -> Place:
 def row_places(nodes: Iterable[Node], values: Mapping[str, Value], start: Mapping[str, Place], batch: Dim
                ) -> dict[str, Place]:
     """The place of the rows in every value. start: that in each input of the graph."""
-    return follow(nodes, values, start, batch, rows_of_layer)
+    return follow(nodes, values, start, batch, rows_of_layer, loop=rows_of_loop)
 
 
 def follow(nodes: Iterable[Node], values: Mapping[str, Value], start: Mapping[str, Place], dim: Dim, layer: Layer,
-           ends: Callable[[Node], bool] = lambda node: False) -> dict[str, Place]:
+           ends: Callable[[Node], bool] = lambda node: False, loop: Loops | None = None) -> dict[str, Place]:
     """The place in every value of the axis that has the place `start` in each input. dim: its symbol or size.
 
     layer: what a node that is no operator does with the axis; it raises `Mixes` where the node works along it.
-    ends: whether the axis ends in a node that works along it, with nothing said about its outputs.
+    ends: whether the axis ends in a node that works along it, with nothing said about its outputs. loop: what a loop
+    does with it; without, it counts as one that works along it.
     """
     places = dict(start)
     for node in nodes:
@@ -47,8 +50,10 @@ def follow(nodes: Iterable[Node], values: Mapping[str, Value], start: Mapping[st
             made = [None] * len(node.outputs)
         else:
             try:
-                need(not isinstance(node, Loop))
-                if isinstance(node, Operator):
+                if isinstance(node, Loop):
+                    need(loop is not None)
+                    made = loop(node, axes_of(given))           # type: ignore[misc]
+                elif isinstance(node, Operator):
                     made = [place_of_operator(node, given, values, dim)] * len(node.outputs)
                 else:
                     made = layer(node, axes_of(given), len(values[node.inputs[0]].shape))
@@ -78,6 +83,29 @@ def rows_of_layer(node: Node, given: list[int | None], rank: int) -> Sequence[Pl
         need(all(place == 0 for place, name in zip(given, node.inputs) if name))
         return [0] * len(node.outputs)
     return along_layer(node, given[0], rank, 1)
+
+
+def rows_of_loop(node: Loop, given: list[int | None]) -> Sequence[Place]:
+    """The places of the rows in the outputs of a loop: each turn must leave them where it found them, and how many
+    turns there are must not hang on them."""
+    need(given[0] is None and given[1] is None)
+    start: dict[str, Place] = {}
+    sizes = set[Dim]()
+    for i, (value, at) in enumerate(zip(node.body.inputs, given)):
+        place = i - 2 - node.states
+        if at is not None and 0 <= place < len(node.sequence_axes):
+            need(at != node.sequence_axes[place])
+            at -= at > node.sequence_axes[place]
+        if at is not None:
+            sizes.add(value.shape[at])
+        start[value.name] = at
+    need(len(sizes) == 1)
+    inside = row_places(node.body.nodes, infer_shapes(node.body), start, sizes.pop())
+    goes_on, *made = [inside[name] for name in node.body.outputs]
+    need(goes_on is None and made[:node.states] == [start[value.name] for value in node.body.inputs[2:2 + node.states]])
+    results = axes_of(made)[node.states:]
+    return [*made[:node.states], *(None if at is None else at + (axis <= at)
+                                   for at, axis in zip(results, node.result_axes))]
 
 
 def along_layer(node: Node, at: int | None, rank: int, pooled: int) -> Sequence[Place]:
