@@ -5,7 +5,7 @@
     python tools/make_keras_fixtures.py --frozen tests/golden/keras
     python tools/make_keras_fixtures.py --functions tests/golden/keras
     python tools/make_keras_fixtures.py --layers tests/golden/keras
-    python tools/make_keras_fixtures.py --crf tests/golden/keras
+    python tools/make_keras_fixtures.py --addons tests/golden/keras
 
 Run it with TensorFlow 2.3 to 2.15 (its Keras is the last of its kind of that version), with Keras 2.2 on TensorFlow 1
 (frozen models only), or with Keras 3 on any backend. For version V it writes V.zip, which holds model.keras and
@@ -15,8 +15,8 @@ slope of hard_sigmoid, models inside models. --frozen writes V-frozen.zip instea
 HDF5, whose arrays Keras puts in another order, each with its x and y. --functions (TensorFlow 2.4 to 2.15) writes
 V-functions.zip: a model of TensorFlow's functions between layers, each of which is an output. --layers (TensorFlow
 2.13 to 2.15) writes V-layers.zip: a model of the layers around the recurrent ones as Keras 2 configures and masks them.
---crf (the same, with tensorflow_addons) writes V-crf.zip: CRFs of TensorFlow Addons with and without masks, boundaries
-and kernels.
+--addons (the same, with tensorflow_addons) writes V-addons.zip: CRFs of TensorFlow Addons with and without masks,
+boundaries and kernels, and its LSTM cells with normalisation.
 """
 
 from __future__ import annotations
@@ -174,9 +174,10 @@ def layers() -> keras.Model:
     ])
 
 
-def crf() -> keras.Model:
+def addons() -> keras.Model:
     """Everything that each CRF gives but its kernel is an output, whose rows `predict` puts together."""
     from tensorflow_addons.layers import CRF
+    from tensorflow_addons.rnn import LayerNormLSTMCell as Cell
 
     ids = L.Input((None,), dtype="int32", name="ids")
     masked = L.Bidirectional(L.LSTM(3, return_sequences=True))(L.Embedding(10, 4, mask_zero=True)(ids))
@@ -184,21 +185,31 @@ def crf() -> keras.Model:
     layers = [(CRF(4, name="masked"), masked), (CRF(3, use_boundary=False, name="no_boundary"), masked),
               (CRF(4, use_kernel=False, name="no_kernel"), plain), (CRF(5, name="plain"), plain),
               (CRF(2, name="one_step"), plain[:, :1])]
-    return keras.Model(ids, [made for layer, x in layers for made in layer(x)[:3]])
+    crfs = [made for layer, x in layers for made in layer(x)[:3]]
+    h, c = L.Dense(4)(plain[:, 0]), L.Dense(4)(plain[:, -1])
+    cells = [
+        L.RNN(Cell(3), return_sequences=True, go_backwards=True)(masked), L.RNN(Cell(3, norm_epsilon=0.1))(masked),
+        *L.RNN(Cell(4, activation="linear", use_bias=False), return_state=True)(plain, initial_state=[h, c]),
+        *L.RNN(Cell(4), return_state=True, return_sequences=True, zero_output_for_mask=True)(
+            masked, initial_state=[h, c]),
+        L.Bidirectional(L.RNN(Cell(2, recurrent_activation="hard_sigmoid"), return_sequences=True))(masked),
+        L.Bidirectional(L.RNN(Cell(2)), merge_mode="sum")(masked),
+        L.RNN([L.GRUCell(3), Cell(2), L.LSTMCell(3)])(masked)]
+    return keras.Model(ids, [*crfs, *cells])
 
 
 def make_model(folder: Path, kind: str) -> None:
-    """Write V-functions.zip, V-layers.zip or V-crf.zip."""
+    """Write V-functions.zip, V-layers.zip or V-addons.zip."""
     rng = np.random.default_rng(3)
-    model = {"functions": functions, "layers": layers, "crf": crf}[kind]()
+    model = {"functions": functions, "layers": layers, "addons": addons}[kind]()
     if kind != "functions":
         model.set_weights([0.4 * rng.standard_normal(array.shape) for array in model.get_weights()])
-    arrays = [IDS] if kind == "crf" else [
+    arrays = [IDS] if kind == "addons" else [
         *(rng.standard_normal([4, *shape[1:]]).astype("float32") for shape in model.input_shape[:2]), IDS]
     if kind == "layers":
         arrays[2] = np.where(IDS.any(axis=1, keepdims=True), IDS, 1)       # a row without a step has no mean
     # Called as it is, a CRF refuses rows that begin with padding; predict takes them, as a saved model does.
-    made = model.predict(IDS) if kind == "crf" else model(arrays, training=False)
+    made = model.predict(IDS) if kind == "addons" else model(arrays, training=False)
     outputs = [np.asarray(output) for output in made]
     with tempfile.TemporaryDirectory() as where, zipfile.ZipFile(
             str(folder / f"{version}-{kind}.zip"), "w", zipfile.ZIP_DEFLATED) as archive:
@@ -235,7 +246,7 @@ def main() -> None:
     if "--frozen" in sys.argv:
         make_frozen(folder)
         return
-    for kind in ("functions", "layers", "crf"):
+    for kind in ("functions", "layers", "addons"):
         if f"--{kind}" in sys.argv:
             make_model(folder, kind)
             return

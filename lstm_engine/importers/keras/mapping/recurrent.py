@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -13,11 +14,12 @@ from ..reading.config import Layer
 from ..reading.owners import KINDS
 from ..reading.parts import cell_entry, stacked_roles
 from ..reading.settings import Settings
-from . import images_over_time
+from . import images_over_time, normed_cell
 from .builder import Builder, Tensor
 from .cells import Cell, Made, cell_of, stacked
 from .registry import OWN, Arguments, Context, floats, maps, show
 
+AnyCell = Cell | normed_cell.NormedCell
 _MERGE = {"sum": "Add", "mul": "Mul", "ave": "Add"}
 
 
@@ -64,7 +66,7 @@ def bidirectional(context: Context, layer: Layer, arguments: Arguments) -> list[
         made = [images_over_time.run(context, one_way, f"{name}/{side}", x, state, back)
                 for side, one_way, state, back in zip(("forward", "backward"), (forward, backward), states, turned)]
         both = None
-    elif len(cells[0]) == len(cells[1]) == 1 and cells[0][0].fits(cells[1][0]) and not turned[0]:
+    elif _is_one_node(cells) and not turned[0]:
         concat = layer.config.get("merge_mode", "concat") == "concat"
         main = "" if not concat else "sequence" if sequences else "last"
         made, both = _run_both(builder, layer, name, cells, x, states, arguments.mask, zero, last, main)
@@ -74,6 +76,12 @@ def bidirectional(context: Context, layer: Layer, arguments: Arguments) -> list[
         both = None
     outputs = _merge(builder, layer, name, made, both, sequences, turned[0], arguments.previous if sequences else None)
     return [*outputs, *(made[0].states + made[1].states if return_state else [])]
+
+
+def _is_one_node(cells: list[list[AnyCell]]) -> TypeGuard[list[list[Cell]]]:
+    """Whether both directions can be those of one node."""
+    (forward, *more), (backward, *others) = cells
+    return not (more or others) and isinstance(forward, Cell) and isinstance(backward, Cell) and forward.fits(backward)
 
 
 def directions(context: Context, layer: Layer) -> tuple[Layer, Layer]:
@@ -104,12 +112,13 @@ def _input(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     return floats(context, layer, arguments, 3)
 
 
-def _stack(context: Context, layer: Layer) -> list[Cell]:
+def _stack(context: Context, layer: Layer) -> list[AnyCell]:
     """The cells of a recurrent layer, first to last; each made once, for it may be used several times."""
     layers = cell_layers(context, layer)
     for cell in layers:
         if cell.path not in context.cache:
-            context.cache[cell.path] = cell_of(cell, context.weights, context.version)
+            make = normed_cell.normed_cell_of if cell.kind == normed_cell.KIND else cell_of
+            context.cache[cell.path] = make(cell, context.weights, context.version)
     return [context.cache[cell.path] for cell in layers]
 
 
@@ -127,7 +136,7 @@ def cell_layers(context: Context, layer: Layer) -> list[Layer]:
     for inner in cells:
         if not inner.kind.endswith("Cell"):
             raise UnsupportedError(f"{inner} as a cell of {layer} is not supported; supported: LSTMCell, GRUCell, "
-                                   "SimpleRNNCell, StackedRNNCells of them")
+                                   "SimpleRNNCell, LayerNormLSTMCell of TensorFlow Addons, StackedRNNCells of them")
     return cells
 
 
@@ -144,7 +153,7 @@ def _last_output(layer: Layer, mask: Tensor | None, states: list[Tensor], zero: 
     return "sequence" if zero else "zero"
 
 
-def _run(builder: Builder, layer: Layer, name: str, cells: list[Cell], x: Tensor, states: list[Tensor],
+def _run(builder: Builder, layer: Layer, name: str, cells: list[AnyCell], x: Tensor, states: list[Tensor],
          mask: Tensor | None, backwards: bool, zero: bool, last_output: str, main: str = "") -> Made:
     """Run a stack of cells one way over x. main: which output bears `name` itself: "sequence", "last" or neither."""
     from_sequence = last_output == "sequence"
@@ -153,9 +162,14 @@ def _run(builder: Builder, layer: Layer, name: str, cells: list[Cell], x: Tensor
     for number, (cell, initial) in enumerate(zip(cells, given)):
         final = number == len(cells) - 1
         here = name if final else f"{name}/cell_{number}"
-        sequence, h, *c = _node(builder, layer, here, [cell], x, initial, mask, "reverse" if backwards else "forward",
-                                zero and final, main if final and not (from_sequence and main == "last") else "",
-                                last_output if final else "")
+        if isinstance(cell, normed_cell.NormedCell):
+            sequence, h, *c, last = normed_cell.run(builder, layer, here, cell, x, initial, mask, backwards,
+                                                    zero and final)
+            h = last if final and last_output == "zero" else h
+        else:
+            sequence, h, *c = _node(
+                builder, layer, here, [cell], x, initial, mask, "reverse" if backwards else "forward", zero and final,
+                main if final and not (from_sequence and main == "last") else "", last_output if final else "")
         x = sequence
         all_states += [h, *c]
     last = all_states[-1] if cells[-1].op is not LSTM else all_states[-2]
@@ -193,7 +207,7 @@ def _run_both(builder: Builder, layer: Layer, name: str, cells: list[list[Cell]]
     return made, Made(sequence, last)
 
 
-def _split_states(layer: Layer, cells: list[Cell], states: list[Tensor]) -> list[list[Tensor]]:
+def _split_states(layer: Layer, cells: Sequence[AnyCell], states: list[Tensor]) -> list[list[Tensor]]:
     """Initial states, flat, as those of each cell."""
     counts = [2 if cell.op is LSTM else 1 for cell in cells]
     if not states:
@@ -261,7 +275,7 @@ def _merge(builder: Builder, layer: Layer, name: str, made: list[Made], both: Ma
 
 
 
-@maps("LSTMCell", "GRUCell", "SimpleRNNCell", "StackedRNNCells")
+@maps("LSTMCell", "GRUCell", "SimpleRNNCell", "StackedRNNCells", normed_cell.KIND)
 def lone_cell(context: Context, layer: Layer, arguments: Arguments) -> list[Tensor]:
     """Cells are parts of an RNN layer; one on its own has no time to run over."""
     raise UnsupportedError(f"{layer} outside of an RNN layer is not supported; supported: RNN(cell)")

@@ -20,7 +20,7 @@ _MODEL_NAMES = {"Sequential": "Sequential", "Functional": "Functional", "Model":
 _MODULES = re.compile(r"(?:keras|tf_keras|keras_core|tensorflow\.(?:python\.)?keras)\b")
 _OPERATIONS = re.compile(r"(?:keras|keras_core)(?:\.src)?\.(?:ops|operations)\b")
 _KERAS1_NAMES = {"inner_activation": "recurrent_activation", "bias": "use_bias", "p": "rate"}
-ADDONS_CRF = "Addons>CRF"                  # of TensorFlow Addons; keras-contrib's has another meaning
+_ADDONS = ("CRF", "LayerNormLSTMCell")          # of TensorFlow Addons; keras-contrib's CRF has another meaning
 _FOREIGN_CODE = {
     "Lambda": "it holds Python code", "TFSMLayer": "it runs a TensorFlow SavedModel",
     "TorchModuleWrapper": "it holds a pickled PyTorch module", "JaxLayer": "it holds JAX code",
@@ -215,9 +215,10 @@ class Tree:
         if name in _REFUSED:
             raise UnsupportedError(f"layer {where!r} ({name}) is refused: {_REFUSED[name].format(name=where)}")
         ours = module is None or isinstance(module, str) and _MODULES.match(module)
-        if registered == ADDONS_CRF or name == ADDONS_CRF:
-            return "CRF"
-        if not ours or ">" in name or registered not in (None, name) or name == "CRF":
+        for known in _ADDONS:
+            if f"Addons>{known}" in (registered, name):
+                return known
+        if not ours or ">" in name or registered not in (None, name) or name in _ADDONS:
             custom = registered if isinstance(registered, str) else f"{module}.{name}" if module else name
             raise UnsupportedError(f"layer {where!r} is of the custom class {custom!r}, which is refused: what it "
                                    "computes is not in the file; export the model to ONNX (model.export('m.onnx', "

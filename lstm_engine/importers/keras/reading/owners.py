@@ -67,6 +67,8 @@ def _owners(tree: Tree, layer: Layer, anchor: str, inside: tuple[str, ...], arou
     variables = [] if held else _variables(layer.kind, layer.config)
     if layer.kind == "SpectralNormalization":
         variables = ["vector_u"]
+    elif layer.kind == "LayerNormLSTMCell":
+        variables = _variables("LSTMCell", layer.config)
     elif layer.kind == "CRF":
         variables = ["chain_kernel", *(["left_boundary", "right_boundary"] if layer.config.get("use_boundary", True)
                                        else [])]

@@ -8,6 +8,9 @@ from ....errors import FormatError
 from .config import Layer, Tree, snake_case
 from .settings import Settings
 
+# The normalisations of a LayerNormLSTMCell: of x W, of h R and of c.
+NORMS = ("kernel_norm", "recurrent_norm", "state_norm")
+
 
 def parts(tree: Tree, layer: Layer) -> list[tuple[Layer, str, int | None]]:
     """What a wrapper holds, what Keras calls it there, and its number if it is one of several cells."""
@@ -28,6 +31,9 @@ def parts(tree: Tree, layer: Layer) -> list[tuple[Layer, str, int | None]]:
     if layer.kind == "CRF" and layer.config.get("use_kernel", True) is True:
         return [(Layer("dense", "Dense", Settings({"use_bias": True}), f"{layer.where}/dense",
                        f"{layer.path}/_dense_layer"), "dense", None)]
+    if layer.kind == "LayerNormLSTMCell":
+        return [(Layer(name, "LayerNormalization", Settings({}), f"{layer.where}/{name}", f"{layer.path}/{name}"), name,
+                 None) for name in NORMS]
     if layer.kind == "RNN":
         inner = tree.child(layer, cell_entry(layer), "cell")
         return [(inner, inner.name, None)]
