@@ -12,10 +12,11 @@ from ..graph.nodes import Operator, Value
 from . import counts
 from .axis_rules import AxisCall, beside_axis
 from .costs import Need
-from .kernels import Call, Kernel, Repetition, repeatable, scalar
+from .kernels import Call, Kernel, repeatable, scalar
 from .older import Facts, FileNode, older_only, optional_outputs, to_input, trimmed, without
 from .places import Place, need
 from .shape_rules import Dims, ShapeCall, Shapes, product, same
+from .spacing import taken_again
 from .spec import Attribute, declare, one_of
 
 # ---- Gather ---------------------------------------------------------------------------------------------------------
@@ -46,35 +47,8 @@ def _gather_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
             return y
         return pick
     if 1 in node.constants:
-        return repeatable(lambda x, indices: x.take(indices, axis), _taken_again(axis, node.constants[1]))
+        return repeatable(lambda x, indices: x.take(indices, axis), taken_again(axis, node.constants[1]))
     return lambda x, indices: x.take(indices, axis)
-
-
-def _taken_again(axis: int, indices: np.ndarray) -> Repetition:
-    """Constant indices that are evenly spaced, as an exporter writes windows, are a view of `x`, which is copied."""
-    def again(out: np.ndarray, x: np.ndarray, _: np.ndarray) -> list[Call] | None:
-        at, size = axis % x.ndim, x.shape[axis]
-        places = indices.astype(np.int64)
-        places = np.where(places < 0, places + size, places)
-        steps = _evenly_spaced(places)
-        if steps is None or places.min() < 0 or places.max() >= size or not x.flags.c_contiguous:
-            return None
-        stride = x.strides[at]
-        view = np.ndarray(x.shape[:at] + places.shape + x.shape[at + 1:], x.dtype, x, int(places.flat[0]) * stride,
-                          (*x.strides[:at], *(step * stride for step in steps), *x.strides[at + 1:]))
-        return [(np.copyto, (out, view))]
-    return again
-
-
-def _evenly_spaced(places: np.ndarray) -> list[int] | None:
-    """By how much places grow along each axis, where they are the first one and so many steps along each; else None."""
-    if not places.size:
-        return None
-    first = places.flat[0]
-    steps = [int(np.moveaxis(places, axis, 0).reshape(size, -1)[1, 0] - first) if size > 1 else 0
-             for axis, size in enumerate(places.shape)]
-    grid = first + sum((step * i for step, i in zip(steps, np.ogrid[tuple(slice(n) for n in places.shape)])), 0)
-    return steps if np.array_equal(np.broadcast_to(grid, places.shape), places) else None
 
 
 def _gather_elements_shape(call: ShapeCall) -> Shapes:

@@ -18,10 +18,8 @@ from .older import Facts, FileNode, attributes_to_inputs, to_input
 from .past import Work, fills
 from .places import Mixes, Place, need
 from .shape_rules import ANY, ShapeCall, Shapes
+from .spacing import runs_of
 from .spec import REQUIRED, Attribute, declare, one_of
-
-MOST_RUNS = 8       # that the indices of a pad are copied as
-
 
 # ---- Concat and Split -----------------------------------------------------------------------------------------------
 
@@ -351,7 +349,7 @@ def _pad_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
         if len(indices) != 1:
             return None
         (axis, index), = indices
-        lead, runs = (slice(None),) * axis, _runs(index)
+        lead, runs = (slice(None),) * axis, runs_of(index)
         if runs is None:
             return [(x.take, (index, axis, out, "clip"))]
         return [(np.copyto, (out[lead + (slice(*to),)], x[lead + (part,)])) for to, part in runs]
@@ -361,25 +359,6 @@ def _pad_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     if mode == "constant":
         return repeatable(pad_fixed, pad_fixed_again) if fixed(node, 2) else pad_fixed
     return repeatable(pad_by_index, pad_by_index_again)
-
-
-def _runs(index: np.ndarray) -> list[tuple[tuple[int, int], slice]] | None:
-    """Indices as a few runs: from where to where each goes, and the evenly spaced elements that it is, or the one that
-    it repeats; None where they are many."""
-    steps = np.diff(index)
-    found: list[tuple[tuple[int, int], slice]] = []
-    begin = 0
-    while begin < len(index):
-        if len(found) == MOST_RUNS:
-            return None
-        first, step = int(index[begin]), int(steps[begin]) if begin < len(steps) else 0
-        turns = np.flatnonzero(steps[begin:] != step)
-        end = begin + 1 + int(turns[0]) if len(turns) else len(index)
-        behind = first + step * (end - begin)
-        found.append(((begin, end), slice(first, behind if behind >= 0 else None, step) if step
-                      else slice(first, first + 1)))
-        begin = end
-    return found
 
 
 def _pad_grown(attributes: dict[str, Any], arrays: Arrays) -> tuple[int, int]:

@@ -9,8 +9,7 @@ import pytest
 
 import lstm_engine as le
 from lstm_engine._core import Steps
-from lstm_engine.operators.indexing import _evenly_spaced
-from lstm_engine.operators.slicing import _runs
+from lstm_engine.operators.spacing import evenly_spaced, runs_of
 from lstm_engine.running.execute import execute
 
 onnx = pytest.importorskip("onnx")
@@ -134,15 +133,15 @@ def test_pads_by_index(mode: str, pads: tuple) -> None:
 
 def test_runs_and_spaces() -> None:
     for index in ([3, 2, 1, 0, 1, 2, 3, 4, 3, 2], [0], [0, 0, 0, 1, 2, 2, 2], [5, 3, 1], [0, 7, 3, 3]):
-        runs = _runs(np.array(index))
+        runs = runs_of(np.array(index))
         assert runs is not None
         made, elements = np.full(len(index), -1), np.arange(9)
         for to, part in runs:
             made[slice(*to)] = elements[part]
         assert made.tolist() == index
-    assert _runs(np.array([0, 5, 1, 7, 2, 8, 0, 3, 1, 4, 0, 5, 2, 9, 1, 7, 0, 3, 2])) is None
-    assert _evenly_spaced(np.array([[1, 3], [4, 6]])) == [3, 2] and _evenly_spaced(np.array([1, 2, 4])) is None
-    assert _evenly_spaced(np.empty((0, 2), np.int64)) is None and _evenly_spaced(np.array(3)) == []
+    assert runs_of(np.array([0, 5, 1, 7, 2, 8, 0, 3, 1, 4, 0, 5, 2, 9, 1, 7, 0, 3, 2])) is None
+    assert evenly_spaced(np.array([[1, 3], [4, 6]])) == [3, 2] and evenly_spaced(np.array([1, 2, 4])) is None
+    assert evenly_spaced(np.empty((0, 2), np.int64)) is None and evenly_spaced(np.array(3)) == []
 
 
 @pytest.mark.parametrize("axis", [-1, 2, 0])
