@@ -218,6 +218,7 @@ def _top_k_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 
 
 def _cum_sum_shape(call: ShapeCall) -> Shapes:
+    call.numbers(0)
     call.axes(1, call.rank())
     return same(call)
 

@@ -21,6 +21,8 @@ _ADD: Any = np.add.reduce        # whose types leave keepdims=bool out
 Reduction = Callable[[np.ndarray, Axes, bool], np.ndarray]
 
 def _reduce_shape(call: ShapeCall) -> Shapes:
+    if call.node.op_type not in ("ReduceMax", "ReduceMin"):
+        call.numbers(0)
     shape, keep = call.shape(), call.attributes["keepdims"]
     axes = [] if call.given(1) and call.shape(1) == [0] else call.axes(1, len(shape))
     if call.given(1) and axes is None:

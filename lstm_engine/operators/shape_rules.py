@@ -70,6 +70,11 @@ class ShapeCall:
         if self.dtype(position) not in ("int32", "int64"):
             raise self.error(f"input {position} must be int32 or int64, got {self.dtype(position)}")
 
+    def numbers(self, position: int) -> None:
+        """Raise GraphError for truth values, which ONNX does not count here: NumPy would, and not as torch does."""
+        if self.dtype(position) == "bool":
+            raise self.error(f"input {position} must be numbers, got bool; cast it first")
+
     def of_type(self, position: int, *dtypes: str) -> None:
         """Raise GraphError for an input of another type than these."""
         if self.given(position) and self.dtype(position) not in dtypes:
