@@ -95,7 +95,9 @@ def _in_float64(module: Any) -> Any:
     import copy
 
     try:
-        return copy.deepcopy(module).double()
+        copied = copy.deepcopy(module)
+        copied.double()
+        return copied
     except Exception:       # of the user's own classes
         return None
 

@@ -58,8 +58,10 @@ def import_checked(source: object, options: ImportOptions) -> Checked:
         return _read(importer, path, options)
     found = live_importer(source)
     if found is None:
+        held = next((name for name, value in getattr(source, "__dict__", {}).items() if live_importer(value)), None)
         raise ArgumentTypeError("convert takes a path, bytes, an open binary file, a keras.Model, a torch.nn.Module or "
-                                f"an onnx.ModelProto, not {type(source).__module__}.{type(source).__qualname__}")
+                                f"an onnx.ModelProto, not {type(source).__module__}.{type(source).__qualname__}"
+                                + (f"; give its {held!r:.60}, which is one" if held is not None else ""))
     _check_options(found, options, f"the live {type(source).__qualname__}", live=True)
     return checked(found.read_live(source, options))
 

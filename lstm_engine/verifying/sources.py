@@ -109,7 +109,11 @@ def _onnx_proto(proto: Any, name: str, spec: Any) -> Source:
 
 def _open_torch(module: Any) -> framework_child.Opened:
     """Copies of a module in eval mode: its own mode, weights and hooks stay as they are."""
-    return framework_child.torch_module(lambda: copy.deepcopy(module).eval())
+    def make() -> Any:
+        copied = copy.deepcopy(module)
+        copied.eval()
+        return copied
+    return framework_child.torch_module(make)
 
 
 def _here(opening: Callable[[], framework_child.Opened], slots: Slots, optional: Collection[int]) -> frameworks.Answers:

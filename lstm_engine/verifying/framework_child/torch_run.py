@@ -102,7 +102,12 @@ def torch_module(make: Callable[[], Any], wanted: Sequence[dict[str, Any]] = (),
         return with_moved_weights
 
     return Opened(f"torch {torch.__version__}", [], run_as_is, list(wanted), moved,
-                  lambda: run_of(make().double(), wide=True))
+                  lambda: run_of(_wide(make()), wide=True))
+
+
+def _wide(module: Any) -> Any:
+    module.double()
+    return module
 
 
 def _torch_floats() -> tuple[Any, ...]:

@@ -59,7 +59,9 @@ def frozen(module: Any) -> Any:
             raise UnsupportedError(f"tensor {name!r} is {'meta' if tensor.is_meta else 'quantized or sparse'}: it has "
                                    "no plain values")
     try:
-        copied = copy.deepcopy(module, _computed(module)).cpu().eval()
+        copied = copy.deepcopy(module, _computed(module))
+        copied.cpu()                # not all classes of their own hand themselves on from these
+        copied.eval()
         without_parametrizations(copied)
         return copied
     except Exception as error:      # whatever the module's own classes raise
