@@ -11,6 +11,7 @@ def notes(metadata: Mapping[str, str]) -> list[str]:
     "stateful": names of layers, with commas, whose state Keras carries from call to call.
     "by_backend": names of layers, with commas, that compute something else where Keras runs on PyTorch, of a file that
     names no backend.
+    "computed_wider": dtype policies of Keras, with commas, of fewer bits than the model computes in here.
     "of_one_rank": branches of a result whose rank depends on the run, and the rank that this model has.
     "fixed": sizes of inputs that the file of a torch program fixes.
     "turned": loops of an ONNX file that are run turn by turn, and why each is no recurrent layer.
@@ -31,6 +32,10 @@ def notes(metadata: Mapping[str, str]) -> list[str]:
                     "file does not name; it is read as TensorFlow and JAX have it. If the model was trained on "
                     "PyTorch, convert it live there: le.convert(keras.models.load_model(path)) with "
                     "KERAS_BACKEND=torch; an .h5 file names its backend")
+    if policies := metadata.get("computed_wider"):
+        made.append(f"layers that Keras computes in fewer bits ({policies.replace(',', ', ')}) are computed in "
+                    "float32: results are nearer to those of the same model in float32, and apart from Keras' by its "
+                    "rounding")
     if ranks := metadata.get("of_one_rank"):
         made.append(f"results whose number of axes depends on the inputs have one here ({ranks}); inputs that give "
                     "another are refused. spec={'shapes': {input: [sizes]}} settles which")

@@ -118,7 +118,7 @@ def _run(source: Any, arrays: list[np.ndarray]) -> tuple[list[np.ndarray], bool]
     structure = getattr(source, "_inputs_struct", getattr(source, "_nested_inputs", None))
     given: Any = dict(zip(sorted(structure), arrays)) if isinstance(structure, dict) else (
         arrays[0] if len(arrays) == 1 else arrays)
-    with _states_kept(source), _watched() as coarse:
+    with _states_kept(source), _widened(source), _watched() as coarse:
         outputs = [as_array(output) for output in flatten(source(given, training=False))]
     backend = keras_of(source).backend
     if getattr(backend, "backend", lambda: "tensorflow")() == "torch":
@@ -140,6 +140,23 @@ def _states_kept(source: Any) -> Iterator[None]:
     finally:
         for state, array in zip(states, before):
             state.assign(array)
+
+
+@contextlib.contextmanager
+def _widened(source: Any) -> Iterator[None]:
+    """Layers that compute in float16 or bfloat16 do so in float32, as the converted model has it: what both mean is
+    then compared beyond that rounding. Their policies are put back."""
+    layers = getattr(source, "_flatten_layers", lambda: ())()
+    before = [(layer, layer._dtype_policy) for layer in layers
+              if getattr(getattr(layer, "_dtype_policy", None), "compute_dtype", None) in ("float16", "bfloat16")]
+    try:
+        for layer, policy in before:
+            layer._dtype_policy = wide = type(policy)("float32")
+            wide._variable_dtype = policy.variable_dtype        # then Keras casts its weights
+        yield
+    finally:
+        for layer, policy in before:
+            layer._dtype_policy = policy
 
 
 @contextlib.contextmanager
@@ -183,16 +200,20 @@ def _inputs(model: Model, source: Any, rows: int, steps: int, spread: bool, rng:
     ranges = _vocabularies(model)
     masked = [float(layer.mask_value) for layer in layers_inside(source) if hasattr(layer, "mask_value")]
     return {name: _numbers(value, [sizes[dim] if isinstance(dim, str) else dim for dim in value.shape],
-                           ranges.get(name, 2), masked, rng) for name, value in model.inputs.items()}
+                           ranges.get(name, 2), masked, rng, "computed_wider" in model.graph.metadata)
+            for name, value in model.inputs.items()}
 
 
-def _numbers(value: Value, shape: list[int], range_: int, masked: list[float], rng: np.random.Generator) -> np.ndarray:
+def _numbers(value: Value, shape: list[int], range_: int, masked: list[float], rng: np.random.Generator,
+             short: bool) -> np.ndarray:
+    """Numbers for one input; short: such as bfloat16 and float16 hold, to which Keras may cast them."""
     if value.dtype == "bool":
         return rng.random(shape) < 0.7
     if value.dtype.startswith("float"):
         made = rng.standard_normal(shape)
         if masked and len(shape) == 3:
             made[rng.random(shape[:2]) < 0.3] = masked[0]
+        made = np.round(made * 64) / 64 if short else made
         return made.astype(value.dtype)
     ids = rng.integers(0, range_, shape)
     return np.where(rng.random(shape) < 0.25, 0, ids).astype(value.dtype)

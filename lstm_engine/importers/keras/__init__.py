@@ -175,7 +175,7 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
     mapping_table()
     from .mapping import models
     from .mapping.builder import Builder
-    from .mapping.registry import Context, known_layers, policy_name, supported
+    from .mapping.registry import Context, check_plain_dtype, known_layers, policy_name, supported
     from .mapping.unread import check_all_read
     from .mapping.weights import Weights
     from .reading import legacy
@@ -191,6 +191,8 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
     version = Version.of(keras_version)
     tree = Tree(version, supported, known_layers)
     model = tree.model(contents["config"])
+    for layer in walk(model):
+        check_plain_dtype(layer)
     placed: Mapping[str, np.ndarray] = dict(arrays)
     if "layers" in contents:
         placed = legacy.by_path(tree, model, contents["layers"], arrays)
@@ -214,6 +216,8 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
     assumed = {"assumed_version": metadata["assumed_version"]} if "assumed_version" in metadata else {}
     stateful = ",".join(dict.fromkeys(_SIDE.sub("", layer.where) for layer in context.applied.values()
                                       if layer.config.get("stateful") is True))
-    said = {"stateful": stateful, "by_backend": ",".join(context.by_backend)}
+    halves = dict.fromkeys(policy_name(layer) for layer in context.applied.values() if not layer.is_operation)
+    said = {"stateful": stateful, "by_backend": ",".join(context.by_backend),
+            "computed_wider": ",".join(name for name in halves if name.endswith("float16"))}
     noted = {**assumed, **{key: names for key, names in said.items() if names}}
     return replace(graph, metadata={**graph.metadata, **noted}) if noted else graph

@@ -163,7 +163,8 @@ def checked_dataset(path: str, dataset: Any) -> Any:
         raise FormatError(f"{what} cannot be read: {error}") from error
     bfloat16 = dtype == np.dtype("V2") and attribute(dataset, "dtype") == "bfloat16"
     if shape is None or dtype.kind not in "fiub" and not bfloat16:
-        raise FormatError(f"{what} holds {dtype if shape is not None else 'nothing'}; expected numbers")
+        unnamed = " (bfloat16? HDF5 does not know it; a .keras file says so)" if dtype == np.dtype("V2") else ""
+        raise FormatError(f"{what} holds {dtype if shape is not None else 'nothing'}; expected numbers{unnamed}")
     declared = max(math.prod(shape) * dtype.itemsize, chunk)
     allowed = stored * MAX_EXPANSION + FREE_BYTES if chunk else stored
     if declared > allowed:

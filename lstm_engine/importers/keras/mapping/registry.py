@@ -270,8 +270,10 @@ def check_plain_dtype(layer: Layer) -> None:
     """Refuse quantized dtype policies."""
     policy = layer.config.get("dtype")
     if isinstance(policy, dict) and policy.get("class_name") not in ("DTypePolicy", "FloatDTypePolicy", "Policy", None):
-        raise UnsupportedError(f"{layer}: the dtype policy {policy['class_name']!r:.80} is not supported; supported: "
-                               "float32, float64, and float16, bfloat16 and mixed ones, which are widened")
+        raise UnsupportedError(
+            f"{layer} is quantised by Keras (dtype policy {policy['class_name']!r:.80}), which is not supported; "
+            "supported: the model as it was before model.quantize(...), then le.quantize(model) here; float32, "
+            "float64, and float16, bfloat16 and mixed policies, which are widened")
 
 
 def check_width(context: Context, layer: Layer, operands: Sequence[Tensor]) -> None:

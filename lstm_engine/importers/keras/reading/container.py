@@ -74,7 +74,7 @@ def read_weights(source: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
         layers, arrays = _legacy_arrays(group)
         return {"layers": layers, "backend": hdf5.attribute(group, "backend")}, arrays
     arrays = _layer_arrays(file)
-    if not arrays:
+    if not arrays and any(True for _ in hdf5.walk(file)):       # a model without weights has none at all
         raise FormatError("the HDF5 file holds no layers' arrays: it has neither an attribute 'layer_names' nor a "
                           "group 'layers'")
     return {}, arrays
