@@ -12,15 +12,13 @@ from pathlib import Path
 
 from ..errors import FileError, FormatError
 from ..files import Held, ModelFile
+from .reading.hugging_face import CONFIG, INDEX, SINGLE
+from .reading.hugging_face import WEIGHTS as HUGGING_FACE
 
 MOST_NAMES = 1000               # of a folder that are looked at
 _SHOWN = 8
 _MODELS = (".lstm", ".keras", ".h5", ".hdf5", ".pt", ".pth", ".pt2", ".safetensors", ".onnx", ".npz", ".ckpt")
 
-CONFIG = "config.json"
-INDEX = ".index.json"
-_SINGLE = ("model.safetensors", "pytorch_model.bin")           # in the order in which from_pretrained looks for them
-HUGGING_FACE = frozenset((*_SINGLE, *(f"{name}{INDEX}" for name in _SINGLE)))
 _UNPACKED_KERAS = (CONFIG, "metadata.json", "model.weights.h5")
 
 Names = set[str]
@@ -66,7 +64,7 @@ def weights_in(path: Path) -> Path:
     has = {name for name in (*HUGGING_FACE, *_UNPACKED_KERAS) if os.path.lexists(path / name)}
     if has.issuperset(_UNPACKED_KERAS) or CONFIG not in has and not any(name.endswith(INDEX) for name in has):
         return path
-    for name in _SINGLE:
+    for name in SINGLE:
         if {name, f"{name}{INDEX}"} <= has:
             raise FormatError(f"{path}: it holds both {name!r} and {name + INDEX!r}, the same weights whole and in "
                               "shards; give the one that is meant")

@@ -14,8 +14,8 @@ from ...graph import Graph
 from ...graph.stored import with_int8
 from ..arrays.spec import graph_from_spec
 from ..base import ImportOptions, are
-from ..folders import CONFIG
 from ..reading.foreign import refuse_foreign
+from ..reading.hugging_face import CONFIG
 from ..reading.spec_file import load_spec
 from . import script
 from .checkpoints.begins import knows

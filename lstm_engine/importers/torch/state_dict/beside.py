@@ -15,7 +15,8 @@ from typing import Any
 from ....errors import FormatError, UnsupportedError
 from ....files import ModelFile
 from ....strict_json import parse_object
-from ...folders import CONFIG, HUGGING_FACE
+from ...reading.hugging_face import CONFIG
+from ...reading.hugging_face import WEIGHTS as HUGGING_FACE
 from ...reading.text_file import read_text
 from ...reading.weights import Weights
 from .layers import Layers, find_layers
