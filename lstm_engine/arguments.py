@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from pathlib import PurePath
 from typing import Any, TypeVar
 
 import numpy as np
@@ -77,8 +76,9 @@ def listed(value: Any, what: str) -> list[Any]:
 def path_text(value: Any, what: str) -> str:
     """A path as a str. Numbers, which the system would take for open files, are none; an empty one, which pathlib takes
     for the folder that one is in, is an ArgumentError."""
-    if isinstance(value, PurePath):                     # it cannot raise: what does is a signal's handler
-        return str(value)
+    pathlib = sys.modules.get("pathlib")                # where nobody has loaded it, there is no path of its own
+    if pathlib is not None and isinstance(value, pathlib.PurePath):
+        return str(value)                               # it cannot raise: what does is a signal's handler
     try:
         text = os.fsdecode(value)
     except MemoryError:

@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import BinaryIO, ClassVar, NoReturn, TypeAlias, cast
+from typing import TYPE_CHECKING, BinaryIO, ClassVar, NoReturn, TypeAlias, cast
 
 from . import pages
 from .errors import FileError, FormatError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _KINDS = {stat.S_IFDIR: (errno.EISDIR, "a folder"), stat.S_IFIFO: (errno.EINVAL, "a named pipe"),
           stat.S_IFSOCK: (errno.EINVAL, "a socket"), stat.S_IFCHR: (errno.EINVAL, "a device"),
@@ -66,7 +68,8 @@ class Held:
         return self.shown
 
 
-ModelFile: TypeAlias = Path | Held
+# A name in quotes, which nobody resolves: loading pathlib is an eighth of what a first `load` of a small model takes.
+ModelFile: TypeAlias = "Path | Held"
 
 
 def open_regular(path: str | os.PathLike[str] | Held, buffering: int = -1) -> BinaryIO:

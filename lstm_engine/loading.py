@@ -7,8 +7,7 @@ import io
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from .arguments import path_text
 from .entry import entry
@@ -38,8 +37,9 @@ def load(path: ModelSource, *, gemm: Gemm = "packed", dtype: Dtype | None = None
     `convert` raises.
     """
     limits = checked_limits(limits)
-    source = _file(path, limits, "load", "; convert takes live models")
-    if is_own(source):
+    plain = _is_plainly_own(path)
+    source: Any = path if plain else _file(path, limits, "load", "; convert takes live models")
+    if plain or is_own(source):
         return _own(source, gemm, dtype, limits, () if data_folder is None else ("data_folder",))
     from .importers import ImportOptions
 
@@ -88,7 +88,7 @@ def convert(source: Any, *, gemm: Gemm = "packed", dtype: Dtype | None = None,
         "weights": None if weights is None else _file(weights, limits, "weights"),
         "data_folder": _path(data_folder, "data_folder")}
     source = _opened(source, limits, "convert")
-    if isinstance(source, (Path, Held)) and is_own(source):
+    if _is_file(source) and is_own(source):
         return _own(source, gemm, dtype, limits, [name for name, value in given.items() if value is not None])
     options = ImportOptions(**given, limits=limits)
     return _converted(source, options, gemm, dtype, limits)
@@ -98,22 +98,40 @@ def _path(given: Any, what: str) -> str | None:
     return None if given is None else path_text(given, what)
 
 
-def _own(source: ModelFile, gemm: Gemm, dtype: Dtype | None, limits: Limits, given: Sequence[str]) -> Model:
+def _own(source: ModelFile | str, gemm: Gemm, dtype: Dtype | None, limits: Limits, given: Sequence[str]) -> Model:
     """The model in a file of ours. given: names of options that are for others."""
     from . import format
 
     if given:
         raise ArgumentError(f"{source} is a .lstm file, which says itself what it computes; {', '.join(given)} "
                             "cannot be given")
-    if isinstance(source, Path):
+    if not isinstance(source, Held):
         check_size(str(source), limits)
     return Model(handed_over(format.load_checked(source)), gemm=gemm, dtype=dtype, limits=limits)
+
+
+def _is_plainly_own(path: Any) -> bool:
+    """Whether it is the path of a file that is called and begins as ours do, as a str: such a one is opened without
+    pathlib, whose loading is an eighth of what a first `load` takes. Of anything else the long way says what is wrong."""
+    if type(path) is not str or not path.lower().endswith(".lstm"):
+        return False
+    from .format.header import begins_so
+
+    try:
+        return begins_so(first_bytes(path, HEAD_BYTES))
+    except FileError:
+        return False
+
+
+def _is_file(source: Any) -> TypeGuard[ModelFile]:
+    """Of what `_opened` gives: whether it is no live model."""
+    return isinstance(source, (os.PathLike, Held))
 
 
 def _file(source: Any, limits: Limits, what: str, advice: str = "") -> ModelFile:
     """What a caller hands over as a file, and not as a live model. Raises as `_opened`."""
     opened = _opened(source, limits, what)
-    if not isinstance(opened, (Path, Held)):
+    if not _is_file(opened):
         raise ArgumentTypeError(f"{what}: expected a path (str or os.PathLike), bytes or an open binary file, not "
                                 f"{type(source).__name__}{advice}")
     return opened
@@ -126,6 +144,8 @@ def _opened(source: Any, limits: Limits, what: str) -> Any:
     not begin as a model does.
     """
     if isinstance(source, (str, os.PathLike)):
+        from pathlib import Path
+
         path = Path(path_text(source, what))
         if not os.path.isdir(path):
             return path
@@ -163,7 +183,7 @@ def is_own(path: ModelFile) -> bool:
         if error.errno in (errno.EISDIR, errno.EACCES):        # what systems say of a folder
             from .importers import refuse_folder, weights_in
 
-            if isinstance(path, Path) and weights_in(path) != path:
+            if not isinstance(path, Held) and weights_in(path) != path:
                 return False
             refuse_folder(path)
         raise
@@ -183,8 +203,8 @@ def _converted(source: Any, options: ImportOptions, gemm: Gemm, dtype: Dtype | N
     """The model of a checkpoint or a live model, what its user must know of it said in warnings."""
     from .importers import import_checked
 
-    from_file = isinstance(source, (Path, Held))
-    if isinstance(source, Path):
+    from_file = _is_file(source)
+    if isinstance(source, os.PathLike):
         check_size(str(source), limits)
     checked = import_checked(source, options)
     graph = checked.graph

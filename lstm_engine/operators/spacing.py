@@ -1,4 +1,4 @@
-"""Indices that are evenly spaced, or a few runs of such: a recording copies them as views, in place of picking."""
+"""Indices that are evenly spaced, or a few runs of such: a recording copies them as views, and picks none by index."""
 
 from __future__ import annotations
 

@@ -137,6 +137,24 @@ def test_asking_for_masked_arrays_loads_nothing(tmp_path):
     assert ended.stdout.split() == ["True", "False"]
 
 
+OWN = """
+import sys
+import numpy
+before = set(sys.modules)
+import lstm_engine as le
+le.load(sys.argv[1])
+print(*sorted({"pathlib", "urllib.parse", "ipaddress", "ctypes", "tempfile"} & set(sys.modules) - before))
+"""
+
+
+def test_a_file_of_ours_is_opened_without_what_reads_addresses(tmp_path):
+    """pathlib loads urllib, which loads ipaddress: an eighth of what opening a small model takes."""
+    small_model().save(tmp_path / "m.lstm")
+    ended = subprocess.run([sys.executable, "-c", OWN, str(tmp_path / "m.lstm")], capture_output=True, text=True,
+                           check=True)
+    assert ended.stdout.split() == []
+
+
 HELP = """
 import contextlib, io, json, sys
 from lstm_engine.cli.main import main
