@@ -112,7 +112,7 @@ def _own(source: ModelFile | str, gemm: Gemm, dtype: Dtype | None, limits: Limit
 
 def _is_plainly_own(path: Any) -> bool:
     """Whether it is the path of a file that is called and begins as ours do, as a str: such a one is opened without
-    pathlib, whose loading is an eighth of what a first `load` takes. Of anything else the long way says what is wrong."""
+    pathlib, whose loading is an eighth of what a first `load` takes. What else is wrong, the long way says."""
     if type(path) is not str or not path.lower().endswith(".lstm"):
         return False
     from .format.header import begins_so

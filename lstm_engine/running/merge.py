@@ -126,7 +126,6 @@ def _order(shape: tuple[int, ...], strides: tuple[int, ...], to: tuple[int, ...]
     """The order in which NumPy sums arrays of this layout over these axes, into one of such strides."""
     if not all(shape) or any(stride <= 0 for stride, size in zip(strides, shape) if size > 1):
         return None
-    numbers = np.random.default_rng(0)
     kept = tuple(1 if axis in axes else size for axis, size in enumerate(shape))
     x, wanted, made = _laid_out(shape, strides), _laid_out(kept, to), _laid_out(kept, to)
     if x is None or wanted is None or made is None:
@@ -136,9 +135,8 @@ def _order(shape: tuple[int, ...], strides: tuple[int, ...], to: tuple[int, ...]
         orders[order] = Steps()
         if not orders[order].add_sum(order, made, x):
             del orders[order]
-    for _ in range(6):
-        # Numbers of many sizes: what is lost in adding them tells one order from another.
-        x[...] = numbers.standard_normal(shape) * np.exp2(numbers.integers(-12, 12, shape))
+    for draw in range(6):
+        x[...] = _telling(draw, x.size).reshape(shape)
         np.add.reduce(x, axes, out=wanted, keepdims=True)
         for order, sums in list(orders.items()):
             sums()
@@ -147,10 +145,24 @@ def _order(shape: tuple[int, ...], strides: tuple[int, ...], to: tuple[int, ...]
     return next(iter(orders), None)
 
 
+def _telling(draw: int, count: int) -> np.ndarray:
+    """Numbers of many sizes, mixed well: what is lost in adding them tells one order from another. Loading numpy.random
+    for them would take longer than a recording."""
+    mixed = np.arange(draw * count + 1, (draw + 1) * count + 1, dtype=np.uint32) * np.uint32(2654435761)
+    mixed ^= mixed >> np.uint32(15)
+    mixed *= np.uint32(2246822519)
+    mixed ^= mixed >> np.uint32(13)
+    made: np.ndarray = ((mixed & np.uint32(0xffffff)) / 2.0**23 - 1) * np.exp2((mixed >> np.uint32(24)) % 24 - 12.0)
+    return made
+
+
+MOST_ASKED = 1 << 18        # bytes of an array: with a larger one calling is not what takes the time
+
+
 def _laid_out(shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray | None:
     """An array of float32 of such strides, in memory of its own."""
     reach = sum((size - 1) * stride for size, stride in zip(shape, strides))
-    if any(stride < 0 for stride in strides) or reach > 1 << 22:
+    if any(stride < 0 for stride in strides) or reach > MOST_ASKED:
         return None
     made: np.ndarray = np.ndarray(shape, np.float32, np.zeros(reach + 4, np.uint8), 0, strides)
     return made
