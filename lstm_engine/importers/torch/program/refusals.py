@@ -43,7 +43,7 @@ def why(target: str) -> str:
     path = target.removeprefix("torch.ops.")
     name = path.split(".")[1] if path.count(".") else path
     reason = next((text for start, text in _BY_SPACE.items() if path.startswith(start)), "")
-    if name in ("wrap_with_set_grad_enabled", "wrap_with_autocast") and path.startswith("higher_order."):
-        reason = "a part of the program under no_grad or autocast; export the program under torch.no_grad()"
+    if name == "wrap_with_autocast" and path.startswith("higher_order."):
+        reason = "a part of the program under autocast, which computes in half precision; leave autocast out"
     reason = _BY_NAME.get(name) or _BY_NAME.get(name.removesuffix("_")) or reason
     return f": {reason}" if reason else ""

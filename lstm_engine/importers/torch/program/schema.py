@@ -16,6 +16,7 @@ from ....errors import FormatError, UnsupportedError
 from ....graph.nodes import Dim
 from ....strict_json import parse_value
 from ..checkpoints.exported import SCALARS
+from .parts import with_parts
 from .paths import paths_of
 from .refusals import why
 from .strides import contiguous
@@ -102,7 +103,7 @@ def parse(tree: dict[str, Any]) -> Program:
         raise UnsupportedError(f"the program is of schema version {major!r:.20}; version {MAJOR} is supported: "
                                "load and save it with torch 2.9 or later")
     module = _field(tree, "graph_module", dict, "the program")
-    graph = _field(module, "graph", dict, "graph_module")
+    graph = with_parts(_field(module, "graph", dict, "graph_module"))
     program = Program(torch_version=str(tree.get("torch_version", ""))[:40])
     metas, sizes = (_field(graph, name, dict, "the graph") for name in ("tensor_values", "sym_int_values"))
     program.metas = {name: _meta(name, meta) for name, meta in metas.items()}

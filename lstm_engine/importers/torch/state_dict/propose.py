@@ -13,7 +13,7 @@ from ....errors import ArgumentError, UnsupportedError
 from ...arrays.torch_layers import names_of_layer
 from ...reading.altering import altering
 from ...reading.weights import Weights
-from ..ways import HOW
+from ..ways import EXPORT, HOW
 from .assumptions import assumptions
 from .copies import copy_of, wrapped_twice
 from .layers import Layers, Stack, find_layers
@@ -51,7 +51,7 @@ def propose(weights: Weights, pool: str | None = None, nonlinearities: Mapping[s
     layers = find_layers(weights)
     if not layers.stacks:
         raise UnsupportedError(f"no recurrent layer was found among {weights.describe(weights.names)}; expected names "
-                               "such as 'lstm.weight_ih_l0' or 'cell.weight_ih'")
+                               f"such as 'lstm.weight_ih_l0' or 'cell.weight_ih'. {EXPORT}")
     aside = of_training(weights, layers.rest)
     left = set(layers.rest).difference(aside)
     layers.rest = [name for name in layers.rest if name in left]
