@@ -17,7 +17,7 @@ from ..operators.guards import Guard, guards
 
 FLOATS = ("float32", "float64")
 IDS = ("int32", "int64", "uint8")
-MOST_MADE = 60              # values of one segment: the core gives out 64 at most, and a node adds up to four
+MOST_GIVEN = 48             # values that a segment gives to others than segments: the core gives out 64 at most
 
 
 class AxisKey(NamedTuple):
@@ -44,6 +44,7 @@ class Part:
     nodes: list[Node] = field(default_factory=list)
     axes: list[AxisKey | None] = field(default_factory=list)     # of each node of a segment
     made: dict[str, AxisKey | None] = field(default_factory=dict)
+    given: int = 0                                               # how many values others than segments read
     exports: list[str] = field(default_factory=list)             # what the graph returns or another part reads
 
 
@@ -63,6 +64,7 @@ def partition(graph: Graph, values: dict[str, Value]) -> list[Part]:
     own_guards = guards(graph)
     lookups = {node.outputs[0]: node for node in graph.nodes if isinstance(node, Embedding) and core_runs(node, values)}
     guard_of = {node.outputs[0]: guard for node, guard in zip(graph.nodes, own_guards)}
+    others = set(graph.outputs).union(*(node.inputs for node in graph.nodes if not core_runs(node, values)))
     opened: dict[tuple[Dim, str, Guard], int] = {}           # rows, dtype, guard -> the last segment of those
     for node, guard in zip(graph.nodes, own_guards):
         if node.outputs[0] in lookups and node.outputs[0] not in graph.outputs:
@@ -91,6 +93,7 @@ def partition(graph: Graph, values: dict[str, Value]) -> list[Part]:
         if lookup is not None and node.inputs[0] not in parts[number].made:
             _add(lookup, axis, parts, made_in, number)
         _add(node, axis, parts, made_in, number)
+        parts[number].given += len(others.intersection(node.outputs))
     read = set(graph.outputs).union(*map(_reads, parts))
     for number, part in enumerate(parts):
         part.exports = [name for name in part.made if name in read and made_in.get(name) == number]
@@ -172,7 +175,7 @@ def _joins(node: Node, reads: list[str], axis: AxisKey | None, part: Part, made_
     """Whether a node may run in the open segment: what it reads is there, under the same lengths and mask."""
     if any(made_in[name] > open_part for name in reads if name and name not in part.made):
         return False
-    if len(part.made) >= MOST_MADE:
+    if part.given >= MOST_GIVEN:
         return False
     if axis is not None and (axis.lengths in part.made or axis.mask in part.made):
         return False                          # the segment itself makes what says which steps count

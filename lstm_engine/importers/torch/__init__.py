@@ -4,6 +4,7 @@
     state_dict      weights alone -> the layers that they are, and the one chain that these make
     modules         whole modules, pickled or live, and a checkpoint's weights loaded into a live one
     program         programs of torch.export, in files or traced from live modules
+    beside          what config.json says beside the weights of a folder
     sources         which of these a file or a live module takes
 
 All but `program` end in a spec that `importers.arrays.spec` turns into the graph. Every file is shown to every

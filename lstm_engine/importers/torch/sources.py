@@ -18,6 +18,7 @@ from ..reading.foreign import refuse_foreign
 from ..reading.hugging_face import CONFIG
 from ..reading.spec_file import load_spec
 from . import script
+from .beside import check_config, config_beside, refuse_architecture
 from .checkpoints.begins import knows
 from .checkpoints.checkpoint import IGNORED
 from .checkpoints.files import Contents, open_contents
@@ -25,7 +26,6 @@ from .modules.live import examples_of, is_chain_of_ours, refuse_quantised, spec_
 from .modules.pickled import spec_of_pickled
 from .program import read_program
 from .program.export import graph_of_module
-from .state_dict.beside import check_config, config_beside, refuse_architecture
 from .state_dict.described import spec_of_described
 from .state_dict.draft import propose_or_draft
 from .state_dict.propose import propose

@@ -1,5 +1,5 @@
-"""Parts of a program that stand in it as programs of their own: what `with torch.no_grad()`, or an autocast that is off,
-has around it. They change no number, so their nodes are put in their place, under names that nothing else has.
+"""Parts of a program that stand in it as programs of their own: what `with torch.no_grad()` has around it, or autocast
+that is off. They change no number, so their nodes are put in their place, under names that nothing else has.
 
 Source of the layout: torch/_higher_order_ops/wrap.py, torch/_export/serde/schema.py (GraphArgument).
 """
@@ -47,9 +47,9 @@ def _is_wrapper(node: Any) -> bool:
 def _put(made: dict[str, Any], node: dict[str, Any], prefix: str, depth: int) -> None:
     """Put the nodes of a part, and what is said of its values, into the graph that is made."""
     before, _ = _WRAPPERS[node["target"]]
-    given = [item.get("arg") if isinstance(item, dict) else None for item in _of(node, "inputs", list)]
-    part = given[before].get("as_graph") if len(given) > before and isinstance(given[before], dict) else None
-    part = with_parts(_of(part, "graph", dict), depth + 1)
+    given: list[Any] = [item.get("arg") if isinstance(item, dict) else None for item in _of(node, "inputs", list)]
+    held: Any = given[before].get("as_graph") if len(given) > before and isinstance(given[before], dict) else None
+    part = with_parts(_of(held, "graph", dict), depth + 1)
     inside, outside = _of(part, "inputs", list), given[before + 1:]
     made_inside, results = _of(part, "outputs", list), _of(node, "outputs", list)
     if len(inside) != len(outside) or len(made_inside) != len(results):

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ....errors import FormatError, UnsupportedError
-from ....files import ModelFile
-from ....strict_json import parse_object
-from ...reading.hugging_face import CONFIG
-from ...reading.hugging_face import WEIGHTS as HUGGING_FACE
-from ...reading.text_file import read_text
-from ...reading.weights import Weights
-from .layers import Layers, find_layers
+from ...errors import FormatError, UnsupportedError
+from ...files import ModelFile
+from ...strict_json import parse_object
+from ..reading.hugging_face import CONFIG
+from ..reading.hugging_face import WEIGHTS as HUGGING_FACE
+from ..reading.text_file import read_text
+from ..reading.weights import Weights
+from .state_dict.layers import Layers, find_layers
 
 MAX_BYTES = 1 << 20
 _NAMES = ("model_type", "architectures", "auto_map")
