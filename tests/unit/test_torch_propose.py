@@ -14,6 +14,7 @@ from lstm_engine.importers.torch.checkpoints.checkpoint import IGNORED
 from lstm_engine.importers.torch.state_dict.draft import propose_or_draft
 from lstm_engine.importers.torch.state_dict.layers import find_layers
 from lstm_engine.importers.torch.state_dict.propose import propose
+from lstm_engine.importers.torch.ways import EXPORT
 from lstm_engine.operators import validate
 
 HOW = ("say it in a spec: `lstm-engine inspect FILE --spec > net.json` proposes one, convert takes it as spec= or "
@@ -250,8 +251,7 @@ def test_tensors_left_over_are_named():
     with pytest.raises(UnsupportedError) as caught:
         propose(weights(**stack(), norm__weight=(3,), norm__bias=(3,), conv__weight=(4, 5, 3), h0=(1, 1, 3)))
     assert str(caught.value) == ("4 tensor(s) belong to no recurrent, embedding or linear layer: 'conv.weight' "
-                                 "[4, 5, 3], 'h0' [1, 1, 3], 'norm.bias' [3], 'norm.weight' [3]. To convert it, "
-                                 f"{HOW}")
+                                 f"[4, 5, 3], 'h0' [1, 1, 3], 'norm.bias' [3], 'norm.weight' [3]. {EXPORT}")
 
 
 @pytest.mark.parametrize("change, message", [

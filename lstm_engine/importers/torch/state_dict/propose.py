@@ -57,7 +57,7 @@ def propose(weights: Weights, pool: str | None = None, nonlinearities: Mapping[s
     layers.rest = [name for name in layers.rest if name in left]
     if layers.rest:
         raise UnsupportedError(f"{len(layers.rest)} tensor(s) belong to no recurrent, embedding or linear layer: "
-                               f"{weights.describe(layers.rest)}. To convert it, {HOW}")
+                               f"{weights.describe(layers.rest)}. {EXPORT}")
     settled.check_names(layers)
     chain = _chain(layers, settled)
     known = {step.label: nonlinearities[step.part.path] for step in chain
