@@ -161,9 +161,22 @@ def tried(form: str, module: nn.Module) -> Found:
             return Found("torch refuses", str(error))
         except le.UnsupportedError as error:
             return Found("torch refuses" if "torch.export cannot export" in str(error) else "refused", str(error))
+        except le.FormatError as error:         # a file that contradicts itself: ONNX Runtime does not open it either
+            return Found("wrong" if opens(Path(folder) / "m.onnx") else "refused", f"FormatError: {error}")
         except Exception as error:              # of any class: each is a finding
             return Found("wrong", f"{type(error).__name__}: {error}")
         return _compared(model, module, at_home)
+
+
+def opens(path: Path) -> bool:
+    """Whether an ONNX file runs where it is at home; of other files, that they would."""
+    if not path.exists():
+        return True
+    try:
+        of_onnxruntime(path.read_bytes(), (given(0, *SIZES[0]),))
+    except Exception:                           # of its own classes
+        return False
+    return True
 
 
 def _compared(model: le.Model, module: nn.Module, at_home: Callable[[torch.Tensor], np.ndarray] | None) -> Found:
