@@ -12,7 +12,7 @@ from lstm_engine.importers.keras import mapping_table
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "keras.md").read_text(encoding="utf-8")
 # Short names of Keras that no file holds, and models that Keras calls by their class.
-ALIASES = re.compile(r"(Global)?(Max|Avg)Pool\dD|GlobalAvgPool\dD")
+ALIASES = re.compile(r"(Global)?(Max|Avg)Pool\dD|GlobalAvgPool\dD|GroupedQueryAttention")
 
 
 def test_the_layers_of_the_page_are_those_of_the_importer():

@@ -117,10 +117,14 @@ def _attended(builder: Builder, name: str, scores: Tensor, mask: Tensor | None, 
     return builder.operator("Where", f"{name}/attended", [seen, scores, lowered], scores.shape, scores.dtype)
 
 
-@maps("MultiHeadAttention", mask=OWN, call=("value", "key", "query_mask", "value_mask", "key_mask", "attention_mask",
-                                            "return_attention_scores", "training", "use_causal_mask"))
+@maps("MultiHeadAttention", "GroupQueryAttention", "GroupedQueryAttention", mask=OWN,
+      call=("value", "key", "query_mask", "value_mask", "key_mask", "attention_mask", "return_attention_scores",
+            "training", "use_causal_mask"))
 def multi_head_attention(context: Context, layer: Layer, arguments: Arguments) -> list[Tensor]:
-    """Heads of scaled dot products between projections of query, key and value, joined by a last projection."""
+    """Heads of scaled dot products between projections of query, key and value, joined by a last projection.
+
+    In groups, several heads of the query have one of key and value: it is repeated for them.
+    """
     builder, name = context.builder, layer.where
     given = [arguments.x[0], arguments.setting(layer, "value", 0), arguments.setting(layer, "key", 1)]
     if len(arguments.x) > 1 or not isinstance(given[1], Tensor):
@@ -135,15 +139,25 @@ def multi_head_attention(context: Context, layer: Layer, arguments: Arguments) -
         raise UnsupportedError(f"{layer} of a masked input is not supported: what a step without anything to attend to "
                                "gets depends on the backend; supported: inputs without masks")
     layer.config.get("output_shape")                # the last kernel's shape says it
-    heads, size = layer.size("num_heads"), layer.size("key_dim")
-    depth = layer.size("value_dim") if layer.config.get("value_dim") else size
+    grouped = layer.kind != "MultiHeadAttention"
+    layer.config.get("flash_attention")             # how it is computed
+    heads = layer.size("num_query_heads" if grouped else "num_heads")
+    size = layer.size("head_dim" if grouped else "key_dim")
+    depth = layer.size("value_dim") if not grouped and layer.config.get("value_dim") else size
+    of_values = layer.size("num_key_value_heads") if grouped else heads
+    if heads % of_values:
+        raise FormatError(f"{layer}: {heads} heads do not divide into {of_values} groups")
     query, value, key = builder.in_one_dtype(given, name)
     use_bias = layer.get("use_bias", bool, True)
 
     def projected(role: str, x: Tensor, width: int, perm: tuple[int, ...]) -> Tensor:
         """[batch, heads, steps, width], or as `perm` has it."""
         arrays = context.weights.take(layer, (1 + use_bias,), f"{role}_dense", f"_{role}_dense")
-        check_shape(layer, f"{role}'s kernel", arrays[0], None, heads, width)
+        own = heads if role == "query" else of_values
+        check_shape(layer, f"{role}'s kernel", arrays[0], None, own, width)
+        for array in arrays[1:]:
+            check_shape(layer, f"{role}'s bias", array, own, width)
+        arrays = arrays if own == heads else [np.repeat(array, heads // own, axis=-2) for array in arrays]
         made = _dense(context, layer, f"{name}/{role}", x, arrays[0].reshape(arrays[0].shape[0], -1), arrays[1:])
         split = builder.operator("Reshape", f"{name}/{role}/heads", [made, np.array([0, 0, heads, width], np.int64)],
                                  (*x.shape[:2], heads, width))

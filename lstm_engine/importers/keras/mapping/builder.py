@@ -106,11 +106,18 @@ class Builder:
                  dtype: str | None = None, attributes: Mapping[str, Any] | None = None) -> Tensor:
         """Add an ONNX operator; arrays among the inputs become its constants. dtype: of the output."""
         first = next(entry for entry in inputs if isinstance(entry, Tensor))
+        return self.operators(op_type, name, inputs, [(shape, dtype or first.dtype)], attributes)[0]
+
+    def operators(self, op_type: str, name: str, inputs: Sequence[Tensor | np.ndarray],
+                  outputs: Sequence[tuple[Sequence[Dim], str]], attributes: Mapping[str, Any] | None = None
+                  ) -> list[Tensor]:
+        """Add an ONNX operator of several outputs: (shape, dtype) of each."""
         if len(self._nodes) >= MAX_NODES:
             raise UnsupportedError(f"the model has more than {MAX_NODES} operations")
-        made = Tensor(self.unique(name), tuple(shape), dtype or first.dtype)
+        made = [Tensor(self.unique(name), tuple(shape), dtype) for shape, dtype in outputs]
         self._nodes.append(Operator(
-            name=self._node_names.unused(name), outputs=(made.name,), op_type=op_type, attributes=attributes or {},
+            name=self._node_names.unused(name), outputs=tuple(each.name for each in made), op_type=op_type,
+            attributes=attributes or {},
             inputs=tuple(entry.name if isinstance(entry, Tensor) else "" for entry in inputs),
             constants={i: entry for i, entry in enumerate(inputs) if not isinstance(entry, Tensor)}))
         return made

@@ -119,6 +119,30 @@ def layer_normalization(context: Context, layer: Layer, arguments: Arguments) ->
         "axis": axes[0] - x.rank, "epsilon": layer.number("epsilon", 1e-3)})
 
 
+@maps("RMSNormalization", mask=KEEP)
+def rms_normalization(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
+    """x / sqrt(mean(x^2) + epsilon) * scale, the mean over the axes of the scale."""
+    builder, name = context.builder, layer.where
+    x = floats(context, layer, arguments)
+    axes = axes_of(layer, x)
+    if 0 in axes:
+        raise UnsupportedError(f"{layer} by sample is not supported; supported: the other axes")
+    scale, = context.weights.take(layer, (1,))
+    check_shape(layer, "scale", scale, *(size if isinstance(size, int) else None for size in
+                                         (x.shape[axis] for axis in axes)))
+    placed = dict(zip(axes, scale.shape))
+    wide = scale.reshape([placed.get(axis, 1) for axis in range(x.rank)])
+    epsilon = 1e-7 if layer.config.get("epsilon") is None else layer.number("epsilon", 1e-7)
+    one_each = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
+    square = builder.operator("Mul", f"{name}/square", [x, x], x.shape)
+    mean = builder.operator("ReduceMean", f"{name}/mean", [square, np.array(axes, np.int64)], one_each,
+                            attributes={"keepdims": 1})
+    mean = builder.operator("Add", f"{name}/raised", [mean, np.array(epsilon, x.dtype)], one_each)
+    root = builder.operator("Sqrt", f"{name}/root", [mean], one_each)
+    made = builder.operator("Div", f"{name}/normal", [x, root], x.shape)
+    return builder.operator("Mul", name, [made, wide.astype(x.dtype)], x.shape)
+
+
 @maps("GroupNormalization", mask=KEEP)
 def group_normalization(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """Each group of channels, over all steps or places of a sample: (x - mean) / sqrt(variance + epsilon)."""

@@ -30,7 +30,8 @@ _UNARY = {"Negative": "Neg", "Absolute": "Abs", "Abs": "Abs", "Exp": "Exp", "Log
 _REDUCE = {"Mean": "ReduceMean", "Sum": "ReduceSum", "Max": "ReduceMax", "Min": "ReduceMin", "Prod": "ReduceProd"}
 _ACTIVATE = {"Relu": "relu", "Relu6": "relu6", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softplus": "softplus",
              "Softsign": "softsign", "Silu": "silu", "HardSigmoid": "hard_sigmoid", "HardSilu": "hard_silu",
-             "Selu": "selu", "HardTanh": "hard_tanh", "LogSigmoid": "log_sigmoid"}
+             "Selu": "selu", "HardTanh": "hard_tanh", "LogSigmoid": "log_sigmoid", "Swish": "silu",
+             "HardSwish": "hard_silu"}
 MAX_POWER = 16                   # of whole numbers, which are multiplied so often
 _OF_WHOLE = frozenset({"ops.Negative", "ops.Absolute", "ops.Abs", "ops.Sign", "ops.Square"})     # stay whole
 

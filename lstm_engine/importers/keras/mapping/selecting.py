@@ -60,6 +60,10 @@ def einsum(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     terms, arrow, result = subscripts.partition("->")
     arguments.read.update(range(1, len(arguments.x)))
     labels = terms.split(",")
+    if arrow and "..." in terms:
+        labels, result = _spelled(layer, subscripts, labels, result, [x.rank for x in arguments.x])
+        terms = ",".join(labels)
+        subscripts = f"{terms}->{result}"
     if not arrow or "." in subscripts or len(labels) != len(arguments.x) or any(
             len(term) != x.rank or not term.isalpha() for term, x in zip(labels, arguments.x, strict=False)):
         raise UnsupportedError(f"{layer}: {subscripts!r:.80} of {' and '.join(show(x.shape) for x in arguments.x)} is "
@@ -74,6 +78,19 @@ def einsum(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     inputs = promoted(context, layer, arguments.x)
     return builder.operator("Einsum", layer.where, inputs, [sizes[label] for label in result],
                             attributes={"equation": subscripts})
+
+
+def _spelled(layer: Layer, subscripts: str, labels: list[str], result: str, ranks: list[int]) -> tuple[list[str], str]:
+    """The terms of an equation with letters for the axes that "..." stands for, the same ones in all: from the last."""
+    counts = [rank - len(term.replace("...", "")) if "..." in term else 0 for term, rank in zip(labels, ranks)]
+    unused = [letter for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if letter not in subscripts]
+    most = max(counts, default=0)
+    given = {count for count, term in zip(counts, labels) if "..." in term}
+    if len(given) != 1 or not 0 <= most <= len(unused) or any(term.count("...") > 1 for term in [*labels, result]):
+        raise UnsupportedError(f"{layer}: {subscripts!r:.80} is not supported; supported: '...' that stands for "
+                               "equally many axes of each tensor")
+    letters = "".join(unused[:most])
+    return [term.replace("...", letters) for term in labels], result.replace("...", letters)
 
 
 def _places(layer: Layer, indices: Any) -> np.ndarray:

@@ -11,7 +11,10 @@ _RANDOM = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"
            "GaussianNoise")
 # Images are turned, moved, made brighter, ... in training alone; their settings say how.
 AUGMENTATIONS = ("RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom", "RandomContrast",
-                 "RandomBrightness")
+                 "RandomBrightness", "RandomColorDegeneration", "RandomColorJitter", "RandomElasticTransform",
+                 "RandomErasing", "RandomGaussianBlur", "RandomGrayscale", "RandomHue", "RandomInvert",
+                 "RandomPerspective", "RandomPosterization", "RandomSaturation", "RandomSharpness", "RandomShear",
+                 "RandAugment", "AugMix", "CutMix", "MixUp")
 
 
 def refuse_training(tree: Tree, version: Version, layer: Layer) -> None:

@@ -36,8 +36,6 @@ HARMLESS_IN = {
     **dict.fromkeys(("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "AlphaDropout",
                      "GaussianDropout", "GaussianNoise", "ActivityRegularization"),
                     ("rate", "noise_shape", "stddev", "sigma", "l1", "l2", "data_format", "dim_ordering")),
-    **dict.fromkeys(AUGMENTATIONS, ("data_format", "factor", "mode", "height_factor", "width_factor", "fill_mode",
-                                    "fill_value", "interpolation", "value_range")),
     "MultiHeadAttention": ("query_shape", "key_shape", "value_shape"),      # the inputs' own
     "BatchNormalization": ("fused", "renorm_momentum", "virtual_batch_size"),
     **dict.fromkeys(("Sequential", "Functional"), ("input_layers", "output_layers", "layers")),
@@ -47,6 +45,8 @@ HARMLESS_IN = {
 def check_all_read(layers: Iterable[Layer]) -> None:
     """Raise UnsupportedError, naming layer and setting, where one is set that no mapping looked at."""
     for layer in layers:
+        if layer.kind in AUGMENTATIONS:                  # how images change in training is all that is set of them
+            continue
         for key, value in layer.config.items():
             if (key in layer.config.read or key in HARMLESS or key in HARMLESS_IN.get(layer.kind, ())
                     or _OF_TRAINING.fullmatch(key) or _is_off(value)):

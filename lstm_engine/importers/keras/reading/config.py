@@ -19,6 +19,7 @@ MODELS = ("Sequential", "Functional")
 _MODEL_NAMES = {"Sequential": "Sequential", "Functional": "Functional", "Model": "Functional"}
 _MODULES = re.compile(r"(?:keras|tf_keras|keras_core|tensorflow\.(?:python\.)?keras)\b")
 _OPERATIONS = re.compile(r"(?:keras|keras_core)(?:\.src)?\.(?:ops|operations)\b")
+_CLASSES = {"GroupQueryAttention": "GroupedQueryAttention"}     # whose arrays stand under another name than it has
 _KERAS1_NAMES = {"inner_activation": "recurrent_activation", "bias": "use_bias", "p": "rate"}
 _ADDONS = ("CRF", "LayerNormLSTMCell")          # of TensorFlow Addons; keras-contrib's CRF has another meaning
 _FOREIGN_CODE = {
@@ -249,7 +250,7 @@ class Tree:
                 raise FormatError(f"two layers are called {where!r}")
             names.add(layer.name)
             if not layer.kind.startswith("ops."):
-                group = snake_case(entry["class_name"])
+                group = snake_case(_CLASSES.get(entry["class_name"], entry["class_name"]))
                 index = counts[group] = counts.get(group, -1) + 1
                 _set_path(layer, f"{prefix}layers/{group}_{index}" if index else f"{prefix}layers/{group}")
             model.layers.append(layer)

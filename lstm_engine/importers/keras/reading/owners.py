@@ -84,6 +84,8 @@ def _variables(kind: str, config: Mapping[str, Any]) -> list[str]:
         return [*_KERNELS[kind], *bias]
     if kind == "Embedding":
         return ["embeddings"]
+    if kind == "RMSNormalization":
+        return ["scale"]
     if kind == "PReLU":
         return ["alpha"]
     if kind in ("Attention", "AdditiveAttention"):

@@ -23,7 +23,7 @@ def parts(tree: Tree, layer: Layer) -> list[tuple[Layer, str, int | None]]:
     if layer.kind in ("TimeDistributed", "SpectralNormalization"):
         inner = tree.child(layer, config.get("layer"), "layer")
         return [(inner, inner.name, None)]
-    if layer.kind == "MultiHeadAttention":
+    if layer.kind in ("MultiHeadAttention", "GroupQueryAttention", "GroupedQueryAttention"):
         bias = Settings({"use_bias": layer.config.get("use_bias", True)})
         roles = {"query": "query", "key": "key", "value": "value", "output": "attention_output"}
         return [(Layer(called, "EinsumDense", bias, f"{layer.where}/{called}", f"{layer.path}/{role}_dense"), called,
