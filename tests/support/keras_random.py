@@ -94,7 +94,7 @@ class Builder:
             return [L.Flatten()(x)] if all(x.shape[1:]) else [x]
         moves: list[Callable] = [self._layer_on, self._layer_on, self._layer_on, self._merge, self._merge, self._reduce,
                                  self._reduce, self._operation, self._nested, self._with_states, self._shape,
-                                 self._again]
+                                 self._again, self._attention]
         return self.pick(moves)(x, pool)
 
     # ---- sequences ----------------------------------------------------------------------------------------
@@ -115,7 +115,25 @@ class Builder:
             lambda: self.pick([L.Dropout(0.5), L.SpatialDropout1D(0.2), L.GaussianNoise(0.3), L.AlphaDropout(0.2)]),
             lambda: L.Activation(self.pick((*ACTIVATIONS, "softmax"))),
             lambda: self.pick([L.ReLU(), L.LeakyReLU(0.2), L.ELU(), L.PReLU(shared_axes=[1])]),
+            self._convolution, lambda: self.pick([L.RMSNormalization(), L.MaxPooling1D(2, 1, "same")]),
         ])()
+
+    def _convolution(self) -> Any:
+        """One that keeps the number of steps."""
+        how: dict[str, Any] = {"padding": self.pick(("same", "causal")), "dilation_rate": self.pick((1, 1, 2)),
+                               "use_bias": self.chance(0.8)}
+        kind = self.pick((L.Conv1D, L.Conv1D, L.SeparableConv1D, L.DepthwiseConv1D))
+        if kind is L.DepthwiseConv1D:
+            return kind(3, depth_multiplier=2, **{**how, "padding": "same"})
+        return kind(self.units(), int(self.rng.integers(1, 4)), activation=self.pick(ACTIVATIONS), **how)
+
+    def _attention(self, x: Any, pool: list) -> list:
+        """Of x to itself; over masks some are refused."""
+        causal = self.chance(0.4)
+        return [self.pick([lambda: L.Attention(use_scale=self.chance(0.5))([x, x], use_causal_mask=causal),
+                           lambda: L.AdditiveAttention()([x, x]),
+                           lambda: L.MultiHeadAttention(2, self.units())(x, x, use_causal_mask=causal),
+                           lambda: L.GroupQueryAttention(self.units(), 4, 2)(x, x, use_causal_mask=causal)])()]
 
     def _settings(self) -> dict[str, Any]:
         return {"use_bias": self.chance(0.85), "activation": self.pick(CELL_ACTIVATIONS)}
@@ -192,10 +210,13 @@ class Builder:
 
     def _operation(self, x: Any, pool: list) -> list:
         """Operations between layers; masks end here."""
-        choice = int(self.rng.integers(8))
+        choice = int(self.rng.integers(13))
         made = [lambda: x * 2 + 1, lambda: ops.tanh(x), lambda: ops.mean(x, axis=1, keepdims=True),
                 lambda: ops.flip(x, axis=1), lambda: x[:, :, :1], lambda: ops.concatenate([x, ops.sigmoid(x)], axis=-1),
-                lambda: ops.softmax(x, axis=-1), lambda: ops.sum(x * x, axis=-1, keepdims=True) / 4.0]
+                lambda: ops.softmax(x, axis=-1), lambda: ops.sum(x * x, axis=-1, keepdims=True) / 4.0,
+                lambda: ops.std(x, axis=-1, keepdims=True), lambda: ops.logsumexp(x, axis=2, keepdims=True),
+                lambda: ops.log1p(ops.abs(x)), lambda: ops.sort(x, axis=-1),
+                lambda: ops.einsum("...i,...i->...i", x, x)]
         return [made[choice]()]
 
     def _with_states(self, x: Any, pool: list) -> list:
