@@ -80,10 +80,16 @@ def read_program(path: ModelFile, options: ImportOptions) -> Graph | None:
         raise type(error)(f"{path}: {error}") from error
 
 
+class NoForwardError(UnsupportedError):
+    """A module that has several methods, and none of them is forward."""
+
+
 def inputs_wanted(path: ModelFile) -> str:
     """The spec that a TorchScript archive wants, to be looked through; "" where its code cannot be read."""
     try:
         spec = propose(path)
+    except NoForwardError as error:
+        return f"spec={{'method': ..., 'shapes': {{...}}}}, for {error}"
     except (OSError, FormatError, UnsupportedError, RecursionError):
         return ""
     return f"spec={ {name: value for name, value in spec.items() if name != 'notes'} }"
@@ -103,7 +109,7 @@ def propose(path: ModelFile) -> dict[str, Any]:
                    if any(True for parameter in function.parameters[1:] for _ in tensors_of(parameter))]
         method = "forward" if "forward" in root.kind.methods or len(methods) != 1 else methods[0]
         if method not in root.kind.methods:
-            raise UnsupportedError(f"{path}: its module has no forward; of its methods {', '.join(methods) or 'none'} "
+            raise NoForwardError(f"{path}: its module has no forward; of its methods {', '.join(methods) or 'none'} "
                                    "take tensors: give one by its name, spec={'method': ..., 'shapes': ...}")
         return _tried(script, drafted(script, root, method), method)
 
