@@ -112,7 +112,8 @@ TABLE.right("an initializer that is code", "CVE-2025-1550", lambda folder: zippe
     answer(), "initializers are not read")
 TABLE.right("a good file", "no attack", lambda folder: good(folder), answer(), "its numbers")
 refuse("a dtype policy with code", "CVE-2025-1550's kind", lstm(dtype={
-    "class_name": "QuantizedDTypePolicy", "config": {"mode": "int8"}}), "is quantised by Keras (dtype policy 'QuantizedDTypePolicy')")
+    "class_name": "QuantizedDTypePolicy", "config": {"mode": "int8"}}),
+       "is quantised by Keras (dtype policy 'QuantizedDTypePolicy')")
 
 # Sizes and wiring.
 refuse("units of 10^30", "CWE-190", lstm(units=10**30), "'units' is 1000000000000000000000000000000; expected",
