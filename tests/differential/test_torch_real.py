@@ -45,7 +45,7 @@ def test_noaa_against_torch_in_float64(real, golden, stem):
 def test_noaa_torchscript(real, golden):
     """Stepped by its own code, as it is used. 1e-6: its outputs are float32 and about 1.
 
-    Read as that code, for shapes that a spec gives; or as its weights, by a spec of layers. Without one it is refused.
+    Read as that code, for shapes that a spec gives, which a draft names. Without one it is refused.
     """
     torch = pytest.importorskip("torch")
     path = real / "noaa_lstm" / "ngen" / "sugar_creek_trained.pt"
@@ -63,10 +63,8 @@ def test_noaa_torchscript(real, golden):
         y, h, c = model.predict({"input_layer": step[None, None], "h_t": h, "c_t": c}).values()
         assert abs(y.item() - wanted) <= 1e-6
     spec = importer.propose_spec(path)
-    assert spec["notes"][0] == ("a draft, to be corrected: a TorchScript archive, whose code is not read, so that this "
-                                "chain is a guess from its weights")
-    found = run(validate(importer.read(path, ImportOptions(spec=spec))), {"input": x})["output"]
-    assert np.abs(found.ravel() - expected).max() <= 1e-6
+    assert list(spec["shapes"]) == ["input_layer", "h_t", "c_t"] and spec["shapes"]["h_t"] == [1, "batch", 64]
+    assert any("input_layer" in note and "guesses" in note for note in spec["notes"])
 
 
 @pytest.mark.parametrize("golden", ["openvino_16k", "op18_ifless"])
