@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from ..errors import ArgumentError, UnsupportedError
-from ..graph import Node, Recurrent
+from ..graph import Mask, Node, Recurrent
 from ..operators.guards import holds
 from ..plan import HostStep, LoopStep, Plan, Segment
 from ..plan.partition import AxisKey
@@ -89,12 +89,21 @@ def _check_steps_apply(plan: Plan, axes: Mapping[object, np.ndarray], what: str)
     """Refuse lengths and masks where an operator would mix steps that do not count into those that do."""
     for symbol in axes:
         if why := plan.mixes_padding.get(symbol):           # type: ignore[call-overload]
-            raise UnsupportedError(f"{what} cannot be used with this model: {why}")
+            raise UnsupportedError(f"{what} cannot be used with this model: {why}{_masks_itself(plan)}")
     for step in plan.steps:
         if isinstance(step, Segment) and step.rows != plan.axes.batch \
                 and any(axis.time in axes for axis in step.axes):
             raise UnsupportedError(f"{what} cannot be used with this model: node {step.nodes[0].name!r} runs over "
                                    f"other rows ({step.rows}) than the batch ({plan.axes.batch})")
+
+
+def _masks_itself(plan: Plan) -> str:
+    """What to do instead, where the model finds padding by its value."""
+    inputs = {value.name for value in plan.inputs}
+    mask = next((node for node in plan.skeleton.nodes if isinstance(node, Mask) and node.inputs[0] in inputs), None)
+    return "" if mask is None else (
+        f"; it leaves out itself what is {mask.value} in {mask.inputs[0]!r}: give one array that is padded with that, "
+        f"le.pad_sequences(sequences, side='right', value={mask.value})")
 
 
 def _run_plain(segment: Segment, values: dict[str, np.ndarray], threads: int) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("h5py")
 
-from lstm_engine import Model, reference
+from lstm_engine import Model, UnsupportedError, pad_sequences, reference
 from lstm_engine.importers import import_graph
 
 FOLDER = Path(__file__).parents[1] / "golden" / "keras"
@@ -48,6 +48,17 @@ def test_a_version(archive, name, tmp_path):
         assert declared[output].dtype == want.dtype.name, output
         close = CLOSE64 if want.dtype == "float64" else CLOSE
         np.testing.assert_allclose(made[output], want, err_msg=output, **close)
+
+
+def test_a_tagger_says_how_to_give_sequences_of_unequal_length(tmp_path):
+    with zipfile.ZipFile(FOLDER / "2.15.0-addons.zip") as members:
+        members.extract("model.keras", tmp_path)
+    model = Model(import_graph(tmp_path / "model.keras"))
+    rows = [np.array([3, 7, 1]), np.array([2])]
+    with pytest.raises(UnsupportedError, match=r"lengths cannot be used.*itself what is 0 in 'ids'.*pad_sequences\("):
+        model.predict(rows)
+    made = model.predict(pad_sequences(rows, side="right", value=0))
+    assert np.array_equal(made["masked/lengths"], [3, 1]) and (made["masked/tags"][1, 1:] == 0).all()
 
 
 @pytest.mark.parametrize("archive", FROZEN, ids=lambda path: path.stem)
