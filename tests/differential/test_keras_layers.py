@@ -256,7 +256,10 @@ def test_whole_numbers_of_images_are_rescaled(tmp_path):
 REFUSED = [
     ("StringLookup", {}, r"its inputs are texts.*model.get_layer\('odd'\)\(texts\); get_vocabulary\(\)"),
     ("TextVectorization", {}, r"its inputs are texts.*keras.Model\(the input of the layer that follows"),
-    ("IntegerLookup", {}, r"ids = model.get_layer\('odd'\)\(values\)"), ("Hashing", {}, "hashes are TensorFlow's own"),
+    ("IntegerLookup", {}, r"does not keep the vocabulary.*ids = model.get_layer\('odd'\)\(values\)"),
+    ("IntegerLookup", {"vocabulary": [3, 5], "num_oov_indices": 0}, "num_oov_indices 0 is not supported"),
+    ("IntegerLookup", {"vocabulary": [3, 5], "invert": True}, "invert True is not supported"),
+    ("Hashing", {}, "hashes are TensorFlow's own"),
     ("Discretization", {"num_bins": 3}, "without bin_boundaries is not supported: it was not adapted"),
     ("Discretization", {"bin_boundaries": [1.0, 0.0]}, "supported: sorted ones"),
     ("Discretization", {"bin_boundaries": [0.0], "output_mode": "count", "sparse": True}, "sparse True is not supp"),
@@ -272,6 +275,17 @@ def test_what_is_not_supported_is_named(kind, config, said, tmp_path):
                layer(kind, "odd", [[["x", 0, 0, {}]]], trainable=True, **config)]
     path = zipped(tmp_path / "m.keras", functional(entries, [["x", 0, 0]], [["odd", 0, 0]]), {})
     with pytest.raises(le.UnsupportedError, match=f"layer 'odd' \\({kind}\\).*{said}"):
+        le.convert(path)
+
+
+@pytest.mark.parametrize("vocabulary, said", [
+    ([], "expected 1 to 1048576 whole numbers"), ([1.5], "whole numbers"), ("1\n2", "whole numbers"),
+    ([True], "whole numbers"), ([2**70], "whole numbers"), ([3, 4, 3], "a value twice"), ([3, 0], "its mask_token 0")])
+def test_vocabularies_that_are_none(vocabulary, said, tmp_path):
+    entries = [layer("InputLayer", "x", [], batch_shape=[None, 5], dtype="int64"),
+               layer("IntegerLookup", "odd", [[["x", 0, 0, {}]]], trainable=True, vocabulary=vocabulary, mask_token=0)]
+    path = zipped(tmp_path / "m.keras", functional(entries, [["x", 0, 0]], [["odd", 0, 0]]), {})
+    with pytest.raises(le.FormatError, match=f"layer 'odd' \\(IntegerLookup\\).*{said}"):
         le.convert(path)
 
 

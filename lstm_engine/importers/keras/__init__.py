@@ -148,6 +148,7 @@ def mapping_table() -> frozenset[str]:
         crf,
         encoding,
         lambdas,
+        lookup,
         mathematics,
         merging,
         models,
@@ -166,6 +167,13 @@ def mapping_table() -> frozenset[str]:
     from .mapping.registry import kinds
 
     return kinds()
+
+
+def _texts(found: Any) -> dict[str, str]:
+    """Texts by name: they come from a process that a hostile file may own."""
+    if not isinstance(found, dict) or not all(type(part) is str for pair in found.items() for part in pair):
+        raise FormatError("the parser of the archive answered no texts by name")
+    return found
 
 
 def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: bool = False, exact: bool = False
@@ -208,7 +216,8 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
     arrays.clear()
     backend = metadata.get("backend")
     context = Context(Builder(weights.float_type), weights, version, tree,
-                      backend=backend if isinstance(backend, str) else "", moved=moved)
+                      backend=backend if isinstance(backend, str) else "", moved=moved,
+                      vocabularies=_texts(contents.get("vocabularies", {})))
     graph = models.to_graph(context, model, {
         "source": "keras", "producer": f"keras {version.text}", "keras_version": version.text, "name": model.name})
     check_all_read(context.applied.values())

@@ -45,16 +45,16 @@ def discretization(context: Context, layer: Layer, arguments: Arguments) -> Tens
         # Keras 2 gave what its dtype says, int64 unless told otherwise; Keras 3 gives int32.
         narrow = context.version.three or policy_name(layer) == "int32"
         return builder.cast(places, "int32" if narrow else "int64", name)
-    return _encoded(context, layer, places, len(bounds) + 1, mode)
+    return encoded(context, layer, places, len(bounds) + 1, mode)
 
 
 @maps("CategoryEncoding")
 def category_encoding(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     x = context.builder.cast(one(layer, arguments), "int64", layer.where)
-    return _encoded(context, layer, x, layer.size("num_tokens"), layer.config.get("output_mode", "multi_hot"))
+    return encoded(context, layer, x, layer.size("num_tokens"), layer.config.get("output_mode", "multi_hot"))
 
 
-def _encoded(context: Context, layer: Layer, x: Tensor, depth: int, mode: object) -> Tensor:
+def encoded(context: Context, layer: Layer, x: Tensor, depth: int, mode: object) -> Tensor:
     """Ids below `depth`: a row for each of them (one_hot), or one for all of a sample, of ones or of counts."""
     builder, name = context.builder, layer.where
     sparse = layer.config.get("sparse", False)

@@ -83,6 +83,7 @@ class Context:
     settings: dict[str, Settings] = field(default_factory=dict)     # of what is inside wrappers, by its path
     moved: dict[str, str] = field(default_factory=dict)     # where arrays of what is inside wrappers stand, by its path
     backend: str = ""                                       # what ran the model ("torch"); "" where nothing says it
+    vocabularies: dict[str, str] = field(default_factory=dict)  # of layers that look values up, by path, a value a line
     by_backend: dict[str, None] = field(default_factory=dict)   # names of layers that compute something else on PyTorch
 
     def spend(self, count: int) -> None:

@@ -32,10 +32,10 @@ _BEHIND = "convert the model behind it, keras.Model(the input of the layer that 
 _VOCABULARY = "; get_vocabulary() of that layer lists what the ids mean"
 _TEXTS = (f"its inputs are texts, and a model here takes numbers: {_BEHIND}ids = model.get_layer({{name!r}})(texts)"
           f"{_VOCABULARY}")
-_LOOKED_UP = (f"where its categories stand is not in the graph: {_BEHIND}ids = model.get_layer({{name!r}})(values)"
-              f"{_VOCABULARY}")
+LOOKED_UP = (f"its file does not keep the vocabulary that it was adapted to: {_BEHIND}ids = "
+             f"model.get_layer({{name!r}})(values){_VOCABULARY}; a .keras file keeps it")
 _HASHED = f"its hashes are TensorFlow's own: {_BEHIND}bins = model.get_layer({{name!r}})(values)"
-_REFUSED = {"StringLookup": _TEXTS, "TextVectorization": _TEXTS, "IntegerLookup": _LOOKED_UP, "Hashing": _HASHED,
+_REFUSED = {"StringLookup": _TEXTS, "TextVectorization": _TEXTS, "Hashing": _HASHED,
             "HashedCrossing": _HASHED}
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any, BinaryIO
 
 from ....errors import FormatError, UnsupportedError
@@ -17,6 +18,7 @@ CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 MAX_TEXT = 8 << 20               # of a configuration
 MAX_RECORDS = 10_000             # of a .keras archive; Keras writes three
 MAX_RATIO = 64                   # of what one of them inflates to; Keras stores weights as they are
+_VOCABULARY = re.compile(r"assets/(layers/.*)/vocabulary\.txt")
 LAYER_ROOTS = ("layers", "_layer_checkpoint_dependencies")   # the second: written by Keras 2.12 and 2.13
 
 
@@ -37,7 +39,24 @@ def read_zip(file: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
     if missing:
         raise FormatError(f"zip: no record {missing[0]!r}; a .keras file holds {CONFIG}, {METADATA}, {WEIGHTS}")
     config, metadata = (_parsed(archive.read(name, MAX_TEXT), name) for name in (CONFIG, METADATA))
-    return {"config": config, "metadata": metadata}, _layer_arrays(hdf5.open_file(archive.open(WEIGHTS)))
+    arrays = _layer_arrays(hdf5.open_file(archive.open(WEIGHTS)))
+    return {"config": config, "metadata": metadata, "vocabularies": _vocabularies(archive)}, arrays
+
+
+def _vocabularies(archive: Archive) -> dict[str, str]:
+    """What layers that look values up have learnt, by the path of the layer; none where it is no text, or too much."""
+    found, left = {}, MAX_TEXT
+    for name in archive.records:
+        match = _VOCABULARY.fullmatch(name)
+        if match is None:
+            continue
+        text = archive.read(name, left)
+        left -= len(text)
+        try:
+            found[match[1]] = text.decode()
+        except UnicodeDecodeError:
+            raise FormatError(f"{name!r}: not a text") from None
+    return found
 
 
 def read_h5(source: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:

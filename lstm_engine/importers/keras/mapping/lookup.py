@@ -1,0 +1,79 @@
+"""IntegerLookup: whole numbers by their places in a vocabulary.
+
+Source: Keras 2.15 and 3, layers/preprocessing/index_lookup.py: places count from behind the mask and the places of what
+is in no vocabulary.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from ....errors import FormatError, UnsupportedError
+from ..reading.config import LOOKED_UP, Layer
+from .builder import Tensor
+from .encoding import encoded
+from .registry import Arguments, Context, maps, one
+
+MOST_VALUES = 1 << 20
+_WHOLE = re.compile(r"-?\d{1,19}")
+
+
+@maps("IntegerLookup")
+def integer_lookup(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
+    """[...] whole numbers: their places, int64, or rows of them as CategoryEncoding makes."""
+    builder, name = context.builder, layer.where
+    for key in ("max_tokens", "vocabulary_dtype", "vocabulary_size", "encoding"):       # of adapting, and of texts
+        layer.config.get(key)
+    for key in ("invert", "pad_to_max_tokens", "idf_weights"):
+        if layer.config.get(key):
+            raise UnsupportedError(f"{layer}: {key} {layer.config.get(key)!r:.80} is not supported; supported: without")
+    mode = layer.config.get("output_mode", "int")
+    outside = layer.get("num_oov_indices", int, 1)
+    mask = layer.config.get("mask_token")
+    if outside < 1:
+        raise UnsupportedError(f"{layer}: num_oov_indices {outside} is not supported, as any value that is not in the "
+                               "vocabulary is an error then; supported: 1 and more")
+    first = 1 if mask is not None and mode == "int" else 0
+    values = _values(context, layer)
+    special = [*[mask] * first, *[layer.config.get("oov_token", -1)] * outside]
+    values = values[len(special):] if values[:len(special)] == special else values
+    known = np.array([*values, *([mask] if mask is not None else [])], np.int64)
+    if len(np.unique(known)) != len(known):
+        raise FormatError(f"{layer}: its vocabulary has a value twice, or its mask_token {mask!r:.40}")
+    # Where rows are made of places, one for the mask is in no column.
+    places = np.array([*range(first + outside, first + outside + len(values)),
+                       *([0 if first else -1] if mask is not None else [])], np.int64)
+    x = builder.cast(one(layer, arguments), "int64", name)
+    wide = builder.operator("Unsqueeze", f"{name}/wide", [x, np.array([x.rank], np.int64)], (*x.shape, 1))
+    pairs = (*x.shape, len(known))
+    same = builder.cast(builder.operator("Equal", f"{name}/same", [wide, known], pairs, "bool"), "int32",
+                        f"{name}/same")
+    at = builder.operator("ArgMax", f"{name}/at", [same], x.shape, "int64", {"axis": -1, "keepdims": 0})
+    place = builder.operator("Gather", f"{name}/place", [places, at], x.shape, "int64", {"axis": 0})
+    there = builder.operator("ReduceMax", f"{name}/there", [same, np.array([-1], np.int64)], x.shape, "int32",
+                             {"keepdims": 0})
+    found = builder.cast(there, "bool", f"{name}/there")
+    other: Tensor | np.ndarray = np.array(first, np.int64)
+    if outside > 1:
+        bucket = builder.operator("Mod", f"{name}/bucket", [x, np.array(outside, np.int64)], x.shape)
+        other = builder.operator("Add", f"{name}/outside", [bucket, np.array(first, np.int64)], x.shape)
+    made = builder.operator("Where", name, [found, place, other], x.shape, "int64")
+    return made if mode == "int" else encoded(context, layer, made, outside + len(values), mode)
+
+
+def _values(context: Context, layer: Layer) -> list[int]:
+    """The vocabulary: of the configuration, or of the file's own text."""
+    given = layer.config.get("vocabulary")
+    if given is None and (text := context.vocabularies.get(layer.path)) is not None:
+        lines = text.splitlines()
+        if not all(map(_WHOLE.fullmatch, lines)):
+            raise FormatError(f"{layer}: its vocabulary has a line that is no whole number")
+        given = list(map(int, lines))
+    if given is None:
+        raise UnsupportedError(f"{layer} is refused: {LOOKED_UP.format(name=layer.name)}")
+    if not isinstance(given, list) or not 0 < len(given) <= MOST_VALUES \
+            or not all(type(value) is int and -2**63 <= value < 2**63 for value in given):
+        raise FormatError(f"{layer}: its vocabulary is {given!r:.80}; expected 1 to {MOST_VALUES} whole numbers")
+    return given
