@@ -66,7 +66,7 @@ def test_wiring_that_leads_nowhere(config, message, tmp_path):
     (layer("TFSMLayer", "evil", filepath="/tmp/model"), "layer 'evil' (TFSMLayer) is refused: it runs a TensorFlow"),
     (layer("TorchModuleWrapper", "evil", module="gASV"), "layer 'evil' (TorchModuleWrapper) is refused: it holds a "
                                                          "pickled PyTorch module"),
-    ({**layer("Custom>MyLSTM", "mine"), "module": None}, "layer 'mine' is of the custom class 'None.Custom>MyLSTM', "
+    ({**layer("Custom>MyLSTM", "mine"), "module": None}, "layer 'mine' is of the custom class 'Custom>MyLSTM', "
                                                          "which is refused"),
     ({**layer("MyLSTM", "mine"), "module": "my.package", "registered_name": "mine>MyLSTM"},
      "layer 'mine' is of the custom class 'mine>MyLSTM', which is refused: what it computes is not in the file"),
@@ -109,7 +109,7 @@ def changed(**settings) -> dict:
      UnsupportedError, "layer 'lstm' (LSTM): activation 'relu' is not supported"),
     (changed(activation=5), FormatError, "layer 'lstm' (LSTM): an activation is 5; expected a name or an object"),
     (changed(dtype={"class_name": "QuantizedDTypePolicy", "config": {"mode": "int8"}}), UnsupportedError,
-     "layer 'lstm' (LSTM): the dtype policy 'QuantizedDTypePolicy' is not supported"),
+     "layer 'lstm' (LSTM) is quantised by Keras (dtype policy 'QuantizedDTypePolicy'), which is not supported"),
 ])
 def test_settings_that_do_not_fit(config, kind, message, tmp_path):
     refused(zipped(tmp_path / "m.keras", config, ARRAYS), kind, message)

@@ -197,7 +197,8 @@ def test_every_field_of_every_node_is_covered_by_a_rule_or_a_name():
     """A new field needs a rule here and in `graph.weights`; this fails until someone has thought of it."""
     known = {"name", "inputs", "outputs", "table", "W", "R", "B", "P", "projection", "direction", "activations", "clip",
              "zero_masked", "empty", "input_forget", "peephole_output", "cell_clip", "linear_before_reset", "kernel",
-             "bias", "activation", "kind", "value", "op_type", "attributes", "constants"}
+             "bias", "activation", "kind", "value", "op_type", "attributes", "constants", "body", "states",
+             "sequence_axes", "backwards", "result_axes", "turned"}
     from lstm_engine.graph import NODE_TYPES
     assert {field.name for kind in NODE_TYPES.values() for field in dataclasses.fields(kind)} == known
 
