@@ -150,10 +150,11 @@ def test_how_torch_rounds_is_in_no_file(tmp_path: Path) -> None:
 
 def test_the_lowest_int8_of_torch(tmp_path: Path) -> None:
     """torch's scale is largest / 127.5: where the number of the largest magnitude is below 0, it is -128."""
-    layer = nn.Linear(4, 3)
+    layer, other = nn.Linear(4, 3), nn.GRU(3, 5, batch_first=True)
     with torch.no_grad():
         layer.weight[1, 2] = -3
-    model = le.convert(saved(tmp_path, quantised(nn.Sequential(layer, nn.GRU(3, 5, batch_first=True)), WHOLE)))
+        other.weight_ih_l0[1, 2] = other.weight_hh_l0[1, 2] = 3
+    model = le.convert(saved(tmp_path, quantised(nn.Sequential(layer, other), WHOLE)))
     dense, gru = model.graph.nodes
     assert dense.kernel.values.min() == -128 and model.weight_dtype == "int8_weights"
     np.testing.assert_array_equal(dense.kernel.whole().T, dequantised(torch.load(tmp_path / "m.pt",
