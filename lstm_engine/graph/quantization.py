@@ -99,7 +99,7 @@ def quantization_of(graph: Graph, errors: Mapping[str, WeightError] | None = Non
     if not is_quantized(graph):
         return None
     layers, before, after = [], dict[int, int](), dict[int, int]()
-    for node in graph.nodes:
+    for node in every_node(graph):
         if isinstance(node, (Operator, Loop)):
             continue
         own_before, own_after = _sizes(node)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import UnsupportedError
-from ..graph import Node, Operator, Pool, Recurrent, Value
+from ..graph import Loop, Node, Operator, Pool, Recurrent, Value
 from ..operators import OPERATORS
 from ..operators.eventually import Fate, fate, only_choice
 from ..operators.past import Fills, Work
@@ -122,6 +122,7 @@ class Spans:
         return self._of_layer(node, given, lag)
 
     def _of_layer(self, node: Node, given: list[Span], lag: int) -> list[Span]:
+        need(not isinstance(node, Loop))                    # its turns may be steps
         places = [span.place if isinstance(span.place, int) else None for span in given]
         if any(isinstance(span.place, Counts | Mixed) for span in given):
             raise Mixes

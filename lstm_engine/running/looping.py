@@ -48,6 +48,7 @@ class Turns:
                 return self._again(self._recording)
             except (OtherBranch, Unrepeatable, *MISFITS, MemoryError):
                 into = [place.copy() for place in self._places]     # it may have written over what was given
+        # What is given stands in no recording: what one leaves has the sizes that it takes, so it is used to the end.
         self.end()
         given = dict(zip(self._names, into))
         bound = self._bound = self._runner.find(given, self._threads)

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from keras import layers as L
 from keras import ops
+from kind_rows import REFUSED, RIGHT, WRONG, Row
 
 import lstm_engine as le
 from lstm_engine.errors import LstmEngineError
@@ -23,7 +24,6 @@ FORMS = ("keras", "h5", "json", "live")
 # float32: some hundred terms summed in another order, of numbers of about 1.
 TOLERANCE = 2e-5
 Sequence, Image, Ids, Vector = (6, 4), (6, 5, 3), "ids", (4,)
-RIGHT, REFUSED, WRONG = "right", "refused", "WRONG"
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,6 @@ class Kind:
     make: Callable[..., Any]
     forms: tuple[str, ...]
     refused: str = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    """What became of a kind in one form."""
-
-    kind: str
-    form: str
-    outcome: str
-    detail: str
 
 
 def _of_sequences() -> dict[str, Callable]:

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+from kind_rows import REFUSED, RIGHT, WRONG, Row
 from onnx import TensorProto, helper
 from onnx_graphs import graph, model, node
 
 import lstm_engine as le
 from lstm_engine.errors import LstmEngineError
 
-RIGHT, REFUSED, WRONG = "right", "refused", "WRONG"
 # float32: some hundred terms summed in another order, over some steps.
 TOLERANCE = 2e-5
 SIZE = 4
@@ -35,14 +35,6 @@ class Kind:
     write: Callable[[Path], Path]
     refused: str = ""
     tolerance: float = TOLERANCE
-
-
-@dataclass(frozen=True)
-class Row:
-    kind: str
-    form: str
-    outcome: str
-    detail: str
 
 
 def _random(*shape: int) -> np.ndarray:

@@ -10,7 +10,8 @@ pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
-from onnx_kinds import REFUSED, RIGHT, kinds, rows
+from kind_rows import REFUSED, RIGHT
+from onnx_kinds import kinds, rows
 
 KINDS = list(kinds())
 

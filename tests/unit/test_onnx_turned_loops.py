@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from onnx_graphs import check, graph, imported, kinds, model, node, runtime_outp
 from random_loops import Loops  # noqa: E402
 
 import lstm_engine as le  # noqa: E402
-from lstm_engine.errors import ArgumentError, GraphError, LimitError, UnsupportedError  # noqa: E402
+from lstm_engine.errors import ArgumentError, GraphError, LimitError, LstmEngineError, UnsupportedError  # noqa: E402
 from lstm_engine.graph import Graph  # noqa: E402
 from lstm_engine.graph.nodes import MOST_NESTED, Loop, Value  # noqa: E402
 from lstm_engine.reference import run  # noqa: E402
@@ -103,6 +104,17 @@ def test_a_state_that_grows() -> None:
                    {"x": ("batch", 2), "n": ("int64", ())}, "y size", {"on": TRUE})
     for turns in (0, 1, 5):
         same(source, {"x": normal(3, 2), "n": np.array(turns)})
+
+
+def test_a_stream_refuses_a_loop_behind_windows() -> None:
+    inside = body([node("Mul", "a s", "p"), node("Add", "p a", "s1")], {"s": ("batch", 2), "a": ("batch", 2)}, "s1 p")
+    nodes = [node("Transpose", "x", "turned", perm=[0, 2, 1]), node("Conv", "turned K", "y", kernel_shape=[3],
+                                                                    pads=[2, 0]),
+             node("Transpose", "y", "steps", perm=[2, 0, 1]),
+             node("Scan", "s0 steps", "s all", name="scan", num_scan_inputs=1, body=inside)]
+    opened = le.convert(model(nodes, {"x": ("batch", "time", 2), "s0": ("batch", 2)}, "s all", {"K": normal(2, 2, 3)}))
+    with pytest.raises(UnsupportedError, match=r"cannot run step by step"):
+        opened.stream()
 
 
 def test_a_scan_of_any_number_of_steps(tmp_path: Path) -> None:
@@ -258,6 +270,10 @@ def test_random_loops(seed: int, tmp_path: Path) -> None:
     opened = le.convert(source)
     opened.save(tmp_path / "m.lstm")
     loaded = le.load(tmp_path / "m.lstm")
+    for ask in (opened.stream, lambda: opened.stream(batch=2), lambda: le.quantize(opened, "int8"), opened.summary,
+                lambda: opened.predict(made.feeds(2), lengths=[1])):
+        with contextlib.suppress(LstmEngineError):          # an error of our own, or none
+            ask()
     for turns in (1, 3, 3, 0, 6):
         feeds = made.feeds(turns)
         try:

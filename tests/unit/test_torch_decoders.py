@@ -27,14 +27,17 @@ class Translator(torch.nn.Module):
         self.cell = torch.nn.LSTMCell(reads, H)
         self.out = torch.nn.Linear(H, WORDS)
 
+    def begun(self, x):                                                         # type: ignore[no-untyped-def]
+        """What was encoded, the states behind it, and the first words."""
+        encoded, (h, c) = self.encoder(self.words(x))
+        return encoded, h[0], c[0], torch.zeros(x.size(0), dtype=torch.long)
+
 
 class Greedy(Translator):
     """Each turn reads the word with the highest score of the one before it."""
 
     def forward(self, x, steps: int):                                           # type: ignore[no-untyped-def]
-        encoded, (h, c) = self.encoder(self.words(x))
-        h, c = h[0], c[0]
-        word = torch.zeros(x.size(0), dtype=torch.long)
+        encoded, h, c, word = self.begun(x)
         outputs: List[torch.Tensor] = []  # noqa: UP006
         for _step in range(steps):
             h, c = self.cell(self.words(word), (h, c))
@@ -47,9 +50,7 @@ class UntilTheEnd(Translator):
     """It ends when every row has said word 3."""
 
     def forward(self, x, steps: int):                                           # type: ignore[no-untyped-def]
-        encoded, (h, c) = self.encoder(self.words(x))
-        h, c = h[0], c[0]
-        word = torch.zeros(x.size(0), dtype=torch.long)
+        encoded, h, c, word = self.begun(x)
         done = torch.zeros(x.size(0), dtype=torch.bool)
         outputs: List[torch.Tensor] = []  # noqa: UP006
         step = 0
@@ -70,9 +71,7 @@ class Attentive(Translator):
         self.asks = torch.nn.Linear(H, H)
 
     def forward(self, x, steps: int):                                           # type: ignore[no-untyped-def]
-        encoded, (h, c) = self.encoder(self.words(x))
-        h, c = h[0], c[0]
-        word = torch.zeros(x.size(0), dtype=torch.long)
+        encoded, h, c, word = self.begun(x)
         outputs: List[torch.Tensor] = []  # noqa: UP006
         for _step in range(steps):
             weights = torch.softmax((encoded @ self.asks(h).unsqueeze(2)).squeeze(2), 1)

@@ -129,6 +129,14 @@ class Builder:
                                     op_type="Identity", constants={0: array}))
         return made
 
+    def zeros(self, name: str, like: Tensor, shape: Sequence[Dim]) -> Tensor:
+        """Zeros [batch, *shape] of as many rows as a value has."""
+        rows = self.operator("Shape", f"{name}/rows", [like], (1,), "int64", {"start": 0, "end": 1})
+        whole = self.operator("Concat", f"{name}/shape", [rows, np.array(shape, np.int64)], (1 + len(shape),), "int64",
+                              {"axis": 0})
+        return self.operator("ConstantOfShape", name, [whole, np.zeros(1, self.float_type)], (like.shape[0], *shape),
+                             self.float_type)
+
     def cast(self, x: Tensor, dtype: str, name: str) -> Tensor:
         """x as `dtype`; x itself if it is that already."""
         if x.dtype == dtype:

@@ -17,7 +17,6 @@ import numpy as np
 from ....errors import FormatError, UnsupportedError
 from ....graph import Loop, Value
 from ....graph.activations import Activation
-from ....graph.nodes import Dim
 from ..reading.config import Layer
 from .activations import activation
 from .builder import Builder, Tensor
@@ -127,21 +126,13 @@ def _looped(context: Context, name: str, cell: _Cell, projected: Tensor, h: Tens
     after = _step(replace(context, builder=inner), "step", cell, own[2], own[0], own[1])
     body = inner.finish([*after, after[0]], {})
     body = replace(body, outputs=(always.name, *body.outputs))
-    states = [state or _zeros(builder, f"{name}/zeros", projected, shape) for state in (h, c)]
+    states = [state or builder.zeros(f"{name}/zeros", projected, shape[1:]) for state in (h, c)]
     outputs = [(f"{name}/{called}", sizes_of, dtype) for called, sizes_of in (
         ("h", shape), ("c", shape), ("steps", (batch, steps, *shape[1:])))]
     h, c, sequence = builder.add(Loop, f"{name}/loop", [None, None, *states, projected], outputs, body=body, states=2,
                                  sequence_axes=(1,), backwards=(int(backwards),), result_axes=(1,),
                                  turned=(int(backwards),))
     return h, c, sequence
-
-
-def _zeros(builder: Builder, name: str, like: Tensor, shape: tuple[Dim, ...]) -> Tensor:
-    """Zeros [batch, ...] of as many rows as a value has."""
-    rows = builder.operator("Shape", f"{name}/rows", [like], (1,), "int64", {"start": 0, "end": 1})
-    sizes_of = builder.operator("Concat", f"{name}/shape", [rows, np.array(shape[1:], np.int64)], (len(shape),),
-                                "int64", {"axis": 0})
-    return builder.operator("ConstantOfShape", name, [sizes_of, np.zeros(1, like.dtype)], shape, like.dtype)
 
 
 def _cell(context: Context, layer: Layer, window: tuple[int, ...]) -> _Cell:

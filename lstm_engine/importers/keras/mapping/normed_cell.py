@@ -74,7 +74,7 @@ def run(builder: Builder, layer: Layer, name: str, cell: NormedCell, x: Tensor, 
     product, = builder.add(Dense, f"{name}/product", [x], [(f"{name}/product", (batch, time, wide), dtype)],
                            kernel=cell.kernel)
     projected = _normed(builder, f"{name}/x", product, cell, 0)
-    zeros = _zeros(builder, f"{name}/zeros", x, units)
+    zeros = builder.zeros(f"{name}/zeros", x, (units,))
     states = [*(builder.as_float(state, name) for state in initial or (zeros, zeros)), zeros]
     inner = Builder(dtype)
     inner.given(Value("turn", (), "int64"))
@@ -124,11 +124,3 @@ def _normed(builder: Builder, name: str, x: Tensor, cell: NormedCell, which: int
 def _activated(builder: Builder, name: str, x: Tensor, function: Activation) -> Tensor:
     return x if function == LINEAR else builder.add(Activate, name, [x], [(name, x.shape, x.dtype)],
                                                     activation=function)[0]
-
-
-def _zeros(builder: Builder, name: str, like: Tensor, units: int) -> Tensor:
-    """Zeros [batch, units] of as many rows as a value has."""
-    rows = builder.operator("Shape", f"{name}/rows", [like], (1,), "int64", {"start": 0, "end": 1})
-    shape = builder.operator("Concat", f"{name}/shape", [rows, np.array([units], np.int64)], (2,), "int64", {"axis": 0})
-    return builder.operator("ConstantOfShape", name, [shape, np.zeros(1, builder.float_type)], (like.shape[0], units),
-                            builder.float_type)

@@ -29,8 +29,7 @@ TAKEN_IN = {
     "Scan": {"body", "num_scan_inputs", "scan_input_axes", "scan_input_directions", "scan_output_axes",
              "scan_output_directions"}}
 MOST_WRITTEN_OUT = 2000     # nodes that the turns of a loop are written out to
-SETTLE = ("where the inputs that it comes from always have one value or shape, give it: spec={'fixed': {input: value}} "
-          "or spec={'shapes': {input: [sizes]}}")
+
 
 
 def take_in(walk: Walk, node: OnnxNode, scope: Scope, depth: int) -> None:

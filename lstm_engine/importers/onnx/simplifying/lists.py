@@ -186,7 +186,7 @@ def _concat(walk: Walk, node: OnnxNode, inputs: Sequence[str]) -> str:
 
 def joined(walk: Walk, node: OnnxNode, *lists: TensorList) -> TensorList:
     """Lists one behind the other, none of which a loop appends to: their elements have one size."""
-    first = walk.add_constant(f"{node.name}/axes", np.array([0]))
+    first = _axes(walk, node, 0)
     parts = [part for found in lists for part in (
         [found.stacked] if found.stacked else [_made(walk, node, "Unsqueeze", one, first) for one in found.elements])]
     return TensorList(stacked=parts[0] if len(parts) == 1 else _made(walk, node, "Concat", *parts, axis=0))
