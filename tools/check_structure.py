@@ -30,6 +30,7 @@ ONLY_IN = {"arena.c": re.compile(r"\b(malloc|calloc|realloc|posix_memalign|align
            "": re.compile(r"\b(printf|fprintf|puts|exit|getenv|fopen|assert|abort)\s*\(")}
 EVERYWHERE = {"types"}                 # what every part may import: it names types, and imports nothing
 OWN = {"lstm_engine", "numpy", "__future__"}   # what may be imported when a module is loaded, besides Python's own
+CLOCKS = re.compile(r"(perf_counter|process_time|thread_time|monotonic|clock_gettime)(_ns)?|getrusage")
 STATIC = re.compile(r"(static|LE_INLINE|typedef|extern|struct|enum|union)\b")
 
 # Part of the package -> parts it may import, at the top of a file or inside a function. No way along them leads back.
@@ -228,9 +229,20 @@ def size_violations() -> Iterator[str]:
                 yield f"{path.relative_to(ROOT).as_posix()}: {count} lines; at most {MAX_LINES}"
 
 
+def clock_violations() -> Iterator[str]:
+    """A test that reads a clock fails on a busy machine: work is counted (tests/support/doubling_costs.py), and only a
+    guard against hanging, far beyond what anything takes, may end it."""
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute | ast.Name | ast.alias):
+                name = getattr(node, "attr", getattr(node, "id", getattr(node, "name", "")))
+                if CLOCKS.fullmatch(name):
+                    yield f"{path.relative_to(ROOT).as_posix()}: reads the clock {name}"
+
+
 def violations() -> list[str]:
     return [*c_violations(), *python_violations(), *arrow_violations(), *circle_violations(), *importer_violations(),
-            *size_violations()]
+            *size_violations(), *clock_violations()]
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from children import HANG
 
 import lstm_engine as le
 
@@ -252,7 +253,7 @@ def test_the_code_does_not_outlive_the_program(sent, start_program, tmp_path):
     process = start_program("convert", f"{tmp_path / 'slow.py'}:build", env={"TMPDIR": str(tmp_path / "files")})
     assert any(b"begun" in line for line in process.stderr)
     process.send_signal(sent)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=HANG)
     assert process.returncode == (130 if sent == signal.SIGINT else -sent), err
     assert b"Traceback" not in err
     assert not list((tmp_path / "files").glob("lstm-engine-*"))

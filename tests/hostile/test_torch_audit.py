@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from children import HANG
 from torch_bytes import (
     archive,
     call,
@@ -116,7 +117,7 @@ def report(tmp_path_factory):
     paths = [write(folder, checkpoint(GRU), "good.pt"), *(write(folder, data, name) for name, data in HOSTILE.items())]
     root = Path(__file__).parent.parent.parent
     done = subprocess.run([sys.executable, "-c", WATCHER, *map(str, paths)], capture_output=True, text=True, cwd=folder,
-                          env=os.environ | {"PYTHONPATH": str(root)}, timeout=60, check=False)
+                          env=os.environ | {"PYTHONPATH": str(root)}, timeout=HANG, check=False)
     assert done.returncode == 0, done.stderr
     assert not list(folder.glob(f"**/{MARKER}")) and not (folder.parent / MARKER).exists()
     return {line.split("\t")[0]: line.split("\t")[1:] for line in done.stdout.splitlines()}
@@ -136,7 +137,7 @@ def test_the_watcher_sees_what_a_real_unpickler_does(tmp_path):
             "except Exception: pass\n"
             "print(*events)")
     done = subprocess.run([sys.executable, "-c", code], input=pickled(call(symbol("os", "system"), text("exit 0"))),
-                          capture_output=True, cwd=tmp_path, timeout=60, check=True)
+                          capture_output=True, cwd=tmp_path, timeout=HANG, check=True)
     assert {"pickle.find_class", "os.system"} <= set(done.stdout.decode().split())
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 import lstm_engine as le
 
-HANG = 120       # seconds after which something that should end has hung, however loaded the machine
+HANG = 600       # seconds after which something that should end has hung, however loaded the machine
 
 
 def answer(model: le.Model, x: np.ndarray, connection: Any) -> None:
