@@ -257,7 +257,7 @@ class Model:
 
         x: [batch, time] token ids, [batch, time, features] numbers (or the layout that `inputs` shows), a list of
             sequences of any lengths, or a dict of these by input name. Numbers are cast to the dtype
-            that `inputs` shows.
+            that `inputs` shows. Texts, [batch] or of the shape of the ids, where an input of ids has a `reading`.
         lengths: [batch], the real steps of each row of a padded array; the rest costs nothing and comes out as 0.
             A list and lengths leave padding out. A model without a mask that was trained on padded sequences has learnt
             from the padding: give it an array padded the same way (`le.pad_sequences`) and no lengths, or its answers

@@ -70,6 +70,8 @@ def summary(model: Model) -> str:
     hosts = [step for step in model._plan.steps if isinstance(step, (HostStep, LoopStep))]
     # Layers of the house on other shapes move numbers, compare ids or go through the core row by row.
     computing = any(isinstance(step.node, (Operator, Loop)) for step in hosts)
+    lines += [one_line(f"input {value.name!r} takes texts, too: {value.reading}") for value in model.inputs.values()
+              if value.reading is not None]
     held = "" if report is None else f" in {report.bytes:,} bytes ({report.bytes_before:,} in float32)"
     lines.append(f"{total:,} parameters{held}; {model.dtype}, {model.isa} kernels, gemm {model.gemm}")
     if hosts:

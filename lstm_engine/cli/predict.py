@@ -2,8 +2,9 @@
 
 INPUT is an .npy array, an .npz of arrays by input name, or CSV ("-": CSV from stdin): a row of token ids is one
 sequence; numbers come one step a row (docs/cli.md). How a CSV was read is said on stderr; what can be read in two
-ways is an error that names the option for each. The answer is CSV on stdout, or the file named by -o: .npy,
-.npz (also for several outputs) or .csv. A file that stands there is replaced only by a whole new one."""
+ways is an error that names the option for each. For a model that takes texts: .txt, or "-", a text a line. The answer
+is CSV on stdout, or the file named by -o: .npy, .npz (also for several outputs) or .csv. A file that stands there is
+replaced only by a whole new one."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ LONG_JOB = 2e10             # multiplications, about a second's worth: from here
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
-    parser.add_argument("input", metavar="INPUT", help=".npy, .npz or .csv; - is CSV on stdin")
+    parser.add_argument("input", metavar="INPUT", help=".npy, .npz, .csv or .txt; - is CSV, or texts, on stdin")
     parser.add_argument("-o", "--output", metavar="OUT", help=".npy, .npz or .csv (default: CSV on stdout)")
     parser.add_argument("--lengths", metavar="LIST", help="the real steps of each row of a padded array: 17,5,88 or "
                                                           "an .npy file")

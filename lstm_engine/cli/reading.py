@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import math
@@ -11,6 +12,7 @@ import sys
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -44,6 +46,9 @@ def read_input(source: str, model: Model, options: CsvOptions = _PLAIN, pad: Pad
     Raises FileError, FormatError (naming line and column), UsageError for a kind of file that cannot be meant.
     """
     kind = Path(source).suffix.lower()
+    texts = [value for value in model.inputs.values() if value.reading is not None]
+    if kind == ".txt" or source == "-" and len(model.inputs) == len(texts) == 1:
+        return _read_lines(source, model, options, pad)
     if source == "-" or kind == ".csv":
         return _read_csv(source, model, options, pad)
     if replace(options, missing=False) != _PLAIN or pad is not None:
@@ -58,7 +63,8 @@ def read_input(source: str, model: Model, options: CsvOptions = _PLAIN, pad: Pad
         arrays = load_npz(Path(source))
         lengths = arrays.pop(LENGTHS) if LENGTHS in arrays and LENGTHS not in model.inputs else None
         return Sequences(arrays, lengths)
-    raise UsageError(f"INPUT {source!r}: expected a name that ends in .npy, .npz or .csv, or - for CSV on stdin")
+    raise UsageError(f"INPUT {source!r}: expected a name that ends in .npy, .npz, .csv or .txt, or - for CSV or "
+                     "texts on stdin")
 
 
 def read_lengths(text: str) -> np.ndarray:
@@ -122,6 +128,19 @@ def _broken(path: Path, kind: str, error: BaseException) -> FormatError:
     return FormatError(f"{path}: not {kind} of plain numbers: {error}")
 
 
+def _read_lines(source: str, model: Model, options: CsvOptions, pad: Pad | None) -> Sequences:
+    """A text a line, for a model that reads texts; empty lines are empty texts."""
+    value = next(iter(model.inputs.values()))
+    if len(model.inputs) != 1 or value.reading is None or value.reading.split is None and len(value.shape) != 1:
+        raise UsageError(f"INPUT {source!r}: a text a line is for a model of one input that takes texts; "
+                         "lstm-engine inspect says what this one takes")
+    if replace(options, missing=False) != _PLAIN or pad is not None:
+        raise UsageError(f"INPUT {source!r} has texts, and options that say how to read or pad CSV are given")
+    with _text_of(source) as text:
+        lines = [line.rstrip("\r\n") for line in text]
+    return Sequences({value.name: np.array(lines, object)})
+
+
 def _read_csv(source: str, model: Model, options: CsvOptions, pad: Pad | None) -> Sequences:
     if len(model.inputs) != 1:
         raise UsageError(f"the model has {len(model.inputs)} inputs ({', '.join(model.inputs)}), CSV holds one: give "
@@ -139,6 +158,13 @@ def _read_csv(source: str, model: Model, options: CsvOptions, pad: Pad | None) -
 
 
 def _open_csv(source: str, value: Value, options: CsvOptions, pad: Pad | None) -> Sequences:
+    with _text_of(source) as text:
+        return read_csv(text, value, "stdin" if source == "-" else source, options, pad)
+
+
+@contextlib.contextmanager
+def _text_of(source: str) -> Iterator[io.TextIOWrapper]:
+    """A file, or stdin, to be read as text. Raises FileError, FormatError for what is not UTF-8."""
     name = "stdin" if source == "-" else source
     try:
         if source == "-":
@@ -146,12 +172,13 @@ def _open_csv(source: str, value: Value, options: CsvOptions, pad: Pad | None) -
                 raise FileError(errno.EBADF, "cannot read stdin: it is closed")
             text = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
             try:
-                return read_csv(text, value, name, options, pad)
+                yield text
             finally:
                 text.detach()
+            return
         # The suffix says that it is a file; what a pipe or a device gives comes by stdin.
         with open_regular(source) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
-            return read_csv(text, value, name, options, pad)
+            yield text
     except OSError as error:
         cannot_read(name, error)
     except UnicodeDecodeError as error:

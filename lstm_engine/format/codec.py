@@ -20,6 +20,7 @@ from ..errors import FormatError, UnsupportedError
 from ..graph import NODE_TYPES, Activation, Graph, Node, Value
 from ..graph.nodes import MOST_NESTED, Dim, Shape
 from ..graph.quantized import VALUE_DTYPES, Quantized, channel_axis
+from ..graph.readings import Reading
 from ..graph.rows import Rows
 
 Tensors = Callable[[str], np.ndarray]
@@ -32,9 +33,10 @@ def encode(graph: Graph) -> tuple[dict[str, Any], dict[str, np.ndarray | Rows]]:
     """The configuration of a valid graph and its tensors by name; the inverse of `decode`."""
     tensors: dict[str, np.ndarray | Rows] = {}
     inside = ""                             # before the names of tensors: the loops that they stand in
+    kept: list[np.ndarray] = []             # so that no other array is given the id of one of these
     names: dict[int, str] = {}              # id of an array -> its name, so that a shared one is stored once
 
-    def name_of(node: Node, field: str, array: np.ndarray | Rows) -> str:
+    def name_of(node: Node | Value, field: str, array: np.ndarray | Rows) -> str:
         if id(array) not in names:
             name = f"{inside}{node.name}.{field}"
             while name in tensors:              # a name of a node may have anything in it, also another's and a field
@@ -63,13 +65,21 @@ def encode(graph: Graph) -> tuple[dict[str, Any], dict[str, np.ndarray | Rows]]:
                 record[name] = _encode_value(value, field.hint)
         return record
 
+    def encode_input(value: Value) -> dict[str, Any]:
+        record: dict[str, Any] = {"name": value.name, "shape": list(value.shape), "dtype": value.dtype}
+        if value.reading is not None:
+            settings = {name: _encode_value(setting, None) for name, setting in value.reading.settings().items()}
+            kept.append(joined(value.reading.vocabulary))
+            record["reading"] = {"vocabulary": name_of(value, "vocabulary", kept[-1]), **settings}
+        return record
+
     def encode_graph(graph: Graph, within: str) -> dict[str, Any]:
         nonlocal inside
         around, inside = inside, within
         nodes = [encode_node(node) for node in graph.nodes]
         inside = around
-        return {"inputs": [{"name": v.name, "shape": list(v.shape), "dtype": v.dtype} for v in graph.inputs],
-                "nodes": nodes, "outputs": list(graph.outputs), "metadata": dict(graph.metadata)}
+        return {"inputs": [encode_input(value) for value in graph.inputs], "nodes": nodes,
+                "outputs": list(graph.outputs), "metadata": dict(graph.metadata)}
 
     return encode_graph(graph, ""), tensors
 
@@ -87,6 +97,11 @@ def bfloat16_names(config: Mapping[str, Any]) -> set[str]:
 def has_loops(config: Mapping[str, Any]) -> bool:
     """Whether such a configuration has graphs inside it."""
     return any(field.sort == GRAPH for node in config["nodes"] for field in _record(node["op"]).fields.values())
+
+
+def reads_texts(config: Mapping[str, Any]) -> bool:
+    """Whether such a configuration says how texts become ids."""
+    return any("reading" in value for value in config["inputs"])
 
 
 def _quantized(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -129,7 +144,7 @@ def _decode_graph(where: str, config: Any, tensors: Tensors, shared: Shared, dep
     for key in ("inputs", "nodes", "outputs"):
         if not isinstance(config[key], (list, tuple)):
             _wrong(f"{where}: {key}", "a list", config[key])
-    inputs = tuple(_decode_input(f"{where}: inputs[{i}]", record) for i, record in enumerate(config["inputs"]))
+    inputs = tuple(_decode_input(f"{where}: inputs[{i}]", record, tensors) for i, record in enumerate(config["inputs"]))
     nodes = tuple(_decode_node(f"{where}: nodes[{i}]", record, tensors, shared, depth)
                   for i, record in enumerate(config["nodes"]))
     outputs = _decode_value(f"{where}: outputs", config["outputs"], tuple[str, ...])
@@ -137,11 +152,36 @@ def _decode_graph(where: str, config: Any, tensors: Tensors, shared: Shared, dep
     return Graph(inputs, nodes, outputs, metadata)
 
 
-def _decode_input(where: str, record: Any) -> Value:
-    _check_keys(where, record, {"name", "shape"}, {"dtype"})
+def _decode_input(where: str, record: Any, tensors: Tensors) -> Value:
+    _check_keys(where, record, {"name", "shape"}, {"dtype", "reading"})
     return Value(_decode_value(f"{where}: name", record["name"], str),
                  _decode_value(f"{where}: shape", record["shape"], Shape),
-                 _decode_value(f"{where}: dtype", record.get("dtype", "float32"), str))
+                 _decode_value(f"{where}: dtype", record.get("dtype", "float32"), str),
+                 _decode_reading(f"{where}: reading", record["reading"], tensors) if "reading" in record else None)
+
+
+def _decode_reading(where: str, record: Any, tensors: Tensors) -> Reading:
+    hints = typing.get_type_hints(Reading)
+    _check_keys(where, record, {"vocabulary"}, hints.keys() - {"vocabulary"})
+    settings = {name: _decode_value(f"{where}: {name}", value, hints[name]) for name, value in record.items()
+                if name != "vocabulary"}
+    array = _tensor(f"{where}: vocabulary", record["vocabulary"], tensors)
+    try:
+        return Reading(parted(array), **settings)
+    except ValueError as error:
+        raise FormatError(f"{where}: vocabulary: {error}") from None
+
+
+def joined(vocabulary: tuple[str, ...]) -> np.ndarray:
+    """The tokens of a vocabulary as one array: UTF-8, with a zero between two."""
+    return np.frombuffer("\0".join(vocabulary).encode(), np.uint8)
+
+
+def parted(array: np.ndarray) -> tuple[str, ...]:
+    """The inverse of `joined`. Raises ValueError for an array that is none of UTF-8."""
+    if array.dtype != np.uint8 or array.ndim != 1:
+        raise ValueError(f"expected one row of uint8, got {array.dtype} {list(array.shape)}")
+    return tuple(array.tobytes().decode().split("\0"))
 
 
 def _decode_node(where: str, record: Any, tensors: Tensors, shared: Shared, depth: int) -> Node:
@@ -227,8 +267,8 @@ def _decode_value(where: str, value: Any, hint: Any) -> Any:
             _wrong(where, "a list", value)
         item = typing.get_args(hint)[0]
         return tuple(_decode_value(f"{where}[{i}]", v, item) for i, v in enumerate(value))
-    if hint == float | None:
-        return None if value is None else _decode_value(where, value, float)
+    if type(None) in typing.get_args(hint):
+        return None if value is None else _decode_value(where, value, typing.get_args(hint)[0])
     if hint is float:
         return _decode_float(where, value)
     assert hint in (str, int, bool), f"no rule for a field of type {hint}"

@@ -17,7 +17,7 @@ from ..operators import Checked, checked, validate
 from ..pages import empty
 from ..strict_json import parse_object
 from . import header
-from .codec import bfloat16_names, decode, encode, has_loops, is_quantized
+from .codec import bfloat16_names, decode, encode, has_loops, is_quantized, reads_texts
 from .header import Entry, Header
 
 CHUNK = 2**20        # bytes read at a time: the checksum is taken while they are still in the cache
@@ -199,7 +199,9 @@ def _decode(parsed: Header, data: np.ndarray) -> Checked:
 
 def _version(config: dict[str, Any]) -> int:
     """The first version that has what is in a configuration."""
-    return header.LOOPS if has_loops(config) else header.QUANTIZED if is_quantized(config) else header.FLOAT
+    if has_loops(config) or reads_texts(config):
+        return header.LOOPS
+    return header.QUANTIZED if is_quantized(config) else header.FLOAT
 
 
 def _check_version(parsed: Header, config: dict[str, Any]) -> None:
@@ -207,7 +209,8 @@ def _check_version(parsed: Header, config: dict[str, Any]) -> None:
     needed = _version(config)
     for key, got in (("min_reader", parsed.min_reader), ("version", parsed.version)):
         if got < needed or (got > needed and parsed.version <= header.VERSION):
-            held = {header.FLOAT: "no quantised weights", header.QUANTIZED: "quantised weights"}.get(needed, "loops")
+            held = {header.FLOAT: "no quantised weights", header.QUANTIZED: "quantised weights"}.get(
+                needed, "loops or readings of texts")
             raise FormatError(f"header: {key} must be {needed} in a file of {held}, got {got}")
 
 

@@ -20,7 +20,7 @@ from ..strict_json import parse_object
 
 FORMAT = "lstm-engine"
 VERSION = 3                    # the newest `min_reader` that this reads
-LOOPS = 3                      # the version of a file that has loops,
+LOOPS = 3                      # the version of a file that has loops, or says how texts are read,
 QUANTIZED = 2                  # of another that has quantised weights,
 FLOAT = 1                      # and of any other
 # About 7000 recurrent layers; a hostile header of this size is still refused within 2 s and 100 MB (safetensors' cap

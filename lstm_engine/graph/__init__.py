@@ -20,8 +20,9 @@ from .nodes import (
                     Recurrent,
                     Value,
 )
+from .readings import Reading
 from .weights import DIRECTIONS
 
 __all__ = ["ACTIVATIONS", "DIRECTIONS", "DTYPES", "GRU", "LINEAR", "LSTM", "NODE_TYPES", "RELU", "RNN", "SIGMOID",
            "TANH", "Activate", "Activation", "Dense", "Embedding", "Graph", "Loop", "Mask", "Node", "Operator", "Pool",
-           "Recurrent", "Value"]
+           "Reading", "Recurrent", "Value"]

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..types import Array
 from .activations import LINEAR, SIGMOID, TANH, Activation
+from .readings import Reading
 
 Dim = int | str            # a known size, or a symbol: "batch", "time", "time_2", ...
 Shape = tuple[Dim, ...]
@@ -43,11 +44,15 @@ def optional_tensor() -> Any:
 
 @dataclass(frozen=True)
 class Value:
-    """An input of the graph: its name, symbolic shape and dtype. Token ids are int32."""
+    """An input of the graph: its name, symbolic shape and dtype. Token ids are int32.
+
+    reading: of ids, how texts become them, where a model says so.
+    """
 
     name: str
     shape: Shape
     dtype: str = "float32"
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)

@@ -79,7 +79,7 @@ class Symbols:
     def value(self, value: Value) -> Value:
         """The value with its shape as it is known here."""
         shape = self.shape(value.shape)
-        return value if shape is value.shape else Value(value.name, shape, value.dtype)
+        return value if shape is value.shape else Value(value.name, shape, value.dtype, value.reading)
 
 
 def layer_shapes(node: Node, inputs: list[Value | None], symbols: Symbols) -> list[Value]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ..arguments import shown
 from ..errors import GraphError
 from ..graph.nodes import DTYPES, MOST_NESTED, Graph, Loop, Node, Value, every_node
+from ..graph.readings import Reading, is_utf8
 from ..graph.shapes import show_shape
 from ..graph.weights import MAX_DIM
 from .inference import infer_shapes
@@ -60,6 +61,9 @@ def _check_names(graph: Graph, depth: int) -> None:
         if isinstance(node, Loop) and isinstance(node.body, Graph):
             if depth == MOST_NESTED:
                 raise GraphError(f"node {node.name!r} (Loop): loops stand in each other more than {MOST_NESTED} deep")
+            if any(value.reading is not None for value in node.body.inputs):
+                raise GraphError(f"node {node.name!r} (Loop): no texts come into a body; readings belong to the inputs "
+                                 "of a whole graph")
             try:
                 _check_names(node.body, depth + 1)
                 _check_outputs(node.body)
@@ -92,7 +96,7 @@ def _check_members(graph: Graph) -> None:
     for key, text in graph.metadata.items():
         if not isinstance(key, str) or not isinstance(text, str):
             raise GraphError(f"metadata must map strings to strings, got {shown(key)}: {shown(text)}")
-        if not (_is_utf8(key) and _is_utf8(text)):
+        if not (is_utf8(key) and is_utf8(text)):
             raise GraphError(f"metadata must be text that UTF-8 can hold, got {shown(key)}: {shown(text)}")
 
 
@@ -107,25 +111,20 @@ def _check_unique(kind: str, names: Iterable[str]) -> None:
     for name in names:
         if not isinstance(name, str) or not name:
             raise GraphError(f"{kind} names must be strings that are not empty, got {shown(name)}")
-        if not _is_utf8(name):
+        if not is_utf8(name):
             raise GraphError(f"{kind} names must be text that UTF-8 can hold, got {shown(name)}")
         if name in seen:
             raise GraphError(f"{kind} names must be unique, got {shown(name)} twice")
         seen.add(name)
 
 
-def _is_utf8(text: str) -> bool:
-    """False for a text with half of a surrogate pair, which no file can hold."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _check_input(value: Value) -> None:
     if value.dtype not in DTYPES:
         raise GraphError(f"input {value.name!r}: dtype must be one of {', '.join(DTYPES)}, got {shown(value.dtype)}")
+    if value.reading is not None:
+        if not isinstance(value.reading, Reading):
+            raise GraphError(f"input {value.name!r}: reading must be a Reading, got {shown(value.reading)}")
+        value.reading.check(f"input {value.name!r}", value.shape, value.dtype)
     for dim in value.shape:
         if isinstance(dim, str) and dim:
             continue

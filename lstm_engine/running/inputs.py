@@ -14,6 +14,7 @@ from ..errors import ArgumentError, ArgumentTypeError
 from ..graph import Value
 from ..plan.axes import Axes
 from ..types import NanMode
+from .texts import TextInputs
 
 _KINDS = {"f": "fiub", "i": "iu", "u": "iu", "b": "b"}      # dtype kinds accepted for each kind of input
 _MOST = 2**31 - 1                                           # what the core counts rows and steps with
@@ -68,11 +69,14 @@ class InputCheck:
 
     def __init__(self, inputs: tuple[Value, ...], axes: Axes) -> None:
         self._inputs, self._axes = inputs, axes
+        self.texts = TextInputs.of(inputs)
         self._names = [value.name for value in inputs]
         self._dtypes = [np.dtype(value.dtype) for value in inputs]
         self._known: dict[tuple[tuple[int, ...], ...], tuple[int, dict[str, int]]] = {}
 
     def __call__(self, x: Any, lengths: Any) -> Checked:
+        if self.texts is not None:
+            x = self.texts(x, lengths)
         arrays = self._plain(x) if lengths is None else None
         if arrays is None:
             return check_inputs(self._inputs, self._axes, x, lengths)

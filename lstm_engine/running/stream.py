@@ -132,6 +132,7 @@ class Stream:
     @entry
     def _made_by_step(self, x: Any) -> tuple[Any, _Rows, dict[str, np.ndarray]]:
         """The answer of `step`, and the state behind it."""
+        x = x if self._check.texts is None else self._check.texts(x)
         arrays = self._checked(self._with_time(x))
         for name, array in arrays.items():
             axis = self._axes.time_axis(name)

@@ -121,6 +121,8 @@ def inputs(graph: Graph, sizes: Mapping[str, int], family: Family, rng: np.rando
 
 def _array(graph: Graph, value: Value, shape: tuple[int, ...], steps: int | None, sizes: Mapping[str, int],
            family: Family, rng: np.random.Generator) -> np.ndarray:
+    if value.reading is not None:
+        return value.reading.drawn(shape, rng)
     if value.dtype.startswith("float"):
         return _floats(shape, family, rng).astype(value.dtype)
     if value.dtype == "bool":

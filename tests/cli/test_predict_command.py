@@ -12,6 +12,7 @@ import pytest
 
 import lstm_engine as le
 from lstm_engine.cli import predict as predict_module
+from lstm_engine.graph import Embedding, Graph, Pool, Reading, Value
 
 IDS = [[1, 2, 3], [6], [0, 5]]
 
@@ -45,6 +46,41 @@ def test_stdin(program, models):
     assert ended.code == 0 and ended.err.startswith("lstm-engine: stdin: read 3 sequences of 1 to 3 ids\n")
     expected = le.load(models / "ids.lstm").predict([np.array(row) for row in IDS])
     np.testing.assert_array_equal(numbers(ended.out, 2), np.concatenate(expected))
+
+
+@pytest.fixture
+def sentiment(tmp_path):
+    """A model that takes texts, saved."""
+    reading = Reading(("bad", "good"), 2, 1, 0, lowercase=True, punctuation="drop", split="whitespace")
+    table = np.arange(8, dtype=np.float32).reshape(4, 2)
+    nodes = (Embedding(name="e", inputs=("words",), outputs=("y",), table=table),
+             Pool(name="p", inputs=("y",), outputs=("z",), kind="mean"))
+    model = le.Model(Graph((Value("words", ("batch", "time"), "int64", reading),), nodes, ("z",)))
+    model.save(tmp_path / "sentiment.lstm")
+    return tmp_path / "sentiment.lstm"
+
+
+def test_a_text_a_line(cli, program, sentiment, tmp_path):
+    path = tmp_path / "reviews.txt"
+    path.write_bytes("\ufeffGood, good!\r\nso bad\n\nx".encode())
+    expected = le.load(sentiment).predict(["good good", "so bad", "", "x"])
+    for ended in (cli("predict", sentiment, path), program("predict", sentiment, "-", stdin=path.read_bytes())):
+        assert ended.code == 0
+        np.testing.assert_array_equal(numbers(ended.out, 1), expected)
+    np.savez(tmp_path / "reviews.npz", words=np.array(["good good", "so bad", "", "x"]))
+    ended = cli("predict", sentiment, tmp_path / "reviews.npz")
+    np.testing.assert_array_equal(numbers(ended.out, 1), expected)
+    (tmp_path / "ids.csv").write_text("3,3\n")
+    np.testing.assert_array_equal(numbers(cli("predict", sentiment, tmp_path / "ids.csv").out, 1), [[6, 7]])
+
+
+def test_texts_for_a_model_that_takes_none(cli, models, sentiment, tmp_path):
+    path = tmp_path / "reviews.txt"
+    path.write_bytes(b"good\n\xff\n")
+    ended = cli("predict", models / "ids.lstm", path)
+    assert ended.code == 2 and "a text a line is for a model of one input that takes texts" in ended.err
+    ended = cli("predict", sentiment, path)
+    assert ended.code == 1 and "not UTF-8 text" in ended.err
 
 
 def test_steps_of_named_sequences(cli, models, tmp_path):
@@ -144,7 +180,8 @@ def test_a_checkpoint_is_converted_on_the_way(cli, checkpoint, tmp_path):
 
 
 @pytest.mark.parametrize(("argv", "message"), [
-    (["x.txt"], "INPUT 'x.txt': expected a name that ends in .npy, .npz or .csv, or - for CSV on stdin"),
+    (["x.tsv"], "INPUT 'x.tsv': expected a name that ends in .npy, .npz, .csv or .txt, or - for CSV or texts on stdin"),
+    (["x.txt"], "INPUT 'x.txt': a text a line is for a model of one input that takes texts; lstm-engine inspect says"),
     (["x.npy", "-o", "y.txt"], "--output y.txt: the name must end in .npy, .npz or .csv"),
     (["x.npy", "--threads", "0"], "argument --threads: '0' is not a whole number of at least 1"),
     (["x.npy", "--threads", "2000"], "'2000' is more than 1024 threads"),

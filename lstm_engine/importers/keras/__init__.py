@@ -162,6 +162,7 @@ def mapping_table() -> frozenset[str]:
         scaling,
         selecting,
         shaping,
+        texts,
         wrappers,
     )
     from .mapping.registry import kinds
@@ -169,9 +170,11 @@ def mapping_table() -> frozenset[str]:
     return kinds()
 
 
-def _texts(found: Any) -> dict[str, str]:
-    """Texts by name: they come from a process that a hostile file may own."""
-    if not isinstance(found, dict) or not all(type(part) is str for pair in found.items() for part in pair):
+def _texts(found: Any) -> dict[str, list[str]]:
+    """Lists of texts by name: they come from a process that a hostile file may own."""
+    if not isinstance(found, dict) or not all(
+            type(name) is str and type(lines) is list and all(type(line) is str for line in lines)
+            for name, lines in found.items()):
         raise FormatError("the parser of the archive answered no texts by name")
     return found
 

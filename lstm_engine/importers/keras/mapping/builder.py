@@ -13,6 +13,7 @@ from ....errors import UnsupportedError
 from ....graph import Graph, Mask, Node, Operator, Recurrent, Value
 from ....graph.names import Names
 from ....graph.nodes import Dim
+from ....graph.readings import Reading
 from ....graph.shapes import Symbols
 
 MAX_NODES = 20_000
@@ -58,11 +59,26 @@ class Builder:
             if dtype not in ("int32", "int64"):
                 self.narrow = f"{name!r} ({dtype})"
             dtype = "int64" if dtype in ("int64", "uint32", "uint64") else "int32"
-        elif dtype != "bool":
+        elif dtype not in ("bool", "string"):
             dtype = "float64" if dtype == "float64" else self.float_type
         value = Value(self.unique(name), tuple(dims), dtype)
         self._inputs.append(value)
         return Tensor(value.name, value.shape, value.dtype)
+
+    def read_texts(self, x: Tensor, reading: Reading, shape: Sequence[Dim], who: str) -> Tensor:
+        """The ids, int64, of the texts x, an input of the graph, which takes ids or texts from now on. who: reads them.
+
+        Raises UnsupportedError where something else reads the same texts otherwise.
+        """
+        at = next(at for at, value in enumerate(self._inputs) if value.name == x.name)
+        before = self._inputs[at]
+        if before.reading not in (None, reading):
+            raise UnsupportedError(f"{who} and another layer read the texts of input {x.name!r}, each in its own way, "
+                                   "which is not supported; supported: an Input(dtype='string') for each, given the "
+                                   "same texts")
+        if before.reading is None:
+            self._inputs[at] = before = Value(x.name, tuple(shape), "int64", reading)
+        return Tensor(before.name, before.shape, before.dtype)
 
     def given(self, value: Value) -> Tensor:
         """An input as it is: what one turn of a loop is given."""
@@ -207,6 +223,9 @@ class Builder:
 
     def finish(self, outputs: Sequence[Tensor], metadata: Mapping[str, str]) -> Graph:
         """The graph of all that the outputs need."""
+        if unread := [value.name for value in self._inputs if value.dtype == "string"]:
+            raise UnsupportedError(f"input {unread[0]!r} takes texts, which no layer reads; supported: StringLookup or "
+                                   "TextVectorization right behind it")
         names: list[str] = []
         inputs = {value.name for value in self._inputs}
         for tensor in outputs:
@@ -217,7 +236,7 @@ class Builder:
         nodes = _needed(self._nodes, names)
         nodes, ids = _ids_as_integers(nodes, self._inputs, names)
         values = tuple(Value(value.name, self._symbols.shape(value.shape), "int32" if value.name in ids else
-                             value.dtype) for value in self._inputs)
+                             value.dtype, value.reading) for value in self._inputs)
         return Graph(values, tuple(nodes), tuple(names), dict(metadata))
 
 

@@ -54,8 +54,9 @@ def category_encoding(context: Context, layer: Layer, arguments: Arguments) -> T
     return encoded(context, layer, x, layer.size("num_tokens"), layer.config.get("output_mode", "multi_hot"))
 
 
-def encoded(context: Context, layer: Layer, x: Tensor, depth: int, mode: object) -> Tensor:
-    """Ids below `depth`: a row for each of them (one_hot), or one for all of a sample, of ones or of counts."""
+def encoded(context: Context, layer: Layer, x: Tensor, depth: int, mode: object, dtype: str | None = None) -> Tensor:
+    """Ids below `depth`: a row for each of them (one_hot), or one for all of a sample, of ones or of counts. dtype: of
+    the rows, if not the layer's."""
     builder, name = context.builder, layer.where
     sparse = layer.config.get("sparse", False)
     if mode not in ("one_hot", "multi_hot", "binary", "count") or sparse:
@@ -65,7 +66,7 @@ def encoded(context: Context, layer: Layer, x: Tensor, depth: int, mode: object)
         raise UnsupportedError(f"{layer}: output_mode {mode} of {show(x.shape)} is not supported; supported: [batch, "
                                "categories]")
     policy = policy_name(layer)
-    dtype = policy if policy.startswith(("int", "uint")) else float_type_of(context, layer)
+    dtype = dtype or (policy if policy.startswith(("int", "uint")) else float_type_of(context, layer))
     if mode == "one_hot" and x.shape[-1] == 1:
         x = builder.operator("Squeeze", f"{name}/ids", [x, np.array([x.rank - 1], np.int64)], x.shape[:-1])
     wide = builder.operator("Unsqueeze", f"{name}/each", [x, np.array([x.rank], np.int64)], (*x.shape, 1))

@@ -7,15 +7,17 @@ is in no vocabulary.
 from __future__ import annotations
 
 import re
+from typing import TypeVar
 
 import numpy as np
 
 from ....errors import FormatError, UnsupportedError
-from ..reading.config import LOOKED_UP, Layer
+from ..reading.config import BEHIND, LOOKED_UP, Layer
 from .builder import Tensor
 from .encoding import encoded
 from .registry import Arguments, Context, maps, one
 
+Value = TypeVar("Value", int, str)
 MOST_VALUES = 1 << 20
 _WHOLE = re.compile(r"-?\d{1,19}")
 
@@ -24,11 +26,8 @@ _WHOLE = re.compile(r"-?\d{1,19}")
 def integer_lookup(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """[...] whole numbers: their places, int64, or rows of them as CategoryEncoding makes."""
     builder, name = context.builder, layer.where
-    for key in ("max_tokens", "vocabulary_dtype", "vocabulary_size", "encoding"):       # of adapting, and of texts
-        layer.config.get(key)
-    for key in ("invert", "pad_to_max_tokens", "idf_weights"):
-        if layer.config.get(key):
-            raise UnsupportedError(f"{layer}: {key} {layer.config.get(key)!r:.80} is not supported; supported: without")
+    layer.config.get("encoding")                    # of texts
+    refuse_settings(layer)
     mode = layer.config.get("output_mode", "int")
     outside = layer.get("num_oov_indices", int, 1)
     mask = layer.config.get("mask_token")
@@ -36,7 +35,7 @@ def integer_lookup(context: Context, layer: Layer, arguments: Arguments) -> Tens
         raise UnsupportedError(f"{layer}: num_oov_indices {outside} is not supported, as any value that is not in the "
                                "vocabulary is an error then; supported: 1 and more")
     first = 1 if mask is not None and mode == "int" else 0
-    values = _values(context, layer)
+    values = vocabulary(context, layer, int)
     special = [*[mask] * first, *[layer.config.get("oov_token", -1)] * outside]
     values = values[len(special):] if values[:len(special)] == special else values
     known = np.array([*values, *([mask] if mask is not None else [])], np.int64)
@@ -60,20 +59,41 @@ def integer_lookup(context: Context, layer: Layer, arguments: Arguments) -> Tens
         bucket = builder.operator("Mod", f"{name}/bucket", [x, np.array(outside, np.int64)], x.shape)
         other = builder.operator("Add", f"{name}/outside", [bucket, np.array(first, np.int64)], x.shape)
     made = builder.operator("Where", name, [found, place, other], x.shape, "int64")
-    return made if mode == "int" else encoded(context, layer, made, outside + len(values), mode)
+    return made if mode == "int" else rows(context, layer, made, outside + len(values), mode)
 
 
-def _values(context: Context, layer: Layer) -> list[int]:
-    """The vocabulary: of the configuration, or of the file's own text."""
+def rows(context: Context, layer: Layer, places: Tensor, depth: int, mode: object) -> Tensor:
+    """Rows of places; Keras 3 makes them of int64, whatever the layer's dtype."""
+    return encoded(context, layer, places, depth, mode, "int64" if context.version.three else None)
+
+
+def refuse_settings(layer: Layer) -> None:
+    """Raise UnsupportedError for what layers that look values up can do besides; what they were adapted with counts as
+    read."""
+    for key in ("max_tokens", "vocabulary_dtype", "vocabulary_size"):
+        layer.config.get(key)
+    for key in ("invert", "pad_to_max_tokens", "idf_weights", "salt", "oov_method"):
+        if layer.config.get(key) and (key, layer.config.get(key)) != ("oov_method", "floormod"):
+            raise UnsupportedError(f"{layer}: {key} {layer.config.get(key)!r:.80} is not supported; supported: without")
+
+
+def vocabulary(context: Context, layer: Layer, kind: type[Value]) -> list[Value]:
+    """The values that a layer looks up, whole numbers or texts: of the configuration, or of the file's own text."""
     given = layer.config.get("vocabulary")
-    if given is None and (text := context.vocabularies.get(layer.path)) is not None:
-        lines = text.splitlines()
-        if not all(map(_WHOLE.fullmatch, lines)):
+    paths = (layer.path, f"{layer.path}/_lookup_layer")         # the second: of a TextVectorization
+    found = next((context.vocabularies[path] for path in paths if path in context.vocabularies), None)
+    if given is None and found is not None:
+        if kind is int and not all(map(_WHOLE.fullmatch, found)):
             raise FormatError(f"{layer}: its vocabulary has a line that is no whole number")
-        given = list(map(int, lines))
+        if kind is str and "\n".join(found).splitlines() != found:
+            raise UnsupportedError(f"{layer} is refused: a token of its vocabulary has a line break in it, and its "
+                                   f"file keeps one a line; {BEHIND.format(name=layer.name, what='texts')}")
+        given = list(map(kind, found))
     if given is None:
-        raise UnsupportedError(f"{layer} is refused: {LOOKED_UP.format(name=layer.name)}")
-    if not isinstance(given, list) or not 0 < len(given) <= MOST_VALUES \
-            or not all(type(value) is int and -2**63 <= value < 2**63 for value in given):
-        raise FormatError(f"{layer}: its vocabulary is {given!r:.80}; expected 1 to {MOST_VALUES} whole numbers")
+        what = "texts" if kind is str else "values"
+        raise UnsupportedError(f"{layer} is refused: {LOOKED_UP.format(name=layer.name, what=what)}")
+    if not isinstance(given, list) or not 0 < len(given) <= MOST_VALUES or not all(
+            type(value) is kind and not (isinstance(value, int) and abs(value) >= 2**63) for value in given):
+        expected = "whole numbers" if kind is int else "texts"
+        raise FormatError(f"{layer}: its vocabulary is {given!r:.80}; expected 1 to {MOST_VALUES} {expected}")
     return given

@@ -43,7 +43,7 @@ def _as_declared(context: Context, model: Layer, inputs: Sequence[Tensor]) -> li
     made = []
     for number, x in enumerate(inputs):
         layer = own[number] if number < len(own) else None
-        if layer is not None and layer.kind == "InputLayer":
+        if layer is not None and layer.kind == "InputLayer" and x.dtype != "string":
             x = context.builder.cast(x, dtype_of(context, layer, _declared(layer)[1]), model.where)
         made.append(x)
     return made
@@ -91,8 +91,9 @@ def _declared(layer: Layer) -> tuple[Any, str]:
 
 
 def _input(builder: Builder, name: str, layer: Layer, shape: Any, dtype: str) -> Tensor:
-    if not dtype.startswith(("float", "bfloat", "mixed_", "int", "uint", "bool")):
-        raise UnsupportedError(f"{layer}: inputs of dtype {dtype!r:.80} are not supported; supported: numbers")
+    if not dtype.startswith(("float", "bfloat", "mixed_", "int", "uint", "bool", "string")):
+        raise UnsupportedError(f"{layer}: inputs of dtype {dtype!r:.80} are not supported; supported: numbers, and "
+                               "texts that StringLookup or TextVectorization read")
     return builder.input(name, _shape(layer, shape), dtype)
 
 

@@ -83,7 +83,7 @@ class Context:
     settings: dict[str, Settings] = field(default_factory=dict)     # of what is inside wrappers, by its path
     moved: dict[str, str] = field(default_factory=dict)     # where arrays of what is inside wrappers stand, by its path
     backend: str = ""                                       # what ran the model ("torch"); "" where nothing says it
-    vocabularies: dict[str, str] = field(default_factory=dict)  # of layers that look values up, by path, a value a line
+    vocabularies: dict[str, list[str]] = field(default_factory=dict)    # of layers that look values up, by path
     by_backend: dict[str, None] = field(default_factory=dict)   # names of layers that compute something else on PyTorch
 
     def spend(self, count: int) -> None:
@@ -139,6 +139,7 @@ def known_layers(kind: str = "") -> str:
     return ", ".join(sorted([*(kind for kind in _TABLE if not kind.startswith("ops.")), "Sequential", "Functional"]))
 
 
+TAKE_TEXTS = ("StringLookup", "TextVectorization", "InputLayer", "Sequential", "Functional")
 _FIRST = ("inputs", "sequences", "query")        # what Keras calls the first argument of a layer's `call`
 # Only these take initial states.
 RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "CuDNNLSTM", "CuDNNGRU", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D",
@@ -156,6 +157,7 @@ def apply(context: Context, layer: Layer, args: list[Any], kwargs: dict[str, Any
     function, mask_rule, _ = _TABLE[layer.kind]
     context.spend(1)
     context.applied[id(layer)] = layer
+    refuse_texts(layer, args, kwargs)
     if layer.is_operation:
         tensors = [leaf for leaf in flatten([args, kwargs]) if isinstance(leaf, Tensor)]
         if not tensors:
@@ -171,6 +173,15 @@ def apply(context: Context, layer: Layer, args: list[Any], kwargs: dict[str, Any
         return outputs
     kept = mask_rule == KEEP or mask_rule == KEEP_FROM_3 and context.version.three
     return [replace(tensor, mask=arguments.previous if kept else None) for tensor in outputs]
+
+
+def refuse_texts(layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Raise UnsupportedError for a layer that does something to texts; what reads them first is the input's."""
+    texts = [leaf for leaf in flatten([args, kwargs]) if isinstance(leaf, Tensor) and leaf.dtype == "string"]
+    if texts and layer.kind not in TAKE_TEXTS:
+        raise UnsupportedError(f"{layer} of the texts of input {texts[0].name!r} is not supported; supported: "
+                               "StringLookup or TextVectorization right behind an Input(dtype='string'); what else is "
+                               "done to texts can be done before they are given: save the model without it")
 
 
 def _listed(made: Tensor | list[Tensor]) -> list[Tensor]:

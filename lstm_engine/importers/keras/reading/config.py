@@ -28,15 +28,11 @@ _FOREIGN_CODE = {
     "FlaxLayer": "it holds Flax code",
 }
 # Layers that are refused for what they are, with what to do; "{name}" is the layer's.
-_BEHIND = "convert the model behind it, keras.Model(the input of the layer that follows, model.output), and give it "
-_VOCABULARY = "; get_vocabulary() of that layer lists what the ids mean"
-_TEXTS = (f"its inputs are texts, and a model here takes numbers: {_BEHIND}ids = model.get_layer({{name!r}})(texts)"
-          f"{_VOCABULARY}")
-LOOKED_UP = (f"its file does not keep the vocabulary that it was adapted to: {_BEHIND}ids = "
-             f"model.get_layer({{name!r}})(values){_VOCABULARY}; a .keras file keeps it")
-_HASHED = f"its hashes are TensorFlow's own: {_BEHIND}bins = model.get_layer({{name!r}})(values)"
-_REFUSED = {"StringLookup": _TEXTS, "TextVectorization": _TEXTS, "Hashing": _HASHED,
-            "HashedCrossing": _HASHED}
+BEHIND = ("convert the model behind it, keras.Model(the input of the layer that follows, model.output), and give it "
+          "ids = model.get_layer({name!r})({what}); get_vocabulary() of that layer lists what the ids mean")
+LOOKED_UP = f"its file does not keep the vocabulary that it was adapted to: {BEHIND}; a .keras file keeps it"
+_HASHED = f"its hashes are TensorFlow's own: {BEHIND.partition(';')[0]}"
+_REFUSED = {"Hashing": _HASHED, "HashedCrossing": _HASHED}
 
 
 @dataclass(frozen=True)
@@ -214,7 +210,8 @@ class Tree:
             raise UnsupportedError(f"layer {where!r} ({name}) is refused: {_FOREIGN_CODE[name]}, and code from a file "
                                    "is never run")
         if name in _REFUSED:
-            raise UnsupportedError(f"layer {where!r} ({name}) is refused: {_REFUSED[name].format(name=where)}")
+            why = _REFUSED[name].format(name=where, what="values")
+            raise UnsupportedError(f"layer {where!r} ({name}) is refused: {why}")
         ours = module is None or isinstance(module, str) and _MODULES.match(module)
         for known in _ADDONS:
             if f"Addons>{known}" in (registered, name):

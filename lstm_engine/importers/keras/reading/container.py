@@ -43,8 +43,9 @@ def read_zip(file: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
     return {"config": config, "metadata": metadata, "vocabularies": _vocabularies(archive)}, arrays
 
 
-def _vocabularies(archive: Archive) -> dict[str, str]:
-    """What layers that look values up have learnt, by the path of the layer; none where it is no text, or too much."""
+def _vocabularies(archive: Archive) -> dict[str, list[str]]:
+    """What layers that look values up have learnt, a line each, by the path of the layer. Raises FormatError where it
+    is no text."""
     found, left = {}, MAX_TEXT
     for name in archive.records:
         match = _VOCABULARY.fullmatch(name)
@@ -53,7 +54,8 @@ def _vocabularies(archive: Archive) -> dict[str, str]:
         text = archive.read(name, left)
         left -= len(text)
         try:
-            found[match[1]] = text.decode()
+            # As Python reads text: a file that Windows wrote has lines that end otherwise.
+            found[match[1]] = text.decode().replace("\r\n", "\n").split("\n")
         except UnicodeDecodeError:
             raise FormatError(f"{name!r}: not a text") from None
     return found

@@ -35,7 +35,7 @@ def contents_of(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise UnsupportedError("the model is not built, so it has no weights yet: call it once, or give it an Input")
     keras = keras_of(model)
     metadata = {"keras_version": keras.__version__, "backend": getattr(keras.backend, "backend", lambda: "")()}
-    return {"config": config, "metadata": metadata}, dict(_arrays(model, ""))
+    return {"config": config, "metadata": metadata, "vocabularies": dict(_vocabularies(model))}, dict(_arrays(model))
 
 
 def keras_of(model: Any) -> Any:
@@ -44,25 +44,38 @@ def keras_of(model: Any) -> Any:
     return sys.modules["tensorflow"].keras if root == "tensorflow" else sys.modules[root]
 
 
-def _arrays(layer: Any, path: str) -> Iterator[tuple[str, np.ndarray]]:
-    """The arrays of a layer and all inside it, by the paths that Keras' own saving gives them."""
+def _placed(layer: Any, path: str) -> Iterator[tuple[Any, str]]:
+    """A layer and all inside it, each with the path that Keras' own saving gives it."""
+    yield layer, path
     prefix = f"{path}/" if path else ""
-    store: dict[str, Any] = {}
-    if not hasattr(layer, "layers"):
-        layer.save_own_variables(store)
-    for key, value in store.items():
-        yield f"{prefix}vars/{key}", as_array(value)
     for role in _INSIDE:
         inner = getattr(layer, role, None)
         if hasattr(inner, "save_own_variables"):
-            yield from _arrays(inner, f"{prefix}{role.lstrip('_')}")
+            yield from _placed(inner, f"{prefix}{role.lstrip('_')}")
     for role in _LISTS:
         counts: dict[str, int] = {}
         members = getattr(layer, role, None)
         for inner in members if isinstance(members, (list, tuple)) else ():
             group = snake_case(type(inner).__name__)
             index = counts[group] = counts.get(group, -1) + 1
-            yield from _arrays(inner, f"{prefix}{role}/{group}_{index}" if index else f"{prefix}{role}/{group}")
+            yield from _placed(inner, f"{prefix}{role}/{group}_{index}" if index else f"{prefix}{role}/{group}")
+
+
+def _arrays(model: Any) -> Iterator[tuple[str, np.ndarray]]:
+    """The arrays of a model by path."""
+    for layer, path in _placed(model, ""):
+        store: dict[str, Any] = {}
+        if not hasattr(layer, "layers"):
+            layer.save_own_variables(store)
+        for key, value in store.items():
+            yield f"{path}/vars/{key}" if path else f"vars/{key}", as_array(value)
+
+
+def _vocabularies(model: Any) -> Iterator[tuple[str, list[str]]]:
+    """What layers that look values up have learnt, by path."""
+    for layer, path in _placed(model, ""):
+        if hasattr(layer, "get_vocabulary"):
+            yield path, [str(token) for token in layer.get_vocabulary()]
 
 
 def layers_inside(layer: Any) -> Iterator[Any]:

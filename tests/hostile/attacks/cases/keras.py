@@ -99,8 +99,11 @@ held("a class of another module", "CVE-2025-1550", {**layer("LSTM", "evil"), "mo
 held("a registered class of its own", "CVE-2025-1550", {
     **layer("LSTM", "evil"), "module": "keras.layers", "registered_name": "evil>LSTM"},
     "layer 'evil' is of the custom class 'evil>LSTM', which is refused")
-held("a StringLookup that reads a file", "CVE-2025-12058", layer("StringLookup", "evil", vocabulary="/etc/passwd"),
-     "layer 'evil' (StringLookup) is refused: its inputs are texts")
+for kind in ("StringLookup", "TextVectorization"):
+    refuse(f"a {kind} that reads a file", "CVE-2025-12058", sequential(
+        layer("InputLayer", "texts", batch_shape=[None], dtype="string"),
+        layer(kind, "evil", vocabulary="/etc/passwd")), f"layer 'evil' ({kind}): its vocabulary is '/etc/passwd'; "
+        "expected 1 to", FormatError)
 refuse("a model class of its own", "CVE-2025-1550", {
     "module": "subprocess", "class_name": "Popen", "config": {"args": f"touch {CANARY}"}, "registered_name": None},
     "a model of class 'Popen' is not supported")

@@ -1,0 +1,148 @@
+"""Texts in place of token ids: read as the model says, before anything else looks at what a caller hands in.
+
+Source of what each setting means: Keras' TextVectorization and StringLookup (Keras 2.15 and 3, layers/preprocessing),
+and the operations of TensorFlow under them: strings.lower, regex_replace, split, unicode_split and ngrams, which work
+on UTF-8.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, ArgumentTypeError
+from ..graph import Reading, Value
+
+_MARKS = string.punctuation.encode()
+_SHOWN = 40                             # characters of a text, in messages
+
+
+class TextInputs:
+    """The inputs of a model, of which some say how texts become their ids."""
+
+    def __init__(self, inputs: tuple[Value, ...]) -> None:
+        self._inputs = inputs
+        self._ids: dict[str, dict[bytes, int]] = {}         # of each vocabulary, made when the first text comes
+
+    @classmethod
+    def of(cls, inputs: tuple[Value, ...]) -> TextInputs | None:
+        """None where no input reads texts."""
+        return cls(inputs) if any(value.reading is not None for value in inputs) else None
+
+    def __call__(self, x: Any, lengths: Any = None) -> Any:
+        """What a caller hands in for all inputs, with ids in place of its texts. lengths: that they hand in beside it.
+
+        Raises ArgumentTypeError for a text alone, and for what is of texts in part; ArgumentError for a token that has
+        no id, bytes that are no UTF-8, texts of a shape that they cannot have, and lengths beside texts that are split,
+        which have their own.
+        """
+        if isinstance(x, Mapping):
+            own = {value.name: value for value in self._inputs}
+            return {name: self._read(own[name], given, lengths) if name in own else given for name, given in x.items()}
+        if isinstance(x, tuple) and len(x) == len(self._inputs) > 1:
+            return tuple(self._read(value, given, lengths) for value, given in zip(self._inputs, x, strict=True))
+        return self._read(self._inputs[0], x, lengths) if len(self._inputs) == 1 else x
+
+    def _read(self, value: Value, given: Any, lengths: Any) -> Any:
+        reading, what = value.reading, f"input {value.name!r}"
+        if reading is None or not _is_text(given):
+            return given
+        if isinstance(given, (str, bytes)):
+            raise ArgumentTypeError(f"{what}: expected a list of texts, got one text; give [{given[:_SHOWN]!r}]")
+        if reading.split is None and isinstance(given, list) and any(
+                isinstance(item, (list, tuple, np.ndarray)) for item in given):
+            return [self._one_by_one(value, reading, _array(item, f"{what}, sequence {number}"))
+                    for number, item in enumerate(given)]
+        texts = _array(given, what)
+        if reading.split is None:
+            return self._one_by_one(value, reading, texts)
+        if lengths is not None and (not isinstance(lengths, Mapping) or value.name in lengths):
+            raise ArgumentError(f"lengths: {what} has texts, which have as many steps as they have tokens; leave "
+                                "lengths out, or give ids")
+        if texts.ndim == 2 and texts.shape[1] == 1:         # [batch, 1], as Keras takes them, too
+            texts = texts[:, 0]
+        if texts.ndim != 1:
+            raise ArgumentError(f"{what}: expected texts [batch], got {list(texts.shape)}")
+        return self._split(value, reading, texts)
+
+    def _one_by_one(self, value: Value, reading: Reading, texts: np.ndarray) -> np.ndarray:
+        ids = self._known(value, reading)
+        made = [self._id(value, reading, ids, _cleaned(reading, text)) for text in _utf8(texts, value.name)]
+        return np.array(made, value.dtype).reshape(texts.shape)
+
+    def _split(self, value: Value, reading: Reading, texts: np.ndarray) -> np.ndarray:
+        """[batch, time] ids: as many steps as the input has, or as the longest of the texts."""
+        ids, steps, rows = self._known(value, reading), value.shape[1], []
+        for text in _utf8(texts, value.name):
+            tokens = _tokens(reading, _cleaned(reading, text))
+            if isinstance(steps, int):
+                tokens = tokens[:steps]
+            rows.append([self._id(value, reading, ids, token) for token in tokens])
+        most = steps if isinstance(steps, int) else max(map(len, rows), default=0)
+        made = np.full((len(rows), most), reading.blank, value.dtype)
+        for row, own in zip(made, rows, strict=True):
+            row[:len(own)] = own
+        return made
+
+    def _known(self, value: Value, reading: Reading) -> dict[bytes, int]:
+        ids = self._ids.get(value.name)
+        if ids is None:
+            ids = {token.encode(): at for at, token in enumerate(reading.vocabulary, reading.first)}
+            self._ids[value.name] = ids = {b"": reading.blank, **ids}
+        return ids
+
+    @staticmethod
+    def _id(value: Value, reading: Reading, ids: dict[bytes, int], token: bytes) -> int:
+        at = ids.get(token, reading.outside)
+        if at is None:
+            raise ArgumentError(f"input {value.name!r}: {token.decode()[:_SHOWN]!r} is not in the vocabulary of "
+                                f"{len(reading.vocabulary)} tokens, and the model has no id for what is in none")
+        return at
+
+
+def _is_text(given: Any) -> bool:
+    """Whether what a caller hands in for one input begins with a text."""
+    while isinstance(given, (list, tuple)) and given:
+        given = given[0]
+    if isinstance(given, np.ndarray) and given.dtype.kind == "O":
+        return given.size > 0 and isinstance(given.flat[0], (str, bytes))
+    return isinstance(given, (str, bytes)) or isinstance(given, np.ndarray) and given.dtype.kind in "USO"
+
+
+def _array(given: Any, what: str) -> np.ndarray:
+    """Texts as an array of Python objects."""
+    try:
+        return np.asarray(given, object) if not isinstance(given, np.ndarray) else given.astype(object)
+    except ValueError as error:
+        raise ArgumentError(f"{what}: not a rectangular array of texts ({error})") from error
+
+
+def _utf8(texts: np.ndarray, name: str) -> Iterator[bytes]:
+    for place, text in enumerate(texts.flat):
+        if not isinstance(text, (str, bytes)):
+            raise ArgumentTypeError(f"input {name!r}: expected texts, got {type(text).__name__} at place {place} among "
+                                    "them")
+        try:
+            if isinstance(text, str):
+                yield text.encode()
+            else:
+                text.decode()
+                yield bytes(text)
+        except UnicodeError as error:
+            raise ArgumentError(f"input {name!r}: the text at place {place} is not one of UTF-8 ({error})") from None
+
+
+def _cleaned(reading: Reading, text: bytes) -> bytes:
+    if reading.lowercase:
+        text = text.lower()                     # bytes: A to Z alone
+    return text.translate(None, _MARKS) if reading.punctuation == "drop" else text
+
+
+def _tokens(reading: Reading, text: bytes) -> list[bytes]:
+    words = text.split() if reading.split == "whitespace" else [letter.encode() for letter in text.decode()]
+    if reading.ngrams == (1,):
+        return words
+    return [b" ".join(words[at:at + width]) for width in reading.ngrams for at in range(len(words) - width + 1)]
