@@ -13,8 +13,8 @@ from ..arrays import plain_array
 from ..errors import ArgumentError, ArgumentTypeError
 from ..graph import Value
 from ..plan.axes import Axes
+from ..text_inputs import TextInputs
 from ..types import NanMode
-from .texts import TextInputs
 
 _KINDS = {"f": "fiub", "i": "iu", "u": "iu", "b": "b"}      # dtype kinds accepted for each kind of input
 _MOST = 2**31 - 1                                           # what the core counts rows and steps with

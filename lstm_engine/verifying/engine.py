@@ -15,6 +15,7 @@ import numpy as np
 from .. import reference
 from ..graph import Graph, Loop, Operator
 from ..reference.quantized import changed, rounded_elsewhere
+from ..text_inputs import TextInputs
 from .framework_child.measure import is_weight, nudged
 from .frameworks import Answer, Answers
 
@@ -25,11 +26,13 @@ NAMED = ("our own float64 reference of the graph as imported: this checks the en
 def reference_answers(graph: Graph, slots: Sequence[Sequence[Mapping[str, np.ndarray]]]) -> Answers:
     """The float64 reference's answers to the first case of each slot, in the form of a framework's."""
     rng = np.random.default_rng(0)
+    texts = TextInputs.of(graph.inputs)
     others = [moved(graph, rng) for _ in range(NUDGES)]
     answers = []
     for slot in slots:
         case = slot[0]
         try:
+            case = case if texts is None else texts(case)
             right = reference.run(graph, dict(case))
             near = [rounded_elsewhere(seed, reference.run, other, {name: nudged(array, rng) for name, array
                                                                    in case.items()})

@@ -143,8 +143,9 @@ def _keras_run(model: Any) -> Run:
         for layer in model._flatten_layers():
             if getattr(layer, "stateful", False) and getattr(layer, "states", None) is not None:
                 layer.reset_states()
-        arrays = [array.astype(keras.backend.standardize_dtype(tensor.dtype), copy=False)
-                  for tensor, array in zip(model.inputs, ordered(wanted, names, given), strict=True)]
+        dtypes = [keras.backend.standardize_dtype(tensor.dtype) for tensor in model.inputs]
+        arrays = [array if dtype == "string" else array.astype(dtype, copy=False)
+                  for dtype, array in zip(dtypes, ordered(wanted, names, given), strict=True)]
         outputs = model(arrays if len(arrays) > 1 else arrays[0], training=False)
         flat = outputs.values() if isinstance(outputs, dict) else outputs if isinstance(outputs, (list, tuple)) \
             else [outputs]

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, ArgumentTypeError
-from ..graph import Reading, Value
+from .errors import ArgumentError, ArgumentTypeError
+from .graph import Reading, Value
 
 _MARKS = string.punctuation.encode()
 _SHOWN = 40                             # characters of a text, in messages
