@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from .arguments import path_text
+from .arguments import path_text, shown
 from .entry import entry
 from .errors import ArgumentError, ArgumentTypeError, AssumptionWarning, FileError
 from .files import HEAD_BYTES, Held, ModelFile, begins_json, first_bytes
@@ -52,7 +52,8 @@ def convert(source: Any, *, gemm: Gemm = "packed", dtype: Dtype | None = None,
             spec: Mapping[str, Any] | str | os.PathLike[str] | None = None, pool: PoolReading | None = None,
             activations: Mapping[str, str] | None = None, order: Sequence[str] | None = None,
             example_inputs: Any = None, weights: ModelSource | None = None,
-            data_folder: str | os.PathLike[str] | None = None, limits: Limits | None = None) -> Model:
+            data_folder: str | os.PathLike[str] | None = None, custom_objects: Mapping[str, str] | None = None,
+            limits: Limits | None = None) -> Model:
     """A model from a checkpoint of another framework, or from a live keras.Model, torch.nn.Module or onnx.ModelProto.
 
     source: a path (.keras, .h5, .json, .pt, .pth, .pt2, .safetensors, .onnx, .npz; a .lstm file is loaded), the bytes
@@ -62,6 +63,8 @@ def convert(source: Any, *, gemm: Gemm = "packed", dtype: Dtype | None = None,
     weights: the file of a model's arrays (a path, bytes or an open file), where `source` is the JSON of a Keras model
         (`to_json()`, `get_config()`); found beside it where only one is called like it (model.json, model.weights.h5 or
         model.h5).
+    custom_objects: {name of a class in a Keras file: what it is}, where Keras lacks the class and the file cannot say:
+        "keras_contrib.layers.CRF", or the layer of Keras that it computes (docs/keras.md). Nothing is imported.
     data_folder: where the external data of an ONNX model is looked for before the folder of its file. Links among the
         data are followed into this folder, that of the model, and where the model's file is a link itself, the one it
         leads into (as in Hugging Face's cache), and nowhere else.
@@ -86,12 +89,21 @@ def convert(source: Any, *, gemm: Gemm = "packed", dtype: Dtype | None = None,
     given: dict[str, Any] = {
         "pool": pool, "spec": spec, "activations": activations, "order": order, "example_inputs": example_inputs,
         "weights": None if weights is None else _file(weights, limits, "weights"),
-        "data_folder": _path(data_folder, "data_folder")}
+        "data_folder": _path(data_folder, "data_folder"), "custom_objects": _custom(custom_objects)}
     source = _opened(source, limits, "convert")
     if _is_file(source) and is_own(source):
         return _own(source, gemm, dtype, limits, [name for name, value in given.items() if value is not None])
     options = ImportOptions(**given, limits=limits)
     return _converted(source, options, gemm, dtype, limits)
+
+
+def _custom(given: Any) -> dict[str, str] | None:
+    if given is None:
+        return None
+    if not isinstance(given, Mapping) or not all(isinstance(part, str) for pair in given.items() for part in pair):
+        raise ArgumentTypeError(f"custom_objects must map names of classes to names, got {shown(given)}; classes "
+                                "themselves are not used, as nothing of a file is run")
+    return dict(given)
 
 
 def _path(given: Any, what: str) -> str | None:

@@ -38,13 +38,16 @@ else:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--one-in", type=int, default=1, metavar="N",
                      help="of every file about one test of N: the first, and others as their names fall out")
+    parser.addoption("--slow-one-in", type=int, default=1, metavar="N",
+                     help="the same of the tests that are marked slow alone")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Of each file the first test is kept, so that what any file needs is needed here, too."""
-    number = config.getoption("one_in")
+    number, slow = config.getoption("one_in"), config.getoption("slow_one_in")
     first = {item.path: item for item in reversed(items)}
-    left_out = [item for item in items if zlib.crc32(item.nodeid.encode()) % number and item is not first[item.path]]
+    left_out = [item for item in items if item is not first[item.path] and zlib.crc32(item.nodeid.encode())
+                % (max(number, slow) if item.get_closest_marker("slow") else number)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         left = set(left_out)

@@ -8,6 +8,7 @@
     python tools/make_keras_fixtures.py --addons tests/golden/keras
     python tools/make_keras_fixtures.py --lookups tests/golden/keras
     python tools/make_keras_fixtures.py --texts tests/golden/keras
+    python tools/make_keras_fixtures.py --contrib tests/golden/keras
 
 Run it with TensorFlow 2.3 to 2.15 (its Keras is the last of its kind of that version), with Keras 2.2 on TensorFlow 1
 (frozen models only), or with Keras 3 on any backend. For version V it writes V.zip, which holds model.keras and
@@ -21,6 +22,7 @@ V-functions.zip: a model of TensorFlow's functions between layers, each of which
 boundaries and kernels, and its LSTM cells with normalisation. --lookups (TensorFlow 2.13 and later) writes
 V-lookups.zip: whole numbers by their places in vocabularies, given and learnt. --texts (the same) writes V-texts.zip: a
 model of texts, cleaned, split and looked up in every way, and a Sequential one as the tutorials have it.
+--contrib (Keras 2.2 on TensorFlow 1, with keras_contrib) writes V-contrib.zip: conditional random fields, each as HDF5.
 """
 
 from __future__ import annotations
@@ -304,6 +306,40 @@ def make_model(folder: Path, kind: str) -> None:
                 archive.write(f"{where}/{name}", name)
 
 
+def contrib():
+    """Models of one conditional random field of keras-contrib each, by name."""
+    from keras_contrib.layers import CRF
+
+    ids = {"masked": True, "plain": False}
+    for name, settings in (("join", {}), ("marginal", {"learn_mode": "marginal"}),
+                           ("both", {"test_mode": "marginal", "use_bias": False}),
+                           ("bare", {"use_boundary": False, "activation": "tanh"}),
+                           ("viterbi", {"learn_mode": "marginal", "test_mode": "viterbi"})):
+        for kind, masked in ids.items():
+            x = L.Input((6,), dtype="int32")
+            h = L.Bidirectional(L.LSTM(3, return_sequences=True))(L.Embedding(10, 4, mask_zero=masked)(x))
+            yield f"{name}_{kind}", keras.models.Model(x, CRF(4, **settings)(h))
+    x = L.Input((1, 3))
+    yield "one_step", keras.models.Model(x, CRF(3)(x))
+
+
+def make_contrib(folder: Path) -> None:
+    """Write V-contrib.zip."""
+    rng = np.random.RandomState(5)
+    rows = np.array([[3, 7, 1, 2, 9, 4], [5, 1, 8, 0, 0, 0], [0, 0, 6, 2, 1, 7], [4, 0, 0, 3, 3, 0], [2, 0, 0, 0, 0, 0],
+                     [0, 0, 0, 0, 0, 0]], np.int32)
+    with tempfile.TemporaryDirectory() as temporary, zipfile.ZipFile(
+            str(folder / f"{version}-contrib.zip"), "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, model in contrib():
+            model.set_weights([rng.standard_normal(array.shape) for array in model.get_weights()])
+            x = rows if model.input_shape[1] == 6 else rng.standard_normal((4, 1, 3)).astype(np.float32)
+            path = Path(temporary, f"{name}.h5")
+            model.save(str(path))
+            np.savez(str(path.with_suffix(".npz")), x=x, y=model.predict(x))
+            for each in (path, path.with_suffix(".npz")):
+                archive.write(str(each), each.name)
+
+
 def make_frozen(folder: Path) -> None:
     """Write V-frozen.zip."""
     rng = np.random.RandomState(0)
@@ -328,6 +364,9 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if "--frozen" in sys.argv:
         make_frozen(folder)
+        return
+    if "--contrib" in sys.argv:
+        make_contrib(folder)
         return
     if "--texts" in sys.argv:
         make_texts(folder)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .console import note
 from .limit_arguments import limits_of
-from .values import layer_activation, names, path
+from .values import class_meant, layer_activation, names, path
 
 if TYPE_CHECKING:
     from ..importers import ImportOptions
@@ -21,7 +21,8 @@ MODEL_HELP = "a .lstm file, or any checkpoint that convert reads (.keras .h5 .js
 POOLS = ("last", "step", "state", "mean", "max", "none")
 DTYPES = ("float32", "float64")
 GEMMS = ("packed", "blas")
-CHECKPOINT_OPTIONS = ("pool", "activation", "order", "spec", "weights", "data_folder")     # of no use to .lstm
+CHECKPOINT_OPTIONS = ("pool", "activation", "order", "spec", "weights", "data_folder",
+                      "custom_object")     # of no use to .lstm
 
 
 class UsageError(Exception):
@@ -46,6 +47,8 @@ def add_spec(parser: argparse.ArgumentParser, also: str = "") -> None:
                         help="the arrays of a Keras model whose own file is JSON (default: the file called like it)"
                              f"{also}")
     add_data_folder(parser)
+    parser.add_argument("--custom-object", type=class_meant, action="append", metavar="NAME=CLASS",
+                        help="what a class of a Keras file is that Keras lacks: CRF=keras_contrib.layers.CRF")
 
 
 def add_data_folder(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +80,7 @@ def open_model(arguments: argparse.Namespace, say: bool = True) -> Model:
         warnings.simplefilter("ignore", UserWarning)             # said below, in lines of the program's own
         model = convert(arguments.model, gemm=arguments.gemm, dtype=arguments.dtype, pool=said.pool, spec=said.spec,
                         activations=said.activations, order=said.order, weights=getattr(arguments, "weights", None),
-                        data_folder=said.data_folder, limits=limits)
+                        data_folder=said.data_folder, custom_objects=said.custom_objects, limits=limits)
     if say:
         say_assumptions(model)
         say_notes(model.graph.metadata)
@@ -95,7 +98,8 @@ def import_options(arguments: argparse.Namespace) -> ImportOptions:
             raise UsageError(f"--activation: layer {layer!r} is given {activations[layer]} and {name}")
     return ImportOptions(pool=arguments.pool, spec=getattr(arguments, "spec", None), activations=activations,
                          order=arguments.order, weights=getattr(arguments, "weights", None),
-                         data_folder=getattr(arguments, "data_folder", None))
+                         data_folder=getattr(arguments, "data_folder", None),
+                         custom_objects=dict(getattr(arguments, "custom_object", None) or ()) or None)
 
 
 def given_options(arguments: argparse.Namespace) -> list[str]:

@@ -68,6 +68,14 @@ def layer_activation(text: str) -> tuple[str, str]:
     return layer, name
 
 
+def class_meant(text: str) -> tuple[str, str]:
+    """NAME=CLASS: CRF=keras_contrib.layers.CRF."""
+    name, _, meant = text.partition("=")
+    if not name or not meant:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=CLASS, such as CRF=keras_contrib.layers.CRF")
+    return name, meant
+
+
 def layer_type(text: str) -> tuple[str, str]:
     """NAME=TYPE: lstm=int8, fc=float32."""
     layer, equals, kind = text.rpartition("=")

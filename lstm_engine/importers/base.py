@@ -23,6 +23,7 @@ class ImportOptions:
     activations: {layer: activation}, "none" for a layer that has none.
     order: the layers by name, from the input to the output.
     weights: the file that holds the arrays of a model whose own file (JSON) says what it is.
+    custom_objects: {class in a Keras file: "package.layers.Class" or a layer of Keras}, for classes that Keras lacks.
     limits: what files beside the model's own may hold; its own is looked at where it is opened.
     data_folder: where the external data of an ONNX model lies, or its links lead, if not in the folder of the file.
     example_inputs: the arguments of a live torch module's forward, on which it is traced.
@@ -35,6 +36,7 @@ class ImportOptions:
     example_inputs: Any = None
     weights: ModelFile | None = None
     data_folder: str | None = None
+    custom_objects: Mapping[str, str] | None = None
     limits: Limits = Limits()
 
     def readings(self) -> list[str]:
@@ -50,6 +52,7 @@ def are(names: Sequence[str]) -> str:
 # Options that one kind of source alone can take; an importer names those of its own in `own_options`.
 # What each is for, and whether files and live models have it.
 OWN_OPTIONS = {"weights": ("the JSON file of a Keras model", True, False),
+               "custom_objects": ("files of Keras models", True, False),
                "data_folder": ("the external data of an ONNX model", True, True),
                "example_inputs": ("a live torch module", False, True)}
 

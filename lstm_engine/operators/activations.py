@@ -40,7 +40,7 @@ def erf(x: np.ndarray) -> np.ndarray:
     return np.where(np.abs(wide) >= 6, np.sign(wide), value).astype(x.dtype)
 
 
-declare("Erf", 1, kernel=erf, elementwise=True, work=24, scratch=6)
+declare("Erf", 1, kernel=erf, elementwise=True, work=24, scratch=6, takes="floats")
 
 
 # ---- without parameters ---------------------------------------------------------------------------------------------
@@ -76,17 +76,18 @@ def _hard_sigmoid(x: np.ndarray, alpha: float, beta: float) -> np.ndarray:
     return y
 
 
-declare("Relu", 1, kernel=repeatable(_relu, _relu_again), elementwise=True, exact=True, activation=("relu",))
+declare("Relu", 1, kernel=repeatable(_relu, _relu_again), elementwise=True, exact=True, activation=("relu",),
+        takes="signed")
 declare("Sigmoid", 1, kernel=repeatable(lambda x: sigmoid(x), _sigmoid_again), elementwise=True,
-        activation=("sigmoid",), work=8, scratch=2)
-declare("Tanh", 1, kernel=np.tanh, elementwise=True, activation=("tanh",), work=8)
-declare("Exp", 1, kernel=np.exp, elementwise=True, activation=("exponential",), work=8)
-declare("Softplus", 1, kernel=softplus, elementwise=True, activation=("softplus",), work=8, scratch=3)
-declare("Softsign", 1, kernel=lambda x: x / (1 + np.abs(x)), elementwise=True, activation=("softsign",))
+        activation=("sigmoid",), work=8, scratch=2, takes="floats")
+declare("Tanh", 1, kernel=np.tanh, elementwise=True, activation=("tanh",), work=8, takes="floats")
+declare("Exp", 1, kernel=np.exp, elementwise=True, activation=("exponential",), work=8, takes="floats")
+declare("Softplus", 1, kernel=softplus, elementwise=True, activation=("softplus",), work=8, scratch=3, takes="floats")
+declare("Softsign", 1, kernel=lambda x: x / (1 + np.abs(x)), elementwise=True, activation=("softsign",), takes="floats")
 declare("HardSwish", 1, kernel=lambda x: x * _hard_sigmoid(x, 1 / 6, 0.5), elementwise=True,
-        activation=("hard_silu",), scratch=3)
+        activation=("hard_silu",), scratch=3, takes="floats")
 declare("Mish", 1, kernel=lambda x: x * np.tanh(softplus(x)), elementwise=True, activation=("mish",), work=24,
-        scratch=3)
+        scratch=3, takes="floats")
 
 
 # ---- with parameters ------------------------------------------------------------------------------------------------
@@ -181,21 +182,23 @@ def _gelu_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 
 
 declare("Elu", 1, make=_elu_kernel, attributes={"alpha": 1.0}, elementwise=True, activation=("elu", "alpha"), work=8,
-        scratch=3)
-declare("Celu", 1, make=_celu_kernel, attributes={"alpha": 1.0}, elementwise=True, work=8, scratch=3)
+        scratch=3, takes="floats")
+declare("Celu", 1, make=_celu_kernel, attributes={"alpha": 1.0}, elementwise=True, work=8, scratch=3, takes="floats")
 declare("Selu", 1, make=_selu_kernel, elementwise=True, activation=("selu", "alpha", "gamma"), work=8, scratch=3,
-        attributes={"alpha": 1.67326319217681884765625, "gamma": 1.05070102214813232421875})
+        attributes={"alpha": 1.67326319217681884765625, "gamma": 1.05070102214813232421875}, takes="floats")
 declare("LeakyRelu", 1, make=_leaky_relu_kernel, attributes={"alpha": 0.01}, elementwise=True,
-        activation=("leaky_relu", "alpha"), scratch=2)
+        activation=("leaky_relu", "alpha"), scratch=2, takes="floats")
 declare("ThresholdedRelu", 1, make=_thresholded_relu_kernel, attributes={"alpha": 1.0}, elementwise=True,
-        activation=("thresholded_relu", "alpha"), scratch=2)
+        activation=("thresholded_relu", "alpha"), scratch=2, takes="floats")
 declare("HardSigmoid", 1, make=_hard_sigmoid_kernel, attributes={"alpha": 0.2, "beta": 0.5}, elementwise=True,
-        activation=("hard_sigmoid", "alpha", "beta"), scratch=3)
-declare("Shrink", 1, make=_shrink_kernel, attributes={"bias": 0.0, "lambd": 0.5}, elementwise=True, scratch=4)
-declare("Swish", 1, make=_swish_kernel, attributes={"alpha": 1.0}, elementwise=True, work=8, scratch=3)
-declare("PRelu", 2, kernel=repeatable(_prelu, _prelu_again), shape=_prelu_shape, elementwise=True, scratch=2)
+        activation=("hard_sigmoid", "alpha", "beta"), scratch=3, takes="floats")
+declare("Shrink", 1, make=_shrink_kernel, attributes={"bias": 0.0, "lambd": 0.5}, elementwise=True, scratch=4,
+        takes="numbers")
+declare("Swish", 1, make=_swish_kernel, attributes={"alpha": 1.0}, elementwise=True, work=8, scratch=3, takes="floats")
+declare("PRelu", 2, kernel=repeatable(_prelu, _prelu_again), shape=_prelu_shape, elementwise=True, scratch=2,
+        takes="wide")
 declare("Gelu", 1, make=_gelu_kernel, attributes={"approximate": one_of("none", "tanh")}, elementwise=True,
-        activation=("gelu",), work=24, scratch=8)
+        activation=("gelu",), work=24, scratch=8, takes="floats")
 
 
 # ---- along an axis --------------------------------------------------------------------------------------------------
@@ -250,8 +253,8 @@ def _softmax_older(node: FileNode, facts: Facts) -> list[FileNode]:
 
 
 declare("Softmax", 1, make=_softmax_kernel, attributes={"axis": -1}, shape=same_along_axis, axes=beside_axis,
-        older=_softmax_older, activation=("softmax",), work=8, scratch=2)
+        older=_softmax_older, activation=("softmax",), work=8, scratch=2, takes="floats")
 declare("LogSoftmax", 1, make=_log_softmax_kernel, attributes={"axis": -1}, shape=same_along_axis, axes=beside_axis,
-        older=_softmax_older, activation=("log_softmax",), work=8, scratch=2)
+        older=_softmax_older, activation=("log_softmax",), work=8, scratch=2, takes="floats")
 declare("Hardmax", 1, make=_hardmax_kernel, attributes={"axis": -1}, shape=same_along_axis, axes=beside_axis,
-        older=_softmax_older, exact=True, scratch=2)
+        older=_softmax_older, exact=True, scratch=2, takes="floats")

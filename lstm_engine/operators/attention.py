@@ -174,7 +174,8 @@ declare("Attention", (3, 7), (1, 4), make=_attention_kernel, older=optional_outp
         axes=_attention_axes, combines=True, needs=_attention_needs, attributes={
             "is_causal": one_of(0, 1), "q_num_heads": 0, "kv_num_heads": 0, "scale": Attribute(float, None),
             "softcap": 0.0, "softmax_precision": 0, "qk_matmul_output_mode": one_of(0, 1, 2, 3),
-            "left_window_size": -1, "right_window_size": -1})
+            "left_window_size": -1, "right_window_size": -1},
+        takes=("floats", "floats", "floats", "any", "floats", "floats", "int64"))
 
 
 # ---- RotaryEmbedding ------------------------------------------------------------------------------------------------
@@ -224,4 +225,5 @@ def _rotary_axes(call: AxisCall) -> Place:
 
 
 declare("RotaryEmbedding", (3, 4), make=_rotary_kernel, shape=_rotary_shape, axes=_rotary_axes, work=8, scratch=6,
-        attributes={"num_heads": 0, "rotary_embedding_dim": 0, "interleaved": one_of(0, 1)})
+        attributes={"num_heads": 0, "rotary_embedding_dim": 0, "interleaved": one_of(0, 1)},
+        takes=("floats", "floats", "floats", "int64"))

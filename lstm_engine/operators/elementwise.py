@@ -69,19 +69,24 @@ def _mean(*xs: np.ndarray) -> np.ndarray:
     return (total / len(xs)).astype(total.dtype)
 
 
-declare("Add", 2, kernel=np.add, shape=broadcast, elementwise=True, meets=True, symbolic=symbolic.add)
-declare("Sub", 2, kernel=np.subtract, shape=broadcast, elementwise=True, meets=True, symbolic=symbolic.sub)
-declare("Mul", 2, kernel=np.multiply, shape=broadcast, elementwise=True, meets=True, symbolic=symbolic.mul)
+declare("Add", 2, kernel=np.add, shape=broadcast, elementwise=True, meets=True, symbolic=symbolic.add, takes="numbers")
+declare("Sub", 2, kernel=np.subtract, shape=broadcast, elementwise=True, meets=True, symbolic=symbolic.sub,
+        takes="numbers")
+declare("Mul", 2, kernel=np.multiply, shape=broadcast, elementwise=True, meets=True, symbolic=symbolic.mul,
+        takes="numbers")
 declare("Div", 2, kernel=repeatable(_divide, _divide_again), shape=broadcast, elementwise=True, meets=True,
-        symbolic=symbolic.div, scratch=2)
-declare("Pow", 2, make=_pow_kernel, shape=broadcast, elementwise=True, work=8, scratch=2)
-declare("Mod", 2, make=_mod_kernel, attributes={"fmod": 0}, shape=broadcast, elementwise=True, meets=True, work=8)
+        symbolic=symbolic.div, scratch=2, takes="numbers")
+declare("Pow", 2, make=_pow_kernel, shape=broadcast, elementwise=True, work=8, scratch=2,
+        takes=("floats|indices", "numbers"))
+declare("Mod", 2, make=_mod_kernel, attributes={"fmod": 0}, shape=broadcast, elementwise=True, meets=True, work=8,
+        takes="numbers")
 declare("Max", (1, ANY), kernel=lambda *xs: functools.reduce(np.maximum, xs), shape=broadcast,
-        elementwise=True, meets=True, exact=True, symbolic=symbolic.greatest)
+        elementwise=True, meets=True, exact=True, symbolic=symbolic.greatest, takes="numbers")
 declare("Min", (1, ANY), kernel=lambda *xs: functools.reduce(np.minimum, xs), shape=broadcast,
-        elementwise=True, meets=True, exact=True, symbolic=symbolic.least)
-declare("Sum", (1, ANY), kernel=lambda *xs: functools.reduce(np.add, xs), shape=broadcast, elementwise=True)
-declare("Mean", (1, ANY), kernel=_mean, shape=broadcast, elementwise=True, scratch=2)
+        elementwise=True, meets=True, exact=True, symbolic=symbolic.least, takes="numbers")
+declare("Sum", (1, ANY), kernel=lambda *xs: functools.reduce(np.add, xs), shape=broadcast, elementwise=True,
+        takes="floats")
+declare("Mean", (1, ANY), kernel=_mean, shape=broadcast, elementwise=True, scratch=2, takes="floats")
 
 
 # ---- comparisons and logic ------------------------------------------------------------------------------------------
@@ -113,27 +118,29 @@ def _where_again(out: np.ndarray, condition: np.ndarray, a: np.ndarray, b: np.nd
 
 declare("Equal", 2, kernel=np.equal, shape=_compare, elementwise=True, meets=True, exact=True, symbolic=symbolic.equal)
 declare("Greater", 2, kernel=np.greater, shape=_compare,
-        elementwise=True, meets=True, exact=True, symbolic=symbolic.greater)
+        elementwise=True, meets=True, exact=True, symbolic=symbolic.greater, takes="numbers")
 declare("GreaterOrEqual", 2, kernel=np.greater_equal, shape=_compare, elementwise=True, meets=True, exact=True,
-        symbolic=lambda a, b: symbolic.negated(symbolic.greater(b, a)))
+        symbolic=lambda a, b: symbolic.negated(symbolic.greater(b, a)), takes="numbers")
 declare("Less", 2, kernel=np.less, shape=_compare, elementwise=True, meets=True, exact=True,
-        symbolic=lambda a, b: symbolic.greater(b, a))
+        symbolic=lambda a, b: symbolic.greater(b, a), takes="numbers")
 declare("LessOrEqual", 2, kernel=np.less_equal, shape=_compare, elementwise=True, meets=True, exact=True,
-        symbolic=lambda a, b: symbolic.negated(symbolic.greater(a, b)))
-declare("And", 2, kernel=np.logical_and, shape=broadcast, elementwise=True, exact=True, symbolic=symbolic.both)
-declare("Or", 2, kernel=np.logical_or, shape=broadcast, elementwise=True, exact=True, symbolic=symbolic.either)
-declare("Xor", 2, kernel=np.logical_xor, shape=broadcast, elementwise=True, exact=True)
-declare("Not", 1, kernel=np.logical_not, elementwise=True, exact=True, symbolic=symbolic.negated)
+        symbolic=lambda a, b: symbolic.negated(symbolic.greater(a, b)), takes="numbers")
+declare("And", 2, kernel=np.logical_and, shape=broadcast, elementwise=True, exact=True, symbolic=symbolic.both,
+        takes="bool")
+declare("Or", 2, kernel=np.logical_or, shape=broadcast, elementwise=True, exact=True, symbolic=symbolic.either,
+        takes="bool")
+declare("Xor", 2, kernel=np.logical_xor, shape=broadcast, elementwise=True, exact=True, takes="bool")
+declare("Not", 1, kernel=np.logical_not, elementwise=True, exact=True, symbolic=symbolic.negated, takes="bool")
 for _name, _bits in {"BitwiseAnd": np.bitwise_and, "BitwiseOr": np.bitwise_or, "BitwiseXor": np.bitwise_xor}.items():
-    declare(_name, 2, kernel=_bits, shape=broadcast, elementwise=True, exact=True)
-declare("BitwiseNot", 1, kernel=np.bitwise_not, elementwise=True, exact=True)
+    declare(_name, 2, kernel=_bits, shape=broadcast, elementwise=True, exact=True, takes="whole")
+declare("BitwiseNot", 1, kernel=np.bitwise_not, elementwise=True, exact=True, takes="whole")
 declare("BitShift", 2, make=_bit_shift_kernel, attributes={"direction": Attribute(str, REQUIRED, ("LEFT", "RIGHT"))},
-        shape=broadcast, elementwise=True, exact=True)
-declare("IsNaN", 1, kernel=np.isnan, shape=_test, elementwise=True, exact=True)
+        shape=broadcast, elementwise=True, exact=True, takes="whole")
+declare("IsNaN", 1, kernel=np.isnan, shape=_test, elementwise=True, exact=True, takes="floats")
 declare("IsInf", 1, make=_is_inf_kernel, attributes={"detect_negative": 1, "detect_positive": 1}, shape=_test,
-        elementwise=True, exact=True, scratch=2)
+        elementwise=True, exact=True, scratch=2, takes="floats")
 declare("Where", 3, kernel=repeatable(lambda condition, a, b: np.where(condition, a, b), _where_again), shape=_where,
-        elementwise=True, meets=True, exact=True, moves=(1, 2))
+        elementwise=True, meets=True, exact=True, moves=(1, 2), takes=("bool", "any"))
 
 
 # ---- functions of one number ----------------------------------------------------------------------------------------
@@ -155,21 +162,21 @@ def _clip_again(out: np.ndarray, x: np.ndarray, low: np.ndarray | None = None, h
             (partial(np.minimum, out, high.reshape(()), out=out), ())]
 
 
-for _name, _ufunc in {"Abs": np.abs, "Neg": np.negative, "Sign": np.sign, "Floor": np.floor, "Ceil": np.ceil,
-                      "Round": np.rint}.items():
-    declare(_name, 1, kernel=_ufunc, elementwise=True, exact=True)
-for _name, _ufunc in {"Log": np.log, "Sin": np.sin, "Cos": np.cos, "Tan": np.tan, "Asin": np.arcsin,
+for _name, _ufunc, _types in (("Abs", np.abs, "numbers"), ("Neg", np.negative, "signed"), ("Sign", np.sign, "numbers"),
+                              ("Floor", np.floor, "floats"), ("Ceil", np.ceil, "floats"), ("Round", np.rint, "floats")):
+    declare(_name, 1, kernel=_ufunc, elementwise=True, exact=True, takes=_types)
+for _name, _curve in {"Log": np.log, "Sin": np.sin, "Cos": np.cos, "Tan": np.tan, "Asin": np.arcsin,
                       "Acos": np.arccos, "Atan": np.arctan, "Sinh": np.sinh, "Cosh": np.cosh, "Asinh": np.arcsinh,
                       "Acosh": np.arccosh, "Atanh": np.arctanh}.items():
-    declare(_name, 1, kernel=_ufunc, elementwise=True, work=8)
-declare("Sqrt", 1, kernel=np.sqrt, elementwise=True)
-declare("Reciprocal", 1, kernel=lambda x: 1 / x, elementwise=True)
+    declare(_name, 1, kernel=_curve, elementwise=True, work=8, takes="floats")
+declare("Sqrt", 1, kernel=np.sqrt, elementwise=True, takes="floats")
+declare("Reciprocal", 1, kernel=lambda x: 1 / x, elementwise=True, takes="floats")
 def _clip_older(node: FileNode, facts: Facts) -> list[FileNode]:
     return [to_input(to_input(node, facts, "min", 1, False), facts, "max", 2, False)]
 
 
 declare("Clip", (1, 3), older=_clip_older, kernel=repeatable(_clip, _clip_again),
-        elementwise=True, meets=True, scratch=2)
+        elementwise=True, meets=True, scratch=2, takes="numbers")
 
 
 # ---- the same numbers, in another type or not -----------------------------------------------------------------------

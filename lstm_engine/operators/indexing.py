@@ -108,11 +108,11 @@ def _tuples(indices: np.ndarray, batch: int) -> tuple[np.ndarray, ...]:
 
 
 declare("Gather", 2, make=_gather_kernel, attributes={"axis": 0}, shape=_gather_shape, axes=_gather_axes,
-        counts=counts.moved, exact=True, view="perhaps", moves=(0,), combines=True)
+        counts=counts.moved, exact=True, view="perhaps", moves=(0,), combines=True, takes=("any", "indices"))
 declare("GatherElements", 2, make=_gather_elements_kernel, attributes={"axis": 0}, shape=_gather_elements_shape,
-        axes=_gather_elements_axes, exact=True, work=8, scratch=3)
+        axes=_gather_elements_axes, exact=True, work=8, scratch=3, takes=("any", "indices"))
 declare("GatherND", 2, make=_gather_nd_kernel, attributes={"batch_dims": 0}, shape=_gather_nd_shape, exact=True,
-        work=8, combines=True)
+        work=8, combines=True, takes=("any", "int64"))
 
 
 # ---- Scatter --------------------------------------------------------------------------------------------------------
@@ -184,9 +184,10 @@ def _scatter_older(node: FileNode, facts: Facts) -> list[FileNode]:
 
 
 declare("ScatterElements", 3, make=_scatter_elements_kernel,
-        attributes={"axis": 0, "reduction": one_of("none", *_COMBINE)}, shape=_scatter_shape, work=8, scratch=3)
+        attributes={"axis": 0, "reduction": one_of("none", *_COMBINE)}, shape=_scatter_shape, work=8, scratch=3,
+        takes=("any", "indices", "any"))
 declare("ScatterND", 3, make=_scatter_nd_kernel, attributes={"reduction": one_of("none", *_COMBINE)},
-        shape=_scatter_shape, work=8)
+        shape=_scatter_shape, work=8, takes=("any", "int64", "any"))
 
 
 # ---- order ----------------------------------------------------------------------------------------------------------
@@ -218,7 +219,6 @@ def _top_k_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 
 
 def _cum_sum_shape(call: ShapeCall) -> Shapes:
-    call.numbers(0)
     call.axes(1, call.rank())
     return same(call)
 
@@ -271,12 +271,12 @@ def _top_k_older(node: FileNode, facts: Facts) -> list[FileNode]:
 
 
 declare("TopK", 2, (1, 2), make=_top_k_kernel, older=_top_k_older, attributes={"axis": -1, "largest": 1, "sorted": 1},
-        shape=_top_k_shape, axes=beside_axis, exact=True, work=96, scratch=4, sized_by=(1,))
+        shape=_top_k_shape, axes=beside_axis, exact=True, work=96, scratch=4, sized_by=(1,), takes=("numbers", "int64"))
 for _name in ("CumSum", "CumProd"):
     declare(_name, 2, make=_cumulative_kernel, attributes={"exclusive": 0, "reverse": 0}, shape=_cum_sum_shape,
-            axes=_cum_sum_axes, work=24, scratch=2)
+            axes=_cum_sum_axes, work=24, scratch=2, takes=("wide", "indices"))
 declare("ReverseSequence", 2, make=_reverse_sequence_kernel, attributes={"batch_axis": 1, "time_axis": 0},
-        shape=_reverse_sequence_shape, exact=True, scratch=3)
+        shape=_reverse_sequence_shape, exact=True, scratch=3, takes=("any", "int64"))
 
 
 # ---- Compress and Unique --------------------------------------------------------------------------------------------
@@ -344,7 +344,7 @@ def _unique_needs(attributes: dict[str, Any], arrays: Sequence[Any], made: Seque
 
 _SOME_AXIS = Attribute(int, None)           # of all elements in a row where it is left out
 declare("Compress", 2, make=_compress_kernel, attributes={"axis": _SOME_AXIS}, shape=_compress_shape,
-        axes=_compress_axes, exact=True, sized_by=(1,), needs=_compress_needs)
+        axes=_compress_axes, exact=True, sized_by=(1,), needs=_compress_needs, takes=("any", "bool"))
 declare("Unique", 1, (1, 4), make=_unique_kernel, attributes={"axis": _SOME_AXIS, "sorted": one_of(1, 0)},
         older=optional_outputs, shape=_unique_shape, exact=True, combines=True, work=96, needs=_unique_needs,
         sized_by=(0,))
@@ -381,4 +381,5 @@ def _one_hot_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 
 declare("OneHot", 3, make=_one_hot_kernel, attributes={"axis": -1}, shape=_one_hot_shape, axes=_one_hot_axes,
         exact=True, scratch=2, sized_by=(1,),
-        grown=lambda attributes, arrays: (arrays[0].size * max(0, int(scalar(arrays[1]))), arrays[2].itemsize))
+        grown=lambda attributes, arrays: (arrays[0].size * max(0, int(scalar(arrays[1]))), arrays[2].itemsize),
+        takes=("numbers", "numbers", "any"))

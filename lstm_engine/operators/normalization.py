@@ -125,7 +125,7 @@ def _batch_normalization_axes(call: AxisCall) -> Place:
 
 declare("BatchNormalization", 5, make=_batch_normalization_kernel, older=_batch_normalization_older,
         attributes={"epsilon": 1e-5, "momentum": 0.9, "training_mode": one_of(0)}, shape=_batch_normalization_shape,
-        axes=_batch_normalization_axes, scratch=3)
+        axes=_batch_normalization_axes, scratch=3, takes="floats")
 
 
 # ---- over the elements of a row -------------------------------------------------------------------------------------
@@ -275,18 +275,19 @@ def _lrn_needs(attributes: dict[str, Any], arrays: Arrays, made: Sequence[Value]
 
 
 declare("LpNormalization", 1, make=_lp_normalization_kernel, attributes={"axis": -1, "p": one_of(2, 1)},
-        shape=same_along_axis, axes=beside_axis, scratch=2)
+        shape=same_along_axis, axes=beside_axis, scratch=2, takes="floats")
 declare("MeanVarianceNormalization", 1, make=_mean_variance_kernel, attributes={"axes": (0, 2, 3)},
-        axes=_mean_variance_axes, scratch=3)
+        axes=_mean_variance_axes, scratch=3, takes="floats")
 declare("LRN", 1, make=_lrn_kernel, shape=_lrn_shape, axes=first_axis, needs=_lrn_needs,
-        attributes={"size": Attribute(int, REQUIRED), "alpha": 1e-4, "beta": 0.75, "bias": 1.0})
+        attributes={"size": Attribute(int, REQUIRED), "alpha": 1e-4, "beta": 0.75, "bias": 1.0}, takes="floats")
 declare("LayerNormalization", (2, 3), (1, 3), make=_layer_normalization_kernel, older=optional_outputs,
         attributes={"axis": -1, "epsilon": 1e-5, "stash_type": one_of(1)}, shape=_layer_normalization_shape,
-        axes=_layer_normalization_axes, scratch=3)
+        axes=_layer_normalization_axes, scratch=3, takes="floats")
 declare("RMSNormalization", 2, make=_rms_normalization_kernel, shape=_rms_normalization_shape,
-        attributes={"axis": -1, "epsilon": 1e-5, "stash_type": one_of(1)}, axes=_layer_normalization_axes, scratch=3)
+        attributes={"axis": -1, "epsilon": 1e-5, "stash_type": one_of(1)}, axes=_layer_normalization_axes, scratch=3,
+        takes="floats")
 declare("InstanceNormalization", 3, make=_instance_normalization_kernel, attributes={"epsilon": 1e-5},
-        shape=_channel_normalization_shape, axes=first_axis, scratch=3)
+        shape=_channel_normalization_shape, axes=first_axis, scratch=3, takes="floats")
 declare("GroupNormalization", 3, make=_group_normalization_kernel, older=_group_normalization_older,
         attributes={"epsilon": 1e-5, "num_groups": Attribute(int, REQUIRED), "stash_type": one_of(1)},
-        shape=_channel_normalization_shape, axes=first_axis, scratch=3)
+        shape=_channel_normalization_shape, axes=first_axis, scratch=3, takes="floats")

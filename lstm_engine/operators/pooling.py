@@ -128,9 +128,10 @@ def _average_pool_past(call: AxisCall, at: int) -> Work | None:
 _KERNEL: dict[str, Any] = {"kernel_shape": Attribute(tuple, REQUIRED), "ceil_mode": 0, **WINDOW}
 declare("MaxPool", 1, (1, 2), make=_max_pool_kernel, older=optional_outputs,
         attributes={**_KERNEL, "storage_order": one_of(0, 1)},
-        shape=_pool_shape, axes=_max_pool_axes, past=_max_pool_past, exact=True, needs=_pool_needs)
+        shape=_pool_shape, axes=_max_pool_axes, past=_max_pool_past, exact=True, needs=_pool_needs,
+        takes="floats|bytes")
 declare("AveragePool", 1, make=_average_pool_kernel, attributes={**_KERNEL, "count_include_pad": 0}, shape=_pool_shape,
-        axes=first_axis, past=_average_pool_past, needs=_pool_needs)
+        axes=first_axis, past=_average_pool_past, needs=_pool_needs, takes="floats")
 
 
 def _global_pool_shape(call: ShapeCall) -> Shapes:
@@ -149,6 +150,6 @@ def _mean_of_all_again(out: np.ndarray, x: np.ndarray) -> list[Call] | None:
 
 
 declare("GlobalAveragePool", 1, kernel=repeatable(lambda x: mean(x, _spatial(x), True), _mean_of_all_again),
-        shape=_global_pool_shape, axes=first_axis)
+        shape=_global_pool_shape, axes=first_axis, takes="floats")
 declare("GlobalMaxPool", 1, kernel=lambda x: x.max(axis=_spatial(x), keepdims=True), shape=_global_pool_shape,
-        axes=first_axis, exact=True)
+        axes=first_axis, exact=True, takes="floats")

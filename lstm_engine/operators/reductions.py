@@ -21,8 +21,6 @@ _ADD: Any = np.add.reduce        # whose types leave keepdims=bool out
 Reduction = Callable[[np.ndarray, Axes, bool], np.ndarray]
 
 def _reduce_shape(call: ShapeCall) -> Shapes:
-    if call.node.op_type not in ("ReduceMax", "ReduceMin"):
-        call.numbers(0)
     shape, keep = call.shape(), call.attributes["keepdims"]
     axes = [] if call.given(1) and call.shape(1) == [0] else call.axes(1, len(shape))
     if call.given(1) and axes is None:
@@ -119,17 +117,18 @@ def _reduce(function: Reduction) -> KernelMaker:
     return make
 
 
+_SUMMED, _LOGARITHMIC = {"takes": ("wide", "int64")}, {"takes": ("floats", "int64")}
 _ALL: dict[str, tuple[Reduction, dict[str, Any]]] = {
-    "ReduceMean": (mean, {}),
-    "ReduceSum": (_sum, {}),
-    "ReduceMax": (_extreme(np.maximum, -1), {"exact": True}),
-    "ReduceMin": (_extreme(np.minimum, 1), {"exact": True}),
-    "ReduceProd": (lambda x, axes, keep: x.prod(axis=axes, keepdims=keep), {}),
-    "ReduceL1": (lambda x, axes, keep: np.abs(x).sum(axis=axes, keepdims=keep), {"scratch": 2}),
-    "ReduceL2": (lambda x, axes, keep: np.sqrt(np.square(x).sum(axis=axes, keepdims=keep)), {"scratch": 2}),
-    "ReduceSumSquare": (lambda x, axes, keep: np.square(x).sum(axis=axes, keepdims=keep), {"scratch": 2}),
-    "ReduceLogSum": (lambda x, axes, keep: np.log(x.sum(axis=axes, keepdims=keep)), {"scratch": 2}),
-    "ReduceLogSumExp": (_log_sum_exp, {"scratch": 3}),
+    "ReduceMean": (mean, _SUMMED),
+    "ReduceSum": (_sum, _SUMMED),
+    "ReduceMax": (_extreme(np.maximum, -1), {"exact": True, "takes": ("wide|bytes|bool", "int64")}),
+    "ReduceMin": (_extreme(np.minimum, 1), {"exact": True, "takes": ("wide|bytes|bool", "int64")}),
+    "ReduceProd": (lambda x, axes, keep: x.prod(axis=axes, keepdims=keep), _SUMMED),
+    "ReduceL1": (lambda x, axes, keep: np.abs(x).sum(axis=axes, keepdims=keep), {**_SUMMED, "scratch": 2}),
+    "ReduceL2": (lambda x, axes, keep: np.sqrt(np.square(x).sum(axis=axes, keepdims=keep)), {**_SUMMED, "scratch": 2}),
+    "ReduceSumSquare": (lambda x, axes, keep: np.square(x).sum(axis=axes, keepdims=keep), {**_SUMMED, "scratch": 2}),
+    "ReduceLogSum": (lambda x, axes, keep: np.log(x.sum(axis=axes, keepdims=keep)), {**_LOGARITHMIC, "scratch": 2}),
+    "ReduceLogSumExp": (_log_sum_exp, {**_LOGARITHMIC, "scratch": 3}),
 }
 for _name, (_function, _traits) in _ALL.items():
     declare(_name, (1, 2), make=_reduce(_function), shape=_reduce_shape, axes=_reduce_axes, **_traits,
@@ -163,4 +162,4 @@ def _arg_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 
 for _name in ("ArgMax", "ArgMin"):
     declare(_name, 1, make=_arg_kernel, attributes={"axis": 0, "keepdims": 1, "select_last_index": 0},
-            shape=_arg_shape, axes=_arg_axes, exact=True)
+            shape=_arg_shape, axes=_arg_axes, exact=True, takes="numbers")

@@ -127,7 +127,8 @@ def _flatten_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 
 
 declare("Reshape", 2, make=_reshape_kernel, attributes={"allowzero": 0}, shape=_reshape_shape, axes=_reshape_axes,
-        counts=_reshape_counts, in_order=True, exact=True, view="always", moves=(0,), sized_by=(1,))
+        counts=_reshape_counts, in_order=True, exact=True, view="always", moves=(0,), sized_by=(1,),
+        takes=("any", "int64"))
 declare("Flatten", 1, make=_flatten_kernel, attributes={"axis": 1}, shape=_flatten_shape, axes=_reshape_axes,
         in_order=True, exact=True, view="always", moves=(0,))
 
@@ -222,9 +223,11 @@ def _unsqueeze_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 declare("Transpose", 1, make=_transpose_kernel, attributes={"perm": ()}, shape=_transpose_shape,
         axes=_transpose_axes, exact=True, view="always", moves=(0,))
 declare("Squeeze", (1, 2), make=_squeeze_kernel, older=attributes_to_inputs(axes=1), shape=_squeeze_shape,
-        axes=_squeeze_axes, counts=counts.moved, in_order=True, exact=True, view="always", moves=(0,), sized_by=(1,))
+        axes=_squeeze_axes, counts=counts.moved, in_order=True, exact=True, view="always", moves=(0,), sized_by=(1,),
+        takes=("any", "int64"))
 declare("Unsqueeze", 2, make=_unsqueeze_kernel, older=attributes_to_inputs(axes=1), shape=_unsqueeze_shape,
-        axes=_unsqueeze_axes, counts=counts.moved, in_order=True, exact=True, view="always", moves=(0,), sized_by=(1,))
+        axes=_unsqueeze_axes, counts=counts.moved, in_order=True, exact=True, view="always", moves=(0,), sized_by=(1,),
+        takes=("any", "int64"))
 
 
 # ---- DepthToSpace and SpaceToDepth ----------------------------------------------------------------------------------
@@ -344,6 +347,6 @@ def _tile_grown(attributes: dict[str, Any], arrays: Arrays) -> tuple[int, int]:
 
 
 declare("Expand", 2, kernel=_expand, shape=_expand_shape, axes=_expand_axes, counts=_expand_counts, in_order=True,
-        exact=True, view="perhaps", moves=(0,), grown=_expand_grown, sized_by=(1,))
+        exact=True, view="perhaps", moves=(0,), grown=_expand_grown, sized_by=(1,), takes=("any", "int64"))
 declare("Tile", 2, make=_tile_kernel, shape=_tile_shape, axes=_tile_axes, exact=True, moves=(0,), grown=_tile_grown,
-        sized_by=(1,))
+        sized_by=(1,), takes=("any", "int64"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -22,6 +23,27 @@ MAX_RANK = 64           # axes of a value: NumPy has no more
 ANY = 1 << 30           # no upper limit: of inputs and outputs of an operator, of Shape's `end`
 
 Dims = list[Dim | None]
+_FLOATS, _SIGNED = frozenset({"float16", "float32", "float64"}), frozenset({"int8", "int16", "int32", "int64"})
+_WHOLE = _SIGNED | {"uint8", "uint16", "uint32", "uint64"}
+# What an operator may be given, by ONNX's own words for its inputs; floats of one width are floats of any, for a model
+# may run in another precision than it was written in. Types of a word stand for themselves: "floats|int32".
+TYPES: dict[str, frozenset[str]] = {
+    "any": _FLOATS | _WHOLE | {"bool"}, "numbers": _FLOATS | _WHOLE, "floats": _FLOATS, "signed": _FLOATS | _SIGNED,
+    "wide": _FLOATS | {"int32", "int64", "uint32", "uint64"}, "whole": _WHOLE, "indices": frozenset({"int32", "int64"}),
+    "bytes": frozenset({"int8", "uint8"})}
+
+
+@cache
+def types_of(kinds: str) -> frozenset[str]:
+    """The types that words of `TYPES` and names of types, with | between, stand for."""
+    return frozenset().union(*(TYPES.get(kind, {kind}) for kind in kinds.split("|")))
+
+
+def _in_words(kinds: str) -> str:
+    """Such kinds for a message."""
+    words = {"signed": "floats or signed numbers", "wide": "floats or numbers of 32 or 64 bits",
+             "whole": "whole numbers", "indices": "int32 or int64", "bytes": "int8 or uint8"}
+    return " or ".join(words.get(kind, kind) for kind in kinds.split("|"))
 
 
 @dataclass
@@ -69,11 +91,6 @@ class ShapeCall:
         """Raise GraphError for an input that is to hold places and is not of a type that ONNX has for them."""
         if self.dtype(position) not in ("int32", "int64"):
             raise self.error(f"input {position} must be int32 or int64, got {self.dtype(position)}")
-
-    def numbers(self, position: int) -> None:
-        """Raise GraphError for truth values, which ONNX does not count here: NumPy would, and not as torch does."""
-        if self.dtype(position) == "bool":
-            raise self.error(f"input {position} must be numbers, got bool; cast it first")
 
     def of_type(self, position: int, *dtypes: str) -> None:
         """Raise GraphError for an input of another type than these."""
@@ -145,13 +162,18 @@ Shapes = Sequence[tuple[Sequence[Dim | None], str]]        # and dtypes, of all 
 ShapeRule = Callable[[ShapeCall], Shapes]
 
 
-def infer(rule: ShapeRule, node: Operator, attributes: dict[str, Any], inputs: Sequence[Value | None]) -> list[Value]:
-    """Apply the rule of `node`; see `spec.operator_shapes`."""
+def infer(rule: ShapeRule, takes: Sequence[str], node: Operator, attributes: dict[str, Any],
+          inputs: Sequence[Value | None]) -> list[Value]:
+    """Apply the rule of `node` to inputs of types that it takes; see `spec.operator_shapes`."""
     values = list(inputs)
     values += [None] * (len(node.inputs) - len(values))
     for position, array in node.constants.items():
         values[position] = Value("", array.shape, dtype_name(array.dtype))
     call = ShapeCall(node, attributes, values)
+    for position, value in enumerate(values) if takes else ():
+        kinds = takes[min(position, len(takes) - 1)]
+        if value is not None and value.dtype not in types_of(kinds):
+            raise call.error(f"input {position} must be {_in_words(kinds)}, got {value.dtype}; cast it first")
     try:
         results = rule(call)
     except LstmEngineError:

@@ -164,9 +164,10 @@ def _stft_grown(attributes: dict[str, Any], arrays: Arrays) -> tuple[int, int]:
 
 
 declare("DFT", (1, 3), make=_dft_kernel, attributes={"inverse": one_of(0, 1), "onesided": one_of(0, 1)},
-        older=_dft_older, shape=_dft_shape, axes=_dft_axes, work=64, grown=_dft_grown, sized_by=(1, 2))
+        older=_dft_older, shape=_dft_shape, axes=_dft_axes, work=64, grown=_dft_grown, sized_by=(1, 2),
+        takes=("floats", "indices", "int64"))
 declare("STFT", (2, 4), make=_stft_kernel, attributes={"onesided": one_of(1, 0)}, shape=_stft_shape, axes=first_axis,
-        work=64, grown=_stft_grown, sized_by=(1, 3))
+        work=64, grown=_stft_grown, sized_by=(1, 3), takes=("floats", "indices", "floats", "indices"))
 
 
 # ---- windows --------------------------------------------------------------------------------------------------------
@@ -201,7 +202,8 @@ def _window(*factors: float) -> Callable[[dict[str, Any], Operator], Kernel]:
 for _name, _factors in {"HannWindow": (0.5, -0.5), "HammingWindow": (25 / 46, 25 / 46 - 1),
                         "BlackmanWindow": (0.42, -0.5, 0.08)}.items():
     declare(_name, 1, make=_window(*_factors), attributes={"output_datatype": _TYPE, "periodic": 1}, work=24, scratch=3,
-            shape=_window_shape, grown=lambda attributes, arrays: (max(0, int(scalar(arrays[0]))), 8), sized_by=(0,))
+            takes="indices", shape=_window_shape,
+            grown=lambda attributes, arrays: (max(0, int(scalar(arrays[0]))), 8), sized_by=(0,))
 
 
 # ---- MelWeightMatrix ------------------------------------------------------------------------------------------------
@@ -243,4 +245,4 @@ def _mel_grown(attributes: dict[str, Any], arrays: Arrays) -> tuple[int, int]:
 
 
 declare("MelWeightMatrix", 5, make=_mel_kernel, attributes={"output_datatype": _TYPE}, shape=_mel_shape, work=16,
-        scratch=5, grown=_mel_grown, sized_by=(0, 1, 2, 3, 4))
+        scratch=5, grown=_mel_grown, sized_by=(0, 1, 2, 3, 4), takes=("indices", "indices", "indices", "floats"))

@@ -126,4 +126,5 @@ def _range_grown(attributes: dict[str, Any], arrays: Arrays) -> tuple[int, int]:
     return max(0, ceil((limit - start) / step)), 8
 
 
-declare("Range", 3, kernel=_range, shape=_range_shape, grown=_range_grown, sized_by=(0, 1, 2))
+declare("Range", 3, kernel=_range, shape=_range_shape, grown=_range_grown, sized_by=(0, 1, 2),
+        takes="floats|int16|indices")

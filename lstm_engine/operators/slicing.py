@@ -107,7 +107,8 @@ def _split_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 declare("Concat", (1, ANY), make=_concat_kernel, attributes={"axis": Attribute(int, REQUIRED)}, shape=_concat_shape,
         axes=_concat_axes, counts=counts.joined, exact=True, moves=ANY)
 declare("Split", (1, 2), (1, ANY), make=_split_kernel, attributes={"axis": 0, "num_outputs": 0}, shape=_split_shape,
-        older=attributes_to_inputs(split=1), axes=beside_axis, exact=True, view="always", moves=(0,), sized_by=(1,))
+        older=attributes_to_inputs(split=1), axes=beside_axis, exact=True, view="always", moves=(0,), sized_by=(1,),
+        takes=("any", "int64"))
 
 
 # ---- Slice ----------------------------------------------------------------------------------------------------------
@@ -214,7 +215,7 @@ def _slice_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 
 declare("Slice", (3, 5), make=_slice_kernel, shape=_slice_shape, axes=_slice_axes, past=_slice_past,
         counts=counts.moved, exact=True, older=attributes_to_inputs(starts=1, ends=2, axes=3), view="always",
-        moves=(0,), sized_by=(1, 2, 3, 4))
+        moves=(0,), sized_by=(1, 2, 3, 4), takes=("any", "indices"))
 
 
 # ---- Pad ------------------------------------------------------------------------------------------------------------
@@ -377,7 +378,7 @@ def _pad_older(node: FileNode, facts: Facts) -> list[FileNode]:
 
 declare("Pad", (2, 4), make=_pad_kernel, older=_pad_older,
         attributes={"mode": one_of("constant", "reflect", "edge", "wrap")}, shape=_pad_shape, axes=_pad_axes,
-        past=_pad_past, exact=True, grown=_pad_grown, sized_by=(1, 3))
+        past=_pad_past, exact=True, grown=_pad_grown, sized_by=(1, 3), takes=("any", "int64", "any", "indices"))
 
 
 # ---- Trilu ----------------------------------------------------------------------------------------------------------
@@ -387,4 +388,4 @@ def _trilu_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
     return lambda x, k=None: part(x, 0 if k is None else scalar(k))
 
 
-declare("Trilu", (1, 2), make=_trilu_kernel, attributes={"upper": 1}, exact=True)
+declare("Trilu", (1, 2), make=_trilu_kernel, attributes={"upper": 1}, exact=True, takes=("any", "int64"))

@@ -75,6 +75,8 @@ class OperatorSpec:
     moves: the inputs whose elements it moves about, whatever they are; ANY: all of them.
     symbolic: what it makes of elements that are sizes: ints, symbols, None where nothing is known.
     activation: the activation of the house that it is, then the attributes that are its alpha and beta.
+    takes: the types of each input, in the words of `shape_rules.TYPES`, those of the last for all behind it; () for
+    any: ONNX's own, beyond which NumPy would make numbers of something that nobody has defined.
     chooses: its result is its input 1 or 2, as input 0 says, and only that one need be there (`choosing`).
 
     work, scratch: nanoseconds an element, where that is not about 1; arrays of float64 of the result's size that are
@@ -104,6 +106,7 @@ class OperatorSpec:
     symbolic: Callable[..., Any] | None = None
     activation: tuple[str, ...] = ()
     chooses: bool = False
+    takes: tuple[str, ...] = ()
     work: int = 1
     scratch: int = 0
     combines: bool = False
@@ -143,6 +146,8 @@ def declare(name: str, inputs: int | tuple[int, int], outputs: int | tuple[int, 
         raise ValueError(f"{name}: declared with not one of kernel and make")
     if older is not None:
         FORMS.add(name, older)
+    if isinstance(takes := traits.get("takes"), str):
+        traits["takes"] = (takes,)
     if traits.get("elementwise"):
         traits.setdefault("axes", elementwise_axes)
     written = {key: value if isinstance(value, Attribute) else Attribute(type(value), value)
@@ -218,4 +223,5 @@ def operator_shapes(node: Operator, inputs: Sequence[Value | None], attributes: 
     even the rank is known before the run.
     """
     attributes = operator_attributes(node) if attributes is None else attributes
-    return infer(OPERATORS[node.op_type].shape, node, attributes, inputs)
+    spec = OPERATORS[node.op_type]
+    return infer(spec.shape, spec.takes, node, attributes, inputs)

@@ -201,4 +201,4 @@ def _conv_transpose_needs(attributes: dict[str, Any], arrays: Arrays, made: Sequ
 
 declare("ConvTranspose", (2, 3), make=_conv_transpose_kernel, shape=_conv_transpose_shape, axes=first_axis,
         attributes={"group": 1, "kernel_shape": (), "output_padding": (), "output_shape": (), **WINDOW},
-        needs=_conv_transpose_needs)
+        needs=_conv_transpose_needs, takes="floats")

@@ -6,6 +6,8 @@ import json
 import os
 import pickle
 import shutil
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -225,3 +227,17 @@ def test_our_own_file_by_another_name(cli, models, tmp_path):
     assert ended.code == 0 and "named.lstm in onnxruntime" in ended.out
     ended = cli("inspect", copy, "--data-folder", tmp_path)
     assert ended.code == 2 and "--data-folder is for checkpoints" in ended.err
+
+
+def test_a_class_that_keras_lacks(cli, tmp_path):
+    pytest.importorskip("h5py")
+    with zipfile.ZipFile(Path(__file__).parents[1] / "golden" / "keras" / "2.2.4-contrib.zip") as members:
+        path = members.extract("join_masked.h5", tmp_path)
+        with members.open("join_masked.npz") as file:
+            arrays = dict(np.load(file))
+    np.save(tmp_path / "x.npy", arrays["x"])
+    said = ["--custom-object", "CRF=keras_contrib.layers.CRF"]
+    assert cli("convert", path, "-o", tmp_path / "m.lstm", *said).code == 0
+    assert cli("predict", path, tmp_path / "x.npy", "-o", tmp_path / "y.npy", *said).code == 0
+    assert np.array_equal(np.load(tmp_path / "y.npy"), arrays["y"])
+    assert cli("convert", path, "-o", tmp_path / "m.lstm", "--custom-object", "CRF").code == 2

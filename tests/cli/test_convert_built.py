@@ -11,6 +11,7 @@ from children import HANG
 
 import lstm_engine as le
 
+pytestmark = pytest.mark.slow            # each starts a process or two that load torch
 torch = pytest.importorskip("torch", reason="builds modules with PyTorch, which is not installed")
 
 MODEL = '''

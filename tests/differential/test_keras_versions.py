@@ -16,7 +16,8 @@ from lstm_engine.importers import import_graph
 FOLDER = Path(__file__).parents[1] / "golden" / "keras"
 FROZEN = sorted(FOLDER.glob("*-frozen.zip"))
 TEXTS = sorted(FOLDER.glob("*-texts.zip"))           # tests/unit/test_texts.py
-ARCHIVES = sorted(set(FOLDER.glob("*.zip")) - {*FROZEN, *TEXTS})
+CONTRIB = sorted(FOLDER.glob("*-contrib.zip"))      # test_keras_contrib.py
+ARCHIVES = sorted(set(FOLDER.glob("*.zip")) - {*FROZEN, *TEXTS, *CONTRIB})
 # Those versions computed in float32: some hundred roundings of 6e-8 of values around 1.
 CLOSE = dict(rtol=2e-6, atol=2e-6)
 # What they computed in float64, in a few operations: roundings of 1e-16.

@@ -17,7 +17,8 @@ PAGE = (Path(__file__).parents[2] / "docs" / "torch.md").read_text(encoding="utf
 TABLE = {name: dict(zip(WAYS, cells.split(" | "))) for name, cells in re.findall(r"^\| (\w+) \| (.*) \|$", PAGE, re.M)}
 
 
-@pytest.mark.parametrize("way", WAYS)
+# The newer ONNX exporter takes as long as all others together.
+@pytest.mark.parametrize("way", [pytest.param(way, marks=pytest.mark.slow) if way == "dynamo" else way for way in WAYS])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_module_opens_as_the_page_says(tmp_path: Path, name: str, way: str) -> None:
     found = outcome(way, name, tmp_path)

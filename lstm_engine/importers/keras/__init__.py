@@ -26,7 +26,7 @@ DEFAULT = ImportOptions()
 
 name = "keras"
 suffixes = (".keras", ".h5", ".hdf5", ".json")
-own_options = ("weights",)
+own_options = ("weights", "custom_objects")
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _SIDE = re.compile("/(?:forward|backward)_layer$")
@@ -68,17 +68,18 @@ def read(path: ModelFile, options: ImportOptions = DEFAULT) -> Graph:
         return _from_spec(path, head, options.spec)
     reader = "read_h5" if head.startswith(_HDF5) else "read_zip"
     contents, arrays = sandbox.run(f"{__name__}.reading.container:{reader}", path, what=_PARSER)
-    return described_graph(path, contents, arrays, zipped=reader == "read_zip")
+    return described_graph(path, contents, arrays, zipped=reader == "read_zip", custom=options.custom_objects)
 
 
 def described_graph(path: ModelFile, contents: Mapping[str, Any], arrays: dict[str, np.ndarray], *, zipped: bool,
-                    exact: bool = False) -> Graph:
+                    exact: bool = False, custom: Mapping[str, str] | None = None) -> Graph:
     """The graph of what the parser found in the file at `path`. Raises FormatError and UnsupportedError as `read`.
 
-    exact: arrays that no layer takes are an error.
+    exact: arrays that no layer takes are an error. custom: classes that Keras does not have, by name, as the caller
+    says what they are.
     """
     try:
-        return _graph(contents, arrays, zipped, exact)
+        return _graph(contents, arrays, zipped, exact, custom)
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{path}: {error}") from error
 
@@ -97,7 +98,7 @@ def _of_two_files(path: ModelFile, options: ImportOptions) -> Graph:
     if "backend" in found:
         contents["metadata"]["backend"] = found["backend"]
     return described_graph(path, {**contents, **{key: found[key] for key in ("layers",) if key in found}}, arrays,
-                           zipped=False, exact=True)
+                           zipped=False, exact=True, custom=options.custom_objects)
 
 
 def read_live(source: object, options: ImportOptions = DEFAULT) -> Graph:
@@ -143,6 +144,7 @@ def mapping_table() -> frozenset[str]:
     """The kinds of layers and operations ("ops.Matmul") that have a mapping, once all of these are loaded."""
     from .mapping import (  # noqa: F401  (each registers what it maps)
         attention,
+        contrib_crf,
         convolution,
         core,
         crf,
@@ -179,8 +181,8 @@ def _texts(found: Any) -> dict[str, list[str]]:
     return found
 
 
-def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: bool = False, exact: bool = False
-           ) -> Graph:
+def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: bool = False, exact: bool = False,
+           custom: Mapping[str, str] | None = None) -> Graph:
     """The one way from configuration and arrays to a graph, whatever they were read from.
 
     Empties `arrays`, so that what was brought to another layout is not kept in the old one as well.
@@ -202,7 +204,7 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
     if keras_version is not None and not isinstance(keras_version, str):
         raise FormatError(f"keras_version is {keras_version!r:.80}; expected a text")
     version = Version.of(keras_version)
-    tree = Tree(version, supported, known_layers)
+    tree = Tree(version, supported, known_layers, custom)
     model = tree.model(contents["config"])
     for layer in walk(model):
         check_plain_dtype(layer)
@@ -224,6 +226,8 @@ def _graph(contents: Mapping[str, Any], arrays: dict[str, np.ndarray], zipped: b
     graph = models.to_graph(context, model, {
         "source": "keras", "producer": f"keras {version.text}", "keras_version": version.text, "name": model.name})
     check_all_read(context.applied.values())
+    if tree.not_met:
+        raise ArgumentError(f"custom_objects: no layer of the model is of a class {sorted(tree.not_met)[0]!r}")
     if exact and (left := weights.left()):
         raise FormatError(f"the file of weights holds arrays that no layer of the model takes: {', '.join(left[:4])}"
                           f"{', ...' if len(left) > 4 else ''}; is it another model's?")

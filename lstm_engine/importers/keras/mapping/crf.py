@@ -43,7 +43,7 @@ def crf(context: Context, layer: Layer, arguments: Arguments) -> list[Tensor]:
         raise FormatError(f"{layer}: use_kernel is false, and its input {show(x.shape)} has no {units} features")
     mask = arguments.mask
     if boundary:
-        potentials = _with_boundaries(builder, name, potentials, mask, arrays[1], arrays[2])
+        potentials = with_boundaries(builder, name, potentials, mask, arrays[1], arrays[2])
     lengths = _lengths(builder, name, potentials, mask)
     tags = _Viterbi(builder, name, potentials, arrays[0], None if mask is None else lengths).tags()
     kernel = builder.constant(f"{name}/chain_kernel", arrays[0])
@@ -62,7 +62,7 @@ def _scores(context: Context, layer: Layer, x: Tensor, units: int) -> Tensor:
                                bias=bias)[0]
 
 
-def _with_boundaries(builder: Builder, name: str, scores: Tensor, mask: Tensor | None, left: np.ndarray,
+def with_boundaries(builder: Builder, name: str, scores: Tensor, mask: Tensor | None, left: np.ndarray,
                      right: np.ndarray) -> Tensor:
     """What a sequence begins and ends with, added to its first and last steps: each where a mask begins and ends."""
     if mask is None:
@@ -145,49 +145,52 @@ class _Viterbi:
     def _forward(self, on: list[Tensor]) -> tuple[Tensor, Tensor]:
         """The best score of a path that ends in each tag, and of each step the tags that these came from."""
         dtype, units = self.scores.dtype, self.units
-        nodes = [_node("Unsqueeze", "score", "column", {1: SECOND}),
-                 _node("Add", "column", "moved", {1: self.moves[None]}),
-                 _node("ReduceMax", "moved", "best", {1: FIRST}, keepdims=0), _node("Add", "best emitted", "new"),
-                 _node("ArgMax", "moved", "from", axis=1, keepdims=0)]
+        nodes = [node("Unsqueeze", "score", "column", {1: SECOND}),
+                 node("Add", "column", "moved", {1: self.moves[None]}),
+                 node("ReduceMax", "moved", "best", {1: FIRST}, keepdims=0), node("Add", "best emitted", "new"),
+                 node("ArgMax", "moved", "from", axis=1, keepdims=0)]
         given = [Value("score", ("batch", units), dtype), Value("emitted", ("batch", units), dtype)]
         made = ["new", "from"]
         if on:
             given.append(Value("counts", ("batch",), "bool"))
-            nodes += [_node("Unsqueeze", "counts", "on", {1: FIRST}), _node("Where", "on new score", "kept"),
-                      _node("Where", "on from", "came", {2: np.array(0, np.int64)})]
+            nodes += [node("Unsqueeze", "counts", "on", {1: FIRST}), node("Where", "on new score", "kept"),
+                      node("Where", "on from", "came", {2: np.array(0, np.int64)})]
             made = ["kept", "came"]
-        best, came = self._loop("forward", nodes, given, made, [self.first], [self.rest, *on], 0,
-                                [((self.batch, units), dtype), ((self.batch, self.rest.shape[1], units), "int64")])
+        best, came = loop_over_steps(
+            self.builder, f"{self.name}/forward", nodes, given, made, [self.first], [self.rest, *on], 0,
+            [((self.batch, units), dtype), ((self.batch, self.rest.shape[1], units), "int64")])
         return best, came
 
     def _backward(self, last: Tensor, came: Tensor, on: list[Tensor]) -> Tensor:
         """The tags of all steps but the last, from there on back."""
-        nodes = [_node("Unsqueeze", "tag", "place", {1: FIRST}),
-                 _node("GatherElements", "came place", "picked", axis=1),
-                 _node("Squeeze", "picked", "before", {1: FIRST})]
+        nodes = [node("Unsqueeze", "tag", "place", {1: FIRST}),
+                 node("GatherElements", "came place", "picked", axis=1),
+                 node("Squeeze", "picked", "before", {1: FIRST})]
         given = [Value("tag", ("batch",), "int64"), Value("came", ("batch", self.units), "int64")]
         if on:
             given.append(Value("counts", ("batch",), "bool"))
-            nodes.append(_node("Where", "counts before tag", "kept"))
-        nodes.append(_node("Identity", nodes[-1].outputs[0], "given"))
-        return self._loop("backward", nodes, given, [nodes[-2].outputs[0], "given"], [last], [came, *on], 1,
-                          [((self.batch,), "int64"), ((self.batch, came.shape[1]), "int64")])[1]
-
-    def _loop(self, name: str, nodes: list[Operator], given: list[Value], made: list[str], states: list[Tensor],
-              sequences: list[Tensor], backwards: int, outputs: list[tuple[Sequence[Dim], str]]) -> list[Tensor]:
-        """A loop over the steps of sequences, whose one result has them on axis 1, too."""
-        body = Graph((Value("turn", (), "int64"), Value("goes on", (), "bool"), *given), tuple(nodes),
-                     ("goes on", *made))
-        label, axes = f"{self.name}/{name}", (1,) * len(sequences)
-        return self.builder.add(
-            Loop, label, [None, None, *states, *sequences],
-            [(f"{label}/{part}", shape, dtype) for part, (shape, dtype) in zip(("state", "steps"), outputs)],
-            body=body, states=len(states), sequence_axes=axes, backwards=(backwards,) * len(sequences),
-            result_axes=(1,), turned=(backwards,))
+            nodes.append(node("Where", "counts before tag", "kept"))
+        nodes.append(node("Identity", nodes[-1].outputs[0], "given"))
+        return loop_over_steps(
+            self.builder, f"{self.name}/backward", nodes, given, [nodes[-2].outputs[0], "given"], [last], [came, *on],
+            1, [((self.batch,), "int64"), ((self.batch, came.shape[1]), "int64")])[1]
 
 
-def _node(op: str, inputs: str, output: str, constants: dict[int, np.ndarray] | None = None, **attributes: int
-          ) -> Operator:
+def loop_over_steps(builder: Builder, label: str, nodes: list[Operator], given: list[Value], made: list[str],
+                    states: list[Tensor], sequences: list[Tensor], backwards: int,
+                    outputs: list[tuple[Sequence[Dim], str]]) -> list[Tensor]:
+    """A loop over the steps of sequences, whose one result has them on axis 1, too. given: what a turn is given, states
+    first; made: the names of the next states, then of the result; outputs: shapes and types of what the loop gives."""
+    body = Graph((Value("turn", (), "int64"), Value("goes on", (), "bool"), *given), tuple(nodes), ("goes on", *made))
+    return builder.add(
+        Loop, label, [None, None, *states, *sequences],
+        [(f"{label}/{part}", shape, dtype) for part, (shape, dtype) in zip(("state", "steps"), outputs)],
+        body=body, states=len(states), sequence_axes=(1,) * len(sequences), backwards=(backwards,) * len(sequences),
+        result_axes=(1,), turned=(backwards,))
+
+
+def node(op: str, inputs: str, output: str, constants: dict[int, np.ndarray] | None = None, **attributes: int
+         ) -> Operator:
     """An operator of a body. Names of inputs are separated by spaces; constants stand behind them."""
     names = inputs.split()
     return Operator(name=output, op_type=op, inputs=(*names, *[""] * (len(constants or {}))), outputs=(output,),

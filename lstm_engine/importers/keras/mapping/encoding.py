@@ -12,6 +12,7 @@ from .builder import Tensor
 from .registry import Arguments, Context, float_type_of, maps, one, policy_name, show
 
 MAX_BOUNDARIES = 10_000
+MAX_CATEGORIES = 1 << 20
 
 
 @maps("Discretization")
@@ -54,6 +55,13 @@ def category_encoding(context: Context, layer: Layer, arguments: Arguments) -> T
     return encoded(context, layer, x, layer.size("num_tokens"), layer.config.get("output_mode", "multi_hot"))
 
 
+def categories(layer: Layer, count: int, dtype: str) -> np.ndarray:
+    """The ids below `count`, a number of the configuration, which a small file may say as well as a large one."""
+    if count > MAX_CATEGORIES:
+        raise UnsupportedError(f"{layer}: {count} categories are not supported; supported: at most {MAX_CATEGORIES}")
+    return np.arange(count, dtype=dtype)
+
+
 def encoded(context: Context, layer: Layer, x: Tensor, depth: int, mode: object, dtype: str | None = None) -> Tensor:
     """Ids below `depth`: a row for each of them (one_hot), or one for all of a sample, of ones or of counts. dtype: of
     the rows, if not the layer's."""
@@ -70,8 +78,8 @@ def encoded(context: Context, layer: Layer, x: Tensor, depth: int, mode: object,
     if mode == "one_hot" and x.shape[-1] == 1:
         x = builder.operator("Squeeze", f"{name}/ids", [x, np.array([x.rank - 1], np.int64)], x.shape[:-1])
     wide = builder.operator("Unsqueeze", f"{name}/each", [x, np.array([x.rank], np.int64)], (*x.shape, 1))
-    every = np.arange(depth, dtype=np.int64)
-    same = builder.operator("Equal", f"{name}/same", [wide, every], (*x.shape, depth), "bool")
+    same = builder.operator("Equal", f"{name}/same", [wide, categories(layer, depth, "int64")], (*x.shape, depth),
+                            "bool")
     made = builder.cast(same, dtype, name)
     if mode == "one_hot":
         return made

@@ -158,6 +158,10 @@ def apply(context: Context, layer: Layer, args: list[Any], kwargs: dict[str, Any
     context.spend(1)
     context.applied[id(layer)] = layer
     refuse_texts(layer, args, kwargs)
+    given = [leaf for leaf in flatten([args, kwargs]) if isinstance(leaf, Tensor)]
+    if any(leaf.mask is not None and leaf.mask.rank < 2 for leaf in given):
+        raise UnsupportedError(f"{layer} behind a layer that hands on a mask of rows (the CRF of keras-contrib) is not "
+                               "supported; supported: such a layer as the last one")
     if layer.is_operation:
         tensors = [leaf for leaf in flatten([args, kwargs]) if isinstance(leaf, Tensor)]
         if not tensors:

@@ -11,6 +11,7 @@ from ....graph.nodes import Dim
 from ..reading.calls import MAX_SIZE
 from ..reading.config import Layer, flatten
 from .builder import Builder, Tensor
+from .encoding import categories
 from .merging import broadcast
 from .operations import axis_of, operand
 from .registry import Arguments, Context, check_width, dtype_of, maps, one, promoted, show
@@ -246,7 +247,7 @@ def one_hot(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
                                "supported: ids, the last axis")
     # Keras has zeros for ids out of range; ONNX counts negative ones from the end, so they are compared instead.
     wide = builder.operator("Unsqueeze", f"{layer.where}/wide", [x, np.array([x.rank], np.int64)], (*x.shape, 1))
-    same = builder.operator("Equal", f"{layer.where}/same", [wide, np.arange(count).astype(x.dtype)],
+    same = builder.operator("Equal", f"{layer.where}/same", [wide, categories(layer, count, x.dtype)],
                             (*x.shape, count), "bool")
     return builder.cast(same, dtype, layer.where)
 

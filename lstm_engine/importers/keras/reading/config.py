@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ....errors import FormatError, UnsupportedError
+from ....errors import ArgumentError, FormatError, UnsupportedError
 from .calls import MAX_SIZE, Call, calls_of, is_ref, ref_of
 from .settings import Settings
 
@@ -21,6 +21,9 @@ _MODULES = re.compile(r"(?:keras|tf_keras|keras_core|tensorflow\.(?:python\.)?ke
 _OPERATIONS = re.compile(r"(?:keras|keras_core)(?:\.src)?\.(?:ops|operations)\b")
 _CLASSES = {"GroupQueryAttention": "GroupedQueryAttention"}     # whose arrays stand under another name than it has
 _KERAS1_NAMES = {"inner_activation": "recurrent_activation", "bias": "use_bias", "p": "rate"}
+# Classes of other packages, by the names under which these have them, and our table's names for them.
+_OTHERS = {"keras_contrib.layers.CRF": "keras_contrib.CRF", "tensorflow_addons.layers.CRF": "CRF",
+           "tensorflow_addons.rnn.LayerNormLSTMCell": "LayerNormLSTMCell"}
 _ADDONS = ("CRF", "LayerNormLSTMCell")          # of TensorFlow Addons; keras-contrib's CRF has another meaning
 _FOREIGN_CODE = {
     "Lambda": "it holds Python code", "TFSMLayer": "it runs a TensorFlow SavedModel",
@@ -165,8 +168,17 @@ class Tree:
     of its sort.
     """
 
-    def __init__(self, version: Version, supported: Callable[[str], bool], known: Callable[[str], str]) -> None:
+    def __init__(self, version: Version, supported: Callable[[str], bool], known: Callable[[str], str],
+                 custom: Mapping[str, str] | None = None) -> None:
+        """custom: what the caller says that classes are which Keras does not have, by the name that the file uses."""
         self._version, self._supported, self._known = version, supported, known
+        self._custom: dict[str, str] = {}
+        for name, meant in (custom or {}).items():
+            self._custom[name] = kind = _OTHERS.get(meant, meant)
+            if not supported(kind) or kind.startswith("ops."):
+                raise ArgumentError(f"custom_objects: {name!r} is to be {meant!r}, which is not known; known are "
+                                    f"{', '.join(_OTHERS)}, and the layers of Keras: {known('')}")
+        self.not_met = set(self._custom)                # names of these that no layer has had so far
 
     def model(self, entry: Any) -> Layer:
         """The tree of a whole model. Raises UnsupportedError for a class that is not known, FormatError."""
@@ -212,6 +224,10 @@ class Tree:
         if name in _REFUSED:
             why = _REFUSED[name].format(name=where, what="values")
             raise UnsupportedError(f"layer {where!r} ({name}) is refused: {why}")
+        for said in (registered, name):
+            if isinstance(said, str) and said in self._custom:
+                self.not_met.discard(said)
+                return self._custom[said]
         ours = module is None or isinstance(module, str) and _MODULES.match(module)
         for known in _ADDONS:
             if f"Addons>{known}" in (registered, name):
@@ -219,7 +235,9 @@ class Tree:
         if not ours or ">" in name or registered not in (None, name) or name in _ADDONS:
             custom = registered if isinstance(registered, str) else f"{module}.{name}" if module else name
             raise UnsupportedError(f"layer {where!r} is of the custom class {custom!r}, which is refused: what it "
-                                   "computes is not in the file; export the model to ONNX (model.export('m.onnx', "
+                                   f"computes is not in the file; if it is {', '.join(_OTHERS)} or a layer of Keras, "
+                                   f"say so: custom_objects={{{custom!r}: 'keras_contrib.layers.CRF'}}; else "
+                                   "export the model to ONNX (model.export('m.onnx', "
                                    "format='onnx')), or convert what stands before it, keras.Model(model.inputs, "
                                    f"model.get_layer({where!r}).input); supported: {self._known('')}")
         kind: str = _MODEL_NAMES.get(name, name)

@@ -69,9 +69,10 @@ def _owners(tree: Tree, layer: Layer, anchor: str, inside: tuple[str, ...], arou
         variables = ["vector_u"]
     elif layer.kind == "LayerNormLSTMCell":
         variables = _variables("LSTMCell", layer.config)
-    elif layer.kind == "CRF":
-        variables = ["chain_kernel", *(["left_boundary", "right_boundary"] if layer.config.get("use_boundary", True)
-                                       else [])]
+    elif layer.kind in ("CRF", "keras_contrib.CRF"):
+        own = ["kernel", "chain_kernel", *["bias"] * bool(layer.config.get("use_bias", True))]
+        variables = [*(own if layer.kind == "keras_contrib.CRF" else ["chain_kernel"]),
+                     *(["left_boundary", "right_boundary"] if layer.config.get("use_boundary", True) else [])]
     if variables:
         yield Owner(layer.path, layer.kind, tuple(variables), anchor, inside, around, cell)
 

@@ -1,0 +1,56 @@
+"""The types that operators take are ONNX's own: what NumPy would make of others, nobody has defined."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+defs = pytest.importorskip("onnx").defs
+
+import lstm_engine as le
+from lstm_engine.graph import Graph, Operator, Value
+from lstm_engine.graph.nodes import DTYPES
+from lstm_engine.operators import OPERATORS
+from lstm_engine.operators.shape_rules import types_of
+
+NAMES = {"float": "float32", "double": "float64"}
+FLOATS = {"float16", "float32", "float64"}
+# Its fill value is an input here, and the value of an If is what its branches make.
+OTHERS = {"ConstantOfShape", "If"}
+OWN = [name for name, spec in OPERATORS.items() if not spec.domain and name not in OTHERS]
+
+
+def onnx_types(parameter) -> set[str]:
+    """The types of an input by ONNX's schema that we have; floats of all widths where there is one of them."""
+    named = {name[len("tensor("):-1] for name in parameter.types if name.startswith("tensor(")}
+    found = {NAMES.get(name, name) for name in named} & set(DTYPES)
+    return found | (FLOATS if found & FLOATS else set())
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_they_are_those_of_the_schema(name):
+    takes = OPERATORS[name].takes or ("any",)
+    for position, parameter in enumerate(defs.get_schema(name).inputs):
+        ours = types_of(takes[min(position, len(takes) - 1)])
+        assert ours == onnx_types(parameter), (position, parameter.name)
+
+
+@pytest.mark.parametrize("op, dtypes, said", [
+    ("Add", ("bool", "bool"), "input 0 must be numbers, got bool; cast it first"),
+    ("Sqrt", ("int64",), "input 0 must be floats, got int64"),
+    ("And", ("float32", "bool"), "input 0 must be bool, got"),
+    ("Where", ("int64", "float32", "float32"), "input 0 must be bool, got int64"),
+    ("Relu", ("uint8",), "input 0 must be floats or signed numbers, got uint8"),
+    ("MatMul", ("int8", "int8"), "input 0 must be floats or numbers of 32 or 64 bits, got int8"),
+    ("ReduceSum", ("bool",), "input 0 must be floats or numbers of 32 or 64 bits, got bool")])
+def test_what_nobody_has_defined_is_refused(op, dtypes, said):
+    inputs = tuple(Value(f"x{at}", ("batch", 3), dtype) for at, dtype in enumerate(dtypes))
+    node = Operator(name="n", op_type=op, inputs=tuple(value.name for value in inputs), outputs=("y",))
+    with pytest.raises(le.GraphError, match=f"node 'n' \\({op}\\): {said}"):
+        le.Model(Graph(inputs, (node,), ("y",)))
+
+
+def test_a_constant_is_held_to_it_too():
+    node = Operator(name="n", op_type="Mul", inputs=("x", ""), outputs=("y",), constants={1: np.array(True)})
+    with pytest.raises(le.GraphError, match="input 1 must be numbers, got bool"):
+        le.Model(Graph((Value("x", ("batch", 3)),), (node,), ("y",)))
