@@ -10,6 +10,7 @@ from ..arguments import choice, finite_number, shown
 from ..entry import entry
 from ..errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from ..graph import Graph
+from ..graph.nodes import every_node
 from ..graph.quantization import QUANTIZABLE, WeightError, quantization_of, type_of
 from ..graph.quantized import QUANTIZED_TYPES
 from ..model import Model
@@ -19,6 +20,7 @@ from .layers import Quantizer
 
 Types = dict[str, QuantizedType]            # by name of the layer
 AGAIN = "quantising it again would add one error to another; quantise the float model that it was made of"
+INSIDE = "whose layers stay float32"
 WEIGHT_TYPES: tuple[WeightType, ...] = ("float32", *QUANTIZED_TYPES)
 
 
@@ -28,6 +30,7 @@ def quantize(model: Model, to: WeightType, *, layers: Mapping[str, WeightType] |
     """The model with smaller weights; the given one stays as it is.
 
     to: the type of the matrices of its recurrent, Dense and Embedding layers; biases and peepholes stay float32.
+        Layers that stand in loops stay float32; the report has them, too.
         "int8": with a scale for each output channel; products of integers, the rows of their inputs quantised as they
             come. "int8_weights": the same numbers, multiplied in float32. "bfloat16": the inputs of products too.
             "float16": stored so, multiplied in float32. docs/quantization.md says what each costs and is worth.
@@ -73,13 +76,21 @@ def _types(graph: Graph, to: WeightType, layers: Any) -> Types:
     for name, kind in (layers or {}).items():
         if name not in known:
             others = {node.name: node.op for node in graph.nodes}
-            what = f"a {others[name]} has no weights to quantise" if name in others else "the model has no such layer"
+            what = f"a {others[name]} has no weights to quantise" if name in others else \
+                f"it stands in a loop, {INSIDE}" if name in _in_loops(graph) else "the model has no such layer"
             raise ArgumentError(f"layers: {shown(name)}: {what}; those that can be quantised are: {listing}")
         asked[name] = choice(kind, f"layers: the type of {shown(name)}", WEIGHT_TYPES)
     types: Types = {name: kind for name, kind in asked.items() if kind != "float32"}
     if not types:
-        raise ArgumentError(f"nothing is left to quantise: the layers that can be are {listing}")
+        inside = f"; {', '.join(_in_loops(graph))} stand in loops, {INSIDE}" if _in_loops(graph) else ""
+        raise ArgumentError(f"nothing is left to quantise: the layers that can be are {listing}{inside}")
     return types
+
+
+def _in_loops(graph: Graph) -> list[str]:
+    """The names of layers with weights that a graph has inside loops."""
+    outside = {id(node) for node in graph.nodes}
+    return [node.name for node in every_node(graph) if isinstance(node, QUANTIZABLE) and id(node) not in outside]
 
 
 def _left(graph: Graph, types: Types) -> Types:

@@ -12,7 +12,7 @@ from quantized_models import QUANTIZED_TYPES, stacked
 
 import lstm_engine as le
 from lstm_engine import reference
-from lstm_engine.graph import LSTM, Dense, Embedding, Graph, Operator, Pool, Value
+from lstm_engine.graph import LSTM, Dense, Embedding, Graph, Loop, Operator, Pool, Value
 from lstm_engine.graph.quantized import Quantized
 
 IDS = np.random.default_rng(0).integers(0, 11, (4, 12))
@@ -306,3 +306,26 @@ def test_the_summary_says_what_is_quantised(model):
     report = small.quantization
     assert f"1,080 parameters in {report.bytes:,} bytes ({report.bytes_before:,} in float32); float32, " in text
     assert "weights" not in model.summary()
+
+
+def test_layers_inside_loops_stay_float32():
+    """And the message, the report and the summary say so."""
+    given = (Value("turn", (), "int64"), Value("goes on", (), "bool"), Value("h", ("batch", 3)),
+             Value("x", ("batch", 2)))
+    inner = Dense(name="inner", inputs=("x",), outputs=("d",), kernel=np.ones((2, 3), np.float32))
+    added = Operator(name="add", op_type="Add", inputs=("h", "d"), outputs=("next",))
+    again = Operator(name="again", op_type="Identity", inputs=("next",), outputs=("given",))
+    body = Graph(given, (inner, added, again), ("goes on", "next", "given"))
+    loop = Loop(name="loop", inputs=("", "", "first", "steps"), outputs=("last", "all"), body=body, states=1,
+                sequence_axes=(1,), backwards=(0,), result_axes=(1,), turned=(0,))
+    inputs = (Value("first", ("batch", 3)), Value("steps", ("batch", "time", 2)))
+    outer = Dense(name="outer", inputs=("last",), outputs=("y",), kernel=np.ones((3, 4), np.float32))
+    with pytest.raises(le.ArgumentError, match="nothing is left to quantise: .* are none; inner stand in loops, whose"):
+        le.quantize(le.Model(Graph(inputs, (loop,), ("last",))), "int8")
+    model = le.Model(Graph(inputs, (loop, outer), ("y",)))
+    with pytest.raises(le.ArgumentError, match="'inner': it stands in a loop, whose layers stay float32; those"):
+        le.quantize(model, "int8", layers={"inner": "int8"})
+    small = le.quantize(model, "int8")
+    assert {layer.name: layer.type for layer in small.quantization.layers} == {"inner": "float32", "outer": "int8"}
+    x = {"first": np.zeros((2, 3), np.float32), "steps": np.ones((2, 5, 2), np.float32)}
+    assert np.allclose(small.predict(x), model.predict(x), rtol=0.01)       # 127 steps for the largest number of a row
