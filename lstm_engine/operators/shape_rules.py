@@ -23,7 +23,8 @@ MAX_RANK = 64           # axes of a value: NumPy has no more
 ANY = 1 << 30           # no upper limit: of inputs and outputs of an operator, of Shape's `end`
 
 Dims = list[Dim | None]
-_FLOATS, _SIGNED = frozenset({"float16", "float32", "float64"}), frozenset({"int8", "int16", "int32", "int64"})
+_FLOATS = frozenset({"float16", "float32", "float64", "bfloat16"})
+_SIGNED = frozenset({"int8", "int16", "int32", "int64"})
 _WHOLE = _SIGNED | {"uint8", "uint16", "uint32", "uint64"}
 # What an operator may be given, by ONNX's own words for its inputs; floats of one width are floats of any, for a model
 # may run in another precision than it was written in. Types of a word stand for themselves: "floats|int32".
@@ -39,8 +40,12 @@ def types_of(kinds: str) -> frozenset[str]:
     return frozenset().union(*(TYPES.get(kind, {kind}) for kind in kinds.split("|")))
 
 
-def _in_words(kinds: str) -> str:
-    """Such kinds for a message."""
+def _in_words(kinds: str, got: str) -> str:
+    """Such kinds for a message about a value of another type."""
+    if got == "bool" and types_of(kinds) >= _FLOATS:
+        return "numbers"
+    if got in _FLOATS and kinds == "int64":
+        return "integers"
     words = {"signed": "floats or signed numbers", "wide": "floats or numbers of 32 or 64 bits",
              "whole": "whole numbers", "indices": "int32 or int64", "bytes": "int8 or uint8"}
     return " or ".join(words.get(kind, kind) for kind in kinds.split("|"))
@@ -173,7 +178,8 @@ def infer(rule: ShapeRule, takes: Sequence[str], node: Operator, attributes: dic
     for position, value in enumerate(values) if takes else ():
         kinds = takes[min(position, len(takes) - 1)]
         if value is not None and value.dtype not in types_of(kinds):
-            raise call.error(f"input {position} must be {_in_words(kinds)}, got {value.dtype}; cast it first")
+            raise call.error(f"input {position} must be {_in_words(kinds, value.dtype)}, got {value.dtype}; cast it "
+                             "first")
     try:
         results = rule(call)
     except LstmEngineError:

@@ -45,7 +45,7 @@ def test_files_of_loops(tmp_path: Path) -> None:
     assert (tmp_path / "b.lstm").read_bytes() == (tmp_path / "a.lstm").read_bytes()
     for version in ("1", "2"):
         metadata.update(version=version, min_reader=version)
-        with pytest.raises(FormatError, match=f"min_reader must be 3 in a file of loops, got {version}"):
+        with pytest.raises(FormatError, match=f"min_reader must be 3 in a file of loops or .*, got {version}"):
             load(file.write(tmp_path / "c.lstm"))
 
 

@@ -31,7 +31,7 @@ def onnx_types(parameter) -> set[str]:
 def test_they_are_those_of_the_schema(name):
     takes = OPERATORS[name].takes or ("any",)
     for position, parameter in enumerate(defs.get_schema(name).inputs):
-        ours = types_of(takes[min(position, len(takes) - 1)])
+        ours = types_of(takes[min(position, len(takes) - 1)]) - {"bfloat16"}      # of constants alone
         assert ours == onnx_types(parameter), (position, parameter.name)
 
 
@@ -42,7 +42,8 @@ def test_they_are_those_of_the_schema(name):
     ("Where", ("int64", "float32", "float32"), "input 0 must be bool, got int64"),
     ("Relu", ("uint8",), "input 0 must be floats or signed numbers, got uint8"),
     ("MatMul", ("int8", "int8"), "input 0 must be floats or numbers of 32 or 64 bits, got int8"),
-    ("ReduceSum", ("bool",), "input 0 must be floats or numbers of 32 or 64 bits, got bool")])
+    ("ReduceSum", ("bool",), "input 0 must be numbers, got bool"),
+    ("Gather", ("float32", "float32"), "input 1 must be int32 or int64, got float32")])
 def test_what_nobody_has_defined_is_refused(op, dtypes, said):
     inputs = tuple(Value(f"x{at}", ("batch", 3), dtype) for at, dtype in enumerate(dtypes))
     node = Operator(name="n", op_type=op, inputs=tuple(value.name for value in inputs), outputs=("y",))

@@ -139,14 +139,19 @@ def _pow(e: Emitter, a: Arguments) -> Tensor:
     return e.op("Pow", x, y)
 
 
+def extreme(e: Emitter, side: str, x: Tensor, y: Tensor) -> Tensor:
+    """Max or Min; of truth values, which ONNX does not compare, Or or And."""
+    return e.op({"Max": "Or", "Min": "And"}[side] if x.dtype == "bool" else side, x, y)
+
+
 @new("maximum.default max.other")
 def _maximum(e: Emitter, a: Arguments) -> Tensor:
-    return e.op("Max", *promoted(e, a.tensor("self"), a.tensor("other")))
+    return extreme(e, "Max", *promoted(e, a.tensor("self"), a.tensor("other")))
 
 
 @new("minimum.default min.other")
 def _minimum(e: Emitter, a: Arguments) -> Tensor:
-    return e.op("Min", *promoted(e, a.tensor("self"), a.tensor("other")))
+    return extreme(e, "Min", *promoted(e, a.tensor("self"), a.tensor("other")))
 
 
 _COMPARISONS = {"eq": "Equal", "lt": "Less", "le": "LessOrEqual", "gt": "Greater", "ge": "GreaterOrEqual",
@@ -378,5 +383,5 @@ def _clamp_tensor(e: Emitter, a: Arguments) -> Tensor:
     dtype = result_type([x, *(bound for bound in bounds.values() if bound is not None)])
     for op_type, bound in bounds.items():
         if bound is not None:
-            x = e.op(op_type, e.cast(x, dtype), e.cast(bound, dtype))
+            x = extreme(e, op_type, e.cast(x, dtype), e.cast(bound, dtype))
     return x

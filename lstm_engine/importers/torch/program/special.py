@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from .arguments import Arguments
-from .elementwise import as_float
+from .elementwise import as_float, extreme
 from .emit import Emitter, Tensor
 from .promotion import promoted
 from .reductions import loss
@@ -53,7 +53,7 @@ def _sinc(e: Emitter, a: Arguments) -> Tensor:
 def _beside_nan(e: Emitter, a: Arguments) -> Tensor:
     """The greater or lesser one; beside NaN the other."""
     x, y = promoted(e, a.tensor("self"), a.tensor("other"))
-    made = e.op("Max" if a.op.startswith("fmax") else "Min", x, y)
+    made = extreme(e, "Max" if a.op.startswith("fmax") else "Min", x, y)
     if not x.is_float:
         return made
     return e.op("Where", e.op("IsNaN", x), y, e.op("Where", e.op("IsNaN", y), x, made))
