@@ -36,6 +36,7 @@ def lstm() -> Files:
     import test_lstm_file
 
     from lstm_engine import format
+    from lstm_engine.graph import Embedding, Graph, Reading, Value
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.lstm"
@@ -53,6 +54,11 @@ def lstm() -> Files:
             yield f"tiny-{to}.lstm", path.read_bytes()
         format.save(quantized_models.as_quantized(quantized_models.stacked(), "int8"), path)
         yield "stacked-int8.lstm", path.read_bytes()
+        reading = Reading(("film", "good"), 2, 1, lowercase=True, punctuation="drop", split="whitespace", ngrams=(1, 2))
+        texts = Graph((Value("words", ("batch", "time"), "int64", reading),), (
+            Embedding(name="e", inputs=("words",), outputs=("y",), table=np.eye(4, dtype=np.float32)),), ("y",))
+        format.save(texts, path)
+        yield "texts.lstm", path.read_bytes()
 
 
 def onnx_models() -> dict[str, Any]:
@@ -106,6 +112,8 @@ def huge_empty(message: Any) -> Any:
 def onnx() -> Files:
     import test_onnx_files as known
 
+    # Read to its end whatever numbers stand in its arrays, which an answer's header does not hold.
+    yield "floats.onnx", onnx_models()["states"].SerializeToString()
     yield "whole.onnx", known.lstm_model().SerializeToString()
     yield "external.onnx", known.external(known.lstm_model(), "w.bin", offset=64, length=192).SerializeToString()
     yield "external-out.onnx", known.external(known.lstm_model(), "out/etc/hostname").SerializeToString()
@@ -133,7 +141,7 @@ def onnx_answer() -> Files:
 
 
 def onnx_whole() -> Files:
-    yield from list(onnx())[:4]
+    yield from list(onnx())[:5]
 
 
 def _answer(contents: dict, arrays: dict) -> bytes:
