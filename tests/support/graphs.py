@@ -21,6 +21,7 @@ from lstm_engine.graph import (
     Node,
     Operator,
     Pool,
+    Reading,
     Value,
 )
 
@@ -91,3 +92,10 @@ def assert_same(left: Graph, right: Graph) -> None:
 def assert_same_array(ours: np.ndarray, theirs: np.ndarray) -> None:
     assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
     assert ours.tobytes() == theirs.tobytes()
+
+
+def of_texts() -> Graph:
+    """Rows of a table by the tokens of texts, in turn and in pairs."""
+    reading = Reading(("film", "good"), 2, 1, lowercase=True, punctuation="drop", split="whitespace", ngrams=(1, 2))
+    rows = Embedding(name="e", inputs=("words",), outputs=("y",), table=np.eye(4, dtype=np.float32))
+    return Graph((Value("words", BATCH_TIME, "int64", reading),), (rows,), ("y",))
