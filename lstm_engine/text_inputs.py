@@ -52,7 +52,7 @@ class TextInputs:
             return given
         if isinstance(given, (str, bytes)):
             raise ArgumentTypeError(f"{what}: expected a list of texts, got one text; give [{given[:_SHOWN]!r}]")
-        if reading.split is None and isinstance(given, list) and any(
+        if reading.split is None and lengths is None and isinstance(given, list) and any(
                 isinstance(item, (list, tuple, np.ndarray)) for item in given):
             return [self._one_by_one(value, reading, _array(item, f"{what}, sequence {number}"))
                     for number, item in enumerate(given)]
@@ -104,12 +104,13 @@ class TextInputs:
 
 
 def _is_text(given: Any) -> bool:
-    """Whether what a caller hands in for one input begins with a text."""
-    while isinstance(given, (list, tuple)) and given:
-        given = given[0]
+    """Whether what a caller hands in for one input begins with a text; what is empty before it says nothing."""
+    if isinstance(given, (list, tuple)):
+        first = next((item for item in given if not (isinstance(item, (list, tuple)) and not item)), None)
+        return first is not None and _is_text(first)
     if isinstance(given, np.ndarray) and given.dtype.kind == "O":
-        return given.size > 0 and isinstance(given.flat[0], (str, bytes))
-    return isinstance(given, (str, bytes)) or isinstance(given, np.ndarray) and given.dtype.kind in "USO"
+        return not given.size or isinstance(given.flat[0], (str, bytes))
+    return isinstance(given, (str, bytes)) or isinstance(given, np.ndarray) and given.dtype.kind in "US"
 
 
 def _array(given: Any, what: str) -> np.ndarray:

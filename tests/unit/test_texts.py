@@ -97,7 +97,12 @@ def test_a_token_each():
     assert ids([["film", "good"], ["x", "film"]], words) == [[1, 2], [0, 1]]
     made = le.Model(graph(words, pool=False)).predict([["film"], ["good", "x", "film"]])        # of unequal length
     assert [(y[:, 0] / 2).astype(int).tolist() for y in made] == [[1], [2, 0, 1]]
+    for sequences in ([[], ["good", "x"]], [["x"], []], [[], []]):
+        made = le.Model(graph(words, pool=False)).predict(sequences)
+        assert [len(y) for y in made] == [len(own) for own in sequences]
     model = le.Model(graph(words, pool=False))
+    assert model.predict([["good", "x"], ["film", ""]], lengths=[2, 1])[..., 0].tolist() == [[4, 0], [2, 0]]
+    assert model.predict(np.array([], object).reshape(0, 3)).shape == (0, 3, 2)
     with model.stream(batch=2) as stream:
         assert stream.step(np.array(["good", "x"]))[:, 0].tolist() == [4, 0]
         assert stream.run([["film"], ["good"]])[:, 0, 0].tolist() == [2, 4]
