@@ -14,6 +14,7 @@ from ..errors import GraphError
 SPLITS = ("whitespace", "character")
 MOST_TOKENS = 1 << 20
 MOST_NGRAM = 64
+MOST_STEPS = 1 << 16
 
 
 def is_utf8(text: str) -> bool:
@@ -77,6 +78,8 @@ class Reading:
             raise wrong("ngrams", "(1,) where texts are not split", self.ngrams)
         if self.split is not None and len(shape) != 2:
             raise wrong("the ids", "[batch, time] where texts are split", list(shape))
+        if self.split is not None and isinstance(shape[1], int) and shape[1] > MOST_STEPS:
+            raise wrong("the steps", f"at most {MOST_STEPS} of a text, to which all are padded", shape[1])
 
     def __str__(self) -> str:
         cleaned = [*["lowercase"] * self.lowercase, *["without punctuation"] * (self.punctuation == "drop")]

@@ -85,6 +85,7 @@ WEIGHTS = {"layers/embedding/vars/0": (4, 3), "layers/crf/vars/0": (3, 2), "laye
 @pytest.mark.parametrize("layers, kind, said", [
     ((field(), layer("Dropout", "behind", rate=0.1)), le.UnsupportedError, "'behind'.*behind a layer that hands on a"),
     ((field(learn_mode="other"),), le.FormatError, "learn_mode is 'other'; expected join or marginal"),
+    ((field(learn_mode=["join"]),), le.FormatError, "learn_mode is .'join'.; expected join or marginal"),
     ((field(test_mode="best"),), le.FormatError, "test_mode is 'best'; expected viterbi or marginal")])
 def test_settings_that_are_not_supported(layers, kind, said, tmp_path):
     arrays = {name: np.zeros(shape, np.float32) for name, shape in WEIGHTS.items()}

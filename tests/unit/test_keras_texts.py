@@ -51,9 +51,11 @@ REFUSED = [
     ("StringLookup", {"output_mode": "tf_idf"}, "output_mode 'tf_idf'"),
     ("TextVectorization", {"standardize": {"class_name": "function", "config": "f"}},
      "standardize=.*before they are given"),
+    ("TextVectorization", {"standardize": ["lower"]}, "standardize=.'lower'. is not supported"),
     ("TextVectorization", {"standardize": "upper"}, "standardize='upper' is not supported; supported: None, lower"),
     ("TextVectorization", {"split": {"class_name": "function", "config": "f"}}, "split=.*is not supported"),
     ("TextVectorization", {"split": None}, "for texts that are tokens: StringLookup"),
+    ("TextVectorization", {"output_sequence_length": 2**20}, "output_sequence_length 1048576 is not supported"),
     ("TextVectorization", {"ragged": True}, "ragged=True is not supported"),
     ("TextVectorization", {"idf_weights": [1.0, 2.0]}, "idf_weights"),
     ("TextVectorization", {"pad_to_max_tokens": True}, "pad_to_max_tokens True is not supported"),
@@ -68,6 +70,8 @@ def test_what_is_not_supported_is_named(kind, config, said, tmp_path):
 
 @pytest.mark.parametrize("kind, config, said", [
     ("StringLookup", {"vocabulary": ["a", "b", "a"]}, "a token twice"),
+    ("StringLookup", {"vocabulary": ["[UNK]"]}, "none at all"),
+    ("StringLookup", {"vocabulary": ["a\0b"]}, "a zero in it"),
     ("StringLookup", {"vocabulary": ["a", ""]}, "an empty one"), ("StringLookup", {"vocabulary": [1, 2]}, "texts"),
     ("StringLookup", {"vocabulary": "words.txt"}, "expected 1 to 1048576 texts"),
     ("TextVectorization", {"ngrams": 0}, "ngrams is 0"), ("TextVectorization", {"ngrams": [1, -1]}, "ngrams is"),
@@ -93,7 +97,7 @@ def test_texts_that_nothing_reads(tmp_path):
 
 
 @pytest.mark.parametrize("other, taken", [({}, True), ({"output_mode": "count"}, False),
-                                          ({"split": "character"}, False)])
+                                          ({"split": "character"}, False), ({"output_sequence_length": 4}, False)])
 def test_one_input_is_read_in_one_way(other, taken, tmp_path):
     inbound = [[["texts", 0, 0, {}]]]
     entries = [layer("InputLayer", "texts", [], batch_shape=[None], dtype="string"),

@@ -154,6 +154,7 @@ WRONG = [
     (dict(first=True), {}, "first"), (dict(blank=1 << 30), {}, "blank"), (dict(lowercase=1), {}, "lowercase"),
     (dict(punctuation="strip"), {}, "punctuation"), (dict(split="word"), {}, "split"),
     (dict(ngrams=()), {}, "ngrams"), (dict(split=None, ngrams=(2,)), {}, r"\(1,\) where texts are not split"),
+    ({}, dict(shape=("batch", 1 << 20)), "the steps of its reading must be at most 65536"),
     ({}, dict(dtype="float32"), "int32 or int64"), ({}, dict(shape=("batch",)), r"\[batch, time\] where texts")]
 
 

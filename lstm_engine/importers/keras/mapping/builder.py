@@ -72,7 +72,8 @@ class Builder:
         """
         at = next(at for at, value in enumerate(self._inputs) if value.name == x.name)
         before = self._inputs[at]
-        if before.reading not in (None, reading):
+        fixed = [[dim for dim in dims if isinstance(dim, int)] for dims in (before.shape, shape)]
+        if before.reading is not None and (before.reading != reading or fixed[0] != fixed[1]):
             raise UnsupportedError(f"{who} and another layer read the texts of input {x.name!r}, each in its own way, "
                                    "which is not supported; supported: an Input(dtype='string') for each, given the "
                                    "same texts")

@@ -30,7 +30,7 @@ def contrib_crf(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     for key in ("sparse_target", "input_dim", "unroll"):            # of training, and of how it is computed
         layer.config.get(key)
     learns = layer.config.get("learn_mode", "join")
-    if learns not in _MODES:
+    if not isinstance(learns, str) or learns not in _MODES:
         raise FormatError(f"{layer}: learn_mode is {learns!r:.80}; expected join or marginal")
     mode = layer.config.get("test_mode") or _MODES[learns]
     if mode not in _MODES.values():

@@ -91,7 +91,7 @@ def _declared(layer: Layer) -> tuple[Any, str]:
 
 
 def _input(builder: Builder, name: str, layer: Layer, shape: Any, dtype: str) -> Tensor:
-    if not dtype.startswith(("float", "bfloat", "mixed_", "int", "uint", "bool", "string")):
+    if not dtype.startswith(("float", "bfloat", "mixed_", "int", "uint", "bool")) and dtype != "string":
         raise UnsupportedError(f"{layer}: inputs of dtype {dtype!r:.80} are not supported; supported: numbers, and "
                                "texts that StringLookup or TextVectorization read")
     return builder.input(name, _shape(layer, shape), dtype)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ....errors import FormatError, UnsupportedError
 from ....graph.nodes import Dim
-from ....graph.readings import MOST_NGRAM, Reading
+from ....graph.readings import MOST_NGRAM, MOST_STEPS, Reading, is_utf8
 from ..reading.config import Layer
 from .builder import Tensor
 from .lookup import refuse_settings, rows, vocabulary
@@ -50,7 +50,7 @@ def text_vectorization(context: Context, layer: Layer, arguments: Arguments) -> 
         raise UnsupportedError(f"{layer}: ragged=True is not supported; supported: padded ids")
     standardize, split = layer.config.get("standardize", "lower_and_strip_punctuation"), layer.config.get(
         "split", "whitespace")
-    if isinstance(standardize, dict) or standardize not in _STANDARDIZE:
+    if not isinstance(standardize, (str, type(None))) or standardize not in _STANDARDIZE:
         raise UnsupportedError(f"{layer}: standardize={standardize!r:.80} is not supported; supported: "
                                f"{', '.join(map(str, _STANDARDIZE))}{_CODE}")
     if split not in ("whitespace", "character"):
@@ -65,6 +65,9 @@ def text_vectorization(context: Context, layer: Layer, arguments: Arguments) -> 
     lowercase, punctuation = _STANDARDIZE[standardize]
     reading, depth = _reading(context, layer, True, 1, mode == "int", lowercase=lowercase, punctuation=punctuation,
                               split=split, ngrams=_ngrams(layer))
+    if steps is not None and steps > MOST_STEPS:
+        raise UnsupportedError(f"{layer}: output_sequence_length {steps} is not supported; supported: at most "
+                               f"{MOST_STEPS}")
     time: Dim = layer.size("output_sequence_length") if steps is not None else builder.symbol()
     ids = builder.read_texts(x, reading, (x.shape[0], time), str(layer))
     return ids if mode == "int" else rows(context, layer, ids, depth, mode)
@@ -86,8 +89,10 @@ def _reading(context: Context, layer: Layer, masked: bool, outside: int, places:
     special = [*[""] * first, *[layer.config.get("oov_token", "[UNK]")] * outside]
     words = vocabulary(context, layer, str)
     words = words[len(special):] if words[:len(special)] == special else words
-    if len(set(words)) != len(words) or "" in words:
-        raise FormatError(f"{layer}: its vocabulary has a token twice, or an empty one")
+    if len(set(words)) != len(words) or "" in words or not words:
+        raise FormatError(f"{layer}: its vocabulary has a token twice, or an empty one, or none at all")
+    if any("\0" in word or not is_utf8(word) for word in words):
+        raise FormatError(f"{layer}: its vocabulary has a token with a zero in it, or one that UTF-8 cannot hold")
     blank = 0 if first else -1 if masked else first if outside else None
     if blank is None:
         raise UnsupportedError(f"{layer}: num_oov_indices 0 without a mask_token is not supported, as an empty text "
