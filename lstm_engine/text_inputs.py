@@ -17,6 +17,7 @@ from .errors import ArgumentError, ArgumentTypeError
 from .graph import Reading, Value
 
 _MARKS = string.punctuation.encode()
+_MOST_AXES = 64                         # of an array of NumPy's
 _SHOWN = 40                             # characters of a text, in messages
 
 
@@ -105,9 +106,10 @@ class TextInputs:
 
 def _is_text(given: Any) -> bool:
     """Whether what a caller hands in for one input begins with a text; what is empty before it says nothing."""
-    if isinstance(given, (list, tuple)):
-        first = next((item for item in given if not (isinstance(item, (list, tuple)) and not item)), None)
-        return first is not None and _is_text(first)
+    for _ in range(_MOST_AXES):                 # a list may hold itself
+        if not isinstance(given, (list, tuple)):
+            break
+        given = next((item for item in given if not (isinstance(item, (list, tuple)) and not item)), None)
     if isinstance(given, np.ndarray) and given.dtype.kind == "O":
         return not given.size or isinstance(given.flat[0], (str, bytes))
     return isinstance(given, (str, bytes)) or isinstance(given, np.ndarray) and given.dtype.kind in "US"

@@ -108,7 +108,19 @@ def test_a_token_each():
         assert stream.run([["film"], ["good"]])[:, 0, 0].tolist() == [2, 4]
 
 
+def nested(depth: int) -> list:
+    made: list = ["a"]
+    for _ in range(depth):
+        made = [made]
+    return made
+
+
+ITSELF: list = []
+ITSELF.append(ITSELF)
 REFUSED = [
+    (nested(5), le.ArgumentError, r"expected texts \[batch\]"),
+    (nested(3000), le.ArgumentError, "not a rectangular array"),
+    (ITSELF, le.LstmEngineError, "input 'words'"),
     ("one text", le.ArgumentTypeError, r"'words': expected a list of texts, got one text; give \['one text'\]"),
     (["a", 3], le.ArgumentTypeError, "expected texts, got int at place 1"),
     (["a", None], le.ArgumentTypeError, "expected texts, got NoneType at place 1"),
