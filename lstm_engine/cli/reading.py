@@ -130,8 +130,8 @@ def _broken(path: Path, kind: str, error: BaseException) -> FormatError:
 
 def _read_lines(source: str, model: Model, options: CsvOptions, pad: Pad | None) -> Sequences:
     """A text a line, for a model that reads texts; empty lines are empty texts."""
-    value = next(iter(model.inputs.values()))
-    if len(model.inputs) != 1 or value.reading is None or value.reading.split is None and len(value.shape) != 1:
+    value = next(iter(model.inputs.values())) if len(model.inputs) == 1 else None
+    if value is None or value.reading is None or value.reading.split is None and len(value.shape) != 1:
         raise UsageError(f"INPUT {source!r}: a text a line is for a model of one input that takes texts; "
                          "lstm-engine inspect says what this one takes")
     if replace(options, missing=False) != _PLAIN or pad is not None:

@@ -20,7 +20,7 @@ from ..errors import FormatError, UnsupportedError
 from ..graph import NODE_TYPES, Activation, Graph, Node, Value
 from ..graph.nodes import MOST_NESTED, Dim, Shape
 from ..graph.quantized import VALUE_DTYPES, Quantized, channel_axis
-from ..graph.readings import Reading
+from ..graph.readings import MOST_TOKENS, Reading
 from ..graph.rows import Rows
 
 Tensors = Callable[[str], np.ndarray]
@@ -154,18 +154,22 @@ def _decode_graph(where: str, config: Any, tensors: Tensors, shared: Shared, dep
 
 def _decode_input(where: str, record: Any, tensors: Tensors) -> Value:
     _check_keys(where, record, {"name", "shape"}, {"dtype", "reading"})
-    return Value(_decode_value(f"{where}: name", record["name"], str),
-                 _decode_value(f"{where}: shape", record["shape"], Shape),
+    name = _decode_value(f"{where}: name", record["name"], str)
+    return Value(name, _decode_value(f"{where}: shape", record["shape"], Shape),
                  _decode_value(f"{where}: dtype", record.get("dtype", "float32"), str),
-                 _decode_reading(f"{where}: reading", record["reading"], tensors) if "reading" in record else None)
+                 _decode_reading(f"{where}: reading", name, record["reading"], tensors)
+                 if "reading" in record else None)
 
 
-def _decode_reading(where: str, record: Any, tensors: Tensors) -> Reading:
+def _decode_reading(where: str, name: str, record: Any, tensors: Tensors) -> Reading:
     hints = typing.get_type_hints(Reading)
     _check_keys(where, record, {"vocabulary"}, hints.keys() - {"vocabulary"})
     settings = {name: _decode_value(f"{where}: {name}", value, hints[name]) for name, value in record.items()
                 if name != "vocabulary"}
     array = _tensor(f"{where}: vocabulary", record["vocabulary"], tensors)
+    own = f"{name}.vocabulary"                  # or inputs without number could each take another's apart
+    if array.dtype == np.uint8 and record["vocabulary"].rstrip("_") != own.rstrip("_"):
+        raise FormatError(f"{where}: vocabulary: expected the tensor {own!r:.200}, got {record['vocabulary']!r:.200}")
     try:
         return Reading(parted(array), **settings)
     except ValueError as error:
@@ -181,6 +185,8 @@ def parted(array: np.ndarray) -> tuple[str, ...]:
     """The inverse of `joined`. Raises ValueError for an array that is none of UTF-8."""
     if array.dtype != np.uint8 or array.ndim != 1:
         raise ValueError(f"expected one row of uint8, got {array.dtype} {list(array.shape)}")
+    if np.count_nonzero(array == 0) >= MOST_TOKENS:
+        raise ValueError(f"at most {MOST_TOKENS} tokens are read")
     return tuple(array.tobytes().decode().split("\0"))
 
 

@@ -71,9 +71,9 @@ class Reading:
             raise wrong("punctuation", "'keep' or 'drop'", self.punctuation)
         if self.split is not None and self.split not in SPLITS:
             raise wrong("split", f"one of {SPLITS} or None", self.split)
-        if not isinstance(self.ngrams, tuple) or not self.ngrams or not all(
+        if not isinstance(self.ngrams, tuple) or not 0 < len(self.ngrams) <= MOST_NGRAM or not all(
                 type(width) is int and 1 <= width <= MOST_NGRAM for width in self.ngrams):
-            raise wrong("ngrams", f"numbers from 1 to {MOST_NGRAM}", self.ngrams)
+            raise wrong("ngrams", f"1 to {MOST_NGRAM} numbers from 1 to {MOST_NGRAM}", self.ngrams)
         if self.split is None and self.ngrams != (1,):
             raise wrong("ngrams", "(1,) where texts are not split", self.ngrams)
         if self.split is not None and len(shape) != 2:

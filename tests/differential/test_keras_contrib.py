@@ -51,6 +51,9 @@ def test_without_a_word_it_is_refused(tmp_path):
 
 @pytest.mark.parametrize("given, kind, said", [
     ({"CRF": "my.layers.CRF"}, le.ArgumentError, "'CRF' is to be 'my.layers.CRF', which is not known; known are"),
+    ({"CRF": "InputLayer"}, le.ArgumentError, "is not known"),
+    ({"LSTM": "GRU"}, le.ArgumentError, "is a class of Keras"),
+    ({"Sequential": "Dense"}, le.ArgumentError, "is a class of Keras"),
     ({"CRF": "ops.Sum"}, le.ArgumentError, "is not known"),
     ({**CRF, "Other": "LSTM"}, le.ArgumentError, "no layer of the model is of a class 'Other'"),
     ({"CRF": le.Model}, le.ArgumentTypeError, "must map names of classes to names"),

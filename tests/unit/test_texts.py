@@ -165,7 +165,9 @@ WRONG = [
     (dict(vocabulary=("a", "b", "a")), {}, "without a token twice, got 'a'"), (dict(outside=-2), {}, "outside"),
     (dict(first=True), {}, "first"), (dict(blank=1 << 30), {}, "blank"), (dict(lowercase=1), {}, "lowercase"),
     (dict(punctuation="strip"), {}, "punctuation"), (dict(split="word"), {}, "split"),
-    (dict(ngrams=()), {}, "ngrams"), (dict(split=None, ngrams=(2,)), {}, r"\(1,\) where texts are not split"),
+    (dict(ngrams=()), {}, "ngrams"),
+    (dict(ngrams=(1,) * 500), {}, "1 to 64 numbers"),
+    (dict(split=None, ngrams=(2,)), {}, r"\(1,\) where texts are not split"),
     ({}, dict(shape=("batch", 1 << 20)), "the steps of its reading must be at most 65536"),
     ({}, dict(dtype="float32"), "int32 or int64"), ({}, dict(shape=("batch",)), r"\[batch, time\] where texts")]
 

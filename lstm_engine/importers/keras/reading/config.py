@@ -175,7 +175,9 @@ class Tree:
         self._custom: dict[str, str] = {}
         for name, meant in (custom or {}).items():
             self._custom[name] = kind = _OTHERS.get(meant, meant)
-            if not supported(kind) or kind.startswith("ops."):
+            if name in _MODEL_NAMES or supported(name) and name not in _ADDONS:
+                raise ArgumentError(f"custom_objects: {name!r} is a class of Keras, which is what it is")
+            if not supported(kind) or kind.startswith("ops.") or kind in ("InputLayer", *MODELS):
                 raise ArgumentError(f"custom_objects: {name!r} is to be {meant!r}, which is not known; known are "
                                     f"{', '.join(_OTHERS)}, and the layers of Keras: {known('')}")
         self.not_met = set(self._custom)                # names of these that no layer has had so far
