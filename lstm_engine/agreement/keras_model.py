@@ -199,19 +199,16 @@ def _inputs(model: Model, source: Any, rows: int, steps: int, spread: bool, rng:
                 sizes[dim] = batch if axis == 0 else steps + longer
     ranges = _vocabularies(model)
     masked = [float(layer.mask_value) for layer in layers_inside(source) if hasattr(layer, "mask_value")]
-    return {name: _drawn(value, [sizes[dim] if isinstance(dim, str) else dim for dim in value.shape],
+    return {name: _numbers(value, [sizes[dim] if isinstance(dim, str) else dim for dim in value.shape],
                            ranges.get(name, 2), masked, rng, "computed_wider" in model.graph.metadata)
             for name, value in model.inputs.items()}
-
-
-def _drawn(value: Value, shape: list[int], range_: int, masked: list[float], rng: np.random.Generator, short: bool
-           ) -> np.ndarray:
-    return value.reading.drawn(shape, rng) if value.reading else _numbers(value, shape, range_, masked, rng, short)
 
 
 def _numbers(value: Value, shape: list[int], range_: int, masked: list[float], rng: np.random.Generator,
              short: bool) -> np.ndarray:
     """Numbers for one input; short: such as bfloat16 and float16 hold, to which Keras may cast them."""
+    if value.reading is not None:
+        return value.reading.drawn(shape, rng)
     if value.dtype == "bool":
         return rng.random(shape) < 0.7
     if value.dtype.startswith("float"):

@@ -76,7 +76,7 @@ class Reading:
             raise wrong("ngrams", f"1 to {MOST_NGRAM} numbers from 1 to {MOST_NGRAM}", self.ngrams)
         if self.split is None and self.ngrams != (1,):
             raise wrong("ngrams", "(1,) where texts are not split", self.ngrams)
-        if self.split is not None and len(shape) != 2:
+        if self.split is not None and (len(shape) != 2 or shape[0] != "batch"):
             raise wrong("the ids", "[batch, time] where texts are split", list(shape))
         if self.split is not None and isinstance(shape[1], int) and shape[1] > MOST_STEPS:
             raise wrong("the steps", f"at most {MOST_STEPS} of a text, to which all are padded", shape[1])

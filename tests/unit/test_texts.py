@@ -169,6 +169,7 @@ WRONG = [
     (dict(ngrams=(1,) * 500), {}, "1 to 64 numbers"),
     (dict(split=None, ngrams=(2,)), {}, r"\(1,\) where texts are not split"),
     ({}, dict(shape=("batch", 1 << 20)), "the steps of its reading must be at most 65536"),
+    ({}, dict(shape=("time", "batch")), r"\[batch, time\] where texts"),
     ({}, dict(dtype="float32"), "int32 or int64"), ({}, dict(shape=("batch",)), r"\[batch, time\] where texts")]
 
 
