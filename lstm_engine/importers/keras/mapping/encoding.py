@@ -8,7 +8,7 @@ import numpy as np
 
 from ....errors import FormatError, UnsupportedError
 from ..reading.config import Layer
-from .builder import Builder, Tensor
+from .builder import Tensor
 from .registry import Arguments, Context, float_type_of, maps, one, policy_name, show
 
 MAX_BOUNDARIES = 10_000
@@ -55,14 +55,11 @@ def category_encoding(context: Context, layer: Layer, arguments: Arguments) -> T
     return encoded(context, layer, x, layer.size("num_tokens"), layer.config.get("output_mode", "multi_hot"))
 
 
-def categories(builder: Builder, layer: Layer, count: int, dtype: str) -> np.ndarray:
-    """The ids below `count`, a number of the configuration, which a small file may say as well as a large one, and
-    often: all are parts of a few arrays."""
+def categories(layer: Layer, count: int, dtype: str) -> np.ndarray:
+    """The ids below `count`, a number of the configuration, which a small file may say as well as a large one."""
     if count > MAX_CATEGORIES:
         raise UnsupportedError(f"{layer}: {count} categories are not supported; supported: at most {MAX_CATEGORIES}")
-    size = 1 << max(count - 1, 0).bit_length()
-    whole: np.ndarray = builder.shared(("ids below", size, dtype), lambda: np.arange(size, dtype=dtype))
-    return whole[:count]
+    return np.arange(count, dtype=dtype)
 
 
 def encoded(context: Context, layer: Layer, x: Tensor, depth: int, mode: object, dtype: str | None = None) -> Tensor:
@@ -81,8 +78,8 @@ def encoded(context: Context, layer: Layer, x: Tensor, depth: int, mode: object,
     if mode == "one_hot" and x.shape[-1] == 1:
         x = builder.operator("Squeeze", f"{name}/ids", [x, np.array([x.rank - 1], np.int64)], x.shape[:-1])
     wide = builder.operator("Unsqueeze", f"{name}/each", [x, np.array([x.rank], np.int64)], (*x.shape, 1))
-    every = categories(builder, layer, depth, "int64")
-    same = builder.operator("Equal", f"{name}/same", [wide, every], (*x.shape, depth), "bool")
+    same = builder.operator("Equal", f"{name}/same", [wide, categories(layer, depth, "int64")], (*x.shape, depth),
+                            "bool")
     made = builder.cast(same, dtype, name)
     if mode == "one_hot":
         return made
