@@ -25,7 +25,11 @@ def _relu6(e: Emitter, a: Arguments) -> Tensor:
 
 @new("hardtanh.default")
 def _hardtanh(e: Emitter, a: Arguments) -> Tensor:
-    return clamp(e, _float(a), float(a.number("min_val", -1)), float(a.number("max_val", 1)), a)
+    x, bounds = a.tensor("self"), [a.number("min_val", -1), a.number("max_val", 1)]
+    if not x.is_float and any(int(bound) != bound for bound in bounds):
+        a.refuse(f"bounds {bounds} of {x.dtype} are not supported")
+    low, high = (float(bound) if x.is_float else int(bound) for bound in bounds)
+    return clamp(e, x, low, high, a)
 
 
 @new("hardsigmoid.default")
@@ -95,8 +99,10 @@ def _log_sigmoid(e: Emitter, a: Arguments) -> Tensor:
 
 @new("threshold.default")
 def _threshold(e: Emitter, a: Arguments) -> Tensor:
-    x = _float(a)
-    limit, value = (e.constant(a.number(name), x.dtype) for name in ("threshold", "value"))
+    x, numbers = a.tensor("self"), [a.number(name) for name in ("threshold", "value")]
+    if x.dtype == "bool" or not x.is_float and any(int(number) != number for number in numbers):
+        a.refuse(f"at {numbers[0]} of {x.dtype} is not supported")
+    limit, value = (e.constant(number, x.dtype) for number in numbers)
     return e.op("Where", e.op("LessOrEqual", x, limit), value, x)       # a NaN stays
 
 

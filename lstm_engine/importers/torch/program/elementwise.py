@@ -282,6 +282,7 @@ def _rsqrt(e: Emitter, a: Arguments) -> Tensor:
 @new("square.default")
 def _square(e: Emitter, a: Arguments) -> Tensor:
     x = a.tensor("self")
+    x = e.cast(x, "int64") if x.dtype == "bool" else x
     return e.op("Mul", x, x)
 
 

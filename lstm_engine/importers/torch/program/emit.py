@@ -16,7 +16,8 @@ from ....data_types import DATA_TYPE_NUMBERS
 from ....errors import ArgumentError, FormatError, UnsupportedError
 from ....graph.names import Names
 from ....graph.nodes import Dim, Operator, Value
-from ....operators import operator_shapes, run_operator
+from ....operators import OPERATORS, operator_shapes, run_operator
+from ....operators.shape_rules import types_of
 from ...onnx.model import OnnxGraph, OnnxModel, OnnxNode
 from ...onnx.simplifying.fold import FREE_BYTES, FREE_WORK
 from ...onnx.simplifying.shortcuts import cost
@@ -25,6 +26,9 @@ OPSET = 21
 LARGE = 2**63 - 1
 MAX_RANK = 64
 MOST_FEATURES = 1 << 16
+# Operators of whose result in int64 the low bits are the result of fewer.
+CUT = frozenset({"CumProd", "CumSum", "Einsum", "Gemm", "MatMul", "Mul", "Neg", "PRelu", "Pow", "ReduceMax",
+                 "ReduceMin", "ReduceProd", "ReduceSum", "Relu", "TopK"})
 MOST_NODES = 20_000             # what `importers.onnx.fold` takes, too
 
 
@@ -133,7 +137,16 @@ class Emitter:
         return made
 
     def several(self, op_type: str, count: int, *inputs: Tensor | None, **attributes: Any) -> list[Tensor]:
-        """`count` results of an operator of the graph's table."""
+        """`count` results of an operator of the graph's table.
+
+        Of whole numbers narrower than ONNX has it for, or of truth values, it is computed in int64 and cut to their
+        type: sums and products have the low bits that torch has, and what orders or chooses has its numbers.
+        """
+        narrow = inputs[0].dtype if inputs and inputs[0] is not None else "float32"
+        if op_type in CUT and narrow not in types_of(OPERATORS[op_type].takes[0]) and not narrow.startswith("float"):
+            wide = [tensor and (self.cast(tensor, "int64") if tensor.dtype == narrow else tensor) for tensor in inputs]
+            first, *others = self.several(op_type, count, *wide, **attributes)
+            return [self.cast(first, narrow), *others]
         given = list(inputs)
         while given and given[-1] is None:
             given.pop()

@@ -66,21 +66,27 @@ def _amin(e: Emitter, a: Arguments) -> Tensor:
 def _with_index(e: Emitter, a: Arguments) -> list[Tensor]:
     x, keep = a.tensor("self"), a.flag("keepdim", False)
     axis, side = a.axis("dim", x.rank), "Max" if a.op.startswith("max.") else "Min"
-    if x.dtype == "bool" or not x.rank:
-        a.refuse("of truth values, or of a tensor without axes, is not supported")
-    return [reduced(e, f"Reduce{side}", x, [axis], keep), e.op(f"Arg{side}", x, axis=axis, keepdims=int(keep))]
+    if not x.rank:
+        a.refuse("of a tensor without axes is not supported")
+    ordered = e.cast(x, "int64") if x.dtype == "bool" else x
+    return [reduced(e, f"Reduce{side}", x, [axis], keep), e.op(f"Arg{side}", ordered, axis=axis, keepdims=int(keep))]
+
+
+def _truth(e: Emitter, a: Arguments, op_type: str) -> Tensor:
+    """Whether any is, or all are, other than 0; of uint8 as uint8, the truth values that torch had before bool."""
+    x = a.tensor("self")
+    made = reduced(e, op_type, e.cast(x, "bool"), a.axes("dim", x.rank), a.flag("keepdim", False))
+    return e.cast(made, "uint8") if x.dtype == "uint8" else made
 
 
 @new("any.default any.dim any.dims")
 def _any(e: Emitter, a: Arguments) -> Tensor:
-    x = e.cast(a.tensor("self"), "bool")
-    return reduced(e, "ReduceMax", x, a.axes("dim", x.rank), a.flag("keepdim", False))
+    return _truth(e, a, "ReduceMax")
 
 
 @new("all.default all.dim all.dims")
 def _all(e: Emitter, a: Arguments) -> Tensor:
-    x = e.cast(a.tensor("self"), "bool")
-    return reduced(e, "ReduceMin", x, a.axes("dim", x.rank), a.flag("keepdim", False))
+    return _truth(e, a, "ReduceMin")
 
 
 @new("aminmax.default")
