@@ -5,6 +5,7 @@ Why float64, and the tolerance: see keras_models.EXACT.
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -25,6 +26,11 @@ OPERATIONS = {
     "matmul of more axes": lambda h, x, i: ops.matmul(ops.expand_dims(ops.swapaxes(h, 1, 2), 1), ops.expand_dims(x, 1)),
     "einsum": lambda h, x, i: ops.einsum("btf,btg->bfg", h, x),
     "einsum of one": lambda h, x, i: ops.einsum("btf->bft", h),
+    "arrays": lambda h, x, i: [h + np.arange(3.0), ops.maximum(h, ops.ones((1, TIME, 1))), h * np.eye(TIME, 3) > 0.1,
+                               ops.matmul(h, np.ones((3, 2))), ops.where(h > 0, h, np.full(3, 0.5)),
+                               ops.einsum("btf,fg->btg", h, np.ones((3, 2))), i + np.arange(TIME, dtype="int32"),
+                               ops.concatenate([h, ops.ones_like(h) * np.float64(2)], axis=1)],
+    "rows of an array": lambda h, x, i: [ops.take(np.eye(12), i, axis=0), ops.take(h, np.array([2, 0]), axis=1)],
     "take": lambda h, x, i: ops.take(h, [0, 2, -1], axis=1),
     "take one": lambda h, x, i: ops.take(h, 1, axis=-1),
     "split": lambda h, x, i: ops.split(h, 3, axis=1)[1:],
@@ -37,6 +43,12 @@ OPERATIONS = {
     "repeat": lambda h, x, i: ops.repeat(h, 2, axis=1),
     "pad": lambda h, x, i: ops.pad(h, [[0, 0], [1, 0], [0, 2]]),
     "one hot": lambda h, x, i: ops.one_hot(i, 12),
+    "remainders": lambda h, x, i: [i % 3, -i % 3, 7 % (i + 1), h % 0.3, h % -0.25, x % (x + 3.5), 0.5 % (h - 2)],
+    "quotients": lambda h, x, i: [i // 3, (3 - i) // 2, 7 // (i + 1), ops.floor_divide(i, i + 2)],
+    "cumprod": lambda h, x, i: ops.cumprod(h, axis=1),
+    "argsort": lambda h, x, i: [ops.argsort(h, axis=1), ops.argsort(i, axis=-1)],
+    "truth of numbers": lambda h, x, i: [ops.any(i, axis=1), ops.all(i, axis=1), ops.logical_not(i)],
+    "argmax of masks": lambda h, x, i: ops.argmax(h > 0, axis=1),
     "cumsum": lambda h, x, i: ops.cumsum(h, axis=1),
     "argmax": lambda h, x, i: [ops.argmax(h, axis=-1), ops.argmin(h, axis=1, keepdims=True)],
     "softmax over time": lambda h, x, i: [ops.softmax(h, axis=1), ops.log_softmax(h, axis=1)],
@@ -60,6 +72,7 @@ def test_operations(name, tmp_path):
     (lambda x: ops.split(x, 2, axis=0)[0], "Split.*not the batch"),
     (lambda x: ops.softmax(x, axis=0), "Softmax.*over the batch is not supported"),
     (lambda x: ops.take(x, [0], axis=0), "Take.*over the batch is not supported"),
+    (lambda x: x // 2, "FloorDivide.*of floating-point numbers is not supported"),
     (lambda x: ops.cumsum(x, axis=0), "Cumsum.*over the batch"),
     (lambda x: ops.pad(x, [[0, 0], [1, 1], [0, 0]], mode="reflect"), "mode 'reflect' is not supported"),
 ])

@@ -11,6 +11,7 @@ from doubling_costs import peak
 
 import lstm_engine as le
 from lstm_engine.importers.keras import described_graph
+from lstm_engine.importers.keras.reading.calls import array_of
 from lstm_engine.operators import validate
 
 HUGE = 10**400
@@ -32,7 +33,11 @@ CALLS: dict[str, dict[str, Any]] = {
     "cast": {"dtype": "int32"}, "math.cumsum": {"axis": 1}, "math.pow": {"y": 2}, "math.multiply": {"y": 2.0},
     "nn.softmax": {"axis": -1}, "nn.leaky_relu": {"alpha": 0.1}, "unstack": {"axis": 1, "num": 4},
     "concat": {"axis": -1}, "stack": {"axis": 1}, "reverse": {"axis": [1]},
-    "linalg.matmul": {"b": ["x", 0, 0], "transpose_b": True},
+    "linalg.matmul": {"b": ["x", 0, 0], "transpose_b": True}, "math.add": {"y": [[1.0, 2.0]] * 4},
+    "nn.bias_add": {"bias": [1.0, 2.0]}, "math.floormod": {"y": 0.5}, "math.maximum": {"y": [0.5, 1]},
+    "roll": {"shift": 1, "axis": 1}, "sort": {"axis": 1, "direction": "ASCENDING"}, "argsort": {"axis": 1},
+    "math.top_k": {"k": 2}, "norm": {"ord": "euclidean", "axis": 1}, "math.reduce_std": {"axis": 1, "keepdims": True},
+    "math.cumprod": {"axis": 1, "exclusive": True}, "shape": {"out_type": "int32"},
 }
 LAYERS: dict[str, dict[str, Any]] = {
     "Rescaling": {"scale": 2.0, "offset": 1.0}, "Normalization": {"axis": -1, "mean": 1.0, "variance": 2.0},
@@ -91,6 +96,19 @@ def test_arguments_of_functions(name):
     for key in CALLS[name]:
         for odd in ODD:
             tried(function(name, {**CALLS[name], key: odd}))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8", "bool", "uint64", "complex64", None, 3, [], "float16"])
+def test_arrays_that_are_written_out(dtype):
+    deep: Any = 1
+    for _ in range(100):
+        deep = [deep]
+    for value in [*ODD, [1.5], [300], [-1], [[1], [1, 2]], [[1, "x"]], [None], deep, [1e30], [[[]]], [True, 2]]:
+        try:
+            made = array_of(value, dtype)
+        except le.FormatError:
+            continue
+        assert made.tolist() == value or made.dtype == np.float32
 
 
 def test_bounds_of_slices():

@@ -21,12 +21,16 @@ MAX_NODES = 20_000
 
 @dataclass(frozen=True)
 class Tensor:
-    """A value while the graph is built. mask: the name of a bool value [batch, time], or None."""
+    """A value while the graph is built.
+
+    mask: the name of a bool value [batch, time], or None. sizes: of a shape, or of one size of it, what it holds.
+    """
 
     name: str
     shape: tuple[Dim, ...]
     dtype: str
     mask: Tensor | None = None
+    sizes: tuple[Dim, ...] | None = None
 
     @property
     def rank(self) -> int:
@@ -49,6 +53,7 @@ class Builder:
         self._open_sizes = 0
         self.narrow = ""                 # an input of whole numbers that have another width here
         self._shared: dict[Hashable, Any] = {}
+        self._constants: dict[str, np.ndarray] = {}
         self._masks: dict[tuple[str, int], Tensor] = {}
         self._whole: dict[str, Tensor] = {}              # what was cast to floats, by the name of these
 
@@ -132,6 +137,7 @@ class Builder:
         if len(self._nodes) >= MAX_NODES:
             raise UnsupportedError(f"the model has more than {MAX_NODES} operations")
         made = [Tensor(self.unique(name), tuple(shape), dtype) for shape, dtype in outputs]
+        inputs = [self._constants.get(entry.name, entry) if isinstance(entry, Tensor) else entry for entry in inputs]
         self._nodes.append(Operator(
             name=self._node_names.unused(name), outputs=tuple(each.name for each in made), op_type=op_type,
             attributes=attributes or {},
@@ -140,8 +146,9 @@ class Builder:
         return made
 
     def constant(self, name: str, array: np.ndarray) -> Tensor:
-        """A value that is an array."""
+        """A value that is an array; operators take it as their own."""
         made = Tensor(self.unique(name), array.shape, array.dtype.name)
+        self._constants[made.name] = array
         self._nodes.append(Operator(name=self._node_names.unused(name), inputs=("",), outputs=(made.name,),
                                     op_type="Identity", constants={0: array}))
         return made
@@ -158,6 +165,8 @@ class Builder:
         """x as `dtype`; x itself if it is that already."""
         if x.dtype == dtype:
             return x
+        if x.name in self._constants:
+            return self.constant(f"{name}/cast", self._constants[x.name].astype(dtype))
         made = self.operator("Cast", f"{name}/cast", [x], x.shape, dtype, {"to": DATA_TYPE_NUMBERS[dtype]})
         if x.dtype in ("int32", "int64") and dtype.startswith("float"):
             self._whole[made.name] = x

@@ -11,18 +11,20 @@ from itertools import accumulate
 from typing import Any
 
 from ....errors import UnsupportedError
-from ..reading.calls import bound_of
-from ..reading.config import Layer
+from ..reading.calls import array_of, bound_of
+from ..reading.config import Layer, flatten
 from ..reading.settings import Settings
 from .builder import Tensor
 from .operations import axes_given, operand
 from .registry import OWN, Arguments, Context, apply, maps
 from .scaling import of_norm_one
+from .sizes import FILLED, filled, part_of_shape, shape_of, target_shape
 
 # Names of arguments there and here; what is not named here is the same.
 _Renamed = dict[str, str]
 _XY: _Renamed = {"x": "x1", "y": "x2"}
 _REDUCED: _Renamed = {"input_tensor": "x", "keep_dims": "keepdims"}
+_ROWS: _Renamed = {"params": "x", "ids": "indices"}
 _FEATURES: _Renamed = {"features": "x", "logits": "x"}
 # TensorFlow's function -> the operation, and how its arguments are called there.
 _FUNCTIONS: dict[str, tuple[str, _Renamed]] = {
@@ -30,14 +32,21 @@ _FUNCTIONS: dict[str, tuple[str, _Renamed]] = {
         ("add", "Add"), ("subtract", "Subtract"), ("multiply", "Multiply"), ("truediv", "TrueDivide"),
         ("divide", "TrueDivide"), ("maximum", "Maximum"), ("minimum", "Minimum"), ("pow", "Power"), ("equal", "Equal"),
         ("not_equal", "NotEqual"), ("greater", "Greater"), ("greater_equal", "GreaterEqual"), ("less", "Less"),
-        ("less_equal", "LessEqual"), ("logical_and", "LogicalAnd"), ("logical_or", "LogicalOr"))},
+        ("less_equal", "LessEqual"), ("logical_and", "LogicalAnd"), ("logical_or", "LogicalOr"),
+        ("logical_xor", "LogicalXor"), ("floormod", "Mod"), ("floordiv", "FloorDivide"),
+        ("divide_no_nan", "DivideNoNan"))},
+    "compat.v1.floor_div": ("FloorDivide", _XY),
+    "nn.bias_add": ("Add", {"value": "x1", "bias": "x2"}),
     "__operators__.add": ("Add", _XY), "__operators__.eq": ("Equal", {"self": "x1", "other": "x2"}),
     "__operators__.ne": ("NotEqual", {"self": "x1", "other": "x2"}),
     **{f"math.{name}": (kind, {}) for name, kind in (
         ("negative", "Negative"), ("abs", "Abs"), ("exp", "Exp"), ("log", "Log"), ("sqrt", "Sqrt"),
         ("square", "Square"), ("rsqrt", "Rsqrt"), ("sign", "Sign"), ("floor", "Floor"), ("ceil", "Ceil"),
         ("sin", "Sin"), ("cos", "Cos"), ("reciprocal", "Reciprocal"), ("tanh", "Tanh"), ("sigmoid", "Sigmoid"),
-        ("logical_not", "LogicalNot"))},
+        ("logical_not", "LogicalNot"), ("round", "Round"), ("erf", "Erf"), ("log1p", "Log1p"), ("expm1", "Expm1"),
+        ("acos", "Arccos"), ("acosh", "Arccosh"), ("asin", "Arcsin"), ("asinh", "Arcsinh"), ("atan", "Arctan"),
+        ("atanh", "Arctanh"), ("cosh", "Cosh"), ("sinh", "Sinh"), ("tan", "Tan"), ("is_nan", "Isnan"),
+        ("is_inf", "Isinf"), ("is_finite", "Isfinite"), ("log_sigmoid", "LogSigmoid"))},
     "math.softplus": ("Softplus", _FEATURES),
     **{f"nn.{name}": (kind, _FEATURES) for name, kind in (
         ("relu", "Relu"), ("relu6", "Relu6"), ("selu", "Selu"), ("elu", "Elu"), ("softsign", "Softsign"),
@@ -46,7 +55,7 @@ _FUNCTIONS: dict[str, tuple[str, _Renamed]] = {
     "math.softmax": ("Softmax", _FEATURES),
     **{f"math.reduce_{name}": (kind, _REDUCED) for name, kind in (
         ("mean", "Mean"), ("sum", "Sum"), ("max", "Max"), ("min", "Min"), ("prod", "Prod"), ("any", "Any"),
-        ("all", "All"))},
+        ("all", "All"), ("std", "Std"), ("variance", "Var"), ("logsumexp", "Logsumexp"))},
     "concat": ("Concatenate", {"values": "xs"}), "stack": ("Stack", {"values": "x"}),
     "expand_dims": ("ExpandDims", {"input": "x"}), "compat.v1.expand_dims": ("ExpandDims", {"input": "x"}),
     "squeeze": ("Squeeze", {"input": "x"}), "compat.v1.squeeze": ("Squeeze", {"input": "x"}),
@@ -59,6 +68,11 @@ _FUNCTIONS: dict[str, tuple[str, _Renamed]] = {
     "unstack": ("Unstack", {"value": "x"}), "tile": ("Tile", {"input": "x", "multiples": "repeats"}),
     "repeat": ("Repeat", {"input": "x"}), "reverse": ("Flip", {"tensor": "x"}),
     "gather": ("Take", {"params": "x"}), "compat.v1.gather": ("Take", {"params": "x"}),
+    "nn.embedding_lookup": ("Take", _ROWS), "compat.v1.nn.embedding_lookup": ("Take", _ROWS),
+    "norm": ("Norm", {"tensor": "x"}), "compat.v1.norm": ("Norm", {"tensor": "x"}), "roll": ("Roll", {"input": "x"}),
+    "sort": ("Sort", {"values": "x"}), "argsort": ("Argsort", {"values": "x"}), "math.cumprod": ("Cumprod", {}),
+    "math.top_k": ("TopK", {"input": "x"}), "identity": ("Identity", {"input": "x"}),
+    "stop_gradient": ("StopGradient", {"input": "x"}), "ensure_shape": ("Identity", {}),
     "one_hot": ("OneHot", {"indices": "x", "depth": "num_classes"}), "math.cumsum": ("Cumsum", {}),
     "math.argmax": ("Argmax", {"input": "x"}), "math.argmin": ("Argmin", {"input": "x"}),
     "pad": ("Pad", {"tensor": "x", "paddings": "pad_width"}),
@@ -68,7 +82,7 @@ _FUNCTIONS: dict[str, tuple[str, _Renamed]] = {
 # Arguments that change nothing at the value given.
 _IDLE: dict[str, tuple[Any, ...]] = {
     "name": (), "conjugate": (False,), "validate_indices": (), "batch_dims": (0,), "reduction_indices": (None,),
-    "exclusive": (False,), "reverse": (False,), "optimize": (),
+    "optimize": (), "partition_strategy": ("div", "mod"),
     "a_is_sparse": (False,), "b_is_sparse": (False,),
     "grad_a": (False,), "grad_b": (False,), "num": (None,)}
 
@@ -82,6 +96,8 @@ def slicing(context: Context, layer: Layer, arguments: Arguments) -> list[Tensor
                                "__operators__.getitem")
     spec = arguments.kwargs.get("slice_spec")
     key = [_index(layer, entry) for entry in spec] if isinstance(spec, list) else _index(layer, spec)
+    if arguments.x[0].sizes is not None:
+        return [part_of_shape(context.builder, layer, arguments.x[0], key)]
     return _call(context, layer, "GetItem", [arguments.x[0]], {"key": key})
 
 
@@ -106,8 +122,12 @@ def function(context: Context, layer: Layer, arguments: Arguments) -> list[Tenso
         apart = Layer(layer.name, layer.kind, subtract, f"{layer.where}/apart", layer.path)
         difference, = function(context, apart, arguments)
         return _call(context, layer, "Square", [difference], {})
+    if called in ("shape", "compat.v1.shape"):
+        return [shape_of(context, layer, arguments)]
+    if called in FILLED:
+        return [filled(context, layer, arguments, called)]
     if called not in _FUNCTIONS:
-        known = ", ".join(sorted({*_FUNCTIONS, "math.l2_normalize", "math.squared_difference"}))
+        known = ", ".join(sorted({*_FUNCTIONS, *FILLED, "math.l2_normalize", "math.squared_difference", "shape"}))
         raise UnsupportedError(f"{layer}: TensorFlow's function {called!r:.80} is not supported; supported: {known}")
     kind, renamed = _FUNCTIONS[called]
     arguments.read |= {*range(len(arguments.args)), *arguments.kwargs}
@@ -115,7 +135,23 @@ def function(context: Context, layer: Layer, arguments: Arguments) -> list[Tenso
     for key, value in arguments.kwargs.items():
         if key not in _IDLE or _IDLE[key] and value not in _IDLE[key]:
             kwargs[renamed.get(key, key)] = value
+    args, kwargs = _written_out(context, args, kwargs)
     return _call(context, layer, kind, args, _SPECIAL[kind](layer, args, kwargs) if kind in _SPECIAL else kwargs)
+
+
+def _written_out(context: Context, args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a call, operands that are written out as lists as arrays: of the type of the other operand, or,
+    where the list is all that is taken from, of their own."""
+    other = next((value.dtype for value in [*args, *kwargs.values()] if isinstance(value, Tensor)), None)
+
+    def array(value: Any, dtype: str | None) -> Any:
+        whole = all(type(leaf) in (int, bool) for leaf in flatten(value)) if isinstance(value, list) else True
+        numbers = isinstance(value, list) and all(type(leaf) in (int, float, bool) for leaf in flatten(value))
+        return array_of(value, dtype or ("int32" if whole else context.builder.float_type)) if numbers else value
+
+    args = [array(value, None if "indices" in kwargs else other) for value in args[:1]] + args[1:]
+    return args, {key: array(value, other if key != "x" else None) if key in ("x1", "x2", "x") else value
+                  for key, value in kwargs.items()}
 
 
 def _l2_normalized(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
@@ -198,6 +234,26 @@ def _one_hot(layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> dict[str,
     return kwargs
 
 
+def _ordered(layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    if kwargs.pop("direction", "ASCENDING") != "ASCENDING":
+        raise UnsupportedError(f"{layer} from the greatest on is not supported; supported: direction='ASCENDING'")
+    kwargs.pop("stable", None)                              # equal ones stay in order in any case
+    return kwargs
+
+
+def _norm(layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    order = kwargs.pop("ord", "euclidean")
+    return {**_reduced(layer, args, kwargs), "ord": 2 if order == "euclidean" else order}
+
+
+def _target(layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {**kwargs, "newshape": target_shape(args[0], kwargs.get("newshape"))}
+
+
+def _same(layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in kwargs.items() if key != "shape"}         # a check, not a change
+
+
 def _pad(layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
     return {**kwargs, "mode": str(kwargs.get("mode", "CONSTANT")).lower()}
 
@@ -223,4 +279,5 @@ _SPECIAL: dict[str, Callable[[Layer, list[Any], dict[str, Any]], dict[str, Any]]
        and kind not in ("Where",)},
     **{kind: _reduced for kind, renamed in _FUNCTIONS.values() if renamed is _REDUCED},
     "Matmul": _matmul, "Softmax": _softmax, "LogSoftmax": _softmax, "LeakyRelu": _leaky, "Gelu": _gelu,
-    "Split": _sections, "Argmax": _places, "Argmin": _places, "OneHot": _one_hot, "Pad": _pad, "Take": _taken}
+    "Split": _sections, "Argmax": _places, "Argmin": _places, "OneHot": _one_hot, "Pad": _pad, "Take": _taken,
+    "Sort": _ordered, "Argsort": _ordered, "Norm": _norm, "Reshape": _target, "Identity": _same}

@@ -15,6 +15,7 @@ from ..reading.config import Layer, flatten
 from .activations import named
 from .builder import Builder, Tensor
 from .core import activated
+from .division import divided
 from .merging import OF_MASKS, broadcast, concat
 from .registry import OWN, Arguments, Context, check_width, dtype_of, maps, one, policy_name, show
 from .shaping import all_last, any_last
@@ -24,6 +25,7 @@ _BINARY = {"Add": "Add", "Subtract": "Sub", "Multiply": "Mul", "TrueDivide": "Di
            "Minimum": "Min", "Power": "Pow"}
 _COMPARE = {"Equal": "Equal", "Greater": "Greater", "GreaterEqual": "GreaterOrEqual", "Less": "Less",
             "LessEqual": "LessOrEqual"}
+_DIVIDE = ("Mod", "FloorDivide")
 _LOGICAL = {"LogicalOr": "Or", "LogicalAnd": "And"}
 _UNARY = {"Negative": "Neg", "Absolute": "Abs", "Abs": "Abs", "Exp": "Exp", "Log": "Log", "Sqrt": "Sqrt",
           "Sign": "Sign", "Floor": "Floor", "Ceil": "Ceil", "Sin": "Sin", "Cos": "Cos", "Reciprocal": "Reciprocal"}
@@ -73,7 +75,7 @@ def axes_given(layer: Layer, value: Any, rank: int) -> tuple[int, ...]:
     return axes
 
 
-@maps(*_ops(*_BINARY, *_COMPARE, *_LOGICAL))
+@maps(*_ops(*_BINARY, *_COMPARE, *_LOGICAL, *_DIVIDE))
 def binary(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     builder, name = context.builder, layer.where
     kind = layer.kind[len("ops."):]
@@ -93,7 +95,7 @@ def binary(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
         check_width(context, layer, arguments.x)
     tensors = (builder.in_dtype_of_all if whole else builder.in_one_dtype)(arguments.x, name)
     masks = tensors[0].dtype == "bool" and all(isinstance(value, (Tensor, bool)) for value in values)
-    if masks and kind in _BINARY and kind not in OF_MASKS:
+    if masks and kind in (*_BINARY, *_DIVIDE) and kind not in OF_MASKS:
         raise UnsupportedError(f"{layer} of masks is not supported; supported: masks that are cast to numbers first")
     if tensors[0].dtype == "bool" and not (masks and kind in OF_MASKS):
         tensors = [builder.cast(x, "int32", name) for x in tensors]
@@ -104,6 +106,8 @@ def binary(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     shape = broadcast(builder, layer, *tensors) if len(tensors) == 2 else tensors[0].shape
     if kind in _COMPARE:
         return builder.operator(_COMPARE[kind], name, operands, shape, "bool")
+    if kind in _DIVIDE:
+        return divided(builder, layer, operands, shape, tensors[0].dtype)
     return builder.operator((OF_MASKS if masks else _BINARY)[kind], name, operands, shape, tensors[0].dtype)
 
 
@@ -135,18 +139,14 @@ def not_equal(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
 
 @maps("ops.LogicalNot")
 def logical_not(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    x = one(layer, arguments)
-    if x.dtype != "bool":
-        raise UnsupportedError(f"{layer} of {x.dtype} is not supported; supported: masks")
+    x = context.builder.cast(one(layer, arguments), "bool", layer.where)
     return context.builder.operator("Not", layer.where, [x], x.shape)
 
 
 @maps(*_ops("Any", "All"))
 def any_all(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    x = one(layer, arguments)
+    x = context.builder.cast(one(layer, arguments), "bool", layer.where)
     axes = axes_given(layer, arguments.setting(layer, "axis", 1), x.rank)
-    if x.dtype != "bool":
-        raise UnsupportedError(f"{layer} of {x.dtype} is not supported; supported: masks")
     reduce = any_last if layer.kind == "ops.Any" else all_last
     return reduce(context.builder, layer.where, x, axes, bool(arguments.setting(layer, "keepdims", 2, False)))
 

@@ -78,6 +78,17 @@ def sort(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     return _top(context.builder, layer.where, x, axis, _known(layer, x, axis), False)[0]
 
 
+@maps("ops.Argsort")
+def argsort(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
+    """Where the elements stand that are in order; of equal ones the first comes first, as every backend has it."""
+    x = one(layer, arguments)
+    axis = axis_of(layer, arguments.setting(layer, "axis", 1, -1), x.rank)
+    if x.dtype == "bool":
+        x = context.builder.cast(x, "int32", layer.where)
+    places = _top(context.builder, layer.where, x, axis, _known(layer, x, axis), False)[1]
+    return context.builder.cast(places, "int32", layer.where)
+
+
 @maps("ops.TopK")
 def top_k(context: Context, layer: Layer, arguments: Arguments) -> list[Tensor]:
     """The largest along the last axis, the greatest first, and where they stand."""

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+import numpy as np
+
 from ....errors import FormatError, UnsupportedError
 from ....graph import DTYPES
 from ....graph.nodes import Dim
@@ -139,6 +141,7 @@ def known_layers(kind: str = "") -> str:
     return ", ".join(sorted([*(kind for kind in _TABLE if "." not in kind), "Sequential", "Functional"]))
 
 
+TAKE_ARRAYS = ("ops.Take", "TFOpLambda")         # they ask what an array is for
 TAKE_TEXTS = ("StringLookup", "TextVectorization", "InputLayer", "Sequential", "Functional")
 _FIRST = ("inputs", "sequences", "query")        # what Keras calls the first argument of a layer's `call`
 # Only these take initial states.
@@ -158,15 +161,16 @@ def apply(context: Context, layer: Layer, args: list[Any], kwargs: dict[str, Any
     context.spend(1)
     context.applied[id(layer)] = layer
     refuse_texts(layer, args, kwargs)
+    if layer.kind not in TAKE_ARRAYS:
+        args, kwargs = (_with_constants(context, layer, structure) for structure in (args, kwargs))
     given = [leaf for leaf in flatten([args, kwargs]) if isinstance(leaf, Tensor)]
     if any(leaf.mask is not None and leaf.mask.rank < 2 for leaf in given):
         raise UnsupportedError(f"{layer} behind a layer that hands on a mask of rows (the CRF of keras-contrib) is not "
                                "supported; supported: such a layer as the last one")
     if layer.is_operation:
-        tensors = [leaf for leaf in flatten([args, kwargs]) if isinstance(leaf, Tensor)]
-        if not tensors:
+        if not given:
             raise FormatError(f"{layer} is called without a tensor")
-        arguments = Arguments(tensors, args=args, kwargs=kwargs)
+        arguments = Arguments(given, args=args, kwargs=kwargs)
         made = function(context, layer, arguments)
         arguments.check_all_read(layer)
         return _listed(made) if mask_rule == OWN else [replace(tensor, mask=None) for tensor in _listed(made)]
@@ -177,6 +181,17 @@ def apply(context: Context, layer: Layer, args: list[Any], kwargs: dict[str, Any
         return outputs
     kept = mask_rule == KEEP or mask_rule == KEEP_FROM_3 and context.version.three
     return [replace(tensor, mask=arguments.previous if kept else None) for tensor in outputs]
+
+
+def _with_constants(context: Context, layer: Layer, structure: Any) -> Any:
+    """The arguments of a call, arrays among them as values of the graph."""
+    if isinstance(structure, np.ndarray):
+        return context.builder.constant(f"{layer.where}/constant", structure)
+    if isinstance(structure, list):
+        return [_with_constants(context, layer, entry) for entry in structure]
+    if isinstance(structure, dict):
+        return {key: _with_constants(context, layer, entry) for key, entry in structure.items()}
+    return structure
 
 
 def refuse_texts(layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> None:

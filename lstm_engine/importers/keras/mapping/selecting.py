@@ -96,6 +96,7 @@ def _spelled(layer: Layer, subscripts: str, labels: list[str], result: str, rank
 
 def _places(layer: Layer, indices: Any) -> np.ndarray:
     """Constant indices, a number or nested lists of them."""
+    indices = indices.tolist() if isinstance(indices, np.ndarray) else indices
     leaves = _ints(layer, "indices", list(flatten(indices)), least=-MAX_SIZE)
     try:
         places: np.ndarray = np.array(leaves, np.int64).reshape(np.shape(indices))
@@ -106,10 +107,18 @@ def _places(layer: Layer, indices: Any) -> np.ndarray:
 
 @maps("ops.Take")
 def take(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
-    x, indices = arguments.x[0], arguments.setting(layer, "indices", 1)
+    given, indices = arguments.setting(layer, "x", 0), arguments.setting(layer, "indices", 1)
+    constant = isinstance(given, np.ndarray) and given.ndim > 0
+    x = context.builder.constant(f"{layer.where}/constant", given) if constant else given
+    if not isinstance(x, Tensor):
+        raise UnsupportedError(f"{layer} of {given!r:.80} is not supported; supported: tensors and arrays")
     axis = axis_of(layer, arguments.setting(layer, "axis", 2), x.rank)
+    if axis == 0 and constant and isinstance(indices, Tensor):
+        return context.builder.operator("Gather", layer.where, [x, context.builder.cast(indices, "int64", layer.where)],
+                                        (*indices.shape, *x.shape[1:]), x.dtype, {"axis": 0})
     if axis == 0:
-        raise UnsupportedError(f"{layer} over the batch is not supported; supported: the other axes")
+        raise UnsupportedError(f"{layer} over the batch is not supported; supported: the other axes, or rows of a "
+                               "constant array")
     if isinstance(indices, Tensor):
         raise UnsupportedError(f"{layer} at places that are computed is not supported; supported: constant places")
     places = _places(layer, indices)
@@ -252,8 +261,8 @@ def one_hot(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     return builder.cast(same, dtype, layer.where)
 
 
-@maps("ops.Cumsum")
-def cumsum(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
+@maps("ops.Cumsum", "ops.Cumprod")
+def cumulative(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     x = one(layer, arguments)
     axis = axis_of(layer, arguments.setting(layer, "axis", 1), x.rank)
     if axis == 0 or arguments.setting(layer, "dtype", 2) is not None:
@@ -262,7 +271,10 @@ def cumsum(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     check_width(context, layer, [x])
     if x.dtype == "bool":
         x = context.builder.cast(x, "int32", layer.where)
-    return context.builder.operator("CumSum", layer.where, [x, np.array(axis, np.int64)], x.shape)
+    op_type = "CumSum" if layer.kind == "ops.Cumsum" else "CumProd"
+    ways = {key: int(bool(arguments.setting(layer, key, place, False)))
+            for place, key in enumerate(("exclusive", "reverse"), 3)}        # TensorFlow's alone
+    return context.builder.operator(op_type, layer.where, [x, np.array(axis, np.int64)], x.shape, attributes=ways)
 
 
 @maps("ops.Argmax", "ops.Argmin")
@@ -272,6 +284,8 @@ def arg_extreme(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     keep = bool(arguments.setting(layer, "keepdims", 2, False))
     if axis == 0:
         raise UnsupportedError(f"{layer} over the batch is not supported; supported: the other axes")
+    if x.dtype == "bool":
+        x = builder.cast(x, "int32", layer.where)
     shape = (*x.shape[:axis], *([1] if keep else []), *x.shape[axis + 1:])
     made = builder.operator("ArgMax" if layer.kind == "ops.Argmax" else "ArgMin", f"{layer.where}/place", [x], shape,
                             "int64", {"axis": axis, "keepdims": int(keep)})

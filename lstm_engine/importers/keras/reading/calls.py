@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ....errors import FormatError, UnsupportedError
 
 MAX_SIZE = 2**40
+# Types of an array in a call -> the one that it has here.
+ARRAY_TYPES = {"bfloat16": "float32", "float16": "float32", **{name: name for name in (
+    "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")}}
 
 
 @dataclass(frozen=True)
@@ -79,9 +84,28 @@ def _keras3(value: Any) -> Any:
         return ...
     if kind == "__tuple__" and isinstance(value.get("items", config), list):
         return _keras3(value.get("items", config))
+    if kind in ("__numpy__", "__tensor__") and isinstance(config, dict):
+        return array_of(config.get("value"), config.get("dtype"))
     if kind == "__slice__" and isinstance(config, dict):
         return slice(*(bound_of(config.get(bound)) for bound in ("start", "stop", "step")))
     return {name: _keras3(entry) for name, entry in value.items()}
+
+
+def array_of(value: Any, dtype: Any) -> np.ndarray:
+    """An array that is written out in a configuration, nested lists of numbers. Raises FormatError for another, and for
+    numbers that its type cannot hold."""
+    kind = ARRAY_TYPES.get(dtype, "") if isinstance(dtype, str) else ""
+    try:
+        written = np.array(value)
+        with np.errstate(over="ignore", invalid="ignore"):
+            made = written.astype(kind or "float32")
+        fits = bool(np.isfinite(made).all()) if made.dtype.kind == "f" else np.array_equal(made, written)
+    except (ValueError, TypeError, OverflowError):          # lists of several lengths, texts, numbers beyond 64 bits
+        fits = False
+    if not fits or not kind or written.dtype.kind not in "biuf":
+        raise FormatError(f"an array of inbound_nodes is {value!r:.80} of {dtype!r:.20}; expected lists of equally "
+                          f"many finite numbers, of {', '.join(ARRAY_TYPES)}")
+    return made
 
 
 def bound_of(value: Any) -> int | None:
