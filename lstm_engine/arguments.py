@@ -89,3 +89,13 @@ def path_text(value: Any, what: str) -> str:
     if not text:
         raise ArgumentError(f"{what}: an empty path")
     return text
+
+
+def named_classes(given: Any) -> dict[str, str] | None:
+    """The argument custom_objects. Raises ArgumentTypeError for what is no mapping of names to names."""
+    if given is None:
+        return None
+    if not isinstance(given, Mapping) or not all(isinstance(part, str) for pair in given.items() for part in pair):
+        raise ArgumentTypeError(f"custom_objects must map names of classes to names, got {shown(given)}; classes "
+                                "themselves are not used, as nothing of a file is run")
+    return dict(given)

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from .arguments import path_text, shown
+from .arguments import named_classes, path_text, shown
 from .entry import entry
 from .errors import ArgumentError, ArgumentTypeError, AssumptionWarning, FileError
 from .files import HEAD_BYTES, Held, ModelFile, begins_json, first_bytes
@@ -89,21 +89,12 @@ def convert(source: Any, *, gemm: Gemm = "packed", dtype: Dtype | None = None,
     given: dict[str, Any] = {
         "pool": pool, "spec": spec, "activations": activations, "order": order, "example_inputs": example_inputs,
         "weights": None if weights is None else _file(weights, limits, "weights"),
-        "data_folder": _path(data_folder, "data_folder"), "custom_objects": _custom(custom_objects)}
+        "data_folder": _path(data_folder, "data_folder"), "custom_objects": named_classes(custom_objects)}
     source = _opened(source, limits, "convert")
     if _is_file(source) and is_own(source):
         return _own(source, gemm, dtype, limits, [name for name, value in given.items() if value is not None])
     options = ImportOptions(**given, limits=limits)
     return _converted(source, options, gemm, dtype, limits)
-
-
-def _custom(given: Any) -> dict[str, str] | None:
-    if given is None:
-        return None
-    if not isinstance(given, Mapping) or not all(isinstance(part, str) for pair in given.items() for part in pair):
-        raise ArgumentTypeError(f"custom_objects must map names of classes to names, got {shown(given)}; classes "
-                                "themselves are not used, as nothing of a file is run")
-    return dict(given)
 
 
 def _path(given: Any, what: str) -> str | None:

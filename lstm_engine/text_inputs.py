@@ -9,36 +9,39 @@ from __future__ import annotations
 
 import string
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .errors import ArgumentError, ArgumentTypeError
 from .graph import Reading, Value
 
+if TYPE_CHECKING:
+    from .plan.bounds import Bounds
+
 _MARKS = string.punctuation.encode()
 _MOST_AXES = 64                         # of an array of NumPy's
 _SHOWN = 40                             # characters of a text, in messages
+_TOKEN = 48                             # bytes of a token of one letter and of its place in a list
 
 
 class TextInputs:
-    """The inputs of a model, of which some say how texts become their ids."""
+    """The inputs of a model, of which some say how texts become their ids. bounds: of its calls; None: none."""
 
-    def __init__(self, inputs: tuple[Value, ...]) -> None:
-        self._inputs = inputs
-        self._ids: dict[str, dict[bytes, int]] = {}         # of each vocabulary, made when the first text comes
+    def __init__(self, inputs: tuple[Value, ...], bounds: Bounds | None = None) -> None:
+        self._inputs, self._bounds = inputs, bounds
 
     @classmethod
-    def of(cls, inputs: tuple[Value, ...]) -> TextInputs | None:
+    def of(cls, inputs: tuple[Value, ...], bounds: Bounds | None = None) -> TextInputs | None:
         """None where no input reads texts."""
-        return cls(inputs) if any(value.reading is not None for value in inputs) else None
+        return cls(inputs, bounds) if any(value.reading is not None for value in inputs) else None
 
     def __call__(self, x: Any, lengths: Any = None) -> Any:
         """What a caller hands in for all inputs, with ids in place of its texts. lengths: that they hand in beside it.
 
         Raises ArgumentTypeError for a text alone, and for what is of texts in part; ArgumentError for a token that has
         no id, bytes that are no UTF-8, texts of a shape that they cannot have, and lengths beside texts that are split,
-        which have their own.
+        which have their own; LimitError for ids beyond the bounds.
         """
         if isinstance(x, Mapping):
             own = {value.name: value for value in self._inputs}
@@ -70,34 +73,35 @@ class TextInputs:
         return self._split(value, reading, texts)
 
     def _one_by_one(self, value: Value, reading: Reading, texts: np.ndarray) -> np.ndarray:
-        ids = self._known(value, reading)
-        made = [self._id(value, reading, ids, _cleaned(reading, text)) for text in _utf8(texts, value.name)]
-        return np.array(made, value.dtype).reshape(texts.shape)
+        made = (self._id(value, reading, _cleaned(reading, text)) for text in _utf8(texts, value.name))
+        return np.fromiter(made, value.dtype, texts.size).reshape(texts.shape)
 
     def _split(self, value: Value, reading: Reading, texts: np.ndarray) -> np.ndarray:
         """[batch, time] ids: as many steps as the input has, or as the longest of the texts."""
-        ids, steps, rows = self._known(value, reading), value.shape[1], []
+        steps, rows = value.shape[1], []
         for text in _utf8(texts, value.name):
+            if self._bounds is not None:
+                self._bounds.check_memory(f"the tokens of a text of input {value.name!r}",
+                                          _TOKEN * len(text) * len(reading.ngrams), len(text))
             tokens = _tokens(reading, _cleaned(reading, text))
             if isinstance(steps, int):
                 tokens = tokens[:steps]
-            rows.append([self._id(value, reading, ids, token) for token in tokens])
+            elif self._bounds is not None:
+                self._bounds.check_steps(value.name, len(tokens))
+            rows.append(np.array([self._id(value, reading, token) for token in tokens], value.dtype))
         most = steps if isinstance(steps, int) else max(map(len, rows), default=0)
+        if self._bounds is not None:
+            given = sum(row.nbytes for row in rows)
+            self._bounds.check_memory(f"the ids of input {value.name!r}", len(rows) * most * rows[0].itemsize if rows
+                                      else 0, given)
         made = np.full((len(rows), most), reading.blank, value.dtype)
         for row, own in zip(made, rows, strict=True):
             row[:len(own)] = own
         return made
 
-    def _known(self, value: Value, reading: Reading) -> dict[bytes, int]:
-        ids = self._ids.get(value.name)
-        if ids is None:
-            ids = {token.encode(): at for at, token in enumerate(reading.vocabulary, reading.first)}
-            self._ids[value.name] = ids = {b"": reading.blank, **ids}
-        return ids
-
     @staticmethod
-    def _id(value: Value, reading: Reading, ids: dict[bytes, int], token: bytes) -> int:
-        at = ids.get(token, reading.outside)
+    def _id(value: Value, reading: Reading, token: bytes) -> int:
+        at = reading.ids.get(token, reading.outside)
         if at is None:
             raise ArgumentError(f"input {value.name!r}: {token.decode()[:_SHOWN]!r} is not in the vocabulary of "
                                 f"{len(reading.vocabulary)} tokens, and the model has no id for what is in none")
@@ -129,11 +133,11 @@ def _utf8(texts: np.ndarray, name: str) -> Iterator[bytes]:
             raise ArgumentTypeError(f"input {name!r}: expected texts, got {type(text).__name__} at place {place} among "
                                     "them")
         try:
-            if isinstance(text, str):
-                yield text.encode()
+            if isinstance(text, str):           # as Python's own types have it, whatever a subclass says
+                yield str.encode(text)
             else:
-                text.decode()
-                yield bytes(text)
+                bytes.decode(text)
+                yield b"".join((text,))
         except UnicodeError as error:
             raise ArgumentError(f"input {name!r}: the text at place {place} is not one of UTF-8 ({error})") from None
 

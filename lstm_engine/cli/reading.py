@@ -46,8 +46,7 @@ def read_input(source: str, model: Model, options: CsvOptions = _PLAIN, pad: Pad
     Raises FileError, FormatError (naming line and column), UsageError for a kind of file that cannot be meant.
     """
     kind = Path(source).suffix.lower()
-    texts = [value for value in model.inputs.values() if value.reading is not None]
-    if kind == ".txt" or source == "-" and len(model.inputs) == len(texts) == 1:
+    if kind == ".txt" or source == "-" and _takes_lines(model) is not None:
         return _read_lines(source, model, options, pad)
     if source == "-" or kind == ".csv":
         return _read_csv(source, model, options, pad)
@@ -130,15 +129,30 @@ def _broken(path: Path, kind: str, error: BaseException) -> FormatError:
 
 def _read_lines(source: str, model: Model, options: CsvOptions, pad: Pad | None) -> Sequences:
     """A text a line, for a model that reads texts; empty lines are empty texts."""
-    value = next(iter(model.inputs.values())) if len(model.inputs) == 1 else None
-    if value is None or value.reading is None or value.reading.split is None and len(value.shape) != 1:
-        raise UsageError(f"INPUT {source!r}: a text a line is for a model of one input that takes texts; "
+    value = _takes_lines(model)
+    if value is None:
+        raise UsageError(f"INPUT {source!r}: a text a line is for a model of one input that takes one text a row; "
                          "lstm-engine inspect says what this one takes")
     if replace(options, missing=False) != _PLAIN or pad is not None:
         raise UsageError(f"INPUT {source!r} has texts, and options that say how to read or pad CSV are given")
     with _text_of(source) as text:
         lines = [line.rstrip("\r\n") for line in text]
-    return Sequences({value.name: np.array(lines, object)})
+    name = "stdin" if source == "-" else source
+    if not lines:
+        raise FormatError(f"{name}: no texts: expected a text a line")
+    texts = np.array(lines, object)
+    if len(value.shape) == 2 and value.reading is not None and value.reading.split is None:
+        texts = texts[:, None]
+    ids = "; ids are read from a .csv or .npy file" if source == "-" else ""
+    return Sequences({value.name: texts}, told=f"{name}: read {len(lines):,} texts, one a line{ids}")
+
+
+def _takes_lines(model: Model) -> Value | None:
+    """The one input of a model that takes one text for each row; None where it does not."""
+    value = next(iter(model.inputs.values()))
+    if len(model.inputs) != 1 or value.reading is None:
+        return None
+    return value if value.reading.split is not None or value.shape[1:] in ((), (1,)) else None
 
 
 def _read_csv(source: str, model: Model, options: CsvOptions, pad: Pad | None) -> Sequences:

@@ -80,6 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     report = verify(model, source, load_npz(arguments.inputs) if arguments.inputs else None,
                     outputs=load_npz(arguments.outputs) if arguments.outputs else None, spec=said.spec, pool=said.pool,
                     activations=said.activations, order=said.order, data_folder=said.data_folder,
+                    custom_objects=said.custom_objects,
                     batch=arguments.batch, steps=arguments.steps, seed=arguments.seed, tolerance=arguments.tolerance,
                     run_source=arguments.run_source, reference=arguments.reference)
     _print(report, arguments)

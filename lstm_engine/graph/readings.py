@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def is_utf8(text: str) -> bool:
     return True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Reading:
     """Whoever gives texts in place of the ids of an input has them read so.
 
@@ -81,6 +82,17 @@ class Reading:
         if self.split is not None and isinstance(shape[1], int) and shape[1] > MOST_STEPS:
             raise wrong("the steps", f"at most {MOST_STEPS} of a text, to which all are padded", shape[1])
 
+    @cached_property
+    def ids(self) -> dict[bytes, int]:
+        """The id of each token as UTF-8, of the empty one, too: made when the first text comes, for all who read."""
+        return {b"": self.blank, **{token.encode(): at for at, token in enumerate(self.vocabulary, self.first)}}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self}>"
+
     def __str__(self) -> str:
         cleaned = [*["lowercase"] * self.lowercase, *["without punctuation"] * (self.punctuation == "drop")]
         split = {None: "a token each", "whitespace": "split at spaces", "character": "split into characters"}
@@ -91,7 +103,8 @@ class Reading:
         """Texts for ids of a shape: of tokens of the vocabulary, others where they have an id, and what is cleaned
         off."""
         odd = ["zzq", "Zzq", "zz9"] if self.outside is not None else []
-        words = np.array([*self.vocabulary, *odd, *["", "  ", "!"] * (self.split == "whitespace")], object)
+        nothing = ["", "  ", *["!"] * (self.punctuation == "drop")] if self.split == "whitespace" else []
+        words = np.array([*self.vocabulary, *odd, *nothing], object)
         if self.split is None:
             return words[rng.integers(0, len(words), tuple(shape))].astype(str)
         between = " " if self.split == "whitespace" else ""

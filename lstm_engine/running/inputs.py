@@ -13,6 +13,7 @@ from ..arrays import plain_array
 from ..errors import ArgumentError, ArgumentTypeError
 from ..graph import Value
 from ..plan.axes import Axes
+from ..plan.bounds import Bounds
 from ..text_inputs import TextInputs
 from ..types import NanMode
 
@@ -67,9 +68,9 @@ class InputCheck:
     """`check_inputs` for one model. It remembers the shapes that it found right: for arrays of those shapes, in the
     dtypes declared, there is nothing left to look at. A model of small layers is called thousands of times a second."""
 
-    def __init__(self, inputs: tuple[Value, ...], axes: Axes) -> None:
+    def __init__(self, inputs: tuple[Value, ...], axes: Axes, bounds: Bounds) -> None:
         self._inputs, self._axes = inputs, axes
-        self.texts = TextInputs.of(inputs)
+        self.texts = TextInputs.of(inputs, bounds)
         self._names = [value.name for value in inputs]
         self._dtypes = [np.dtype(value.dtype) for value in inputs]
         self._known: dict[tuple[tuple[int, ...], ...], tuple[int, dict[str, int]]] = {}

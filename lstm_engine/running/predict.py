@@ -25,7 +25,7 @@ class Predictor:
 
     def __init__(self, runner: Runner) -> None:
         self._runner, self._plan, self._outputs = runner, runner.plan, runner.outputs
-        self._check = InputCheck(self._plan.inputs, self._plan.axes)
+        self._check = InputCheck(self._plan.inputs, self._plan.axes, self._plan.bounds)
 
     @entry
     def __call__(self, x: Any, lengths: Any, batch_size: int | None, progress: bool, out: Any, threads: int,

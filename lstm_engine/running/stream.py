@@ -67,7 +67,7 @@ class Stream:
         carried = set(self._carried.values())
         self._own_outputs = [name for name in self._plan.outputs if name not in carried]
         self._copied = carried.intersection(self._runner.outputs.may_alias)
-        self._check = InputCheck(self._inputs, fed_axes)
+        self._check = InputCheck(self._inputs, fed_axes, self._plan.bounds)
         self._one = TryLock(StreamError, "the stream is in use by another thread")
         self._closed = False
         self._layout = self._runner.states

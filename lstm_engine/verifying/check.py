@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arguments import finite_number, path_text
+from ..arguments import finite_number, named_classes, path_text
 from ..errors import ArgumentError, ArgumentTypeError, FormatError, LstmEngineError
 from ..graph.stored import same_quantised
 from . import frameworks
@@ -34,6 +34,7 @@ STORED = 1e-5               # for stored outputs, where no framework says how ex
 def verify(model: Model, source: Any = None, inputs: Any = None, *, outputs: Mapping[str, Any] | None = None,
            spec: Any = None, pool: PoolReading | None = None, activations: Mapping[str, str] | None = None,
            order: Sequence[str] | None = None, data_folder: str | os.PathLike[str] | None = None,
+           custom_objects: Mapping[str, str] | None = None,
            batch: Sequence[int] | None = None, steps: Sequence[int] | None = None, seed: int = 0,
            tolerance: float | None = None, run_source: bool = False, reference: bool = False) -> Report:
     """Compare a model with the program that it came from, run in its own framework.
@@ -41,8 +42,8 @@ def verify(model: Model, source: Any = None, inputs: Any = None, *, outputs: Map
     source: a path, which a process of its own runs (.onnx in ONNX Runtime, .keras and .h5 in Keras, .pt2 in PyTorch),
         or a live torch.nn.Module, keras.Model or onnx.ModelProto, which is run here. A file of weights alone cannot be
         run, and the report says so. run_source: also run TorchScript, which is code.
-    spec, pool, activations, order, data_folder: those of the conversion; a framework that runs a source finds external
-        data by its own rules.
+    spec, pool, activations, order, data_folder, custom_objects: those of the conversion; a framework that runs a source
+        finds external data by its own rules, and a class that it lacks is one that it cannot run.
     inputs: arrays by input name, or a list of such dicts; None: made up from `seed`, ordinary, large, offset, negative
         and zero, near the graph's constants, ragged, in several sizes. batch, steps: sizes to use instead of our own.
     outputs: what the outputs for `inputs` should be, by name; then nothing is run.
@@ -61,6 +62,7 @@ def verify(model: Model, source: Any = None, inputs: Any = None, *, outputs: Map
         tolerance = finite_number(tolerance, "tolerance", zero=False)
     graph = model.graph
     options = ImportOptions(pool=pool, spec=spec, activations=activations, order=order,
+                            custom_objects=named_classes(custom_objects),
                             data_folder=None if data_folder is None else path_text(data_folder, "data_folder"))
     report = Report()
     fixed_slots = None if inputs is None else given_slots(model, _cases(model, inputs))

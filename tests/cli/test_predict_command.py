@@ -12,7 +12,7 @@ import pytest
 
 import lstm_engine as le
 from lstm_engine.cli import predict as predict_module
-from lstm_engine.graph import Embedding, Graph, Pool, Reading, Value
+from lstm_engine.graph import Embedding, Graph, Operator, Pool, Reading, Value
 
 IDS = [[1, 2, 3], [6], [0, 5]]
 
@@ -70,6 +70,7 @@ def test_a_text_a_line(cli, program, sentiment, tmp_path):
     np.savez(tmp_path / "reviews.npz", words=np.array(["good good", "so bad", "", "x"]))
     ended = cli("predict", sentiment, tmp_path / "reviews.npz")
     np.testing.assert_array_equal(numbers(ended.out, 1), expected)
+    assert "stdin: read 4 texts, one a line" in program("predict", sentiment, "-", stdin=path.read_bytes()).err
     (tmp_path / "ids.csv").write_text("3,3\n")
     np.testing.assert_array_equal(numbers(cli("predict", sentiment, tmp_path / "ids.csv").out, 1), [[6, 7]])
 
@@ -78,9 +79,30 @@ def test_texts_for_a_model_that_takes_none(cli, models, sentiment, tmp_path):
     path = tmp_path / "reviews.txt"
     path.write_bytes(b"good\n\xff\n")
     ended = cli("predict", models / "ids.lstm", path)
-    assert ended.code == 2 and "a text a line is for a model of one input that takes texts" in ended.err
+    assert ended.code == 2 and "a text a line is for a model of one input that takes one text a row" in ended.err
     ended = cli("predict", sentiment, path)
     assert ended.code == 1 and "not UTF-8 text" in ended.err
+    path.write_bytes(b"")
+    ended = cli("predict", sentiment, path)
+    assert ended.code == 1 and "no texts: expected a text a line" in ended.err
+
+
+@pytest.mark.parametrize("shape", [("batch",), ("batch", 1), ("batch", 2)])
+def test_a_token_a_line(cli, program, tmp_path, shape):
+    """Of texts that are tokens one a row may stand on a line; of rows of two the ids come as CSV."""
+    node = Operator(name="e", op_type="Gather", inputs=("", "words"), outputs=("y",),
+                    constants={0: np.arange(8, dtype=np.float32).reshape(4, 2)})
+    reading = Reading(("good", "bad"), first=2, outside=1)
+    model = le.Model(Graph((Value("words", shape, "int64", reading),), (node,), ("y",)))
+    model.save(tmp_path / "m.lstm")
+    if shape == ("batch", 2):
+        ended = program("predict", tmp_path / "m.lstm", "-", stdin=b"2,3\n")
+        np.testing.assert_array_equal(numbers(ended.out, 2), [[4, 5], [6, 7]])
+        (tmp_path / "x.txt").write_text("good\n")
+        assert "one text a row" in cli("predict", tmp_path / "m.lstm", tmp_path / "x.txt").err
+        return
+    ended = program("predict", tmp_path / "m.lstm", "-", stdin=b"good\nodd\n")
+    np.testing.assert_array_equal(numbers(ended.out, len(shape)), [[4, 5], [2, 3]])
 
 
 def test_steps_of_named_sequences(cli, models, tmp_path):
@@ -181,7 +203,7 @@ def test_a_checkpoint_is_converted_on_the_way(cli, checkpoint, tmp_path):
 
 @pytest.mark.parametrize(("argv", "message"), [
     (["x.tsv"], "INPUT 'x.tsv': expected a name that ends in .npy, .npz, .csv or .txt, or - for CSV or texts on stdin"),
-    (["x.txt"], "INPUT 'x.txt': a text a line is for a model of one input that takes texts; lstm-engine inspect says"),
+    (["x.txt"], "INPUT 'x.txt': a text a line is for a model of one input that takes one text a row; lstm-engine"),
     (["x.npy", "-o", "y.txt"], "--output y.txt: the name must end in .npy, .npz or .csv"),
     (["x.npy", "--threads", "0"], "argument --threads: '0' is not a whole number of at least 1"),
     (["x.npy", "--threads", "2000"], "'2000' is more than 1024 threads"),

@@ -49,6 +49,14 @@ def test_without_a_word_it_is_refused(tmp_path):
         le.convert(path)
 
 
+def test_verify_and_specs(tmp_path):
+    path, _, _ = written("join_plain", tmp_path)
+    report = le.verify(le.convert(path, custom_objects=CRF), path, custom_objects=CRF)
+    assert not report.differences and report.unchecked          # Keras lacks the class, and runs no such file
+    with pytest.raises(le.ArgumentError, match="custom_objects says what classes of a file's layers are; a spec"):
+        le.convert(path, spec={"layers": []}, custom_objects=CRF)
+
+
 @pytest.mark.parametrize("given, kind, said", [
     ({"CRF": "my.layers.CRF"}, le.ArgumentError, "'CRF' is to be 'my.layers.CRF', which is not known; known are"),
     ({"CRF": "InputLayer"}, le.ArgumentError, "is not known"),

@@ -59,6 +59,7 @@ REFUSED = [
     ("TextVectorization", {"ragged": True}, "ragged=True is not supported"),
     ("TextVectorization", {"idf_weights": [1.0, 2.0]}, "idf_weights"),
     ("TextVectorization", {"pad_to_max_tokens": True}, "pad_to_max_tokens True is not supported"),
+    ("StringLookup", {"vocabulary": ["a", ""], "mask_token": None}, "an empty token in its vocabulary, at place 1"),
 ]
 
 
@@ -72,7 +73,7 @@ def test_what_is_not_supported_is_named(kind, config, said, tmp_path):
     ("StringLookup", {"vocabulary": ["a", "b", "a"]}, "a token twice"),
     ("StringLookup", {"vocabulary": ["[UNK]"]}, "none at all"),
     ("StringLookup", {"vocabulary": ["a\0b"]}, "a zero in it"),
-    ("StringLookup", {"vocabulary": ["a", ""]}, "an empty one"), ("StringLookup", {"vocabulary": [1, 2]}, "texts"),
+    ("StringLookup", {"vocabulary": [1, 2]}, "texts"),
     ("StringLookup", {"vocabulary": "words.txt"}, "expected 1 to 1048576 texts"),
     ("TextVectorization", {"ngrams": 0}, "ngrams is 0"), ("TextVectorization", {"ngrams": [1, -1]}, "ngrams is"),
     ("TextVectorization", {"output_sequence_length": 0}, "output_sequence_length"),
@@ -118,6 +119,16 @@ def test_tokens_with_line_breaks_are_in_no_file(tmp_path):
         archive.writestr("assets/layers/text_vectorization/vocabulary.txt", "\n[UNK]\na\n\u2028\nb")
     with pytest.raises(le.UnsupportedError, match="a token of its vocabulary has a line break in it"):
         le.convert(path)
+
+
+def test_whole_numbers_end_with_a_line_break_or_without(tmp_path):
+    for at, text in enumerate(("-1\n7\n9\n", "-1\n7\n9")):
+        numbers = sequential(layer("InputLayer", "x", batch_shape=[None, 2], dtype="int64"),
+                             layer("IntegerLookup", "odd", vocabulary=None))
+        path = zipped(tmp_path / f"{at}.keras", numbers, {})
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr("assets/layers/integer_lookup/vocabulary.txt", text)
+        assert le.convert(path).predict(np.array([[9, 3]])).tolist() == [[2, 0]]
 
 
 def test_a_vocabulary_that_windows_wrote(tmp_path):

@@ -225,3 +225,42 @@ def test_random_texts_are_of_the_vocabulary():
     assert set(made.tolist()) == {0, 1, 2, 3, 4}
     words = Reading(("film", "good"), 1, None, 0)
     assert set(np.ravel(ids(words.drawn((9, 4), rng), words)).tolist()) == {1, 2}
+
+
+@pytest.mark.parametrize("texts, said", [
+    (["a " * 65_536, *["a"] * 3000], "the ids of input 'words' need .* bytes; at most 536,870,912 are allowed"),
+    (["a " * 65_537], "input 'words' has 65,537 steps"),
+    (["a " * 20_000_000], "the tokens of a text of input 'words' need .* bytes")])
+def test_ids_that_texts_would_make_are_bounded_before_they_are_made(texts, said):
+    model = le.Model(graph(), limits=le.Limits.untrusted())
+    with pytest.raises(le.LimitError, match=said):
+        model.predict(texts)
+
+
+class _Odd(str):
+    def encode(self, *given):
+        raise RuntimeError("of its own")
+
+
+class _OddBytes(bytes):
+    def decode(self, *given):
+        raise RuntimeError("of its own")
+
+    __bytes__ = decode
+
+
+def test_what_a_subclass_says_of_its_encoding_is_not_asked():
+    assert ids([_Odd("good film"), _OddBytes(b"bad")]) == [[3, 2], [4, 0]]
+
+
+def test_a_reading_is_short_in_messages_and_its_ids_are_not_pickled():
+    assert repr(READING) == f"<Reading: {READING}>" and "film" not in repr(READING)
+    assert READING.ids[b"bad"] == 4 and b"" in READING.ids
+    again = pickle.loads(pickle.dumps(READING))
+    assert again == READING and "ids" not in vars(again)
+
+
+def test_drawn_texts_have_ids():
+    """Without an id for what is in no vocabulary, a mark that is kept is not drawn."""
+    reading = Reading(("film", "good"), 1, None, 0, split="whitespace")
+    ids(reading.drawn((200,), np.random.default_rng(0)).tolist(), reading)

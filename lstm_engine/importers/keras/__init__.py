@@ -64,6 +64,8 @@ def read(path: ModelFile, options: ImportOptions = DEFAULT) -> Graph:
     if not head.startswith((_HDF5, MARK)):
         kind = "a zip archive" if path.suffix.lower() == ".keras" else "an HDF5 file"
         raise FormatError(f"{path}: not {kind}: it begins with {head[:8]!r}")
+    if options.spec is not None and options.custom_objects is not None:
+        raise ArgumentError("custom_objects says what classes of a file's layers are; a spec names all layers itself")
     if options.spec is not None:
         return _from_spec(path, head, options.spec)
     reader = "read_h5" if head.startswith(_HDF5) else "read_zip"

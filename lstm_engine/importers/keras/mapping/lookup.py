@@ -12,13 +12,13 @@ from typing import TypeVar
 import numpy as np
 
 from ....errors import FormatError, UnsupportedError
+from ....graph.readings import MOST_TOKENS
 from ..reading.config import BEHIND, LOOKED_UP, Layer
 from .builder import Tensor
 from .encoding import encoded
 from .registry import Arguments, Context, maps, one
 
-Value = TypeVar("Value", int, str)
-MOST_VALUES = 1 << 20
+Token = TypeVar("Token", int, str)
 _WHOLE = re.compile(r"-?\d{1,19}")
 
 
@@ -77,12 +77,14 @@ def refuse_settings(layer: Layer) -> None:
             raise UnsupportedError(f"{layer}: {key} {layer.config.get(key)!r:.80} is not supported; supported: without")
 
 
-def vocabulary(context: Context, layer: Layer, kind: type[Value]) -> list[Value]:
+def vocabulary(context: Context, layer: Layer, kind: type[Token]) -> list[Token]:
     """The values that a layer looks up, whole numbers or texts: of the configuration, or of the file's own text."""
     given = layer.config.get("vocabulary")
     paths = (layer.path, f"{layer.path}/_lookup_layer")         # the second: of a TextVectorization
     found = next((context.vocabularies[path] for path in paths if path in context.vocabularies), None)
     if given is None and found is not None:
+        if kind is int and found[-1:] == [""]:              # behind the last line break
+            found = found[:-1]
         if kind is int and not all(map(_WHOLE.fullmatch, found)):
             raise FormatError(f"{layer}: its vocabulary has a line that is no whole number")
         if kind is str and "\n".join(found).splitlines() != found:
@@ -92,8 +94,8 @@ def vocabulary(context: Context, layer: Layer, kind: type[Value]) -> list[Value]
     if given is None:
         what = "texts" if kind is str else "values"
         raise UnsupportedError(f"{layer} is refused: {LOOKED_UP.format(name=layer.name, what=what)}")
-    if not isinstance(given, list) or not 0 < len(given) <= MOST_VALUES or not all(
+    if not isinstance(given, list) or not 0 < len(given) <= MOST_TOKENS or not all(
             type(value) is kind and not (isinstance(value, int) and abs(value) >= 2**63) for value in given):
         expected = "whole numbers" if kind is int else "texts"
-        raise FormatError(f"{layer}: its vocabulary is {given!r:.80}; expected 1 to {MOST_VALUES} {expected}")
+        raise FormatError(f"{layer}: its vocabulary is {given!r:.80}; expected 1 to {MOST_TOKENS} {expected}")
     return given

@@ -138,7 +138,7 @@ def known_layers(kind: str = "") -> str:
     """The supported classes, for messages; the operations of keras.ops, if `kind` is one."""
     if kind.startswith("ops."):
         return ", ".join(sorted(known.removeprefix("ops.") for known in _TABLE if known.startswith("ops.")))
-    return ", ".join(sorted([*(kind for kind in _TABLE if "." not in kind), "Sequential", "Functional"]))
+    return ", ".join(sorted({*(kind for kind in _TABLE if "." not in kind), "Sequential", "Functional"}))
 
 
 TAKE_ARRAYS = ("ops.Take", "TFOpLambda")         # they ask what an array is for

@@ -9,7 +9,7 @@ from typing import Any
 
 from ....errors import FormatError, UnsupportedError
 from ....graph.nodes import Dim
-from ....graph.readings import MOST_NGRAM, MOST_STEPS, Reading, is_utf8
+from ....graph.readings import MOST_NGRAM, MOST_STEPS, SPLITS, Reading, is_utf8
 from ..reading.config import Layer
 from .builder import Tensor
 from .lookup import refuse_settings, rows, vocabulary
@@ -53,8 +53,8 @@ def text_vectorization(context: Context, layer: Layer, arguments: Arguments) -> 
     if not isinstance(standardize, (str, type(None))) or standardize not in _STANDARDIZE:
         raise UnsupportedError(f"{layer}: standardize={standardize!r:.80} is not supported; supported: "
                                f"{', '.join(map(str, _STANDARDIZE))}{_CODE}")
-    if split not in ("whitespace", "character"):
-        raise UnsupportedError(f"{layer}: split={split!r:.80} is not supported; supported: whitespace, character "
+    if split not in SPLITS:
+        raise UnsupportedError(f"{layer}: split={split!r:.80} is not supported; supported: {', '.join(SPLITS)} "
                                f"(for texts that are tokens: StringLookup){_CODE}")
     if not (x.rank == 1 or x.rank == 2 and x.shape[1] == 1):
         raise FormatError(f"{layer}: its input has the shape {show(x.shape)}; expected [batch] or [batch, 1] texts")
@@ -89,8 +89,11 @@ def _reading(context: Context, layer: Layer, masked: bool, outside: int, places:
     special = [*[""] * first, *[layer.config.get("oov_token", "[UNK]")] * outside]
     words = vocabulary(context, layer, str)
     words = words[len(special):] if words[:len(special)] == special else words
-    if len(set(words)) != len(words) or "" in words or not words:
-        raise FormatError(f"{layer}: its vocabulary has a token twice, or an empty one, or none at all")
+    if "" in words:
+        raise UnsupportedError(f"{layer}: an empty token in its vocabulary, at place {words.index('')}, is not "
+                               "supported; supported: mask_token='', which gives it the first place")
+    if len(set(words)) != len(words) or not words:
+        raise FormatError(f"{layer}: its vocabulary has a token twice, or none at all")
     if any("\0" in word or not is_utf8(word) for word in words):
         raise FormatError(f"{layer}: its vocabulary has a token with a zero in it, or one that UTF-8 cannot hold")
     blank = 0 if first else -1 if masked else first if outside else None
