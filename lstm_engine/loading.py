@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from .arguments import named_classes, path_text, shown
+from .arguments import named_classes, path_text
 from .entry import entry
 from .errors import ArgumentError, ArgumentTypeError, AssumptionWarning, FileError
 from .files import HEAD_BYTES, Held, ModelFile, begins_json, first_bytes
