@@ -10,7 +10,7 @@ from ..arguments import path_text
 from ..errors import ArgumentError, ArgumentTypeError, FileError, FormatError, LstmEngineError, OutOfMemoryError
 from ..files import HEAD_BYTES, Held, ModelFile, first_bytes, telling_bytes
 from ..graph import Graph
-from ..operators import Checked, checked
+from ..operators import Checked, check_types, checked
 from .base import OWN_OPTIONS, Importer, ImportOptions
 from .folders import file_of, refuse_folder
 from .reading.foreign import refuse_foreign
@@ -25,7 +25,7 @@ def _importers() -> list[Importer]:
 
 def _read(importer: Importer, path: ModelFile, options: ImportOptions) -> Checked:
     try:
-        return checked(importer.read(path, options))
+        return _checked(importer, importer.read(path, options))
     except RecursionError as error:
         raise FormatError(f"{path}: it is nested too deeply") from error
     except MemoryError as error:
@@ -63,7 +63,14 @@ def import_checked(source: object, options: ImportOptions) -> Checked:
                                 f"an onnx.ModelProto, not {type(source).__module__}.{type(source).__qualname__}"
                                 + (f"; give its {held!r:.60}, which is one" if held is not None else ""))
     _check_options(found, options, f"the live {type(source).__qualname__}", live=True)
-    return checked(found.read_live(source, options))
+    return _checked(found, found.read_live(source, options))
+
+
+def _checked(importer: Importer, graph: Graph) -> Checked:
+    made = checked(graph)
+    if importer.name == "onnx":
+        check_types(made.graph, made.values)
+    return made
 
 
 def _check_options(importer: Importer, options: ImportOptions, source: str, live: bool) -> None:

@@ -16,15 +16,17 @@ if TYPE_CHECKING:
     from .check import Checked, checked, validate
     from .inference import infer_shapes
     from .run import compile_operator, compile_step, operator_kernel, run_operator
+    from .same_types import check_types
     from .spec import OperatorSpec, operator_attributes, operator_shapes, supported_operators
 
-__all__ = ["OPERATORS", "Checked", "OperatorSpec", "checked", "compile_operator", "compile_step", "infer_shapes",
-           "operator_attributes", "operator_kernel", "operator_shapes", "run_operator", "supported_operators",
-           "validate"]
+__all__ = ["OPERATORS", "Checked", "OperatorSpec", "check_types", "checked", "compile_operator", "compile_step",
+           "infer_shapes", "operator_attributes", "operator_kernel", "operator_shapes", "run_operator",
+           "supported_operators", "validate"]
 
 _HOMES = {"check": ("Checked", "checked", "validate"),
           "inference": ("infer_shapes",),
           "run": ("compile_operator", "compile_step", "operator_kernel", "run_operator"),
+          "same_types": ("check_types",),
           "spec": ("OperatorSpec", "operator_attributes", "operator_shapes", "supported_operators")}
 
 if not TYPE_CHECKING:

@@ -175,7 +175,7 @@ declare("Attention", (3, 7), (1, 4), make=_attention_kernel, older=optional_outp
             "is_causal": one_of(0, 1), "q_num_heads": 0, "kv_num_heads": 0, "scale": Attribute(float, None),
             "softcap": 0.0, "softmax_precision": 0, "qk_matmul_output_mode": one_of(0, 1, 2, 3),
             "left_window_size": -1, "right_window_size": -1},
-        takes=("floats", "floats", "floats", "any", "floats", "floats", "int64"))
+        takes=("floats", "floats", "floats", "any", "floats", "floats", "int64"), apart="KKVMKVN")
 
 
 # ---- RotaryEmbedding ------------------------------------------------------------------------------------------------

@@ -57,4 +57,4 @@ def _axes(call: AxisCall) -> Place:
     return there.pop()
 
 
-declare("If", (1, 3), make=_kernel, shape=_shape, axes=_axes, exact=True, chooses=True)
+declare("If", (1, 3), make=_kernel, shape=_shape, axes=_axes, exact=True, chooses=True, apart="CVV")

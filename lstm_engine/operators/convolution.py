@@ -210,7 +210,8 @@ def _conv_past(call: AxisCall, at: int) -> Work | None:
 declare("Conv", (2, 3), make=_conv_kernel, attributes={"group": 1, "kernel_shape": (), **WINDOW}, shape=_conv_shape,
         axes=first_axis, past=_conv_past, needs=_conv_needs, takes="floats")
 declare("ConvInteger", (2, 4), make=_integer_conv_kernel, attributes={"group": 1, "kernel_shape": (), **WINDOW},
-        shape=_integer_conv_shape, axes=first_axis, needs=_integer_conv_needs, takes="bytes")
+        shape=_integer_conv_shape, axes=first_axis, needs=_integer_conv_needs, takes="bytes", apart="XWXW")
 declare("QLinearConv", (8, 9), make=_quantized_conv_kernel, attributes={"group": 1, "kernel_shape": (), **WINDOW},
         shape=_quantized_conv_shape, axes=first_axis, needs=_quantized_conv_needs,
-        takes=("bytes", "floats", "bytes", "bytes", "floats", "bytes", "floats", "bytes", "int32"))
+        takes=("bytes", "floats", "bytes", "bytes", "floats", "bytes", "floats", "bytes", "int32"),
+        apart="XSXWSWSYB")

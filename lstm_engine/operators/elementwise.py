@@ -228,4 +228,4 @@ declare("Cast", 1, make=_cast_kernel, older=_cast_older, shape=_cast_shape,
         attributes={"to": Attribute(int, REQUIRED, says_type=True)},
         elementwise=True, counts=counts.unchanged, exact=True, view="perhaps")
 declare("CastLike", 2, kernel=lambda x, like: x.astype(like.dtype), shape=_cast_like_shape, older=_cast_older,
-        axes=_of_first, counts=_of_first, exact=True, view="perhaps")
+        axes=_of_first, counts=_of_first, exact=True, view="perhaps", apart="XT")

@@ -382,4 +382,4 @@ def _one_hot_kernel(attributes: dict[str, Any], node: Operator) -> Kernel:
 declare("OneHot", 3, make=_one_hot_kernel, attributes={"axis": -1}, shape=_one_hot_shape, axes=_one_hot_axes,
         exact=True, scratch=2, sized_by=(1,),
         grown=lambda attributes, arrays: (arrays[0].size * max(0, int(scalar(arrays[1]))), arrays[2].itemsize),
-        takes=("numbers", "numbers", "any"))
+        takes=("numbers", "numbers", "any"), apart="IDV")

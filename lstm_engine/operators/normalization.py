@@ -125,7 +125,7 @@ def _batch_normalization_axes(call: AxisCall) -> Place:
 
 declare("BatchNormalization", 5, make=_batch_normalization_kernel, older=_batch_normalization_older,
         attributes={"epsilon": 1e-5, "momentum": 0.9, "training_mode": one_of(0)}, shape=_batch_normalization_shape,
-        axes=_batch_normalization_axes, scratch=3, takes="floats")
+        axes=_batch_normalization_axes, scratch=3, takes="floats", apart="XSSMM")
 
 
 # ---- over the elements of a row -------------------------------------------------------------------------------------
@@ -285,7 +285,7 @@ declare("LayerNormalization", (2, 3), (1, 3), make=_layer_normalization_kernel, 
         axes=_layer_normalization_axes, scratch=3, takes="floats")
 declare("RMSNormalization", 2, make=_rms_normalization_kernel, shape=_rms_normalization_shape,
         attributes={"axis": -1, "epsilon": 1e-5, "stash_type": one_of(1)}, axes=_layer_normalization_axes, scratch=3,
-        takes="floats")
+        takes="floats", apart="XS")
 declare("InstanceNormalization", 3, make=_instance_normalization_kernel, attributes={"epsilon": 1e-5},
         shape=_channel_normalization_shape, axes=first_axis, scratch=3, takes="floats")
 declare("GroupNormalization", 3, make=_group_normalization_kernel, older=_group_normalization_older,

@@ -148,7 +148,7 @@ def _quantize_older(node: FileNode, facts: Facts) -> list[FileNode]:
 _LINEAR: dict[str, Any] = {"axis": 1, "block_size": 0, "output_dtype": Attribute(int, 0, says_type=True)}
 declare("QuantizeLinear", (2, 3), make=_quantize_kernel, attributes={**_LINEAR, "precision": one_of(0, FLOAT32)},
         older=_quantize_older, shape=_quantize_shape, axes=_parameters_apart, work=8, scratch=4,
-        takes=("floats|int32", "floats|int32", "bytes|int16|uint16"))
+        takes=("floats|int32", "floats|int32", "bytes|int16|uint16"), apart="XSZ")
 declare("DequantizeLinear", (2, 3), make=_dequantize_kernel, attributes=_LINEAR, shape=_dequantize_shape,
         axes=_parameters_apart, work=4, scratch=4,
         takes=("bytes|int16|uint16|int32", "floats", "bytes|int16|uint16|int32"))
@@ -274,7 +274,7 @@ def _qlinear_matmul_needs(attributes: dict[str, Any], arrays: Arrays, made: Sequ
 
 
 declare("MatMulInteger", (2, 4), kernel=_matmul_integer, shape=_matmul_integer_shape, axes=_matmul_integer_axes,
-        combines=True, needs=_matmul_integer_needs, takes="bytes")
+        combines=True, needs=_matmul_integer_needs, takes="bytes", apart="ABAB")
 declare("QLinearMatMul", 8, kernel=_qlinear_matmul, shape=_qlinear_matmul_shape, axes=_qlinear_matmul_axes,
         combines=True, needs=_qlinear_matmul_needs,
-        takes=("bytes", "floats", "bytes", "bytes", "floats", "bytes", "floats", "bytes"))
+        takes=("bytes", "floats", "bytes", "bytes", "floats", "bytes", "floats", "bytes"), apart="ASABSBSY")

@@ -200,8 +200,8 @@ def _needs(attributes: dict[str, Any], arrays: Arrays, made: Sequence[Value]) ->
     return Need(size, work)
 
 
-declare("DynamicQuantizeLSTM", (3, 12), (1, 3), make=_make, domain="com.microsoft", shape=_shape, combines=True,
-        needs=_needs, attributes={
+declare("DynamicQuantizeLSTM", (3, 12), (1, 3), make=_make, domain="com.microsoft", apart="XWRXLXXXSZTY",
+        shape=_shape, combines=True, needs=_needs, attributes={
             "direction": one_of("forward", "reverse", "bidirectional"), "hidden_size": 0,
             "clip": Attribute(float, None), "input_forget": one_of(0, 1),
             "activations": Attribute(tuple, (), item=str), "activation_alpha": Attribute(tuple, (), item=float),

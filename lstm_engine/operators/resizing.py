@@ -227,4 +227,4 @@ declare("Resize", (1, 4), make=_resize_kernel, older=_resize_older, shape=_resiz
                 "tf_half_pixel_for_nn", "tf_crop_and_resize"),
             "keep_aspect_ratio_policy": one_of("stretch", "not_larger", "not_smaller"), "antialias": one_of(0, 1),
             "exclude_outside": one_of(0, 1), "extrapolation_value": 0.0, "cubic_coeff_a": -0.75},
-        takes=("any", "floats", "floats", "int64"))
+        takes=("any", "floats", "floats", "int64"), apart="XRSN")

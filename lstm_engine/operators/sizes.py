@@ -103,7 +103,7 @@ def _constant_of_shape_older(node: FileNode, facts: Facts) -> list[FileNode]:
 
 declare("ConstantOfShape", (1, 2), older=_constant_of_shape_older, make=_constant_of_shape_kernel,
         shape=_constant_of_shape_shape, counts=_constant_of_shape_counts, exact=True, sized_by=(0,),
-        grown=lambda attributes, arrays: (prod(max(0, n) for n in numbers_in(arrays[0])), 8))
+        grown=lambda attributes, arrays: (prod(max(0, n) for n in numbers_in(arrays[0])), 8), apart="NV")
 
 
 def _range_shape(call: ShapeCall) -> Shapes:

@@ -77,6 +77,8 @@ class OperatorSpec:
     activation: the activation of the house that it is, then the attributes that are its alpha and beta.
     takes: the types of each input, in the words of `shape_rules.TYPES`, those of the last for all behind it; () for
     any: ONNX's own, beyond which NumPy would make numbers of something that nobody has defined.
+    apart: a letter for the type of each input, where ONNX does not have one type for those of which `takes` says the
+    same.
     chooses: its result is its input 1 or 2, as input 0 says, and only that one need be there (`choosing`).
 
     work, scratch: nanoseconds an element, where that is not about 1; arrays of float64 of the result's size that are
@@ -107,6 +109,7 @@ class OperatorSpec:
     activation: tuple[str, ...] = ()
     chooses: bool = False
     takes: tuple[str, ...] = ()
+    apart: str = ""
     work: int = 1
     scratch: int = 0
     combines: bool = False
@@ -118,6 +121,11 @@ class OperatorSpec:
     def defaults(self) -> dict[str, Any]:
         """What attributes are that a node leaves out."""
         return {name: attribute.default for name, attribute in self.attributes.items()}
+
+    @property
+    def variables(self) -> Sequence[str]:
+        """For each input what it has in common with those of its type; the last for all behind it."""
+        return self.apart or self.takes or ("any",)
 
     def need_for(self, attributes: dict[str, Any], arrays: Arrays, made: Sequence[Value]) -> Need:
         """What it takes to make these results of these inputs. made: not looked at where `grown` tells."""

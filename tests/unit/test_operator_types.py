@@ -35,6 +35,15 @@ def test_they_are_those_of_the_schema(name):
         assert ours == onnx_types(parameter), (position, parameter.name)
 
 
+@pytest.mark.parametrize("name", OWN)
+def test_those_of_one_type_are_the_schemas(name):
+    given, ours = defs.get_schema(name).inputs, OPERATORS[name].variables
+    last = [given[-1].type_str] if given and given[-1].is_homogeneous else []      # of as many as there may be
+    theirs = [*(parameter.type_str for parameter in given), *last]
+    own = [ours[min(position, len(ours) - 1)] for position in range(len(theirs))]
+    assert [own.index(letter) for letter in own] == [theirs.index(variable) for variable in theirs]
+
+
 @pytest.mark.parametrize("op, dtypes, said", [
     ("Add", ("bool", "bool"), "input 0 must be numbers, got bool; cast it first"),
     ("Sqrt", ("int64",), "input 0 must be floats, got int64"),
@@ -55,3 +64,33 @@ def test_a_constant_is_held_to_it_too():
     node = Operator(name="n", op_type="Mul", inputs=("x", ""), outputs=("y",), constants={1: np.array(True)})
     with pytest.raises(le.GraphError, match="input 1 must be numbers, got bool"):
         le.Model(Graph((Value("x", ("batch", 3)),), (node,), ("y",)))
+
+
+@pytest.mark.parametrize("op, dtypes, said", [
+    ("Add", ("FLOAT", "DOUBLE"), "inputs 0 and 1 must be of one type, got float32 and float64; cast one of them first"),
+    ("Where", ("BOOL", "INT64", "FLOAT"), "inputs 1 and 2 must be of one type, got int64 and float32"),
+    ("Concat", ("INT32", "INT32", "INT64"), "inputs 0 and 2 must be of one type, got int32 and int64"),
+    ("MatMul", ("FLOAT", "DOUBLE"), "must be of one type"), ("Pow", ("DOUBLE", "INT32"), None),
+    ("CastLike", ("FLOAT", "INT64"), None), ("Gather", ("DOUBLE", "INT32"), None)])
+def test_a_file_of_two_types_where_one_is_asked(op, dtypes, said):
+    """As ONNX Runtime has it."""
+    from onnx import TensorProto, helper
+
+    runtime = pytest.importorskip("onnxruntime")
+    inputs = [helper.make_tensor_value_info(f"x{at}", getattr(TensorProto, dtype), [3] if op == "Gather" else [3, 3])
+              for at, dtype in enumerate(dtypes)]
+    attributes = {"axis": 0} if op in ("Concat", "Gather") else {}
+    output = helper.make_empty_tensor_value_info("y")
+    graph = helper.make_graph([helper.make_node(op, [f"x{at}" for at in range(len(dtypes))], ["y"], name="n",
+                                                **attributes)], "g", inputs, [output])
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+    if said is None:
+        le.convert(proto)
+        runtime.InferenceSession(proto.SerializeToString())
+        return
+    with pytest.raises(le.GraphError, match=f"node 'n' \\({op}\\).*{said}"):
+        le.convert(proto)
+    with pytest.raises(le.GraphError, match=said):
+        le.convert(proto.SerializeToString())
+    with pytest.raises(Exception, match="bound to different types"):
+        runtime.InferenceSession(proto.SerializeToString())
