@@ -210,14 +210,20 @@ class Builder:
 
     def _operation(self, x: Any, pool: list) -> list:
         """Operations between layers; masks end here."""
-        choice = int(self.rng.integers(13))
+        def array(*shape: int) -> np.ndarray:
+            return self.rng.standard_normal(shape).astype(np.float32)
+
+        width = x.shape[-1]
         made = [lambda: x * 2 + 1, lambda: ops.tanh(x), lambda: ops.mean(x, axis=1, keepdims=True),
                 lambda: ops.flip(x, axis=1), lambda: x[:, :, :1], lambda: ops.concatenate([x, ops.sigmoid(x)], axis=-1),
                 lambda: ops.softmax(x, axis=-1), lambda: ops.sum(x * x, axis=-1, keepdims=True) / 4.0,
                 lambda: ops.std(x, axis=-1, keepdims=True), lambda: ops.logsumexp(x, axis=2, keepdims=True),
                 lambda: ops.log1p(ops.abs(x)), lambda: ops.sort(x, axis=-1),
-                lambda: ops.einsum("...i,...i->...i", x, x)]
-        return [made[choice]()]
+                lambda: ops.einsum("...i,...i->...i", x, x), lambda: x + array(width),
+                lambda: ops.matmul(x, array(width, 3)), lambda: ops.where(x > 0, x, array(1, 1, width)),
+                lambda: ops.take(x, self.rng.integers(0, width, 3), axis=-1), lambda: ops.maximum(array(1, 1), x),
+                lambda: ops.einsum("btf,fg->btg", x, array(width, 2))]
+        return [self.pick(made)()]
 
     def _with_states(self, x: Any, pool: list) -> list:
         """States of one layer begin another."""

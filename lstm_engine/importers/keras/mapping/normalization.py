@@ -119,7 +119,7 @@ def layer_normalization(context: Context, layer: Layer, arguments: Arguments) ->
         "axis": axes[0] - x.rank, "epsilon": layer.number("epsilon", 1e-3)})
 
 
-@maps("RMSNormalization", mask=KEEP)
+@maps("RMSNormalization")
 def rms_normalization(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
     """x / sqrt(mean(x^2) + epsilon) * scale, the mean over the axes of the scale."""
     builder, name = context.builder, layer.where

@@ -134,6 +134,11 @@ def kinds() -> frozenset[str]:
     return frozenset(_TABLE)
 
 
+def mask_rule(kind: str) -> str:
+    """What a kind does to a mask, as `maps` has it."""
+    return _TABLE[kind][1]
+
+
 def known_layers(kind: str = "") -> str:
     """The supported classes, for messages; the operations of keras.ops, if `kind` is one."""
     if kind.startswith("ops."):
