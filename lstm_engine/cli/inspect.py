@@ -49,8 +49,6 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     facts = [(kind, f"{value.name} {value.dtype} {shape(value)}")
              for kind, values in (("input", model.inputs), ("output", model.outputs)) for value in values.values()]
-    facts += [("texts", f"{value.name} takes texts, too: {value.reading}")
-              for value in model.inputs.values() if value.reading is not None]
     facts += [(key, text) for key, text in model.graph.metadata.items() if key != "assumptions"]
     facts += [("assumed", sentence) for sentence in model.assumptions]
     if (padding := _padding(model)) is not None:
@@ -133,4 +131,7 @@ def _padding(model: Model) -> dict[str, Any] | None:
 
 
 def _value(value: Value) -> dict[str, Any]:
-    return {"name": value.name, "shape": list(value.shape), "dtype": value.dtype}
+    said: dict[str, Any] = {"name": value.name, "shape": list(value.shape), "dtype": value.dtype}
+    if (reading := value.reading) is not None:
+        said["texts"] = {"note": str(reading), "vocabulary": len(reading.vocabulary), **reading.settings()}
+    return said

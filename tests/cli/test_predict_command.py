@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import sys
 
@@ -73,6 +74,12 @@ def test_a_text_a_line(cli, program, sentiment, tmp_path):
     assert "stdin: read 4 texts, one a line" in program("predict", sentiment, "-", stdin=path.read_bytes()).err
     (tmp_path / "ids.csv").write_text("3,3\n")
     np.testing.assert_array_equal(numbers(cli("predict", sentiment, tmp_path / "ids.csv").out, 1), [[6, 7]])
+
+
+def test_inspect_says_how_texts_are_read(cli, sentiment):
+    assert cli("inspect", sentiment).out.count("takes texts, too") == 1
+    given, = json.loads(cli("inspect", sentiment, "--json").out)["inputs"]
+    assert given["name"] == "words" and given["texts"]["vocabulary"] == 2 and given["texts"]["split"] == "whitespace"
 
 
 def test_texts_for_a_model_that_takes_none(cli, models, sentiment, tmp_path):

@@ -95,7 +95,8 @@ SHAPES: dict[str, Function] = {
 }
 
 ARITHMETIC: dict[str, Function] = {
-    "lerp": lambda x: torch.lerp(x, x * 2, 0.7), "lerp by a tensor": lambda x: torch.lerp(x, x * 2, torch.sigmoid(x)),
+    "to half and back": lambda x: x.half().float(), "lerp": lambda x: torch.lerp(x, x * 2, 0.7),
+    "lerp by a tensor": lambda x: torch.lerp(x, x * 2, torch.sigmoid(x)),
     "addcmul": lambda x: torch.addcmul(x, x, x, value=0.5), "addcdiv": lambda x: x.addcdiv(x, x.abs() + 1),
     "cosine_similarity": lambda x: F.cosine_similarity(x, x.flip(1), dim=-1),
     "cosine of pairs": lambda x: F.cosine_similarity(x.unsqueeze(2), x.unsqueeze(1), dim=-1),

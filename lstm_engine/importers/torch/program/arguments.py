@@ -118,6 +118,11 @@ class Arguments:
             self.wrong(f"argument {name!r} must be a dtype, got {kind(value)}")
         return HALF.get(value.dtype, value.dtype)
 
+    def stands_for(self, name: str, dtype: str) -> bool:
+        """Whether a dtype that was given is this one, whatever is computed in for it."""
+        value = self.any(name, None)
+        return isinstance(value, Scalar) and value.dtype == dtype
+
     def axis(self, name: str, rank: int, default: Any = MISSING) -> int:
         """An axis, made positive. A tensor without axes is taken as one of one axis, as torch does."""
         return self.positive(self.whole(name, default), rank)

@@ -36,7 +36,10 @@ def _to(e: Emitter, a: Arguments) -> Tensor:
     x = a.tensor("self")
     if a.has("other"):
         return e.cast(x, a.tensor("other").dtype)
-    return e.cast(x, a.dtype("dtype", x.dtype))
+    dtype = a.dtype("dtype", x.dtype)
+    if a.stands_for("dtype", "float16"):            # rounded so, and computed with in float32
+        x = e.cast(x, "float16")
+    return e.cast(x, dtype)
 
 
 def filled_in(e: Emitter, a: Arguments, x: Tensor, sizes: Sequence[Length]) -> list[Length]:
