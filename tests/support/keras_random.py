@@ -221,8 +221,7 @@ class Builder:
                 lambda: ops.log1p(ops.abs(x)), lambda: ops.sort(x, axis=-1),
                 lambda: ops.einsum("...i,...i->...i", x, x), lambda: x + array(width),
                 lambda: ops.matmul(x, array(width, 3)), lambda: ops.where(x > 0, x, array(1, 1, width)),
-                lambda: ops.take(x, self.rng.integers(0, width, 3), axis=-1), lambda: ops.maximum(array(1, 1), x),
-                lambda: ops.einsum("btf,fg->btg", x, array(width, 2))]
+                lambda: ops.take(x, self.rng.integers(0, width, 3), axis=-1), lambda: ops.maximum(array(1, 1), x)]
         return [self.pick(made)()]
 
     def _with_states(self, x: Any, pool: list) -> list:
