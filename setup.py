@@ -21,6 +21,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 MSVC = os.name == "nt"
@@ -180,6 +181,15 @@ def headers() -> list[str]:
     return sorted(path.as_posix() for path in Path("csrc").rglob("*.h"))
 
 
+def older(made: str, than: Iterable[str]) -> bool:
+    """Whether a file is not there, or older than one of others."""
+    return not Path(made).exists() or any(Path(file).stat().st_mtime > Path(made).stat().st_mtime for file in than)
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def settings_file(settings: list[list[str]]) -> str:
     """A file newer than every object compiled with other flags, so that a change of the environment recompiles."""
     path, text = Path("build", "settings.txt"), "\n".join(map(shlex.join, settings)) + "\n"
@@ -231,7 +241,25 @@ def main() -> None:
             # An archive is added to: without this a file that is no longer there would stay in it.
             for name, _ in libraries:
                 Path(self.build_clib, self.compiler.library_filename(name)).unlink(missing_ok=True)
-            super().build_libraries(libraries)
+            if not MSVC:
+                self.compile_at_once(libraries)
+            super().build_libraries(libraries)          # what is compiled is left as it is
+
+        def compile_at_once(self, libraries: list) -> None:
+            """Compile what is older than its source, a header or the settings, one file on each core at a time."""
+            def compile_one(source: str, build: dict) -> None:
+                made, = self.compiler.object_filenames([source], output_dir=self.build_temp)
+                if older(made, [source, *build["obj_deps"][""]]):
+                    self.compiler.compile([source], output_dir=self.build_temp, macros=build["macros"],
+                                          include_dirs=build["include_dirs"], extra_postargs=build["cflags"],
+                                          debug=self.debug)
+
+            with ThreadPoolExecutor(cores()) as pool:
+                # The largest first: the last one to end is then a small one.
+                work = sorted(((Path(source).stat().st_size, source, build) for _, build in libraries
+                               for source in build["sources"]), key=lambda each: ("kernels_" not in each[1], -each[0]))
+                for done in [pool.submit(compile_one, source, build) for _, source, build in work]:
+                    done.result()
 
     class BuildExtension(build_ext):
         def run(self) -> None:
