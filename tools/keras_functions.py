@@ -32,7 +32,10 @@ def functions() -> keras.Model:
         tf.pad(h, [[0, 0], [1, 0], [0, 2]]), tf.ones_like(h) + h,
         # Arrays that are written out, division, sizes known only when the model runs, and the rest.
         h + tf.constant([[1.0], [2.0], [3.0], [4.0], [5.0], [6.0]]), tf.matmul(h, tf.constant([[1.0], [2.0], [-1.0]])),
-        tf.nn.bias_add(h, [1.0, 2.0, 3.0]), tf.nn.embedding_lookup(tf.constant([[0.5, 1.0]] * 12), ids),
+        tf.nn.bias_add(h, [1.0, 2.0, 3.0]), tf.gather(tf.constant([[0.5, 1.0], [2.0, 3.0]] * 6), ids),
+        tf.where(h > 0, [1.0, 0.0, 1.0], [0.0, 1.0, 1.0]) + tf.where(h > 0.5, [1.0, 0.0, 1.0], [0.0, 1.0, 1.0]),
+        tf.where(h > 0, h, [1.0, 2.0, 3.0]), tf.where(h > 0, [1, 0, 1], [0, 1, 1]),
+        tf.gather([True, False, True] * 4, ids),
         ids % 3, ids // 2, 7 % (ids + 1), h % 0.3, tf.math.floormod(h, -0.25), tf.math.divide_no_nan(h, other),
         h / tf.cast(tf.shape(h)[1], tf.float32), tf.reshape(h, (tf.shape(h)[0], -1, 2)),
         tf.zeros((tf.shape(h)[0], 3)) + h[:, 0], tf.fill([tf.shape(h)[0], 6, 3], 1.5) - h, tf.shape(h)[1:] + 1,

@@ -68,11 +68,23 @@ def test_operations(name, tmp_path):
     check(randomise(model), [floats(BATCH, TIME, 4), ids(time=TIME)], tmp_path, EXACT)
 
 
+def test_an_array_is_cast_once_for_all_uses(tmp_path):
+    """A small inner model that is called often is a small graph."""
+    i, x = keras.Input((1,)), keras.Input((1,))
+    inner = keras.Model(i, ops.sum(i * np.ones((1, 5000), "int8"), axis=1, keepdims=True))
+    keras.Model(x, L.Concatenate()([inner(x) for _ in range(20)])).save(tmp_path / "m.keras")
+    model = le.convert(tmp_path / "m.keras")
+    arrays = {id(array) for node in model.graph.nodes for array in node.constants.values() if array.size == 5000}
+    assert len(arrays) == 1 and model.predict(np.ones((1, 1))).tolist() == [[5000.0] * 20]
+
+
 @pytest.mark.parametrize("made, said", [
     (lambda x: ops.split(x, 2, axis=0)[0], "Split.*not the batch"),
     (lambda x: ops.softmax(x, axis=0), "Softmax.*over the batch is not supported"),
     (lambda x: ops.take(x, [0], axis=0), "Take.*over the batch is not supported"),
     (lambda x: x // 2, "FloorDivide.*of floating-point numbers is not supported"),
+    (lambda x: ops.top_k(x, 2, sorted=False)[0], "TopK.*sorted=False is not supported"),
+    (lambda x: L.GlobalAveragePooling1D()(x, mask=np.ones((1, TIME), "int32")), "with the mask int32 .1, 6."),
     (lambda x: ops.cumsum(x, axis=0), "Cumsum.*over the batch"),
     (lambda x: ops.pad(x, [[0, 0], [1, 1], [0, 0]], mode="reflect"), "mode 'reflect' is not supported"),
 ])

@@ -98,6 +98,20 @@ def test_arguments_of_functions(name):
             tried(function(name, {**CALLS[name], key: odd}))
 
 
+@pytest.mark.parametrize("name", CALLS)
+def test_arrays_in_place_of_settings(name):
+    """As Keras 3 lays its calls out, in which arrays may stand anywhere."""
+    x = {"class_name": "__keras_tensor__", "config": {"shape": [None, 4, 2], "dtype": "float32",
+                                                      "keras_history": ["x", 0, 0]}}
+    for key in (*CALLS[name], "name", "conjugate", "batch_dims", "num", "on_value", "adjoint_a", "ord", "direction"):
+        for value in ([1, 1], [[True, False]], [], 3):
+            array = {"class_name": "__numpy__", "config": {"value": value, "dtype": "bool" if value else "int32"}}
+            entry = function(name, {})
+            entry["inbound_nodes"] = [{"args": [[x, x] if name in ("concat", "stack") else x],
+                                       "kwargs": {**CALLS[name], "b": x, key: array}}]
+            tried(entry)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "int8", "bool", "uint64", "complex64", None, 3, [], "float16"])
 def test_arrays_that_are_written_out(dtype):
     deep: Any = 1
@@ -109,6 +123,23 @@ def test_arrays_that_are_written_out(dtype):
         except le.FormatError:
             continue
         assert made.tolist() == value or made.dtype == np.float32
+
+
+def test_a_long_text_among_others_is_not_made_an_array():
+    def refused():
+        with pytest.raises(le.FormatError, match="expected lists of equally many finite numbers"):
+            array_of(["a" * 200_000, *["b"] * 3000], "float32")
+
+    assert peak(refused) < MOST
+
+
+@pytest.mark.parametrize("function", ["nn.embedding_lookup", "compat.v1.nn.embedding_lookup"])
+def test_tables_that_may_be_parts_of_one_are_refused(function):
+    """A file does not tell one table of rows from rows that are tables."""
+    entry = {"class_name": "TFOpLambda", "name": "f", "config": {"name": "f", "function": function}, "inbound_nodes": [
+        ["_CONSTANT_VALUE", -1, [[1.0, 2.0], [3.0, 4.0]], {"ids": ["x", 0, 0], "partition_strategy": "mod"}]]}
+    with pytest.raises(le.UnsupportedError, match="embedding_lookup' is not supported"):
+        model_of(entry)
 
 
 def test_bounds_of_slices():

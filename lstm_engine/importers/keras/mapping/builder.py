@@ -166,7 +166,10 @@ class Builder:
         if x.dtype == dtype:
             return x
         if x.name in self._constants:
-            return self.constant(f"{name}/cast", self._constants[x.name].astype(dtype))
+            array = self._constants[x.name]
+            # With the array itself, whose id must not become another's.
+            _, changed = self.shared(("cast", id(array), dtype), lambda: (array, array.astype(dtype)))
+            return self.constant(f"{name}/cast", changed)
         made = self.operator("Cast", f"{name}/cast", [x], x.shape, dtype, {"to": DATA_TYPE_NUMBERS[dtype]})
         if x.dtype in ("int32", "int64") and dtype.startswith("float"):
             self._whole[made.name] = x

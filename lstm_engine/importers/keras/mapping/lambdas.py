@@ -24,7 +24,6 @@ from .sizes import FILLED, filled, part_of_shape, shape_of, target_shape
 _Renamed = dict[str, str]
 _XY: _Renamed = {"x": "x1", "y": "x2"}
 _REDUCED: _Renamed = {"input_tensor": "x", "keep_dims": "keepdims"}
-_ROWS: _Renamed = {"params": "x", "ids": "indices"}
 _FEATURES: _Renamed = {"features": "x", "logits": "x"}
 # TensorFlow's function -> the operation, and how its arguments are called there.
 _FUNCTIONS: dict[str, tuple[str, _Renamed]] = {
@@ -68,7 +67,6 @@ _FUNCTIONS: dict[str, tuple[str, _Renamed]] = {
     "unstack": ("Unstack", {"value": "x"}), "tile": ("Tile", {"input": "x", "multiples": "repeats"}),
     "repeat": ("Repeat", {"input": "x"}), "reverse": ("Flip", {"tensor": "x"}),
     "gather": ("Take", {"params": "x"}), "compat.v1.gather": ("Take", {"params": "x"}),
-    "nn.embedding_lookup": ("Take", _ROWS), "compat.v1.nn.embedding_lookup": ("Take", _ROWS),
     "norm": ("Norm", {"tensor": "x"}), "compat.v1.norm": ("Norm", {"tensor": "x"}), "roll": ("Roll", {"input": "x"}),
     "sort": ("Sort", {"values": "x"}), "argsort": ("Argsort", {"values": "x"}), "math.cumprod": ("Cumprod", {}),
     "math.top_k": ("TopK", {"input": "x"}), "identity": ("Identity", {"input": "x"}),
@@ -82,7 +80,7 @@ _FUNCTIONS: dict[str, tuple[str, _Renamed]] = {
 # Arguments that change nothing at the value given.
 _IDLE: dict[str, tuple[Any, ...]] = {
     "name": (), "conjugate": (False,), "validate_indices": (), "batch_dims": (0,), "reduction_indices": (None,),
-    "optimize": (), "partition_strategy": ("div", "mod"),
+    "optimize": (),
     "a_is_sparse": (False,), "b_is_sparse": (False,),
     "grad_a": (False,), "grad_b": (False,), "num": (None,)}
 
@@ -135,23 +133,27 @@ def function(context: Context, layer: Layer, arguments: Arguments) -> list[Tenso
     for key, value in arguments.kwargs.items():
         if key not in _IDLE or _IDLE[key] and value not in _IDLE[key]:
             kwargs[renamed.get(key, key)] = value
-    args, kwargs = _written_out(context, args, kwargs)
+    args, kwargs = _written_out(context, kind, args, kwargs)
     return _call(context, layer, kind, args, _SPECIAL[kind](layer, args, kwargs) if kind in _SPECIAL else kwargs)
 
 
-def _written_out(context: Context, args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments of a call, operands that are written out as lists as arrays: of the type of the other operand, or,
-    where the list is all that is taken from, of their own."""
-    other = next((value.dtype for value in [*args, *kwargs.values()] if isinstance(value, Tensor)), None)
+def _written_out(context: Context, kind: str, args: list[Any], kwargs: dict[str, Any]
+                 ) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a call, operands that are written out as lists as arrays: of the type of the other operand, or
+    of their own, where there is none."""
+    choosing = kind in ("Where", "Take")            # by the first argument, or places: of a type that says nothing
+    operands = list(kwargs.values()) if not choosing else [kwargs[key] for key in ("x1", "x2") if key in kwargs]
+    other = next((value.dtype for value in [*([] if choosing else args), *operands] if isinstance(value, Tensor)), "")
 
-    def array(value: Any, dtype: str | None) -> Any:
-        whole = all(type(leaf) in (int, bool) for leaf in flatten(value)) if isinstance(value, list) else True
-        numbers = isinstance(value, list) and all(type(leaf) in (int, float, bool) for leaf in flatten(value))
-        return array_of(value, dtype or ("int32" if whole else context.builder.float_type)) if numbers else value
+    def array(value: Any) -> Any:
+        kinds = {type(leaf) for leaf in flatten(value)} if isinstance(value, list) else set()
+        if not kinds or not kinds <= {int, float, bool}:
+            return value
+        own = "bool" if kinds == {bool} else "int32" if float not in kinds else context.builder.float_type
+        return array_of(value, other or own)
 
-    args = [array(value, None if "indices" in kwargs else other) for value in args[:1]] + args[1:]
-    return args, {key: array(value, other if key != "x" else None) if key in ("x1", "x2", "x") else value
-                  for key, value in kwargs.items()}
+    return [*map(array, args[:1]), *args[1:]], {key: array(value) if key in ("x1", "x2", "x") else value
+                                                for key, value in kwargs.items()}
 
 
 def _l2_normalized(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
@@ -247,7 +249,7 @@ def _norm(layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> dict[str, An
 
 
 def _target(layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
-    return {**kwargs, "newshape": target_shape(args[0], kwargs.get("newshape"))}
+    return {**kwargs, "newshape": target_shape(layer, args[0], kwargs.get("newshape"))}
 
 
 def _same(layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -280,4 +282,5 @@ _SPECIAL: dict[str, Callable[[Layer, list[Any], dict[str, Any]], dict[str, Any]]
     **{kind: _reduced for kind, renamed in _FUNCTIONS.values() if renamed is _REDUCED},
     "Matmul": _matmul, "Softmax": _softmax, "LogSoftmax": _softmax, "LeakyRelu": _leaky, "Gelu": _gelu,
     "Split": _sections, "Argmax": _places, "Argmin": _places, "OneHot": _one_hot, "Pad": _pad, "Take": _taken,
-    "Sort": _ordered, "Argsort": _ordered, "Norm": _norm, "Reshape": _target, "Identity": _same}
+    "Sort": _ordered, "Argsort": _ordered, "Norm": _norm, "Reshape": _target, "Identity": _same,
+    "TopK": lambda layer, args, kwargs: {"k": 1, **kwargs}}

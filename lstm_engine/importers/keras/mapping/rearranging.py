@@ -94,7 +94,9 @@ def top_k(context: Context, layer: Layer, arguments: Arguments) -> list[Tensor]:
     """The largest along the last axis, the greatest first, and where they stand."""
     x = one(layer, arguments)
     size, count = _known(layer, x, x.rank - 1), arguments.setting(layer, "k", 1)
-    arguments.setting(layer, "sorted", 2)                 # unsorted ones may come in any order
+    if arguments.setting(layer, "sorted", 2, True) is not True:
+        raise UnsupportedError(f"{layer}: sorted=False is not supported, as the order then depends on the backend; "
+                               "supported: sorted=True")
     if type(count) is not int or not 1 <= count <= size or x.dtype == "bool":
         raise FormatError(f"{layer}: k is {count!r:.80}; expected 1 to {size}, of numbers")
     values, places = _top(context.builder, layer.where, x, x.rank - 1, count, True)

@@ -146,7 +146,7 @@ def known_layers(kind: str = "") -> str:
     return ", ".join(sorted({*(kind for kind in _TABLE if "." not in kind), "Sequential", "Functional"}))
 
 
-TAKE_ARRAYS = ("ops.Take", "TFOpLambda")         # they ask what an array is for
+TAKE_ARRAYS = ("ops.Take",)                     # it asks what an array is for
 TAKE_TEXTS = ("StringLookup", "TextVectorization", "InputLayer", "Sequential", "Functional")
 _FIRST = ("inputs", "sequences", "query")        # what Keras calls the first argument of a layer's `call`
 # Only these take initial states.
@@ -247,6 +247,9 @@ def _arguments(context: Context, layer: Layer, args: list[Any], kwargs: dict[str
                      or not all(isinstance(leaf, (Tensor, type(None))) for leaf in explicit)):
         raise UnsupportedError(f"{layer} is called with {len(explicit)} masks for {len(x)} inputs; supported: one mask "
                                f"for each input of {', '.join(TAKE_MASKS)}")
+    if any(mask.dtype != "bool" or mask.rank < 2 for mask in explicit if mask is not None):
+        shown = " and ".join(f"{mask.dtype} {show(mask.shape)}" for mask in explicit if mask is not None)
+        raise UnsupportedError(f"{layer} is called with the mask {shown}; supported: bool [batch, time, ...]")
     if explicit:
         masks: list[Tensor | None] = list(explicit)
     elif states and context.version.three:

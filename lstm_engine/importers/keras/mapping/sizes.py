@@ -42,11 +42,16 @@ def part_of_shape(builder: Builder, layer: Layer, x: Tensor, index: Any) -> Tens
                            "slice")
 
 
-def target_shape(x: Tensor, target: Any) -> Any:
+def target_shape(layer: Layer, x: Tensor, target: Any) -> Any:
     """What x is reshaped to, the size of its batch, and what is left for a -1 beside it, as ops.Reshape wants them."""
-    if not isinstance(target, list) or not target or not _is_size(target[0], x.shape[0]):
+    parts = target if isinstance(target, list) else [target]
+    rest = list(parts[1:])
+    if any(isinstance(entry, Tensor) for entry in rest) \
+            or parts and isinstance(parts[0], Tensor) and not _is_size(parts[0], x.shape[0]):
+        raise UnsupportedError(f"{layer} to a shape of computed sizes is not supported; supported: numbers, and "
+                               "tf.shape(x)[0] of what is reshaped as the first of them")
+    if not parts or not isinstance(parts[0], Tensor):
         return target
-    rest = list(target[1:])
     known = [size for size in x.shape[1:] if isinstance(size, int)]
     if rest.count(-1) == 1 and len(known) == x.rank - 1 and all(type(size) is int for size in rest):
         others = math.prod(size for size in rest if size != -1)
@@ -78,8 +83,8 @@ def filled(context: Context, layer: Layer, arguments: Arguments, called: str) ->
             parts.append(np.array([entry], np.int64))
             shape.append(entry)
         else:
-            raise UnsupportedError(f"{layer} of the shape {dims!r:.80} is not supported; supported: numbers and parts "
-                                   "of tf.shape")
+            raise UnsupportedError(f"{layer} of a shape with {getattr(entry, 'dtype', entry)!r:.80} in it is not "
+                                   "supported; supported: numbers and parts of tf.shape")
     if type(value) not in (int, float) or not abs(value) < 2**31 or not shape or not isinstance(shape[0], str):
         raise UnsupportedError(f"{layer} of {value!r:.40} in the shape {show(tuple(shape))} is not supported; "
                                "supported: one number, for each row of the batch")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,12 +92,21 @@ def _keras3(value: Any) -> Any:
     return {name: _keras3(entry) for name, entry in value.items()}
 
 
+def leaves(value: Any) -> Iterator[Any]:
+    """What nested lists hold."""
+    for entry in value if isinstance(value, list) else ():
+        yield from leaves(entry)
+    if not isinstance(value, list):
+        yield value
+
+
 def array_of(value: Any, dtype: Any) -> np.ndarray:
     """An array that is written out in a configuration, nested lists of numbers. Raises FormatError for another, and for
     numbers that its type cannot hold."""
     kind = ARRAY_TYPES.get(dtype, "") if isinstance(dtype, str) else ""
+    plain = all(type(leaf) in (int, float, bool) for leaf in leaves(value))         # one long text widens all others
     try:
-        written = np.array(value)
+        written = np.array(value if plain else None)
         with np.errstate(over="ignore", invalid="ignore"):
             made = written.astype(kind or "float32")
         fits = bool(np.isfinite(made).all()) if made.dtype.kind == "f" else np.array_equal(made, written)
