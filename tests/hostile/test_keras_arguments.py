@@ -142,6 +142,24 @@ def test_tables_that_may_be_parts_of_one_are_refused(function):
         model_of(entry)
 
 
+def test_categories_are_bounded_over_all_layers():
+    """Each layer for itself would stay below the bound."""
+    names = [f"f{at}" for at in range(40)]
+    entries = [{"class_name": "CategoryEncoding", "name": name, "inbound_nodes": [[["x", 0, 0, {}]]],
+                "config": {"name": name, "num_tokens": 1 << 19, "output_mode": "multi_hot"}} for name in names]
+    config = {"class_name": "Functional", "config": {"name": "m", "layers": [
+        {"class_name": "InputLayer", "name": "x", "inbound_nodes": [], "config": {
+            "batch_input_shape": [None, 4], "dtype": "int32", "name": "x"}}, *entries],
+        "input_layers": [["x", 0, 0]], "output_layers": [[name, 0, 0] for name in names]}}
+
+    def refused():
+        with pytest.raises(le.UnsupportedError, match="categories are not supported; supported: at most 1048576, of all"):
+            described_graph(Path("m.h5"), {"config": config, "metadata": {"keras_version": "2.15.0"}, "layers": []}, {},
+                            zipped=False)
+
+    assert peak(refused) < MOST
+
+
 def test_bounds_of_slices():
     whole = {"start": None, "stop": None, "step": None}
     for odd in ODD:

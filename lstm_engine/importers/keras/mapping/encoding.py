@@ -55,10 +55,12 @@ def category_encoding(context: Context, layer: Layer, arguments: Arguments) -> T
     return encoded(context, layer, x, layer.size("num_tokens"), layer.config.get("output_mode", "multi_hot"))
 
 
-def categories(layer: Layer, count: int, dtype: str) -> np.ndarray:
+def categories(context: Context, layer: Layer, count: int, dtype: str) -> np.ndarray:
     """The ids below `count`, a number of the configuration, which a small file may say as well as a large one."""
-    if count > MAX_CATEGORIES:
-        raise UnsupportedError(f"{layer}: {count} categories are not supported; supported: at most {MAX_CATEGORIES}")
+    context.columns += count
+    if context.columns > MAX_CATEGORIES:
+        raise UnsupportedError(f"{layer}: {count} categories are not supported; supported: at most {MAX_CATEGORIES}, of "
+                               "all layers together")
     return np.arange(count, dtype=dtype)
 
 
@@ -78,8 +80,8 @@ def encoded(context: Context, layer: Layer, x: Tensor, depth: int, mode: object,
     if mode == "one_hot" and x.shape[-1] == 1:
         x = builder.operator("Squeeze", f"{name}/ids", [x, np.array([x.rank - 1], np.int64)], x.shape[:-1])
     wide = builder.operator("Unsqueeze", f"{name}/each", [x, np.array([x.rank], np.int64)], (*x.shape, 1))
-    same = builder.operator("Equal", f"{name}/same", [wide, categories(layer, depth, "int64")], (*x.shape, depth),
-                            "bool")
+    same = builder.operator("Equal", f"{name}/same", [wide, categories(context, layer, depth, "int64")],
+                            (*x.shape, depth), "bool")
     made = builder.cast(same, dtype, name)
     if mode == "one_hot":
         return made

@@ -80,6 +80,7 @@ class Context:
     tree: Tree
     cache: dict[str, Any] = field(default_factory=dict)     # what was made of the arrays at a path
     work: int = 0                                           # layers looked at so far, each time counted
+    columns: int = 0                                        # of all rows of categories, which are constants
     children: dict[tuple[int, str], Layer] = field(default_factory=dict)
     applied: dict[int, Layer] = field(default_factory=dict)  # by id, every layer that became part of the graph
     settings: dict[str, Settings] = field(default_factory=dict)     # of what is inside wrappers, by its path

@@ -256,7 +256,7 @@ def one_hot(context: Context, layer: Layer, arguments: Arguments) -> Tensor:
                                "supported: ids, the last axis")
     # Keras has zeros for ids out of range; ONNX counts negative ones from the end, so they are compared instead.
     wide = builder.operator("Unsqueeze", f"{layer.where}/wide", [x, np.array([x.rank], np.int64)], (*x.shape, 1))
-    same = builder.operator("Equal", f"{layer.where}/same", [wide, categories(layer, count, x.dtype)],
+    same = builder.operator("Equal", f"{layer.where}/same", [wide, categories(context, layer, count, x.dtype)],
                             (*x.shape, count), "bool")
     return builder.cast(same, dtype, layer.where)
 
