@@ -59,7 +59,7 @@ def categories(context: Context, layer: Layer, count: int, dtype: str) -> np.nda
     """The ids below `count`, a number of the configuration, which a small file may say as well as a large one."""
     context.columns += count
     if context.columns > MAX_CATEGORIES:
-        raise UnsupportedError(f"{layer}: {count} categories are not supported; supported: at most {MAX_CATEGORIES}, of "
+        raise UnsupportedError(f"{layer}: {count} categories are not supported; supported: at most {MAX_CATEGORIES} of "
                                "all layers together")
     return np.arange(count, dtype=dtype)
 
