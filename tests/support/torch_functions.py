@@ -59,6 +59,12 @@ SCATTERING: dict[str, Function] = {
     "written": _written, "collected": _collected, "where a number": lambda x: torch.where(x > 0, 1, 0),
 }
 
+def logarithmic_scan(coefficients: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """h[t] = a[t] h[t - 1] + b[t] of logarithms, all steps at once, as minGRU computes it (Heinsen, 2023)."""
+    sums = coefficients.cumsum(1)
+    return (sums + (values - sums).logcumsumexp(1)).exp()
+
+
 ORDER: dict[str, Function] = {
     "cumprod": lambda x: x.cumprod(1), "topk": lambda x: tuple(x.topk(2, dim=-1)), "msort": lambda x: x.msort(),
     "sort": lambda x: tuple(x.sort(dim=1, descending=True)), "argsort": lambda x: x.argsort(-1),
@@ -66,6 +72,7 @@ ORDER: dict[str, Function] = {
     "searchsorted": lambda x: torch.searchsorted(tensor([-1.0, 0.0, 1.0]), x, right=True),
     "isin": lambda x: torch.isin(x.argmax(-1), tensor([1, 2])), "diff": lambda x: x.diff(dim=1, n=1),
     "trapezoid": lambda x: torch.trapezoid(x, dim=1), "one_hot": lambda x: F.one_hot(x.argmax(-1), 4),
+    "a scan in logarithms": lambda x: logarithmic_scan(F.logsigmoid(-x), F.logsigmoid(x) + x.tanh()),
 }
 
 SHAPES: dict[str, Function] = {
@@ -175,6 +182,8 @@ GRIDS: dict[str, Function] = {
 
 # Of numbers that are not finite, ties, halves and zeros of both signs, too.
 EDGES: dict[str, Function] = {
+    "so far": lambda x: (*x.cummax(1), *x.cummin(-1), *(2 * x.nan_to_num(0, 9, -9)).int().cummax(1),
+                         x.logcumsumexp(1), *x.sum().cummin(0)),
     "floor of a quotient": lambda x: (x // 0.3, x // -0.7, x.div(x.flip(1), rounding_mode="floor"), 2 // x),
     "floor by 0 and by infinity": lambda x: (x // 0.0, x // float("inf"), (x * 1e6) // 0.1),
     "a quotient cut": lambda x: (x.div(0.1, rounding_mode="trunc"), (x.nan_to_num(0, 9, -9) * 3).long() // -2),

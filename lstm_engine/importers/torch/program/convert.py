@@ -31,6 +31,7 @@ from . import (  # noqa: F401
     recurrent,
     reductions,
     resizing,
+    running,
     scattering,
     sequences,
     shaping,
