@@ -7,6 +7,7 @@
     python tools/make_keras_fixtures.py --layers tests/golden/keras
     python tools/make_keras_fixtures.py --addons tests/golden/keras
     python tools/make_keras_fixtures.py --lookups tests/golden/keras
+    python tools/make_keras_fixtures.py --attention tests/golden/keras
     python tools/make_keras_fixtures.py --texts tests/golden/keras
     python tools/make_keras_fixtures.py --contrib tests/golden/keras
 
@@ -22,6 +23,7 @@ V-functions.zip: a model of TensorFlow's functions between layers, each of which
 boundaries and kernels, and its LSTM cells with normalisation. --lookups (TensorFlow 2.13 and later) writes
 V-lookups.zip: whole numbers by their places in vocabularies, given and learnt. --texts (the same) writes V-texts.zip: a
 model of texts, cleaned, split and looked up in every way, and a Sequential one as the tutorials have it.
+--attention (TensorFlow 2.10 to 2.15, Keras 3.3 to 3.6) writes V-attention.zip: attention of several heads by masks.
 --contrib (Keras 2.2 on TensorFlow 1, with keras_contrib) writes V-contrib.zip: conditional random fields, each as HDF5.
 """
 
@@ -31,6 +33,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -236,6 +239,18 @@ def texts() -> keras.Model:
     return keras.Model([x for x, _ in pairs], [made for _, made in pairs])
 
 
+def attention() -> keras.Model:
+    """Attention of several heads by the masks of its inputs: each an output, or what another layer makes of it."""
+    ids, words = L.Input((6,), dtype="int32", name="ids"), L.Input((6,), dtype="int32", name="words")
+    a, b = (L.Embedding(10, 4, mask_zero=True)(x) for x in (ids, words))
+    heads = partial(L.MultiHeadAttention, 2, 3)
+    return keras.Model([ids, words], [
+        heads()(a, a), heads()(a, b), L.LSTM(3)(heads()(a, a)), L.LSTM(3)(heads()(b, a)),
+        L.LSTM(3)(heads()(a, a, use_causal_mask=True)), heads(dropout=0.1)(a, b, L.Dense(4)(b)),
+        L.LSTM(3)(L.LayerNormalization()(L.Add()([a, heads(dropout=0.1)(a, a)]))),
+        heads(use_bias=False)(L.Embedding(10, 4)(ids), b)])
+
+
 def make_texts(folder: Path) -> None:
     """Write V-texts.zip: model.keras and tutorial.keras, a Sequential model, each with its arrays (.npz)."""
     rng = np.random.default_rng(4)
@@ -262,21 +277,22 @@ def make_texts(folder: Path) -> None:
 
 
 def make_model(folder: Path, kind: str) -> None:
-    """Write V-functions.zip, V-layers.zip, V-addons.zip or V-lookups.zip."""
+    """Write V-functions.zip, V-layers.zip, V-addons.zip, V-lookups.zip or V-attention.zip."""
     rng = np.random.default_rng(3)
-    model = {"functions": of_functions, "layers": layers, "addons": addons, "lookups": lookups}[kind]()
+    model = {"functions": of_functions, "layers": layers, "addons": addons, "lookups": lookups,
+             "attention": attention}[kind]()
     if kind == "lookups":
         embedding = next(layer for layer in model.layers if "embedding" in layer.name)
         embedding.set_weights([rng.standard_normal((12, 3))])
     elif kind != "functions":
         model.set_weights([0.4 * rng.standard_normal(array.shape) for array in model.get_weights()])
-    arrays = [IDS] if kind in ("addons", "lookups") else [
+    arrays = [IDS, IDS[::-1, ::-1].copy()] if kind == "attention" else [IDS] if kind in ("addons", "lookups") else [
         *(rng.standard_normal([4, *shape[1:]]).astype("float32") for shape in model.input_shape[:2]), IDS]
     if kind == "layers":
         arrays[2] = np.where(IDS.any(axis=1, keepdims=True), IDS, 1)       # a row without a step has no mean
     # Called as it is, a CRF refuses rows that begin with padding; predict takes them, as a saved model does.
     made = model.predict(IDS) if kind == "addons" else model(arrays, training=False)
-    outputs = [np.asarray(output) for output in made]
+    outputs = [np.asarray(keras.ops.convert_to_numpy(output) if hasattr(keras, "ops") else output) for output in made]
     with tempfile.TemporaryDirectory() as where, zipfile.ZipFile(
             str(folder / f"{version}-{kind}.zip"), "w", zipfile.ZIP_DEFLATED) as archive:
         np.savez(f"{where}/arrays.npz", **{f"x{i}": array for i, array in enumerate(arrays)},
@@ -353,7 +369,7 @@ def main() -> None:
     if "--texts" in sys.argv:
         make_texts(folder)
         return
-    for kind in ("functions", "layers", "addons", "lookups"):
+    for kind in ("functions", "layers", "addons", "lookups", "attention"):
         if f"--{kind}" in sys.argv:
             make_model(folder, kind)
             return

@@ -27,7 +27,7 @@ CLOSE64 = dict(rtol=1e-14, atol=1e-14)
 def test_there_are_files():
     assert {path.stem for path in ARCHIVES} >= {"2.12.0", "2.13.1", "2.14.0", "2.15.0", "2.15.0-functions",
                                                 "2.15.0-layers", "2.15.0-addons", "2.15.0-lookups", "3.0.5", "3.3.3",
-                                                "3.8.0-lookups"}
+                                                "3.8.0-lookups", "2.15.0-attention", "3.6.0-attention"}
     assert {path.stem for path in FROZEN} >= {"2.2.4-frozen", "2.4.0-frozen", "2.15.0-frozen"}
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -102,8 +104,9 @@ def _wider(builder: Builder, name: str, mask: Tensor, axis: int) -> Tensor:
 
 
 def _attended(builder: Builder, name: str, scores: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
-    """Scores with those of steps that may not be looked at lowered out of reach."""
-    seen = None if mask is None else _wider(builder, f"{name}/value_mask", mask, 1)
+    """Scores with those of steps that may not be looked at lowered out of reach. mask: [batch, steps] of the values, or
+    of the rank of the scores."""
+    seen = mask if mask is None or mask.rank == scores.rank else _wider(builder, f"{name}/value_mask", mask, 1)
     if causal:
         shape = builder.operator("Shape", f"{name}/sizes", [scores], (scores.rank,), "int64")
         every = builder.operator("ConstantOfShape", f"{name}/every", [shape, np.array([1], np.int32)], scores.shape,
@@ -113,7 +116,12 @@ def _attended(builder: Builder, name: str, scores: Tensor, mask: Tensor | None, 
         seen = past if seen is None else builder.operator("And", f"{name}/seen", [past, seen], scores.shape)
     if seen is None:
         return scores
-    lowered = builder.operator("Sub", f"{name}/lowered", [scores, np.array(MASKED_SCORE, scores.dtype)], scores.shape)
+    kept = scores
+    if scores.dtype == "float32":       # so far down only multiples of 64 are told apart; float64 is to have the same
+        part = builder.operator("Mul", f"{name}/part", [scores, np.array(1 / 64, scores.dtype)], scores.shape)
+        whole = builder.operator("Round", f"{name}/whole", [part], scores.shape)
+        kept = builder.operator("Mul", f"{name}/left", [whole, np.array(64, scores.dtype)], scores.shape)
+    lowered = builder.operator("Sub", f"{name}/lowered", [kept, np.array(MASKED_SCORE, scores.dtype)], scores.shape)
     return builder.operator("Where", f"{name}/attended", [seen, scores, lowered], scores.shape, scores.dtype)
 
 
@@ -135,9 +143,7 @@ def multi_head_attention(context: Context, layer: Layer, arguments: Arguments) -
         shapes = " and ".join(show(x.shape) for x in given if isinstance(x, Tensor))
         raise UnsupportedError(f"{layer} of {shapes} is not supported; supported: [batch, steps, features], attention "
                                "over the steps")
-    if any(x.mask for x in given):
-        raise UnsupportedError(f"{layer} of a masked input is not supported: what a step without anything to attend to "
-                               "gets depends on the backend; supported: inputs without masks")
+    seen = _seen(context, layer, given, arguments)
     layer.config.get("output_shape")                # the last kernel's shape says it
     grouped = layer.kind != "MultiHeadAttention"
     layer.config.get("flash_attention")             # how it is computed
@@ -170,7 +176,7 @@ def multi_head_attention(context: Context, layer: Layer, arguments: Arguments) -
     q = builder.operator("Mul", f"{name}/query/scaled", [q, np.array(1 / math.sqrt(size), q.dtype)], q.shape)
     scores = builder.operator("MatMul", f"{name}/scores", [q, k], (*q.shape[:3], k.shape[3]))
     causal = bool(arguments.setting(layer, "use_causal_mask", 8, False))
-    weights = activate(context, f"{name}/weights", _attended(builder, name, scores, None, causal),
+    weights = activate(context, f"{name}/weights", _attended(builder, name, scores, seen, causal),
                        Activation.of("softmax"))
     made = builder.operator("MatMul", f"{name}/attended", [weights, v], (*q.shape[:3], depth))
     batch, _, steps, _ = made.shape
@@ -181,7 +187,45 @@ def multi_head_attention(context: Context, layer: Layer, arguments: Arguments) -
     arrays = context.weights.take(layer, (1 + use_bias,), "output_dense", "_output_dense")
     check_shape(layer, "the output's kernel", arrays[0], heads, depth, None)
     made = _dense(context, layer, name, made, arrays[0].reshape(heads * depth, -1), arrays[1:])
+    if context.version.attention_heeds_masks:
+        made = replace(made, mask=given[0].mask)
     return [made, weights] if arguments.setting(layer, "return_attention_scores", 6, False) else [made]
+
+
+def _seen(context: Context, layer: Layer, given: Sequence[Tensor], arguments: Arguments) -> Tensor | None:
+    """[batch, 1, queries, values]: what each step may attend to, by the masks of query, value and key, and by one that
+    is given. None: everything. Keras 3 writes the masks of its inputs into the call.
+
+    Raises UnsupportedError where a mask is of no use to the Keras that wrote the file (3.7 and later): what a step gets
+    that may attend to nothing depends on the backend then, and the layer takes the mask off its input for all who read
+    it later.
+    """
+    builder, name = context.builder, layer.where
+    roles = [(arguments.setting(layer, f"{role}_mask", place), x.mask, axis) for role, place, x, axis in zip(
+        ("query", "value", "key"), (2, 3, 4), given, (2, 1, 1), strict=True)]
+    masks: list[tuple[Any, int]] = [(own if told is None else told, axis) for told, own, axis in roles
+                                    if told is not None or own is not None]
+    if any(not isinstance(mask, Tensor) or mask.dtype != "bool" or mask.rank != 2 for mask, _ in masks):
+        raise UnsupportedError(f"{layer} is called with masks of its own that are not bool [batch, steps], which is "
+                               "not supported")
+    explicit = arguments.setting(layer, "attention_mask", 5)
+    if explicit is not None and (not isinstance(explicit, Tensor) or explicit.rank != 3 or explicit.dtype != "bool"):
+        raise UnsupportedError(f"{layer} with the attention_mask {getattr(explicit, 'dtype', explicit)!r:.80} is not "
+                               "supported; supported: bool [batch, steps of the query, steps of the value]")
+    if (masks or explicit is not None) and context.version.numbers >= (3, 7):
+        raise UnsupportedError(f"{layer} of a masked input is not supported in a file of Keras {context.version.text}: "
+                               "what a step without anything to attend to gets depends on the backend; supported: "
+                               "inputs without masks")
+    if not context.version.attention_heeds_masks:
+        masks = []
+    parts = [_wider(builder, f"{name}/mask", mask, axis) for mask, axis in masks]
+    parts += [] if explicit is None else [explicit]
+    shape = (given[0].shape[0], given[0].shape[1], given[1].shape[1])
+    seen: Tensor | None = None
+    for part in parts:
+        seen = part if seen is None else builder.operator("And", f"{name}/masks", [seen, part], shape)
+    return seen and builder.operator("Unsqueeze", f"{name}/seen", [seen, np.array([1], np.int64)],
+                                     (seen.shape[0], 1, *seen.shape[1:]))
 
 
 def _dense(context: Context, layer: Layer, name: str, x: Tensor, kernel: np.ndarray, biases: list[np.ndarray]

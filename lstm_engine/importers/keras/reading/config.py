@@ -74,6 +74,11 @@ class Version:
         return (3,) <= self.numbers < (3, 4)
 
     @property
+    def attention_heeds_masks(self) -> bool:
+        """MultiHeadAttention took masks for nothing before 2.10, and handed on none."""
+        return self.numbers >= (2, 10)
+
+    @property
     def passes_on_given_masks(self) -> bool:
         """Whether a mask given as an argument goes on to the output; 3.0 to 3.10 passed on the input's own."""
         return not (3,) <= self.numbers < (3, 11)
