@@ -77,7 +77,7 @@ def _hard_sigmoid(x: np.ndarray, alpha: float, beta: float) -> np.ndarray:
 
 
 declare("Relu", 1, kernel=repeatable(_relu, _relu_again), elementwise=True, exact=True, activation=("relu",),
-        takes="signed")
+        takes="signed", low_bits=True)
 declare("Sigmoid", 1, kernel=repeatable(lambda x: sigmoid(x), _sigmoid_again), elementwise=True,
         activation=("sigmoid",), work=8, scratch=2, takes="floats")
 declare("Tanh", 1, kernel=np.tanh, elementwise=True, activation=("tanh",), work=8, takes="floats")
@@ -196,7 +196,7 @@ declare("Shrink", 1, make=_shrink_kernel, attributes={"bias": 0.0, "lambd": 0.5}
         takes="numbers")
 declare("Swish", 1, make=_swish_kernel, attributes={"alpha": 1.0}, elementwise=True, work=8, scratch=3, takes="floats")
 declare("PRelu", 2, kernel=repeatable(_prelu, _prelu_again), shape=_prelu_shape, elementwise=True, scratch=2,
-        takes="wide")
+        takes="wide", low_bits=True)
 declare("Gelu", 1, make=_gelu_kernel, attributes={"approximate": one_of("none", "tanh")}, elementwise=True,
         activation=("gelu",), work=24, scratch=8, takes="floats")
 

@@ -73,11 +73,11 @@ declare("Add", 2, kernel=np.add, shape=broadcast, elementwise=True, meets=True, 
 declare("Sub", 2, kernel=np.subtract, shape=broadcast, elementwise=True, meets=True, symbolic=symbolic.sub,
         takes="numbers")
 declare("Mul", 2, kernel=np.multiply, shape=broadcast, elementwise=True, meets=True, symbolic=symbolic.mul,
-        takes="numbers")
+        takes="numbers", low_bits=True)
 declare("Div", 2, kernel=repeatable(_divide, _divide_again), shape=broadcast, elementwise=True, meets=True,
         symbolic=symbolic.div, scratch=2, takes="numbers")
 declare("Pow", 2, make=_pow_kernel, shape=broadcast, elementwise=True, work=8, scratch=2,
-        takes=("floats|indices", "numbers"))
+        takes=("floats|indices", "numbers"), low_bits=True)
 declare("Mod", 2, make=_mod_kernel, attributes={"fmod": 0}, shape=broadcast, elementwise=True, meets=True, work=8,
         takes="numbers")
 declare("Max", (1, ANY), kernel=lambda *xs: functools.reduce(np.maximum, xs), shape=broadcast,
@@ -164,7 +164,7 @@ def _clip_again(out: np.ndarray, x: np.ndarray, low: np.ndarray | None = None, h
 
 for _name, _ufunc, _types in (("Abs", np.abs, "numbers"), ("Neg", np.negative, "signed"), ("Sign", np.sign, "numbers"),
                               ("Floor", np.floor, "floats"), ("Ceil", np.ceil, "floats"), ("Round", np.rint, "floats")):
-    declare(_name, 1, kernel=_ufunc, elementwise=True, exact=True, takes=_types)
+    declare(_name, 1, kernel=_ufunc, elementwise=True, exact=True, takes=_types, low_bits=_types != "floats")
 for _name, _curve in {"Log": np.log, "Sin": np.sin, "Cos": np.cos, "Tan": np.tan, "Asin": np.arcsin,
                       "Acos": np.arccos, "Atan": np.arctan, "Sinh": np.sinh, "Cosh": np.cosh, "Asinh": np.arcsinh,
                       "Acosh": np.arccosh, "Atanh": np.arctanh}.items():

@@ -271,10 +271,11 @@ def _top_k_older(node: FileNode, facts: Facts) -> list[FileNode]:
 
 
 declare("TopK", 2, (1, 2), make=_top_k_kernel, older=_top_k_older, attributes={"axis": -1, "largest": 1, "sorted": 1},
-        shape=_top_k_shape, axes=beside_axis, exact=True, work=96, scratch=4, sized_by=(1,), takes=("numbers", "int64"))
+        shape=_top_k_shape, axes=beside_axis, exact=True, work=96, scratch=4, sized_by=(1,), takes=("numbers", "int64"),
+        low_bits=True)
 for _name in ("CumSum", "CumProd"):
     declare(_name, 2, make=_cumulative_kernel, attributes={"exclusive": 0, "reverse": 0}, shape=_cum_sum_shape,
-            axes=_cum_sum_axes, work=24, scratch=2, takes=("wide", "indices"))
+            axes=_cum_sum_axes, work=24, scratch=2, takes=("wide", "indices"), low_bits=True)
 declare("ReverseSequence", 2, make=_reverse_sequence_kernel, attributes={"batch_axis": 1, "time_axis": 0},
         shape=_reverse_sequence_shape, exact=True, scratch=3, takes=("any", "int64"))
 

@@ -97,9 +97,9 @@ def _gemm_needs(attributes: dict[str, Any], arrays: Arrays, made: Sequence[Value
 
 
 declare("MatMul", 2, kernel=np.matmul, shape=matmul_shape, axes=matmul_axes, combines=True, needs=_product_needs,
-        takes="wide")
+        takes="wide", low_bits=True)
 declare("Gemm", (2, 3), make=_gemm_kernel, attributes={"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0},
-        shape=_gemm_shape, axes=_gemm_axes, combines=True, needs=_gemm_needs, takes="wide")
+        shape=_gemm_shape, axes=_gemm_axes, combines=True, needs=_gemm_needs, takes="wide", low_bits=True)
 
 
 # ---- Einsum ---------------------------------------------------------------------------------------------------------
@@ -193,4 +193,4 @@ def _contracted(equation: str, arrays: Sequence[np.ndarray]) -> tuple[int, int]:
 
 
 declare("Einsum", (1, ANY), make=_einsum_kernel, attributes={"equation": Attribute(str, REQUIRED)},
-        shape=_einsum_shape, axes=_einsum_axes, combines=True, needs=_einsum_needs, takes="numbers")
+        shape=_einsum_shape, axes=_einsum_axes, combines=True, needs=_einsum_needs, takes="numbers", low_bits=True)

@@ -118,12 +118,13 @@ def _reduce(function: Reduction) -> KernelMaker:
 
 
 _SUMMED, _LOGARITHMIC = {"takes": ("wide", "int64")}, {"takes": ("floats", "int64")}
+_ORDERED = {"exact": True, "takes": ("wide|bytes|bool", "int64"), "low_bits": True}
 _ALL: dict[str, tuple[Reduction, dict[str, Any]]] = {
     "ReduceMean": (mean, _SUMMED),
-    "ReduceSum": (_sum, _SUMMED),
-    "ReduceMax": (_extreme(np.maximum, -1), {"exact": True, "takes": ("wide|bytes|bool", "int64")}),
-    "ReduceMin": (_extreme(np.minimum, 1), {"exact": True, "takes": ("wide|bytes|bool", "int64")}),
-    "ReduceProd": (lambda x, axes, keep: x.prod(axis=axes, keepdims=keep), _SUMMED),
+    "ReduceSum": (_sum, {**_SUMMED, "low_bits": True}),
+    "ReduceMax": (_extreme(np.maximum, -1), _ORDERED),
+    "ReduceMin": (_extreme(np.minimum, 1), _ORDERED),
+    "ReduceProd": (lambda x, axes, keep: x.prod(axis=axes, keepdims=keep), {**_SUMMED, "low_bits": True}),
     "ReduceL1": (lambda x, axes, keep: np.abs(x).sum(axis=axes, keepdims=keep), {**_SUMMED, "scratch": 2}),
     "ReduceL2": (lambda x, axes, keep: np.sqrt(np.square(x).sum(axis=axes, keepdims=keep)), {**_SUMMED, "scratch": 2}),
     "ReduceSumSquare": (lambda x, axes, keep: np.square(x).sum(axis=axes, keepdims=keep), {**_SUMMED, "scratch": 2}),

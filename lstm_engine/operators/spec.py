@@ -79,6 +79,7 @@ class OperatorSpec:
     any: ONNX's own, beyond which NumPy would make numbers of something that nobody has defined.
     apart: a letter for the type of each input, where ONNX does not have one type for those of which `takes` says the
     same.
+    low_bits: of whole numbers, the low bits of its first result are what it would be of fewer bits.
     chooses: its result is its input 1 or 2, as input 0 says, and only that one need be there (`choosing`).
 
     work, scratch: nanoseconds an element, where that is not about 1; arrays of float64 of the result's size that are
@@ -110,6 +111,7 @@ class OperatorSpec:
     chooses: bool = False
     takes: tuple[str, ...] = ()
     apart: str = ""
+    low_bits: bool = False
     work: int = 1
     scratch: int = 0
     combines: bool = False

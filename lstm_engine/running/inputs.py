@@ -68,7 +68,7 @@ class InputCheck:
     """`check_inputs` for one model. It remembers the shapes that it found right: for arrays of those shapes, in the
     dtypes declared, there is nothing left to look at. A model of small layers is called thousands of times a second."""
 
-    def __init__(self, inputs: tuple[Value, ...], axes: Axes, bounds: Bounds) -> None:
+    def __init__(self, inputs: tuple[Value, ...], axes: Axes, bounds: Bounds | None) -> None:
         self._inputs, self._axes = inputs, axes
         self.texts = TextInputs.of(inputs, bounds)
         self._names = [value.name for value in inputs]

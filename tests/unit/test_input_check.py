@@ -23,7 +23,7 @@ def given(batch: int = 4, time: int = 5) -> dict[str, np.ndarray]:
 @pytest.fixture
 def check() -> InputCheck:
     """It knows the shapes of `given` already."""
-    made = InputCheck(INPUTS, AXES)
+    made = InputCheck(INPUTS, AXES, None)
     for batch, time in ((4, 5), (1, 1)):
         made(given(batch, time), None)
     return made

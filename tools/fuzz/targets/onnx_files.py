@@ -47,7 +47,7 @@ def graph_of(header: bytes) -> Graph:
     def read(path: Any, options: Any) -> Graph:
         external = ExternalData(Folders(path), Limits())
         return to_graph(described_model(path, result, arrays, external), options, str(path))
-    return through(read, _folder.path / "input.onnx")
+    return through(read, _folder.path / "input.onnx", name="onnx")
 
 
 def from_message(then: Callable[[Graph], str]) -> Callable[[bytes], str]:

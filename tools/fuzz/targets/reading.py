@@ -15,9 +15,11 @@ from ..target import Folder
 PLAIN = ImportOptions()
 
 
-def through(read: Callable[[Path, ImportOptions], Graph], path: Path, options: ImportOptions = PLAIN) -> Graph:
-    """The checked graph of one reader, with what the registry makes of errors of every reader."""
-    return _read(SimpleNamespace(read=read), path, options).graph  # type: ignore[arg-type]
+def through(read: Callable[[Path, ImportOptions], Graph], path: Path, options: ImportOptions = PLAIN, name: str = ""
+            ) -> Graph:
+    """The checked graph of one reader, with what the registry makes of errors of every reader. name: of the importer,
+    where the registry asks more of its graphs."""
+    return _read(SimpleNamespace(name=name, read=read), path, options).graph  # type: ignore[arg-type]
 
 
 def whole_way(suffix: str) -> Callable[[bytes], str]:

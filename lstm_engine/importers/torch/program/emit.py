@@ -26,9 +26,6 @@ OPSET = 21
 LARGE = 2**63 - 1
 MAX_RANK = 64
 MOST_FEATURES = 1 << 16
-# Operators of whose result in int64 the low bits are the result of fewer.
-CUT = frozenset({"CumProd", "CumSum", "Einsum", "Gemm", "MatMul", "Mul", "Neg", "PRelu", "Pow", "ReduceMax",
-                 "ReduceMin", "ReduceProd", "ReduceSum", "Relu", "TopK"})
 MOST_NODES = 20_000             # what `importers.onnx.fold` takes, too
 
 
@@ -143,7 +140,8 @@ class Emitter:
         type: sums and products have the low bits that torch has, and what orders or chooses has its numbers.
         """
         narrow = inputs[0].dtype if inputs and inputs[0] is not None else "float32"
-        if op_type in CUT and narrow not in types_of(OPERATORS[op_type].takes[0]) and not narrow.startswith("float"):
+        spec = OPERATORS[op_type]
+        if spec.low_bits and narrow not in types_of(spec.takes[0]) and not narrow.startswith("float"):
             wide = [tensor and (self.cast(tensor, "int64") if tensor.dtype == narrow else tensor) for tensor in inputs]
             first, *others = self.several(op_type, count, *wide, **attributes)
             return [self.cast(first, narrow), *others]
