@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import ArgumentError, LstmEngineError
 from ..graph import Embedding, Operator, Value
-from ..importers.keras.reading.config import flatten
+from ..importers.keras.reading.calls import flatten
 from ..importers.keras.reading.live import as_array, keras_of, layers_inside
 from ..operators import infer_shapes
 

@@ -200,7 +200,7 @@ def _needs(attributes: dict[str, Any], arrays: Arrays, made: Sequence[Value]) ->
     return Need(size, work)
 
 
-declare("DynamicQuantizeLSTM", (3, 12), (1, 3), make=_make, domain="com.microsoft", apart="XWRXLXXXSZTY",
+declare("DynamicQuantizeLSTM", (3, 12), (1, 3), make=_make, domain="com.microsoft", apart="XWWXLXXXXWXW",
         shape=_shape, combines=True, needs=_needs, attributes={
             "direction": one_of("forward", "reverse", "bidirectional"), "hidden_size": 0,
             "clip": Attribute(float, None), "input_forget": one_of(0, 1),

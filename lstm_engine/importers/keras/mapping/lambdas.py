@@ -11,8 +11,8 @@ from itertools import accumulate
 from typing import Any
 
 from ....errors import UnsupportedError
-from ..reading.calls import array_of, bound_of
-from ..reading.config import Layer, flatten
+from ..reading.calls import array_of, bound_of, flatten
+from ..reading.config import Layer
 from ..reading.settings import Settings
 from .builder import Tensor
 from .operations import axes_given, operand

@@ -9,8 +9,8 @@ from typing import Any
 from ....errors import FormatError, UnsupportedError
 from ....graph import Graph
 from ...order import Circle, in_order
-from ..reading.calls import MAX_SIZE, Call, Ref
-from ..reading.config import Layer, flatten
+from ..reading.calls import MAX_SIZE, Call, Ref, flatten
+from ..reading.config import Layer
 from .builder import Builder, Tensor
 from .registry import OWN, Arguments, Context, apply, dtype_name, dtype_of, maps
 

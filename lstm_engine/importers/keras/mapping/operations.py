@@ -10,8 +10,8 @@ import numpy as np
 
 from ....errors import FormatError, UnsupportedError
 from ....graph.activations import Activation
-from ..reading.calls import MAX_SIZE
-from ..reading.config import Layer, flatten
+from ..reading.calls import MAX_SIZE, flatten
+from ..reading.config import Layer
 from .activations import named
 from .builder import Builder, Tensor
 from .core import activated

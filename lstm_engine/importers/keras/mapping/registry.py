@@ -16,7 +16,8 @@ import numpy as np
 from ....errors import FormatError, UnsupportedError
 from ....graph import DTYPES
 from ....graph.nodes import Dim
-from ..reading.config import Layer, Tree, Version, flatten
+from ..reading.calls import flatten
+from ..reading.config import Layer, Tree, Version
 from ..reading.settings import Settings
 from .builder import Builder, Tensor
 from .training import refuse_training

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ....errors import FormatError, UnsupportedError
-from ..reading.config import Layer, flatten
+from ..reading.calls import flatten
+from ..reading.config import Layer
 from .builder import Builder, Tensor
 from .normalization import axes_of
 from .registry import KEEP, KEEP_FROM_3, Arguments, Context, floats, maps, show

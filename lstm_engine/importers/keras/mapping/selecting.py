@@ -8,8 +8,8 @@ import numpy as np
 
 from ....errors import FormatError, UnsupportedError
 from ....graph.nodes import Dim
-from ..reading.calls import MAX_SIZE
-from ..reading.config import Layer, flatten
+from ..reading.calls import MAX_SIZE, flatten
+from ..reading.config import Layer
 from .builder import Builder, Tensor
 from .encoding import categories
 from .merging import broadcast

@@ -92,19 +92,23 @@ def _keras3(value: Any) -> Any:
     return {name: _keras3(entry) for name, entry in value.items()}
 
 
-def leaves(value: Any) -> Iterator[Any]:
-    """What nested lists hold."""
-    for entry in value if isinstance(value, list) else ():
-        yield from leaves(entry)
-    if not isinstance(value, list):
-        yield value
+def flatten(structure: Any) -> Iterator[Any]:
+    """The leaves of nested lists and dicts, dicts by sorted key, as Keras orders them."""
+    if isinstance(structure, (list, tuple)):
+        for entry in structure:
+            yield from flatten(entry)
+    elif isinstance(structure, dict):
+        for key in sorted(structure):
+            yield from flatten(structure[key])
+    else:
+        yield structure
 
 
 def array_of(value: Any, dtype: Any) -> np.ndarray:
     """An array that is written out in a configuration, nested lists of numbers. Raises FormatError for another, and for
     numbers that its type cannot hold."""
     kind = ARRAY_TYPES.get(dtype, "") if isinstance(dtype, str) else ""
-    plain = all(type(leaf) in (int, float, bool) for leaf in leaves(value))         # one long text widens all others
+    plain = all(type(leaf) in (int, float, bool) for leaf in flatten(value))         # one long text widens all others
     try:
         written = np.array(value if plain else None)
         with np.errstate(over="ignore", invalid="ignore"):

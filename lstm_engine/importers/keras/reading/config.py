@@ -147,18 +147,6 @@ class Layer:
             raise FormatError(f"{self}: {key!r} is {value!r:.80}, which no float can hold") from None
 
 
-def flatten(structure: Any) -> Iterator[Any]:
-    """The leaves of nested lists and dicts, dicts by sorted key, as Keras orders them."""
-    if isinstance(structure, (list, tuple)):
-        for entry in structure:
-            yield from flatten(entry)
-    elif isinstance(structure, dict):
-        for key in sorted(structure):
-            yield from flatten(structure[key])
-    else:
-        yield structure
-
-
 def snake_case(name: str) -> str:
     """How Keras names the group of a class: LSTM lstm, TimeDistributed time_distributed, GRUCell gru_cell."""
     name = re.sub(r"\W+", "", name)
